@@ -1,0 +1,16 @@
+"""Sensorium: train, judge and run models over text, images, audio and tables, any of them missing in any record."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from sensorium.data.table import Table, read
+from sensorium.errors import RecordError, UserError
+from sensorium.evaluation import Report, evaluate
+from sensorium.model import Model, load
+from sensorium.recipe.run import Run, fit
+
+try:
+    __version__ = version("sensorium")
+except PackageNotFoundError:
+    __version__ = "0+unknown"
+
+__all__ = ["Model", "RecordError", "Report", "Run", "Table", "UserError", "evaluate", "fit", "load", "read"]

@@ -1,0 +1,191 @@
+"""The command line: one verb for each thing a user does. No logic here."""
+
+import json
+import os
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Train, judge and run models over text, images, audio and tables, any of them missing in any record.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output and nothing else.")]
+BadRecords = Annotated[
+    str, typer.Option(help="What to do with a file that cannot be read: 'stop', or 'skip' to set the record aside.")
+]
+
+
+@app.command()
+def fit(
+    table: Annotated[Path | None, typer.Argument(help="CSV, TSV, JSONL or Parquet file; media columns hold paths beside it.")] = None,
+    target: Annotated[list[str] | None, typer.Option(help="Column to learn; again for several; NAME=class|labels|number to state its kind.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/fit"),
+    group: Annotated[str | None, typer.Option(help="Column whose records share a source (speaker, patient) and stay on one side.")] = None,
+    key: Annotated[str | None, typer.Option(help="Column that names a record.")] = None,
+    column: Annotated[list[str] | None, typer.Option(help="NAME=KIND where the guess is not what is meant: text, image, audio, number, category, ignored.")] = None,
+    encoder: Annotated[list[str] | None, typer.Option(help="INPUT=NAME:MODEL,setting=value, as photo=timm:resnet50,pretrained=true.")] = None,
+    fusion: Annotated[str | None, typer.Option(help="hybrid, late, concat, transformer or cross_attention.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training records.")] = None,
+    test: Annotated[float | None, typer.Option(help="Share of the records held out and scored once at the end.")] = None,
+    split: Annotated[str | None, typer.Option(help="COLUMN or COLUMN=VALUE: the records held out, by their value ('test' when not said).")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of every random choice.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that read records.")] = None,
+    bad_records: Annotated[str | None, typer.Option(help="A file that cannot be read: 'stop' (as usual), or 'skip' to set the record aside.")] = None,
+    setting: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE for any other setting of docs/recipes.md, as learning_rate=0.0005.")] = None,
+    recipe: Annotated[Path | None, typer.Option(help="YAML file with the settings; options lie over it.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the stopped or killed run in --out.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a model on a table and score it on records it has not seen.
+
+    Each column's kind is guessed from its values and printed with the reason. Without --test or --split the score is that of
+    the validation records.
+
+    Example: [bold]sensorium fit reviews.csv --target sentiment --group author --test 0.2 --out runs/reviews[/bold]
+    """
+    from sensorium.recipe.run import fit as run
+
+    options: dict[str, Any] = {
+        "target": target, "group": group, "key": key, "columns": _pairs(column, "--column"), "encoders": _pairs(encoder, "--encoder"),
+        "fusion": fusion, "epochs": epochs, "test": test, "seed": seed, "device": device, "workers": workers, "bad_records": bad_records,
+    }  # fmt: skip
+    if split is not None:
+        options["split"], _, value = split.partition("=")
+        options["held_out"] = value or None
+    options |= {name: yaml.safe_load(value) for name, value in (_pairs(setting, "--set") or {}).items()}
+    done = run(table, out, recipe=recipe, resume=resume, overwrite=overwrite, quiet=as_json, **options)
+    if as_json:
+        print(json.dumps({"out": str(done.folder)} | done.metrics))
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run's or a checkpoint's folder.")],
+    table: Annotated[Path, typer.Argument(help="Records with the target columns.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for metrics.json and scores.parquet.")] = None,
+    bad_records: BadRecords = "stop",
+    as_json: Json = False,
+) -> None:
+    """Score a trained model on a table: every metric with its interval and chance level, and what each input is worth.
+
+    Example: [bold]sensorium evaluate runs/reviews test.csv --out runs/reviews/on-test[/bold]
+    """
+    from sensorium.evaluation import evaluate as score
+    from sensorium.model import load
+    from sensorium.recipe.talk import Talk
+
+    model = load(run)
+    talk = Talk(quiet=as_json)
+    with talk.busy("Scoring"):
+        report = score(model, model.read(table), out=out, bad_records=bad_records)
+    if as_json:
+        print(json.dumps(report.to_dict()))
+    talk.show(report)
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="A run's or a checkpoint's folder.")],
+    table: Annotated[Path, typer.Argument(help="Records; a column that is missing is absent in every record.")],
+    out: Annotated[Path, typer.Option(help="File for the predictions: .parquet, .csv or .jsonl.")] = Path("predictions.parquet"),
+    bad_records: BadRecords = "stop",
+    as_json: Json = False,
+) -> None:
+    """Write a trained model's decisions and probabilities for every record of a table.
+
+    Example: [bold]sensorium predict runs/reviews new.csv --out predictions.parquet[/bold]
+    """
+    from sensorium.recipe.predicting import predict_file
+
+    written = predict_file(run, table, out, bad_records)
+    if as_json:
+        print(json.dumps(written))
+    else:
+        skipped = f", {written['set_aside']} records set aside" if written["set_aside"] else ""
+        print(f"{written['records']} predictions in {written['out']}{skipped}.")
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/demo"),
+    data: Annotated[Path, typer.Option(help="Folder the records are made in.")] = Path("runs/demo-data"),
+) -> None:
+    """Make a table of emoji (picture, name, spoken name) from installed packages, and learn category and sentiment from it.
+
+    Needs the extra: pip install 'sensorium\\[demo]'. Example: [bold]sensorium demo[/bold]
+    """
+    from sensorium.recipe.demo import demo as run
+
+    run(out, data)
+
+
+def _pairs(stated: list[str] | None, option: str) -> dict[str, str] | None:
+    """NAME=VALUE options as a dictionary."""
+    from sensorium.errors import UserError
+
+    pairs = {}
+    for one in stated or []:
+        name, equals, value = one.partition("=")
+        if not equals or not name:
+            raise UserError(f"{option} {one} is not NAME=VALUE; write for example {option} photo=image.")
+        pairs[name] = value
+    return pairs or None
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    shown: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    if shown:
+        print(f"sensorium {version('sensorium')}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Runs a verb. Exit codes: 0, 2 for a mistake of the user's (one sentence), 130 after Ctrl-C, 1 with a traceback for a bug."""
+    from sensorium.errors import UserError
+
+    try:
+        code = app(standalone_mode=False)
+    except UserError as error:
+        code = _fail(str(error), 2)
+    except (typer.Abort, KeyboardInterrupt) as error:
+        said = str(error.__cause__ or error) or "Stopped."
+        code = _fail(f"{said} A fit goes on where it stood with the same command and --resume.", 130)
+    except Exception as error:
+        code = _usage(error)
+    sys.stdout.flush()
+    sys.exit(code or 0)
+
+
+def _usage(error: Exception) -> int:
+    """What the command line's own parser objects to; anything else is a bug and goes up."""
+    import click
+
+    if isinstance(error, click.ClickException):
+        error.show()
+        return error.exit_code
+    if isinstance(error, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    raise error
+
+
+def _fail(sentence: str, code: int) -> int:
+    print(f"sensorium: {sentence}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""From files to batches: schema, sources, one file per modality, splits, batching."""

@@ -1,0 +1,88 @@
+"""Raw values of a record: the content a path names, its hash, and how a message shows it."""
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+LARGEST_FILE = 2**30
+
+
+def opened(value: Any, root: Path) -> Any:
+    """The bytes of the file that `value` names, a path relative to `root` or absolute; bytes and decoded values as is.
+
+    A dictionary with `bytes` or `path`, as tables of media made by Datasets hold, counts as whichever it has. Nothing
+    is fetched from a network. Raises ValueError when there is no such file, or it is empty, larger than a gibibyte,
+    or not a file at all.
+    """
+    if isinstance(value, dict):
+        value = value.get("bytes") or value.get("path")
+    if isinstance(value, str | os.PathLike):
+        value = _read(os.fspath(value), root)
+    if isinstance(value, bytearray | memoryview):
+        value = bytes(value)
+    if isinstance(value, bytes) and not value:
+        raise ValueError("it is empty")
+    return value
+
+
+def _read(path: str, root: Path) -> bytes:
+    if "://" in path:
+        raise ValueError("it is an address, and only files are read; fetch it first")
+    try:
+        # Not to wait: opening a named pipe would, until somebody writes to it.
+        with open(os.open(Path(root) / path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ValueError("it is not a file")
+            if status.st_size > LARGEST_FILE:
+                raise ValueError(f"the file has {status.st_size / 2**30:.1f} GiB, more than the bound of 1 GiB")
+            return file.read()
+    except FileNotFoundError as error:
+        raise ValueError("there is no such file") from error
+    except IsADirectoryError as error:
+        raise ValueError("it is a folder, not a file") from error
+    except OSError as error:
+        raise ValueError(f"the file cannot be read ({error.strerror or error})") from error
+
+
+def content_id(value: Any) -> int:
+    """A 64-bit hash (BLAKE2b) of an opened value, as a signed integer; never 0, which stands for an absent one."""
+    digest = hashlib.blake2b(digest_size=8)
+    _feed(digest, value)
+    return int.from_bytes(digest.digest(), "little", signed=True) or 1
+
+
+def _feed(digest: Any, value: Any) -> None:
+    if isinstance(value, bytes):
+        digest.update(value)
+    elif isinstance(value, str):
+        digest.update(value.encode())
+    elif isinstance(value, np.ndarray):
+        digest.update(f"{value.dtype.str}{value.shape}".encode())
+        digest.update(value.tobytes())
+    elif isinstance(value, Image.Image):
+        _feed(digest, np.asarray(value.convert("RGBA")))
+    elif isinstance(value, tuple):
+        for part in value:
+            _feed(digest, part)
+    else:
+        digest.update(repr(sorted(value.items()) if isinstance(value, dict) else value).encode())
+
+
+def shown(value: Any) -> str:
+    """`value` as a message shows it: a path or a short text as it stands, bytes and arrays by their size."""
+    if isinstance(value, dict) and value.keys() & {"bytes", "path"}:
+        value = value.get("path") or value.get("bytes")
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"<{len(value)} bytes>"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(shown, value))})"
+    if isinstance(value, np.ndarray):
+        return f"<array {' x '.join(map(str, value.shape))}>"
+    text = " ".join(str(value).split())
+    return text if len(text) <= 200 else f"{text[:197]}..."

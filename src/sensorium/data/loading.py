@@ -1,0 +1,205 @@
+"""Records made batches: which rows make a step, values decoded and processed, chance drawn from record keys."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sensorium.data.decoding import decode
+from sensorium.data.scan import record_error
+from sensorium.data.schema import InputSpec
+from sensorium.data.table import Table
+from sensorium.data.targets import encode
+from sensorium.data.workers import in_order
+from sensorium.features import Batch, Features
+
+_SMALL = 2**16
+
+
+class Processor(Protocol):
+    """Makes tensors of decoded values; belongs to an encoder, holds no weights.
+
+    decoding: options of the decoder, such as {"rate": 16000}.
+    """
+
+    decoding: dict[str, Any]
+
+    def __call__(self, value: Any, augment: bool = False) -> dict[str, Tensor]:
+        """One decoded value as tensors without a batch dimension; `augment` draws from torch's global generator."""
+
+    def pad(self, items: list[dict[str, Tensor] | None]) -> dict[str, Tensor]:
+        """A batch with `mask`, bool [B, L]; None is an absent row."""
+
+
+class FeatureStore(Protocol):
+    """Features of a table's records that were computed once."""
+
+    def read(self, rows: np.ndarray) -> Features:
+        """Features of the records `rows`, int64 [B] from 0."""
+
+
+class Piece(NamedTuple):
+    """A share of one optimiser step: which `step` of which `epoch`, and the records `rows`, int64 [n] from 0."""
+
+    step: int
+    epoch: int
+    rows: np.ndarray
+
+
+class Records:
+    """A table made batches: inputs in `stores` come from there, those in `processors` are decoded, others left out.
+
+    `ids`: by input name, int64 [N], content hashes; without them batches have none. All chance is a function of
+    (`seed`, epoch, record key, input name). Pickles, for the loader's processes.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        processors: dict[str, Processor],
+        ids: dict[str, np.ndarray] | None = None,
+        stores: dict[str, FeatureStore] | None = None,
+        seed: int = 0,
+    ):
+        self.table, self.seed, self.stores = table, seed, stores or {}
+        self.processors = {name: processor for name, processor in processors.items() if name not in self.stores}
+        self.specs = [spec for spec in table.schema.inputs if spec.name in self.processors or spec.name in self.stores]
+        self.ids = {name: torch.as_tensor(values, dtype=torch.int64) for name, values in (ids or {}).items()}
+        given = [target for target in table.schema.targets if target.name in table.frame.columns]
+        self.targets = {target.name: encode(table, target) for target in given}
+        self._keys = np.array(table.keys, dtype=object)  # [N]
+        for spec in self.specs if len(table) else []:
+            table.value(0, spec)  # converts the column here, once, and not in each process
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def decodes(self) -> bool:
+        """True when any input has to be decoded; False when all come from stores."""
+        return any(spec.name not in self.stores for spec in self.specs)
+
+    def batch(self, rows: np.ndarray, epoch: int | None = None) -> Batch:
+        """The records `rows`, int64 [B] from 0, as a batch; augmented, by the chance of `epoch`, when that is given.
+
+        No rows at all make one row, of key "", that lacks every input and target. Raises RecordError for a value that
+        cannot be decoded.
+        """
+        rows = np.asarray(rows, dtype=np.int64)
+        return self.complete(rows, self.decoded(rows, epoch))
+
+    def decoded(self, rows: np.ndarray, epoch: int | None) -> dict[str, dict[str, Tensor]]:
+        """The part of `batch` that costs time: the inputs of `rows` that do not come from a store."""
+        with _own_randomness():
+            return {
+                spec.name: self.processors[spec.name].pad([self._item(spec, int(row), epoch) for row in rows] or [None])
+                for spec in self.specs
+                if spec.name not in self.stores
+            }
+
+    def complete(self, rows: np.ndarray, decoded: dict[str, dict[str, Tensor]]) -> Batch:
+        """The batch of `rows`, whose decoded inputs are given: all else is picked by index, with no loop over rows."""
+        inputs = {
+            spec.name: decoded[spec.name] if spec.name in decoded else self._stored(spec.name, rows)
+            for spec in self.specs
+        }
+        index = torch.from_numpy(rows)
+        targets = {
+            name: {key: _rows(tensor, index) for key, tensor in target.items()} for name, target in self.targets.items()
+        }
+        ids = {name: _rows(values, index) for name, values in self.ids.items()}
+        return Batch(inputs, targets, ids, self._keys[rows].tolist() or [""])
+
+    def _stored(self, name: str, rows: np.ndarray) -> Features:
+        features = self.stores[name].read(rows)
+        return features if len(rows) else _nobody(features)
+
+    def _item(self, spec: InputSpec, row: int, epoch: int | None) -> dict[str, Tensor] | None:
+        value, processor = self.table.value(row, spec), self.processors[spec.name]
+        if value is None:
+            return None
+        try:
+            decoded = decode(spec.modality, value, self.table.root, **processor.decoding)
+        except ValueError as error:
+            raise record_error(self.table, row, spec, error) from error
+        if epoch is None:
+            return processor(decoded)
+        torch.default_generator.manual_seed(draw(self.seed, epoch, self._keys[row], spec.name))
+        return processor(decoded, augment=True)
+
+
+def draw(*use: Any) -> int:
+    """A seed, 63 bits, that is a function of what it is used for: (seed, epoch, record key, use, ...)."""
+    return int.from_bytes(hashlib.blake2b(json.dumps(use).encode(), digest_size=8).digest(), "little") >> 1
+
+
+@contextmanager
+def _own_randomness() -> Iterator[None]:
+    """Puts torch's CPU generator back afterwards, so that the loader's draws leave the model's as they were."""
+    before = torch.default_generator.get_state()
+    try:
+        yield
+    finally:
+        torch.default_generator.set_state(before)
+
+
+def _rows(tensor: Tensor, index: Tensor) -> Tensor:
+    """The rows `index` of `tensor`, or one row of zeros when there are none."""
+    return tensor[index] if len(index) else tensor.new_zeros(1, *tensor.shape[1:])
+
+
+def _nobody(features: Features) -> Features:
+    """One row that lacks the input, of the sizes and types of `features`, which have no rows."""
+    tokens, mask, pooled = features
+    length, width = max(tokens.shape[1], 1), tokens.shape[2]
+    return Features(tokens.new_zeros(1, length, width), mask.new_zeros(1, length), pooled.new_zeros(1, pooled.shape[1]))
+
+
+def deal(
+    count: int,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    rank: int = 0,
+    world: int = 1,
+    pieces: int = 1,
+    order: np.ndarray | None = None,
+) -> list[list[np.ndarray]]:
+    """The rows of an epoch for one process: for each step `pieces` arrays, each int64 [n], of which some may be empty.
+
+    All processes share one permutation of range(count), a function of (seed, epoch), or the `order` given instead,
+    int64 [M], in which rows may repeat. A step takes the next `batch_size` rows of it (the last one what is left); of
+    these process `rank` of `world` takes every `world`-th and cuts them in `pieces`. So every process has as many
+    steps and pieces as the others.
+    """
+    rows = np.random.default_rng((seed, epoch)).permutation(count) if order is None else order
+    steps = (rows[start : start + batch_size] for start in range(0, len(rows), batch_size))
+    return [np.array_split(step[rank::world], pieces) for step in steps]
+
+
+def load(records: Records, items: Iterable[tuple[np.ndarray, int | None]], workers: int) -> Iterator[Batch]:
+    """The batch of each of `items`, (rows, epoch or None), in order, made by `workers` processes.
+
+    None start when nothing is decoded. An error in a worker is raised here as it was there, and UserError when one was
+    killed. Close the iterator to end the processes.
+    """
+    for rows, decoded in in_order(partial(_packed, records), items, workers if records.decodes else 0):
+        inputs = {name: {key: torch.as_tensor(one) for key, one in value.items()} for name, value in decoded.items()}
+        yield records.complete(rows, inputs)
+
+
+def _packed(records: Records, item: tuple[np.ndarray, int | None]) -> tuple[np.ndarray, dict[str, dict[str, Any]]]:
+    """The rows of `item` and their decoded inputs, small ones as arrays: a process hands on a tensor by shared memory,
+    which costs a small one twenty times what it holds."""
+    rows = np.asarray(item[0], dtype=np.int64)
+    decoded = records.decoded(rows, item[1])
+    return rows, {
+        name: {key: one.numpy() if one.nbytes < _SMALL else one for key, one in value.items()}
+        for name, value in decoded.items()
+    }

@@ -1,0 +1,125 @@
+"""What the columns of a table are, and which inputs and targets they make."""
+
+from typing import Literal, get_args
+
+from pydantic import BaseModel, ConfigDict
+from rich.table import Table as Printed
+
+Kind = Literal["text", "image", "audio", "number", "category", "group", "key", "ignored", "target"]
+TargetKind = Literal["class", "labels", "number"]
+Modality = Literal["text", "image", "audio", "table"]
+
+STATED_KINDS = tuple(kind for kind in get_args(Kind) if kind != "target")
+TARGET_KINDS = get_args(TargetKind)
+MEDIA = ("image", "audio")
+TABLE_KINDS = ("number", "category")
+MOST_INPUTS = 6  # Shapley values are computed for up to six inputs, so more number and category columns are read as one
+
+
+class Column(BaseModel):
+    """A column: its kind, in plain words why, and the share of the training rows that lack it, in [0, 1]."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    kind: Kind
+    reason: str
+    absent: float = 0.0
+
+
+class InputSpec(BaseModel):
+    """An input of the model: one text, image or audio column, or number and category columns (`table`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    modality: Modality
+    columns: list[str]
+
+
+class TargetSpec(BaseModel):
+    """A target column: a class, several labels at once, or a number; `labels` names them in order, [] for a number."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    kind: TargetKind
+    labels: list[str] = []
+
+
+class Schema(BaseModel):
+    """What a table's columns are; saved with the model and enforced at prediction.
+
+    `group` and `key` name columns, or are None.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    columns: list[Column]
+    inputs: list[InputSpec]
+    targets: list[TargetSpec] = []
+    group: str | None = None
+    key: str | None = None
+
+    def column(self, name: str) -> Column | None:
+        """The column `name`, or None."""
+        return next((column for column in self.columns if column.name == name), None)
+
+    def ignoring(self, name: str, reason: str) -> "Schema":
+        """The same schema with the column `name` ignored, for the plain `reason`; inputs are arranged anew."""
+        columns = [
+            Column(name=name, kind="ignored", reason=reason, absent=column.absent) if column.name == name else column
+            for column in self.columns
+        ]
+        return self.model_copy(update={"columns": columns, "inputs": arrange(columns)})
+
+    def describe(self, examples: dict[str, str] | None = None) -> Printed:
+        """A Rich table, one line a column: kind, reason, percent absent and, when given by column name, an example."""
+        printed = Printed("column", "kind", "why", "absent", title="What the columns are", title_justify="left")
+        if examples is not None:
+            printed.add_column("example")
+        for column in self.columns:
+            cells = [column.name, self._kind(column), column.reason, f"{column.absent:.1%}"]
+            printed.add_row(
+                *map(_plain, cells), *([_plain(examples.get(column.name, ""))] if examples is not None else [])
+            )
+        printed.caption, printed.caption_justify = _plain(self._summary()), "left"
+        return printed
+
+    def _kind(self, column: Column) -> str:
+        return next((f"target ({target.kind})" for target in self.targets if target.name == column.name), column.kind)
+
+    def _summary(self) -> str:
+        lines = ["Inputs: " + ", ".join(f"{one.name} ({one.modality})" for one in self.inputs) + "."]
+        for one in self.inputs:
+            if len(one.columns) > 1:
+                lines.append(
+                    f"With more than {MOST_INPUTS} inputs in all, the {len(one.columns)} number and category columns"
+                    f" are read together as the input '{one.name}'."
+                )
+        return "\n".join(lines)
+
+
+def arrange(columns: list[Column]) -> list[InputSpec]:
+    """The inputs that `columns` make, in the order of the table.
+
+    Text, image and audio columns are an input each. So are number and category columns while all inputs are at most
+    six; beyond that they make one input named `table` (`table 2`, ... when a column has that name already).
+    """
+    media = [column for column in columns if column.kind in ("text", *MEDIA)]
+    cells = [column for column in columns if column.kind in TABLE_KINDS]
+    if len(media) + len(cells) <= MOST_INPUTS or len(cells) < 2:
+        return [
+            InputSpec(name=column.name, modality="table" if column in cells else column.kind, columns=[column.name])
+            for column in columns
+            if column in media or column in cells
+        ]
+    taken = {column.name for column in columns}
+    name = next(name for name in ("table", *(f"table {i}" for i in range(2, len(taken) + 3))) if name not in taken)
+    inputs = [InputSpec(name=column.name, modality=column.kind, columns=[column.name]) for column in media]
+    return [*inputs, InputSpec(name=name, modality="table", columns=[column.name for column in cells])]
+
+
+def _plain(text: str) -> str:
+    """`text` with Rich's square brackets escaped: a column may be called [a]."""
+    return text.replace("[", r"\[")

@@ -1,0 +1,252 @@
+"""Two sides of a table, by a share or by a column; and what stands on both."""
+
+import hashlib
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from sensorium.data.schema import MEDIA, InputSpec
+from sensorium.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from sensorium.data.table import Table
+
+_HELD_OUT = (
+    "test",
+    "testing",
+    "validation",
+    "valid",
+    "val",
+    "dev",
+    "eval",
+    "evaluation",
+    "heldout",
+    "held-out",
+    "held_out",
+    "holdout",
+)
+
+
+def sides(
+    table: "Table", ratio: float | None, seed: int, column: str | None, test: str | None
+) -> tuple["Table", np.ndarray, np.ndarray]:
+    """The table to take the sides from and their rows, int64 from 0, in order. Raises UserError."""
+    if (ratio is None) == (column is None):
+        raise UserError("A split is by ratio or by column; give one of the two, as split(0.8) or split(column='fold').")
+    if column is not None:
+        held_out = _by_column(table, column, test)
+        table = _without(table, column)
+    elif not 0 < ratio < 1:
+        raise UserError(
+            f"The ratio of a split lies between 0 and 1, and {ratio} does not; 0.8 keeps four fifths on the first side."
+        )
+    elif len(table) < 2:
+        raise UserError(f"{table.source} has one record, which cannot be split; add records.")
+    else:
+        strata = _strata(table)
+        groups = table.groups
+        rng = np.random.default_rng(seed)
+        held_out = ~(_by_rows(strata, ratio, rng) if groups is None else _by_groups(groups, strata, ratio, rng, table))
+    return table, np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def _strata(table: "Table") -> np.ndarray:
+    """int64 [N]: the code of each row's class of the first class target, 0 where it is absent; all 0 without one."""
+    target = next((target for target in table.schema.targets if target.kind == "class"), None)
+    if target is None:
+        return np.zeros(len(table), dtype=np.int64)
+    return pd.factorize(table.cells(target.name, "class"))[0].astype(np.int64) + 1
+
+
+def _by_rows(strata: np.ndarray, ratio: float, rng: np.random.Generator) -> np.ndarray:
+    """bool [N], True on the first side: a share `ratio` of each stratum, rounded so that the whole is right."""
+    counts = np.bincount(strata)
+    quota = _round(counts * ratio, round(ratio * len(strata)))
+    # Who has two members or more stands on both sides.
+    quota = np.where(counts > 1, np.clip(quota, 1, counts - 1), quota)
+    if quota.sum() in (0, len(strata)):  # classes of one member each
+        quota = _round(counts * ratio, int(np.clip(round(ratio * len(strata)), 1, len(strata) - 1)))
+    shuffled = rng.permutation(len(strata))
+    order = shuffled[np.argsort(strata[shuffled], kind="stable")]  # stratum by stratum, each in a random order
+    starts = np.cumsum(counts) - counts
+    rank = np.arange(len(strata)) - starts[strata[order]]
+    first = np.empty(len(strata), dtype=bool)
+    first[order] = rank < quota[strata[order]]
+    return first
+
+
+def _round(shares: np.ndarray, total: int) -> np.ndarray:
+    """Whole numbers [K] near `shares` [K] that sum to `total`: the largest remainders are rounded up."""
+    whole = np.floor(shares).astype(np.int64)
+    largest = np.argsort(whole - shares, kind="stable")[: total - whole.sum()]
+    whole[largest] += 1
+    return whole
+
+
+def _by_groups(
+    groups: np.ndarray, strata: np.ndarray, ratio: float, rng: np.random.Generator, table: "Table"
+) -> np.ndarray:
+    """bool [N], True on the first side: whole groups, larger ones first, each to the side that lacks its classes."""
+    codes, names = pd.factorize(groups)
+    if len(names) < 2:
+        raise UserError(
+            f"All rows of {table.source} are in one group ('{names[0]}' of '{table.schema.group}'), which cannot stand"
+            " on both sides; split by another column or leave the group out."
+        )
+    wide = int(strata.max()) + 1
+    cells, counts = np.unique(codes * wide + strata, return_counts=True)
+    sizes = np.bincount(codes)
+    starts = np.searchsorted(cells // wide, np.arange(len(names) + 1))
+    shuffled = rng.permutation(len(names))
+    # Groups of about one size come in random order, so that another seed gives another split.
+    order = shuffled[np.argsort(-np.floor(np.log2(sizes[shuffled])), kind="stable")]
+    classes, counts = (cells % wide).tolist(), counts.tolist()
+    members = [list(zip(classes[a:b], counts[a:b], strict=True)) for a, b in pairwise(starts)]
+    first = _deal(order.tolist(), members, np.bincount(strata, minlength=wide).tolist(), ratio)
+    if first.all() or not first.any():
+        smallest = int(sizes.argmin())
+        first[smallest] = not first[smallest]
+    return first[codes]
+
+
+def _deal(order: list[int], members: list[list[tuple[int, int]]], totals: list[int], ratio: float) -> np.ndarray:
+    """bool [groups], True on the first side. `members` has each group's (class, rows), `totals` the rows of each class.
+
+    A group goes where the squared error, of its classes and of the size, against what was dealt so far grows least.
+    """
+    error = [0.0] * len(totals)  # by class: rows on the first side less `ratio` of the rows dealt
+    size_error, rows = 0.0, sum(totals)
+    first = np.zeros(len(order), dtype=bool)
+    for group in order:
+        size = sum(count for _, count in members[group])
+        # ((e + (1 - r) c)^2 - (e - r c)^2) / total, summed: positive when the second side is nearer
+        lean = (2 * size_error + (1 - 2 * ratio) * size) * size / rows
+        lean += sum((2 * error[one] + (1 - 2 * ratio) * count) * count / totals[one] for one, count in members[group])
+        first[group] = lean <= 0
+        share = 1 - ratio if lean <= 0 else -ratio
+        size_error += share * size
+        for one, count in members[group]:
+            error[one] += share * count
+    return first
+
+
+def _by_column(table: "Table", column: str, test: str | None) -> np.ndarray:
+    """bool [N], True where the row is held out."""
+    if column not in table.frame.columns:
+        raise UserError(f"{table.source}: {unknown('column', column, table.frame.columns)}")
+    if any(target.name == column for target in table.schema.targets):
+        raise UserError(
+            f"Column '{column}' is a target, so a split by it would leave classes out;"
+            " split by another column or by ratio."
+        )
+    cells = table.cells(column, "category")
+    gone = np.flatnonzero(pd.isna(cells))
+    if len(gone):
+        raise table.mistake(
+            int(gone[0]),
+            column,
+            f"the split goes by this column, and {len(gone)} of {len(table)} rows have no value; fill it in",
+        )
+    values = sorted(pd.unique(cells))
+    if len(values) < 2:
+        raise UserError(
+            f"Column '{column}' of {table.source} is '{values[0]}' in every row, so one side would be empty;"
+            " split by another."
+        )
+    if test is None:
+        named = [value for value in values if value.lower() in _HELD_OUT]
+        if len(values) != 2 or len(named) != 1:
+            shown = ", ".join(values[:5]) + (", ..." if len(values) > 5 else "")
+            raise UserError(
+                f"Column '{column}' of {table.source} does not say which rows are held out ({shown});"
+                f" name the value, as test='{values[-1]}'."
+            )
+        test = named[0]
+    if test not in values:
+        raise UserError(f"{table.source}, column '{column}': {unknown('value', str(test), values)}")
+    return cells == test
+
+
+def _without(table: "Table", column: str) -> "Table":
+    """The table with the split column ignored; a group or key column stays what it is, for it is no input."""
+    known = table.schema.column(column)
+    if known is None or known.kind in ("group", "key", "ignored"):
+        return table
+    return table.ignoring(column, "it says which side of the split a row is on")
+
+
+def overlap(
+    a: "Table", b: "Table", ids_a: dict[str, np.ndarray] | None = None, ids_b: dict[str, np.ndarray] | None = None
+) -> str | None:
+    """A sentence on what stands in both tables: records equal in every input, files, groups; None when nothing does.
+
+    `ids_a` and `ids_b`, by input name, int64 [N], are hashes of the files' content, 0 where absent; without them a file
+    is known by its path, or its bytes in memory.
+    """
+    kinds = {column.name: column.kind for column in a.schema.columns}
+    one, two = (
+        {spec.name: _hashes(table, spec, kinds, ids or {}) for spec in a.schema.inputs}
+        for table, ids in ((a, ids_a), (b, ids_b))
+    )
+    # A record without any input (all hashes 0) equals every other such record, which says nothing.
+    some_one, some_two = (np.logical_or.reduce([values != 0 for values in side.values()]) for side in (one, two))
+    rows_one, rows_two = (_combine(list(side.values())) for side in (one, two))
+    found = []
+    same = int((np.isin(rows_two, rows_one[some_one]) & some_two).sum())
+    if same:
+        found.append(f"records ({same} of the {len(b)} equal one of the other side in every input)")
+    for spec in a.schema.inputs:
+        files = np.intersect1d(one[spec.name], two[spec.name]) if spec.modality in MEDIA else np.zeros(0)
+        if (files != 0).any():
+            found.append(f"files of '{spec.name}' ({int((files != 0).sum())})")
+    groups = [] if a.groups is None or b.groups is None else sorted(set(a.groups) & set(b.groups))
+    if len(groups):
+        found.append(f"groups of '{a.schema.group}' ({len(groups)}, such as '{groups[0]}')")
+    if not found:
+        return None
+    return (
+        f"The two sides share {' and '.join(found)}, so scores may flatter the model; delete the copies, or split by a"
+        " group that holds them together."
+    )
+
+
+def _hashes(table: "Table", spec: InputSpec, kinds: dict[str, str], ids: dict[str, np.ndarray]) -> np.ndarray:
+    """uint64 [N]: a hash of what each row has for the input; 0 where it is absent."""
+    if spec.name in ids:
+        return np.asarray(ids[spec.name]).astype(np.uint64)
+    cells = [table.cells(name, kinds[name]) for name in spec.columns]
+    hashed = _combine([_hash_cells(values) for values in cells])
+    return np.where(np.logical_and.reduce([pd.isna(values) for values in cells]), np.uint64(0), hashed)
+
+
+def _hash_cells(cells: np.ndarray) -> np.ndarray:
+    if cells.dtype == object and not set(map(type, cells)) <= {str, type(None)}:
+        return np.fromiter((_hash_content(cell) for cell in cells), dtype=np.uint64, count=len(cells))
+    return pd.util.hash_array(cells, categorize=False)
+
+
+def _hash_content(cell: object) -> int:
+    """The first eight bytes of a hash of a path, bytes, an array, (samples, rate) or a picture; 0 for None."""
+    if cell is None:
+        return 0
+    if isinstance(cell, tuple):
+        parts = [np.asarray(cell[0]).tobytes(), repr(cell[1]).encode()]
+    else:
+        parts = [
+            cell if isinstance(cell, bytes) else cell.encode() if isinstance(cell, str) else np.asarray(cell).tobytes()
+        ]
+    digest = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        digest.update(part)
+    return int.from_bytes(digest.digest(), "little")
+
+
+def _combine(hashes: list[np.ndarray]) -> np.ndarray:
+    """uint64 [N]: one hash of several; the order counts, and sums wrap around."""
+    combined = np.zeros(len(hashes[0]), dtype=np.uint64)
+    for values in hashes:
+        combined = (combined ^ values) * np.uint64(0x9E3779B97F4A7C15)
+        combined ^= combined >> np.uint64(29)
+    return combined

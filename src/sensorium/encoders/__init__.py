@@ -1,0 +1,19 @@
+"""Encoders: one file per way of reading an input. `ENCODERS` maps a recipe's name to its class."""
+
+from sensorium.encoders.audio_conv import AudioConv
+from sensorium.encoders.image_conv import ImageConv
+from sensorium.encoders.table import TableEncoder
+from sensorium.encoders.text import TextTransformer
+from sensorium.encoders.timm_image import TimmImage
+from sensorium.encoders.transformers_text import TransformersText
+from sensorium.encoders.vit import ViT
+
+ENCODERS = {
+    "audio_conv": AudioConv,
+    "image_conv": ImageConv,
+    "table": TableEncoder,
+    "text": TextTransformer,
+    "timm": TimmImage,
+    "transformers_text": TransformersText,
+    "vit": ViT,
+}

@@ -1,0 +1,69 @@
+"""What happens to a training clip: to its samples before the spectrogram, and to the spectrogram."""
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+
+class AudioAugmentation(BaseModel):
+    """How far a training clip is changed; drawn evenly up to these bounds. A bound of 0 turns a change off.
+
+    speed:  faster or slower, pitch and all, as a share (Ko et al. 2015): other speakers.
+    shift:  seconds, either way; what leaves at one end comes in at the other.
+    gain:   decibels, either way.
+    noise:  decibels of the loudest white noise, measured from the clip's own power; half the clips get some, down to 30 less.
+            None for none.
+    bands, frames: of the two masks across and the two along the spectrogram, the widest, as a share of its bands and of
+            its frames (SpecAugment, Park et al. 2019, arXiv:1904.08779, without its warp).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    speed: float = Field(0.15, ge=0, lt=1)
+    shift: float = Field(0.05, ge=0)
+    gain: float = Field(6.0, ge=0)
+    noise: float | None = None
+    bands: float = Field(0.15, ge=0, lt=1)
+    frames: float = Field(0.15, ge=0, lt=1)
+
+
+def change_samples(samples: Tensor, rate: int, settings: AudioAugmentation) -> Tensor:
+    """samples float [S] -> [S'], at another speed, shifted, louder or softer, and noised."""
+    if settings.speed:
+        samples = _resample(samples, _between(1 - settings.speed, 1 + settings.speed))
+    if settings.shift:
+        samples = samples.roll(round(_between(-settings.shift, settings.shift) * rate))
+    if settings.gain:
+        samples = samples * 10 ** (_between(-settings.gain, settings.gain) / 20)
+    if settings.noise is not None and _between(0, 1) < 0.5:
+        level = 10 ** (_between(settings.noise - 30, settings.noise) / 20)
+        samples = samples + torch.randn_like(samples) * samples.square().mean().sqrt() * level
+    return samples
+
+
+def mask_spectrogram(spectrogram: Tensor, settings: AudioAugmentation) -> Tensor:
+    """spectrogram float [F, M] -> the same shape, with two spans of bands and two of frames set to zero, its mean."""
+    spectrogram = spectrogram.clone()
+    frames, bands = spectrogram.shape
+    for _ in range(2):
+        start, end = _span(bands, settings.bands)
+        spectrogram[:, start:end] = 0
+        start, end = _span(frames, settings.frames)
+        spectrogram[start:end] = 0
+    return spectrogram
+
+
+def _resample(samples: Tensor, speed: float) -> Tensor:
+    """float [S] -> [S / speed]: its spectrum, cut or filled with zeros, taken back to another number of samples."""
+    after = max(1, round(len(samples) / speed))
+    return torch.fft.irfft(torch.fft.rfft(samples), after) * (after / len(samples))
+
+
+def _span(length: int, share: float) -> tuple[int, int]:
+    width = int(_between(0, share * length + 1))
+    start = int(_between(0, length - width + 1))
+    return start, start + width
+
+
+def _between(low: float, high: float) -> float:
+    return low + (high - low) * torch.rand(()).item()

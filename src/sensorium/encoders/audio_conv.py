@@ -1,0 +1,104 @@
+"""Sound from scratch: residual convolutions over time and pitch, blind to padding."""
+
+from collections.abc import Iterable
+from functools import partial
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from sensorium.encoders.audio_augmentation import AudioAugmentation
+from sensorium.encoders.audio_processor import AudioProcessor, AudioSettings
+from sensorium.errors import UserError
+from sensorium.features import Features
+from sensorium.nn.convolution import LineNorm, Residual, halved, masked
+
+
+class AudioConvConfig(BaseModel):
+    """A convolutional sound encoder's shape.
+
+    rate:     hertz; None lets `build` take the most frequent one of the data, at most 16,000.
+    seconds:  a longer clip is cut to its loudest span of that length; None lets `build` take the 95th percentile.
+    bands, window, hop: of the log-mel spectrogram, the last two in seconds (see LogMel).
+    channels: of the first stage; each of the two after has twice the last and half its frames and bands.
+    width:    of the tokens. depth: residual blocks a stage.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rate: int | None = Field(None, ge=1000, le=192_000)
+    seconds: float | None = Field(None, gt=0, le=3600)
+    bands: int = Field(40, ge=8)
+    window: float = Field(0.025, gt=0)
+    hop: float = Field(0.01, gt=0)
+    augmentation: AudioAugmentation | None = AudioAugmentation()
+    channels: int = Field(16, ge=4)
+    width: int = Field(128, ge=8)
+    depth: int = Field(1, ge=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+
+class AudioConv(nn.Module):
+    """Log-mel spectrogram -> two-dimensional residual convolutions -> a token each four frames.
+
+    Convolving over pitch as over time lets what one voice taught hold for a higher or a lower one. Frames are normalised
+    each by itself and padding is zeroed before every convolution, so a clip alone equals the clip in a batch.
+    Pooled is half the mean of the tokens plus half their maximum. Raises UserError when rate or seconds is None.
+    """
+
+    Config = AudioConvConfig
+    Processor = AudioProcessor
+    modality = "audio"
+
+    def __init__(self, config: AudioConvConfig, processor: AudioProcessor | None = None, summary_only: bool = False):
+        super().__init__()
+        if config.rate is None or config.seconds is None:
+            raise UserError("An audio encoder needs the options 'rate' and 'seconds'; state both, or build it from data.")
+        self.config, self.processor, self.summary_only = config, processor or _processor(config), summary_only
+        self.dim = config.width
+        height = -(-config.bands // 2)
+        self.stem = nn.Conv2d(1, config.channels, 5, stride=(1, 2), padding=2)
+        blocks, before = [], config.channels
+        for stage in range(3):
+            for block in range(config.depth):
+                halve = stage > 0 and block == 0
+                after = -(-height // 2) if halve else height
+                norms = partial(LineNorm, width=height), partial(LineNorm, width=after)
+                blocks.append(Residual(before, config.channels * 2**stage, norms, 2 if halve else 1, config.dropout))
+                before, height = config.channels * 2**stage, after
+        self.blocks = nn.ModuleList(blocks)
+        self.mix = nn.Conv1d(before * height, config.width, 3, padding=1)
+        self.norm = nn.LayerNorm(config.width)
+
+    @classmethod
+    def build(
+        cls, config: AudioConvConfig, values: Iterable[np.ndarray], facts: dict[str, float], summary_only: bool = False
+    ) -> "AudioConv":
+        """An encoder for training: unstated rate and seconds are taken from `facts`; `values` are not read."""
+        rate = config.rate or min(16_000, max(4_000, round(facts.get("rate", 16_000))))
+        seconds = config.seconds or min(30.0, max(0.1, round(facts.get("seconds", 10.0), 2)))
+        return cls(config.model_copy(update={"rate": rate, "seconds": seconds}), summary_only=summary_only)
+
+    def forward(self, inputs: dict[str, Tensor]) -> Features:
+        """`spectrogram` float [B, F, M] and `mask` bool [B, F] -> Features of T = ceil(F / 4) tokens (one when summary_only)."""
+        mask = inputs["mask"]
+        spectrogram = torch.where(mask[:, :, None], inputs["spectrogram"], 0.0)
+        x = self.stem(spectrogram[:, None].contiguous(memory_format=torch.channels_last)).float()  # [B, C, F, M / 2]
+        for block in self.blocks:
+            x = block(x, mask)
+            mask = halved(mask) if block.stride == 2 else mask
+        x = masked(x, mask).transpose(2, 3).flatten(1, 2)  # [B, channels * bands, T]
+        tokens = nn.functional.silu(self.norm(self.mix(x).transpose(1, 2).float()))  # [B, T, D]
+        tokens = torch.where(mask[:, :, None], tokens, 0.0)
+        # Tokens are never below SiLU's least value, about -0.28, so -1 marks what is no token.
+        most = torch.where(mask[:, :, None], tokens, -1.0).amax(dim=1)
+        pooled = (tokens.sum(dim=1) / mask.sum(dim=1, keepdim=True) + most) / 2  # [B, D]
+        if self.summary_only:
+            return Features.one(pooled, mask.any(dim=1))
+        return Features(tokens, mask, pooled)
+
+
+def _processor(config: AudioConvConfig) -> AudioProcessor:
+    names = AudioSettings.model_fields
+    return AudioProcessor(AudioSettings(**{name: getattr(config, name) for name in names}))

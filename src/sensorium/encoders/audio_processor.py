@@ -1,0 +1,88 @@
+"""From decoded samples to a log-mel spectrogram, each band brought to zero mean and unit variance over the clip."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from sensorium.encoders.audio_augmentation import AudioAugmentation, change_samples, mask_spectrogram
+from sensorium.nn.spectrogram import LogMel
+
+
+class AudioSettings(BaseModel):
+    """What an AudioProcessor does.
+
+    rate: hertz, asked of the decoder. seconds: a longer clip is cut to its loudest span of that length.
+    bands, window, hop: see LogMel; window and hop in seconds.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rate: int = Field(ge=1000, le=192_000)
+    seconds: float = Field(gt=0, le=3600)
+    bands: int = Field(64, ge=8)
+    window: float = Field(0.025, gt=0)
+    hop: float = Field(0.01, gt=0)
+    augmentation: AudioAugmentation | None = AudioAugmentation()
+
+
+class AudioProcessor:
+    """float32 [S] in [-1, 1] at `rate` hertz -> `spectrogram`, float32 [F, M].
+
+    Each band's mean over the clip is taken away and its spread divided out, which removes most of what a microphone, a
+    room and a voice add to every frame. Reads and writes `processor.json`.
+    """
+
+    def __init__(self, settings: AudioSettings):
+        self.settings = settings
+        self.decoding: dict[str, Any] = {"rate": settings.rate}
+        self.front = LogMel(settings.rate, settings.bands, settings.window, settings.hop)
+
+    def __call__(self, value: np.ndarray, augment: bool = False) -> dict[str, Tensor]:
+        """One clip; with `augment`, changed by chance drawn from torch's global random state (see AudioAugmentation)."""
+        settings, chance = self.settings, self.settings.augmentation if augment else None
+        samples = torch.from_numpy(np.ascontiguousarray(_loudest(value, round(settings.seconds * settings.rate))))
+        if chance is not None:
+            samples = change_samples(samples, settings.rate, chance)
+        spectrogram = _normalise(self.front(samples))
+        if chance is not None:
+            spectrogram = mask_spectrogram(spectrogram, chance)
+        return {"spectrogram": spectrogram}
+
+    def pad(self, items: list[dict[str, Tensor] | None]) -> dict[str, Tensor]:
+        """`spectrogram` float32 [B, F, M], F of the longest, and `mask` bool [B, F]; zeros beyond a clip and where absent."""
+        lengths = [0 if item is None else len(item["spectrogram"]) for item in items]
+        spectrogram = torch.zeros(len(items), max(lengths) or 1, self.settings.bands)
+        for row, (item, length) in enumerate(zip(items, lengths, strict=True)):
+            if item is not None:
+                spectrogram[row, :length] = item["spectrogram"]
+        mask = torch.arange(spectrogram.shape[1]) < torch.tensor(lengths)[:, None]
+        return {"spectrogram": spectrogram, "mask": mask}
+
+    def save(self, folder: Path) -> None:
+        """Writes the settings into `folder`."""
+        (Path(folder) / "processor.json").write_text(self.settings.model_dump_json(indent=1))
+
+    @classmethod
+    def load(cls, folder: Path) -> "AudioProcessor":
+        """The processor that `save` wrote into `folder`."""
+        return cls(AudioSettings.model_validate_json((Path(folder) / "processor.json").read_text()))
+
+
+def _loudest(samples: np.ndarray, length: int) -> np.ndarray:
+    """float32 [S] -> the `length` samples in a row that have the most energy; all of a clip no longer than that."""
+    if len(samples) <= length:
+        return samples
+    energy = np.concatenate([[0.0], np.cumsum(samples.astype(np.float64) ** 2)])  # [S + 1]
+    start = int(np.argmax(energy[length:] - energy[:-length]))
+    return samples[start : start + length]
+
+
+def _normalise(spectrogram: Tensor) -> Tensor:
+    """float [F, M] -> the same shape: by band, zero mean and unit variance over the frames; half a neper is added to the
+    spread, so that a band in which nothing happens is not blown up."""
+    spread, mean = torch.std_mean(spectrogram, dim=0, correction=0)
+    return (spectrogram - mean) / (spread + 0.5)

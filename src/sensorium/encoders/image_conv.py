@@ -1,0 +1,94 @@
+"""Pictures from scratch: a small residual convolution stack for any size from 8 pixels to 224 and more."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from sensorium.encoders.image_processor import Fit, ImageAugmentation, ImageProcessor, ImageSettings
+from sensorium.encoders.pixels import Normalise, needs_size, size_from
+from sensorium.features import Features
+from sensorium.nn.convolution import Residual, group_norm
+
+
+class ImageConvConfig(BaseModel):
+    """A convolution stack's shape.
+
+    size:  the side of the square each picture is brought to, in pixels; None lets `build` take it from the data, at most 128.
+    width: of the last stage and so of the tokens; each stage before has half, but not less than a quarter.
+    depth: residual blocks a stage.
+    fit, augmentation: see ImageSettings.
+    mean, std: by channel (RGB, of values in [0, 1]), what is subtracted and divided by.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size: int | None = Field(None, ge=8, le=1024)
+    fit: Fit = "squash"
+    augmentation: ImageAugmentation | None = ImageAugmentation()
+    width: int = Field(128, ge=16, multiple_of=16)
+    depth: int = Field(2, ge=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.25, 0.25, 0.25)
+
+
+class ImageConv(nn.Module):
+    """A stem, then stages of residual blocks, each after the first at half the resolution, until the map is 8x8 or less.
+
+    The stem's stride is 1 below 48 pixels, 2 below 96, else 4; there are always two stages, so that 8x8 pictures end as a
+    map of 4x4. Tokens are the last map's positions, line by line; pooled is their mean. Raises UserError when the
+    config's size is None.
+    """
+
+    Config = ImageConvConfig
+    Processor = ImageProcessor
+    modality = "image"
+
+    def __init__(self, config: ImageConvConfig, processor: ImageProcessor | None = None, summary_only: bool = False):
+        super().__init__()
+        size = needs_size(config.size)
+        settings = ImageSettings(size=size, fit=config.fit, augmentation=config.augmentation)
+        self.config, self.processor, self.summary_only = config, processor or ImageProcessor(settings), summary_only
+        self.dim = config.width
+        self.normalise = Normalise(config.mean, config.std)
+        stride = 1 if size < 48 else 2 if size < 96 else 4
+        channels = _channels(size // stride, config.width)
+        self.stem = nn.Conv2d(3, channels[0], 3 if stride == 1 else 2 * stride - 1, stride, padding=stride // 2 or 1)
+        blocks, before = [], channels[0]
+        for stage, width in enumerate(channels):
+            for block in range(config.depth):
+                halve = 2 if stage and not block else 1
+                blocks.append(Residual(before, width, (group_norm, group_norm), halve, config.dropout))
+                before = width
+        self.blocks = nn.ModuleList(blocks)
+        self.norm = nn.LayerNorm(config.width)
+
+    @classmethod
+    def build(
+        cls, config: ImageConvConfig, values: Iterable[np.ndarray], facts: dict[str, float], summary_only: bool = False
+    ) -> "ImageConv":
+        """An encoder for training: an unstated size is taken from `facts` (see `size_from`); `values` are not read."""
+        size = config.size or size_from(facts, step=4, most=128)
+        return cls(config.model_copy(update={"size": size}), summary_only=summary_only)
+
+    def forward(self, inputs: dict[str, Tensor]) -> Features:
+        """`pixels` uint8 [B, 3, H, W] and `mask` bool [B, 1] -> Features of T = h * w tokens (one when summary_only)."""
+        x = self.stem(self.normalise(inputs["pixels"])).float()
+        for block in self.blocks:
+            x = block(x)
+        tokens = self.norm(x.flatten(2).transpose(1, 2))  # [B, h * w, D]
+        pooled = tokens.mean(dim=1)
+        if self.summary_only:
+            return Features.one(pooled, inputs["mask"].any(dim=1))
+        return Features(tokens, inputs["mask"].expand(-1, tokens.shape[1]), pooled)
+
+
+def _channels(side: int, width: int) -> list[int]:
+    """Channels of each stage for a map of `side` after the stem: enough stages to bring it to 8 or less, at least two."""
+    stages = 1
+    while side > 8 or stages < 2:
+        side, stages = -(-side // 2), stages + 1
+    return [max(width // 4, width >> (stages - 1 - stage)) for stage in range(stages)]

@@ -1,0 +1,113 @@
+"""From a decoded picture to a square of bytes: one size for all, and augmentation."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+from torchvision.transforms import InterpolationMode, v2
+from torchvision.transforms.v2 import functional
+
+
+class ImageAugmentation(BaseModel):
+    """How far a training picture is moved, turned and tinted; drawn evenly up to these bounds, both ways.
+
+    zoom:     in and out, as a share of the size. shift: as a share of the side. rotation: degrees.
+    colour:   of brightness, contrast and saturation, as a share.
+    flip:     probability of a left-right flip: 0 by default, for digits, letters and signs are not symmetric.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    zoom: float = Field(0.12, ge=0, lt=1)
+    shift: float = Field(0.08, ge=0, lt=1)
+    rotation: float = Field(10.0, ge=0, le=180)
+    colour: float = Field(0.2, ge=0, lt=1)
+    flip: float = Field(0.0, ge=0, le=1)
+
+
+Fit = Literal["squash", "crop"]
+
+
+class ImageSettings(BaseModel):
+    """What an ImageProcessor does.
+
+    size: the side of the square, in pixels.
+    fit:  "squash" stretches the picture to the square, so that nothing of it is lost; "crop" keeps its proportions, brings
+          the shorter side to `size` and cuts the middle out, as most published models were trained.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    size: int = Field(ge=4, le=2048)
+    fit: Fit = "squash"
+    augmentation: ImageAugmentation | None = ImageAugmentation()
+
+
+class ImageProcessor:
+    """uint8 [H, W, 3] in RGB -> `pixels`, uint8 [3, h, w] in RGB: bytes, so that a batch is small; the encoder normalises.
+
+    Resizing is bicubic and antialiased. Reads and writes `processor.json`.
+    """
+
+    decoding: dict[str, Any] = {}  # noqa: RUF012 (a constant of the class)
+
+    def __init__(self, settings: ImageSettings):
+        self.settings = settings
+        self._augment = None if settings.augmentation is None else _augmenter(settings.augmentation, settings.size)
+
+    def __call__(self, value: np.ndarray, augment: bool = False) -> dict[str, Tensor]:
+        """One picture; with `augment`, moved and tinted by chance drawn from torch's global random state."""
+        pixels = torch.from_numpy(np.ascontiguousarray(value)).permute(2, 0, 1)  # [3, H, W]
+        pixels = self._fit(pixels)
+        if augment and self._augment is not None:
+            pixels = self._augment(pixels)
+        return {"pixels": pixels.contiguous()}
+
+    def _fit(self, pixels: Tensor) -> Tensor:
+        size = self.settings.size
+        height, width = pixels.shape[1:]
+        if self.settings.fit == "crop":
+            scale = size / min(height, width)
+            goal = [max(size, round(height * scale)), max(size, round(width * scale))]
+        else:
+            goal = [size, size]
+        if goal != [height, width]:
+            pixels = functional.resize(pixels, goal, InterpolationMode.BICUBIC, antialias=True)
+        return functional.center_crop(pixels, [size, size])
+
+    def pad(self, items: list[dict[str, Tensor] | None]) -> dict[str, Tensor]:
+        """`pixels` uint8 [B, 3, h, w] and `mask` bool [B, 1]; zeros where the picture is absent."""
+        blank = torch.zeros(3, self.settings.size, self.settings.size, dtype=torch.uint8)
+        pixels = torch.stack([blank if item is None else item["pixels"] for item in items])
+        return {"pixels": pixels, "mask": torch.tensor([[item is not None] for item in items], dtype=torch.bool)}
+
+    def save(self, folder: Path) -> None:
+        """Writes the settings into `folder`."""
+        (Path(folder) / "processor.json").write_text(self.settings.model_dump_json(indent=1))
+
+    @classmethod
+    def load(cls, folder: Path) -> "ImageProcessor":
+        """The processor that `save` wrote into `folder`."""
+        return cls(ImageSettings.model_validate_json((Path(folder) / "processor.json").read_text()))
+
+
+def _augmenter(settings: ImageAugmentation, size: int) -> v2.Transform:
+    # The border is repeated outwards first, so that what moves in is background and not a black wedge.
+    margin = max(1, size // 4)
+    return v2.Compose(
+        [
+            v2.Pad(margin, padding_mode="edge"),
+            v2.RandomAffine(
+                settings.rotation,
+                translate=(settings.shift * size / (size + 2 * margin),) * 2,
+                scale=(1 - settings.zoom, 1 + settings.zoom),
+                interpolation=InterpolationMode.BILINEAR,
+            ),
+            v2.CenterCrop(size),
+            v2.RandomHorizontalFlip(settings.flip),
+            v2.ColorJitter(settings.colour, settings.colour, settings.colour),
+        ]
+    )

@@ -1,0 +1,26 @@
+"""One vector from many tokens."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from sensorium.features import Features
+
+Pooling = Literal["mean", "first"]
+
+
+def pool(tokens: Tensor, mask: Tensor, how: Pooling) -> Tensor:
+    """tokens float [B, T, D], mask bool [B, T] → float32 [B, D]: the mean of the real tokens, or the first token."""
+    if how == "first":
+        return tokens[:, 0].float()
+    weight = mask[:, :, None].float()  # [B, T, 1]
+    return (tokens.float() * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1.0)
+
+
+def summarise(tokens: Tensor, mask: Tensor, how: Pooling, summary_only: bool) -> Features:
+    """tokens [B, T, D], mask bool [B, T] → Features: tokens, zero where masked, and their pooling, or it alone."""
+    pooled = pool(tokens, mask, how)
+    if summary_only:
+        return Features.one(pooled, mask.any(dim=1))
+    return Features(torch.where(mask[:, :, None], tokens.float(), 0.0), mask, pooled)

@@ -1,0 +1,173 @@
+"""From a record's numbers and categories to tensors: robust standardisation, quantile edges, known values."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from sensorium.errors import UserError
+
+FARTHEST = 1e6  # scales from the median; keeps float32 finite whatever the value
+RECORDS_A_BIN = 8
+
+
+class NumberColumn(BaseModel):
+    """What training said of a column of numbers. x is read as (x - median) / scale; `edges`, in that unit, ascend."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    median: float
+    scale: float = Field(gt=0)
+    edges: list[float]
+
+
+class CategoryColumn(BaseModel):
+    """What training said of a column of categories: its values, most frequent first, and how many records had each."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    values: list[str]
+    counts: list[int]
+
+
+class TableAugmentation(BaseModel):
+    """What training hides so that the model learns to do without.
+
+    other:  a value that `count` training records have is read as unseen with probability other / (other + count).
+    absent: each column is hidden with this probability, though never the last one of a record.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    other: float = Field(1.0, ge=0)
+    absent: float = Field(0.0, ge=0, lt=1)
+
+
+class TableProcessor:
+    """A record's columns → `number` float32 [N], `category` int64 [C], `mask` bool [N + C], in the two lists' order.
+
+    A category is its place in its column's values counted from 1; 0 is any value that training did not have.
+    """
+
+    decoding: dict[str, Any] = {}  # noqa: RUF012 (a constant of the class)
+
+    def __init__(
+        self,
+        numbers: list[NumberColumn],
+        categories: list[CategoryColumn],
+        augmentation: TableAugmentation | None = TableAugmentation(),  # noqa: B008 (frozen)
+    ):
+        self.numbers, self.categories, self.augmentation = numbers, categories, augmentation
+        self._known = [{value: place for place, value in enumerate(column.values, start=1)} for column in categories]
+        # By column, by place: place 0 is 'other' already, so nothing is to be hidden.
+        self._counts = [[math.inf, *column.counts] for column in categories]
+
+    def __call__(self, value: dict[str, float | str | None], augment: bool = False) -> dict[str, Tensor]:
+        """Values by column, None or left out where absent → one record's tensors; `augment` draws from torch's global
+        random state."""
+        number, category, mask = [], [], []
+        for column in self.numbers:
+            x = value.get(column.name)
+            there = x is not None and not math.isnan(x)
+            z = (x - column.median) / column.scale if there else 0.0
+            number.append(min(max(z, -FARTHEST), FARTHEST))
+            mask.append(there)
+        for column, known in zip(self.categories, self._known, strict=True):
+            x = value.get(column.name)
+            category.append(known.get(x, 0))
+            mask.append(x is not None)
+        item = {
+            "number": torch.tensor(number, dtype=torch.float32),
+            "category": torch.tensor(category, dtype=torch.long),
+            "mask": torch.tensor(mask, dtype=torch.bool),
+        }
+        return self._hide(item) if augment and self.augmentation is not None else item
+
+    def _hide(self, item: dict[str, Tensor]) -> dict[str, Tensor]:
+        category, mask = item["category"], item["mask"]
+        if len(category) and self.augmentation.other:
+            seen = torch.tensor([counts[place] for counts, place in zip(self._counts, category.tolist(), strict=True)])
+            unseen = torch.rand(len(category)) < self.augmentation.other / (self.augmentation.other + seen)
+            category = category.masked_fill(unseen, 0)
+        if self.augmentation.absent:
+            kept = mask & (torch.rand(len(mask)) >= self.augmentation.absent)
+            mask = kept if kept.any() else mask
+        return {"number": item["number"], "category": category, "mask": mask}
+
+    def pad(self, items: list[dict[str, Tensor] | None]) -> dict[str, Tensor]:
+        """A batch of records, None where all is absent → `number` [B, N], `category` [B, C], `mask` [B, N + C]."""
+        absent = self({})
+        return {key: torch.stack([(item or absent)[key] for item in items]) for key in absent}
+
+    def save(self, folder: Path) -> None:
+        """Writes processor.json into `folder`."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        settings = {
+            "numbers": [column.model_dump() for column in self.numbers],
+            "categories": [column.model_dump() for column in self.categories],
+            "augmentation": None if self.augmentation is None else self.augmentation.model_dump(),
+        }
+        (folder / "processor.json").write_text(json.dumps(settings, indent=1, ensure_ascii=False), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "TableProcessor":
+        """The processor that `save` wrote into `folder`."""
+        settings = json.loads((Path(folder) / "processor.json").read_text(encoding="utf-8"))
+        augmentation = settings["augmentation"]
+        return cls(
+            [NumberColumn(**column) for column in settings["numbers"]],
+            [CategoryColumn(**column) for column in settings["categories"]],
+            None if augmentation is None else TableAugmentation(**augmentation),
+        )
+
+
+def describe(
+    records: Iterable[dict[str, float | str | None]], bins: int
+) -> tuple[list[NumberColumn], list[CategoryColumn]]:
+    """What training records say of each column; one of texts is one of categories, one without a value is left out.
+
+    Raises UserError when a column holds numbers and texts, or when no column has a value.
+    """
+    columns: dict[str, list[float | str]] = {}
+    for record in records:
+        for name, value in record.items():
+            if value is not None and value == value:  # not a number (NaN) differs from itself
+                columns.setdefault(name, []).append(value)
+    numbers, categories = [], []
+    for name, values in columns.items():
+        texts = sum(isinstance(value, str) for value in values)
+        if 0 < texts < len(values):
+            raise UserError(f"Column '{name}' holds numbers and texts; state its kind as number or category.")
+        if texts:
+            categories.append(_category(name, values))
+        else:
+            numbers.append(_number(name, np.array(values, dtype=np.float64), bins))
+    if not columns:
+        raise UserError("No number or category column has a value in the training records; leave these columns out.")
+    return numbers, categories
+
+
+def _number(name: str, values: np.ndarray, bins: int) -> NumberColumn:
+    """values float64 [N] → median, interquartile range (half the range when that is zero), up to bins + 1 quantiles."""
+    low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
+    scale = (high - low) or (values.max() - values.min()) / 2 or 1.0
+    wanted = int(np.clip(len(values) // RECORDS_A_BIN, 1, bins))
+    edges = np.unique(np.quantile((values - median) / scale, np.linspace(0, 1, wanted + 1)))
+    return NumberColumn(name=name, median=median, scale=scale, edges=edges.tolist() if len(edges) > 1 else [])
+
+
+def _category(name: str, values: list[str]) -> CategoryColumn:
+    """A value of one record alone says nothing of the next, so it is 'other'."""
+    repeated = [(-count, value) for value, count in Counter(values).items() if count > 1]
+    ordered = sorted(repeated)
+    return CategoryColumn(name=name, values=[value for _, value in ordered], counts=[-count for count, _ in ordered])

@@ -1,0 +1,82 @@
+"""Text from scratch: a tokenizer and a transformer, both learned from the training data."""
+
+from collections.abc import Iterable
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+
+from sensorium.encoders.pooling import Pooling, summarise
+from sensorium.encoders.text_processor import TextAugmentation, TextProcessor
+from sensorium.errors import UserError
+from sensorium.features import Features
+from sensorium.nn.transformer import Transformer
+
+
+class TextConfig(BaseModel):
+    """A text transformer's shape.
+
+    vocabulary:   tokens known, of which 260 are bytes and marks; None lets `build` choose it from the training texts.
+    width, depth, heads: of the transformer; `heads` divides `width`.
+    max_tokens:   a longer text is cut.
+    pooling:      the summary is the mean of the tokens, or the first (start) token.
+    augmentation: token dropout in training; None for none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    vocabulary: int | None = Field(None, ge=260)
+    width: int = Field(128, ge=1)
+    depth: int = Field(2, ge=1)
+    heads: int = Field(4, ge=1)
+    max_tokens: int = Field(256, ge=4)
+    dropout: float = Field(0.1, ge=0, lt=1)
+    pooling: Pooling = "mean"
+    augmentation: TextAugmentation | None = TextAugmentation()
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> "TextConfig":
+        if self.width % self.heads:
+            raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
+        return self
+
+
+class TextTransformer(nn.Module):
+    """Token and learned position embeddings, then a pre-norm transformer (Vaswani et al. 2017, arXiv:1706.03762).
+
+    Raises UserError when the config's vocabulary is None (only `build` chooses one) or smaller than the processor's.
+    """
+
+    Config = TextConfig
+    Processor = TextProcessor
+    modality = "text"
+
+    def __init__(self, config: TextConfig, processor: TextProcessor | None = None, summary_only: bool = False):
+        super().__init__()
+        if config.vocabulary is None:
+            raise UserError("A text encoder needs the option 'vocabulary'; state it, or build it from training texts.")
+        if processor is not None and processor.vocabulary > config.vocabulary:
+            more = f"The tokenizer has {processor.vocabulary} tokens, the option 'vocabulary' says {config.vocabulary}"
+            raise UserError(f"{more}; raise the option.")
+        self.config, self.processor, self.summary_only = config, processor, summary_only
+        self.dim = config.width
+        self.embedding = nn.Embedding(config.vocabulary, config.width)
+        self.position = nn.Parameter(torch.empty(config.max_tokens, config.width))
+        self.dropout = nn.Dropout(config.dropout)
+        self.transformer = Transformer(config.width, config.depth, config.heads, config.dropout)
+        nn.init.normal_(self.embedding.weight, std=0.02)
+        nn.init.normal_(self.position, std=0.02)
+
+    @classmethod
+    def build(
+        cls, config: TextConfig, values: Iterable[str], facts: dict[str, float], summary_only: bool = False
+    ) -> "TextTransformer":
+        """An encoder for training: its tokenizer is learned from the texts `values`; the config holds its true size."""
+        processor = TextProcessor.train(values, config.max_tokens, config.vocabulary, config.augmentation)
+        return cls(config.model_copy(update={"vocabulary": processor.vocabulary}), processor, summary_only)
+
+    def forward(self, inputs: dict[str, Tensor]) -> Features:
+        """`tokens` int64 [B, L] and `mask` bool [B, L] → Features of T = L tokens (one when summary_only)."""
+        tokens, mask = inputs["tokens"], inputs["mask"]
+        x = self.dropout(self.embedding(tokens) + self.position[: tokens.shape[1]])  # [B, L, D]
+        return summarise(self.transformer(x, mask), mask, self.config.pooling, self.summary_only)

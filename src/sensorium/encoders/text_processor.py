@@ -1,0 +1,135 @@
+"""From a text to token numbers: a tokenizer trained on the data, or one that came with a model."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from torch import Tensor
+
+START, END, PAD, MASK = "[CLS]", "[SEP]", "[PAD]", "[MASK]"
+LARGEST_VOCABULARY = 16_384
+CHARACTERS_A_TOKEN = 100
+
+
+class TextAugmentation(BaseModel):
+    """Token dropout: each token of a training text becomes the mask token with probability `rate`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rate: float = Field(0.1, ge=0, lt=1)
+
+
+class TextProcessor:
+    """A text → `tokens` int64 [L], at most `max_tokens` of them and at least one.
+
+    tokenizer: its own truncation and padding are replaced by `max_tokens` and by padding to the longest of a batch.
+    pad:       the token of padding; it is masked, so it is never read.
+    unknown:   the token that stands for a text in which the tokenizer finds nothing.
+    mask:      the token that takes the place of a dropped one; None, for want of one, removes the dropped instead.
+    """
+
+    decoding: dict[str, Any] = {}  # noqa: RUF012 (a constant of the class)
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        max_tokens: int,
+        pad: int,
+        unknown: int,
+        mask: int | None,
+        augmentation: TextAugmentation | None = TextAugmentation(),  # noqa: B008 (frozen)
+    ):
+        self.tokenizer, self.max_tokens = tokenizer, max_tokens
+        self.pad_token, self.unknown_token, self.mask_token = pad, unknown, mask
+        self.augmentation = augmentation
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(max_tokens)
+
+    @classmethod
+    def train(
+        cls,
+        texts: Iterable[str],
+        max_tokens: int,
+        vocabulary: int | None = None,
+        augmentation: TextAugmentation | None = TextAugmentation(),  # noqa: B008 (frozen)
+    ) -> "TextProcessor":
+        """A processor whose tokenizer is learned from `texts`: byte-level byte-pair encoding (Sennrich et al. 2016,
+        arXiv:1508.07909; Radford et al. 2019) of lower-cased NFKC text, so that no text of any language is unknown.
+
+        vocabulary: the most tokens it may have; None lets the data choose, through the tokens seen three times or more.
+        The same texts give the same tokenizer, whatever the number of threads.
+        """
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.normalizer = normalizers.Sequence(
+            [normalizers.NFKC(), normalizers.Lowercase(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
+        )
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        trainer = trainers.BpeTrainer(
+            vocab_size=vocabulary or LARGEST_VOCABULARY,
+            min_frequency=2 if vocabulary else 3,
+            special_tokens=[PAD, START, END, MASK],
+            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+            max_token_length=CHARACTERS_A_TOKEN,
+            show_progress=False,
+        )
+        tokenizer.train_from_iterator(iter(texts), trainer)
+        pad, start, end, mask = (tokenizer.token_to_id(token) for token in (PAD, START, END, MASK))
+        frame = processors.TemplateProcessing(single=f"{START} $A {END}", special_tokens=[(START, start), (END, end)])
+        tokenizer.post_processor = frame
+        return cls(tokenizer, max_tokens, pad, start, mask, augmentation)
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens the tokenizer knows."""
+        return self.tokenizer.get_vocab_size()
+
+    def __call__(self, value: str, augment: bool = False) -> dict[str, Tensor]:
+        """A text → {"tokens": int64 [L]}. With `augment`, tokens are dropped by torch's global random state."""
+        encoding = self.tokenizer.encode(value[: self.max_tokens * CHARACTERS_A_TOKEN])
+        tokens = torch.tensor(encoding.ids or [self.unknown_token])  # [L]
+        if augment and self.augmentation is not None and encoding.ids:
+            tokens = self._drop(tokens, torch.tensor(encoding.special_tokens_mask, dtype=torch.bool))
+        return {"tokens": tokens}
+
+    def _drop(self, tokens: Tensor, special: Tensor) -> Tensor:
+        dropped = (torch.rand(len(tokens)) < self.augmentation.rate) & ~special
+        if self.mask_token is not None:
+            return tokens.masked_fill(dropped, self.mask_token)
+        return tokens if dropped.all() else tokens[~dropped]
+
+    def pad(self, items: list[dict[str, Tensor] | None]) -> dict[str, Tensor]:
+        """A batch of texts, None where one is absent → {"tokens": int64 [B, L], "mask": bool [B, L]}, L the longest."""
+        lengths = torch.tensor([0 if item is None else len(item["tokens"]) for item in items])  # [B]
+        longest = max(1, int(lengths.max()))
+        tokens = torch.full((len(items), longest), self.pad_token)  # [B, L]
+        for row, item in enumerate(items):
+            if item is not None:
+                tokens[row, : len(item["tokens"])] = item["tokens"]
+        return {"tokens": tokens, "mask": torch.arange(longest) < lengths[:, None]}
+
+    def save(self, folder: Path) -> None:
+        """Writes tokenizer.json and processor.json into `folder`."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        settings = {
+            "max_tokens": self.max_tokens,
+            "pad": self.pad_token,
+            "unknown": self.unknown_token,
+            "mask": self.mask_token,
+            "augmentation": None if self.augmentation is None else self.augmentation.model_dump(),
+        }
+        (folder / "tokenizer.json").write_text(self.tokenizer.to_str(pretty=True), encoding="utf-8")
+        (folder / "processor.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "TextProcessor":
+        """The processor that `save` wrote into `folder`."""
+        folder = Path(folder)
+        settings = json.loads((folder / "processor.json").read_text(encoding="utf-8"))
+        if settings["augmentation"] is not None:
+            settings["augmentation"] = TextAugmentation(**settings["augmentation"])
+        return cls(Tokenizer.from_str((folder / "tokenizer.json").read_text(encoding="utf-8")), **settings)

@@ -1,0 +1,198 @@
+"""Pictures through any timm model, pretrained or not."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from sensorium.encoders.image_processor import Fit, ImageAugmentation, ImageProcessor, ImageSettings
+from sensorium.encoders.pixels import Normalise, needs_size
+from sensorium.errors import UserError, unknown
+from sensorium.features import Features
+
+Channels = tuple[float, float, float]
+
+
+class TimmConfig(BaseModel):
+    """Which timm model, and with which weights.
+
+    model:      timm's name, `tf_efficientnet_lite0` for one.
+    pretrained: fetch timm's published weights from the hub when the encoder is built.
+    weights:    a local file of weights instead: .safetensors, or a torch file (.pth, .pt, .bin), of which only tensors are
+                read. A torch file whose names are not timm's may be read by order: see `TimmImage.build`.
+    size:       the side of the square each picture is brought to, in pixels; None is what the model was trained at.
+    mean, std:  by channel (RGB, of values in [0, 1]); None is what the model was trained with.
+    fit, augmentation: see ImageSettings.
+
+    Weights are read by `build` alone: an encoder that is made from a config `build` has filled needs neither file nor hub.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    pretrained: bool = False
+    weights: str | None = None
+    size: int | None = Field(None, ge=8, le=2048)
+    fit: Fit = "squash"
+    augmentation: ImageAugmentation | None = ImageAugmentation()
+    mean: Channels | None = None
+    std: Channels | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "TimmConfig":
+        if self.pretrained and self.weights:
+            raise ValueError("state pretrained or weights, not both")
+        return self
+
+
+class TimmImage(nn.Module):
+    """A timm model (Wightman 2019) without its classifier.
+
+    Tokens are the positions (and class tokens) of the last feature map, pooled is what its classifier would read; the
+    narrower of the two is filled with zeros to the width of the other (MobileNetV3's). The model stays in evaluation mode
+    in training too: batch-norm statistics are the published ones, its dropout is off. Raises UserError for a name timm
+    does not know and for a size the model cannot take.
+    """
+
+    Config = TimmConfig
+    Processor = ImageProcessor
+    modality = "image"
+
+    def __init__(self, config: TimmConfig, processor: ImageProcessor | None = None, summary_only: bool = False):
+        super().__init__()
+        config = _resolve(config)
+        settings = ImageSettings(size=needs_size(config.size), fit=config.fit, augmentation=config.augmentation)
+        self.config, self.processor, self.summary_only = config, processor or ImageProcessor(settings), summary_only
+        self.normalise = Normalise(config.mean, config.std)
+        self.model = _create(config, num_classes=0).to(memory_format=torch.channels_last)
+        self.dim = self._width()
+        self.train()
+
+    def train(self, mode: bool = True) -> "TimmImage":
+        """Sets the mode of everything but the timm model, which stays in evaluation mode."""
+        super().train(mode)
+        self.model.eval()
+        return self
+
+    @torch.no_grad()
+    def _width(self) -> int:
+        """The wider of tokens and summary, found by running a black picture. Raises UserError when the model cannot."""
+        self.model.eval()
+        try:
+            return max(part.shape[-1] for part in self._run(torch.zeros(1, 3, self.config.size, self.config.size)))
+        except (RuntimeError, AssertionError, ValueError) as error:
+            size = f"size {self.config.size}"
+            raise UserError(f"The timm model '{self.config.model}' cannot read pictures of {size} ({error}); state another.") from error
+
+    @classmethod
+    def build(
+        cls, config: TimmConfig, values: Iterable[np.ndarray], facts: dict[str, float], summary_only: bool = False
+    ) -> "TimmImage":
+        """An encoder for training, with its weights read; `values` and `facts` are not.
+
+        A file's names must be the model's, less those of its classifier. Failing that, a torch file is read by order,
+        which it keeps, if it has exactly as many tensors as the model with its own classifier and each has the same
+        shape as its counterpart: another library's port of the same architecture. Raises UserError when the file cannot be
+        read or fits in neither way, when the hub cannot be reached and when it has no such weights.
+        """
+        encoder = cls(config, summary_only=summary_only)
+        if config.pretrained:
+            encoder.model.load_state_dict(_create(encoder.config, num_classes=0, pretrained=True).state_dict())
+        elif config.weights:
+            encoder.model.load_state_dict(_match(_read(Path(config.weights)), encoder.config, encoder.model))
+        return encoder
+
+    def forward(self, inputs: dict[str, Tensor]) -> Features:
+        """`pixels` uint8 [B, 3, H, W] and `mask` bool [B, 1] -> Features of the map's T positions (one when summary_only)."""
+        tokens, pooled = (self._widen(part.float()) for part in self._run(self.normalise(inputs["pixels"])))
+        if self.summary_only:
+            return Features.one(pooled, inputs["mask"].any(dim=1))
+        return Features(tokens, inputs["mask"].expand(-1, tokens.shape[1]), pooled)
+
+    def _run(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """float [B, 3, H, W] -> tokens [B, T, ...], pooled [B, ...], of the model's own widths."""
+        features = self.model.forward_features(x)
+        pooled = self.model.forward_head(features, pre_logits=True)
+        if features.ndim == 4 and getattr(self.model, "output_fmt", "NCHW") == "NHWC":
+            features = features.flatten(1, 2)  # [B, H * W, C]
+        elif features.ndim == 4:
+            features = features.flatten(2).transpose(1, 2)  # [B, H * W, C]
+        return features, pooled
+
+    def _widen(self, x: Tensor) -> Tensor:
+        return nn.functional.pad(x, (0, self.dim - x.shape[-1]))  # [..., D]
+
+
+def _resolve(config: TimmConfig) -> TimmConfig:
+    """The config with size, mean and std stated, from what timm knows of the model."""
+    name = config.model.split(".")[0]
+    if not timm.is_model(name):
+        raise unknown("timm model", config.model, timm.list_models())
+    known: Any = timm.get_pretrained_cfg(config.model, allow_unregistered=False)
+    if known is None:
+        raise unknown("timm model", config.model, timm.list_models(f"{name}*", pretrained=True) or [name])
+    stated = {"size": config.size or known.input_size[1], "mean": config.mean or known.mean, "std": config.std or known.std}
+    return config.model_copy(update=stated)
+
+
+def _create(config: TimmConfig, **options: Any) -> nn.Module:
+    """The timm model of a resolved config. Raises UserError when its weights cannot be fetched or its size is refused."""
+    known: Any = timm.get_pretrained_cfg(config.model)
+    if known.fixed_input_size and config.size != known.input_size[1]:
+        options["img_size"] = config.size
+    try:
+        return timm.create_model(config.model, **options)
+    except Exception as error:  # the hub's client raises its transport's errors, which differ by version
+        if options.get("pretrained"):
+            doing = f"The weights of the timm model '{config.model}' cannot be fetched ({_first_line(error)})"
+            raise UserError(f"{doing}; connect to the hub, or give a local file as the option 'weights'.") from error
+        said = f"The timm model '{config.model}' cannot be made for pictures of size {config.size} ({_first_line(error)})"
+        raise UserError(f"{said}; state another size.") from error
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """The tensors of a weights file, in the file's order. Raises UserError when it is not there or holds anything else."""
+    if not path.is_file():
+        raise UserError(f"There is no file of weights {path}; mend the option 'weights'.")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the two readers raise more than a dozen kinds for a file that is not theirs
+        raise UserError(f"The file of weights {path} cannot be read ({_first_line(error)}); give another.") from error
+    tensors = tensors.get("state_dict", tensors) if isinstance(tensors, dict) else None
+    if not tensors or not all(isinstance(value, Tensor) for value in tensors.values()):
+        raise UserError(f"The file of weights {path} is not a dictionary of tensors; give another.")
+    return dict(tensors)
+
+
+def _match(given: dict[str, Tensor], config: TimmConfig, model: nn.Module) -> dict[str, Tensor]:
+    """The state of `model`, which has no classifier, from the tensors of a file: by name, or else by order."""
+    wanted = model.state_dict()
+    full = _create(config)
+    classifier = set(full.state_dict()) - set(wanted)
+    if given.keys() - classifier == wanted.keys():
+        wrong = [name for name, tensor in wanted.items() if given[name].shape != tensor.shape]
+        if not wrong:
+            return {name: given[name] for name in wanted}
+        why = f"'{wrong[0]}' is {list(given[wrong[0]].shape)} and not {list(wanted[wrong[0]].shape)}"
+    else:
+        slots = full.state_dict()
+        by_order = config.weights is not None and not config.weights.endswith(".safetensors")
+        shapes = [tensor.shape for tensor in slots.values()]
+        if by_order and shapes == [tensor.shape for tensor in given.values()]:
+            renamed = dict(zip(slots, given.values(), strict=True))
+            return {name: renamed[name] for name in wanted}
+        odd = sorted(given.keys() ^ wanted.keys() - classifier)
+        why = f"its names differ, '{odd[0]}' for one, and its shapes are not the model's in order"
+    raise UserError(f"The file of weights {config.weights} does not fit the timm model '{config.model}': {why}; give another.")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0].rstrip(". ")

@@ -1,0 +1,103 @@
+"""The report as tables that a person reads."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from sensorium.evaluation.inputs import figure
+from sensorium.evaluation.target import TargetReport
+from sensorium.metrics import Value
+
+MOST_CLASSES_CROSSED = 12
+MOST_CLASSES_LISTED = 30
+
+
+def target(report: TargetReport) -> Iterator[Any]:
+    """The tables of one target: metrics, classes, confusion, inputs, and the sentence about them."""
+    yield _metrics(report)
+    if report.classes:
+        yield _classes(report)
+    if report.confusion is not None and len(report.confusion) <= MOST_CLASSES_CROSSED:
+        yield _confusion(report)
+    yield _inputs(report)
+    yield Text(f"{report.sentence}\n", style="bold")
+
+
+def records(targets: list[TargetReport], count: int, present: dict[str, int], bad: int) -> Iterator[Any]:
+    """How many of `count` records had each input and each target, and how many more were `bad`."""
+    table = _table("Records", ["", "have it", "of"])
+    for name, has in (present | {f"{one.target.name} (target)": one.records for one in targets}).items():
+        table.add_row(Text(name), str(has), str(count))
+    yield table
+    if bad:
+        yield Text(f"{bad} bad {'record was' if bad == 1 else 'records were'} set aside and not counted.")
+
+
+def cost(known: dict[str, Any]) -> Text:
+    """What the model costs: its size and how long a record takes."""
+    times = known["latency_ms"]["batch_1"]
+    return Text(
+        f"{known['parameters']:,} parameters; one record takes {times['p50']:.1f} ms (median; 95 % take less than"
+        f" {times['p95']:.1f} ms), reading its files not counted."
+    )
+
+
+def _metrics(report: TargetReport) -> Table:
+    table = _table(f"{report.target.name}: {report.records} records", ["metric", "value", "95 % interval", "chance"])
+    for name, value in report.metrics.items():
+        table.add_row(name, figure(value.value), _interval(value), figure(value.chance))
+    return table
+
+
+def _classes(report: TargetReport) -> Table:
+    rows = list(report.classes.items())
+    title = f"{report.target.name}: each {'class' if report.target.kind == 'class' else 'label'}"
+    if len(rows) > MOST_CLASSES_LISTED:
+        title += f" (of {len(rows)} the {MOST_CLASSES_LISTED} with the lowest F1)"
+        rows = sorted(rows, key=lambda row: row[1].f1)[:MOST_CLASSES_LISTED]
+    table = _table(title, ["label", "precision", "recall", "F1", "records"])
+    for label, scores in rows:
+        table.add_row(
+            Text(label), figure(scores.precision), figure(scores.recall), figure(scores.f1), str(scores.support)
+        )
+    return table
+
+
+def _confusion(report: TargetReport) -> Table:
+    title = f"{report.target.name}: truth (row), decision (column)"
+    table = _table(title, ["", *report.target.labels])
+    for place, (label, row) in enumerate(zip(report.target.labels, report.confusion, strict=True)):
+        cells = [Text(str(count), style="bold" if place == column else "") for column, count in enumerate(row)]
+        table.add_row(Text(label), *cells)
+    return table
+
+
+def _inputs(report: TargetReport) -> Table:
+    judgement = report.judgement
+    headers = ["input", "alone", "95 % interval", "left out", "95 % interval", "Shapley", "95 % interval"]
+    table = _table(f"{report.target.name}: what each input is worth, by {judgement.metric}", headers)
+    for name, worth in judgement.inputs.items():
+        cells = [Text(name)]
+        for value in (worth.alone, worth.without, worth.shapley or Value(None, None, None)):
+            cells += [figure(value.value), _interval(value)]
+        table.add_row(*cells)
+    caption = f"All inputs: {figure(judgement.all.value)}; none: {figure(judgement.none.value)}. "
+    caption += "Over all records: who lacks an input gets the training prior in its place."
+    if any(worth.shapley is None for worth in judgement.inputs.values()):
+        caption += " Shapley values are left out: there are more than six inputs."
+    table.caption, table.caption_justify = Text(caption), "left"
+    return table
+
+
+def _table(title: str, headers: list[str]) -> Table:
+    """A table whose first column is words and the rest figures."""
+    table = Table(title=Text(title, style="italic"), title_justify="left")
+    for place, header in enumerate(headers):
+        table.add_column(Text(header), justify="right" if place else "left")
+    return table
+
+
+def _interval(value: Value) -> str:
+    return "" if value.low is None else f"{figure(value.low)} to {figure(value.high)}"

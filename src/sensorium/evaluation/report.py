@@ -1,0 +1,103 @@
+"""How good a model is and which input earns its keep: for a person to read, and for machines."""
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as parquet
+from rich.console import Console, ConsoleOptions, RenderResult
+
+from sensorium.evaluation import printing
+from sensorium.evaluation.inputs import Judgement, Worth
+from sensorium.evaluation.target import TargetReport
+from sensorium.files import whole_file
+from sensorium.metrics import Value
+
+MOST_CLASSES_SAVED = 100
+
+
+@dataclass(frozen=True)
+class Report:
+    """An evaluation of `records` records; print it, read it as a dictionary, save it.
+
+    present: by input, how many records have it. bad: how many were set aside. samples: what becomes scores.parquet.
+    """
+
+    targets: list[TargetReport]
+    records: int
+    present: dict[str, int]
+    bad: int
+    cost: dict[str, Any]
+    samples: pa.Table
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `metrics.json` holds: plain values, None where something is undefined."""
+        return {
+            "targets": {
+                one.target.name: {key: _plain(value) for key, value in one.metrics.items()} for one in self.targets
+            },
+            "inputs": {one.target.name: _inputs(one.judgement) for one in self.targets},
+            "cost": self.cost,
+            "classes": {
+                one.target.name: {label: scores._asdict() for label, scores in one.classes.items()}
+                for one in self.targets
+                if one.classes
+            },
+            "confusion": {
+                one.target.name: {"labels": one.target.labels, "counts": one.confusion.tolist()}
+                for one in self.targets
+                if one.confusion is not None and len(one.confusion) <= MOST_CLASSES_SAVED
+            },
+            "records": {
+                "all": self.records,
+                "inputs": self.present,
+                "targets": {one.target.name: one.records for one in self.targets},
+                "bad": self.bad,
+            },
+            "sentences": {one.target.name: one.sentence for one in self.targets},
+        }
+
+    def save(self, folder: str | Path) -> None:
+        """Writes metrics.json and scores.parquet into `folder`, each whole or not at all. Raises UserError."""
+        with whole_file(Path(folder) / "scores.parquet") as temporary:
+            parquet.write_table(self.samples, temporary)
+        with whole_file(Path(folder) / "metrics.json") as temporary:
+            temporary.write_text(
+                json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8"
+            )
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for one in self.targets:
+            yield from printing.target(one)
+        yield from printing.records(self.targets, self.records, self.present, self.bad)
+        yield printing.cost(self.cost)
+
+    def __str__(self) -> str:
+        console = Console(file=io.StringIO(), width=110)
+        console.print(self)
+        return console.file.getvalue()
+
+
+def _plain(value: Value) -> dict[str, float | None]:
+    return value._asdict()
+
+
+def _between(value: Value) -> dict[str, float | None]:
+    return {"value": value.value, "low": value.low, "high": value.high}
+
+
+def _inputs(judgement: Judgement) -> dict[str, Any]:
+    return {"metric": judgement.metric} | {_key(name): _worth(worth) for name, worth in judgement.inputs.items()}
+
+
+def _key(name: str) -> str:
+    """An input's key beside "metric", which a column may be called too."""
+    return "metric (input)" if name == "metric" else name
+
+
+def _worth(worth: Worth) -> dict[str, Any]:
+    known = {"alone": worth.alone, "without": worth.without, "shapley": worth.shapley}
+    return {name: _between(value) for name, value in known.items() if value is not None}

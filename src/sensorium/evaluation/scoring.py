@@ -1,0 +1,111 @@
+"""Per-sample predictions for every set of inputs, from one encoding of each; and how long one record takes."""
+
+import time
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from sensorium.data.table import Table
+from sensorium.errors import UserError
+from sensorium.evaluation.coalitions import Coalition
+from sensorium.features import Batch
+from sensorium.metrics import Columns
+from sensorium.model import Model
+
+LATENCY_RECORDS = 20
+
+
+class Scores(NamedTuple):
+    """What a model said of N records.
+
+    keys:        [N].
+    present:     by input, bool [N]: who has it.
+    targets:     by target, its columns as data.targets gives them, each [N, ...]; `mask`, bool [N], says who has it.
+    predictions: by coalition and target, the head's columns, each [N, ...].
+    """
+
+    keys: list[str]
+    present: dict[str, np.ndarray]
+    targets: dict[str, Columns]
+    predictions: dict[Coalition, dict[str, Columns]]
+
+
+@torch.no_grad()
+def score(model: Model, batches: Iterable[Batch], coalitions: Iterable[Coalition]) -> Scores:
+    """Encodes each batch once, then decides for each coalition with the features of all other inputs taken away.
+
+    A record that lacks all inputs of a coalition gets the training prior. Runs in evaluation mode and leaves the model
+    in the mode it was in. Raises UserError for a prediction that is not finite.
+    """
+    coalitions, mode = list(coalitions), model.training
+    keys, present, targets = [], [], []
+    predictions = {coalition: [] for coalition in coalitions}
+    model.eval()
+    try:
+        for batch in batches:
+            batch = batch.to(model.device)
+            features = model.encode(batch.inputs)
+            keys += batch.keys
+            present.append({name: _array(one.present) for name, one in features.items()})
+            targets.append(_arrays(batch.targets))
+            for coalition in coalitions:
+                kept = {
+                    name: one.where(torch.full_like(one.present, name in coalition)) for name, one in features.items()
+                }
+                predictions[coalition].append(_arrays(model.decide(model.fuse(kept))))
+    finally:
+        model.train(mode)
+    joined = {coalition: _join(parts) for coalition, parts in predictions.items()}
+    _refuse_infinite(keys, joined)
+    return Scores(keys, _stack(present), _join(targets), joined)
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    return (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy()
+
+
+def _arrays(columns: dict[str, dict[str, torch.Tensor]]) -> dict[str, Columns]:
+    return {name: {key: _array(tensor) for key, tensor in one.items()} for name, one in columns.items()}
+
+
+def _join(parts: list[dict[str, Columns]]) -> dict[str, Columns]:
+    return {name: _stack([part[name] for part in parts]) for name in (parts[0] if parts else {})}
+
+
+def _stack(parts: list[Columns]) -> Columns:
+    return {key: np.concatenate([part[key] for part in parts]) for key in (parts[0] if parts else {})}
+
+
+def _refuse_infinite(keys: list[str], predictions: dict[Coalition, dict[str, Columns]]) -> None:
+    for by_target in predictions.values():
+        for target, columns in by_target.items():
+            for column in columns.values():
+                wrong = np.argwhere(~np.isfinite(column))
+                if len(wrong):
+                    raise UserError(
+                        f"The model's prediction of '{target}' for the record '{keys[wrong[0][0]]}' is not a finite"
+                        " number: its training diverged, so train again with a lower learning rate."
+                    )
+
+
+@torch.no_grad()
+def latency(model: Model, table: Table) -> dict[str, float]:
+    """Milliseconds from one record's tensors to its decision, over the first records: {"p50", "p95"}.
+
+    Reading and decoding the record's files is not counted.
+    """
+    mode = model.training
+    model.eval()
+    rows = np.arange(LATENCY_RECORDS) % len(table)
+    times = []
+    try:
+        for batch in model.batches(table.take(np.concatenate([rows[:2], rows])), batch_size=1):
+            start = time.perf_counter()
+            _arrays(model.decide(model.fuse(model.encode(batch.inputs))))  # copied from the device: waits for it
+            times.append(1000 * (time.perf_counter() - start))
+    finally:
+        model.train(mode)
+    p50, p95 = np.percentile(times[2:], [50, 95])  # the first two warm up
+    return {"p50": float(p50), "p95": float(p95)}

@@ -1,0 +1,49 @@
+"""All that an evaluation finds out about one target."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sensorium.data.schema import TargetSpec
+from sensorium.evaluation.coalitions import Coalition
+from sensorium.evaluation.inputs import Judgement, judge, sentence
+from sensorium.metrics import ClassScores, Columns, Resamples, Value, confusion, measure, per_class
+
+
+@dataclass(frozen=True)
+class TargetReport:
+    """One target: how many records have it, its metrics, the scores of each class, the confusion matrix, its inputs.
+
+    classes: by label, [] for a number. confusion: int [K, K], truth by decision; None but for a class.
+    """
+
+    target: TargetSpec
+    records: int
+    metrics: dict[str, Value]
+    classes: dict[str, ClassScores]
+    confusion: np.ndarray | None
+    judgement: Judgement
+
+    @property
+    def sentence(self) -> str:
+        """Which input earns its keep."""
+        return sentence(self.judgement)
+
+
+def examine(
+    target: TargetSpec,
+    truth: Columns,
+    predictions: dict[Coalition, Columns],
+    inputs: Coalition,
+    resamples: Resamples,
+) -> TargetReport:
+    """The report of a target from the rows that have it: the truth, and what every coalition of `inputs` predicts."""
+    whole = predictions[inputs]
+    return TargetReport(
+        target=target,
+        records=resamples.rows,
+        metrics=measure(target.kind, truth, whole, predictions[()], resamples),
+        classes=dict(zip(target.labels, per_class(target.kind, truth, whole), strict=True)),
+        confusion=confusion(truth, whole) if target.kind == "class" else None,
+        judgement=judge(target.kind, truth, predictions, inputs, resamples),
+    )

@@ -1,0 +1,78 @@
+"""What moves through the house: features of a batch, the batch itself, and a loss with its count."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Features(NamedTuple):
+    """What an encoder, or a fusion, says of a batch.
+
+    tokens: float [B, T, D].
+    mask:   bool [B, T], True where a token is real. A row with no True is a sample that lacks this input.
+    pooled: float [B, D], the encoder's own summary (class token, mean, ...); zero in a row that lacks this input.
+    """
+
+    tokens: Tensor
+    mask: Tensor
+    pooled: Tensor
+
+    @property
+    def present(self) -> Tensor:
+        """bool [B]: True where any token is real."""
+        return self.mask.any(dim=1)
+
+    def take(self, index: Tensor) -> "Features":
+        """The rows `index`, int64 [N], in that order and with repetition: re-pairs or repeats rows."""
+        return Features(self.tokens[index], self.mask[index], self.pooled[index])
+
+    def where(self, keep: Tensor) -> "Features":
+        """Features with tokens, mask and pooled of the rows where `keep`, bool [B], is False set to zero."""
+        return Features(
+            torch.where(keep[:, None, None], self.tokens, 0.0), self.mask & keep[:, None], torch.where(keep[:, None], self.pooled, 0.0)
+        )
+
+    @classmethod
+    def one(cls, pooled: Tensor, present: Tensor) -> "Features":
+        """A single token a sample: `pooled` float [B, D], `present` bool [B]."""
+        pooled = torch.where(present[:, None], pooled, 0.0)
+        return cls(pooled[:, None], present[:, None], pooled)  # tokens [B, 1, D]
+
+
+class Batch(NamedTuple):
+    """Records made tensors.
+
+    inputs:  by input name, what the encoder takes (each has `mask`, bool [B, L]) or its Features, when they come from the cache.
+    targets: by target name; each has `mask`, bool [B]; the other keys belong to the head.
+    ids:     by input name, int64 [B], a hash of the input's content.
+    keys:    which record each row came from, so that an error can name it.
+    """
+
+    inputs: dict[str, dict[str, Tensor] | Features]
+    targets: dict[str, dict[str, Tensor]]
+    ids: dict[str, Tensor]
+    keys: list[str]
+
+    def present(self, name: str) -> Tensor:
+        """bool [B]: which rows have the input `name`."""
+        value = self.inputs[name]
+        return (value.mask if isinstance(value, Features) else value["mask"]).any(dim=1)
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on `device`."""
+        inputs = {
+            name: Features(*(tensor.to(device) for tensor in value))
+            if isinstance(value, Features)
+            else {key: tensor.to(device) for key, tensor in value.items()}
+            for name, value in self.inputs.items()
+        }
+        targets = {name: {key: tensor.to(device) for key, tensor in value.items()} for name, value in self.targets.items()}
+        return Batch(inputs, targets, {name: ids.to(device) for name, ids in self.ids.items()}, self.keys)
+
+
+class Loss(NamedTuple):
+    """A sum over samples and of how many: totals and counts are added over pieces and processes before they are divided."""
+
+    total: Tensor
+    count: Tensor

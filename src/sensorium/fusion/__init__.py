@@ -1,0 +1,19 @@
+"""Ways of fusing: each takes the features of every input, any width, any of them absent, and gives one Features.
+
+Each declares `reads` ("pooled" or "tokens", so that the cache stores no tokens nobody reads), `dim` (the width it
+gives) and `experts` (how many tokens it gives, each of which may decide for itself; None where that varies by batch).
+"""
+
+from sensorium.fusion.concat import Concat
+from sensorium.fusion.cross_attention import CrossAttention
+from sensorium.fusion.hybrid import Hybrid
+from sensorium.fusion.separate import Separate
+from sensorium.fusion.transformer import TransformerFusion
+
+FUSIONS = {
+    "concat": Concat,
+    "separate": Separate,
+    "hybrid": Hybrid,
+    "transformer": TransformerFusion,
+    "cross_attention": CrossAttention,
+}

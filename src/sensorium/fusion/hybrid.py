@@ -1,0 +1,47 @@
+"""Late and early at once: one token for each input and one for all together."""
+
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, Field
+from torch import nn
+
+from sensorium.features import Features
+from sensorium.fusion.joint import Joint
+from sensorium.fusion.separate import mean_of_real
+from sensorium.nn.inputs import Inputs
+
+
+class HybridConfig(BaseModel, frozen=True, extra="forbid"):
+    """`dim`: width of each token; the joint token's MLP is `ratio` times as wide inside, with `dropout`."""
+
+    dim: int = Field(128, gt=0)
+    ratio: int = Field(2, gt=0)
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+
+class Hybrid(nn.Module):
+    """The tokens of `Separate` and a joint token, real where at least two inputs are present.
+
+    With the head `late` each input keeps a decision of its own, which stands when the others are absent, and the joint
+    token learns what only several inputs together tell (the exclusive-or of two). One input alone has no joint token.
+    """
+
+    Config = HybridConfig
+    reads: Literal["pooled", "tokens"] = "pooled"
+
+    def __init__(self, config: HybridConfig, dims: dict[str, int]):
+        super().__init__()
+        self.config, self.dim = config, config.dim
+        self.inputs = Inputs(dims, config.dim)
+        several = len(dims) > 1
+        self.joint = Joint(len(dims), config.dim, config.ratio, config.dropout, fewest=2) if several else None
+        self.experts = len(dims) + several
+
+    def forward(self, features: dict[str, Features]) -> Features:
+        """Features of each of N inputs -> tokens float32 [B, N + 1, D] (one where N = 1), their mask, pooled [B, D]."""
+        tokens, mask = self.inputs.summaries(features)
+        if self.joint is not None:
+            joint = self.joint(tokens, mask)
+            tokens, mask = torch.cat([tokens, joint.tokens], dim=1), torch.cat([mask, joint.mask], dim=1)
+        return Features(tokens, mask, mean_of_real(tokens, mask))

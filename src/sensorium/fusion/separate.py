@@ -1,0 +1,39 @@
+"""No fusion before the decision: one token for each input. With the head `late` this is late fusion."""
+
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+
+from sensorium.features import Features
+from sensorium.nn.inputs import Inputs
+
+
+class SeparateConfig(BaseModel, frozen=True, extra="forbid"):
+    """`dim`: width of each token."""
+
+    dim: int = Field(128, gt=0)
+
+
+class Separate(nn.Module):
+    """One token for each input, in the order of `dims`; the mask is presence, `pooled` the mean of those present."""
+
+    Config = SeparateConfig
+    reads: Literal["pooled", "tokens"] = "pooled"
+
+    def __init__(self, config: SeparateConfig, dims: dict[str, int]):
+        super().__init__()
+        self.config, self.dim, self.experts = config, config.dim, len(dims)
+        self.inputs = Inputs(dims, config.dim)
+
+    def forward(self, features: dict[str, Features]) -> Features:
+        """Features of each of N inputs, widths as in `dims` -> tokens float32 [B, N, D], mask [B, N], pooled [B, D]."""
+        tokens, mask = self.inputs.summaries(features)
+        return Features(tokens, mask, mean_of_real(tokens, mask))
+
+
+def mean_of_real(tokens: Tensor, mask: Tensor) -> Tensor:
+    """The mean of the tokens, float [B, T, D], that `mask`, bool [B, T], says are real: [B, D], zero where none is."""
+    count = mask.sum(dim=1, keepdim=True).clamp(min=1)
+    return torch.where(mask[..., None], tokens, 0.0).sum(dim=1) / count

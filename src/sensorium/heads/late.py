@@ -1,0 +1,138 @@
+"""Late fusion's decision: each token's own, then one of them all."""
+
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+
+from sensorium.errors import UserError
+from sensorium.features import Features
+from sensorium.heads.calibration import fit_weights, known_rows
+from sensorium.heads.classes import Classes
+from sensorium.heads.labels import Labels
+from sensorium.heads.number import Number
+
+INNER = {"classes": Classes, "labels": Labels, "number": Number}
+
+
+class LateConfig(BaseModel, frozen=True, extra="forbid"):
+    """`experts` heads of the kind `head`, each with the options `config`, and how their decisions become one.
+
+    combine: "product" of experts; "mean" of their probabilities; "learned", a mean with trained weights; "vote", the
+    majority of their decisions (not of numbers).
+    """
+
+    head: Literal["classes", "labels", "number"]
+    config: dict[str, Any]
+    experts: int = Field(gt=0)
+    combine: Literal["mean", "learned", "vote", "product"] = "product"
+
+
+class Late(nn.Module):
+    """A head for each token of the fused features, and one decision of those whose token is real.
+
+    A fusion that gives one token for each input (`separate`), or one more for all (`hybrid`), makes each an expert.
+    Raises UserError for a vote on numbers, and for fused features with another number of tokens than `experts`.
+    """
+
+    Config = LateConfig
+
+    def __init__(self, config: LateConfig, dim: int):
+        super().__init__()
+        if config.combine == "vote" and config.head == "number":
+            raise UserError(
+                "Numbers cannot be voted on: choose combine 'mean', 'learned' or 'product' for the head 'late'."
+            )
+        inner = INNER[config.head]
+        settings = inner.Config(**config.config)
+        self.config, self.kind = config, inner.kind
+        self.experts = nn.ModuleList(inner(settings, dim) for _ in range(config.experts))
+        self.decision = inner.Decision(settings)
+        if config.combine == "product":
+            self.register_buffer("weights", torch.ones(config.experts))
+        # The softmax of one number is 1: a single expert has no share to learn.
+        learns = config.combine == "learned" and config.experts > 1
+        self.shares = nn.Parameter(torch.zeros(config.experts)) if learns else None
+
+    def loss(self, fused: Features, target: dict[str, Tensor]) -> Tensor:
+        """Mean of the present experts' own losses plus (but for a vote) the loss of their one decision: float32 [B]."""
+        each = torch.stack([expert.loss(token, target) for expert, token in self._tokens(fused)], dim=1)  # [B, E]
+        own = (each * _equal_shares(fused.mask)).sum(dim=1)
+        if self.config.combine == "vote":
+            return own
+        return own + self.decision.loss(self._combined(self._scores(fused), fused.mask), target)
+
+    def predict(self, fused: Features) -> dict[str, Tensor]:
+        """What the inner head predicts, of all present experts together; the prior in a row without any.
+
+        An expert that is alone in a row decides as it would without the others.
+        """
+        scores = self._scores(fused)
+        each = [expert.decision.predict(scores[:, i], fused.mask[:, i]) for i, expert in enumerate(self.experts)]
+        if self.config.combine == "vote":
+            decisions = torch.stack([own["decision"] for own in each], dim=1)  # [B, E] or [B, E, K]
+            together = self.decision.vote(scores, decisions, _equal_shares(fused.mask))
+        else:
+            combined = self.decision.temper(self._combined(scores, fused.mask))
+            together = self.decision.predict(combined, fused.present)
+        # What was fitted for several experts would make one alone too sure or too shy, so it speaks for itself.
+        alone = fused.mask & (fused.mask.sum(dim=1, keepdim=True) == 1)
+        for i, own in enumerate(each):
+            together = {key: torch.where(_like(alone[:, i], value), own[key], value) for key, value in together.items()}
+        return together
+
+    @torch.no_grad()
+    def calibrate(self, fused: Features, target: dict[str, Tensor]) -> None:
+        """Calibrates each expert, fits the product's weights, then calibrates the one decision, on validation rows.
+
+        A weight for each expert turns down one that is useless or too sure of itself. In evaluation mode, once.
+        """
+        for expert, token in self._tokens(fused):
+            expert.calibrate(token, target)
+        several = fused.mask.sum(dim=1) > 1
+        fused, known = known_rows(fused, target | {"mask": target["mask"] & several})
+        if self.config.combine == "vote" or not len(fused.pooled):
+            return
+        scores, mask = self._scores(fused).double(), fused.mask
+        if self.config.combine == "product":
+            weights = fit_weights(
+                lambda weights: self.decision.log_loss(self.decision.product(scores, weights * mask), known),
+                self.config.experts,
+                len(scores),
+            )
+            self.weights.copy_(weights)
+        self.decision.calibrate(self._combined(scores.float(), mask), known)
+
+    def _tokens(self, fused: Features) -> list[tuple[nn.Module, Features]]:
+        """Each expert with the token it decides on, as features of one token."""
+        if fused.tokens.shape[1] != len(self.experts):
+            raise UserError(
+                f"The head 'late' has {len(self.experts)} experts but the fusion gives {fused.tokens.shape[1]} tokens; "
+                "use it with the fusion 'separate' or 'hybrid'."
+            )
+        return [(expert, Features.one(fused.tokens[:, i], fused.mask[:, i])) for i, expert in enumerate(self.experts)]
+
+    def _scores(self, fused: Features) -> Tensor:
+        """Each expert's scores, float32 [B, E, K] (a number: mean and variance, K = 2)."""
+        return torch.stack([expert.scores(token) for expert, token in self._tokens(fused)], dim=1)
+
+    def _combined(self, scores: Tensor, mask: Tensor) -> Tensor:
+        """Scores [B, E, K] of experts of which mask, bool [B, E], are present -> scores [B, K]."""
+        if self.config.combine == "product":
+            return self.decision.product(scores, self.weights * mask)
+        if self.shares is None:
+            return self.decision.average(scores, _equal_shares(mask))
+        # A softmax over no expert would be NaN: such a row shares among all, then counts for nothing.
+        allowed = mask | ~mask.any(dim=1, keepdim=True)
+        return self.decision.average(scores, self.shares.where(allowed, -torch.inf).softmax(dim=1) * mask)
+
+
+def _equal_shares(mask: Tensor) -> Tensor:
+    """The same share, float32 [B, E], for each present expert, bool [B, E]: of sum 1, or 0 where there is none."""
+    return mask / mask.sum(dim=1, keepdim=True).clamp(min=1)
+
+
+def _like(rows: Tensor, value: Tensor) -> Tensor:
+    """rows [B] shaped to broadcast over value [B, ...]."""
+    return rows.unflatten(0, (-1, *[1] * (value.dim() - 1)))  # [B, 1, ...]

@@ -1,0 +1,260 @@
+"""Model = encoders + projections + fusion + heads: encode, fuse, decide; predict and embed records; save and load."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from sensorium.data.loading import Records, load as load_batches
+from sensorium.data.schema import Schema
+from sensorium.data.table import Table, read
+from sensorium.encoders import ENCODERS
+from sensorium.errors import UserError, unknown
+from sensorium.features import Batch, Features
+from sensorium.files import recover, whole_folder
+from sensorium.fusion import FUSIONS
+from sensorium.heads import HEADS
+from sensorium.nn.named import Named
+from sensorium.nn.projection import Projection
+
+
+class Model(nn.Module):
+    """Encoders keyed by input name, projections into a shared space, a fusion, and heads keyed by target name.
+
+    Two inputs may share one encoder: give the same module twice. `temperature` gives the model a learned `logit_scale`
+    (its logarithm's inverse, as in CLIP), `schema` what it needs to read records.
+    """
+
+    def __init__(
+        self,
+        encoders: dict[str, nn.Module],
+        projections: dict[str, Projection] | None = None,
+        fusion: nn.Module | None = None,
+        heads: dict[str, nn.Module] | None = None,
+        temperature: float | None = None,
+        schema: Schema | None = None,
+    ):
+        super().__init__()
+        self.encoders = Named(encoders)
+        self.projections = Named(projections or {})
+        self.fusion = fusion
+        self.heads = Named(heads or {})
+        if temperature is not None:
+            self.logit_scale = nn.Parameter(-torch.tensor(temperature).log())
+        self.schema = schema
+
+    def train(self, mode: bool = True) -> "Model":
+        """Training mode for what is trained; an encoder without trainable weights stays in evaluation mode."""
+        super().train(mode)
+        for _, encoder in self.encoders.items():
+            if is_frozen(encoder):
+                encoder.eval()
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def encode(self, inputs: dict[str, dict[str, Tensor] | Features]) -> dict[str, Features]:
+        """Features of each input or view (`caption/masked` is read by the encoder of `caption`).
+
+        Absent rows never reach an encoder: they are dropped before it, and zeros take their places after it. What arrives as
+        Features is handed on. Raises UserError for an input the model does not have.
+        """
+        return {view: self._encode(view, value) for view, value in inputs.items()}
+
+    def _encode(self, view: str, value: dict[str, Tensor] | Features) -> Features:
+        name = view.split("/")[0] if view not in self.encoders else view
+        if name not in self.encoders:
+            raise unknown("input", view, self.encoders.names)
+        if isinstance(value, Features):
+            return value
+        encoder = self.encoders[name]
+        present = value["mask"].any(dim=1)
+        rows = present.nonzero()[:, 0]  # [present rows]
+        if len(rows) == len(present):
+            return self._run(encoder, value)
+        if len(rows):
+            return _scatter(self._run(encoder, {key: tensor[rows] for key, tensor in value.items()}), rows, len(present))
+        if self.training and not is_frozen(encoder):
+            # Every process has to enter the same modules, so one dummy row runs and counts for nothing.
+            dummy = {key: tensor[:1] for key, tensor in value.items()} | {"mask": torch.ones_like(value["mask"][:1])}
+            return encoder(dummy).take(torch.zeros_like(present, dtype=torch.long)).where(present)
+        pooled = torch.zeros(len(present), encoder.dim, device=present.device)
+        return Features.one(pooled, present)
+
+    def _run(self, encoder: nn.Module, inputs: dict[str, Tensor]) -> Features:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not is_frozen(encoder)):
+            return encoder(inputs)
+
+    def embedding(self, view: str, features: Features) -> Tensor:
+        """float32 [B, E], unit length (zero where absent): the pooled features, projected when the input has a projection."""
+        name = view.split("/")[0] if view not in self.encoders else view
+        pooled = self.projections[name](features.pooled) if name in self.projections else features.pooled
+        return torch.where(features.present[:, None], nn.functional.normalize(pooled.float(), dim=-1), 0.0)
+
+    def fuse(self, features: dict[str, Features]) -> Features:
+        """One Features of all inputs; an input that `features` does not name is absent in every row."""
+        return self.fusion({name: features[name] for name in self.encoders.names})
+
+    def decide(self, fused: Features) -> dict[str, dict[str, Tensor]]:
+        """By target: `decision` [B] and, for classes, `probabilities` [B, K]. A row without any input gets the prior."""
+        return {name: head.predict(fused) for name, head in self.heads.items()}
+
+    def batches(self, table: Table, batch_size: int = 64, workers: int = 0) -> Iterator[Batch]:
+        """The records of `table` in order, `batch_size` at a time, on the model's device."""
+        processors = {name: encoder.processor for name, encoder in self.encoders.items()}
+        items = ((rows, None) for rows in _chunks(len(table), batch_size))
+        for batch in load_batches(Records(table, processors), items, workers):
+            yield batch.to(self.device)
+
+    @torch.no_grad()
+    def predict(self, records: Table | Iterable[dict], batch_size: int = 64) -> list[dict[str, Any]]:
+        """For each record the decision on each target, and which inputs were absent.
+
+        Classes carry `probabilities` by label. Raises UserError for a value of the wrong kind or a file that cannot be read.
+        """
+        table = self.read(records)
+        self.eval()
+        results = []
+        for batch in self.batches(table, batch_size):
+            decisions = self.decide(self.fuse(self.encode(batch.inputs)))
+            absent = {name: (~batch.present(name)).tolist() for name in self.encoders.names}
+            columns = {target.name: _spell(decisions[target.name], target) for target in self.schema.targets}
+            for row in range(len(batch.keys)):
+                result = {name: values[row] for name, values in columns.items()}
+                results.append(result | {"absent": [name for name, gone in absent.items() if gone[row]]})
+        return results
+
+    @torch.no_grad()
+    def embed(self, records: Table | Iterable[dict], name: str, batch_size: int = 64) -> np.ndarray:
+        """float32 [N, E], unit length: the embedding of input `name` of each record; zeros where it is absent."""
+        if name not in self.encoders:
+            raise unknown("input", name, self.encoders.names)
+        self.eval()
+        parts = [
+            self.embedding(name, self._encode(name, batch.inputs[name])).cpu().numpy()
+            for batch in self.batches(self.read(records), batch_size)
+        ]
+        return np.concatenate(parts)  # [N, E]
+
+    def read(self, records: Table | Iterable[dict] | str | Path) -> Table:
+        """`records` as a table of this model's schema. Raises UserError when the model has none, or a value is of a wrong kind."""
+        if isinstance(records, Table) and records.schema is self.schema:
+            return records
+        if self.schema is None:
+            raise UserError("This model has no schema, so it cannot read records; give it tensors through encode().")
+        if isinstance(records, Table):
+            return read(records.frame, schema=self.schema, root=records.root, rows=records.rows)
+        return read(records if isinstance(records, str | Path) else list(records), schema=self.schema)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes the checkpoint `folder`, whole or not at all: weights, parts, processors, schema.
+
+        Raises UserError when the disk refuses.
+        """
+        with whole_folder(Path(folder)) as new:
+            (new / "model.json").write_text(json.dumps(self._describe(), indent=1, ensure_ascii=False))
+            save_file({key: value.contiguous() for key, value in self.state_dict().items()}, new / "model.safetensors")
+            for index, encoder in enumerate(self.encoders.modules_once):
+                if encoder.processor is not None:
+                    place = new / "processors" / str(index)
+                    place.mkdir(parents=True)
+                    encoder.processor.save(place)
+
+    def _describe(self) -> dict[str, Any]:
+        return {
+            "encoders": [_part(ENCODERS, part) | {"summary_only": part.summary_only} for part in self.encoders.modules_once],
+            "inputs": self.encoders.index,
+            "projections": {name: [part.in_features, part.out_features] for name, part in self.projections.items()},
+            "fusion": None if self.fusion is None else _part(FUSIONS, self.fusion),
+            "heads": {name: _part(HEADS, head) for name, head in self.heads.items()},
+            "temperature": hasattr(self, "logit_scale"),
+            "schema": None if self.schema is None else self.schema.model_dump(),
+        }
+
+
+def load(folder: str | Path) -> Model:
+    """The model of a checkpoint's or a run's folder, in evaluation mode. Strict: every weight has its place and no other.
+
+    Raises UserError when the folder is no checkpoint, is incomplete, or its weights do not fit its parts.
+    """
+    folder = Path(folder)
+    recover(folder / "model")
+    folder = folder / "model" if (folder / "model" / "model.json").exists() else folder
+    recover(folder)
+    if not (folder / "model.json").exists():
+        raise UserError(f"There is no model in {folder}: a run's or a checkpoint's folder holds model.json; has the run finished?")
+    try:
+        described = json.loads((folder / "model.json").read_text())
+        model = _assemble(described, folder)
+        model.load_state_dict(load_file(folder / "model.safetensors"), strict=True)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise UserError(f"The checkpoint in {folder} cannot be read: {error}; save it again.") from error
+    return model.eval()
+
+
+def _assemble(described: dict[str, Any], folder: Path) -> Model:
+    modules = []
+    for index, part in enumerate(described["encoders"]):
+        encoder = _look_up(ENCODERS, "encoder", part["name"])
+        place = folder / "processors" / str(index)
+        processor = encoder.Processor.load(place) if place.exists() else None
+        modules.append(encoder(encoder.Config(**part["config"]), processor, summary_only=part["summary_only"]))
+    encoders = {name: modules[index] for name, index in described["inputs"].items()}
+    dims = {name: encoder.dim for name, encoder in encoders.items()}
+    fusion = described["fusion"]
+    if fusion is not None:
+        kind = _look_up(FUSIONS, "fusion", fusion["name"])
+        fusion = kind(kind.Config(**fusion["config"]), dims)
+    heads = {}
+    for name, part in described["heads"].items():
+        kind = _look_up(HEADS, "head", part["name"])
+        heads[name] = kind(kind.Config(**part["config"]), fusion.dim)
+    projections = {name: Projection(*sizes) for name, sizes in described["projections"].items()}
+    schema = None if described["schema"] is None else Schema(**described["schema"])
+    return Model(encoders, projections, fusion, heads, 1.0 if described["temperature"] else None, schema)
+
+
+def is_frozen(module: nn.Module) -> bool:
+    """True when the module has weights and none of them is trained."""
+    weights = [parameter.requires_grad for parameter in module.parameters()]
+    return bool(weights) and not any(weights)
+
+
+def _scatter(features: Features, rows: Tensor, count: int) -> Features:
+    """`features` of the present rows, put in their places among `count` rows of zeros."""
+    return Features(*(tensor.new_zeros(count, *tensor.shape[1:]).index_copy(0, rows, tensor) for tensor in features))
+
+
+def _chunks(count: int, size: int) -> Iterator[np.ndarray]:
+    return (np.arange(start, min(start + size, count)) for start in range(0, count, size))
+
+
+def _part(known: dict[str, type], part: nn.Module) -> dict[str, Any]:
+    return {"name": next(name for name, kind in known.items() if kind is type(part)), "config": part.config.model_dump(mode="json")}
+
+
+def _look_up(known: dict[str, type], what: str, name: str) -> type:
+    if name not in known:
+        raise unknown(what, name, known)
+    return known[name]
+
+
+def _spell(decided: dict[str, Tensor], target: Any) -> list[dict[str, Any]]:
+    """A head's tensors as plain values, a dictionary a record."""
+    decision = decided["decision"].tolist()
+    if target.kind == "number":
+        return [{"decision": value} for value in decision]
+    probabilities = [dict(zip(target.labels, row, strict=True)) for row in decided["probabilities"].float().tolist()]
+    if target.kind == "class":
+        decision = [target.labels[index] for index in decision]
+    else:
+        decision = [[label for label, yes in zip(target.labels, row, strict=True) if yes] for row in decision]
+    return [{"decision": one, "probabilities": two} for one, two in zip(decision, probabilities, strict=True)]

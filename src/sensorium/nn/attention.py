@@ -1,0 +1,45 @@
+"""Multi-head attention with a mask over the keys, over the sequence itself or over a context."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sensorium.errors import UserError
+
+
+class Attention(nn.Module):
+    """Scaled dot-product attention of `heads` heads (Vaswani et al. 2017, arXiv:1706.03762).
+
+    The keys have no bias: it adds the same to every score of a query, which softmax takes away again, so it would never
+    receive a gradient. Raises UserError when `dim` is no multiple of `heads`.
+    """
+
+    def __init__(self, dim: int, heads: int, dropout: float = 0.0, context_dim: int | None = None):
+        super().__init__()
+        if dim % heads:
+            raise UserError(f"A width of {dim} cannot be cut into {heads} heads; choose a multiple of the heads.")
+        context_dim = context_dim or dim
+        self.heads, self.dropout = heads, dropout
+        self.query = nn.Linear(dim, dim)
+        self.key = nn.Linear(context_dim, dim, bias=False)
+        self.value = nn.Linear(context_dim, dim)
+        self.out = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor, mask: Tensor, context: Tensor | None = None) -> Tensor:
+        """Each query's mean of the values, weighted by attention: float [B, T, D].
+
+        x: float [B, T, D], the queries. context: float [B, S, E], what they attend to (x itself when None).
+        mask: bool [B, S], True where a key is real; a row without a real key gives zeros.
+        """
+        context = x if context is None else context
+        query, key, value = self._split(self.query(x)), self._split(self.key(context)), self._split(self.value(context))
+        any_key = mask.any(dim=1)
+        # A softmax over no key is NaN, backwards too: such a row attends everywhere, then counts for nothing.
+        allowed = (mask | ~any_key[:, None])[:, None, None]  # [B, 1, 1, S]
+        dropout = self.dropout if self.training else 0.0
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=allowed, dropout_p=dropout)
+        out = self.out(attended.transpose(1, 2).flatten(2))  # [B, T, D]
+        return torch.where(any_key[:, None, None], out, 0.0)
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # [B, heads, T, D / heads]

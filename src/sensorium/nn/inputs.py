@@ -1,0 +1,47 @@
+"""Inputs of any width brought to one, absence first."""
+
+import torch
+from torch import Tensor, nn
+
+from sensorium.features import Features
+from sensorium.nn.named import Named
+
+
+class Inputs(nn.Module):
+    """A LayerNorm and a linear map for each input, to one width; the first layer of every fusion.
+
+    dims: input name -> width of its encoder. Whatever stands in a masked place is replaced by zero before anything
+    reads it, so noise (or NaN) in an absent slot changes no bit of what comes out.
+    """
+
+    def __init__(self, dims: dict[str, int], dim: int):
+        super().__init__()
+        self.maps = Named(
+            {name: nn.Sequential(nn.LayerNorm(width), nn.Linear(width, dim)) for name, width in dims.items()}
+        )
+
+    @property
+    def names(self) -> list[str]:
+        """The inputs' names, in order."""
+        return self.maps.names
+
+    def forward(self, features: dict[str, Features]) -> dict[str, Features]:
+        """Each input at the one width: float32 tokens [B, T, D] and pooled [B, D], zero where masked."""
+        return {
+            name: Features(
+                self._map(name, features[name].tokens, features[name].mask),
+                features[name].mask,
+                self._map(name, features[name].pooled, features[name].present),
+            )
+            for name in self.names
+        }
+
+    def summaries(self, features: dict[str, Features]) -> tuple[Tensor, Tensor]:
+        """The pooled features alone: float32 [B, N, D] for N inputs, and which are present, bool [B, N]."""
+        pooled = [self._map(name, features[name].pooled, features[name].present) for name in self.names]
+        return torch.stack(pooled, dim=1), torch.stack([features[name].present for name in self.names], dim=1)
+
+    def _map(self, name: str, x: Tensor, real: Tensor) -> Tensor:
+        real = real[..., None]  # [B, T, 1] of tokens, [B, 1] of pooled
+        mapped = self.maps[name](torch.where(real, x, 0.0).float())
+        return torch.where(real, mapped, 0.0).float()

@@ -1,0 +1,59 @@
+"""A stack of pre-norm transformer blocks, with or without attention to a context."""
+
+from torch import Tensor, nn
+
+from sensorium.nn.attention import Attention
+
+
+class Block(nn.Module):
+    """Self-attention, attention to a context (given `context_dim`) and an MLP, each on a normalised copy and added."""
+
+    def __init__(self, dim: int, heads: int, dropout: float = 0.0, context_dim: int | None = None, ratio: int = 4):
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.attention = Attention(dim, heads, dropout)
+        if context_dim is not None:
+            self.context_norm = nn.LayerNorm(dim)
+            self.context_attention = Attention(dim, heads, dropout, context_dim)
+        self.mlp_norm = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(
+            nn.Linear(dim, ratio * dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(ratio * dim, dim)
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, x: Tensor, mask: Tensor, context: Tensor | None = None, context_mask: Tensor | None = None
+    ) -> Tensor:
+        """float32 [B, T, D] -> the same; `mask` bool [B, T], `context` float [B, S, E], `context_mask` bool [B, S]."""
+        x = x + self.dropout(self.attention(self.norm(x), mask))
+        if context is not None:
+            x = x + self.dropout(self.context_attention(self.context_norm(x), context_mask, context))
+        return x + self.dropout(self.mlp(self.mlp_norm(x)))
+
+
+class Transformer(nn.Module):
+    """`depth` pre-norm blocks and a last LayerNorm (Xiong et al. 2020, arXiv:2002.04745).
+
+    The residual stream is float32 whatever the precision of the layers. No positions are added: the tokens carry them.
+    """
+
+    def __init__(
+        self, dim: int, depth: int, heads: int, dropout: float = 0.0, context_dim: int | None = None, ratio: int = 4
+    ):
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(dim, heads, dropout, context_dim, ratio) for _ in range(depth))
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(
+        self, x: Tensor, mask: Tensor, context: Tensor | None = None, context_mask: Tensor | None = None
+    ) -> Tensor:
+        """What comes out, float32 [B, T, D], is finite but means nothing where `mask` is False.
+
+        x: float [B, T, D]. mask: bool [B, T], True where a token is real. context: float [B, S, E], of which
+        context_mask, bool [B, S], says what is real; both are given exactly when the blocks have a `context_dim`.
+        A row without context attends to none.
+        """
+        x = x.float()
+        for block in self.blocks:
+            x = block(x, mask, context, context_mask)
+        return self.norm(x)

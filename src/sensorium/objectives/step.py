@@ -1,0 +1,62 @@
+"""Step: one batch through one model, everything once."""
+
+import torch
+from torch import Tensor
+
+from sensorium.features import Batch, Features
+from sensorium.model import Model
+
+
+class Step:
+    """What objectives ask of a batch, each memoised, so that five objectives cost one forward.
+
+    `modality_dropout` is the rate at which training hides an input that is there from the fusion, so that the model learns to
+    do without (ModDrop, Neverova et al. 2015, arXiv:1501.00102); the last input of a row is never hidden.
+    """
+
+    def __init__(self, model: Model, batch: Batch, modality_dropout: float = 0.0):
+        self.model = model
+        self.batch = batch
+        self._modality_dropout = modality_dropout if model.training else 0.0
+        self._features: dict[str, Features] = {}
+        self._embeddings: dict[str, Tensor] = {}
+        self._similarities: dict[tuple[str, str], Tensor] = {}
+        self._fused: dict[tuple[tuple[str, str], ...], Features] = {}
+        self._kept: dict[str, Tensor] | None = None
+
+    def features(self, view: str) -> Features:
+        """Features of an input, or of another view of it (`caption/masked`)."""
+        if view not in self._features:
+            self._features[view] = self.model.encode({view: self.batch.inputs[view]})[view]
+        return self._features[view]
+
+    def embedding(self, view: str) -> Tensor:
+        """float32 [B, E], unit length, zero where absent."""
+        if view not in self._embeddings:
+            self._embeddings[view] = self.model.embedding(view, self.features(view))
+        return self._embeddings[view]
+
+    def similarity(self, a: str, b: str) -> Tensor:
+        """float32 [B, B]: cosine of row i of `a` with row j of `b`."""
+        if (a, b) not in self._similarities:
+            self._similarities[a, b] = self.embedding(a) @ self.embedding(b).T
+        return self._similarities[a, b]
+
+    def fused(self, **views: str) -> Features:
+        """All inputs fused; `text="text/masked"` reads that view in the place of the input."""
+        asked = tuple(sorted(views.items()))
+        if asked not in self._fused:
+            features = {name: self.features(views.get(name, name)) for name in self.model.encoders.names}
+            self._fused[asked] = self.model.fuse(self._hide(features))
+        return self._fused[asked]
+
+    def _hide(self, features: dict[str, Features]) -> dict[str, Features]:
+        """Modality dropout, the same rows for every view of a step."""
+        if self._modality_dropout == 0.0 or len(features) == 1:
+            return features
+        if self._kept is None:
+            present = torch.stack([feature.present for feature in features.values()])  # [inputs, B]
+            keep = present & (torch.rand(present.shape, device=present.device) >= self._modality_dropout)
+            keep = torch.where(keep.any(dim=0), keep, present)
+            self._kept = dict(zip(features, keep, strict=True))
+        return {name: feature.where(self._kept[name]) for name, feature in features.items()}

@@ -1,0 +1,1 @@
+"""A run: its typed configuration, and the function that carries it out."""

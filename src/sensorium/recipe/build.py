@@ -1,0 +1,123 @@
+"""A recipe and a training table made a model."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ValidationError
+from torch import nn
+
+from sensorium.data.decoding import decode
+from sensorium.data.schema import InputSpec, TargetSpec
+from sensorium.data.table import Table
+from sensorium.data.targets import encode
+from sensorium.encoders import ENCODERS
+from sensorium.errors import UserError, unknown
+from sensorium.fusion import FUSIONS
+from sensorium.heads import HEADS
+from sensorium.model import Model
+from sensorium.recipe.settings import InputSettings, Recipe, TargetSettings
+
+SCRATCH = {"text": "text", "image": "image_conv", "audio": "audio_conv", "table": "table"}
+HEAD_OF = {"class": "classes", "labels": "labels", "number": "number"}
+EXPERTS = ("late", "hybrid")
+
+
+def build(table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> Model:
+    """The untrained model for a training table: encoders built from its records, the recipe's fusion, a head for each target.
+
+    `facts` are the scan's, by input. The same seed gives the same weights. Raises UserError for a setting that does not fit.
+    """
+    _check_names(table, recipe)
+    torch.manual_seed(recipe.seed)
+    fusion = _kind(FUSIONS, "fusion", "separate" if recipe.fusion.name == "late" else recipe.fusion.name)
+    summary_only = fusion.reads == "pooled"
+    encoders: dict[str, nn.Module] = {}
+    for spec in table.schema.inputs:
+        settings = recipe.inputs.get(spec.name, InputSettings())
+        encoders[spec.name] = _encoder(table, spec, settings, facts.get(spec.name, {}), summary_only)
+    dims = {name: encoder.dim for name, encoder in encoders.items()}
+    fused = fusion(_config(fusion, recipe.fusion.config, f"the fusion '{recipe.fusion.name}'"), dims)
+    heads = {spec.name: _head(table, spec, recipe, fused) for spec in table.schema.targets}
+    return Model(encoders, fusion=fused, heads=heads, schema=table.schema)
+
+
+def _check_names(table: Table, recipe: Recipe) -> None:
+    inputs = [spec.name for spec in table.schema.inputs]
+    targets = [spec.name for spec in table.schema.targets]
+    for what, stated, known in (("input", recipe.inputs, inputs), ("target", recipe.targets, targets)):
+        for name in stated:
+            if name not in known:
+                raise unknown(what, name, known)
+
+
+def _encoder(
+    table: Table, spec: InputSpec, settings: InputSettings, facts: dict[str, float], summary_only: bool
+) -> nn.Module:
+    name = settings.encoder or SCRATCH[spec.modality]
+    kind = _kind(ENCODERS, "encoder", name)
+    if kind.modality != spec.modality:
+        fitting = ", ".join(known for known, one in ENCODERS.items() if one.modality == spec.modality)
+        raise UserError(f"The encoder '{name}' reads {kind.modality}, but '{spec.name}' is {spec.modality}; choose one of: {fitting}.")
+    config = _config(kind, settings.config, f"the encoder of '{spec.name}'")
+    if not settings.augment and "augmentation" in kind.Config.model_fields:
+        config = config.model_copy(update={"augmentation": None})
+    return kind.build(config, _Values(table, spec), facts, summary_only)
+
+
+class _Values:
+    """The decoded training values of a text or table input, absent ones left out; can be gone through again."""
+
+    def __init__(self, table: Table, spec: InputSpec):
+        self.table, self.spec = table, spec
+
+    def __iter__(self) -> Iterator[Any]:
+        for index in range(len(self.table)):
+            value = self.table.value(index, self.spec)
+            if value is not None:
+                yield decode(self.spec.modality, value, self.table.root)
+
+
+def _head(table: Table, spec: TargetSpec, recipe: Recipe, fusion: nn.Module) -> nn.Module:
+    settings = recipe.targets.get(spec.name, TargetSettings())
+    name = HEAD_OF[spec.kind]
+    stated = _statistics(table, spec, settings) | settings.config
+    if recipe.fusion.name not in EXPERTS:
+        return HEADS[name](_config(HEADS[name], stated, f"the head of '{spec.name}'"), fusion.dim)
+    late = {"head": name, "config": stated, "experts": fusion.experts, "combine": recipe.fusion.combine}
+    return HEADS["late"](_config(HEADS["late"], late, f"the head of '{spec.name}'"), fusion.dim)
+
+
+def _statistics(table: Table, spec: TargetSpec, settings: TargetSettings) -> dict[str, Any]:
+    """What a head has to know of the training records: sizes, prior, weights of classes, mean and scale of a number."""
+    target = encode(table, spec)
+    mask = target["mask"].numpy()
+    if spec.kind == "number":
+        value = target["value"].numpy()[mask].astype(np.float64)
+        return {"mean": float(value.mean()), "scale": float(value.std()) or 1.0}
+    if spec.kind == "labels":
+        share = (target["labels"].numpy()[mask].sum(axis=0) + 0.5) / (mask.sum() + 1)
+        return {"classes": len(spec.labels), "prior": share.tolist()}
+    counts = np.bincount(target["label"].numpy()[mask], minlength=len(spec.labels))
+    smoothed = (counts + 0.5) / (counts.sum() + 0.5 * len(counts))
+    weights = (counts.sum() / (len(counts) * np.maximum(counts, 1))).tolist() if settings.class_weights == "balanced" else None
+    imbalanced = len(counts) == 2 and bool(smoothed.max() > 0.8)
+    return {"classes": len(counts), "prior": smoothed.tolist(), "class_weights": weights, "choose_threshold": imbalanced}
+
+
+def _kind(known: dict[str, type], what: str, name: str) -> type:
+    if name not in known:
+        raise unknown(what, name, known)
+    return known[name]
+
+
+def _config(kind: type, settings: dict[str, Any], where: str) -> BaseModel:
+    try:
+        return kind.Config(**settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        setting = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise unknown(f"setting of {where}", setting, kind.Config.model_fields) from error
+        raise UserError(f"In {where}, {setting} = {first.get('input')!r}: {first['msg']}.") from error

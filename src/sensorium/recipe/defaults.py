@@ -1,0 +1,28 @@
+"""What a recipe leaves open, chosen from the size of the data, and written into the recipe that the run saves."""
+
+import math
+import os
+
+from sensorium.recipe.settings import Recipe
+
+STEPS = 1500  # about what small models need from scratch; the epochs follow from it
+
+
+def complete(recipe: Recipe, records: int, reads_files: bool) -> Recipe:
+    """The recipe with epochs, batch size, patience and workers filled in for `records` training records.
+
+    `reads_files` says whether pictures or sounds are read in training, not taken from the cache.
+    """
+    training = recipe.training
+    batch = training.batch_size or min(256, max(16, 2 ** round(math.log2(max(1, records / 24)))))
+    batch = min(batch, max(1, records))
+    steps = math.ceil(records / batch)
+    epochs = training.epochs or min(100, max(3, round(STEPS / steps)))
+    workers = training.workers if training.workers is not None else (min(4, (os.cpu_count() or 1)) if reads_files else 0)
+    chosen = {
+        "batch_size": batch,
+        "epochs": epochs,
+        "patience": training.patience or max(5, epochs // 3),
+        "workers": workers,
+    }
+    return recipe.model_copy(update={"training": training.model_copy(update=chosen)})

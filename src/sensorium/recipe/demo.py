@@ -1,0 +1,25 @@
+"""The demo: emoji by picture, name and spoken name; category and sentiment learned together."""
+
+from pathlib import Path
+
+from sensorium.data.emoji import efficientnet, emoji, minilm
+from sensorium.recipe.run import Run, fit
+
+
+def demo(out: str | Path = "runs/demo", data: str | Path = "runs/demo-data") -> Run:
+    """Makes the records in the folder `data`, if they are not there yet, and trains on them into the folder `out`, anew each time.
+
+    Raises UserError when the packages of the extra `demo` are missing.
+    """
+    table = emoji(Path(data))
+    encoders = {
+        "name": {"encoder": "transformers_text", "config": {"model": str(minilm())}},
+        "picture": {
+            "encoder": "timm",
+            "config": {"model": "tf_efficientnet_lite0", "weights": str(efficientnet()), "size": 160, "mean": [0.5] * 3, "std": [0.5] * 3},
+        },
+    }
+    return fit(
+        table, out, overwrite=True, target={"category": "class", "sentiment": "number"}, group="family", key="emoji",
+        columns={"name": "text"}, encoders=encoders, test=0.2,
+    )  # fmt: skip

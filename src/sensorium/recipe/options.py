@@ -1,0 +1,80 @@
+"""Short options, as on the command line and in `sensorium.fit(...)`, made into a recipe's nested settings."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import yaml
+
+from sensorium.errors import UserError, unknown
+from sensorium.recipe.settings import DataSettings, InputSettings
+from sensorium.training.settings import TrainingSettings
+
+DATA = set(DataSettings.model_fields) - {"path", "target"}
+TRAINING = set(TrainingSettings.model_fields)
+TOP = {"seed", "cache", "cache_gigabytes"}
+OWN = {"target", "encoders", "fusion", "combine", "target_weights", "class_weights"}
+
+
+def apply(settings: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """`settings` (a recipe's nested mapping) with `options` laid over it; None leaves a setting as it is.
+
+    Options: any setting of data, training, seed and cache by its own name, and target (a name, a list of names, or name → kind),
+    encoders (input → `NAME:MODEL,setting=value`), fusion, combine, target_weights (target → weight), class_weights.
+    Raises UserError for an unknown option, naming the nearest.
+    """
+    result = {key: dict(value) if isinstance(value, Mapping) else value for key, value in settings.items()}
+    for name, value in options.items():
+        if value is None:
+            continue
+        if name in DATA:
+            result.setdefault("data", {})[name] = value
+        elif name in TRAINING:
+            result.setdefault("training", {})[name] = value
+        elif name in TOP:
+            result[name] = value
+        elif name in OWN:
+            _own(result, name, value)
+        else:
+            raise unknown("option", name, DATA | TRAINING | TOP | OWN)
+    return result
+
+
+def _own(result: dict[str, Any], name: str, value: Any) -> None:
+    if name == "target":
+        result.setdefault("data", {})["target"] = targets(value)
+    elif name == "encoders":
+        inputs = result.setdefault("inputs", {})
+        for column, text in value.items():
+            inputs[column] = dict(inputs.get(column, {})) | encoder(column, text)
+    elif name in ("fusion", "combine"):
+        result.setdefault("fusion", {})["name" if name == "fusion" else name] = value
+    else:
+        given = value if isinstance(value, Mapping) else dict.fromkeys(result.get("data", {}).get("target", {}), value)
+        for target, one in given.items():
+            places = result.setdefault("targets", {})
+            places[target] = dict(places.get(target, {})) | {"weight" if name == "target_weights" else name: one}
+
+
+def targets(value: str | Iterable[str] | Mapping[str, str | None]) -> dict[str, str | None]:
+    """Target → kind or None, from a name, names, or `name=kind`."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    names = [value] if isinstance(value, str) else list(value)
+    return {name: kind or None for name, _, kind in (one.partition("=") for one in names)}
+
+
+def encoder(column: str, text: str | Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of one input from `NAME`, `NAME:MODEL` or `NAME:MODEL,setting=value,...`; a mapping is taken as it is."""
+    if isinstance(text, Mapping):
+        return dict(text)
+    head, *rest = text.split(",")
+    name, _, model = head.partition(":")
+    config: dict[str, Any] = {"model": model} if model else {}
+    result: dict[str, Any] = {"encoder": name}
+    for part in rest:
+        setting, equals, value = part.partition("=")
+        if not equals:
+            raise UserError(f"The encoder of '{column}' has '{part}', which is not setting=value; see docs/recipes.md.")
+        place = result if setting in InputSettings.model_fields else config
+        place[setting] = yaml.safe_load(value)
+    return result | {"config": config}

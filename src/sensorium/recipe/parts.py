@@ -1,0 +1,62 @@
+"""The parts of a table: what is trained on, what chooses the epoch, what is scored once at the end."""
+
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from sensorium.data.table import Table
+from sensorium.data.targets import encode
+from sensorium.errors import UserError
+from sensorium.recipe.settings import Recipe
+
+# What may differ between a stopped run and the run that goes on with it: none of it changes a bit of the outcome.
+FREE = {"training": {"workers", "checkpoint_seconds"}, "data": {"path"}, "cache_gigabytes": True}
+
+
+class Part(NamedTuple):
+    """A part of the table: its records, and by input name their content ids, int64 [N]."""
+
+    name: str
+    table: Table
+    ids: dict[str, np.ndarray]
+
+
+def parts(table: Table, ids: dict[str, np.ndarray], recipe: Recipe) -> dict[str, Part]:
+    """`train`, `validation` and, when the recipe holds records out, `test`; by group where the table has one.
+
+    Raises UserError when a part would be empty.
+    """
+    data = recipe.data
+    whole = table
+    found: dict[str, Table] = {}
+    if data.split is not None:
+        table, found["test"] = table.split(column=data.split, test=data.held_out, ids=ids)
+    elif data.test is not None:
+        table, found["test"] = table.split(1 - data.test, seed=recipe.seed, ids=ids)
+    inner = _ids(whole, ids, table)
+    found["train"], found["validation"] = table.split(1 - data.validation, seed=recipe.seed + 1, ids=inner)
+    for name, part in found.items():
+        if len(part) == 0:
+            raise UserError(f"No record is left for the {name} part of {table.source}; bring more records or another split.")
+    return {name: Part(name, part, _ids(whole, ids, part)) for name, part in found.items()}
+
+
+def fingerprint(split: dict[str, Part], recipe: Recipe) -> str:
+    """Names everything the outcome of a run depends on: settings, keys, contents and targets of all parts."""
+    digest = hashlib.blake2b(recipe.model_dump_json(exclude=FREE).encode(), digest_size=16)
+    for name in sorted(split):
+        part = split[name]
+        digest.update("\0".join([name, *part.table.keys]).encode())
+        for values in part.ids.values():
+            digest.update(np.ascontiguousarray(values).data)
+        for spec in part.table.schema.targets:
+            for tensor in encode(part.table, spec).values():
+                digest.update(np.ascontiguousarray(tensor.numpy()).data)
+    return digest.hexdigest()
+
+
+def _ids(whole: Table, ids: dict[str, np.ndarray], part: Table) -> dict[str, np.ndarray]:
+    index = pd.Index(whole.rows).get_indexer(part.rows)
+    return {spec.name: ids[spec.name][index] for spec in part.schema.inputs}

@@ -1,0 +1,84 @@
+"""Predictions of a table, written as they are made, so that memory does not grow with the table."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from sensorium.data.scan import scan, set_aside
+from sensorium.data.table import Table
+from sensorium.errors import UserError
+from sensorium.files import whole_file
+from sensorium.model import Model, load
+
+CHUNK = 4096
+
+
+def predict_file(run: str | Path, source: str | Path, out: str | Path, bad_records: str = "stop") -> dict[str, Any]:
+    """Writes the predictions of `source` to `out` (.parquet, .csv or .jsonl), whole or not at all.
+
+    Columns: `key`, `<target>`, `<target>_probability_<label>`, `absent` (names of absent inputs; with a bar between them in CSV).
+    Returns {"out", "records", "set_aside"}. Raises UserError for what the user can mend.
+    """
+    out = Path(out)
+    if out.suffix not in (".parquet", ".csv", ".jsonl"):
+        raise UserError(f"--out {out} is of no known kind; end it in .parquet, .csv or .jsonl.")
+    model = load(run)
+    table = model.read(source)
+    given = len(table)
+    if bad_records != "stop":
+        table, _ = set_aside(table, scan(table), bad_records)
+    with whole_file(out) as new:
+        _write(model, table, new, out.suffix)
+    return {"out": str(out), "records": len(table), "set_aside": given - len(table)}
+
+
+def _write(model: Model, table: Table, path: Path, suffix: str) -> None:
+    writer = None
+    with open(path, "wb") as file:
+        for start in range(0, len(table), CHUNK):
+            rows = pa.Table.from_pylist(_rows(model, table.take(range(start, min(start + CHUNK, len(table))))), _schema(model))
+            if suffix == ".jsonl":
+                file.writelines(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows.to_pylist())
+                continue
+            if suffix == ".csv":
+                rows = _flat(rows)
+            if writer is None:
+                kind = pyarrow.csv.CSVWriter if suffix == ".csv" else pyarrow.parquet.ParquetWriter
+                writer = kind(file, rows.schema)
+            writer.write_table(rows)
+        if writer is not None:
+            writer.close()
+
+
+def _rows(model: Model, table: Table) -> list[dict[str, Any]]:
+    rows = []
+    for key, predicted in zip(table.keys, model.predict(table), strict=True):
+        row: dict[str, Any] = {"key": key, "absent": predicted["absent"]}
+        for target in model.schema.targets:
+            row[target.name] = predicted[target.name]["decision"]
+            for label, value in predicted[target.name].get("probabilities", {}).items():
+                row[f"{target.name}_probability_{label}"] = value
+        rows.append(row)
+    return rows
+
+
+def _schema(model: Model) -> pa.Schema:
+    kinds = {"class": pa.string(), "labels": pa.list_(pa.string()), "number": pa.float64()}
+    fields = [pa.field("key", pa.string())]
+    for target in model.schema.targets:
+        fields.append(pa.field(target.name, kinds[target.kind]))
+        fields += [pa.field(f"{target.name}_probability_{label}", pa.float32()) for label in target.labels]
+    return pa.schema([*fields, pa.field("absent", pa.list_(pa.string()))])
+
+
+def _flat(rows: pa.Table) -> pa.Table:
+    """Lists as one string, their members joined with a bar."""
+    for index, field in enumerate(rows.schema):
+        if pa.types.is_list(field.type):
+            joined = pa.array(["|".join(value) for value in rows.column(index).to_pylist()], pa.string())
+            rows = rows.set_column(index, field.name, joined)
+    return rows

@@ -1,0 +1,109 @@
+"""A run's typed configuration. The YAML of a run, its Python and its command line are the same call."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sensorium.errors import UserError, unknown
+from sensorium.files import whole_file
+from sensorium.training.settings import TrainingSettings
+
+
+class Frozen(BaseModel):
+    """Settings that are checked when they are built and never change after."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSettings(Frozen):
+    """Which table, what its columns are, and how it is split."""
+
+    path: str | None = Field(None, description="the table's file; none for records that were given in Python")
+    columns: dict[str, str] = Field({}, description="kinds of columns, where the guess is not what is meant")
+    target: dict[str, str | None] = Field({}, description="what is learned; a kind (class, labels, number) or none to guess it")
+    group: str | None = Field(None, description="column whose records share a source and stay on one side of a split")
+    key: str | None = Field(None, description="column that names a record")
+    test: float | None = Field(None, gt=0, lt=1, description="share of the records held out and scored once, at the end")
+    split: str | None = Field(None, description="column that says which records are held out; its value 'test', or `held_out`")
+    held_out: str | None = Field(None, description="the value of `split` that is held out")
+    validation: float = Field(0.15, gt=0, lt=1, description="share of the training records that chooses epoch and thresholds")
+    bad_records: Literal["stop", "skip"] = Field("stop", description="what to do with a file that cannot be read")
+
+
+class InputSettings(Frozen):
+    """How one input is encoded. `config` goes to the encoder."""
+
+    encoder: str | None = Field(None, description="name of an encoder; none takes the small one of the input's kind, from scratch")
+    config: dict[str, Any] = Field({}, description="settings of the encoder")
+    frozen: bool | None = Field(None, description="weights stay as they are; none freezes pretrained encoders")
+    learning_rate: float | None = Field(None, gt=0, description="learning rate of this encoder")
+    augment: bool = Field(True, description="random changes of the input in training; a cached input is never changed")
+
+
+class TargetSettings(Frozen):
+    """How one target is learned. `config` goes to the head."""
+
+    weight: float = Field(1.0, gt=0, description="of its loss in the sum")
+    class_weights: Literal["none", "balanced"] = Field("none", description="balanced: a class's loss weighs by its rarity")
+    config: dict[str, Any] = Field({}, description="settings of the head")
+
+
+class FusionSettings(Frozen):
+    """How the inputs come together: a fusion's name, or `late`, which sets the fusion `separate` and the head `late`."""
+
+    name: str = Field("hybrid", description="concat, late, transformer, cross_attention or hybrid")
+    combine: Literal["mean", "learned", "vote", "product"] = Field("product", description="how late and hybrid come to one decision")
+    config: dict[str, Any] = Field({}, description="settings of the fusion")
+
+
+class Recipe(Frozen):
+    """Everything that a run depends on, besides the records themselves."""
+
+    data: DataSettings = DataSettings()
+    inputs: dict[str, InputSettings] = {}
+    targets: dict[str, TargetSettings] = {}
+    fusion: FusionSettings = FusionSettings()
+    training: TrainingSettings = TrainingSettings()
+    cache: bool = Field(True, description="features of frozen encoders are kept on disk")
+    cache_gigabytes: float = Field(20.0, gt=0, description="largest size of the cache")
+    seed: int = 0
+
+    def save(self, path: Path) -> None:
+        """Writes the recipe as YAML, whole or not at all."""
+        with whole_file(path) as new:
+            new.write_text(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+
+
+def read_recipe(path: str | Path) -> dict[str, Any]:
+    """The nested settings of a YAML file. Raises UserError when it cannot be read or is no mapping."""
+    try:
+        loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
+        raise UserError(f"The recipe {path} cannot be read: {reason}.") from error
+    if not isinstance(loaded, dict):
+        raise UserError(f"The recipe {path} is not a list of settings; see docs/recipes.md.")
+    return loaded
+
+
+def check(settings: dict[str, Any], where: str = "the recipe") -> Recipe:
+    """The recipe of nested `settings`. Raises UserError with the first setting that is wrong, and why."""
+    try:
+        return Recipe(**settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise unknown(f"setting in {where}", place, _known(first["loc"][:-1])) from error
+        raise UserError(f"In {where}, {place} = {first.get('input')!r}: {first['msg']}.") from error
+
+
+def _known(place: tuple) -> list[str]:
+    model: Any = Recipe
+    for part in place:
+        if isinstance(model, type) and part in model.model_fields:
+            model = model.model_fields[part].annotation
+            model = model.__args__[1] if getattr(model, "__origin__", None) is dict else model
+    return [".".join([*map(str, place), name]) for name in model.model_fields]

@@ -1,0 +1,145 @@
+"""What a run says while it works: tables and sentences to standard output, live lines to standard error."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table as Printed
+
+from sensorium.data.table import Table
+from sensorium.model import Model, is_frozen
+from sensorium.recipe.settings import Recipe
+from sensorium.training.state import Position
+
+if TYPE_CHECKING:
+    from sensorium.recipe.run import Run
+
+PIPED_WIDTH = 140
+
+
+class Talk:
+    """Says nothing when `quiet`; draws live lines only on a terminal."""
+
+    def __init__(self, quiet: bool = False):
+        out = Console()
+        self.out = Console(quiet=quiet, width=None if out.is_terminal else PIPED_WIDTH, highlight=False)
+        self.live = Console(stderr=True, quiet=quiet)
+        self.draws = self.live.is_terminal and not quiet
+
+    def say(self, sentence: str) -> None:
+        """One line to standard output."""
+        self.out.print(sentence, markup=False)
+
+    def show(self, what: RenderableType) -> None:
+        """A table to standard output."""
+        self.out.print(what)
+
+    @contextmanager
+    def busy(self, what: str) -> Iterator[None]:
+        """A spinner while the block runs."""
+        with self._progress(TextColumn("{task.description}"), TimeElapsedColumn()) as progress:
+            progress.add_task(what, total=None)
+            yield
+
+    @contextmanager
+    def counting(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
+        """A bar over `total` records; gives the function that moves it on."""
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with self._progress(*columns) as progress:
+            task = progress.add_task(what, total=total)
+            yield lambda count: progress.advance(task, count)
+
+    def plan(self, recipe: Recipe, model: Model, counts: dict[str, int], precision: str, reason: str) -> None:
+        """What will be trained on what."""
+        printed = Printed("part", "what", "weights", title="The model", title_justify="left")
+        for name, encoder in model.encoders.items():
+            state = "frozen, features cached, not augmented" if is_frozen(encoder) and recipe.cache else "frozen" if is_frozen(encoder) else "trained"
+            printed.add_row(f"input {name}", type(encoder).__name__, f"{_count(encoder)}, {state}")
+        printed.add_row("fusion", recipe.fusion.name, f"{_count(model.fusion)}, trained")
+        for name, head in model.heads.items():
+            printed.add_row(f"target {name}", type(head).__name__, f"{_count(head)}, trained")
+        self.show(printed)
+        parts = ", ".join(f"{count} {name}" for name, count in counts.items())
+        training = recipe.training
+        self.say(
+            f"Records: {parts}. Up to {training.epochs} epochs of {training.batch_size} records a step, "
+            f"{precision} ({reason})."
+        )
+
+    @contextmanager
+    def training(self, recipe: Recipe, records: int) -> Iterator[Callable[[dict[str, Any]], None]]:
+        """The live line of training: loss, validation score, records a second, time left."""
+        columns = (
+            TextColumn("Training"), BarColumn(bar_width=20), TextColumn("{task.fields[line]}"), TimeRemainingColumn(),
+        )  # fmt: skip
+        with self._progress(*columns) as progress:
+            epochs = recipe.training.epochs or 1
+            task = progress.add_task("Training", total=epochs * records, line="")
+            latest: dict[str, Any] = {}
+
+            def report(figures: dict[str, Any]) -> None:
+                latest.update(figures)
+                done = min(latest["epoch"] * records + latest["step"] * (recipe.training.batch_size or 1), epochs * records)
+                speed = progress.tasks[task].speed
+                words = [f"epoch {min(latest['epoch'] + 1, epochs)}/{epochs}", f"loss {latest.get('loss', float('nan')):.3f}"]
+                words += [f"validation {latest['validation']:.3f}"] if "validation" in latest else []
+                words += [f"{speed:.0f} records/s"] if speed else []
+                progress.update(task, completed=done, line=", ".join(words))
+
+            yield report
+
+    def finished(self, run: "Run", table: Table, part: str, position: Position) -> None:
+        """The report, five predictions, where all of it is, and what to do next."""
+        self.say(f"Trained for {position.epoch} epochs in {position.seconds:.0f} s; the best was epoch {position.best_epoch + 1}.")
+        if part == "validation":
+            self.say("Scored on the validation records, which also chose the epoch, so a little too well; hold records out with --test 0.2.")
+        self.show(run.report)
+        self.show(_five(run.model, table))
+        self.say(f"Saved in {run.folder}: model/, recipe.yaml, metrics.json, scores.parquet, log.csv.")
+        self.say(
+            "Next:\n"
+            f"  sensorium predict {run.folder} new.csv --out predictions.parquet\n"
+            f"  sensorium evaluate {run.folder} test.csv\n"
+            f"  sensorium fit --recipe {run.folder / 'recipe.yaml'} --out {run.folder}-again"
+        )
+
+    @contextmanager
+    def _progress(self, *columns: Any) -> Iterator[Progress]:
+        with Progress(*columns, console=self.live, transient=True, disable=not self.draws) as progress:
+            yield progress
+
+
+def _five(model: Model, table: Table) -> Printed:
+    """Predictions of the first five records, beside what is true."""
+    few = table.take(range(min(5, len(table))))
+    shown = [name for spec in table.schema.inputs for name in spec.columns]
+    printed = Printed("record", *shown, title="Five predictions", title_justify="left")
+    for spec in table.schema.targets:
+        printed.add_column(spec.name)
+        printed.add_column(f"predicted {spec.name}")
+    for index, predicted in enumerate(model.predict(few)):
+        cells = [few.keys[index], *(_short(few.frame[name].iloc[index]) for name in shown)]
+        for spec in table.schema.targets:
+            cells += [_short(few.frame[spec.name].iloc[index]), _decided(predicted[spec.name])]
+        printed.add_row(*(cell.replace("[", "\\[") for cell in cells))
+    return printed
+
+
+def _decided(predicted: dict[str, Any]) -> str:
+    decision = predicted["decision"]
+    if isinstance(decision, list):
+        return ", ".join(decision) or "none"
+    if "probabilities" in predicted:
+        return f"{decision} ({predicted['probabilities'][decision]:.2f})"
+    return f"{decision:.3g}"
+
+
+def _short(value: Any) -> str:
+    text = f"{len(value)} bytes" if isinstance(value, bytes) else "" if value is None or value != value else str(value)
+    return text if len(text) <= 30 else text[:27] + "..."
+
+
+def _count(module: Any) -> str:
+    return f"{sum(parameter.numel() for parameter in module.parameters()):,}"

@@ -1,0 +1,1 @@
+"""Training: learner, loop, precision, distribution, feature cache, saved state."""

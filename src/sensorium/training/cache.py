@@ -1,0 +1,168 @@
+"""The features of frozen encoders, on disk: a frozen encoder runs once per distinct content."""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from sensorium.data.loading import Records, load
+from sensorium.features import Features
+from sensorium.files import whole_file, writing
+
+BATCH = 64
+
+
+class FeatureCache:
+    """Features of one input of a table, by row; float32, memory-mapped, so memory does not grow with the table.
+
+    `folder` holds the features of the distinct contents in the order of their first row, `positions` int64 [N] says which
+    of them a row has (−1: absent). With `tokens`, all tokens are kept; otherwise only the pooled vector.
+    """
+
+    def __init__(self, folder: Path, positions: np.ndarray, dim: int, tokens: bool):
+        self.folder, self.positions, self.dim, self.tokens = folder, positions, dim, tokens
+        self._open()
+
+    def _open(self) -> None:
+        lengths = np.fromfile(self.folder / "lengths.bin", np.int64)
+        self._ends = np.cumsum(lengths)
+        self._pooled = _mapped(self.folder / "pooled.bin", self.dim)
+        self._tokens = _mapped(self.folder / "tokens.bin", self.dim) if self.tokens else None
+
+    def __getstate__(self) -> dict:
+        return {key: getattr(self, key) for key in ("folder", "positions", "dim", "tokens")}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        self._open()
+
+    def read(self, rows: np.ndarray) -> Features:
+        """Features of these rows of the table: pooled float32 [B, D], tokens [B, T, D] (T = 1 without tokens)."""
+        positions = self.positions[rows]
+        present = positions >= 0
+        places = np.where(present, positions, 0)
+        pooled = torch.from_numpy(self._pooled[places])  # [B, D]
+        if not self.tokens:
+            return Features.one(pooled, torch.from_numpy(present))
+        lengths = np.where(present, np.diff(self._ends, prepend=0)[places], 0)
+        span = np.arange(max(1, int(lengths.max(initial=0))))
+        mask = span[None, :] < lengths[:, None]  # [B, T]
+        starts = self._ends[places] - np.diff(self._ends, prepend=0)[places]
+        index = np.where(mask, starts[:, None] + span[None, :], 0)
+        tokens = torch.from_numpy(self._tokens[index])  # [B, T, D]
+        everywhere = torch.from_numpy(mask)
+        return Features(torch.where(everywhere[..., None], tokens, 0.0), everywhere, torch.where(everywhere[:, :1], pooled, 0.0))
+
+
+class CacheJob:
+    """What is to be cached for one input of one table: made first, so that the size can be said before the work.
+
+    `limit` is the largest size in bytes; a larger one is not cached (`fits` is False).
+    """
+
+    def __init__(self, root: Path, name: str, encoder: nn.Module, records: Records, tokens: bool, precision: str):
+        self.name, self.encoder, self.tokens, self.precision = name, encoder, tokens, precision
+        self.records = Records(records.table, {name: encoder.processor}, records.ids)
+        contents, first, inverse = _distinct(records.ids[name].numpy())
+        self.rows, self.positions = first, inverse
+        self.folder = root / _fingerprint(encoder, contents, tokens, precision)
+
+    def bytes(self) -> int:
+        """Size on disk in bytes; with tokens, estimated from the first batch."""
+        if not self.tokens or len(self.rows) == 0:
+            return len(self.rows) * self.encoder.dim * 4
+        features = self._run(self.rows[:BATCH])
+        per_row = 1 + features.mask.sum().item() / len(features.mask)
+        return round(len(self.rows) * per_row * self.encoder.dim * 4)
+
+    def fill(self, workers: int, advance: Callable[[int], None] | None = None) -> FeatureCache:
+        """Runs the encoder over what is not there yet, in fixed batches, each committed whole, and opens the cache.
+
+        Raises UserError when the disk refuses; what was committed stays and is not computed again.
+        """
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            done = self._recover()
+        starts = range(done, len(self.rows), BATCH)
+        items = ((self.rows[start : start + BATCH], None) for start in starts)
+        for batch in load(self.records, items, workers):
+            features = self._encode(batch)
+            with writing(self.folder):
+                done = self._commit(features, done)
+            if advance is not None:
+                advance(len(batch.keys))
+        return FeatureCache(self.folder, self.positions, self.encoder.dim, self.tokens)
+
+    def _run(self, rows: np.ndarray) -> Features:
+        return self._encode(self.records.batch(rows))
+
+    @torch.no_grad()
+    def _encode(self, batch) -> Features:
+        self.encoder.eval()
+        device = next(self.encoder.parameters()).device
+        inputs = batch.to(device).inputs[self.name]
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            return Features(*(tensor.cpu() for tensor in self.encoder(inputs)))
+
+    def _commit(self, features: Features, done: int) -> int:
+        lengths = features.mask.sum(dim=1).numpy()
+        parts = {"pooled.bin": features.pooled.float().numpy(), "lengths.bin": lengths.astype(np.int64)}
+        if self.tokens:
+            parts["tokens.bin"] = features.tokens.float()[features.mask].numpy()
+        for name, values in parts.items():
+            with open(self.folder / name, "ab") as file:
+                file.write(np.ascontiguousarray(values).data)
+                file.flush()
+        done += len(lengths)
+        sizes = {name: (self.folder / name).stat().st_size for name in parts}
+        with whole_file(self.folder / "done.json") as new:
+            new.write_text(json.dumps({"rows": done, "sizes": sizes}))
+        return done
+
+    def _recover(self) -> int:
+        """Cuts the files back to the last committed batch, and says how many rows that is."""
+        state = {"rows": 0, "sizes": {}}
+        if (self.folder / "done.json").exists():
+            state = json.loads((self.folder / "done.json").read_text())
+        for name in ("pooled.bin", "lengths.bin", "tokens.bin"):
+            with open(self.folder / name, "ab") as file:
+                file.truncate(state["sizes"].get(name, 0))
+        return state["rows"]
+
+
+def _distinct(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(distinct contents in the order of their first row, that row, for each row its position or −1). Id 0 is absence."""
+    contents, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
+    real = contents != 0
+    order = np.argsort(first[real], kind="stable")
+    rank = np.full(len(contents), -1)
+    rank[np.flatnonzero(real)[order]] = np.arange(len(order))
+    return contents[real][order], first[real][order], rank[inverse]
+
+
+def _fingerprint(encoder: nn.Module, contents: np.ndarray, tokens: bool, precision: str) -> str:
+    """Names the features by everything they depend on: weights, processor, contents, what is kept, precision."""
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(f"{type(encoder).__name__} {encoder.config.model_dump_json()} {tokens} {precision}".encode())
+    for key, tensor in encoder.state_dict().items():
+        digest.update(key.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)  # [bytes]
+    with tempfile.TemporaryDirectory() as folder:
+        encoder.processor.save(Path(folder))
+        for file in sorted(Path(folder).rglob("*")):
+            if file.is_file():
+                digest.update(file.read_bytes())
+    digest.update(np.ascontiguousarray(contents).data)
+    return digest.hexdigest()
+
+
+def _mapped(path: Path, dim: int) -> np.ndarray:
+    """float32 [rows, dim], read from the disk as it is asked for."""
+    if path.stat().st_size == 0:
+        return np.zeros((1, dim), np.float32)
+    return np.memmap(path, np.float32, "r").reshape(-1, dim)  # [rows, D]

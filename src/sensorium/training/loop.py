@@ -1,0 +1,227 @@
+"""The loop: batches through the learner, one optimiser step at a time, resumable at any moment to the same bits."""
+
+import csv
+import hashlib
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from sensorium.data.loading import Records, deal, load
+from sensorium.errors import UserError
+from sensorium.features import Batch
+from sensorium.files import whole_file
+from sensorium.training.interrupt import Interrupted, Signals
+from sensorium.training.learner import Learner
+from sensorium.training.optimizer import optimizer, schedule
+from sensorium.training.settings import TrainingSettings
+from sensorium.training.state import Position, load_position, load_state, put_weights, save_state, trained
+
+
+class Validation(NamedTuple):
+    """A look at the validation records: a score (compared from the left, higher is better) and figures to log."""
+
+    score: list[float]
+    figures: dict[str, float]
+
+
+@dataclass
+class Hooks:
+    """What a training asks of its surroundings.
+
+    `validate(learner)` is called by every process at the end of each epoch. `order(epoch)` gives the rows of an epoch, int64 [N],
+    where they are not simply a permutation. `report(figures)` hears of every step, on the main process.
+    """
+
+    validate: Callable[[Learner], Validation]
+    order: Callable[[int], np.ndarray] | None = None
+    report: Callable[[dict[str, Any]], None] = lambda figures: None
+
+
+class Training:
+    """One run of training in `folder`; `run()` goes from wherever the saved state is to the end.
+
+    `fingerprint` names data and settings: a state with another one is not continued. `rates` are learning rates by input name.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        records: Records,
+        settings: TrainingSettings,
+        folder: Path,
+        hooks: Hooks,
+        fingerprint: str,
+        accelerator: Accelerator,
+        rates: dict[str, float] | None = None,
+    ):
+        self.learner, self.records, self.settings, self.folder = learner, records, settings, folder
+        self.hooks, self.accelerator = hooks, accelerator
+        self.wrapped = accelerator.prepare_model(learner)
+        self.optimizer = optimizer(learner, settings, rates or {})
+        self.position = Position(fingerprint=fingerprint)
+        self.best: dict[str, Tensor] = {}
+        self.steps_per_epoch = math.ceil(len(records.table) / settings.batch_size)
+
+    def resume(self) -> bool:
+        """Goes to the saved state, if there is one. Raises UserError when the data or the settings are others."""
+        saved = load_position(self.folder)
+        if saved is None:
+            return False
+        if saved.fingerprint != self.position.fingerprint:
+            raise UserError(
+                f"The records or settings are not those that the run in {self.folder.parent} began with; "
+                "bring the same ones, or start anew in another folder."
+            )
+        self.best = load_state(self.folder, self.learner, self.optimizer)
+        self.position = saved
+        return True
+
+    def run(self) -> Position:
+        """Trains to the end and leaves the learner with its best weights, in evaluation mode.
+
+        Raises Interrupted after Ctrl-C, once the state is saved, and UserError when the disk refuses the state.
+        """
+        if not self.position.finished:
+            with Signals() as signals:
+                self._train(signals)
+        put_weights(self.learner, self.best)
+        self.learner.eval()
+        return self.position
+
+    def _train(self, signals: Signals) -> None:
+        batches = load(self.records, self._items(), self.settings.workers or 0)
+        self.learner.train()
+        saved = time.monotonic()
+        try:
+            while not self.position.finished:
+                began = time.monotonic()
+                self._optimise([next(batches) for _ in range(self.settings.pieces)])
+                if self.position.step == self.steps_per_epoch:
+                    self._end_epoch()
+                self.position.seconds += time.monotonic() - began
+                overdue = time.monotonic() - saved > self.settings.checkpoint_seconds
+                stop, overdue = self._agree(signals.received, overdue)
+                if stop or overdue or self.position.finished:
+                    self._save()
+                    saved = time.monotonic()
+                if stop and not self.position.finished:
+                    raise Interrupted(f"Stopped after epoch {self.position.epoch}, step {self.position.step}; the state is saved.")
+        finally:
+            batches.close()
+
+    def _items(self) -> Iterator[tuple[np.ndarray, int]]:
+        """The rows of every piece from here to the last epoch."""
+        first, process = self.position.step, self.accelerator
+        for epoch in range(self.position.epoch, self.settings.epochs):
+            order = None if self.hooks.order is None else self.hooks.order(epoch)
+            dealt = deal(
+                len(self.records.table),
+                self.settings.batch_size,
+                self.records.seed,
+                epoch,
+                rank=process.process_index,
+                world=process.num_processes,
+                pieces=self.settings.pieces,
+                order=order,
+            )
+            for pieces in dealt[first:]:
+                for rows in pieces:
+                    yield rows, epoch
+            first = 0
+
+    def _optimise(self, pieces: list[Batch]) -> None:
+        """One optimiser step over all pieces of all processes: every loss is its sum over its count, taken over the whole."""
+        position, device = self.position, self.accelerator.device
+        done = position.epoch * self.steps_per_epoch + position.step
+        torch.manual_seed(_seed(self.records.seed, done, self.accelerator.process_index))
+        factor = schedule(done, self.settings.epochs * self.steps_per_epoch, self.settings.warmup)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["base_lr"] * factor
+        pieces = [batch.to(device) for batch in pieces]
+        names = sorted(self.learner.weights)
+        counted = [self.learner.counts(batch) for batch in pieces]
+        counts = torch.stack([sum(piece[name] for piece in counted) for name in names]).double()
+        counts = self.accelerator.reduce(counts, "sum")
+        scale = self.accelerator.num_processes / counts.clamp(min=1)
+        totals = torch.zeros(len(names), dtype=torch.float64, device=device)
+        for index, batch in enumerate(pieces):
+            with self.accelerator.no_sync(self.wrapped) if index + 1 < len(pieces) else nullcontext():
+                losses = self.wrapped(batch)
+                parts = torch.stack([losses[name].total * self.learner.weights[name] for name in names])
+                (parts * scale.to(parts)).sum().backward()
+                totals += torch.stack([losses[name].total.detach() for name in names])
+        totals = self.accelerator.reduce(totals, "sum")
+        torch.nn.utils.clip_grad_norm_([p for p in self.learner.parameters() if p.requires_grad], self.settings.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        position.step += 1
+        self._account(names, totals.tolist(), counts.tolist())
+
+    def _account(self, names: list[str], totals: list[float], counts: list[float]) -> None:
+        position = self.position
+        for name, total, count in zip(names, totals, counts, strict=True):
+            if not math.isfinite(total):
+                raise UserError(
+                    f"The loss of '{name}' is not a finite number at epoch {position.epoch + 1}, step {position.step}; "
+                    "lower the setting learning_rate, or look for extreme values in the table."
+                )
+            position.totals[name] = position.totals.get(name, 0.0) + total
+            position.counts[name] = position.counts.get(name, 0.0) + count
+        if self.accelerator.is_main_process:
+            self.hooks.report(self._losses() | {"epoch": position.epoch, "step": position.step})
+
+    def _losses(self) -> dict[str, float]:
+        """The epoch so far: each loss, and their weighted sum."""
+        position = self.position
+        losses = {name: position.totals[name] / max(1.0, position.counts[name]) for name in position.totals}
+        return {"loss": sum(self.learner.weights[name] * loss for name, loss in losses.items())} | {
+            f"loss_{name}": loss for name, loss in losses.items()
+        }
+
+    def _end_epoch(self) -> None:
+        """Looks at the validation records, keeps the best weights, and decides whether to go on."""
+        position = self.position
+        self.learner.eval()
+        found = self.hooks.validate(self.learner)
+        self.learner.train()
+        if position.best_score is None or found.score > position.best_score:
+            position.best_score, position.best_epoch = found.score, position.epoch
+            self.best = {key: value.detach().clone() for key, value in trained(self.learner).items()}
+        figures = {"epoch": position.epoch + 1} | self._losses() | found.figures
+        position.log.append(figures | {"learning_rate": self.optimizer.param_groups[0]["lr"], "seconds": round(position.seconds, 3)})
+        position.totals, position.counts = {}, {}
+        position.epoch, position.step = position.epoch + 1, 0
+        patience = self.settings.patience
+        waited = position.epoch - 1 - position.best_epoch
+        position.finished = position.epoch == self.settings.epochs or (patience is not None and waited >= patience)
+        if self.accelerator.is_main_process:
+            self.hooks.report(found.figures | {"epoch": position.epoch, "step": 0})
+
+    def _save(self) -> None:
+        if self.accelerator.is_main_process:
+            save_state(self.folder, self.learner, self.best, self.optimizer, self.position)
+            if self.position.log:
+                with whole_file(self.folder.parent / "log.csv") as new, open(new, "w", newline="") as file:
+                    writer = csv.DictWriter(file, list(self.position.log[0]))
+                    writer.writeheader()
+                    writer.writerows(self.position.log)
+        self.accelerator.wait_for_everyone()
+
+    def _agree(self, *mine: bool) -> list[bool]:
+        """For each question, whether any process says yes."""
+        said = torch.tensor(mine, dtype=torch.float32, device=self.accelerator.device)
+        return [value > 0 for value in self.accelerator.reduce(said, "sum").tolist()]
+
+
+def _seed(seed: int, step: int, rank: int) -> int:
+    """The seed of the model's own randomness (dropout) at one step of one process."""
+    return int.from_bytes(hashlib.blake2b(f"{seed} {step} {rank}".encode(), digest_size=7).digest(), "big")

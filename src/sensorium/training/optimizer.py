@@ -1,0 +1,38 @@
+"""AdamW over groups of parameters, warm-up and cosine."""
+
+import math
+
+import torch
+from torch import nn
+
+from sensorium.training.learner import Learner
+from sensorium.training.settings import TrainingSettings
+
+
+def optimizer(learner: Learner, settings: TrainingSettings, rates: dict[str, float]) -> torch.optim.AdamW:
+    """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), fused, over the trained parameters.
+
+    `rates` gives the learning rate of an input's encoder where it differs. Vectors and scalars are not decayed.
+    """
+    own = {}
+    for name, rate in rates.items():
+        for parameter in learner.model.encoders[name].parameters():
+            own[id(parameter)] = rate
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for parameter in learner.parameters():
+        if parameter.requires_grad:
+            decay = settings.weight_decay if parameter.ndim > 1 else 0.0
+            groups.setdefault((own.get(id(parameter), settings.learning_rate), decay), []).append(parameter)
+    return torch.optim.AdamW(
+        [{"params": group, "lr": rate, "base_lr": rate, "weight_decay": decay} for (rate, decay), group in groups.items()],
+        betas=(0.9, 0.99),
+        fused=True,
+    )
+
+
+def schedule(step: int, steps: int, warmup: float) -> float:
+    """The factor on every learning rate at `step` of `steps`: a linear rise, then half a cosine down to zero."""
+    rise = max(1, round(steps * warmup))
+    if step < rise:
+        return (step + 1) / rise
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))

@@ -1,0 +1,90 @@
+"""The state of a run in the middle of training: tensors as safetensors, the rest as JSON, a folder that is whole or absent."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from sensorium.errors import UserError
+from sensorium.files import recover, whole_folder
+from sensorium.model import is_frozen
+from sensorium.training.learner import Learner
+
+
+class Position(BaseModel):
+    """Where a run stands: after `step` optimiser steps of `epoch`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    fingerprint: str
+    epoch: int = 0
+    step: int = 0
+    finished: bool = False
+    totals: dict[str, float] = {}
+    counts: dict[str, float] = {}
+    best_score: list[float] | None = None
+    best_epoch: int = 0
+    seconds: float = 0.0
+    log: list[dict[str, Any]] = []
+
+
+def trained(learner: Learner) -> dict[str, Tensor]:
+    """The learner's state without its frozen encoders, which training never changes."""
+    frozen = {
+        f"model.encoders.parts.{index}."
+        for index, encoder in enumerate(learner.model.encoders.modules_once)
+        if is_frozen(encoder)
+    }
+    return {key: value for key, value in learner.state_dict().items() if not any(key.startswith(prefix) for prefix in frozen)}
+
+
+def put_weights(learner: Learner, weights: dict[str, Tensor]) -> None:
+    """Puts a copy of `trained(learner)` back. Raises UserError when it is of another model."""
+    expected = trained(learner)
+    if weights.keys() != expected.keys():
+        raise UserError("The saved state does not fit this model; start the run anew in another folder.")
+    with torch.no_grad():
+        for key, value in expected.items():
+            value.copy_(weights[key])
+
+
+def save_state(
+    folder: Path, learner: Learner, best: dict[str, Tensor], optimizer: torch.optim.Optimizer, position: Position
+) -> None:
+    """Writes the weights now, the best ones, the optimiser and the position as the folder `folder`, whole or not at all.
+
+    Raises UserError when the disk refuses.
+    """
+    with whole_folder(folder) as new:
+        _write(trained(learner), new / "weights.safetensors")
+        _write(best, new / "best.safetensors")
+        state = optimizer.state_dict()["state"]
+        moments = {f"{index}.{name}": value for index, values in state.items() for name, value in values.items()}
+        _write(moments, new / "optimizer.safetensors")
+        (new / "position.json").write_text(position.model_dump_json(indent=1))
+
+
+def load_position(folder: Path) -> Position | None:
+    """The position saved in `folder`, or None when nothing was saved."""
+    recover(folder)
+    path = folder / "position.json"
+    return Position(**json.loads(path.read_text())) if path.exists() else None
+
+
+def load_state(folder: Path, learner: Learner, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Puts weights and optimiser back to where `save_state` found them; returns the best weights."""
+    put_weights(learner, load_file(folder / "weights.safetensors"))
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in load_file(folder / "optimizer.safetensors").items():
+        index, name = key.split(".")
+        state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return load_file(folder / "best.safetensors")
+
+
+def _write(tensors: dict[str, Tensor], path: Path) -> None:
+    save_file({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, path)
