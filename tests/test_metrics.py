@@ -283,4 +283,4 @@ def test_ten_thousand_rows_of_ten_classes_take_seconds():
     prior = {"probabilities": np.full((10_000, 10), 0.1), "decision": np.zeros(10_000, int)}
     start = time.process_time()
     measure("class", truth, prediction, prior, Resamples(10_000))
-    assert time.process_time() - start < 8  # of one core; 2 s on an idle machine
+    assert time.process_time() - start < 15  # about 2 on an idle machine; a loop over resamples takes minutes

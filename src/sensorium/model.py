@@ -70,9 +70,7 @@ class Model(nn.Module):
         return {view: self._encode(view, value) for view, value in inputs.items()}
 
     def _encode(self, view: str, value: dict[str, Tensor] | Features) -> Features:
-        name = view.split("/")[0] if view not in self.encoders else view
-        if name not in self.encoders:
-            raise unknown("input", view, self.encoders.names)
+        name = self._input_of(view)
         if isinstance(value, Features):
             return value
         encoder = self.encoders[name]
@@ -89,13 +87,19 @@ class Model(nn.Module):
         pooled = torch.zeros(len(present), encoder.dim, device=present.device)
         return Features.one(pooled, present)
 
+    def _input_of(self, view: str) -> str:
+        name = view if view in self.encoders else view.rsplit("/", 1)[0]
+        if name not in self.encoders:
+            raise unknown("input", view, self.encoders.names)
+        return name
+
     def _run(self, encoder: nn.Module, inputs: dict[str, Tensor]) -> Features:
         with torch.set_grad_enabled(torch.is_grad_enabled() and not is_frozen(encoder)):
             return encoder(inputs)
 
     def embedding(self, view: str, features: Features) -> Tensor:
         """float32 [B, E], unit length (zero where absent): the pooled features, projected when the input has a projection."""
-        name = view.split("/")[0] if view not in self.encoders else view
+        name = self._input_of(view)
         pooled = self.projections[name](features.pooled) if name in self.projections else features.pooled
         return torch.where(features.present[:, None], nn.functional.normalize(pooled.float(), dim=-1), 0.0)
 

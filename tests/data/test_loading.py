@@ -1,122 +1,23 @@
-"""Batches: what is dealt to whom, chance by record, absence, cached inputs, and processes that fail or are killed."""
+"""Batches: what is dealt to whom, chance by record, absence, cached inputs."""
 
 import multiprocessing
-import os
 import pickle
-import signal
-import subprocess
-import sys
-import textwrap
 import time
+import wave
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from made_records import Lengths, Store, frame, items, records, same, table
+from PIL import Image
 
 from sensorium.data.loading import Records, deal, draw, load
 from sensorium.data.scan import scan
 from sensorium.data.table import Table, read
-from sensorium.errors import RecordError, UserError
+from sensorium.encoders.audio_processor import AudioProcessor, AudioSettings
+from sensorium.encoders.image_processor import ImageProcessor, ImageSettings
 from sensorium.features import Features
-
-COUNT = 40
-
-
-class Lengths:
-    """A processor for tests: an image's or a text's values as tokens [L], shuffled by noise when augmented."""
-
-    def __init__(self):
-        self.decoding = {}
-
-    def __call__(self, value, augment=False):
-        values = (
-            torch.tensor([float(ord(c)) for c in value])
-            if isinstance(value, str)
-            else torch.tensor(value[0, :, 0]).float()
-        )
-        return {"values": values + torch.rand(len(values)) if augment else values}
-
-    def pad(self, items):
-        length = max((len(item["values"]) for item in items if item), default=1)
-        values, mask = torch.zeros(len(items), length), torch.zeros(len(items), length, dtype=torch.bool)
-        for row, item in enumerate(items):
-            if item:
-                values[row, : len(item["values"])], mask[row, : len(item["values"])] = item["values"], True
-        return {"values": values, "mask": mask}
-
-
-class Store:
-    """A store for tests: features of N rows in memory; row 3 lacks the input."""
-
-    def __init__(self, count=COUNT, length=2, width=5):
-        self.tokens = torch.arange(count * length * width).float().reshape(count, length, width)  # [N, T, D]
-        self.mask = torch.ones(count, length, dtype=torch.bool)
-        self.mask[3] = False
-
-    def read(self, rows):
-        return Features(self.tokens[rows], self.mask[rows], self.tokens[rows].mean(dim=1))
-
-
-def frame():
-    rng = np.random.default_rng(0)
-    pictures = [rng.integers(0, 256, (2, 3 + i % 4, 3), dtype=np.uint8) for i in range(COUNT)]
-    return pd.DataFrame(
-        {
-            "photo": pd.Series([None if i % 7 == 0 else picture for i, picture in enumerate(pictures)], dtype=object),
-            "words": pd.Series([None if i % 5 == 0 else "abcdefgh"[: 1 + i % 8] for i in range(COUNT)], dtype=object),
-            "again": pd.Series(["abcdefgh"] * COUNT, dtype=object),
-            "kind": pd.Series([None if i == 4 else "xyz"[i % 3] for i in range(COUNT)], dtype=object),
-            "price": [float(i) for i in range(COUNT)],
-            "name": [f"record {i}" for i in range(COUNT)],
-        }
-    )
-
-
-def table(**options) -> Table:
-    columns = {"photo": "image", "words": "text", "again": "text"}
-    return read(
-        frame(), target={"kind": "class", "price": "number"}, key="name", columns=columns, quiet=True, **options
-    )
-
-
-def records(**options) -> Records:
-    return Records(table(), {name: Lengths() for name in ("photo", "words", "again")}, **options)
-
-
-def items(epoch=0, size=7):
-    return [(rows, epoch) for step in deal(COUNT, size, seed=1, epoch=epoch or 0) for rows in step]
-
-
-def flat(batch):
-    """Every tensor of a batch, by a path of names."""
-    tensors = {f"{name}/{key}": tensor for name, value in batch.inputs.items() for key, tensor in value.items()}
-    tensors |= {f"{name}/{key}": tensor for name, value in batch.targets.items() for key, tensor in value.items()}
-    return tensors | {f"ids/{name}": tensor for name, tensor in batch.ids.items()}
-
-
-def same(one, two):
-    assert one.keys == two.keys and flat(one).keys() == flat(two).keys()
-    return all(torch.equal(tensor, flat(two)[name]) for name, tensor in flat(one).items())
-
-
-def gone(processes, seconds=5.0):
-    """True once none of `processes` (ids) is alive."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if not any(alive(process) for process in processes):
-            return True
-        time.sleep(0.02)
-    return False
-
-
-def alive(process):
-    try:
-        with open(f"/proc/{process}/stat") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
 
 # What is dealt
 
@@ -259,6 +160,34 @@ def test_seeds_tell_uses_apart():
     assert len(seeds) == len(uses) and all(0 <= seed < 2**63 for seed in seeds)
 
 
+@pytest.fixture
+def media(tmp_path):
+    """Twelve records of pictures and sounds in files, with the processors of the encoders."""
+    rng = np.random.default_rng(0)
+    for i in range(12):
+        Image.fromarray(rng.integers(0, 256, (40 + i, 60, 3), dtype=np.uint8)).save(tmp_path / f"{i}.jpg")
+        with wave.open(str(tmp_path / f"{i}.wav"), "wb") as file:
+            file.setparams((1, 2, 8000, 0, "NONE", ""))
+            file.writeframes(rng.integers(-9000, 9000, 3000 + 500 * i, dtype=np.int16).tobytes())
+    rows = [{"photo": f"{i}.jpg" if i % 5 else None, "voice": f"{i}.wav", "kind": "xy"[i % 2]} for i in range(12)]
+    read_in = read(rows, target="kind", columns={"photo": "image", "voice": "audio"}, quiet=True, root=tmp_path)
+    photo, voice = ImageProcessor(ImageSettings(size=32)), AudioProcessor(AudioSettings(rate=16000, seconds=1))
+    return Records(read_in, {"photo": photo, "voice": voice}, seed=1)
+
+
+def test_real_processors_augment_alike_in_workers_and_alone(media):
+    orders = [(np.arange(start, start + 4), epoch) for epoch in (0, 1) for start in (0, 4, 8)]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)  # which changes the last bits of sums, and must not here
+    alone, shared = list(load(media, orders, 0)), list(load(media, orders, 2))
+    assert torch.get_num_threads() == 3
+    torch.set_num_threads(threads)
+    assert all(same(one, two) for one, two in zip(alone, shared, strict=True))
+    photos = [batch.inputs["photo"]["pixels"] for batch in (alone[0], alone[3], media.batch(np.arange(4)))]
+    assert not torch.equal(photos[0][1], photos[1][1]) and not torch.equal(photos[0][1], photos[2][1])
+    assert torch.equal(photos[0][2], media.batch(np.array([2]), 0).inputs["photo"]["pixels"][0])
+
+
 # Cached inputs
 
 
@@ -304,146 +233,8 @@ def seconds(function):
     return time.perf_counter() - start
 
 
-# Failure
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_value_that_cannot_be_decoded_is_named_by_row_and_column(workers, tmp_path):
-    broken = frame()
-    broken.at[12, "photo"] = "none.png"
-    columns = {"photo": "image", "words": "text", "again": "text"}
-    part = read(broken, target="kind", columns=columns, quiet=True, root=tmp_path).take(np.arange(10, 20))
-    made = Records(part, {name: Lengths() for name in columns})
-    with pytest.raises(RecordError) as caught:
-        list(load(made, [(np.arange(0, 2), 0), (np.arange(2, 4), 0), (np.arange(4, 6), 0)], workers))
-    error = caught.value
-    assert (error.row, error.column, error.value, error.reason) == (13, "photo", "none.png", "there is no such file")
-    assert str(error).startswith("Row 13, column 'photo', none.png: there is no such file;") and "\n" not in str(error)
-    assert error.__cause__ is None or workers == 0
-    assert gone(child.pid for child in multiprocessing.active_children())
-
-
-class Buggy(Lengths):
-    def pad(self, items):
-        raise KeyError("a bug")
-
-
-def test_a_bug_in_a_worker_is_raised_as_it_was():
-    made = Records(table(), {"words": Buggy()})
-    with pytest.raises(KeyError, match="a bug") as caught:
-        list(load(made, items(0), 2))
-    assert "in pad" in str(caught.value.__cause__)
-
-
-def workers_of(stream):
-    """The first batch of `stream`, and the ids of the processes that then work for it."""
-    batch = next(stream)
-    return batch, [child.pid for child in multiprocessing.active_children()]
-
-
-def test_workers_end_with_the_iterator():
-    made = records()
-    for _ in range(3):
-        stream = load(made, items(0) * 50, 2)
-        _, children = workers_of(stream)
-        assert len(children) == 2
-        stream.close()
-        assert gone(children)
-    before = len(os.listdir("/proc/self/fd"))
-    for _ in range(3):
-        list(load(made, items(0), 2))
-    assert len(os.listdir("/proc/self/fd")) <= before and not multiprocessing.active_children()
-
-
-def test_few_items_are_taken_ahead():
-    taken = []
-    stream = load(records(), (taken.append(1) or item for item in items(0) * 100), 2)
-    next(stream)
-    time.sleep(0.2)
-    assert len(taken) <= 4
-    stream.close()
-
-
-class Slow(Lengths):
-    def pad(self, items):
-        time.sleep(0.01)
-        return super().pad(items)
-
-
-@pytest.mark.parametrize("attempt", range(5))
-def test_a_killed_worker_is_an_error_and_no_hang(attempt):
-    stream = load(Records(table(), {"words": Slow()}), items(0) * 10_000, 2)
-    _, children = workers_of(stream)
-    time.sleep(0.01 * attempt)
-    os.kill(children[attempt % 2], signal.SIGKILL)
-    start = time.monotonic()
-    with pytest.raises(UserError, match="was killed"):
-        for _ in stream:
-            assert time.monotonic() - start < 10
-    assert gone(children)
-
-
-SCRIPT = """
-    import multiprocessing, sys
-    sys.path.insert(0, {folder!r})
-    from test_loading import items, load, records
-    stream = load(records(), items(0) * 100_000, 2)
-    next(stream)
-    try:
-        print(*[child.pid for child in multiprocessing.active_children()], flush=True)
-        for _ in stream:
-            pass
-    except KeyboardInterrupt:
-        stream.close()
-        print("interrupted", flush=True)
-"""
-
-
-@pytest.fixture
-def running():
-    """A process group whose leader loads with two workers without end; the ids of the workers."""
-    script = textwrap.dedent(SCRIPT.format(folder=os.path.dirname(__file__)))
-    process = subprocess.Popen(
-        [sys.executable, "-c", script],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    children = [int(word) for word in process.stdout.readline().split()]
-    assert len(children) == 2, process.stderr.read()
-    yield process, children
-    process.kill()
-    process.communicate()
-
-
-def test_ctrl_c_reaches_the_parent_alone(running):
-    process, children = running
-    os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=20)
-    assert err == "" and out == "interrupted\n" and process.returncode == 0
-    assert gone(children)
-
-
-def test_workers_end_when_their_parent_is_killed(running):
-    process, children = running
-    process.kill()
-    assert gone(children)
-
-
 def test_records_pickle():
     made = records(stores={"photo": Store()}, seed=3)
     copy = pickle.loads(pickle.dumps(made))
     rows = np.array([1, 2, 3])
     assert torch.equal(copy.batch(rows, 1).inputs["again"]["values"], made.batch(rows, 1).inputs["again"]["values"])
-
-
-def test_threads_that_torch_has_used_do_not_hang_the_workers():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    torch.randn(400, 400) @ torch.randn(400, 400)
-    torch.randn(1_000_000).sort()
-    try:
-        assert len(list(load(records(), items(0), 2))) == 6
-    finally:
-        torch.set_num_threads(threads)

@@ -127,6 +127,11 @@ def test_a_mistake_is_told(values, options, told):
     assert told in str(error.value)
 
 
+def test_a_held_out_value_may_be_a_number():
+    table = read([{"x": i * 1.5, "fold": i % 3} for i in range(9)], columns={"fold": "ignored"}, quiet=True)
+    assert table.split(column="fold", test=2)[1].rows.tolist() == [3, 6, 9]
+
+
 def test_a_target_and_the_only_input_split_nothing():
     table = folds(["a", "b", "a", "b"], target="fold")
     with pytest.raises(UserError, match="is a target"):

@@ -83,6 +83,17 @@ def test_large_integers_with_holes_keep_their_digits(folder):
     assert table.value(1, table.schema.inputs[0]) is None
 
 
+def test_typed_columns_keep_their_types(folder):
+    frame = pd.DataFrame({"c": pd.Categorical(["a", "b", "a", "b"]), "b": [True, False, True, None], "s": list("xyxy")})
+    frame["n"] = np.array([1.5, np.nan, 2, 3], np.float32)
+    frame.to_parquet(folder / "t.parquet")
+    for source in (frame, folder / "t.parquet"):
+        table = read(source, quiet=True)
+        assert kinds(table) == {"c": "category", "b": "category", "s": "category", "n": "number"}
+        assert rows(table)[1] == [{"c": "b"}, {"b": "False"}, {"s": "y"}, None]
+        assert rows(table)[3] == [{"c": "b"}, None, {"s": "y"}, {"n": 3.0}]
+
+
 def test_media_in_memory_keep_their_values():
     arrays = [np.full((2, 3, 3), i, np.uint8) for i in range(3)]
     sounds = [(np.zeros(5, np.float32), 8000)] * 3

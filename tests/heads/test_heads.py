@@ -11,7 +11,7 @@ from sensorium.heads import HEADS
 
 CONFIGS = {
     "classes": {"classes": 3, "prior": [0.5, 0.3, 0.2]},
-    "labels": {"labels": 3, "prior": [0.5, 0.1, 0.2]},
+    "labels": {"classes": 3, "prior": [0.5, 0.1, 0.2]},
     "number": {"mean": 40.0, "scale": 10.0},
 }
 

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from sensorium.errors import UserError
 from sensorium.features import Features
@@ -14,7 +15,7 @@ from sensorium.heads.late import Late, LateConfig
 
 CONFIGS = {
     "classes": {"classes": 3, "prior": [0.5, 0.3, 0.2], "hidden": 5},
-    "labels": {"labels": 2, "prior": [0.5, 0.1], "hidden": 5},
+    "labels": {"classes": 2, "prior": [0.5, 0.1], "hidden": 5},
     "number": {"mean": 40.0, "scale": 10.0, "hidden": 5},
 }
 CASES = [
@@ -273,6 +274,10 @@ def test_hybrid_and_late_learn_the_exclusive_or_and_survive_absence(combine):
 
 
 def test_mistakes_are_sentences():
+    with pytest.raises(ValidationError, match="inner head, hiden: Extra inputs"):
+        LateConfig(head="number", config={"hiden": 3}, experts=2)
+    with pytest.raises(ValidationError, match=r"inner head: .*2 values were given for 3 classes"):
+        LateConfig(head="classes", config={"classes": 3, "prior": [0.5, 0.5]}, experts=2)
     with pytest.raises(UserError, match="cannot be voted on"):
         build("number", "vote")
     with pytest.raises(UserError, match="has 3 experts but the fusion gives 2 tokens"):

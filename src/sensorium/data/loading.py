@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -42,14 +42,6 @@ class FeatureStore(Protocol):
 
     def read(self, rows: np.ndarray) -> Features:
         """Features of the records `rows`, int64 [B] from 0."""
-
-
-class Piece(NamedTuple):
-    """A share of one optimiser step: which `step` of which `epoch`, and the records `rows`, int64 [n] from 0."""
-
-    step: int
-    epoch: int
-    rows: np.ndarray
 
 
 class Records:
@@ -96,7 +88,9 @@ class Records:
 
     def decoded(self, rows: np.ndarray, epoch: int | None) -> dict[str, dict[str, Tensor]]:
         """The part of `batch` that costs time: the inputs of `rows` that do not come from a store."""
-        with _own_randomness():
+        if not self.decodes:
+            return {}
+        with _as_in_a_worker():
             return {
                 spec.name: self.processors[spec.name].pad([self._item(spec, int(row), epoch) for row in rows] or [None])
                 for spec in self.specs
@@ -140,13 +134,18 @@ def draw(*use: Any) -> int:
 
 
 @contextmanager
-def _own_randomness() -> Iterator[None]:
-    """Puts torch's CPU generator back afterwards, so that the loader's draws leave the model's as they were."""
-    before = torch.default_generator.get_state()
+def _as_in_a_worker() -> Iterator[None]:
+    """Puts torch's CPU generator back afterwards, so that the loader's draws leave the model's as they were.
+
+    Works on one thread, as a worker does, since sums cut for several threads differ in their last bits.
+    """
+    state, threads = torch.default_generator.get_state(), torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.default_generator.set_state(before)
+        torch.set_num_threads(threads)
+        torch.default_generator.set_state(state)
 
 
 def _rows(tensor: Tensor, index: Tensor) -> Tensor:

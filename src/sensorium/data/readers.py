@@ -19,6 +19,7 @@ from sensorium.data.cells import SCALARS, objects
 from sensorium.errors import UserError
 
 _BLOCK = 1 << 26  # bytes: no record of a CSV file may be longer
+_MEDIA_FIELDS = {"bytes", "path"}  # of the structs that Hugging Face Datasets keeps media in
 
 
 class Source(NamedTuple):
@@ -36,8 +37,11 @@ def load(source: str | Path | pd.DataFrame | Iterable[dict]) -> Source:
     """
     if isinstance(source, str | Path):
         path = Path(source)
-        read = _reader(path)
-        return Source(_checked(read(path), str(path)), path.parent, str(path))
+        try:
+            frame = _reader(path)(path)
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {error.strerror or error}; mend that or copy the file.") from error
+        return Source(_checked(frame, str(path)), path.parent, str(path))
     name = "the table"
     if isinstance(source, pd.DataFrame):
         _check_names(list(source.columns), name)
@@ -201,9 +205,8 @@ def _from_records(records: list[Any], name: str) -> pd.DataFrame:
 def _plain(values: pa.ChunkedArray | pd.Series) -> pd.Series:
     """A column as a plain NumPy type where nothing is lost by it, else as objects."""
     if isinstance(values, pa.ChunkedArray):
-        return pd.Series(
-            _from_arrow(values), dtype=None if _is_plain(values.type) and not values.null_count else object
-        )
+        plain = _is_plain(values.type) and not values.null_count
+        return pd.Series(values.to_numpy() if plain else _from_arrow(values), dtype=None if plain else object)
     if isinstance(values.dtype, np.dtype) and values.dtype.kind in "biuf":
         return pd.Series(values.to_numpy())
     return pd.Series(_settled(np.asarray(values.astype(object))), dtype=object)
@@ -227,23 +230,14 @@ def _settled_cell(value: Any) -> Any:
 
 
 def _from_arrow(values: pa.ChunkedArray) -> np.ndarray:
+    """The cells [N] as objects, None where they are null: an integer keeps its digits, whatever else is null."""
     kind = values.type
     if pa.types.is_dictionary(kind):
         values = values.cast(kind.value_type)
         kind = values.type
-    if pa.types.is_struct(kind) and {field.name for field in kind} == {
-        "bytes",
-        "path",
-    }:  # as Hugging Face Datasets keeps media
+    if pa.types.is_struct(kind) and {field.name for field in kind} == _MEDIA_FIELDS:
         return objects([cell and (cell["bytes"] or cell["path"]) for cell in values.to_pylist()])
-    if _is_plain(kind) and not values.null_count:
-        return values.to_numpy()
-    if (
-        pa.types.is_string(kind)
-        or pa.types.is_binary(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_large_binary(kind)
-    ):
+    if kind in (pa.string(), pa.large_string(), pa.binary(), pa.large_binary()):
         return values.to_numpy(zero_copy_only=False)
     return _settled(objects(values.to_pylist()))
 
@@ -265,6 +259,7 @@ def _check_names(names: list[Any], source: str) -> None:
 
 
 def _check_utf8(path: Path) -> None:
+    """Raises UserError naming the first line that is not UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     lines = 1
     with open(path, "rb") as file:

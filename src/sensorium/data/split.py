@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from sensorium.data.cells import spell
 from sensorium.data.schema import MEDIA, InputSpec
 from sensorium.errors import UserError, unknown
 
@@ -155,6 +156,7 @@ def _by_column(table: "Table", column: str, test: str | None) -> np.ndarray:
             f"Column '{column}' of {table.source} is '{values[0]}' in every row, so one side would be empty;"
             " split by another."
         )
+    test = None if test is None else spell(test)
     if test is None:
         named = [value for value in values if value.lower() in _HELD_OUT]
         if len(values) != 2 or len(named) != 1:
@@ -165,7 +167,7 @@ def _by_column(table: "Table", column: str, test: str | None) -> np.ndarray:
             )
         test = named[0]
     if test not in values:
-        raise UserError(f"{table.source}, column '{column}': {unknown('value', str(test), values)}")
+        raise UserError(f"{table.source}, column '{column}': {unknown('value', test, values)}")
     return cells == test
 
 

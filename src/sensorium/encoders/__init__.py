@@ -9,11 +9,11 @@ from sensorium.encoders.transformers_text import TransformersText
 from sensorium.encoders.vit import ViT
 
 ENCODERS = {
-    "audio_conv": AudioConv,
-    "image_conv": ImageConv,
     "table": TableEncoder,
     "text": TextTransformer,
-    "timm": TimmImage,
     "transformers_text": TransformersText,
+    "image_conv": ImageConv,
     "vit": ViT,
+    "timm": TimmImage,
+    "audio_conv": AudioConv,
 }

@@ -11,8 +11,8 @@ class AudioAugmentation(BaseModel):
     speed:  faster or slower, pitch and all, as a share (Ko et al. 2015): other speakers.
     shift:  seconds, either way; what leaves at one end comes in at the other.
     gain:   decibels, either way.
-    noise:  decibels of the loudest white noise, measured from the clip's own power; half the clips get some, down to 30 less.
-            None for none.
+    noise:  decibels of the loudest white noise, measured from the clip's own power; half the clips get some, down to
+            30 less. None for none.
     bands, frames: of the two masks across and the two along the spectrogram, the widest, as a share of its bands and of
             its frames (SpecAugment, Park et al. 2019, arXiv:1904.08779, without its warp).
     """

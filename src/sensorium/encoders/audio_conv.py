@@ -42,8 +42,8 @@ class AudioConvConfig(BaseModel):
 class AudioConv(nn.Module):
     """Log-mel spectrogram -> two-dimensional residual convolutions -> a token each four frames.
 
-    Convolving over pitch as over time lets what one voice taught hold for a higher or a lower one. Frames are normalised
-    each by itself and padding is zeroed before every convolution, so a clip alone equals the clip in a batch.
+    Convolving over pitch as over time lets what one voice taught hold for a higher or a lower one. Frames are
+    normalised each by itself and padding is zeroed before every convolution, so a clip alone equals it in a batch.
     Pooled is half the mean of the tokens plus half their maximum. Raises UserError when rate or seconds is None.
     """
 
@@ -54,7 +54,9 @@ class AudioConv(nn.Module):
     def __init__(self, config: AudioConvConfig, processor: AudioProcessor | None = None, summary_only: bool = False):
         super().__init__()
         if config.rate is None or config.seconds is None:
-            raise UserError("An audio encoder needs the options 'rate' and 'seconds'; state both, or build it from data.")
+            raise UserError(
+                "An audio encoder needs the options 'rate' and 'seconds'; state them, or build it from data."
+            )
         self.config, self.processor, self.summary_only = config, processor or _processor(config), summary_only
         self.dim = config.width
         height = -(-config.bands // 2)
@@ -81,7 +83,7 @@ class AudioConv(nn.Module):
         return cls(config.model_copy(update={"rate": rate, "seconds": seconds}), summary_only=summary_only)
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
-        """`spectrogram` float [B, F, M] and `mask` bool [B, F] -> Features of T = ceil(F / 4) tokens (one when summary_only)."""
+        """`spectrogram` float [B, F, M], `mask` bool [B, F] -> Features of T = ceil(F / 4) (1 if summary_only)."""
         mask = inputs["mask"]
         spectrogram = torch.where(mask[:, :, None], inputs["spectrogram"], 0.0)
         x = self.stem(spectrogram[:, None].contiguous(memory_format=torch.channels_last)).float()  # [B, C, F, M / 2]

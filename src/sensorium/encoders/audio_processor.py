@@ -42,9 +42,9 @@ class AudioProcessor:
         self.front = LogMel(settings.rate, settings.bands, settings.window, settings.hop)
 
     def __call__(self, value: np.ndarray, augment: bool = False) -> dict[str, Tensor]:
-        """One clip; with `augment`, changed by chance drawn from torch's global random state (see AudioAugmentation)."""
+        """One clip; with `augment`, changed by chance from torch's global random state (see AudioAugmentation)."""
         settings, chance = self.settings, self.settings.augmentation if augment else None
-        samples = torch.from_numpy(np.ascontiguousarray(_loudest(value, round(settings.seconds * settings.rate))))
+        samples = torch.from_numpy(np.array(_loudest(value, round(settings.seconds * settings.rate))))
         if chance is not None:
             samples = change_samples(samples, settings.rate, chance)
         spectrogram = _normalise(self.front(samples))
@@ -53,7 +53,7 @@ class AudioProcessor:
         return {"spectrogram": spectrogram}
 
     def pad(self, items: list[dict[str, Tensor] | None]) -> dict[str, Tensor]:
-        """`spectrogram` float32 [B, F, M], F of the longest, and `mask` bool [B, F]; zeros beyond a clip and where absent."""
+        """`spectrogram` float32 [B, F, M], F the longest's, zero beyond each clip's end, and `mask` bool [B, F]."""
         lengths = [0 if item is None else len(item["spectrogram"]) for item in items]
         spectrogram = torch.zeros(len(items), max(lengths) or 1, self.settings.bands)
         for row, (item, length) in enumerate(zip(items, lengths, strict=True)):
@@ -82,7 +82,9 @@ def _loudest(samples: np.ndarray, length: int) -> np.ndarray:
 
 
 def _normalise(spectrogram: Tensor) -> Tensor:
-    """float [F, M] -> the same shape: by band, zero mean and unit variance over the frames; half a neper is added to the
-    spread, so that a band in which nothing happens is not blown up."""
+    """float [F, M] -> the same shape: by band, zero mean and unit variance over the frames.
+
+    Half a neper is added to the spread, so that a band in which nothing happens is not blown up.
+    """
     spread, mean = torch.std_mean(spectrogram, dim=0, correction=0)
     return (spectrogram - mean) / (spread + 0.5)

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 import numpy as np
-import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
@@ -16,7 +15,8 @@ from sensorium.nn.convolution import Residual, group_norm
 class ImageConvConfig(BaseModel):
     """A convolution stack's shape.
 
-    size:  the side of the square each picture is brought to, in pixels; None lets `build` take it from the data, at most 128.
+    size:  the side of the square each picture is brought to, in pixels; None lets `build` take it from the data, at
+           most 128.
     width: of the last stage and so of the tokens; each stage before has half, but not less than a quarter.
     depth: residual blocks a stage.
     fit, augmentation: see ImageSettings.
@@ -36,10 +36,10 @@ class ImageConvConfig(BaseModel):
 
 
 class ImageConv(nn.Module):
-    """A stem, then stages of residual blocks, each after the first at half the resolution, until the map is 8x8 or less.
+    """A stem, then stages of residual blocks, each at half the resolution of the last, until the map is 8x8 or less.
 
-    The stem's stride is 1 below 48 pixels, 2 below 96, else 4; there are always two stages, so that 8x8 pictures end as a
-    map of 4x4. Tokens are the last map's positions, line by line; pooled is their mean. Raises UserError when the
+    The stem's stride is 1 below 48 pixels, 2 below 96, else 4; there are always two stages, so that 8x8 pictures end as
+    a map of 4x4. Tokens are the last map's positions, line by line; pooled is their mean. Raises UserError when the
     config's size is None.
     """
 
@@ -75,7 +75,7 @@ class ImageConv(nn.Module):
         return cls(config.model_copy(update={"size": size}), summary_only=summary_only)
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
-        """`pixels` uint8 [B, 3, H, W] and `mask` bool [B, 1] -> Features of T = h * w tokens (one when summary_only)."""
+        """`pixels` uint8 [B, 3, H, W], `mask` bool [B, 1] -> Features of T = h * w tokens (1 when summary_only)."""
         x = self.stem(self.normalise(inputs["pixels"])).float()
         for block in self.blocks:
             x = block(x)
@@ -87,7 +87,7 @@ class ImageConv(nn.Module):
 
 
 def _channels(side: int, width: int) -> list[int]:
-    """Channels of each stage for a map of `side` after the stem: enough stages to bring it to 8 or less, at least two."""
+    """Channels of each stage, the map's side being `side` after the stem: enough to bring it to 8 or less, or two."""
     stages = 1
     while side > 8 or stages < 2:
         side, stages = -(-side // 2), stages + 1

@@ -1,5 +1,6 @@
 """From a decoded picture to a square of bytes: one size for all, and augmentation."""
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +22,7 @@ class ImageAugmentation(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    zoom: float = Field(0.12, ge=0, lt=1)
+    zoom: float = Field(0.12, ge=0, le=0.8)
     shift: float = Field(0.08, ge=0, lt=1)
     rotation: float = Field(10.0, ge=0, le=180)
     colour: float = Field(0.2, ge=0, lt=1)
@@ -35,8 +36,8 @@ class ImageSettings(BaseModel):
     """What an ImageProcessor does.
 
     size: the side of the square, in pixels.
-    fit:  "squash" stretches the picture to the square, so that nothing of it is lost; "crop" keeps its proportions, brings
-          the shorter side to `size` and cuts the middle out, as most published models were trained.
+    fit:  "squash" stretches the picture to the square, so that nothing of it is lost; "crop" keeps its proportions,
+          brings the shorter side to `size` and cuts the middle out, as most published models were trained.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,9 +48,10 @@ class ImageSettings(BaseModel):
 
 
 class ImageProcessor:
-    """uint8 [H, W, 3] in RGB -> `pixels`, uint8 [3, h, w] in RGB: bytes, so that a batch is small; the encoder normalises.
+    """uint8 [H, W, 3] in RGB -> `pixels`, uint8 [3, h, w] in RGB, a square.
 
-    Resizing is bicubic and antialiased. Reads and writes `processor.json`.
+    They stay bytes so that a batch is small; the encoder normalises. Resizing is bicubic and antialiased.
+    Reads and writes `processor.json`.
     """
 
     decoding: dict[str, Any] = {}  # noqa: RUF012 (a constant of the class)
@@ -60,7 +62,7 @@ class ImageProcessor:
 
     def __call__(self, value: np.ndarray, augment: bool = False) -> dict[str, Tensor]:
         """One picture; with `augment`, moved and tinted by chance drawn from torch's global random state."""
-        pixels = torch.from_numpy(np.ascontiguousarray(value)).permute(2, 0, 1)  # [3, H, W]
+        pixels = torch.from_numpy(np.array(value)).permute(2, 0, 1)  # [3, H, W]
         pixels = self._fit(pixels)
         if augment and self._augment is not None:
             pixels = self._augment(pixels)
@@ -95,8 +97,11 @@ class ImageProcessor:
 
 
 def _augmenter(settings: ImageAugmentation, size: int) -> v2.Transform:
-    # The border is repeated outwards first, so that what moves in is background and not a black wedge.
-    margin = max(1, size // 4)
+    # The border is repeated outwards first, as far as the farthest corner reaches, so that what moves in is background
+    # and not a black wedge.
+    angle = math.radians(min(settings.rotation, 45.0))
+    reach = ((math.cos(angle) + math.sin(angle)) / 2 + settings.shift) / (1 - settings.zoom)
+    margin = math.ceil(size * (reach - 0.5)) + 1
     return v2.Compose(
         [
             v2.Pad(margin, padding_mode="edge"),

@@ -15,7 +15,7 @@ from torch import Tensor
 from sensorium.errors import UserError
 
 FARTHEST = 1e6  # scales from the median; keeps float32 finite whatever the value
-RECORDS_A_BIN = 8
+RECORDS_A_BIN = 16
 
 
 class NumberColumn(BaseModel):
@@ -49,7 +49,7 @@ class TableAugmentation(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     other: float = Field(1.0, ge=0)
-    absent: float = Field(0.0, ge=0, lt=1)
+    absent: float = Field(0.05, ge=0, lt=1)
 
 
 class TableProcessor:

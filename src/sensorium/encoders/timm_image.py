@@ -24,13 +24,13 @@ class TimmConfig(BaseModel):
 
     model:      timm's name, `tf_efficientnet_lite0` for one.
     pretrained: fetch timm's published weights from the hub when the encoder is built.
-    weights:    a local file of weights instead: .safetensors, or a torch file (.pth, .pt, .bin), of which only tensors are
-                read. A torch file whose names are not timm's may be read by order: see `TimmImage.build`.
+    weights:    a local file of weights instead: .safetensors, or a torch file (.pth, .pt, .bin), of which only tensors
+                are read. A torch file whose names are not timm's may be read by order: see `TimmImage.build`.
     size:       the side of the square each picture is brought to, in pixels; None is what the model was trained at.
     mean, std:  by channel (RGB, of values in [0, 1]); None is what the model was trained with.
     fit, augmentation: see ImageSettings.
 
-    Weights are read by `build` alone: an encoder that is made from a config `build` has filled needs neither file nor hub.
+    Weights are read by `build` alone: an encoder made from the config of a built one needs neither file nor hub.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,9 +55,9 @@ class TimmImage(nn.Module):
     """A timm model (Wightman 2019) without its classifier.
 
     Tokens are the positions (and class tokens) of the last feature map, pooled is what its classifier would read; the
-    narrower of the two is filled with zeros to the width of the other (MobileNetV3's). The model stays in evaluation mode
-    in training too: batch-norm statistics are the published ones, its dropout is off. Raises UserError for a name timm
-    does not know and for a size the model cannot take.
+    narrower of the two is filled with zeros to the width of the other (MobileNetV3's). The model stays in evaluation
+    mode in training too: batch-norm statistics are the published ones, its dropout is off. Raises UserError for a name
+    timm does not know and for a size the model cannot take.
     """
 
     Config = TimmConfig
@@ -87,8 +87,8 @@ class TimmImage(nn.Module):
         try:
             return max(part.shape[-1] for part in self._run(torch.zeros(1, 3, self.config.size, self.config.size)))
         except (RuntimeError, AssertionError, ValueError) as error:
-            size = f"size {self.config.size}"
-            raise UserError(f"The timm model '{self.config.model}' cannot read pictures of {size} ({error}); state another.") from error
+            said = f"The timm model '{self.config.model}' cannot read pictures of size {self.config.size}"
+            raise UserError(f"{said} ({_first_line(error)}); state another size.") from error
 
     @classmethod
     def build(
@@ -98,8 +98,8 @@ class TimmImage(nn.Module):
 
         A file's names must be the model's, less those of its classifier. Failing that, a torch file is read by order,
         which it keeps, if it has exactly as many tensors as the model with its own classifier and each has the same
-        shape as its counterpart: another library's port of the same architecture. Raises UserError when the file cannot be
-        read or fits in neither way, when the hub cannot be reached and when it has no such weights.
+        shape as its counterpart: another library's port of the same architecture. Raises UserError when the file cannot
+        be read or fits in neither way, when the hub cannot be reached and when it has no such weights.
         """
         encoder = cls(config, summary_only=summary_only)
         if config.pretrained:
@@ -109,7 +109,7 @@ class TimmImage(nn.Module):
         return encoder
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
-        """`pixels` uint8 [B, 3, H, W] and `mask` bool [B, 1] -> Features of the map's T positions (one when summary_only)."""
+        """`pixels` uint8 [B, 3, H, W], `mask` bool [B, 1] -> Features of the map's T places (1 when summary_only)."""
         tokens, pooled = (self._widen(part.float()) for part in self._run(self.normalise(inputs["pixels"])))
         if self.summary_only:
             return Features.one(pooled, inputs["mask"].any(dim=1))
@@ -137,12 +137,12 @@ def _resolve(config: TimmConfig) -> TimmConfig:
     known: Any = timm.get_pretrained_cfg(config.model, allow_unregistered=False)
     if known is None:
         raise unknown("timm model", config.model, timm.list_models(f"{name}*", pretrained=True) or [name])
-    stated = {"size": config.size or known.input_size[1], "mean": config.mean or known.mean, "std": config.std or known.std}
-    return config.model_copy(update=stated)
+    size, mean, std = config.size or known.input_size[1], config.mean or known.mean, config.std or known.std
+    return config.model_copy(update={"size": size, "mean": mean, "std": std})
 
 
 def _create(config: TimmConfig, **options: Any) -> nn.Module:
-    """The timm model of a resolved config. Raises UserError when its weights cannot be fetched or its size is refused."""
+    """The timm model of a resolved config. Raises UserError when weights cannot be fetched or the size is refused."""
     known: Any = timm.get_pretrained_cfg(config.model)
     if known.fixed_input_size and config.size != known.input_size[1]:
         options["img_size"] = config.size
@@ -152,12 +152,12 @@ def _create(config: TimmConfig, **options: Any) -> nn.Module:
         if options.get("pretrained"):
             doing = f"The weights of the timm model '{config.model}' cannot be fetched ({_first_line(error)})"
             raise UserError(f"{doing}; connect to the hub, or give a local file as the option 'weights'.") from error
-        said = f"The timm model '{config.model}' cannot be made for pictures of size {config.size} ({_first_line(error)})"
-        raise UserError(f"{said}; state another size.") from error
+        said = f"The timm model '{config.model}' cannot be made for pictures of size {config.size}"
+        raise UserError(f"{said} ({_first_line(error)}); state another size.") from error
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a weights file, in the file's order. Raises UserError when it is not there or holds anything else."""
+    """The tensors of a weights file, in the file's order. Raises UserError when missing or when it holds aught else."""
     if not path.is_file():
         raise UserError(f"There is no file of weights {path}; mend the option 'weights'.")
     try:
@@ -191,7 +191,8 @@ def _match(given: dict[str, Tensor], config: TimmConfig, model: nn.Module) -> di
             return {name: renamed[name] for name in wanted}
         odd = sorted(given.keys() ^ wanted.keys() - classifier)
         why = f"its names differ, '{odd[0]}' for one, and its shapes are not the model's in order"
-    raise UserError(f"The file of weights {config.weights} does not fit the timm model '{config.model}': {why}; give another.")
+    what = f"The file of weights {config.weights} does not fit the timm model '{config.model}'"
+    raise UserError(f"{what}: {why}; give another.")
 
 
 def _first_line(error: Exception) -> str:

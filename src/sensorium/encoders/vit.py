@@ -16,7 +16,8 @@ from sensorium.nn.transformer import Transformer
 class ViTConfig(BaseModel):
     """A vision transformer's shape.
 
-    size:  the side of the square each picture is brought to, in pixels; None lets `build` take it from the data, at most 128.
+    size:  the side of the square each picture is brought to, in pixels; None lets `build` take it from the data, at
+           most 128.
     patch: the side of a patch, in pixels, a divisor of `size`; None takes the largest divisor that leaves 8 patches or
            more a side and is 16 or less.
     width, depth, heads: of the transformer; `heads` divides `width`.
@@ -46,10 +47,10 @@ class ViTConfig(BaseModel):
 
 
 class ViT(nn.Module):
-    """Patches, a class token and learned positions, then a pre-norm transformer (Dosovitskiy et al. 2020, arXiv:2010.11929).
+    """Patches, a class token and learned positions, then a transformer (Dosovitskiy et al. 2020, arXiv:2010.11929).
 
-    Tokens are the class token and the patches, line by line; pooled is the class token. Raises UserError when the config's
-    size is None.
+    Tokens are the class token and the patches, line by line; pooled is the class token. Raises UserError when the
+    config's size is None.
     """
 
     Config = ViTConfig
@@ -81,7 +82,7 @@ class ViT(nn.Module):
         return cls(config.model_copy(update={"size": size}), summary_only=summary_only)
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
-        """`pixels` uint8 [B, 3, H, W] and `mask` bool [B, 1] -> Features of T = 1 + patches tokens (one when summary_only)."""
+        """`pixels` uint8 [B, 3, H, W], `mask` bool [B, 1] -> Features of T = 1 + patches tokens (1 if summary_only)."""
         patches = self.patches(self.normalise(inputs["pixels"])).flatten(2).transpose(1, 2)  # [B, T - 1, D]
         summary = self.summary.expand(len(patches), -1, -1)  # [B, 1, D]
         x = self.dropout(torch.cat([summary, patches.float()], dim=1) + self.position)  # [B, T, D]

@@ -13,14 +13,14 @@ from sensorium.heads.network import Network
 
 
 class LabelsConfig(BaseModel, frozen=True, extra="forbid"):
-    """A yes or no to each of `labels` labels.
+    """A yes or no to each of `classes` labels.
 
     prior: how frequent each is in training. class_weights: what the loss of each label's positives is multiplied by
     (None: 1). hidden: units of a hidden layer (0: a linear head). choose_threshold: let `calibrate` choose for each
     label the probability above which it is given, for the best F1; otherwise it is 0.5.
     """
 
-    labels: int = Field(ge=1)
+    classes: int = Field(ge=1)
     prior: list[float]
     class_weights: list[PositiveFloat] | None = None
     hidden: int = Field(0, ge=0)
@@ -31,8 +31,8 @@ class LabelsConfig(BaseModel, frozen=True, extra="forbid"):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         for values in (self.prior, self.class_weights):
-            if values is not None and len(values) != self.labels:
-                raise ValueError(f"{len(values)} values were given for {self.labels} labels")
+            if values is not None and len(values) != self.classes:
+                raise ValueError(f"{len(values)} values were given for {self.classes} labels")
         return self
 
 
@@ -46,13 +46,13 @@ class LabelsDecision(nn.Module):
         super().__init__()
         self.config = config
         prior = torch.tensor(config.prior).clamp(1e-6, 1 - 1e-6)
-        weights = torch.tensor(config.class_weights or [1.0] * config.labels)
+        weights = torch.tensor(config.class_weights or [1.0] * config.classes)
         self.register_buffer("prior", prior, persistent=False)
         self.register_buffer("class_weights", weights, persistent=False)
         # Positives counted `weight` times teach the odds of a world that has that many more of them.
         self.register_buffer("learned_log_odds", prior.logit() + weights.log(), persistent=False)
         self.register_buffer("temperature", torch.ones(()))
-        self.register_buffer("threshold", torch.full((config.labels,), 0.5))
+        self.register_buffer("threshold", torch.full((config.classes,), 0.5))
 
     def temper(self, logits: Tensor) -> Tensor:
         """Log-odds float [B, K] -> log-odds at the fitted temperature."""
@@ -82,7 +82,7 @@ class LabelsDecision(nn.Module):
         self.temperature.fill_(fit_temperature(lambda t: self.log_loss(wide / t, target), len(logits)))
         if self.config.choose_threshold:
             probabilities, labels = self.temper(logits).sigmoid(), target["labels"] > 0.5
-            chosen = [best_threshold(probabilities[:, k], labels[:, k], "f1") for k in range(self.config.labels)]
+            chosen = [best_threshold(probabilities[:, k], labels[:, k], "f1") for k in range(self.config.classes)]
             self.threshold.copy_(torch.tensor(chosen))
 
     def average(self, scores: Tensor, shares: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
 """Late fusion's decision: each token's own, then one of them all."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from torch import Tensor, nn
 
 from sensorium.errors import UserError
@@ -27,6 +27,16 @@ class LateConfig(BaseModel, frozen=True, extra="forbid"):
     config: dict[str, Any]
     experts: int = Field(gt=0)
     combine: Literal["mean", "learned", "vote", "product"] = "product"
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        try:
+            INNER[self.head].Config(**self.config)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ["inner head", *(str(part) for part in first["loc"])]
+            raise ValueError(f"{', '.join(place)}: {first['msg']}") from error
+        return self
 
 
 class Late(nn.Module):
@@ -57,11 +67,12 @@ class Late(nn.Module):
 
     def loss(self, fused: Features, target: dict[str, Tensor]) -> Tensor:
         """Mean of the present experts' own losses plus (but for a vote) the loss of their one decision: float32 [B]."""
-        each = torch.stack([expert.loss(token, target) for expert, token in self._tokens(fused)], dim=1)  # [B, E]
+        scores = self._scores(fused)
+        each = torch.stack([self.decision.loss(own, target) for own in scores.unbind(dim=1)], dim=1)  # [B, E]
         own = (each * _equal_shares(fused.mask)).sum(dim=1)
         if self.config.combine == "vote":
             return own
-        return own + self.decision.loss(self._combined(self._scores(fused), fused.mask), target)
+        return own + self.decision.loss(self._combined(scores, fused.mask), target)
 
     def predict(self, fused: Features) -> dict[str, Tensor]:
         """What the inner head predicts, of all present experts together; the prior in a row without any.

@@ -8,7 +8,7 @@ NormFactory = Callable[[int], nn.Module]  # channels -> a module [B, C, H, W] ->
 
 
 def masked(x: Tensor, mask: Tensor | None) -> Tensor:
-    """x float [B, C, H, W], finite, with the lines H where mask, bool [B, H], is False set to zero, as beyond the edge."""
+    """x float [B, C, H, W], finite, with zeros, as beyond the edge, in lines H where mask, bool [B, H], is False."""
     return x if mask is None else x * mask[:, None, :, None]
 
 
@@ -23,7 +23,7 @@ def group_norm(channels: int) -> nn.GroupNorm:
 
 
 class LineNorm(nn.Module):
-    """LayerNorm over channels and width of each line H by itself, so that no line's value depends on how many there are.
+    """LayerNorm over channels and width of each line H by itself, so that no line depends on how many there are.
 
     Its scale and shift differ by channel and by place in the line.
     """
@@ -59,7 +59,7 @@ class Residual(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """x float [B, C, H, W] -> [B, outputs, ceil(H / stride), ceil(W / stride)].
 
-        mask: bool [B, H], which lines are real; what stands in the others, if finite, has no influence on the real ones.
+        mask: bool [B, H], which lines are real; what stands in the others, if finite, does not reach the real ones.
         """
         after = halved(mask) if mask is not None and self.stride == 2 else mask
         y = self.conv1(masked(self.activation(self.norm1(x)), mask))

@@ -9,16 +9,22 @@ FLOOR = 1e-10  # power below this is silence: the logarithm starts here
 
 
 class LogMel(nn.Module):
-    """Logarithm of the mel power spectrogram: Hann window, centred frames, zeros beyond the ends, Slaney's bands and norm.
+    """Logarithm of the mel power spectrogram: Hann window, centred frames, zeros beyond the ends, Slaney's bands.
 
     Equals log(max(librosa.feature.melspectrogram(y, sr=rate, n_fft=.fft, hop_length=.hop, win_length=.window), 1e-10)).
     rate: hertz. window, hop: seconds. bands: how many, from `low` to `high` hertz (half the rate when None).
-    The transform is as long as the next power of two, or longer when a power of two that short would leave a band without
-    any of its frequencies. Raises ValueError when the window is shorter than two samples.
+    The transform is as long as the next power of two, or longer when a power of two that short would leave a band
+    without any of its frequencies. Raises ValueError when the window is shorter than two samples.
     """
 
     def __init__(
-        self, rate: int, bands: int = 64, window: float = 0.025, hop: float = 0.01, low: float = 0.0, high: float | None = None
+        self,
+        rate: int,
+        bands: int = 64,
+        window: float = 0.025,
+        hop: float = 0.01,
+        low: float = 0.0,
+        high: float | None = None,
     ):
         super().__init__()
         self.rate = rate
@@ -47,7 +53,7 @@ class LogMel(nn.Module):
 
 
 def _mel_bands(rate: int, fft: int, bands: int, low: float, high: float) -> Tensor:
-    """float [fft / 2 + 1, M]: triangles evenly spaced in mels, each of unit area in hertz (Slaney's Auditory Toolbox, 1998)."""
+    """float [fft / 2 + 1, M]: triangles evenly spaced in mels, of unit area in hertz (Slaney's Auditory Toolbox)."""
     ends = _to_mel(torch.tensor([low, high], dtype=torch.float64))
     edges = _to_hertz(torch.linspace(float(ends[0]), float(ends[1]), bands + 2, dtype=torch.float64))  # [M + 2]
     frequencies = torch.linspace(0, rate / 2, fft // 2 + 1, dtype=torch.float64)[:, None]

@@ -139,18 +139,32 @@ class Training:
             first = 0
 
     def _optimise(self, pieces: list[Batch]) -> None:
-        """One optimiser step over all pieces of all processes: every loss is its sum over its count, taken over the whole."""
-        position, device = self.position, self.accelerator.device
+        """One optimiser step over all pieces of all processes."""
+        position = self.position
         done = position.epoch * self.steps_per_epoch + position.step
         torch.manual_seed(_seed(self.records.seed, done, self.accelerator.process_index))
         factor = schedule(done, self.settings.epochs * self.steps_per_epoch, self.settings.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
+        totals, counts = self.gradient(pieces)
+        torch.nn.utils.clip_grad_norm_([p for p in self.learner.parameters() if p.requires_grad], self.settings.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        position.step += 1
+        self._account(totals, counts)
+
+    def gradient(self, pieces: list[Batch]) -> tuple[dict[str, float], dict[str, float]]:
+        """Adds to each parameter's `grad` the gradient of the weighted sum of losses; gives their totals and counts by name.
+
+        Every loss is its sum over its count, both taken over all pieces of all processes.
+        """
+        device = self.accelerator.device
         pieces = [batch.to(device) for batch in pieces]
         names = sorted(self.learner.weights)
         counted = [self.learner.counts(batch) for batch in pieces]
-        counts = torch.stack([sum(piece[name] for piece in counted) for name in names]).double()
+        counts = torch.stack([sum(piece[name] for piece in counted) for name in names]).double()  # [losses]
         counts = self.accelerator.reduce(counts, "sum")
+        # DDP takes the mean over processes, so each contributes as many times more.
         scale = self.accelerator.num_processes / counts.clamp(min=1)
         totals = torch.zeros(len(names), dtype=torch.float64, device=device)
         for index, batch in enumerate(pieces):
@@ -160,22 +174,18 @@ class Training:
                 (parts * scale.to(parts)).sum().backward()
                 totals += torch.stack([losses[name].total.detach() for name in names])
         totals = self.accelerator.reduce(totals, "sum")
-        torch.nn.utils.clip_grad_norm_([p for p in self.learner.parameters() if p.requires_grad], self.settings.clip)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        position.step += 1
-        self._account(names, totals.tolist(), counts.tolist())
+        return dict(zip(names, totals.tolist(), strict=True)), dict(zip(names, counts.tolist(), strict=True))
 
-    def _account(self, names: list[str], totals: list[float], counts: list[float]) -> None:
+    def _account(self, totals: dict[str, float], counts: dict[str, float]) -> None:
         position = self.position
-        for name, total, count in zip(names, totals, counts, strict=True):
+        for name, total in totals.items():
             if not math.isfinite(total):
                 raise UserError(
                     f"The loss of '{name}' is not a finite number at epoch {position.epoch + 1}, step {position.step}; "
                     "lower the setting learning_rate, or look for extreme values in the table."
                 )
             position.totals[name] = position.totals.get(name, 0.0) + total
-            position.counts[name] = position.counts.get(name, 0.0) + count
+            position.counts[name] = position.counts.get(name, 0.0) + counts[name]
         if self.accelerator.is_main_process:
             self.hooks.report(self._losses() | {"epoch": position.epoch, "step": position.step})
 

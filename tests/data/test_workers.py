@@ -1,0 +1,172 @@
+"""Processes that read records: errors as they were, no hang, nothing left behind, deaf to Ctrl-C."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+import torch
+from made_records import Lengths, frame, items, records, table
+
+from sensorium.data.loading import Records, load
+from sensorium.data.table import read
+from sensorium.errors import RecordError, UserError
+
+
+def gone(processes, seconds=5.0):
+    """True once none of `processes` (ids) is alive."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if not any(alive(process) for process in processes):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def alive(process):
+    try:
+        with open(f"/proc/{process}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_value_that_cannot_be_decoded_is_named_by_row_and_column(workers, tmp_path):
+    broken = frame()
+    broken.at[12, "photo"] = "none.png"
+    columns = {"photo": "image", "words": "text", "again": "text"}
+    part = read(broken, target="kind", columns=columns, quiet=True, root=tmp_path).take(np.arange(10, 20))
+    made = Records(part, {name: Lengths() for name in columns})
+    with pytest.raises(RecordError) as caught:
+        list(load(made, [(np.arange(0, 2), 0), (np.arange(2, 4), 0), (np.arange(4, 6), 0)], workers))
+    error = caught.value
+    assert (error.row, error.column, error.value, error.reason) == (13, "photo", "none.png", "there is no such file")
+    assert str(error).startswith("Row 13, column 'photo', none.png: there is no such file;") and "\n" not in str(error)
+    assert error.__cause__ is None or workers == 0
+    assert gone(child.pid for child in multiprocessing.active_children())
+
+
+class Buggy(Lengths):
+    def pad(self, items):
+        raise KeyError("a bug")
+
+
+def test_a_bug_in_a_worker_is_raised_as_it_was():
+    made = Records(table(), {"words": Buggy()})
+    with pytest.raises(KeyError, match="a bug") as caught:
+        list(load(made, items(0), 2))
+    assert "in pad" in str(caught.value.__cause__)
+
+
+def workers_of(stream):
+    """The first batch of `stream`, and the ids of the processes that then work for it."""
+    batch = next(stream)
+    return batch, [child.pid for child in multiprocessing.active_children()]
+
+
+def test_workers_end_with_the_iterator():
+    made = records()
+    for _ in range(3):
+        stream = load(made, items(0) * 50, 2)
+        _, children = workers_of(stream)
+        assert len(children) == 2
+        stream.close()
+        assert gone(children)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        list(load(made, items(0), 2))
+    assert len(os.listdir("/proc/self/fd")) <= before and not multiprocessing.active_children()
+
+
+def test_few_items_are_taken_ahead():
+    taken = []
+    stream = load(records(), (taken.append(1) or item for item in items(0) * 100), 2)
+    next(stream)
+    time.sleep(0.2)
+    assert len(taken) <= 4
+    stream.close()
+
+
+class Slow(Lengths):
+    def pad(self, items):
+        time.sleep(0.01)
+        return super().pad(items)
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_a_killed_worker_is_an_error_and_no_hang(attempt):
+    stream = load(Records(table(), {"words": Slow()}), items(0) * 10_000, 2)
+    _, children = workers_of(stream)
+    time.sleep(0.01 * attempt)
+    os.kill(children[attempt % 2], signal.SIGKILL)
+    start = time.monotonic()
+    with pytest.raises(UserError, match="was killed"):
+        for _ in stream:
+            assert time.monotonic() - start < 10
+    assert gone(children)
+
+
+SCRIPT = """
+    import multiprocessing, sys
+    sys.path.insert(0, {folder!r})
+    from made_records import items, records
+    from sensorium.data.loading import load
+    stream = load(records(), items(0) * 100_000, 2)
+    next(stream)
+    try:
+        print(*[child.pid for child in multiprocessing.active_children()], flush=True)
+        for _ in stream:
+            pass
+    except KeyboardInterrupt:
+        stream.close()
+        print("interrupted", flush=True)
+"""
+
+
+@pytest.fixture
+def running():
+    """A process group whose leader loads with two workers without end; the ids of the workers."""
+    script = textwrap.dedent(SCRIPT.format(folder=os.path.dirname(__file__)))
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    children = [int(word) for word in process.stdout.readline().split()]
+    assert len(children) == 2, process.stderr.read()
+    yield process, children
+    process.kill()
+    process.communicate()
+
+
+def test_ctrl_c_reaches_the_parent_alone(running):
+    process, children = running
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert err == "" and out == "interrupted\n" and process.returncode == 0
+    assert gone(children)
+
+
+def test_workers_end_when_their_parent_is_killed(running):
+    process, children = running
+    process.kill()
+    assert gone(children)
+
+
+def test_threads_that_torch_has_used_do_not_hang_the_workers():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    torch.randn(400, 400) @ torch.randn(400, 400)
+    torch.randn(1_000_000).sort()
+    try:
+        assert len(list(load(records(), items(0), 2))) == 6
+    finally:
+        torch.set_num_threads(threads)

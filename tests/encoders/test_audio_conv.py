@@ -1,0 +1,100 @@
+"""The sound encoder: padding never leaks, a clip alone is the clip in a batch, all is trained, all is saved."""
+
+import pytest
+import torch
+
+from sensorium.encoders.audio_conv import AudioConv, AudioConvConfig
+from sensorium.errors import UserError
+
+
+def small(**options) -> AudioConv:
+    torch.manual_seed(0)
+    shape = {"rate": 8000, "seconds": 1.0, "bands": 20, "channels": 8, "width": 32, "depth": 2}
+    return AudioConv(AudioConvConfig(**shape), **options)
+
+
+def clips(lengths: list[int], bands: int = 20) -> dict[str, torch.Tensor]:
+    mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+    return {"spectrogram": torch.randn(len(lengths), max(lengths), bands) * mask[:, :, None], "mask": mask}
+
+
+@torch.no_grad()
+def test_a_clip_alone_equals_the_clip_in_a_padded_batch():
+    encoder, lengths = small().eval(), [1, 2, 3, 6, 7, 8, 9, 30, 61]
+    inputs = clips(lengths)
+    together = encoder(inputs)
+    assert together.mask.sum(dim=1).tolist() == [-(-length // 4) for length in lengths]
+    for row, length in enumerate(lengths):
+        alone = encoder({name: value[row : row + 1, :length] for name, value in inputs.items()})
+        count = alone.tokens.shape[1]
+        torch.testing.assert_close(together.tokens[row : row + 1, :count], alone.tokens, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(together.pooled[row : row + 1], alone.pooled, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("noise", [1000.0, float("nan"), float("inf")])
+def test_noise_in_the_padding_changes_no_bit_and_no_gradient(noise):
+    encoder, inputs = small().eval(), clips([5, 17, 40])
+    soiled = inputs | {"spectrogram": torch.where(inputs["mask"][:, :, None], inputs["spectrogram"], noise)}
+    weights = {}
+    for name, value in (("clean", inputs), ("soiled", soiled)):
+        encoder.zero_grad()
+        said = encoder(value)
+        (said.pooled.sum() + said.tokens.square().sum()).backward()
+        weights[name] = [*said, *(weight.grad.clone() for weight in encoder.parameters())]
+    assert all(torch.equal(one, two) for one, two in zip(weights["clean"], weights["soiled"], strict=True))
+
+
+def test_masked_tokens_are_zero_and_pooled_is_half_mean_and_half_maximum():
+    encoder = small().eval()
+    said = encoder(clips([9, 40]))
+    assert not said.tokens[0, 3:].any()
+    real = said.tokens[0, :3]
+    torch.testing.assert_close(said.pooled[0], (real.mean(dim=0) + real.amax(dim=0)) / 2)
+
+
+def test_every_parameter_gets_a_gradient_from_the_summary():
+    encoder = small().train()
+    said = encoder(clips([20, 31, 40]))
+    (said.pooled * torch.randn_like(said.pooled)).sum().backward()
+    assert [name for name, weight in encoder.named_parameters() if weight.grad is None or not weight.grad.any()] == []
+
+
+@torch.no_grad()
+def test_summary_only_and_rebuilding_from_the_config(tmp_path):
+    encoder, inputs = small().eval(), clips([9, 40])
+    encoder.processor.save(tmp_path)
+    config = AudioConvConfig.model_validate_json(encoder.config.model_dump_json())
+    other = AudioConv(config, AudioConv.Processor.load(tmp_path), summary_only=True).eval()
+    other.load_state_dict(encoder.state_dict())
+    said = other(inputs)
+    assert torch.equal(said.pooled, encoder(inputs).pooled)
+    assert said.tokens.shape == (2, 1, 32)
+    assert other.processor.settings == encoder.processor.settings
+
+
+@pytest.mark.parametrize("bands", [8, 13, 40, 63, 64])
+@torch.no_grad()
+def test_any_number_of_bands(bands):
+    encoder = AudioConv(AudioConvConfig(rate=8000, seconds=1.0, bands=bands, channels=4)).eval()
+    assert encoder(clips([40], bands)).pooled.shape == (1, encoder.dim)
+
+
+@torch.no_grad()
+def test_under_autocast_it_stays_near_and_sums_in_float32():
+    encoder, inputs = small().eval(), clips([9, 40])
+    plain = encoder(inputs).pooled
+    with torch.autocast("cpu", torch.bfloat16):
+        said = encoder(inputs)
+    assert said.tokens.dtype == said.pooled.dtype == torch.float32
+    torch.testing.assert_close(said.pooled, plain, rtol=0.1, atol=0.1)
+
+
+def test_rate_and_seconds_come_from_the_data_unless_stated():
+    facts = {"rate": 8000.0, "seconds": 0.517, "records": 10.0}
+    built = AudioConv.build(AudioConvConfig(), [], facts)
+    assert (built.config.rate, built.config.seconds) == (8000, 0.52)
+    assert built.processor.decoding == {"rate": 8000}
+    music = AudioConv.build(AudioConvConfig(seconds=3.0), [], {"rate": 44100.0, "seconds": 200.0})
+    assert (music.config.rate, music.config.seconds) == (16000, 3.0)
+    with pytest.raises(UserError, match="'rate' and 'seconds'"):
+        AudioConv(AudioConvConfig())

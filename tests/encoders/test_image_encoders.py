@@ -1,0 +1,216 @@
+"""What holds for every picture encoder: batch invariance, gradients, round trips; and what is each one's own."""
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from sensorium.encoders.image_conv import ImageConv, ImageConvConfig
+from sensorium.encoders.timm_image import TimmConfig, TimmImage
+from sensorium.encoders.vit import ViT, ViTConfig
+from sensorium.errors import UserError
+
+
+def small(name: str, **options):
+    """A small encoder of each kind and the side of its pictures."""
+    torch.manual_seed(0)
+    if name == "image_conv":
+        return ImageConv(ImageConvConfig(size=16, width=32), **options)
+    if name == "vit":
+        return ViT(ViTConfig(size=16, width=24, depth=2, heads=2), **options)
+    return TimmImage(TimmConfig(model=name, size=64), **options)
+
+
+KINDS = ["image_conv", "vit", "tf_efficientnet_lite0", "mobilenetv3_small_050", "vit_tiny_patch16_224"]
+
+
+def pictures(encoder, count: int) -> dict[str, torch.Tensor]:
+    size = encoder.config.size
+    pixels = torch.randint(0, 256, (count, 3, size, size), dtype=torch.uint8)
+    return {"pixels": pixels, "mask": torch.ones(count, 1, dtype=torch.bool)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@torch.no_grad()
+def test_a_row_alone_equals_the_row_in_a_batch(kind):
+    encoder = small(kind).eval()
+    inputs = pictures(encoder, 3)
+    together = encoder(inputs)
+    assert together.tokens.shape == (3, together.mask.shape[1], encoder.dim)
+    assert together.pooled.shape == (3, encoder.dim)
+    assert together.mask.all()
+    alone = encoder({name: value[1:2] for name, value in inputs.items()})
+    for part, row in zip(together, alone, strict=True):
+        torch.testing.assert_close(part[1:2].float(), row.float(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@torch.no_grad()
+def test_summary_only_gives_the_same_summary_as_its_one_token(kind):
+    encoder, inputs = small(kind).eval(), None
+    inputs = pictures(encoder, 2)
+    summary = small(kind, summary_only=True).eval()
+    summary.load_state_dict(encoder.state_dict())
+    said = summary(inputs)
+    assert said.tokens.shape == (2, 1, encoder.dim)
+    torch.testing.assert_close(said.pooled, encoder(inputs).pooled)
+    assert torch.equal(said.tokens[:, 0], said.pooled)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_parameter_gets_a_gradient_from_the_summary_and_is_saved(kind):
+    encoder = small(kind).train()
+    said = encoder(pictures(encoder, 4))
+    (said.pooled * torch.randn_like(said.pooled)).sum().backward()
+    names = {name for name, _ in encoder.named_parameters()}
+    assert [name for name, weight in encoder.named_parameters() if weight.grad is None] == []
+    assert [name for name, weight in encoder.named_parameters() if not weight.grad.any()] == []
+    assert names <= set(encoder.state_dict())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@torch.no_grad()
+def test_rebuilt_from_its_config_and_weights_it_says_the_same(kind):
+    encoder = small(kind).eval()
+    config = type(encoder).Config.model_validate_json(encoder.config.model_dump_json())
+    other = type(encoder)(config).eval()
+    other.load_state_dict(encoder.state_dict())
+    inputs = pictures(encoder, 2)
+    assert torch.equal(other(inputs).pooled, encoder(inputs).pooled)
+    assert other.processor.settings == encoder.processor.settings
+
+
+@pytest.mark.parametrize(("size", "side"), [(8, 4), (16, 8), (28, 7), (32, 8), (64, 8), (100, 7), (128, 8), (224, 7)])
+@torch.no_grad()
+def test_the_convolution_stack_takes_sizes_from_8_to_224(size, side):
+    encoder = ImageConv(ImageConvConfig(size=size, width=32, depth=1)).eval()
+    assert encoder(pictures(encoder, 1)).tokens.shape == (1, side * side, 32)
+
+
+def test_sizes_come_from_the_data_unless_stated():
+    facts = {"height": 8.0, "width": 8.0, "records": 10.0}
+    assert ImageConv.build(ImageConvConfig(), [], facts).config.size == 8
+    assert ImageConv.build(ImageConvConfig(size=32), [], facts).processor.settings.size == 32
+    vit = ViT.build(ViTConfig(depth=1), [], facts)
+    assert (vit.config.size, len(vit.position)) == (8, 65)
+    for kind, config in ((ImageConv, ImageConvConfig()), (ViT, ViTConfig())):
+        with pytest.raises(UserError, match="size"):
+            kind(config)
+
+
+def test_vit_patches_divide_the_picture():
+    with pytest.raises(ValueError, match=r"patch \(5\) must divide size \(16\)"):
+        ViTConfig(size=16, patch=5)
+    assert len(ViT(ViTConfig(size=28, depth=1)).position) == 1 + 14 * 14
+
+
+def test_a_timm_model_keeps_its_batch_statistics_in_training():
+    encoder = small("tf_efficientnet_lite0").train()
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    encoder(pictures(encoder, 4))
+    assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
+
+
+@torch.no_grad()
+def test_a_timm_encoder_says_what_the_timm_model_says():
+    model = timm.create_model("resnet10t", num_classes=5).eval()
+    encoder = TimmImage(TimmConfig(model="resnet10t", size=64)).eval()
+    encoder.model.load_state_dict({k: v for k, v in model.state_dict().items() if not k.startswith("fc.")})
+    inputs = pictures(encoder, 2)
+    known = model.pretrained_cfg
+    mean, std = (torch.tensor(known[name])[:, None, None] for name in ("mean", "std"))
+    features = model.forward_features((inputs["pixels"] / 255 - mean) / std)
+    said = encoder(inputs)
+    torch.testing.assert_close(said.tokens, features.flatten(2).transpose(1, 2), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(said.pooled, features.mean((2, 3)), rtol=1e-4, atol=1e-4)
+
+
+NAME = "resnet10t"
+
+
+def weights(path, change=lambda state: state) -> TimmConfig:
+    """A config over a file, at `path`, of the weights of a model with its classifier, changed."""
+    torch.manual_seed(1)
+    state = change(timm.create_model(NAME).state_dict())
+    if path.suffix == ".safetensors":
+        save_file(state, path)
+    else:
+        torch.save(state, path)
+    return TimmConfig(model=NAME, size=64, weights=str(path))
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+@pytest.mark.parametrize("classifier", [True, False])
+def test_weights_are_read_by_name(tmp_path, suffix, classifier):
+    def change(state):
+        return {name: value for name, value in state.items() if classifier or not name.startswith("fc.")}
+
+    encoder = TimmImage.build(weights(tmp_path / f"w{suffix}", change), [], {})
+    torch.manual_seed(1)
+    expected = timm.create_model(NAME).state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in encoder.model.state_dict().items())
+    # The config of a built encoder needs the file no more.
+    (tmp_path / f"w{suffix}").unlink()
+    TimmImage(encoder.config).load_state_dict(encoder.state_dict())
+
+
+def renamed(state):
+    return {f"port.{place}": value for place, value in enumerate(state.values())}
+
+
+def test_a_port_with_other_names_is_read_by_order(tmp_path):
+    encoder = TimmImage.build(weights(tmp_path / "port.pth", renamed), [], {})
+    torch.manual_seed(1)
+    expected = timm.create_model(NAME).state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in encoder.model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "why"),
+    [
+        ("reordered.pth", lambda state: dict(reversed(renamed(state).items())), "shapes are not the model's in order"),
+        ("short.pth", lambda state: dict(list(renamed(state).items())[:-3]), "shapes are not the model's in order"),
+        ("port.safetensors", renamed, "names differ"),
+        ("shape.pth", lambda state: state | {"conv1.0.weight": torch.zeros(1)}, "'conv1.0.weight' is"),
+        ("missing.pth", lambda state: {k: v for k, v in state.items() if k != "bn1.weight"}, "'bn1.weight' for one"),
+        ("numbers.pth", lambda state: {"epoch": 3}, "not a dictionary of tensors"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(tmp_path, file, change, why):
+    with pytest.raises(UserError, match=why) as raised:
+        TimmImage.build(weights(tmp_path / file, change), [], {})
+    assert file in str(raised.value)
+
+
+class Mischief:
+    """What a malicious file would have unpickled."""
+
+    def __reduce__(self):
+        return (exit, ())
+
+
+def test_files_that_are_no_weights_are_refused(tmp_path):
+    torch.save({"a": Mischief()}, tmp_path / "evil.pth")
+    (tmp_path / "text.safetensors").write_text("hello")
+    for file in ("evil.pth", "text.safetensors"):
+        with pytest.raises(UserError, match="cannot be read"):
+            TimmImage.build(TimmConfig(model=NAME, weights=str(tmp_path / file)), [], {})
+    with pytest.raises(UserError, match="There is no file of weights"):
+        TimmImage.build(TimmConfig(model=NAME, weights=str(tmp_path / "none.pth")), [], {})
+
+
+def test_mistakes_in_the_name_the_size_and_the_source():
+    with pytest.raises(UserError, match="did you mean 'resnet50'"):
+        TimmImage(TimmConfig(model="resnet5o"))
+    with pytest.raises(UserError, match="state another size"):
+        TimmImage(TimmConfig(model="vit_tiny_patch16_224", size=8))
+    with pytest.raises(ValueError, match="not both"):
+        TimmConfig(model=NAME, pretrained=True, weights="x.pth")
+
+
+def test_an_unreachable_hub_is_one_sentence(monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(UserError, match=r"weights of the timm model 'resnet10t' cannot be fetched .*option 'weights'"):
+        TimmImage.build(TimmConfig(model=NAME, pretrained=True), [], {})
