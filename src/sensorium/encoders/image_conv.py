@@ -46,6 +46,7 @@ class ImageConv(nn.Module):
     Config = ImageConvConfig
     Processor = ImageProcessor
     modality = "image"
+    pretrained = False
 
     def __init__(self, config: ImageConvConfig, processor: ImageProcessor | None = None, summary_only: bool = False):
         super().__init__()

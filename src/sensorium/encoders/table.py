@@ -51,6 +51,7 @@ class TableEncoder(nn.Module):
     Config = TableConfig
     Processor = TableProcessor
     modality = "table"
+    pretrained = False
 
     def __init__(self, config: TableConfig, processor: TableProcessor | None = None, summary_only: bool = False):
         super().__init__()

@@ -50,6 +50,7 @@ class TextTransformer(nn.Module):
     Config = TextConfig
     Processor = TextProcessor
     modality = "text"
+    pretrained = False
 
     def __init__(self, config: TextConfig, processor: TextProcessor | None = None, summary_only: bool = False):
         super().__init__()

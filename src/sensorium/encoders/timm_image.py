@@ -74,6 +74,11 @@ class TimmImage(nn.Module):
         self.dim = self._width()
         self.train()
 
+    @property
+    def pretrained(self) -> bool:
+        """Whether its weights were learned elsewhere."""
+        return self.config.pretrained or self.config.weights is not None
+
     def train(self, mode: bool = True) -> "TimmImage":
         """Sets the mode of everything but the timm model, which stays in evaluation mode."""
         super().train(mode)

@@ -53,6 +53,7 @@ class TransformersText(nn.Module):
     Config = TransformersTextConfig
     Processor = TextProcessor
     modality = "text"
+    pretrained = True
 
     def __init__(
         self, config: TransformersTextConfig, processor: TextProcessor | None = None, summary_only: bool = False

@@ -56,6 +56,7 @@ class ViT(nn.Module):
     Config = ViTConfig
     Processor = ImageProcessor
     modality = "image"
+    pretrained = False
 
     def __init__(self, config: ViTConfig, processor: ImageProcessor | None = None, summary_only: bool = False):
         super().__init__()

@@ -154,7 +154,7 @@ def _model(table: Table, facts: dict[str, dict[str, float]], stage: Stage) -> Mo
 def freezes(encoder: Any, recipe: Recipe, name: str) -> bool:
     """Whether the encoder of input `name` stays as it is: as the recipe says, else when it is pretrained."""
     frozen = recipe.inputs[name].frozen if name in recipe.inputs else None
-    return getattr(encoder, "pretrained", False) if frozen is None else frozen
+    return encoder.pretrained if frozen is None else frozen
 
 
 def _records(model: Model, part: Part, cached: list[str], stage: Stage) -> Records:
