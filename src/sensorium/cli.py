@@ -3,20 +3,20 @@
 import json
 import os
 import sys
-from importlib.metadata import version
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
 app = typer.Typer(
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Train, judge and run models over text, images, audio and tables, any of them missing in any record.",
 )
+
+EXAMPLES = {"--column": "photo=image", "--encoder": "photo=vit", "--set": "learning_rate=0.0005"}
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output and nothing else.")]
 BadRecords = Annotated[
@@ -54,6 +54,7 @@ def fit(
 
     Example: [bold]sensorium fit reviews.csv --target sentiment --group author --test 0.2 --out runs/reviews[/bold]
     """
+    from sensorium.recipe.options import value_of
     from sensorium.recipe.run import fit as run
 
     options: dict[str, Any] = {
@@ -63,8 +64,11 @@ def fit(
     if split is not None:
         options["split"], _, value = split.partition("=")
         options["held_out"] = value or None
-    options |= {name: yaml.safe_load(value) for name, value in (_pairs(setting, "--set") or {}).items()}
-    done = run(table, out, recipe=recipe, resume=resume, overwrite=overwrite, quiet=as_json, **options)
+    options |= {name: value_of(value, f"--set {name}") for name, value in (_pairs(setting, "--set") or {}).items()}
+    try:
+        done = run(table, out, recipe=recipe, resume=resume, overwrite=overwrite, quiet=as_json, **options)
+    except KeyboardInterrupt as error:
+        raise typer.Abort from error  # Typer would end in silence
     if as_json:
         print(json.dumps({"out": str(done.folder)} | done.metrics))
 
@@ -112,7 +116,7 @@ def predict(
     if as_json:
         print(json.dumps(written))
     else:
-        skipped = f", {written['set_aside']} records set aside" if written["set_aside"] else ""
+        skipped = f"; {written['set_aside']} records set aside, {written['bad_records']} says why" if written["set_aside"] else ""
         print(f"{written['records']} predictions in {written['out']}{skipped}.")
 
 
@@ -138,29 +142,35 @@ def _pairs(stated: list[str] | None, option: str) -> dict[str, str] | None:
     for one in stated or []:
         name, equals, value = one.partition("=")
         if not equals or not name:
-            raise UserError(f"{option} {one} is not NAME=VALUE; write for example {option} photo=image.")
+            raise UserError(f"{option} {one} is not NAME=VALUE; write for example {option} {EXAMPLES[option]}.")
         pairs[name] = value
     return pairs or None
 
 
 @app.callback(invoke_without_command=True)
 def _version(
+    context: typer.Context,
     shown: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
 ) -> None:
+    from sensorium import __version__
+
     if shown:
-        print(f"sensorium {version('sensorium')}")
+        print(f"sensorium {__version__}")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), nl=False)
 
 
 def main() -> None:
     """Runs a verb. Exit codes: 0, 2 for a mistake of the user's (one sentence), 130 after Ctrl-C, 1 with a traceback for a bug."""
     from sensorium.errors import UserError
 
+    warnings.showwarning = _warn
     try:
         code = app(standalone_mode=False)
     except UserError as error:
         code = _fail(str(error), 2)
-    except (typer.Abort, KeyboardInterrupt) as error:
+    except typer.Abort as error:
         said = str(error.__cause__ or error) or "Stopped."
         code = _fail(f"{said} A fit goes on where it stood with the same command and --resume.", 130)
     except Exception as error:
@@ -171,15 +181,19 @@ def main() -> None:
 
 def _usage(error: Exception) -> int:
     """What the command line's own parser objects to; anything else is a bug and goes up."""
-    import click
-
-    if isinstance(error, click.ClickException):
-        error.show()
-        return error.exit_code
+    if hasattr(error, "format_message"):  # the parser's exceptions, which Typer has moved from one package to another
+        said = error.format_message()
+        verb = error.ctx.command_path if getattr(error, "ctx", None) else "sensorium"
+        return _fail(f"{said}{'' if said[-1] in '.?' else '.'} See '{verb} --help'.", 2)
     if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     raise error
+
+
+def _warn(message: Warning | str, category: type[Warning], *where: Any) -> None:
+    """A warning as a sentence on standard error, without the place in the code that it comes from."""
+    print(f"sensorium: {message}" if category is UserWarning else f"{category.__name__}: {message}", file=sys.stderr)
 
 
 def _fail(sentence: str, code: int) -> int:

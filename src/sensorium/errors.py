@@ -3,6 +3,9 @@
 import difflib
 from collections.abc import Iterable
 
+MOST_LISTED = 50  # names that a message lists whole
+MOST_NAMES = 8  # names that it lists of more than that
+
 
 class UserError(Exception):
     """A mistake that the person at the keyboard can mend. Its message is one sentence; the command line exits with 2."""
@@ -23,11 +26,12 @@ class RecordError(UserError):
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> UserError:
-    """The error for a name that is none of `known`: names the nearest one and lists them all."""
+    """The error for a name that is none of `known`: names the nearest one and lists them all, or of very many those like it."""
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean '{near[0]}'?" if near else ";"
-    return UserError(f"There is no {what} '{name}'{hint} Known: {', '.join(known)}.")
+    near = difflib.get_close_matches(str(name), known, n=MOST_NAMES)
+    hint = f"; did you mean '{near[0]}'? Known" if near else "; known"
+    shown = f" ({len(known)}), among them: {', '.join(near or known[:MOST_NAMES])}" if len(known) > MOST_LISTED else f": {', '.join(known)}"
+    return UserError(f"There is no {what} '{name}'{hint}{shown}.")
 
 
 def needs(package: str, extra: str) -> UserError:

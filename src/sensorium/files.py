@@ -1,13 +1,18 @@
 """Files that are whole or absent: each is written beside its place under a temporary name, then renamed."""
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from sensorium.errors import UserError
+
+_SUFFIX = ".tmp"
 
 
 @contextmanager
@@ -16,13 +21,23 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"Cannot write {path}: {error.strerror or error}; make room or choose another place.") from error
+        raise _refused(path, error.strerror or str(error)) from error
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise _refused(path, os.strerror(int(number[1]))) from error
+
+
+def _refused(path: Path, reason: str) -> UserError:
+    return UserError(f"Cannot write {path}: {reason}; make room or choose another place.")
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Gives a temporary path in the folder of `path`; when the block ends well, it takes the place of `path`.
 
+    What a killed writer of `path` left is removed: one process at a time may write it.
     Raises UserError when the disk is full or the folder cannot be written.
     """
     path = Path(path)
@@ -30,7 +45,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     try:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+            _clean(path)
+            handle, name = tempfile.mkstemp(_SUFFIX, _prefix(path), path.parent)
             os.close(handle)
             temporary = Path(name)
             temporary.chmod(0o644)
@@ -45,9 +61,10 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Gives a temporary folder beside `path`; when the block ends well, it takes the place of `path`, old content and all.
+    """Gives a temporary folder beside `path`; when the block ends well, it takes the place of `path`, content and all.
 
-    A kill between the two renames leaves the old folder under `.NAME.old`, which `recover` puts back.
+    A kill between the two renames leaves the old folder under `.NAME.old`, which `recover` puts back; what else a
+    killed writer left is removed: one process at a time may write `path`.
     Raises UserError when the disk is full or the folder cannot be written.
     """
     path = Path(path)
@@ -56,11 +73,13 @@ def whole_folder(path: Path) -> Iterator[Path]:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             recover(path)
-            temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+            _clean(path)
+            temporary = Path(tempfile.mkdtemp(_SUFFIX, _prefix(path), path.parent))
             temporary.chmod(0o755)
             yield temporary
             for file in temporary.rglob("*"):
                 if file.is_file():
+                    file.chmod(0o644)
                     _sync(file)
             if path.exists():
                 os.replace(path, _old(path))
@@ -80,6 +99,32 @@ def recover(path: Path) -> None:
             shutil.rmtree(_old(path))
         else:
             os.replace(_old(path), path)
+
+
+def discard(path: Path) -> None:
+    """Removes the folder `path`, and what killed writers of it left; a kill leaves it whole or gone."""
+    path = Path(path)
+    recover(path)
+    _clean(path)
+    if path.exists():
+        gone = Path(tempfile.mkdtemp(_SUFFIX, _prefix(path), path.parent))
+        os.replace(path, gone)
+        shutil.rmtree(gone, ignore_errors=True)
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name}."
+
+
+def _clean(path: Path) -> None:
+    """Removes the temporaries of `path` that a kill left."""
+    ours = re.compile(re.escape(_prefix(path)) + r"[a-z0-9_]{8}" + re.escape(_SUFFIX))
+    for left in path.parent.iterdir() if path.parent.exists() else ():
+        if ours.fullmatch(left.name):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
 
 
 def _old(path: Path) -> Path:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -174,7 +175,10 @@ class Model(nn.Module):
 
     def _describe(self) -> dict[str, Any]:
         return {
-            "encoders": [_part(ENCODERS, part) | {"summary_only": part.summary_only} for part in self.encoders.modules_once],
+            "encoders": [
+                _part(ENCODERS, part) | {"summary_only": part.summary_only, "processor": part.processor is not None}
+                for part in self.encoders.modules_once
+            ],
             "inputs": self.encoders.index,
             "projections": {name: [part.in_features, part.out_features] for name, part in self.projections.items()},
             "fusion": None if self.fusion is None else _part(FUSIONS, self.fusion),
@@ -199,8 +203,9 @@ def load(folder: str | Path) -> Model:
         described = json.loads((folder / "model.json").read_text())
         model = _assemble(described, folder)
         model.load_state_dict(load_file(folder / "model.safetensors"), strict=True)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise UserError(f"The checkpoint in {folder} cannot be read: {error}; save it again.") from error
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"The checkpoint in {folder} is damaged or incomplete ({reason}); bring a whole copy, or fit again.") from error
     return model.eval()
 
 
@@ -209,7 +214,7 @@ def _assemble(described: dict[str, Any], folder: Path) -> Model:
     for index, part in enumerate(described["encoders"]):
         encoder = _look_up(ENCODERS, "encoder", part["name"])
         place = folder / "processors" / str(index)
-        processor = encoder.Processor.load(place) if place.exists() else None
+        processor = encoder.Processor.load(place) if part["processor"] else None
         modules.append(encoder(encoder.Config(**part["config"]), processor, summary_only=part["summary_only"]))
     encoders = {name: modules[index] for name, index in described["inputs"].items()}
     dims = {name: encoder.dim for name, encoder in encoders.items()}

@@ -163,7 +163,7 @@ def _by_column(table: "Table", column: str, test: str | None) -> np.ndarray:
             shown = ", ".join(values[:5]) + (", ..." if len(values) > 5 else "")
             raise UserError(
                 f"Column '{column}' of {table.source} does not say which rows are held out ({shown});"
-                f" name the value, as test='{values[-1]}'."
+                f" name the value, as --split {column}={values[-1]}, in Python test='{values[-1]}'."
             )
         test = named[0]
     if test not in values:

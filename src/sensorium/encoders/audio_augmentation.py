@@ -1,8 +1,12 @@
 """What happens to a training clip: to its samples before the spectrogram, and to the spectrogram."""
 
+import math
+
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
+
+DECIBEL = math.log(10) / 10  # nepers of power
 
 
 class AudioAugmentation(BaseModel):
@@ -13,6 +17,8 @@ class AudioAugmentation(BaseModel):
     gain:   decibels, either way.
     noise:  decibels of the loudest white noise, measured from the clip's own power; half the clips get some, down to
             30 less. None for none.
+    colour: decibels, the standard deviation of each of five points of a smooth curve over the bands: other microphones.
+    range:  of the processor's dynamic range, either way, as a share: other rooms.
     bands, frames: of the two masks across and the two along the spectrogram, the widest, as a share of its bands and of
             its frames (SpecAugment, Park et al. 2019, arXiv:1904.08779, without its warp).
     """
@@ -23,22 +29,33 @@ class AudioAugmentation(BaseModel):
     shift: float = Field(0.05, ge=0)
     gain: float = Field(6.0, ge=0)
     noise: float | None = None
+    colour: float = Field(2.0, ge=0)
+    range: float = Field(0.2, ge=0, lt=1)
     bands: float = Field(0.15, ge=0, lt=1)
     frames: float = Field(0.15, ge=0, lt=1)
 
 
 def change_samples(samples: Tensor, rate: int, settings: AudioAugmentation) -> Tensor:
-    """samples float [S] -> [S'], at another speed, shifted, louder or softer, and noised."""
+    """samples float [S] at `rate` hertz -> [S'], at another speed, shifted, louder or softer, and noised."""
     if settings.speed:
-        samples = _resample(samples, _between(1 - settings.speed, 1 + settings.speed))
+        samples = _resample(samples, between(1 - settings.speed, 1 + settings.speed))
     if settings.shift:
-        samples = samples.roll(round(_between(-settings.shift, settings.shift) * rate))
+        samples = samples.roll(round(between(-settings.shift, settings.shift) * rate))
     if settings.gain:
-        samples = samples * 10 ** (_between(-settings.gain, settings.gain) / 20)
-    if settings.noise is not None and _between(0, 1) < 0.5:
-        level = 10 ** (_between(settings.noise - 30, settings.noise) / 20)
+        samples = samples * 10 ** (between(-settings.gain, settings.gain) / 20)
+    if settings.noise is not None and between(0, 1) < 0.5:
+        level = 10 ** (between(settings.noise - 30, settings.noise) / 20)
         samples = samples + torch.randn_like(samples) * samples.square().mean().sqrt() * level
     return samples
+
+
+def change_colour(spectrogram: Tensor, settings: AudioAugmentation) -> Tensor:
+    """spectrogram float [F, M], nepers of power -> the same shape, each band louder or softer by a smooth curve."""
+    if not settings.colour:
+        return spectrogram
+    points = torch.randn(1, 1, 5) * settings.colour * DECIBEL
+    curve = torch.nn.functional.interpolate(points, spectrogram.shape[1], mode="linear", align_corners=True)
+    return spectrogram + curve[0]  # [1, M]
 
 
 def mask_spectrogram(spectrogram: Tensor, settings: AudioAugmentation) -> Tensor:
@@ -53,6 +70,11 @@ def mask_spectrogram(spectrogram: Tensor, settings: AudioAugmentation) -> Tensor
     return spectrogram
 
 
+def between(low: float, high: float) -> float:
+    """A number drawn evenly from torch's global random state."""
+    return low + (high - low) * torch.rand(()).item()
+
+
 def _resample(samples: Tensor, speed: float) -> Tensor:
     """float [S] -> [S / speed]: its spectrum, cut or filled with zeros, taken back to another number of samples."""
     after = max(1, round(len(samples) / speed))
@@ -60,10 +82,6 @@ def _resample(samples: Tensor, speed: float) -> Tensor:
 
 
 def _span(length: int, share: float) -> tuple[int, int]:
-    width = int(_between(0, share * length + 1))
-    start = int(_between(0, length - width + 1))
+    width = int(between(0, share * length + 1))
+    start = int(between(0, length - width + 1))
     return start, start + width
-
-
-def _between(low: float, high: float) -> float:
-    return low + (high - low) * torch.rand(()).item()

@@ -21,6 +21,7 @@ class AudioConvConfig(BaseModel):
     rate:     hertz; None lets `build` take the most frequent one of the data, at most 16,000.
     seconds:  a longer clip is cut to its loudest span of that length; None lets `build` take the 95th percentile.
     bands, window, hop: of the log-mel spectrogram, the last two in seconds (see LogMel).
+    range, augmentation: see AudioSettings.
     channels: of the first stage; each of the two after has twice the last and half its frames and bands.
     width:    of the tokens. depth: residual blocks a stage.
     """
@@ -32,6 +33,7 @@ class AudioConvConfig(BaseModel):
     bands: int = Field(40, ge=8)
     window: float = Field(0.025, gt=0)
     hop: float = Field(0.01, gt=0)
+    range: float = Field(26.0, gt=0)
     augmentation: AudioAugmentation | None = AudioAugmentation()
     channels: int = Field(16, ge=4)
     width: int = Field(128, ge=8)

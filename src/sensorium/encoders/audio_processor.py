@@ -1,4 +1,4 @@
-"""From decoded samples to a log-mel spectrogram, each band brought to zero mean and unit variance over the clip."""
+"""From decoded samples to a log-mel spectrogram, without what a microphone, a room and a distance add to it."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,14 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from sensorium.encoders.audio_augmentation import AudioAugmentation, change_samples, mask_spectrogram
+from sensorium.encoders.audio_augmentation import (
+    DECIBEL,
+    AudioAugmentation,
+    between,
+    change_colour,
+    change_samples,
+    mask_spectrogram,
+)
 from sensorium.nn.spectrogram import LogMel
 
 
@@ -17,6 +24,8 @@ class AudioSettings(BaseModel):
 
     rate: hertz, asked of the decoder. seconds: a longer clip is cut to its loudest span of that length.
     bands, window, hop: see LogMel; window and hop in seconds.
+    range: decibels. What is farther below the clip's loudest point is raised to there, so that a clip recorded in a
+           silent room and one in a noisy room look alike.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -26,14 +35,15 @@ class AudioSettings(BaseModel):
     bands: int = Field(64, ge=8)
     window: float = Field(0.025, gt=0)
     hop: float = Field(0.01, gt=0)
+    range: float = Field(26.0, gt=0)
     augmentation: AudioAugmentation | None = AudioAugmentation()
 
 
 class AudioProcessor:
     """float32 [S] in [-1, 1] at `rate` hertz -> `spectrogram`, float32 [F, M].
 
-    Each band's mean over the clip is taken away and its spread divided out, which removes most of what a microphone, a
-    room and a voice add to every frame. Reads and writes `processor.json`.
+    Its dynamic range is bounded, then each band's mean over the clip is taken away and all is divided by one spread, so
+    that loudness and a microphone's colour are gone. Reads and writes `processor.json`.
     """
 
     def __init__(self, settings: AudioSettings):
@@ -47,10 +57,12 @@ class AudioProcessor:
         samples = torch.from_numpy(np.array(_loudest(value, round(settings.seconds * settings.rate))))
         if chance is not None:
             samples = change_samples(samples, settings.rate, chance)
-        spectrogram = _normalise(self.front(samples))
-        if chance is not None:
-            spectrogram = mask_spectrogram(spectrogram, chance)
-        return {"spectrogram": spectrogram}
+        spectrogram, reach = self.front(samples), settings.range
+        if chance is None:
+            return {"spectrogram": normalise(spectrogram, reach)}
+        reach *= between(1 - chance.range, 1 + chance.range)
+        spectrogram = normalise(change_colour(spectrogram, chance), reach)
+        return {"spectrogram": mask_spectrogram(spectrogram, chance)}
 
     def pad(self, items: list[dict[str, Tensor] | None]) -> dict[str, Tensor]:
         """`spectrogram` float32 [B, F, M], F the longest's, zero beyond each clip's end, and `mask` bool [B, F]."""
@@ -81,10 +93,9 @@ def _loudest(samples: np.ndarray, length: int) -> np.ndarray:
     return samples[start : start + length]
 
 
-def _normalise(spectrogram: Tensor) -> Tensor:
-    """float [F, M] -> the same shape: by band, zero mean and unit variance over the frames.
-
-    Half a neper is added to the spread, so that a band in which nothing happens is not blown up.
-    """
-    spread, mean = torch.std_mean(spectrogram, dim=0, correction=0)
-    return (spectrogram - mean) / (spread + 0.5)
+def normalise(spectrogram: Tensor, reach: float) -> Tensor:
+    """float [F, M], nepers of power -> the same shape: nothing over `reach` decibels below the loudest point, zero mean
+    in each band, and a variance of one over all bands (less where hardly anything happens)."""
+    spectrogram = torch.maximum(spectrogram, spectrogram.max() - reach * DECIBEL)
+    centred = spectrogram - spectrogram.mean(dim=0)
+    return centred / (centred.std(correction=0) + 0.1)

@@ -17,7 +17,8 @@ class ImageConvConfig(BaseModel):
 
     size:  the side of the square each picture is brought to, in pixels; None lets `build` take it from the data, at
            most 128.
-    width: of the last stage and so of the tokens; each stage before has half, but not less than a quarter.
+    width: of the last stage and so of the tokens; each stage before has half, but not less than a quarter. None is 64 for
+           pictures below 32 pixels, else 128.
     depth: residual blocks a stage.
     fit, augmentation: see ImageSettings.
     mean, std: by channel (RGB, of values in [0, 1]), what is subtracted and divided by.
@@ -28,7 +29,7 @@ class ImageConvConfig(BaseModel):
     size: int | None = Field(None, ge=8, le=1024)
     fit: Fit = "squash"
     augmentation: ImageAugmentation | None = ImageAugmentation()
-    width: int = Field(128, ge=16, multiple_of=16)
+    width: int | None = Field(None, ge=8, multiple_of=8)
     depth: int = Field(2, ge=1)
     dropout: float = Field(0.1, ge=0, lt=1)
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
@@ -53,10 +54,10 @@ class ImageConv(nn.Module):
         size = needs_size(config.size)
         settings = ImageSettings(size=size, fit=config.fit, augmentation=config.augmentation)
         self.config, self.processor, self.summary_only = config, processor or ImageProcessor(settings), summary_only
-        self.dim = config.width
+        self.dim = config.width or (64 if size < 32 else 128)
         self.normalise = Normalise(config.mean, config.std)
         stride = 1 if size < 48 else 2 if size < 96 else 4
-        channels = _channels(size // stride, config.width)
+        channels = _channels(size // stride, self.dim)
         self.stem = nn.Conv2d(3, channels[0], 3 if stride == 1 else 2 * stride - 1, stride, padding=stride // 2 or 1)
         blocks, before = [], channels[0]
         for stage, width in enumerate(channels):
@@ -65,7 +66,7 @@ class ImageConv(nn.Module):
                 blocks.append(Residual(before, width, (group_norm, group_norm), halve, config.dropout))
                 before = width
         self.blocks = nn.ModuleList(blocks)
-        self.norm = nn.LayerNorm(config.width)
+        self.norm = nn.LayerNorm(self.dim)
 
     @classmethod
     def build(

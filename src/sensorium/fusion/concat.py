@@ -11,11 +11,11 @@ from sensorium.nn.inputs import Inputs
 
 
 class ConcatConfig(BaseModel, frozen=True, extra="forbid"):
-    """`dim`: width of the fused token; the MLP's inner width is `ratio` times it; `dropout` inside the MLP."""
+    """`dim`: width of the fused token; the MLP's inner width is `ratio` times it; `dropout` before the input maps and inside the MLP."""
 
     dim: int = Field(128, gt=0)
     ratio: int = Field(2, gt=0)
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: float = Field(0.2, ge=0, lt=1)
 
 
 class Concat(nn.Module):
@@ -32,7 +32,7 @@ class Concat(nn.Module):
     def __init__(self, config: ConcatConfig, dims: dict[str, int]):
         super().__init__()
         self.config, self.dim = config, config.dim
-        self.inputs = Inputs(dims, config.dim)
+        self.inputs = Inputs(dims, config.dim, config.dropout)
         self.joint = Joint(len(dims), config.dim, config.ratio, config.dropout, fewest=1)
 
     def forward(self, features: dict[str, Features]) -> Features:

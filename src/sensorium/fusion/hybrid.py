@@ -13,11 +13,11 @@ from sensorium.nn.inputs import Inputs
 
 
 class HybridConfig(BaseModel, frozen=True, extra="forbid"):
-    """`dim`: width of each token; the joint token's MLP is `ratio` times as wide inside, with `dropout`."""
+    """`dim`: width of each token; the joint token's MLP is `ratio` times as wide inside, with `dropout`, which also acts before the input maps."""
 
     dim: int = Field(128, gt=0)
     ratio: int = Field(2, gt=0)
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: float = Field(0.2, ge=0, lt=1)
 
 
 class Hybrid(nn.Module):
@@ -33,7 +33,7 @@ class Hybrid(nn.Module):
     def __init__(self, config: HybridConfig, dims: dict[str, int]):
         super().__init__()
         self.config, self.dim = config, config.dim
-        self.inputs = Inputs(dims, config.dim)
+        self.inputs = Inputs(dims, config.dim, config.dropout)
         several = len(dims) > 1
         self.joint = Joint(len(dims), config.dim, config.ratio, config.dropout, fewest=2) if several else None
         self.experts = len(dims) + several

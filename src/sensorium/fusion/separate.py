@@ -11,9 +11,10 @@ from sensorium.nn.inputs import Inputs
 
 
 class SeparateConfig(BaseModel, frozen=True, extra="forbid"):
-    """`dim`: width of each token."""
+    """`dim`: width of each token; `dropout` acts before the input maps."""
 
     dim: int = Field(128, gt=0)
+    dropout: float = Field(0.2, ge=0, lt=1)
 
 
 class Separate(nn.Module):
@@ -25,7 +26,7 @@ class Separate(nn.Module):
     def __init__(self, config: SeparateConfig, dims: dict[str, int]):
         super().__init__()
         self.config, self.dim, self.experts = config, config.dim, len(dims)
-        self.inputs = Inputs(dims, config.dim)
+        self.inputs = Inputs(dims, config.dim, config.dropout)
 
     def forward(self, features: dict[str, Features]) -> Features:
         """Features of each of N inputs, widths as in `dims` -> tokens float32 [B, N, D], mask [B, N], pooled [B, D]."""

@@ -1,5 +1,6 @@
 """Residual convolutions for pictures and for spectrograms, with rows that do not see each other's padding."""
 
+import math
 from collections.abc import Callable
 
 from torch import Tensor, nn
@@ -18,8 +19,8 @@ def halved(mask: Tensor) -> Tensor:
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
-    """GroupNorm (Wu and He 2018, arXiv:1803.08494) in groups of 16 channels, or in one when 16 does not divide them."""
-    return nn.GroupNorm(max(1, channels // 16) if channels % 16 == 0 else 1, channels)
+    """GroupNorm (Wu and He 2018, arXiv:1803.08494) in 8 groups, or in as many as divide both 8 and the channels."""
+    return nn.GroupNorm(math.gcd(channels, 8), channels)
 
 
 class LineNorm(nn.Module):

@@ -11,14 +11,16 @@ class Inputs(nn.Module):
     """A LayerNorm and a linear map for each input, to one width; the first layer of every fusion.
 
     dims: input name -> width of its encoder. Whatever stands in a masked place is replaced by zero before anything
-    reads it, so noise (or NaN) in an absent slot changes no bit of what comes out.
+    reads it, so noise (or NaN) in an absent slot changes no bit of what comes out. `dropout` acts before the linear map.
     """
 
-    def __init__(self, dims: dict[str, int], dim: int):
+    def __init__(self, dims: dict[str, int], dim: int, dropout: float = 0.0):
         super().__init__()
-        self.maps = Named(
-            {name: nn.Sequential(nn.LayerNorm(width), nn.Linear(width, dim)) for name, width in dims.items()}
-        )
+        maps = {
+            name: nn.Sequential(nn.LayerNorm(width), nn.Dropout(dropout), nn.Linear(width, dim))
+            for name, width in dims.items()
+        }
+        self.maps = Named(maps)
 
     @property
     def names(self) -> list[str]:

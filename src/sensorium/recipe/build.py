@@ -17,7 +17,7 @@ from sensorium.errors import UserError, unknown
 from sensorium.fusion import FUSIONS
 from sensorium.heads import HEADS
 from sensorium.model import Model
-from sensorium.recipe.settings import InputSettings, Recipe, TargetSettings
+from sensorium.recipe.settings import InputSettings, Recipe, TargetSettings, wrong
 
 SCRATCH = {"text": "text", "image": "image_conv", "audio": "audio_conv", "table": "table"}
 HEAD_OF = {"class": "classes", "labels": "labels", "number": "number"}
@@ -29,9 +29,9 @@ def build(table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> M
 
     `facts` are the scan's, by input. The same seed gives the same weights. Raises UserError for a setting that does not fit.
     """
-    _check_names(table, recipe)
+    check_parts(table, recipe)
     torch.manual_seed(recipe.seed)
-    fusion = _kind(FUSIONS, "fusion", "separate" if recipe.fusion.name == "late" else recipe.fusion.name)
+    fusion = _fusion(recipe)
     summary_only = fusion.reads == "pooled"
     encoders: dict[str, nn.Module] = {}
     for spec in table.schema.inputs:
@@ -43,24 +43,40 @@ def build(table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> M
     return Model(encoders, fusion=fused, heads=heads, schema=table.schema)
 
 
-def _check_names(table: Table, recipe: Recipe) -> None:
+def check_parts(table: Table, recipe: Recipe) -> None:
+    """Sees to it that the recipe's inputs, targets, encoders and fusion exist and fit `table`, before any file is read.
+
+    Raises UserError for the first that does not.
+    """
     inputs = [spec.name for spec in table.schema.inputs]
     targets = [spec.name for spec in table.schema.targets]
     for what, stated, known in (("input", recipe.inputs, inputs), ("target", recipe.targets, targets)):
         for name in stated:
             if name not in known:
                 raise unknown(what, name, known)
+    _config(_fusion(recipe), recipe.fusion.config, f"the fusion '{recipe.fusion.name}'")
+    for spec in table.schema.inputs:
+        _encoder_config(spec, recipe.inputs.get(spec.name, InputSettings()))
 
 
-def _encoder(
-    table: Table, spec: InputSpec, settings: InputSettings, facts: dict[str, float], summary_only: bool
-) -> nn.Module:
+def _fusion(recipe: Recipe) -> type:
+    return _kind(FUSIONS | {"late": FUSIONS["separate"]}, "fusion", recipe.fusion.name)
+
+
+def _encoder_config(spec: InputSpec, settings: InputSettings) -> tuple[type, BaseModel]:
+    """The kind of encoder of an input, and its settings."""
     name = settings.encoder or SCRATCH[spec.modality]
     kind = _kind(ENCODERS, "encoder", name)
     if kind.modality != spec.modality:
         fitting = ", ".join(known for known, one in ENCODERS.items() if one.modality == spec.modality)
         raise UserError(f"The encoder '{name}' reads {kind.modality}, but '{spec.name}' is {spec.modality}; choose one of: {fitting}.")
-    config = _config(kind, settings.config, f"the encoder of '{spec.name}'")
+    return kind, _config(kind, settings.config, f"the encoder of '{spec.name}'")
+
+
+def _encoder(
+    table: Table, spec: InputSpec, settings: InputSettings, facts: dict[str, float], summary_only: bool
+) -> nn.Module:
+    kind, config = _encoder_config(spec, settings)
     if not settings.augment and "augmentation" in kind.Config.model_fields:
         config = config.model_copy(update={"augmentation": None})
     return kind.build(config, _Values(table, spec), facts, summary_only)
@@ -114,10 +130,10 @@ def _kind(known: dict[str, type], what: str, name: str) -> type:
 
 def _config(kind: type, settings: dict[str, Any], where: str) -> BaseModel:
     try:
-        return kind.Config(**settings)
+        return kind.Config.model_validate(settings)
     except ValidationError as error:
         first = error.errors()[0]
-        setting = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            raise unknown(f"setting of {where}", setting, kind.Config.model_fields) from error
-        raise UserError(f"In {where}, {setting} = {first.get('input')!r}: {first['msg']}.") from error
+            setting = ".".join(str(part) for part in first["loc"])
+            raise UserError(f"In {where}: {unknown('setting', setting, kind.Config.model_fields)}") from error
+        raise UserError(f"In {where}, {wrong(first)}.") from error

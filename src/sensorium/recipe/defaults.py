@@ -5,24 +5,26 @@ import os
 
 from sensorium.recipe.settings import Recipe
 
-STEPS = 1500  # about what small models need from scratch; the epochs follow from it
+STEPS = 1000  # about what small models need from scratch; the epochs follow from it
+REFIT = 20_000  # records up to which training twice is cheap
 
 
 def complete(recipe: Recipe, records: int, reads_files: bool) -> Recipe:
-    """The recipe with epochs, batch size, patience and workers filled in for `records` training records.
+    """The recipe with epochs, batch size, patience, refit and workers filled in for `records` training records.
 
     `reads_files` says whether pictures or sounds are read in training, not taken from the cache.
     """
     training = recipe.training
-    batch = training.batch_size or min(256, max(16, 2 ** round(math.log2(max(1, records / 24)))))
+    batch = training.batch_size or min(256, max(16, 2 ** round(math.log2(max(1, records / 16)))))
     batch = min(batch, max(1, records))
     steps = math.ceil(records / batch)
-    epochs = training.epochs or min(100, max(3, round(STEPS / steps)))
-    workers = training.workers if training.workers is not None else (min(4, (os.cpu_count() or 1)) if reads_files else 0)
+    epochs = training.epochs or min(60, max(3, round(STEPS / steps)))
+    workers = training.workers if training.workers is not None else (min(4, os.cpu_count() or 1) if reads_files else 0)
     chosen = {
         "batch_size": batch,
         "epochs": epochs,
         "patience": training.patience or max(5, epochs // 3),
+        "refit": training.refit if training.refit is not None else records <= REFIT,
         "workers": workers,
     }
     return recipe.model_copy(update={"training": training.model_copy(update=chosen)})

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from sensorium.errors import UserError, unknown
-from sensorium.recipe.settings import DataSettings, InputSettings
+from sensorium.recipe.settings import DataSettings, InputSettings, Recipe
 from sensorium.training.settings import TrainingSettings
 
 DATA = set(DataSettings.model_fields) - {"path", "target"}
@@ -22,7 +22,9 @@ def apply(settings: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any
     encoders (input → `NAME:MODEL,setting=value`), fusion, combine, target_weights (target → weight), class_weights.
     Raises UserError for an unknown option, naming the nearest.
     """
-    result = {key: dict(value) if isinstance(value, Mapping) else value for key, value in settings.items()}
+    result = {key: _copy(key, value) for key, value in settings.items()}
+    if "target" in result.get("data", {}):
+        _own(result, "target", result["data"]["target"])
     for name, value in options.items():
         if value is None:
             continue
@@ -44,22 +46,38 @@ def _own(result: dict[str, Any], name: str, value: Any) -> None:
         result.setdefault("data", {})["target"] = targets(value)
     elif name == "encoders":
         inputs = result.setdefault("inputs", {})
+        if not isinstance(value, Mapping):
+            raise UserError(f"encoders is {value!r}, but it gives each input its encoder, as {{'photo': 'vit'}}.")
         for column, text in value.items():
-            inputs[column] = dict(inputs.get(column, {})) | encoder(column, text)
+            inputs[column] = _section(f"inputs.{column}", inputs.get(column)) | encoder(column, text)
     elif name in ("fusion", "combine"):
         result.setdefault("fusion", {})["name" if name == "fusion" else name] = value
     else:
         given = value if isinstance(value, Mapping) else dict.fromkeys(result.get("data", {}).get("target", {}), value)
         for target, one in given.items():
             places = result.setdefault("targets", {})
-            places[target] = dict(places.get(target, {})) | {"weight" if name == "target_weights" else name: one}
+            setting = "weight" if name == "target_weights" else name
+            places[target] = _section(f"targets.{target}", places.get(target)) | {setting: one}
 
 
-def targets(value: str | Iterable[str] | Mapping[str, str | None]) -> dict[str, str | None]:
-    """Target → kind or None, from a name, names, or `name=kind`."""
+def _copy(name: str, value: Any) -> Any:
+    return value if name in TOP else _section(name, value) if name in Recipe.model_fields else value
+
+
+def _section(name: str, value: Any) -> dict[str, Any]:
+    """A copy of a part of a recipe, which YAML makes None when it has no line."""
+    if value is not None and not isinstance(value, Mapping):
+        raise UserError(f"In the recipe, {name} is {value!r}, but it holds settings of its own, each a name and a value.")
+    return dict(value or {})
+
+
+def targets(value: str | Iterable[str] | Mapping[str, str | None] | None) -> dict[str, str | None]:
+    """Target → kind or None, from a name, names, or `name=kind`. Raises UserError for anything else."""
     if isinstance(value, Mapping):
         return dict(value)
-    names = [value] if isinstance(value, str) else list(value)
+    names = [value] if isinstance(value, str) else list(value) if isinstance(value, Iterable) else [value]
+    if not all(isinstance(name, str) for name in names):
+        raise UserError(f"The target is {value!r}, but it is the name of a column; write it in quotes if it looks like a number.")
     return {name: kind or None for name, _, kind in (one.partition("=") for one in names)}
 
 
@@ -76,5 +94,13 @@ def encoder(column: str, text: str | Mapping[str, Any]) -> dict[str, Any]:
         if not equals:
             raise UserError(f"The encoder of '{column}' has '{part}', which is not setting=value; see docs/recipes.md.")
         place = result if setting in InputSettings.model_fields else config
-        place[setting] = yaml.safe_load(value)
+        place[setting] = value_of(value, f"the encoder of '{column}', {setting}")
     return result | {"config": config}
+
+
+def value_of(text: str, where: str) -> Any:
+    """What `text` is as YAML: 3 is a number, true a truth, abc a word. Raises UserError, naming `where` it stands."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{where}: '{text}' is not a value ({error.problem}); put it in quotes if it is text.") from error

@@ -24,23 +24,48 @@ class Part(NamedTuple):
 
 
 def parts(table: Table, ids: dict[str, np.ndarray], recipe: Recipe) -> dict[str, Part]:
-    """`train`, `validation` and, when the recipe holds records out, `test`; by group where the table has one.
+    """`train`, `validation`, `known` (both) and, when the recipe holds records out, `test`; by group where there is one.
 
-    Raises UserError when a part would be empty.
+    Raises UserError when a part would be empty, or without the targets it is for.
     """
     data = recipe.data
+    _check_groups(table, recipe)
     whole = table
     found: dict[str, Table] = {}
     if data.split is not None:
         table, found["test"] = table.split(column=data.split, test=data.held_out, ids=ids)
     elif data.test is not None:
         table, found["test"] = table.split(1 - data.test, seed=recipe.seed, ids=ids)
-    inner = _ids(whole, ids, table)
+    found["known"], inner = table, _ids(whole, ids, table)
     found["train"], found["validation"] = table.split(1 - data.validation, seed=recipe.seed + 1, ids=inner)
     for name, part in found.items():
         if len(part) == 0:
             raise UserError(f"No record is left for the {name} part of {table.source}; bring more records or another split.")
+        _check_targets(part, name)
     return {name: Part(name, part, _ids(whole, ids, part)) for name, part in found.items()}
+
+
+def _check_groups(table: Table, recipe: Recipe) -> None:
+    if table.groups is None or recipe.data.split is not None:
+        return
+    names = ["training", "validation"] + (["test"] if recipe.data.test is not None else [])
+    count = len(set(table.groups))
+    if count < len(names):
+        raise UserError(
+            f"Column '{table.schema.group}' of {table.source} has {count} {'group' if count == 1 else 'groups'}, too few for the"
+            f" {len(names)} parts {', '.join(names)}, which share none; bring records of more groups, or leave the group out."
+        )
+
+
+def _check_targets(part: Table, name: str) -> None:
+    """Every target is known in some training record, and some target in every other part."""
+    targets = [spec.name for spec in part.schema.targets]
+    empty = [spec.name for spec in part.schema.targets if pd.isna(part.cells(spec.name, spec.kind)).all()]
+    if empty and (name == "train" or empty == targets):
+        raise UserError(
+            f"None of the {len(part)} records of the {name} part of {part.source} has the target {' or '.join(map(repr, empty))};"
+            " fill in more of them, or split otherwise."
+        )
 
 
 def fingerprint(split: dict[str, Part], recipe: Recipe) -> str:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from sensorium.data.scan import scan, set_aside
+from sensorium.data.scan import save_bad, scan, set_aside
 from sensorium.data.table import Table
 from sensorium.errors import UserError
 from sensorium.files import whole_file
@@ -21,19 +21,24 @@ def predict_file(run: str | Path, source: str | Path, out: str | Path, bad_recor
     """Writes the predictions of `source` to `out` (.parquet, .csv or .jsonl), whole or not at all.
 
     Columns: `key`, `<target>`, `<target>_probability_<label>`, `absent` (names of absent inputs; with a bar between them in CSV).
-    Returns {"out", "records", "set_aside"}. Raises UserError for what the user can mend.
+    Records set aside are listed in bad_records.csv beside `out`.
+    Returns {"out", "records", "set_aside", "bad_records"}. Raises UserError for what the user can mend.
     """
     out = Path(out)
     if out.suffix not in (".parquet", ".csv", ".jsonl"):
         raise UserError(f"--out {out} is of no known kind; end it in .parquet, .csv or .jsonl.")
     model = load(run)
     table = model.read(source)
-    given = len(table)
+    given, bad = len(table), []
     if bad_records != "stop":
-        table, _ = set_aside(table, scan(table), bad_records)
+        table, found = set_aside(table, scan(table), bad_records)
+        bad = found.bad
     with whole_file(out) as new:
         _write(model, table, new, out.suffix)
-    return {"out": str(out), "records": len(table), "set_aside": given - len(table)}
+    listed = out.with_name("bad_records.csv") if bad else None
+    if listed is not None:
+        save_bad(bad, listed)
+    return {"out": str(out), "records": len(table), "set_aside": given - len(table), "bad_records": listed and str(listed)}
 
 
 def _write(model: Model, table: Table, path: Path, suffix: str) -> None:

@@ -1,15 +1,15 @@
 """A run: from a table and a recipe to a trained, evaluated, saved model in a folder; resumable at any moment."""
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from accelerate import Accelerator
+from accelerate import Accelerator, InitProcessGroupKwargs
 
 from sensorium.data.loading import Records
 from sensorium.data.schema import MEDIA
@@ -18,7 +18,7 @@ from sensorium.data.table import Table
 from sensorium.errors import UserError
 from sensorium.evaluation import Report, evaluate
 from sensorium.features import Batch
-from sensorium.files import writing
+from sensorium.files import discard, writing
 from sensorium.model import Model, is_frozen, load
 from sensorium.objectives import Supervised
 from sensorium.recipe.build import build
@@ -32,10 +32,12 @@ from sensorium.training.learner import Learner
 from sensorium.training.loop import Hooks, Training
 from sensorium.training.precision import choose_device, choose_precision
 from sensorium.training.sampling import balanced
-from sensorium.training.state import Position
+from sensorium.training.state import Position, changed
 from sensorium.training.validation import calibrate, validator
 
 EVALUATION_BATCH = 256
+# One process fills the feature cache while the others wait, for hours maybe; one that dies ends the others anyhow.
+PATIENT = InitProcessGroupKwargs(timeout=timedelta(days=7))
 
 
 @dataclass
@@ -81,29 +83,35 @@ def fit(
     Raises UserError for anything the user can mend, and Interrupted after Ctrl-C, once the state is saved.
     """
     folder = Path(out)
+    begun = (folder / "recipe.yaml").exists()
     asked = settle(folder, recipe, options, resume)
-    accelerator = Accelerator(cpu=choose_device(asked.training.device).type == "cpu")
+    accelerator = Accelerator(cpu=choose_device(asked.training.device).type == "cpu", kwargs_handlers=[PATIENT])
     stage = Stage(folder, asked, accelerator, Talk(quiet or not accelerator.is_main_process))
     table, asked = open_table(records, asked, stage.talk)
     if accelerator.is_main_process:
         _prepare(folder, asked, resume, overwrite)
     accelerator.wait_for_everyone()
+    if resume and not begun:
+        stage.talk.say(f"There is no run in {folder} yet, so this one begins from the start.")
     return carry_out(table, replace(stage, recipe=asked))
 
 
 def _prepare(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -> None:
     """Makes the run's folder and puts the recipe in it. Raises UserError when a run is there already."""
-    taken = (folder / "recipe.yaml").exists() or (folder / "model").exists()
+    if resume and overwrite:
+        raise UserError("--resume goes on with a run and --overwrite replaces it; leave one of the two out.")
+    # A recipe alone is left by a run that found a mistake in the records: the mended command may follow it.
+    taken = any((folder / name).exists() for name in ("start", "last", "model"))
     if taken and not (resume or overwrite):
         raise UserError(f"{folder} holds a run already; add --resume to go on with it, --overwrite to replace it, or choose another --out.")
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if taken and overwrite:
-            for name in ("start", "last", "model", "features"):
-                shutil.rmtree(folder / name, ignore_errors=True)
-            for name in ("metrics.json", "scores.parquet", "log.csv", "bad_records.csv", "recipe.yaml"):
+            for name in ("recipe.yaml", "metrics.json", "scores.parquet", "log.csv", "bad_records.csv"):
                 (folder / name).unlink(missing_ok=True)
-    if not (folder / "recipe.yaml").exists():
+            for name in ("start", "last", "refit", "model", "features"):
+                discard(folder / name)
+    if not (resume and (folder / "recipe.yaml").exists()):
         recipe.save(folder / "recipe.yaml")
 
 
@@ -111,7 +119,9 @@ def carry_out(table: Table, stage: Stage) -> Run:
     """All stages of a run, each leaving in the folder what the next one needs."""
     table, ids, facts = _scan(table, stage)
     split = parts(table, ids, stage.recipe)
-    model = _model(split["train"].table, facts, stage)
+    # The choice of workers alone waits for the model, and they are no part of what a run is known by.
+    mark = fingerprint(split, complete(stage.recipe, len(split["train"].table), False))
+    model = _model(split["train"].table, facts, mark, stage)
     precision, reason = choose_precision(stage.recipe.training.precision, stage.accelerator.device)
     cached = [name for name, encoder in model.encoders.items() if stage.recipe.cache and is_frozen(encoder)]
     reads = any(encoder.modality in MEDIA and name not in cached for name, encoder in model.encoders.items())
@@ -119,12 +129,17 @@ def carry_out(table: Table, stage: Stage) -> Run:
     stage = replace(stage, recipe=recipe, precision=precision)
     if stage.accelerator.is_main_process:
         recipe.save(stage.folder / "recipe.yaml")
-    stage.talk.plan(recipe, model, {name: len(part.table) for name, part in split.items()}, precision, reason)
+    stage.talk.plan(recipe, model, {name: len(part.table) for name, part in split.items() if name != "known"}, precision, reason)
     model.to(stage.accelerator.device)
-    records = {name: _records(model, part, cached, stage) for name, part in split.items()}
-    position = _train(model, records, fingerprint(split, recipe), stage)
+    records = {name: _records(model, split[name], cached, stage) for name in ("known", "test") if name in split}
+    records |= {name: _share(records["known"], split[name]) for name in ("train", "validation")}
+    chosen = _choose(model, records, mark, stage)
     calibrate(model, records["validation"])
-    return _finish(model, split, records, position, stage)
+    if not recipe.training.refit:
+        return _finish(model, model, split, records, chosen, stage)
+    whole = _model(split["train"].table, facts, mark, stage).to(stage.accelerator.device)
+    position = _refit(whole, model, records["known"], chosen, mark, stage)
+    return _finish(whole, model, split, records, position, stage)
 
 
 def _scan(table: Table, stage: Stage) -> tuple[Table, dict[str, np.ndarray], dict[str, dict[str, float]]]:
@@ -139,10 +154,15 @@ def _scan(table: Table, stage: Stage) -> tuple[Table, dict[str, np.ndarray], dic
     return used, found.ids, found.facts
 
 
-def _model(table: Table, facts: dict[str, dict[str, float]], stage: Stage) -> Model:
-    """The untrained model, built once and saved, so that a resumed run begins with the same."""
-    start = stage.folder / "start"
-    if stage.accelerator.is_main_process and not (start / "model.json").exists():
+def _model(table: Table, facts: dict[str, dict[str, float]], mark: str, stage: Stage) -> Model:
+    """The untrained model, built once and saved, so that a resumed run begins with the same.
+
+    Raises UserError when the run began with other records or settings than those that `mark` names.
+    """
+    start = stage.folder / "start" / mark
+    if stage.accelerator.is_main_process and not start.exists():
+        if any(start.parent.glob("[!.]*")):
+            raise changed(stage.folder)
         build(table, stage.recipe, facts).save(start)
     stage.accelerator.wait_for_everyone()
     model = load(start)
@@ -168,10 +188,10 @@ def _records(model: Model, part: Part, cached: list[str], stage: Stage) -> Recor
         )  # fmt: skip
         size = job.bytes()
         if size > stage.recipe.cache_gigabytes * 1e9:
-            stage.talk.say(f"Features of '{name}' would take {size / 1e9:.1f} GB, more than --cache-gigabytes: they are computed anew each epoch.")
+            stage.talk.say(f"Features of '{name}' would take {size / 1e9:.1f} GB, more than the setting cache_gigabytes: they are computed anew each epoch.")
             continue
         if stage.accelerator.is_main_process:
-            with stage.talk.counting(f"Features of '{name}' ({part.name}, {size / 1e6:.1f} MB)", len(job.rows)) as advance:
+            with stage.talk.counting(f"Features of '{name}' ({size / 1e6:.1f} MB)", len(job.rows)) as advance:
                 job.fill(stage.recipe.training.workers or 0, advance)
         stage.accelerator.wait_for_everyone()
         stores[name] = job.fill(0)
@@ -179,39 +199,69 @@ def _records(model: Model, part: Part, cached: list[str], stage: Stage) -> Recor
     return Records(part.table, processors, part.ids, stores, stage.recipe.seed)
 
 
-def _train(model: Model, records: dict[str, Records], mark: str, stage: Stage) -> Position:
-    """Training to its end, from the saved state if there is one."""
-    recipe = stage.recipe
+def _share(known: Records, part: Part) -> Records:
+    """The records of `part`, which are some of the `known` ones, with the same caches."""
+    index = pd.Index(known.table.rows).get_indexer(part.table.rows)
+    stores = {name: store.take(index) for name, store in known.stores.items()}
+    return Records(part.table, known.processors, part.ids, stores, known.seed)
+
+
+def _choose(model: Model, records: dict[str, Records], mark: str, stage: Stage) -> Position:
+    """Training on the training records, to its end; the validation records choose the epoch."""
+    training = _training(model, records["train"], stage.recipe, "last", mark, stage)
+    training.hooks.validate = validator(records["validation"], stage.accelerator)
+    return _run(training, "Training", stage)
+
+
+def _refit(whole: Model, model: Model, known: Records, chosen: Position, mark: str, stage: Stage) -> Position:
+    """Training anew on training and validation records, for as many epochs as were best; `model` lends what it calibrated."""
+    settings = stage.recipe.training.model_copy(update={"epochs": chosen.best_epoch + 1, "patience": None})
+    recipe = stage.recipe.model_copy(update={"training": settings})
+    position = _run(_training(whole, known, recipe, "refit", f"{mark} {settings.epochs}", stage), "Training on all", stage)
+    for mine, theirs in zip(whole.heads.buffers(), model.heads.buffers(), strict=True):
+        mine.copy_(theirs)
+    return chosen.model_copy(update={"seconds": chosen.seconds + position.seconds})
+
+
+def _training(model: Model, records: Records, recipe: Recipe, folder: str, mark: str, stage: Stage) -> Training:
     weights = {name: recipe.targets.get(name, TargetSettings()).weight for name in model.heads.names}
     objectives = [Supervised(name, weight) for name, weight in weights.items()]
     learner = Learner(model, objectives, recipe.training.modality_dropout, stage.precision)
     rates = {name: one.learning_rate for name, one in recipe.inputs.items() if one.learning_rate is not None}
-    order = partial(balanced, records["train"], recipe.seed) if recipe.training.sampling == "balanced" else None
-    with stage.talk.training(recipe, len(records["train"])) as report:
-        hooks = Hooks(validator(records["validation"], stage.accelerator), order, report)
-        training = Training(
-            learner, records["train"], recipe.training, stage.folder / "last", hooks, mark, stage.accelerator, rates
-        )
+    order = partial(balanced, records, recipe.seed) if recipe.training.sampling == "balanced" else None
+    return Training(
+        learner, records, recipe.training, stage.folder / folder, Hooks(order=order), mark, stage.accelerator, rates
+    )
+
+
+def _run(training: Training, what: str, stage: Stage) -> Position:
+    with stage.talk.training(what, training.settings, len(training.records)) as report:
+        training.hooks.report = report
         if training.resume():
-            stage.talk.say(f"Going on from epoch {training.position.epoch + 1}, step {training.position.step}.")
+            stage.talk.say(f"{what} goes on from epoch {training.position.epoch + 1}, step {training.position.step}.")
         return training.run()
 
 
-def _finish(model: Model, split: dict[str, Part], records: dict[str, Records], position: Position, stage: Stage) -> Run:
-    """Saves the model, scores it on the test records, or else on the validation records, and saves the report."""
+def _finish(
+    model: Model, judged: Model, split: dict[str, Part], records: dict[str, Records], position: Position, stage: Stage
+) -> Run:
+    """Saves the model and its report: on the test records, or else of `judged`, its twin that never learned from them, on the
+    validation records.
+    """
     name = "test" if "test" in split else "validation"
+    scored = model if name == "test" else judged
     with stage.talk.busy(f"Scoring the {name} records"):
         report = evaluate(
-            model,
+            scored,
             split[name].table,
-            batches=_in_order(records[name], model),
+            batches=_in_order(records[name], scored),
             seed=stage.recipe.seed,
             train_seconds=position.seconds,
         )
     if stage.accelerator.is_main_process:
         model.save(stage.folder / "model")
         report.save(stage.folder)
-        shutil.rmtree(stage.folder / "start", ignore_errors=True)
+        discard(stage.folder / "start")
     stage.accelerator.wait_for_everyone()
     run = Run(model, report, stage.folder)
     stage.talk.finished(run, split[name].table, name, position)

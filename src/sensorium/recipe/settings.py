@@ -1,5 +1,6 @@
 """A run's typed configuration. The YAML of a run, its Python and its command line are the same call."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -80,24 +81,36 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     """The nested settings of a YAML file. Raises UserError when it cannot be read or is no mapping."""
     try:
         loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(getattr(error, "strerror", None) or error).split())
-        raise UserError(f"The recipe {path} cannot be read: {reason}.") from error
+    except OSError as error:
+        raise UserError(f"The recipe {path} cannot be read: {error.strerror or error}; check the path.") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"The recipe {path} is not UTF-8 text; save it as UTF-8.") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise UserError(f"The recipe {path}{where} is not YAML: {getattr(error, 'problem', None) or error}; mend that.") from error
     if not isinstance(loaded, dict):
-        raise UserError(f"The recipe {path} is not a list of settings; see docs/recipes.md.")
+        raise UserError(f"The recipe {path} holds no settings, each a name, a colon and a value; see docs/recipes.md.")
     return loaded
 
 
 def check(settings: dict[str, Any], where: str = "the recipe") -> Recipe:
     """The recipe of nested `settings`. Raises UserError with the first setting that is wrong, and why."""
     try:
-        return Recipe(**settings)
+        return Recipe.model_validate(settings)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            raise unknown(f"setting in {where}", place, _known(first["loc"][:-1])) from error
-        raise UserError(f"In {where}, {place} = {first.get('input')!r}: {first['msg']}.") from error
+            place = ".".join(str(part) for part in first["loc"])
+            raise UserError(f"In {where}: {unknown('setting', place, _known(first['loc'][:-1]))}") from error
+        raise UserError(f"In {where}, {wrong(first)}.") from error
+
+
+def wrong(error: Mapping[str, Any]) -> str:
+    """What one of Pydantic's errors says: the setting, the value it has, and what it should be."""
+    place = ".".join(str(part) for part in error["loc"] if part != "[key]")
+    said = error["msg"].removeprefix("Value error, ")
+    return f"{place} is {error.get('input')!r}: {said.replace('Input should', 'it should', 1)}"
 
 
 def _known(place: tuple) -> list[str]:

@@ -11,6 +11,7 @@ from rich.table import Table as Printed
 from sensorium.data.table import Table
 from sensorium.model import Model, is_frozen
 from sensorium.recipe.settings import Recipe
+from sensorium.training.settings import TrainingSettings
 from sensorium.training.state import Position
 
 if TYPE_CHECKING:
@@ -69,19 +70,19 @@ class Talk:
         )
 
     @contextmanager
-    def training(self, recipe: Recipe, records: int) -> Iterator[Callable[[dict[str, Any]], None]]:
+    def training(self, what: str, settings: TrainingSettings, records: int) -> Iterator[Callable[[dict[str, Any]], None]]:
         """The live line of training: loss, validation score, records a second, time left."""
         columns = (
-            TextColumn("Training"), BarColumn(bar_width=20), TextColumn("{task.fields[line]}"), TimeRemainingColumn(),
+            TextColumn(what), BarColumn(bar_width=20), TextColumn("{task.fields[line]}"), TimeRemainingColumn(),
         )  # fmt: skip
         with self._progress(*columns) as progress:
-            epochs = recipe.training.epochs or 1
-            task = progress.add_task("Training", total=epochs * records, line="")
+            epochs = settings.epochs or 1
+            task = progress.add_task(what, total=epochs * records, line="")
             latest: dict[str, Any] = {}
 
             def report(figures: dict[str, Any]) -> None:
                 latest.update(figures)
-                done = min(latest["epoch"] * records + latest["step"] * (recipe.training.batch_size or 1), epochs * records)
+                done = min(latest["epoch"] * records + latest["step"] * (settings.batch_size or 1), epochs * records)
                 speed = progress.tasks[task].speed
                 words = [f"epoch {min(latest['epoch'] + 1, epochs)}/{epochs}", f"loss {latest.get('loss', float('nan')):.3f}"]
                 words += [f"validation {latest['validation']:.3f}"] if "validation" in latest else []
@@ -94,7 +95,7 @@ class Talk:
         """The report, five predictions, where all of it is, and what to do next."""
         self.say(f"Trained for {position.epoch} epochs in {position.seconds:.0f} s; the best was epoch {position.best_epoch + 1}.")
         if part == "validation":
-            self.say("Scored on the validation records, which also chose the epoch, so a little too well; hold records out with --test 0.2.")
+            self.say("Scored on the validation records, which chose the epoch, so a little too well; hold records out with --test 0.2.")
         self.show(run.report)
         self.show(_five(run.model, table))
         self.say(f"Saved in {run.folder}: model/, recipe.yaml, metrics.json, scores.parquet, log.csv.")

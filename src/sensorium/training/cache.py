@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +42,10 @@ class FeatureCache:
         self.__dict__.update(state)
         self._open()
 
+    def take(self, index: np.ndarray) -> "FeatureCache":
+        """The cache of the rows `index`, int64 [M], of this one's."""
+        return FeatureCache(self.folder, self.positions[index], self.dim, self.tokens)
+
     def read(self, rows: np.ndarray) -> Features:
         """Features of these rows of the table: pooled float32 [B, D], tokens [B, T, D] (T = 1 without tokens)."""
         positions = self.positions[rows]
@@ -60,10 +65,7 @@ class FeatureCache:
 
 
 class CacheJob:
-    """What is to be cached for one input of one table: made first, so that the size can be said before the work.
-
-    `limit` is the largest size in bytes; a larger one is not cached (`fits` is False).
-    """
+    """What is to be cached for one input of one table: made first, so that the size can be said before the work."""
 
     def __init__(self, root: Path, name: str, encoder: nn.Module, records: Records, tokens: bool, precision: str):
         self.name, self.encoder, self.tokens, self.precision = name, encoder, tokens, precision
@@ -118,6 +120,7 @@ class CacheJob:
             with open(self.folder / name, "ab") as file:
                 file.write(np.ascontiguousarray(values).data)
                 file.flush()
+                os.fsync(file.fileno())  # before done.json says that they are there
         done += len(lengths)
         sizes = {name: (self.folder / name).stat().st_size for name in parts}
         with whole_file(self.folder / "done.json") as new:
@@ -125,13 +128,17 @@ class CacheJob:
         return done
 
     def _recover(self) -> int:
-        """Cuts the files back to the last committed batch, and says how many rows that is."""
+        """Cuts the files back to the last committed batch, and says how many rows that is; 0 when a file is too short."""
         state = {"rows": 0, "sizes": {}}
         if (self.folder / "done.json").exists():
             state = json.loads((self.folder / "done.json").read_text())
-        for name in ("pooled.bin", "lengths.bin", "tokens.bin"):
-            with open(self.folder / name, "ab") as file:
-                file.truncate(state["sizes"].get(name, 0))
+        places = {name: self.folder / name for name in ("pooled.bin", "lengths.bin", "tokens.bin")}
+        for place in places.values():
+            place.touch()
+        if any(places[name].stat().st_size < size for name, size in state["sizes"].items()):
+            state = {"rows": 0, "sizes": {}}
+        for name, place in places.items():
+            os.truncate(place, state["sizes"].get(name, 0))
         return state["rows"]
 
 

@@ -23,7 +23,7 @@ from sensorium.training.interrupt import Interrupted, Signals
 from sensorium.training.learner import Learner
 from sensorium.training.optimizer import optimizer, schedule
 from sensorium.training.settings import TrainingSettings
-from sensorium.training.state import Position, load_position, load_state, put_weights, save_state, trained
+from sensorium.training.state import Position, changed, load_position, load_state, put_weights, save_state, trained
 
 
 class Validation(NamedTuple):
@@ -37,11 +37,11 @@ class Validation(NamedTuple):
 class Hooks:
     """What a training asks of its surroundings.
 
-    `validate(learner)` is called by every process at the end of each epoch. `order(epoch)` gives the rows of an epoch, int64 [N],
+    `validate(learner)` is called by every process at the end of each epoch; without it the last epoch is the best. `order(epoch)` gives the rows of an epoch, int64 [N],
     where they are not simply a permutation. `report(figures)` hears of every step, on the main process.
     """
 
-    validate: Callable[[Learner], Validation]
+    validate: Callable[[Learner], Validation] | None = None
     order: Callable[[int], np.ndarray] | None = None
     report: Callable[[dict[str, Any]], None] = lambda figures: None
 
@@ -77,10 +77,7 @@ class Training:
         if saved is None:
             return False
         if saved.fingerprint != self.position.fingerprint:
-            raise UserError(
-                f"The records or settings are not those that the run in {self.folder.parent} began with; "
-                "bring the same ones, or start anew in another folder."
-            )
+            raise changed(self.folder.parent)
         self.best = load_state(self.folder, self.learner, self.optimizer)
         self.position = saved
         return True
@@ -93,6 +90,7 @@ class Training:
         if not self.position.finished:
             with Signals() as signals:
                 self._train(signals)
+        self._write_log()  # once more, for a kill may have come between the last state and its log
         put_weights(self.learner, self.best)
         self.learner.eval()
         return self.position
@@ -201,7 +199,7 @@ class Training:
         """Looks at the validation records, keeps the best weights, and decides whether to go on."""
         position = self.position
         self.learner.eval()
-        found = self.hooks.validate(self.learner)
+        found = self.hooks.validate(self.learner) if self.hooks.validate else Validation([float(position.epoch)], {})
         self.learner.train()
         if position.best_score is None or found.score > position.best_score:
             position.best_score, position.best_epoch = found.score, position.epoch
@@ -219,12 +217,15 @@ class Training:
     def _save(self) -> None:
         if self.accelerator.is_main_process:
             save_state(self.folder, self.learner, self.best, self.optimizer, self.position)
-            if self.position.log:
-                with whole_file(self.folder.parent / "log.csv") as new, open(new, "w", newline="") as file:
-                    writer = csv.DictWriter(file, list(self.position.log[0]))
-                    writer.writeheader()
-                    writer.writerows(self.position.log)
+        self._write_log()
         self.accelerator.wait_for_everyone()
+
+    def _write_log(self) -> None:
+        if self.accelerator.is_main_process and self.position.log:
+            with whole_file(self.folder.parent / "log.csv") as new, open(new, "w", newline="") as file:
+                writer = csv.DictWriter(file, list(self.position.log[0]))
+                writer.writeheader()
+                writer.writerows(self.position.log)
 
     def _agree(self, *mine: bool) -> list[bool]:
         """For each question, whether any process says yes."""

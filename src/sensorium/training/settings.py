@@ -19,6 +19,9 @@ class TrainingSettings(BaseModel):
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
     patience: int | None = Field(None, ge=1, description="epochs without a better validation score before training stops")
     modality_dropout: float = Field(0.2, ge=0, lt=1, description="rate at which an input is hidden from the fusion")
+    refit: bool | None = Field(
+        None, description="train anew on training and validation records for the best number of epochs; none: up to 20,000 records"
+    )
     sampling: Literal["permutation", "balanced"] = Field("permutation", description="balanced: rare classes are drawn as often as others")
     precision: Literal["auto", "bf16", "fp32"] = Field("auto", description="auto: bf16 where the hardware has it")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")

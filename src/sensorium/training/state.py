@@ -18,7 +18,8 @@ from sensorium.training.learner import Learner
 class Position(BaseModel):
     """Where a run stands: after `step` optimiser steps of `epoch`."""
 
-    model_config = ConfigDict(extra="forbid")
+    # A metric may be undefined, and a resumed run has to log the same.
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
 
     fingerprint: str
     epoch: int = 0
@@ -30,6 +31,14 @@ class Position(BaseModel):
     best_epoch: int = 0
     seconds: float = 0.0
     log: list[dict[str, Any]] = []
+
+
+def changed(folder: Path) -> UserError:
+    """The error for going on with the run in `folder` with other records or settings."""
+    return UserError(
+        f"The records or settings are not those that the run in {folder} began with; bring the same ones, or start anew"
+        " in another folder."
+    )
 
 
 def trained(learner: Learner) -> dict[str, Tensor]:

@@ -1,0 +1,68 @@
+"""The small made-up table that the README and the pages of docs/ work on: `python tests/readme/example.py` writes it here.
+
+Shop reviews: a sentence, a photo of a face, a price, who wrote it, and whether the writer was pleased. The sentence names
+it in about six of ten records, the face shows it in about nine of ten, the price says nothing, and some records lack a
+sentence or a photo.
+"""
+
+import csv
+import random
+import sys
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+THINGS = ["lamp", "kettle", "chair", "clock", "scarf", "mug", "radio", "basket"]
+WORDS = {
+    "pleased": ["a lovely {}", "this {} is a joy", "I would buy the {} again", "such a good {}"],
+    "annoyed": ["the {} broke at once", "a poor {}", "I sent the {} back", "what a useless {}"],
+    "either": ["the {} came on Monday", "I got the {} for my sister", "it is a {}", "the {} in the picture"],
+}
+ENDINGS = ["", ", as it says", ", for the kitchen", ", in blue", ", after a week", ", to be short", ", all in all"]
+
+
+def make(folder: Path) -> None:
+    """Writes photos/, reviews.csv (120 records), test.csv (40, of other writers) and new.csv (6, not judged) into `folder`."""
+    chance = random.Random(0)
+    (folder / "photos").mkdir(parents=True, exist_ok=True)
+    for name, count, authors in (("reviews", 120, range(24)), ("test", 40, range(24, 32)), ("new", 6, range(32, 35))):
+        with open(folder / f"{name}.csv", "w", encoding="utf-8", newline="") as file:
+            columns = ["review", "photo", "price", "author"] + (["sentiment"] if name != "new" else [])
+            writer = csv.DictWriter(file, columns, extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(record(folder, f"{name}-{row}", chance.choice(authors), chance) for row in range(count))
+
+
+def record(folder: Path, name: str, author: int, chance: random.Random) -> dict[str, str]:
+    """One record; its photo is drawn into photos/."""
+    sentiment = chance.choice(["pleased", "annoyed"])
+    words = WORDS[sentiment if chance.random() < 0.6 else "either"]
+    review = chance.choice(words).format(chance.choice(THINGS)) + chance.choice(ENDINGS)
+    photo = f"photos/{name}.png"
+    smiles = (sentiment == "pleased") == (chance.random() < 0.9)
+    face(smiles, chance).save(folder / photo)
+    return {
+        "review": review if chance.random() < 0.9 else "",
+        "photo": photo if chance.random() < 0.8 else "",
+        "price": f"{chance.uniform(2, 60):.2f}",
+        "author": f"writer {author}",
+        "sentiment": sentiment,
+    }
+
+
+def face(smiles: bool, chance: random.Random) -> Image.Image:
+    """A face of 16 x 16 pixels: yellow and smiling, or red and frowning."""
+    image = Image.new("RGB", (16, 16), "white")
+    draw = ImageDraw.Draw(image)
+    x, y = chance.randrange(2), chance.randrange(2)
+    green, blue = chance.randrange(180, 230) if smiles else chance.randrange(90, 160), chance.randrange(40, 140)
+    draw.ellipse((x, y, x + 14, y + 14), fill=(255, green, blue))
+    for eye in (x + 4, x + 9):
+        draw.rectangle((eye, y + 4, eye + 1, y + 5), fill="black")
+    mouth, (start, end) = ((y + 4, y + 12), (0, 180)) if smiles else ((y + 9, y + 17), (180, 360))
+    draw.chord((x + 3, mouth[0], x + 11, mouth[1]), start, end, fill=(120, 0, 0))
+    return image
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1] if len(sys.argv) > 1 else "."))
