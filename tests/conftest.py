@@ -17,3 +17,28 @@ def shared() -> Path:
     if not SHARED.exists():
         pytest.skip("needs the shared data beside the repository, which is not there")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the table of tests/reviews.py, its files, and a run on it in runs/reviews; not to be changed."""
+    from tests import reviews
+
+    folder = tmp_path_factory.mktemp("reviews") / "world"
+    reviews.make(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        said = reviews.sensorium(f"{reviews.FIT} --out runs/reviews")
+    assert said.code == 0, said.err
+    return folder
+
+
+@pytest.fixture
+def world(fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of `fitted`, which is the working folder of the test."""
+    from tests import reviews
+
+    folder = tmp_path / "world"
+    reviews.copy(fitted, folder)
+    monkeypatch.chdir(folder)
+    return folder

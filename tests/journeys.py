@@ -27,16 +27,8 @@ from sensorium.training.cache import CacheJob
 RATE = 4000  # hertz
 PATIENCE = 100  # seconds
 
-# What a run leaves that holds no times.
-BITS = (
-    "model/model.safetensors",
-    "model/model.json",
-    "last/weights.safetensors",
-    "last/best.safetensors",
-    "last/optimizer.safetensors",
-    "scores.parquet",
-    "recipe.yaml",
-)
+# What a run leaves that holds times.
+TIMED = ("metrics.json", "position.json", "log.csv")
 
 # What a run says before it does it: (where, attribute, the stage it belongs to).
 STAGES = [
@@ -169,19 +161,28 @@ def wait_for(holds: Callable[[], bool], what: str, seconds: float = PATIENCE) ->
 
 def outcome(folder: Path) -> dict[str, Any]:
     """All that a run leaves, less its times: by file, its bytes or what it holds."""
-    found: dict[str, Any] = {name: (folder / name).read_bytes() for name in BITS}
-    metrics, position = (json.loads((folder / name).read_text()) for name in ("metrics.json", "last/position.json"))
-    with open(folder / "log.csv") as file:
-        log = list(csv.DictReader(file))
-    for timed in (position, *position["log"], *log):
-        timed.pop("seconds")
-    metrics["cost"] = {key: value for key, value in metrics["cost"].items() if key == "parameters"}
-    return found | {"metrics.json": metrics, "last/position.json": str(position), "log.csv": log}
+    files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {name: _untimed(path) if path.name in TIMED else path.read_bytes() for name, path in files.items()}
+
+
+def _untimed(path: Path) -> str:
+    """The text of `path` without seconds and latency."""
+    if path.suffix == ".csv":
+        with open(path) as file:
+            rows = list(csv.DictReader(file))
+        return str([{key: value for key, value in row.items() if key != "seconds"} for row in rows])
+    held = json.loads(path.read_text())
+    if "cost" in held:
+        held["cost"] = held["cost"]["parameters"]
+    for timed in (held, *held.get("log", [])):
+        timed.pop("seconds", None)
+    return str(held)
 
 
 def check_same(one: Path, two: Path, what: str) -> None:
     """Fails, saying `what`, unless two runs left the same and neither left anything half-written."""
     first, second = outcome(one), outcome(two)
+    assert first.keys() == second.keys(), what
     assert not [name for name in first if first[name] != second[name]], what
     assert not [*one.rglob(".*"), *two.rglob(".*")], what
 

@@ -3,11 +3,13 @@
 import contextlib
 import csv
 import io
+import os
 import shlex
+import shutil
 import sys
 import wave
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import numpy as np
@@ -18,7 +20,8 @@ from sensorium.cli import main
 COLUMNS = ("review", "photo", "voice", "price", "author", "sentiment")
 GOOD = ("lovely and warm", "a fine little thing", "works very well indeed", "so good, buy it")
 BAD = ("broke at once", "poor and far too loud", "would not buy it again", "sad grey plastic")
-FIT = "fit reviews.csv --target sentiment --column author=ignored --epochs 1 --set batch_size=8 --workers 0 --seed 3"
+FEW = "--epochs 1 --set batch_size=8 --set refit=false --workers 0"
+FIT = f"fit reviews.csv --target sentiment --column author=ignored --seed 3 {FEW}"
 
 
 class Said(NamedTuple):
@@ -48,6 +51,19 @@ def sensorium(command: str) -> Said:
     return Said(code, out.getvalue(), err.getvalue())
 
 
+def copy(folder: Path, to: Path) -> None:
+    """A copy of a folder whose files are links, so that it takes no time: a changed file has to be a new one."""
+    shutil.copytree(folder, to, copy_function=os.link)
+
+
+def put(path: str | Path, content: str | bytes) -> None:
+    """`content` as a new file in the place of `path`."""
+    path = Path(path)
+    path.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
 def rows(count: int, start: int = 0) -> list[dict[str, str]]:
     """`count` reviews from number `start`, good and bad in turn, by three authors."""
     return [
@@ -63,12 +79,24 @@ def rows(count: int, start: int = 0) -> list[dict[str, str]]:
     ]
 
 
-def write(path: Path, records: list[dict[str, str]]) -> None:
+def write(path: str | Path, records: list[dict[str, str]]) -> None:
     """`records` as a CSV file."""
+    put(path, "")
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(records[0]))
         writer.writeheader()
         writer.writerows(records)
+
+
+def cells(path: str) -> list[dict[str, str]]:
+    """The records of a CSV file."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def measured(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Metrics without the times that were measured."""
+    return {name: value for name, value in metrics.items() if name not in ("cost", "out")}
 
 
 def make(folder: Path) -> None:

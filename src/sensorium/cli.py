@@ -26,22 +26,52 @@ BadRecords = Annotated[
 
 @app.command()
 def fit(
-    table: Annotated[Path | None, typer.Argument(help="CSV, TSV, JSONL or Parquet file; media columns hold paths beside it.")] = None,
-    target: Annotated[list[str] | None, typer.Option(help="Column to learn; again for several; NAME=class|labels|number to state its kind.")] = None,
+    table: Annotated[
+        Path | None, typer.Argument(help="CSV, TSV, JSONL or Parquet file; media columns hold paths beside it.")
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="Column to learn; again for several; NAME=class|labels|number to state its kind."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/fit"),
-    group: Annotated[str | None, typer.Option(help="Column whose records share a source (speaker, patient) and stay on one side.")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Column whose records share a source (speaker, patient) and stay on one side.")
+    ] = None,
     key: Annotated[str | None, typer.Option(help="Column that names a record.")] = None,
-    column: Annotated[list[str] | None, typer.Option(help="NAME=KIND where the guess is not what is meant: text, image, audio, number, category, ignored.")] = None,
-    encoder: Annotated[list[str] | None, typer.Option(help="INPUT=NAME:MODEL,setting=value, as photo=timm:resnet50,pretrained=true.")] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=KIND where the guess is not what is meant: text, image, audio, number, category, ignored."
+        ),
+    ] = None,
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="INPUT=NAME:MODEL,setting=value, as photo=timm:resnet50,pretrained=true; see docs/recipes.md."
+        ),
+    ] = None,
     fusion: Annotated[str | None, typer.Option(help="hybrid, late, concat, transformer or cross_attention.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training records.")] = None,
-    test: Annotated[float | None, typer.Option(help="Share of the records held out and scored once at the end.")] = None,
-    split: Annotated[str | None, typer.Option(help="COLUMN or COLUMN=VALUE: the records held out, by their value ('test' when not said).")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of every random choice.")] = None,
+    test: Annotated[
+        float | None, typer.Option(help="Share of the records held out and scored once at the end.")
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="COLUMN=VALUE: records with this value are held out; COLUMN alone if it is 'test' against one other."
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Number that every random choice follows from.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that read records.")] = None,
-    bad_records: Annotated[str | None, typer.Option(help="A file that cannot be read: 'stop' (as usual), or 'skip' to set the record aside.")] = None,
-    setting: Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE for any other setting of docs/recipes.md, as learning_rate=0.0005.")] = None,
+    bad_records: Annotated[
+        str | None,
+        typer.Option(help="A file that cannot be read: 'stop' (as usual), or 'skip' to set the record aside."),
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="NAME=VALUE for any other setting of docs/recipes.md, as learning_rate=0.0005."),
+    ] = None,
     recipe: Annotated[Path | None, typer.Option(help="YAML file with the settings; options lie over it.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the stopped or killed run in --out.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
@@ -49,8 +79,8 @@ def fit(
 ) -> None:
     """Train a model on a table and score it on records it has not seen.
 
-    Each column's kind is guessed from its values and printed with the reason. Without --test or --split the score is that of
-    the validation records.
+    Each column's kind is guessed from its values and printed with the reason.
+    Without --test or --split the score is that of the validation records.
 
     Example: [bold]sensorium fit reviews.csv --target sentiment --group author --test 0.2 --out runs/reviews[/bold]
     """
@@ -58,8 +88,9 @@ def fit(
     from sensorium.recipe.run import fit as run
 
     options: dict[str, Any] = {
-        "target": target, "group": group, "key": key, "columns": _pairs(column, "--column"), "encoders": _pairs(encoder, "--encoder"),
-        "fusion": fusion, "epochs": epochs, "test": test, "seed": seed, "device": device, "workers": workers, "bad_records": bad_records,
+        "target": target, "group": group, "key": key, "columns": _pairs(column, "--column"), "test": test, "seed": seed,
+        "encoders": _pairs(encoder, "--encoder"), "fusion": fusion, "epochs": epochs, "device": device,
+        "workers": workers, "bad_records": bad_records,
     }  # fmt: skip
     if split is not None:
         options["split"], _, value = split.partition("=")
@@ -102,7 +133,9 @@ def evaluate(
 def predict(
     run: Annotated[Path, typer.Argument(help="A run's or a checkpoint's folder.")],
     table: Annotated[Path, typer.Argument(help="Records; a column that is missing is absent in every record.")],
-    out: Annotated[Path, typer.Option(help="File for the predictions: .parquet, .csv or .jsonl.")] = Path("predictions.parquet"),
+    out: Annotated[Path, typer.Option(help="File for the predictions: .parquet, .csv or .jsonl.")] = Path(
+        "predictions.parquet"
+    ),
     bad_records: BadRecords = "stop",
     as_json: Json = False,
 ) -> None:
@@ -116,7 +149,11 @@ def predict(
     if as_json:
         print(json.dumps(written))
     else:
-        skipped = f"; {written['set_aside']} records set aside, {written['bad_records']} says why" if written["set_aside"] else ""
+        skipped = (
+            f"; {written['set_aside']} records set aside, {written['bad_records']} says why"
+            if written["set_aside"]
+            else ""
+        )
         print(f"{written['records']} predictions in {written['out']}{skipped}.")
 
 
@@ -125,7 +162,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/demo"),
     data: Annotated[Path, typer.Option(help="Folder the records are made in.")] = Path("runs/demo-data"),
 ) -> None:
-    """Make a table of emoji (picture, name, spoken name) from installed packages, and learn category and sentiment from it.
+    """Make a table of emoji (picture, name, spoken name) from installed packages; learn category and sentiment from it.
 
     Needs the extra: pip install 'sensorium\\[demo]'. Example: [bold]sensorium demo[/bold]
     """
@@ -162,12 +199,16 @@ def _version(
 
 
 def main() -> None:
-    """Runs a verb. Exit codes: 0, 2 for a mistake of the user's (one sentence), 130 after Ctrl-C, 1 with a traceback for a bug."""
+    """Runs a verb.
+
+    Exit codes: 0, 2 for a mistake of the user's (one sentence), 130 after Ctrl-C, 1 with a traceback for a bug.
+    """
     from sensorium.errors import UserError
 
-    warnings.showwarning = _warn
     try:
-        code = app(standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            code = app(prog_name="sensorium", standalone_mode=False)
     except UserError as error:
         code = _fail(str(error), 2)
     except typer.Abort as error:

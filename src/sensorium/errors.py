@@ -8,17 +8,21 @@ MOST_NAMES = 8  # names that it lists of more than that
 
 
 class UserError(Exception):
-    """A mistake that the person at the keyboard can mend. Its message is one sentence; the command line exits with 2."""
+    """A mistake that the person at the keyboard can mend. Its message is a sentence; the command line exits with 2."""
 
 
 class RecordError(UserError):
     """A record that cannot be used.
 
-    `row` counts the records of the table from 1, without a header line; `column` and `value` say where and what; `reason` says why.
+    `row` counts the records of the table from 1, without a header line; `column` and `value` say where and what,
+    `reason` says why.
     """
 
     def __init__(self, row: int, column: str, value: str, reason: str):
-        super().__init__(f"Row {row}, column '{column}', {value}: {reason}; mend it, or set such records aside with --bad-records skip.")
+        super().__init__(
+            f"Row {row}, column '{column}', {value}: {reason};"
+            " mend it, or set such records aside with --bad-records skip."
+        )
         self.row, self.column, self.value, self.reason = row, column, value, reason
 
     def __reduce__(self):
@@ -26,11 +30,15 @@ class RecordError(UserError):
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> UserError:
-    """The error for a name that is none of `known`: names the nearest one and lists them all, or of very many those like it."""
+    """The error for a name that is none of `known`: names the nearest and lists all, or of very many those like it."""
     known = sorted(known)
     near = difflib.get_close_matches(str(name), known, n=MOST_NAMES)
     hint = f"; did you mean '{near[0]}'? Known" if near else "; known"
-    shown = f" ({len(known)}), among them: {', '.join(near or known[:MOST_NAMES])}" if len(known) > MOST_LISTED else f": {', '.join(known)}"
+    shown = (
+        f" ({len(known)}), among them: {', '.join(near or known[:MOST_NAMES])}"
+        if len(known) > MOST_LISTED
+        else f": {', '.join(known)}"
+    )
     return UserError(f"There is no {what} '{name}'{hint}{shown}.")
 
 

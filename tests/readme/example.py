@@ -22,10 +22,10 @@ ENDINGS = ["", ", as it says", ", for the kitchen", ", in blue", ", after a week
 
 
 def make(folder: Path) -> None:
-    """Writes photos/, reviews.csv (120 records), test.csv (40, of other writers) and new.csv (6, not judged) into `folder`."""
+    """Writes photos/, reviews.csv (160 records), test.csv (40, of other writers) and new.csv (6, not judged) into `folder`."""
     chance = random.Random(0)
     (folder / "photos").mkdir(parents=True, exist_ok=True)
-    for name, count, authors in (("reviews", 120, range(24)), ("test", 40, range(24, 32)), ("new", 6, range(32, 35))):
+    for name, count, authors in (("reviews", 160, range(24)), ("test", 40, range(24, 32)), ("new", 6, range(32, 35))):
         with open(folder / f"{name}.csv", "w", encoding="utf-8", newline="") as file:
             columns = ["review", "photo", "price", "author"] + (["sentiment"] if name != "new" else [])
             writer = csv.DictWriter(file, columns, extrasaction="ignore")

@@ -17,8 +17,8 @@ class ImageConvConfig(BaseModel):
 
     size:  the side of the square each picture is brought to, in pixels; None lets `build` take it from the data, at
            most 128.
-    width: of the last stage and so of the tokens; each stage before has half, but not less than a quarter. None is 64 for
-           pictures below 32 pixels, else 128.
+    width: of the last stage and so of the tokens; each stage before has half, but not less than a quarter. None is 64
+           for pictures below 32 pixels, else 128.
     depth: residual blocks a stage.
     fit, augmentation: see ImageSettings.
     mean, std: by channel (RGB, of values in [0, 1]), what is subtracted and divided by.

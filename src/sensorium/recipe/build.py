@@ -25,9 +25,10 @@ EXPERTS = ("late", "hybrid")
 
 
 def build(table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> Model:
-    """The untrained model for a training table: encoders built from its records, the recipe's fusion, a head for each target.
+    """The untrained model for a training table: encoders built from its records, the recipe's fusion, a head a target.
 
-    `facts` are the scan's, by input. The same seed gives the same weights. Raises UserError for a setting that does not fit.
+    `facts` are the scan's, by input. The same seed gives the same weights. Raises UserError for a setting that does not
+    fit.
     """
     check_parts(table, recipe)
     torch.manual_seed(recipe.seed)
@@ -69,7 +70,10 @@ def _encoder_config(spec: InputSpec, settings: InputSettings) -> tuple[type, Bas
     kind = _kind(ENCODERS, "encoder", name)
     if kind.modality != spec.modality:
         fitting = ", ".join(known for known, one in ENCODERS.items() if one.modality == spec.modality)
-        raise UserError(f"The encoder '{name}' reads {kind.modality}, but '{spec.name}' is {spec.modality}; choose one of: {fitting}.")
+        raise UserError(
+            f"The encoder '{name}' reads {kind.modality}, but '{spec.name}' is {spec.modality};"
+            f" choose one of: {fitting}."
+        )
     return kind, _config(kind, settings.config, f"the encoder of '{spec.name}'")
 
 
@@ -117,9 +121,18 @@ def _statistics(table: Table, spec: TargetSpec, settings: TargetSettings) -> dic
         return {"classes": len(spec.labels), "prior": share.tolist()}
     counts = np.bincount(target["label"].numpy()[mask], minlength=len(spec.labels))
     smoothed = (counts + 0.5) / (counts.sum() + 0.5 * len(counts))
-    weights = (counts.sum() / (len(counts) * np.maximum(counts, 1))).tolist() if settings.class_weights == "balanced" else None
+    weights = (
+        (counts.sum() / (len(counts) * np.maximum(counts, 1))).tolist()
+        if settings.class_weights == "balanced"
+        else None
+    )
     imbalanced = len(counts) == 2 and bool(smoothed.max() > 0.8)
-    return {"classes": len(counts), "prior": smoothed.tolist(), "class_weights": weights, "choose_threshold": imbalanced}
+    return {
+        "classes": len(counts),
+        "prior": smoothed.tolist(),
+        "class_weights": weights,
+        "choose_threshold": imbalanced,
+    }
 
 
 def _kind(known: dict[str, type], what: str, name: str) -> type:

@@ -5,7 +5,7 @@ import os
 
 from sensorium.recipe.settings import Recipe
 
-STEPS = 1000  # about what small models need from scratch; the epochs follow from it
+STEPS = 300  # about what small models need from scratch; the epochs follow from it
 REFIT = 20_000  # records up to which training twice is cheap
 
 

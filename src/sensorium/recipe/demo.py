@@ -18,8 +18,9 @@ def demo(out: str | Path = "runs/demo", data: str | Path = "runs/demo-data") -> 
             "encoder": "timm",
             "config": {"model": "tf_efficientnet_lite0", "weights": str(efficientnet()), "size": 160, "mean": [0.5] * 3, "std": [0.5] * 3},
         },
+        "voice": {"encoder": "audio_conv", "config": {"rate": 8000, "seconds": 1.5, "window": 0.04, "hop": 0.02}},
     }
     return fit(
         table, out, overwrite=True, target={"category": "class", "sentiment": "number"}, group="family", key="emoji",
-        columns={"name": "text"}, encoders=encoders, test=0.2,
+        columns={"name": "text"}, encoders=encoders, test=0.2, epochs=8,
     )  # fmt: skip

@@ -18,8 +18,9 @@ OWN = {"target", "encoders", "fusion", "combine", "target_weights", "class_weigh
 def apply(settings: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """`settings` (a recipe's nested mapping) with `options` laid over it; None leaves a setting as it is.
 
-    Options: any setting of data, training, seed and cache by its own name, and target (a name, a list of names, or name → kind),
-    encoders (input → `NAME:MODEL,setting=value`), fusion, combine, target_weights (target → weight), class_weights.
+    Options: any setting of data, training, seed and cache by its own name, and target (a name, a list of names, or
+    name → kind), encoders (input → `NAME:MODEL,setting=value`), fusion, combine, target_weights (target → weight),
+    class_weights.
     Raises UserError for an unknown option, naming the nearest.
     """
     result = {key: _copy(key, value) for key, value in settings.items()}
@@ -67,7 +68,9 @@ def _copy(name: str, value: Any) -> Any:
 def _section(name: str, value: Any) -> dict[str, Any]:
     """A copy of a part of a recipe, which YAML makes None when it has no line."""
     if value is not None and not isinstance(value, Mapping):
-        raise UserError(f"In the recipe, {name} is {value!r}, but it holds settings of its own, each a name and a value.")
+        raise UserError(
+            f"In the recipe, {name} is {value!r}, but it holds settings of its own, each a name and a value."
+        )
     return dict(value or {})
 
 
@@ -77,12 +80,14 @@ def targets(value: str | Iterable[str] | Mapping[str, str | None] | None) -> dic
         return dict(value)
     names = [value] if isinstance(value, str) else list(value) if isinstance(value, Iterable) else [value]
     if not all(isinstance(name, str) for name in names):
-        raise UserError(f"The target is {value!r}, but it is the name of a column; write it in quotes if it looks like a number.")
+        raise UserError(
+            f"The target is {value!r}, but it is the name of a column; write it in quotes if it looks like a number."
+        )
     return {name: kind or None for name, _, kind in (one.partition("=") for one in names)}
 
 
 def encoder(column: str, text: str | Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of one input from `NAME`, `NAME:MODEL` or `NAME:MODEL,setting=value,...`; a mapping is taken as it is."""
+    """The settings of one input from `NAME`, `NAME:MODEL` or `NAME:MODEL,setting=value,...`; a mapping stays so."""
     if isinstance(text, Mapping):
         return dict(text)
     head, *rest = text.split(",")
@@ -103,4 +108,6 @@ def value_of(text: str, where: str) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise UserError(f"{where}: '{text}' is not a value ({error.problem}); put it in quotes if it is text.") from error
+        raise UserError(
+            f"{where}: '{text}' is not a value ({error.problem}); put it in quotes if it is text."
+        ) from error

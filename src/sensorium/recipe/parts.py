@@ -24,7 +24,7 @@ class Part(NamedTuple):
 
 
 def parts(table: Table, ids: dict[str, np.ndarray], recipe: Recipe) -> dict[str, Part]:
-    """`train`, `validation`, `known` (both) and, when the recipe holds records out, `test`; by group where there is one.
+    """`train`, `validation`, `known` (both) and, when the recipe holds records out, `test`; by group if there is one.
 
     Raises UserError when a part would be empty, or without the targets it is for.
     """
@@ -40,7 +40,9 @@ def parts(table: Table, ids: dict[str, np.ndarray], recipe: Recipe) -> dict[str,
     found["train"], found["validation"] = table.split(1 - data.validation, seed=recipe.seed + 1, ids=inner)
     for name, part in found.items():
         if len(part) == 0:
-            raise UserError(f"No record is left for the {name} part of {table.source}; bring more records or another split.")
+            raise UserError(
+                f"No record is left for the {name} part of {table.source}; bring more records or another split."
+            )
         _check_targets(part, name)
     return {name: Part(name, part, _ids(whole, ids, part)) for name, part in found.items()}
 
@@ -51,9 +53,10 @@ def _check_groups(table: Table, recipe: Recipe) -> None:
     names = ["training", "validation"] + (["test"] if recipe.data.test is not None else [])
     count = len(set(table.groups))
     if count < len(names):
+        groups = f"{count} group{'' if count == 1 else 's'}"
         raise UserError(
-            f"Column '{table.schema.group}' of {table.source} has {count} {'group' if count == 1 else 'groups'}, too few for the"
-            f" {len(names)} parts {', '.join(names)}, which share none; bring records of more groups, or leave the group out."
+            f"Column '{table.schema.group}' of {table.source} has {groups}, too few for the {len(names)} parts"
+            f" {', '.join(names)}, which share none; bring records of more groups, or leave the group out."
         )
 
 
@@ -63,8 +66,8 @@ def _check_targets(part: Table, name: str) -> None:
     empty = [spec.name for spec in part.schema.targets if pd.isna(part.cells(spec.name, spec.kind)).all()]
     if empty and (name == "train" or empty == targets):
         raise UserError(
-            f"None of the {len(part)} records of the {name} part of {part.source} has the target {' or '.join(map(repr, empty))};"
-            " fill in more of them, or split otherwise."
+            f"None of the {len(part)} records of the {name} part of {part.source} has the target"
+            f" {' or '.join(map(repr, empty))}; fill in more of them, or split otherwise."
         )
 
 

@@ -20,7 +20,8 @@ CHUNK = 4096
 def predict_file(run: str | Path, source: str | Path, out: str | Path, bad_records: str = "stop") -> dict[str, Any]:
     """Writes the predictions of `source` to `out` (.parquet, .csv or .jsonl), whole or not at all.
 
-    Columns: `key`, `<target>`, `<target>_probability_<label>`, `absent` (names of absent inputs; with a bar between them in CSV).
+    Columns: `key`, `<target>`, `<target>_probability_<label>`, `absent` (names of absent inputs; in CSV with
+    bars between them).
     Records set aside are listed in bad_records.csv beside `out`.
     Returns {"out", "records", "set_aside", "bad_records"}. Raises UserError for what the user can mend.
     """
@@ -38,14 +39,21 @@ def predict_file(run: str | Path, source: str | Path, out: str | Path, bad_recor
     listed = out.with_name("bad_records.csv") if bad else None
     if listed is not None:
         save_bad(bad, listed)
-    return {"out": str(out), "records": len(table), "set_aside": given - len(table), "bad_records": listed and str(listed)}
+    return {
+        "out": str(out),
+        "records": len(table),
+        "set_aside": given - len(table),
+        "bad_records": listed and str(listed),
+    }
 
 
 def _write(model: Model, table: Table, path: Path, suffix: str) -> None:
     writer = None
     with open(path, "wb") as file:
         for start in range(0, len(table), CHUNK):
-            rows = pa.Table.from_pylist(_rows(model, table.take(range(start, min(start + CHUNK, len(table))))), _schema(model))
+            rows = pa.Table.from_pylist(
+                _rows(model, table.take(range(start, min(start + CHUNK, len(table))))), _schema(model)
+            )
             if suffix == ".jsonl":
                 file.writelines(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows.to_pylist())
                 continue

@@ -32,7 +32,7 @@ from sensorium.training.learner import Learner
 from sensorium.training.loop import Hooks, Training
 from sensorium.training.precision import choose_device, choose_precision
 from sensorium.training.sampling import balanced
-from sensorium.training.state import Position, changed
+from sensorium.training.state import Position, changed, load_position
 from sensorium.training.validation import calibrate, validator
 
 EVALUATION_BATCH = 256
@@ -88,6 +88,8 @@ def fit(
     accelerator = Accelerator(cpu=choose_device(asked.training.device).type == "cpu", kwargs_handlers=[PATIENT])
     stage = Stage(folder, asked, accelerator, Talk(quiet or not accelerator.is_main_process))
     table, asked = open_table(records, asked, stage.talk)
+    if accelerator.num_processes > 1:
+        stage.talk.say(f"{accelerator.num_processes} processes train as one.")
     if accelerator.is_main_process:
         _prepare(folder, asked, resume, overwrite)
     accelerator.wait_for_everyone()
@@ -161,7 +163,8 @@ def _model(table: Table, facts: dict[str, dict[str, float]], mark: str, stage: S
     """
     start = stage.folder / "start" / mark
     if stage.accelerator.is_main_process and not start.exists():
-        if any(start.parent.glob("[!.]*")):
+        last = load_position(stage.folder / "last")  # a finished run has no start any more
+        if any(start.parent.glob("[!.]*")) or (last is not None and last.fingerprint != mark):
             raise changed(stage.folder)
         build(table, stage.recipe, facts).save(start)
     stage.accelerator.wait_for_everyone()

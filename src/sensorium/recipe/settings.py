@@ -23,20 +23,30 @@ class DataSettings(Frozen):
 
     path: str | None = Field(None, description="the table's file; none for records that were given in Python")
     columns: dict[str, str] = Field({}, description="kinds of columns, where the guess is not what is meant")
-    target: dict[str, str | None] = Field({}, description="what is learned; a kind (class, labels, number) or none to guess it")
+    target: dict[str, str | None] = Field(
+        {}, description="what is learned; a kind (class, labels, number) or none to guess it"
+    )
     group: str | None = Field(None, description="column whose records share a source and stay on one side of a split")
     key: str | None = Field(None, description="column that names a record")
-    test: float | None = Field(None, gt=0, lt=1, description="share of the records held out and scored once, at the end")
-    split: str | None = Field(None, description="column that says which records are held out; its value 'test', or `held_out`")
+    test: float | None = Field(
+        None, gt=0, lt=1, description="share of the records held out and scored once, at the end"
+    )
+    split: str | None = Field(
+        None, description="column that says which records are held out; its value 'test', or `held_out`"
+    )
     held_out: str | None = Field(None, description="the value of `split` that is held out")
-    validation: float = Field(0.15, gt=0, lt=1, description="share of the training records that chooses epoch and thresholds")
+    validation: float = Field(
+        0.15, gt=0, lt=1, description="share of the training records that chooses epoch and thresholds"
+    )
     bad_records: Literal["stop", "skip"] = Field("stop", description="what to do with a file that cannot be read")
 
 
 class InputSettings(Frozen):
     """How one input is encoded. `config` goes to the encoder."""
 
-    encoder: str | None = Field(None, description="name of an encoder; none takes the small one of the input's kind, from scratch")
+    encoder: str | None = Field(
+        None, description="name of an encoder; none takes the small one of the input's kind, from scratch"
+    )
     config: dict[str, Any] = Field({}, description="settings of the encoder")
     frozen: bool | None = Field(None, description="weights stay as they are; none freezes pretrained encoders")
     learning_rate: float | None = Field(None, gt=0, description="learning rate of this encoder")
@@ -47,15 +57,19 @@ class TargetSettings(Frozen):
     """How one target is learned. `config` goes to the head."""
 
     weight: float = Field(1.0, gt=0, description="of its loss in the sum")
-    class_weights: Literal["none", "balanced"] = Field("none", description="balanced: a class's loss weighs by its rarity")
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="balanced: a class's loss weighs by its rarity"
+    )
     config: dict[str, Any] = Field({}, description="settings of the head")
 
 
 class FusionSettings(Frozen):
-    """How the inputs come together: a fusion's name, or `late`, which sets the fusion `separate` and the head `late`."""
+    """How the inputs come together: a fusion's name, or `late`: the fusion `separate` and the head `late`."""
 
     name: str = Field("hybrid", description="concat, late, transformer, cross_attention or hybrid")
-    combine: Literal["mean", "learned", "vote", "product"] = Field("product", description="how late and hybrid come to one decision")
+    combine: Literal["mean", "learned", "vote", "product"] = Field(
+        "product", description="how late and hybrid come to one decision"
+    )
     config: dict[str, Any] = Field({}, description="settings of the fusion")
 
 
@@ -69,7 +83,7 @@ class Recipe(Frozen):
     training: TrainingSettings = TrainingSettings()
     cache: bool = Field(True, description="features of frozen encoders are kept on disk")
     cache_gigabytes: float = Field(20.0, gt=0, description="largest size of the cache")
-    seed: int = 0
+    seed: int = Field(0, description="number that every random choice follows from")
 
     def save(self, path: Path) -> None:
         """Writes the recipe as YAML, whole or not at all."""
@@ -88,7 +102,9 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"The recipe {path}{where} is not YAML: {getattr(error, 'problem', None) or error}; mend that.") from error
+        raise UserError(
+            f"The recipe {path}{where} is not YAML: {getattr(error, 'problem', None) or error}; mend that."
+        ) from error
     if not isinstance(loaded, dict):
         raise UserError(f"The recipe {path} holds no settings, each a name, a colon and a value; see docs/recipes.md.")
     return loaded
@@ -109,8 +125,8 @@ def check(settings: dict[str, Any], where: str = "the recipe") -> Recipe:
 def wrong(error: Mapping[str, Any]) -> str:
     """What one of Pydantic's errors says: the setting, the value it has, and what it should be."""
     place = ".".join(str(part) for part in error["loc"] if part != "[key]")
-    said = error["msg"].removeprefix("Value error, ")
-    return f"{place} is {error.get('input')!r}: {said.replace('Input should', 'it should', 1)}"
+    said = error["msg"].removeprefix("Value error, ").replace("Input should", "it should", 1)
+    return f"{place} is {error.get('input')!r}: {said}" if place else said
 
 
 def _known(place: tuple) -> list[str]:

@@ -21,12 +21,16 @@ def settle(folder: Path, recipe: dict[str, Any] | str | Path | None, options: di
     if resume and (folder / "recipe.yaml").exists():
         base = read_recipe(folder / "recipe.yaml")
     elif resume and recipe is None and all(value is None for value in options.values()):
-        raise UserError(f"There is no run in {folder} to go on with; check --out, or begin one by naming its table and target.")
+        raise UserError(
+            f"There is no run in {folder} to go on with; check --out, or begin one by naming its table and target."
+        )
     if recipe is not None:
         base = base | (dict(recipe) if isinstance(recipe, dict) else read_recipe(recipe))
     settled = check(apply(base, options), "the recipe" if base else "the settings")
     if settled.data.split is not None and settled.data.test is not None:
-        raise UserError("A split and a share for the test both say which records are held out; leave one of the two out.")
+        raise UserError(
+            "A split and a share for the test both say which records are held out; leave one of the two out."
+        )
     return settled
 
 
@@ -69,7 +73,10 @@ def _stated(table: Table, recipe: Recipe) -> dict[str, Any]:
     kinds = {column.name: column.kind for column in schema.columns}
     other += [f"kind of '{name}'" for name, kind in data.columns.items() if kinds.get(name) not in (kind, "target")]
     if other:
-        raise UserError(f"The table was read with another {other[0]} than fit() is asked for; state it to read(), which makes the table.")
+        raise UserError(
+            f"The table was read with another {other[0]} than fit() is asked for;"
+            " state it to read(), which makes the table."
+        )
     return stated
 
 

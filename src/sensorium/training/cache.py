@@ -30,8 +30,10 @@ class FeatureCache:
         self._open()
 
     def _open(self) -> None:
-        lengths = np.fromfile(self.folder / "lengths.bin", np.int64)
-        self._ends = np.cumsum(lengths)
+        self._lengths = np.fromfile(self.folder / "lengths.bin", np.int64)
+        if len(self._lengths) == 0:  # no row has this input
+            self._lengths = np.zeros(1, np.int64)
+        self._starts = np.cumsum(self._lengths) - self._lengths
         self._pooled = _mapped(self.folder / "pooled.bin", self.dim)
         self._tokens = _mapped(self.folder / "tokens.bin", self.dim) if self.tokens else None
 
@@ -54,11 +56,10 @@ class FeatureCache:
         pooled = torch.from_numpy(self._pooled[places])  # [B, D]
         if not self.tokens:
             return Features.one(pooled, torch.from_numpy(present))
-        lengths = np.where(present, np.diff(self._ends, prepend=0)[places], 0)
+        lengths = np.where(present, self._lengths[places], 0)
         span = np.arange(max(1, int(lengths.max(initial=0))))
         mask = span[None, :] < lengths[:, None]  # [B, T]
-        starts = self._ends[places] - np.diff(self._ends, prepend=0)[places]
-        index = np.where(mask, starts[:, None] + span[None, :], 0)
+        index = np.where(mask, self._starts[places][:, None] + span[None, :], 0)
         tokens = torch.from_numpy(self._tokens[index])  # [B, T, D]
         everywhere = torch.from_numpy(mask)
         return Features(torch.where(everywhere[..., None], tokens, 0.0), everywhere, torch.where(everywhere[:, :1], pooled, 0.0))

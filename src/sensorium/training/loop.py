@@ -140,12 +140,13 @@ class Training:
         """One optimiser step over all pieces of all processes."""
         position = self.position
         done = position.epoch * self.steps_per_epoch + position.step
-        torch.manual_seed(_seed(self.records.seed, done, self.accelerator.process_index))
+        _seed(self.accelerator.device, f"{self.records.seed} {done} {self.accelerator.process_index}")
         factor = schedule(done, self.settings.epochs * self.steps_per_epoch, self.settings.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
         totals, counts = self.gradient(pieces)
-        torch.nn.utils.clip_grad_norm_([p for p in self.learner.parameters() if p.requires_grad], self.settings.clip)
+        weights = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        torch.nn.utils.clip_grad_norm_(weights, self.settings.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         position.step += 1
@@ -221,7 +222,8 @@ class Training:
         self.accelerator.wait_for_everyone()
 
     def _write_log(self) -> None:
-        if self.accelerator.is_main_process and self.position.log:
+        """log.csv is of the training that validation looks at; one that only repeats its epochs does not write over it."""
+        if self.accelerator.is_main_process and self.position.log and self.hooks.validate is not None:
             with whole_file(self.folder.parent / "log.csv") as new, open(new, "w", newline="") as file:
                 writer = csv.DictWriter(file, list(self.position.log[0]))
                 writer.writeheader()
@@ -233,6 +235,10 @@ class Training:
         return [value > 0 for value in self.accelerator.reduce(said, "sum").tolist()]
 
 
-def _seed(seed: int, step: int, rank: int) -> int:
-    """The seed of the model's own randomness (dropout) at one step of one process."""
-    return int.from_bytes(hashlib.blake2b(f"{seed} {step} {rank}".encode(), digest_size=7).digest(), "big")
+def _seed(device: torch.device, use: str) -> None:
+    """Makes the model's own randomness (dropout) a function of what it is used for: seed, step and process."""
+    value = int.from_bytes(hashlib.blake2b(use.encode(), digest_size=7).digest(), "big")
+    # torch.manual_seed asks every kind of device there could be, which is a good part of a small model's step.
+    torch.default_generator.manual_seed(value)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(value)

@@ -1,0 +1,94 @@
+"""Every command and every block of Python of the README and of docs/, run in order, as it stands on the page."""
+
+import contextlib
+import io
+import re
+import runpy
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+from tests import reviews
+from tests.readme import example
+from tests.readme.pages import ROOT, Piece, pages, pieces, why_not
+
+NOT_RUN = [
+    (page, piece.text) for page in pages() for piece in pieces(page) if piece.language == "sh" and why_not(piece.text)
+]
+LINK = re.compile(r"\]\(([^)#:]+)\)")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example table, and the tiny pretrained text encoder that the pages call models/reader."""
+    folder = tmp_path_factory.mktemp("pages") / "example"
+    example.make(folder)
+    torch.manual_seed(0)
+    size = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    BertModel(BertConfig(**size, vocab_size=8)).save_pretrained(folder / "models" / "reader")
+    words = ["[PAD]", "[UNK]", "lovely", "joy", "good", "broke", "poor", "useless"]
+    backend = Tokenizer(models.WordLevel({word: place for place, word in enumerate(words)}, unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="[PAD]", unk_token="[UNK]")
+    tokenizer.save_pretrained(folder / "models" / "reader")
+    return folder
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_what_a_page_says_works(page, made, tmp_path, monkeypatch):
+    reviews.copy(made, tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    names: dict = {}
+    for piece in pieces(page):
+        if piece.language == "python":
+            exec(compile(piece.text, f"{page.name}, Python", "exec"), names)
+        elif piece.language == "yaml":
+            first, _, _ = piece.text.partition("\n")
+            Path(first.removeprefix("# ")).write_text(piece.text, encoding="utf-8")
+        elif not why_not(piece.text):
+            run(piece)
+
+
+def run(piece: Piece) -> None:
+    """Types a command. Fails when it does not end well."""
+    program, *rest = shlex.split(piece.text)
+    if program == "python":
+        here = dict.fromkeys(Path.cwd().glob("*.csv"))
+        for path in here:  # links to what all pages share
+            path.unlink()
+        for path in Path("photos").glob("*"):
+            path.unlink()
+        with contextlib.redirect_stdout(io.StringIO()):
+            runpy.run_path(str(ROOT / rest[0]), run_name="__main__")
+        return
+    assert program == "sensorium", f"no test runs '{piece.text}', and tests/readme/pages.py does not say why"
+    said = reviews.sensorium(shlex.join(rest))
+    assert said.code == 0, f"{piece.text}\n{said.err}"
+
+
+@pytest.mark.parametrize(("page", "command"), NOT_RUN, ids=lambda one: one.name if isinstance(one, Path) else one)
+def test_what_is_run_elsewhere(page, command):
+    pytest.skip(f"{page.name}: {command}: {why_not(command)}")
+
+
+def test_the_readme_prints_what_its_example_prints(made, tmp_path, monkeypatch, capsys):
+    """The table of columns is the same on every machine; the figures below it are not, to the last digit."""
+    reviews.copy(made, tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    code = next(piece.text for piece in pieces(ROOT / "README.md") if piece.language == "python")
+    assert len(code.splitlines()) <= 15
+    exec("\n".join(code.splitlines()[:3]), {})
+    printed = [line.rstrip() for line in capsys.readouterr().out.rstrip().splitlines()]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "\n".join(printed) in readme
+    assert "\n".join(printed[1:-1]) in (ROOT / "docs" / "fit-your-own-table.md").read_text(encoding="utf-8")
+
+
+def test_links_lead_somewhere():
+    for page in [*pages(), ROOT / "CONTRIBUTING.md"]:
+        for link in LINK.findall(page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), f"{page.name} links to {link}"
