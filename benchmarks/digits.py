@@ -1,10 +1,14 @@
-"""Spoken and handwritten digits: one picture and one recording of the same digit; four folds, each with a speaker never heard.
+"""Spoken and handwritten digits: one picture and one recording of the same digit; four folds, each with a speaker
+never heard.
 
     python benchmarks/digits.py FOLDER_OF_SPOKEN_DIGITS [--noise 0.4] [--folds 4] [--alone]
 
-FOLDER_OF_SPOKEN_DIGITS holds {digit}_{speaker}_{take}.wav. Pictures are scikit-learn's 1,797 handwritten digits, split apart by the
-same folds. For every fold it fits with default settings and prints, on the held-out fold: together, each input with the other
-absent at prediction, and each input's own model; then the paired difference between together and the better input alone, clustered
+FOLDER_OF_SPOKEN_DIGITS holds {digit}_{speaker}_{take}.wav. Pictures are scikit-learn's 1,797 handwritten digits,
+split apart by the
+same folds. For every fold it fits with default settings and prints, on the held-out fold: together, each input with
+the other
+absent at prediction, and each input's own model; then the paired difference between together and the better input
+alone, clustered
 by picture.
 """
 
@@ -83,7 +87,13 @@ def main() -> None:
                     train[[*inputs, "digit", "speaker"]].to_csv(path, index=False)
                     began = time.monotonic()
                     run = sensorium.fit(
-                        path, root / "run", target={"digit": "class"}, group="speaker", overwrite=True, quiet=True, **options
+                        path,
+                        root / "run",
+                        target={"digit": "class"},
+                        group="speaker",
+                        overwrite=True,
+                        quiet=True,
+                        **options,
                     )
                     seconds = time.monotonic() - began
                     if name:

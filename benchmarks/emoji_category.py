@@ -1,9 +1,12 @@
-"""Emoji category from picture and name: `fit` with its defaults against logistic regression on the same frozen features.
+"""Emoji category from picture and name: `fit` with its defaults against logistic regression on the same frozen
+features.
 
     python benchmarks/emoji.py FOLDER_OF_EMOJI [--splits 5] [--missing 0.0]
 
-FOLDER_OF_EMOJI holds emoji.csv and openmoji.webp (40 columns of 64 x 64 pixels; cell i is row i). The two rarest categories are left
-out; each split is 80/20 by row. Prints both accuracies a split, seconds (features included), and the paired difference, clustered by
+FOLDER_OF_EMOJI holds emoji.csv and openmoji.webp (40 columns of 64 x 64 pixels; cell i is row i). The two rarest
+categories are left
+out; each split is 80/20 by row. Prints both accuracies a split, seconds (features included), and the paired
+difference, clustered by
 emoji, over all splits. `--missing` takes that share of the pictures away, in training and test.
 """
 
@@ -27,7 +30,13 @@ ENCODERS = {
     "name": f"transformers_text:{minilm()}",
     "picture": {
         "encoder": "timm",
-        "config": {"model": "tf_efficientnet_lite0", "weights": str(efficientnet()), "size": 160, "mean": [0.5] * 3, "std": [0.5] * 3},
+        "config": {
+            "model": "tf_efficientnet_lite0",
+            "weights": str(efficientnet()),
+            "size": 160,
+            "mean": [0.5] * 3,
+            "std": [0.5] * 3,
+        },
     },
 }
 
@@ -78,14 +87,19 @@ def main() -> None:
             cut = round(0.8 * len(whole))
             train, test = whole.take(order[:cut]), whole.take(order[cut:])
             began = time.monotonic()
-            run = sensorium.fit(train, root / "run", encoders=ENCODERS, overwrite=True, quiet=True, seed=seed, **options)
+            run = sensorium.fit(
+                train, root / "run", encoders=ENCODERS, overwrite=True, quiet=True, seed=seed, **options
+            )
             seconds = time.monotonic() - began
             right = np.array([one["category"]["decision"] for one in run.model.predict(test)]) == test.frame["category"]
             peer = regression(run.model, train, test)
             ours.append(right.to_numpy())
             peers.append(peer)
             clusters.append(test.rows)
-            print(f"split {seed}: fit {right.mean():.3f} in {seconds:.0f} s, logistic regression {peer.mean():.3f}", flush=True)
+            print(
+                f"split {seed}: fit {right.mean():.3f} in {seconds:.0f} s, logistic regression {peer.mean():.3f}",
+                flush=True,
+            )
     gain = paired(np.concatenate(ours).astype(float), np.concatenate(peers).astype(float), np.concatenate(clusters))
     print(f"mean: fit {np.concatenate(ours).mean():.4f}, logistic regression {np.concatenate(peers).mean():.4f}")
     print(f"fit minus logistic regression: {gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]")

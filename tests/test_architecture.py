@@ -50,7 +50,9 @@ def test_imports_point_one_way():
 
 
 def test_every_room_is_known():
-    rooms = {path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or (path.is_dir() and any(path.glob("*.py")))}
+    rooms = {
+        path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or (path.is_dir() and any(path.glob("*.py")))
+    }
     assert rooms - {"__init__"} <= set(FLOOR)
 
 

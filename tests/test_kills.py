@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from sensorium.errors import UserError
+from sensorium.recipe.run import fit
 from tests.journeys import Journey, check_same, left_running, make, outcome, wait_for
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc, which this system has not")
@@ -86,6 +88,33 @@ def test_workers_change_no_bit(undisturbed):
 @pytest.mark.parametrize(("workers", "runs"), [(0, 2), (2, 1)])
 def test_a_few_kills(workers, runs, arguments, undisturbed, tmp_path):
     check(runs, workers, 1, arguments, undisturbed, tmp_path)
+
+
+def killed_while_caching(out: Path, arguments: dict[str, Any]) -> None:
+    journey = Journey(out, arguments)
+    while journey.said()[1] != "cache":
+        pass
+    journey.kill()
+    journey.finish()
+
+
+def test_a_killed_run_is_not_resumed_with_other_settings(arguments, tmp_path):
+    out = tmp_path / "run"
+    killed_while_caching(out, arguments)
+    assert not (out / "last").exists()
+    with pytest.raises(UserError, match="not those that the run in .* began with"):
+        fit(**arguments, out=out, resume=True, quiet=True, epochs=7)
+
+
+def test_a_killed_run_is_replaced(arguments, undisturbed, tmp_path):
+    out = tmp_path / "run"
+    other = copy.deepcopy(arguments)
+    other["recipe"]["seed"] = 1
+    killed_while_caching(out, other)
+    again = Journey(out, arguments | {"overwrite": True})
+    again.finish()
+    assert again.process.exitcode == 0
+    check_same(undisturbed[0][0], out, "replaced")
 
 
 @pytest.mark.slow

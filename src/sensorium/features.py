@@ -30,7 +30,9 @@ class Features(NamedTuple):
     def where(self, keep: Tensor) -> "Features":
         """Features with tokens, mask and pooled of the rows where `keep`, bool [B], is False set to zero."""
         return Features(
-            torch.where(keep[:, None, None], self.tokens, 0.0), self.mask & keep[:, None], torch.where(keep[:, None], self.pooled, 0.0)
+            torch.where(keep[:, None, None], self.tokens, 0.0),
+            self.mask & keep[:, None],
+            torch.where(keep[:, None], self.pooled, 0.0),
         )
 
     @classmethod
@@ -43,7 +45,8 @@ class Features(NamedTuple):
 class Batch(NamedTuple):
     """Records made tensors.
 
-    inputs:  by input name, what the encoder takes (each has `mask`, bool [B, L]) or its Features, when they come from the cache.
+    inputs:  by input name, what the encoder takes (each has `mask`, bool [B, L]) or its Features, when they come from
+    the cache.
     targets: by target name; each has `mask`, bool [B]; the other keys belong to the head.
     ids:     by input name, int64 [B], a hash of the input's content.
     keys:    which record each row came from, so that an error can name it.
@@ -67,12 +70,16 @@ class Batch(NamedTuple):
             else {key: tensor.to(device) for key, tensor in value.items()}
             for name, value in self.inputs.items()
         }
-        targets = {name: {key: tensor.to(device) for key, tensor in value.items()} for name, value in self.targets.items()}
+        targets = {
+            name: {key: tensor.to(device) for key, tensor in value.items()} for name, value in self.targets.items()
+        }
         return Batch(inputs, targets, {name: ids.to(device) for name, ids in self.ids.items()}, self.keys)
 
 
 class Loss(NamedTuple):
-    """A sum over samples and of how many: totals and counts are added over pieces and processes before they are divided."""
+    """A sum over samples and of how many: totals and counts are added over pieces and processes before they are
+    divided.
+    """
 
     total: Tensor
     count: Tensor

@@ -14,7 +14,11 @@ ROOT = Path(__file__).parents[2]
 
 def launch(folder: Path, processes: int) -> dict[str, dict[str, torch.Tensor]]:
     folder.mkdir()
-    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    environment = os.environ | {
+        "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}",
+        "OMP_NUM_THREADS": "1",
+        "ACCELERATE_USE_CPU": "true",
+    }
     command = [sys.executable, "-m", "tests.distributed.worker", str(folder)]
     if processes > 1:
         command[1:1] = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
@@ -34,7 +38,8 @@ def both(tmp_path_factory):
 def test_two_processes_equal_one(both, what):
     """`gradient`: one process's rows all lack an input. `uneven`: a single row is left, so one process has none.
 
-    Weights after training are compared by norm: where a gradient is next to zero, Adam makes a step of its rounding error.
+    Weights after training are compared by norm: where a gradient is next to zero, Adam makes a step of its rounding
+    error.
     """
     one, two = both[0][what], both[1][what]
     assert one.keys() == two.keys()

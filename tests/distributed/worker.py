@@ -1,4 +1,6 @@
-"""One process of the test of two: the gradient of an uneven step, then five steps of training; saved by the first process."""
+"""One process of the test of two: the gradient of an uneven step, then five steps of training; saved by the first
+process.
+"""
 
 import sys
 from pathlib import Path
@@ -34,7 +36,9 @@ def main(folder: Path) -> None:
             save_file(gradients, folder / f"{name}.safetensors")
     run.run()
     if accelerator.is_main_process:
-        save_file({key: value.contiguous() for key, value in run.learner.state_dict().items()}, folder / "trained.safetensors")
+        save_file(
+            {key: value.contiguous() for key, value in run.learner.state_dict().items()}, folder / "trained.safetensors"
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""The small made-up table that the README and the pages of docs/ work on: `python tests/readme/example.py` writes it here.
+"""The small made-up table that the README and the pages of docs/ work on: `python tests/readme/example.py` writes it
+here.
 
-Shop reviews: a sentence, a photo of a face, a price, who wrote it, and whether the writer was pleased. The sentence names
+Shop reviews: a sentence, a photo of a face, a price, who wrote it, and whether the writer was pleased. The sentence
+names
 it in about six of ten records, the face shows it in about nine of ten, the price says nothing, and some records lack a
 sentence or a photo.
 """
@@ -22,7 +24,9 @@ ENDINGS = ["", ", as it says", ", for the kitchen", ", in blue", ", after a week
 
 
 def make(folder: Path) -> None:
-    """Writes photos/, reviews.csv (160 records), test.csv (40, of other writers) and new.csv (6, not judged) into `folder`."""
+    """Writes photos/, reviews.csv (160 records), test.csv (40, of other writers) and new.csv (6, not judged) into
+    `folder`.
+    """
     chance = random.Random(0)
     (folder / "photos").mkdir(parents=True, exist_ok=True)
     for name, count, authors in (("reviews", 160, range(24)), ("test", 40, range(24, 32)), ("new", 6, range(32, 35))):

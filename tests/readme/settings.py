@@ -1,4 +1,6 @@
-"""The tables of docs/recipes.md, made from the settings' own models: `python tests/readme/settings.py` writes them anew."""
+"""The tables of docs/recipes.md, made from the settings' own models: `python tests/readme/settings.py` writes them
+anew.
+"""
 
 import types
 from collections.abc import Iterator
@@ -75,7 +77,9 @@ def _part(name: str, place: str, kind: type) -> str:
         rows.append(f"| `{setting}` | {_value(field)} | {_default(field)} |")
     first = cleandoc(kind.__doc__).split("\n\n")[0].replace("\n", " ")
     said = cleandoc(kind.Config.__doc__)
-    return "\n".join([f"### `{name}`", "", f"{first} Its settings, in `{place}`:", "", *rows, "", "```text", said, "```"])
+    return "\n".join(
+        [f"### `{name}`", "", f"{first} Its settings, in `{place}`:", "", *rows, "", "```text", said, "```"]
+    )
 
 
 def _value(field: FieldInfo) -> str:
@@ -107,7 +111,11 @@ def _default(field: FieldInfo) -> str:
 
 def _plain(value: Any) -> str:
     spelled = {None: "null", True: "true", False: "false"}
-    return spelled[value] if value is None or isinstance(value, bool) else str(list(value) if isinstance(value, tuple) else value)
+    return (
+        spelled[value]
+        if value is None or isinstance(value, bool)
+        else str(list(value) if isinstance(value, tuple) else value)
+    )
 
 
 if __name__ == "__main__":

@@ -20,7 +20,9 @@ QUIET = {"config": {"dropout": 0.0, "augmentation": None}}
 
 
 def table(rows: int = 31, seed: int = 0) -> Table:
-    """Inputs `a` (a number) and `b` (a word), targets `y` (class, missing in some rows) and `z` (a number); some rows lack `b`."""
+    """Inputs `a` (a number) and `b` (a word), targets `y` (class, missing in some rows) and `z` (a number); some rows
+    lack `b`.
+    """
     generator = np.random.default_rng(seed)
     a, b = generator.normal(size=rows), generator.choice(["red", "green", "blue"], rows)
     frame = pd.DataFrame({"a": a, "b": b, "y": np.where(a > 0, "up", "down"), "z": a + (b == "red") + 10.0})

@@ -13,7 +13,9 @@ from sensorium.nn.inputs import Inputs
 
 
 class HybridConfig(BaseModel, frozen=True, extra="forbid"):
-    """`dim`: width of each token; the joint token's MLP is `ratio` times as wide inside, with `dropout`, which also acts before the input maps."""
+    """`dim`: width of each token; the joint token's MLP is `ratio` times as wide inside, with `dropout`, which also
+    acts before the input maps.
+    """
 
     dim: int = Field(128, gt=0)
     ratio: int = Field(2, gt=0)

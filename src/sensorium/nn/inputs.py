@@ -11,7 +11,8 @@ class Inputs(nn.Module):
     """A LayerNorm and a linear map for each input, to one width; the first layer of every fusion.
 
     dims: input name -> width of its encoder. Whatever stands in a masked place is replaced by zero before anything
-    reads it, so noise (or NaN) in an absent slot changes no bit of what comes out. `dropout` acts before the linear map.
+    reads it, so noise (or NaN) in an absent slot changes no bit of what comes out. `dropout` acts before the linear
+    map.
     """
 
     def __init__(self, dims: dict[str, int], dim: int, dropout: float = 0.0):

@@ -10,7 +10,8 @@ from sensorium.model import Model
 class Step:
     """What objectives ask of a batch, each memoised, so that five objectives cost one forward.
 
-    `modality_dropout` is the rate at which training hides an input that is there from the fusion, so that the model learns to
+    `modality_dropout` is the rate at which training hides an input that is there from the fusion, so that the model
+    learns to
     do without (ModDrop, Neverova et al. 2015, arXiv:1501.00102); the last input of a row is never hidden.
     """
 

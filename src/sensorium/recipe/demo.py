@@ -7,7 +7,8 @@ from sensorium.recipe.run import Run, fit
 
 
 def demo(out: str | Path = "runs/demo", data: str | Path = "runs/demo-data") -> Run:
-    """Makes the records in the folder `data`, if they are not there yet, and trains on them into the folder `out`, anew each time.
+    """Makes the records in the folder `data`, if they are not there yet, and trains on them into the folder `out`,
+    anew each time.
 
     Raises UserError when the packages of the extra `demo` are missing.
     """
@@ -16,7 +17,13 @@ def demo(out: str | Path = "runs/demo", data: str | Path = "runs/demo-data") -> 
         "name": {"encoder": "transformers_text", "config": {"model": str(minilm())}},
         "picture": {
             "encoder": "timm",
-            "config": {"model": "tf_efficientnet_lite0", "weights": str(efficientnet()), "size": 160, "mean": [0.5] * 3, "std": [0.5] * 3},
+            "config": {
+                "model": "tf_efficientnet_lite0",
+                "weights": str(efficientnet()),
+                "size": 160,
+                "mean": [0.5] * 3,
+                "std": [0.5] * 3,
+            },
         },
         "voice": {"encoder": "audio_conv", "config": {"rate": 8000, "seconds": 1.5, "window": 0.04, "hop": 0.02}},
     }

@@ -12,8 +12,8 @@ import pandas as pd
 from accelerate import Accelerator, InitProcessGroupKwargs
 
 from sensorium.data.loading import Records
-from sensorium.data.schema import MEDIA
 from sensorium.data.scan import save_bad, scan, set_aside
+from sensorium.data.schema import MEDIA
 from sensorium.data.table import Table
 from sensorium.errors import UserError
 from sensorium.evaluation import Report, evaluate
@@ -77,7 +77,8 @@ def fit(
 ) -> Run:
     """Trains a model on a table of records, scores it on held-out records, and saves all of it in the folder `out`.
 
-    records: a Table, a file (CSV, TSV, JSONL, Parquet), a pandas table or a list of dicts; None takes the recipe's file.
+    records: a Table, a file (CSV, TSV, JSONL, Parquet), a pandas table or a list of dicts; None takes the recipe's
+    file.
     recipe: a nested dict of settings or a YAML file; `options` (see `sensorium.recipe.options.apply`) lie over it.
     resume: goes on where a stopped or killed run in `out` stood, to the same bits. overwrite: replaces a run in `out`.
     Raises UserError for anything the user can mend, and Interrupted after Ctrl-C, once the state is saved.
@@ -105,7 +106,10 @@ def _prepare(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -> Non
     # A recipe alone is left by a run that found a mistake in the records: the mended command may follow it.
     taken = any((folder / name).exists() for name in ("start", "last", "model"))
     if taken and not (resume or overwrite):
-        raise UserError(f"{folder} holds a run already; add --resume to go on with it, --overwrite to replace it, or choose another --out.")
+        raise UserError(
+            f"{folder} holds a run already; add --resume to go on with it, --overwrite to replace it, "
+            "or choose another --out."
+        )
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if taken and overwrite:
@@ -131,7 +135,9 @@ def carry_out(table: Table, stage: Stage) -> Run:
     stage = replace(stage, recipe=recipe, precision=precision)
     if stage.accelerator.is_main_process:
         recipe.save(stage.folder / "recipe.yaml")
-    stage.talk.plan(recipe, model, {name: len(part.table) for name, part in split.items() if name != "known"}, precision, reason)
+    stage.talk.plan(
+        recipe, model, {name: len(part.table) for name, part in split.items() if name != "known"}, precision, reason
+    )
     model.to(stage.accelerator.device)
     records = {name: _records(model, split[name], cached, stage) for name in ("known", "test") if name in split}
     records |= {name: _share(records["known"], split[name]) for name in ("train", "validation")}
@@ -145,7 +151,7 @@ def carry_out(table: Table, stage: Stage) -> Run:
 
 
 def _scan(table: Table, stage: Stage) -> tuple[Table, dict[str, np.ndarray], dict[str, dict[str, float]]]:
-    """Looks at every file once; gives the records that can be used, their content ids and the facts about each input."""
+    """Looks at every file once; gives the records that can be used, their content ids, and facts about each input."""
     workers = stage.recipe.training.workers
     with stage.talk.busy("Reading every record once"):
         found = scan(table, 2 if workers is None else workers)
@@ -191,7 +197,10 @@ def _records(model: Model, part: Part, cached: list[str], stage: Stage) -> Recor
         )  # fmt: skip
         size = job.bytes()
         if size > stage.recipe.cache_gigabytes * 1e9:
-            stage.talk.say(f"Features of '{name}' would take {size / 1e9:.1f} GB, more than the setting cache_gigabytes: they are computed anew each epoch.")
+            stage.talk.say(
+                f"Features of '{name}' would take {size / 1e9:.1f} GB, more than the setting cache_gigabytes: "
+                "they are computed anew each epoch."
+            )
             continue
         if stage.accelerator.is_main_process:
             with stage.talk.counting(f"Features of '{name}' ({size / 1e6:.1f} MB)", len(job.rows)) as advance:
@@ -217,10 +226,14 @@ def _choose(model: Model, records: dict[str, Records], mark: str, stage: Stage) 
 
 
 def _refit(whole: Model, model: Model, known: Records, chosen: Position, mark: str, stage: Stage) -> Position:
-    """Training anew on training and validation records, for as many epochs as were best; `model` lends what it calibrated."""
+    """Training anew on training and validation records, for as many epochs as were best; `model` lends what it
+    calibrated.
+    """
     settings = stage.recipe.training.model_copy(update={"epochs": chosen.best_epoch + 1, "patience": None})
     recipe = stage.recipe.model_copy(update={"training": settings})
-    position = _run(_training(whole, known, recipe, "refit", f"{mark} {settings.epochs}", stage), "Training on all", stage)
+    position = _run(
+        _training(whole, known, recipe, "refit", f"{mark} {settings.epochs}", stage), "Training on all", stage
+    )
     for mine, theirs in zip(whole.heads.buffers(), model.heads.buffers(), strict=True):
         mine.copy_(theirs)
     return chosen.model_copy(update={"seconds": chosen.seconds + position.seconds})
@@ -248,7 +261,8 @@ def _run(training: Training, what: str, stage: Stage) -> Position:
 def _finish(
     model: Model, judged: Model, split: dict[str, Part], records: dict[str, Records], position: Position, stage: Stage
 ) -> Run:
-    """Saves the model and its report: on the test records, or else of `judged`, its twin that never learned from them, on the
+    """Saves the model and its report: on the test records, or else of `judged`, its twin that never learned from
+    them, on the
     validation records.
     """
     name = "test" if "test" in split else "validation"

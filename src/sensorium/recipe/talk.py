@@ -56,7 +56,13 @@ class Talk:
         """What will be trained on what."""
         printed = Printed("part", "what", "weights", title="The model", title_justify="left")
         for name, encoder in model.encoders.items():
-            state = "frozen, features cached, not augmented" if is_frozen(encoder) and recipe.cache else "frozen" if is_frozen(encoder) else "trained"
+            state = (
+                "frozen, features cached, not augmented"
+                if is_frozen(encoder) and recipe.cache
+                else "frozen"
+                if is_frozen(encoder)
+                else "trained"
+            )
             printed.add_row(f"input {name}", type(encoder).__name__, f"{_count(encoder)}, {state}")
         printed.add_row("fusion", recipe.fusion.name, f"{_count(model.fusion)}, trained")
         for name, head in model.heads.items():
@@ -70,7 +76,9 @@ class Talk:
         )
 
     @contextmanager
-    def training(self, what: str, settings: TrainingSettings, records: int) -> Iterator[Callable[[dict[str, Any]], None]]:
+    def training(
+        self, what: str, settings: TrainingSettings, records: int
+    ) -> Iterator[Callable[[dict[str, Any]], None]]:
         """The live line of training: loss, validation score, records a second, time left."""
         columns = (
             TextColumn(what), BarColumn(bar_width=20), TextColumn("{task.fields[line]}"), TimeRemainingColumn(),
@@ -84,7 +92,10 @@ class Talk:
                 latest.update(figures)
                 done = min(latest["epoch"] * records + latest["step"] * (settings.batch_size or 1), epochs * records)
                 speed = progress.tasks[task].speed
-                words = [f"epoch {min(latest['epoch'] + 1, epochs)}/{epochs}", f"loss {latest.get('loss', float('nan')):.3f}"]
+                words = [
+                    f"epoch {min(latest['epoch'] + 1, epochs)}/{epochs}",
+                    f"loss {latest.get('loss', float('nan')):.3f}",
+                ]
                 words += [f"validation {latest['validation']:.3f}"] if "validation" in latest else []
                 words += [f"{speed:.0f} records/s"] if speed else []
                 progress.update(task, completed=done, line=", ".join(words))
@@ -93,9 +104,18 @@ class Talk:
 
     def finished(self, run: "Run", table: Table, part: str, position: Position) -> None:
         """The report, five predictions, where all of it is, and what to do next."""
-        self.say(f"Trained for {position.epoch} epochs in {position.seconds:.0f} s; the best was epoch {position.best_epoch + 1}.")
+        best, refit = position.best_epoch + 1, (run.folder / "refit").exists()
+        self.say(
+            f"Trained for {position.epoch} epochs, of which epoch {best} was the best"
+            + (f"; then anew on training and validation records for {best}" if refit else "")
+            + f"; {position.seconds:.0f} s in all."
+        )
         if part == "validation":
-            self.say("Scored on the validation records, which chose the epoch, so a little too well; hold records out with --test 0.2.")
+            self.say(
+                "Scored on the validation records"
+                + (", by the model that had not learned from them" if refit else "")
+                + "; they chose the epoch, so a little too well: hold records out with --test 0.2."
+            )
         self.show(run.report)
         self.show(_five(run.model, table))
         self.say(f"Saved in {run.folder}: model/, recipe.yaml, metrics.json, scores.parquet, log.csv.")

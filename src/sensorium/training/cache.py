@@ -21,7 +21,8 @@ BATCH = 64
 class FeatureCache:
     """Features of one input of a table, by row; float32, memory-mapped, so memory does not grow with the table.
 
-    `folder` holds the features of the distinct contents in the order of their first row, `positions` int64 [N] says which
+    `folder` holds the features of the distinct contents in the order of their first row, `positions` int64 [N] says
+    which
     of them a row has (−1: absent). With `tokens`, all tokens are kept; otherwise only the pooled vector.
     """
 
@@ -62,7 +63,9 @@ class FeatureCache:
         index = np.where(mask, self._starts[places][:, None] + span[None, :], 0)
         tokens = torch.from_numpy(self._tokens[index])  # [B, T, D]
         everywhere = torch.from_numpy(mask)
-        return Features(torch.where(everywhere[..., None], tokens, 0.0), everywhere, torch.where(everywhere[:, :1], pooled, 0.0))
+        return Features(
+            torch.where(everywhere[..., None], tokens, 0.0), everywhere, torch.where(everywhere[:, :1], pooled, 0.0)
+        )
 
 
 class CacheJob:
@@ -129,7 +132,9 @@ class CacheJob:
         return done
 
     def _recover(self) -> int:
-        """Cuts the files back to the last committed batch, and says how many rows that is; 0 when a file is too short."""
+        """Cuts the files back to the last committed batch, and says how many rows that is; 0 when a file is too
+        short.
+        """
         state = {"rows": 0, "sizes": {}}
         if (self.folder / "done.json").exists():
             state = json.loads((self.folder / "done.json").read_text())
@@ -144,7 +149,9 @@ class CacheJob:
 
 
 def _distinct(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(distinct contents in the order of their first row, that row, for each row its position or −1). Id 0 is absence."""
+    """(distinct contents in the order of their first row, that row, for each row its position or −1). Id 0 is
+    absence.
+    """
     contents, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
     real = contents != 0
     order = np.argsort(first[real], kind="stable")

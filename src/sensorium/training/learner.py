@@ -11,7 +11,9 @@ from sensorium.objectives.step import Step
 
 
 class Learner(nn.Module):
-    """A model and its objectives: what DDP or FSDP wraps. Its `forward` does everything, so nothing calls around the wrapper."""
+    """A model and its objectives: what DDP or FSDP wraps. Its `forward` does everything, so nothing calls around the
+    wrapper.
+    """
 
     def __init__(
         self, model: Model, objectives: Iterable[nn.Module], modality_dropout: float = 0.0, precision: str = "fp32"
@@ -34,5 +36,7 @@ class Learner(nn.Module):
             return {name: loss for objective in self.objectives for name, loss in objective(step).items()}
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
-        """By loss name, over how many rows of the batch it sums; known before the forward, so that pieces divide by the whole."""
+        """By loss name, over how many rows of the batch it sums; known before the forward, so that pieces divide by
+        the whole.
+        """
         return {name: count for objective in self.objectives for name, count in objective.counts(batch).items()}

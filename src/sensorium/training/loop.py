@@ -37,7 +37,8 @@ class Validation(NamedTuple):
 class Hooks:
     """What a training asks of its surroundings.
 
-    `validate(learner)` is called by every process at the end of each epoch; without it the last epoch is the best. `order(epoch)` gives the rows of an epoch, int64 [N],
+    `validate(learner)` is called by every process at the end of each epoch; without it the last epoch is the best.
+    `order(epoch)` gives the rows of an epoch, int64 [N],
     where they are not simply a permutation. `report(figures)` hears of every step, on the main process.
     """
 
@@ -49,7 +50,8 @@ class Hooks:
 class Training:
     """One run of training in `folder`; `run()` goes from wherever the saved state is to the end.
 
-    `fingerprint` names data and settings: a state with another one is not continued. `rates` are learning rates by input name.
+    `fingerprint` names data and settings: a state with another one is not continued. `rates` are learning rates by
+    input name.
     """
 
     def __init__(
@@ -112,7 +114,9 @@ class Training:
                     self._save()
                     saved = time.monotonic()
                 if stop and not self.position.finished:
-                    raise Interrupted(f"Stopped after epoch {self.position.epoch}, step {self.position.step}; the state is saved.")
+                    raise Interrupted(
+                        f"Stopped after epoch {self.position.epoch}, step {self.position.step}; the state is saved."
+                    )
         finally:
             batches.close()
 
@@ -153,7 +157,8 @@ class Training:
         self._account(totals, counts)
 
     def gradient(self, pieces: list[Batch]) -> tuple[dict[str, float], dict[str, float]]:
-        """Adds to each parameter's `grad` the gradient of the weighted sum of losses; gives their totals and counts by name.
+        """Adds to each parameter's `grad` the gradient of the weighted sum of losses; gives their totals and counts
+        by name.
 
         Every loss is its sum over its count, both taken over all pieces of all processes.
         """
@@ -206,7 +211,9 @@ class Training:
             position.best_score, position.best_epoch = found.score, position.epoch
             self.best = {key: value.detach().clone() for key, value in trained(self.learner).items()}
         figures = {"epoch": position.epoch + 1} | self._losses() | found.figures
-        position.log.append(figures | {"learning_rate": self.optimizer.param_groups[0]["lr"], "seconds": round(position.seconds, 3)})
+        position.log.append(
+            figures | {"learning_rate": self.optimizer.param_groups[0]["lr"], "seconds": round(position.seconds, 3)}
+        )
         position.totals, position.counts = {}, {}
         position.epoch, position.step = position.epoch + 1, 0
         patience = self.settings.patience
@@ -222,7 +229,9 @@ class Training:
         self.accelerator.wait_for_everyone()
 
     def _write_log(self) -> None:
-        """log.csv is of the training that validation looks at; one that only repeats its epochs does not write over it."""
+        """log.csv is of the training that validation looks at; one that only repeats its epochs does not write over
+        it.
+        """
         if self.accelerator.is_main_process and self.position.log and self.hooks.validate is not None:
             with whole_file(self.folder.parent / "log.csv") as new, open(new, "w", newline="") as file:
                 writer = csv.DictWriter(file, list(self.position.log[0]))

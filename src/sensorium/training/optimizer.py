@@ -24,7 +24,10 @@ def optimizer(learner: Learner, settings: TrainingSettings, rates: dict[str, flo
             decay = settings.weight_decay if parameter.ndim > 1 else 0.0
             groups.setdefault((own.get(id(parameter), settings.learning_rate), decay), []).append(parameter)
     return torch.optim.AdamW(
-        [{"params": group, "lr": rate, "base_lr": rate, "weight_decay": decay} for (rate, decay), group in groups.items()],
+        [
+            {"params": group, "lr": rate, "base_lr": rate, "weight_decay": decay}
+            for (rate, decay), group in groups.items()
+        ],
         betas=(0.9, 0.99),
         fused=True,
     )

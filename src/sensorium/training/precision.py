@@ -18,7 +18,9 @@ def choose_device(asked: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise UserError(f"--device {asked} is not supported; give auto, cpu, cuda or cuda:N.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UserError(f"--device {asked}: this machine has {torch.cuda.device_count()} CUDA devices; give --device cpu.")
+        raise UserError(
+            f"--device {asked}: this machine has {torch.cuda.device_count()} CUDA devices; give --device cpu."
+        )
     return device
 
 

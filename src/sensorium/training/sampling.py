@@ -6,9 +6,11 @@ from sensorium.data.loading import Records
 
 
 def balanced(records: Records, seed: int, epoch: int) -> np.ndarray:
-    """The rows of an epoch, int64 [N], drawn with replacement so that every class of the first class target is as likely.
+    """The rows of an epoch, int64 [N], drawn with replacement so that every class of the first class target is as
+    likely.
 
-    A record without that target is as likely as a record of a class of average size. The same for the same (seed, epoch).
+    A record without that target is as likely as a record of a class of average size. The same for the same (seed,
+    epoch).
     """
     rows = len(records)
     target = next((spec for spec in records.table.schema.targets if spec.kind == "class"), None)

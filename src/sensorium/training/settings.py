@@ -11,18 +11,27 @@ class TrainingSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     epochs: int | None = Field(None, ge=1, description="passes over the training records")
-    batch_size: int | None = Field(None, ge=1, description="records in one optimiser step, over all processes and pieces")
+    batch_size: int | None = Field(
+        None, ge=1, description="records in one optimiser step, over all processes and pieces"
+    )
     pieces: int = Field(1, ge=1, description="accumulation: a step's records go through the model in this many pieces")
     learning_rate: float = Field(1e-3, gt=0, description="of everything that has no rate of its own")
     weight_decay: float = Field(0.05, ge=0, description="AdamW's decoupled decay, of matrices only")
-    warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps over which the rate rises; a cosine follows")
+    warmup: float = Field(
+        0.05, ge=0, lt=1, description="share of the steps over which the rate rises; a cosine follows"
+    )
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
-    patience: int | None = Field(None, ge=1, description="epochs without a better validation score before training stops")
+    patience: int | None = Field(
+        None, ge=1, description="epochs without a better validation score before training stops"
+    )
     modality_dropout: float = Field(0.2, ge=0, lt=1, description="rate at which an input is hidden from the fusion")
     refit: bool | None = Field(
-        None, description="train anew on training and validation records for the best number of epochs; none: up to 20,000 records"
+        None,
+        description="train anew on training and validation records for the best number of epochs; none: up to 20,000",
     )
-    sampling: Literal["permutation", "balanced"] = Field("permutation", description="balanced: rare classes are drawn as often as others")
+    sampling: Literal["permutation", "balanced"] = Field(
+        "permutation", description="balanced: rare classes are drawn as often as others"
+    )
     precision: Literal["auto", "bf16", "fp32"] = Field("auto", description="auto: bf16 where the hardware has it")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     workers: int | None = Field(None, ge=0, description="processes that read records")

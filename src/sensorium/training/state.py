@@ -1,4 +1,6 @@
-"""The state of a run in the middle of training: tensors as safetensors, the rest as JSON, a folder that is whole or absent."""
+"""The state of a run in the middle of training: tensors as safetensors, the rest as JSON, a folder that is whole or
+absent.
+"""
 
 import json
 from pathlib import Path
@@ -48,7 +50,11 @@ def trained(learner: Learner) -> dict[str, Tensor]:
         for index, encoder in enumerate(learner.model.encoders.modules_once)
         if is_frozen(encoder)
     }
-    return {key: value for key, value in learner.state_dict().items() if not any(key.startswith(prefix) for prefix in frozen)}
+    return {
+        key: value
+        for key, value in learner.state_dict().items()
+        if not any(key.startswith(prefix) for prefix in frozen)
+    }
 
 
 def put_weights(learner: Learner, weights: dict[str, Tensor]) -> None:
@@ -64,7 +70,8 @@ def put_weights(learner: Learner, weights: dict[str, Tensor]) -> None:
 def save_state(
     folder: Path, learner: Learner, best: dict[str, Tensor], optimizer: torch.optim.Optimizer, position: Position
 ) -> None:
-    """Writes the weights now, the best ones, the optimiser and the position as the folder `folder`, whole or not at all.
+    """Writes the weights now, the best ones, the optimiser and the position as the folder `folder`, whole or not at
+    all.
 
     Raises UserError when the disk refuses.
     """

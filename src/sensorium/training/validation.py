@@ -1,4 +1,6 @@
-"""A look at held-out records with the model as it stands: for early stopping, and for what heads choose after training."""
+"""A look at held-out records with the model as it stands: for early stopping, and for what heads choose after
+training.
+"""
 
 from collections.abc import Callable, Iterator
 
@@ -20,7 +22,8 @@ Found = dict[str, tuple[dict[str, Tensor], dict[str, Tensor], Tensor]]
 
 
 def validator(records: Records, accelerator: Accelerator) -> Callable[[Learner], Validation]:
-    """Gives the function that scores a learner on `records`: the mean headline metric of the targets, ties broken by the loss.
+    """Gives the function that scores a learner on `records`: the mean headline metric of the targets, ties broken by
+    the loss.
 
     Each process looks at its share of the records, and all get the same answer.
     """
@@ -70,7 +73,9 @@ def _look(learner: Learner, records: Records, rows: np.ndarray) -> Found:
         for name, target in batch.targets.items():
             keep = target["mask"] & fused.present
             found = (target, decided[name], {"loss": losses[name]})
-            parts[name].append([{key: value[keep].float().cpu().numpy() for key, value in one.items()} for one in found])
+            parts[name].append(
+                [{key: value[keep].float().cpu().numpy() for key, value in one.items()} for one in found]
+            )
     return {name: _concatenate(part) for name, part in parts.items() if part}
 
 
@@ -94,7 +99,9 @@ def _prior(model: Model) -> dict[str, dict[str, np.ndarray]]:
     """What the model says of one record that has no input at all."""
     device = model.device
     absent = torch.zeros(1, dtype=torch.bool, device=device)
-    nothing = {name: Features.one(torch.zeros(1, part.dim, device=device), absent) for name, part in model.encoders.items()}
+    nothing = {
+        name: Features.one(torch.zeros(1, part.dim, device=device), absent) for name, part in model.encoders.items()
+    }
     decided = model.decide(model.fuse(nothing))
     return {name: {key: value.cpu().numpy() for key, value in one.items()} for name, one in decided.items()}
 
