@@ -20,7 +20,7 @@ Said = list[tuple[float, str]]
 
 @pytest.fixture(scope="module")
 def arguments(tmp_path_factory) -> dict[str, Any]:
-    return make(tmp_path_factory.mktemp("records"), records=200)
+    return make(tmp_path_factory.mktemp("records"), records=160)
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_a_killed_run_is_not_resumed_with_other_settings(arguments, tmp_path):
     out = tmp_path / "run"
     killed_while_caching(out, arguments)
     assert not (out / "last").exists()
-    with pytest.raises(UserError, match="not those that the run in .* began with"):
+    with pytest.raises(UserError, match="not those that the run in"):
         fit(**arguments, out=out, resume=True, quiet=True, epochs=7)
 
 

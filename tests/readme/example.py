@@ -9,7 +9,6 @@ sentence or a photo.
 
 import csv
 import random
-import sys
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -23,13 +22,15 @@ WORDS = {
 ENDINGS = ["", ", as it says", ", for the kitchen", ", in blue", ", after a week", ", to be short", ", all in all"]
 
 
-def make(folder: Path) -> None:
-    """Writes photos/, reviews.csv (160 records), test.csv (40, of other writers) and new.csv (6, not judged) into
-    `folder`.
-    """
+def make(folder: Path, reviews: int = 160) -> None:
+    """Writes photos/, reviews.csv, test.csv (40, of other writers) and new.csv (6, not judged) into `folder`."""
     chance = random.Random(0)
     (folder / "photos").mkdir(parents=True, exist_ok=True)
-    for name, count, authors in (("reviews", 160, range(24)), ("test", 40, range(24, 32)), ("new", 6, range(32, 35))):
+    for name, count, authors in (
+        ("reviews", reviews, range(24)),
+        ("test", 40, range(24, 32)),
+        ("new", 6, range(32, 35)),
+    ):
         with open(folder / f"{name}.csv", "w", encoding="utf-8", newline="") as file:
             columns = ["review", "photo", "price", "author"] + (["sentiment"] if name != "new" else [])
             writer = csv.DictWriter(file, columns, extrasaction="ignore")
@@ -69,4 +70,4 @@ def face(smiles: bool, chance: random.Random) -> Image.Image:
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1] if len(sys.argv) > 1 else "."))
+    make(Path())

@@ -27,7 +27,7 @@ def test_a_fit_with_them(written, tmp_path, monkeypatch):
     monkeypatch.setitem(HEADS, "median", written["Median"])
     monkeypatch.setitem(HEAD_OF, "number", "median")
     monkeypatch.chdir(tmp_path)
-    example.make(tmp_path)
+    example.make(tmp_path, reviews=60)
     run = sensorium.fit(
         "reviews.csv", "run", target=["sentiment", "price=number"], fusion="gated", epochs=1, workers=0, quiet=True
     )

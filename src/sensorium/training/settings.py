@@ -27,7 +27,7 @@ class TrainingSettings(BaseModel):
     modality_dropout: float = Field(0.2, ge=0, lt=1, description="rate at which an input is hidden from the fusion")
     refit: bool | None = Field(
         None,
-        description="train anew on training and validation records for the best number of epochs; none: up to 20,000",
+        description="train anew, validation records too, for the best number of epochs; none: if 20,000 or fewer",
     )
     sampling: Literal["permutation", "balanced"] = Field(
         "permutation", description="balanced: rare classes are drawn as often as others"
