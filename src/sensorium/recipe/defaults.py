@@ -19,7 +19,11 @@ def complete(recipe: Recipe, records: int, reads_files: bool) -> Recipe:
     batch = min(batch, max(1, records))
     steps = math.ceil(records / batch)
     epochs = training.epochs or min(60, max(3, round(STEPS / steps)))
-    workers = training.workers if training.workers is not None else (min(4, os.cpu_count() or 1) if reads_files else 0)
+    workers = (
+        training.workers
+        if training.workers is not None
+        else (max(1, min(4, (os.cpu_count() or 1) // 2)) if reads_files else 0)
+    )
     chosen = {
         "batch_size": batch,
         "epochs": epochs,

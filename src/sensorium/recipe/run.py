@@ -30,7 +30,7 @@ from sensorium.recipe.talk import Talk
 from sensorium.training.cache import CacheJob, FeatureCache
 from sensorium.training.learner import Learner
 from sensorium.training.loop import Hooks, Training
-from sensorium.training.precision import choose_device, choose_precision
+from sensorium.training.precision import choose_device, choose_precision, half_the_cores
 from sensorium.training.sampling import balanced
 from sensorium.training.state import Position, changed, load_position
 from sensorium.training.validation import calibrate, validator
@@ -96,7 +96,8 @@ def fit(
     accelerator.wait_for_everyone()
     if resume and not begun:
         stage.talk.say(f"There is no run in {folder} yet, so this one begins from the start.")
-    return carry_out(table, replace(stage, recipe=asked))
+    with half_the_cores():
+        return carry_out(table, replace(stage, recipe=asked))
 
 
 def _prepare(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -> None:

@@ -1,5 +1,8 @@
 """Which device and which precision."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -36,6 +39,23 @@ def choose_precision(asked: str, device: torch.device) -> tuple[str, str]:
         if flag in flags:
             return "bf16", f"this CPU has {name}"
     return "fp32", "this CPU has neither AMX nor AVX512-BF16"
+
+
+@contextmanager
+def half_the_cores() -> Iterator[None]:
+    """While entered, torch computes on half of the cores: the rest read records, or belong to others.
+
+    Threads that wait for a core another process holds are several times slower than fewer threads. The number is not a
+    matter of the workers, so that a run goes on to the same bits with more or fewer of them. OMP_NUM_THREADS, when set,
+    is left to rule.
+    """
+    before = torch.get_num_threads()
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _cpu_flags() -> set[str]:
