@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from made_records import Lengths, Store, frame, items, records, same, table
 from PIL import Image
 
 from sensorium.data.loading import Records, deal, draw, load
@@ -18,6 +17,7 @@ from sensorium.data.table import Table, read
 from sensorium.encoders.audio_processor import AudioProcessor, AudioSettings
 from sensorium.encoders.image_processor import ImageProcessor, ImageSettings
 from sensorium.features import Features
+from tests.data.made_records import Lengths, Store, frame, items, records, same, table
 
 # What is dealt
 

@@ -11,11 +11,11 @@ import time
 import numpy as np
 import pytest
 import torch
-from made_records import Lengths, frame, items, records, table
 
 from sensorium.data.loading import Records, load
 from sensorium.data.table import read
 from sensorium.errors import RecordError, UserError
+from tests.data.made_records import Lengths, frame, items, records, table
 
 
 def gone(processes, seconds=5.0):

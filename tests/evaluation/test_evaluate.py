@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 import sklearn.metrics as sk
 import torch
-from planted import Planted, schema, table, world
 
 from sensorium.data.schema import Column, InputSpec
 from sensorium.errors import UserError
 from sensorium.evaluation import coalitions, evaluate, score
+from tests.evaluation.planted import Planted, schema, table, world
 
 
 def several(rows: int = 120, group: bool = True):

@@ -4,10 +4,10 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from planted import world
 
 from sensorium.evaluation import coalitions, evaluate, shapley
 from sensorium.evaluation.inputs import figure
+from tests.evaluation.planted import world
 
 
 def signs(generator: np.random.Generator, rows: int) -> np.ndarray:

@@ -82,7 +82,11 @@ class NumberDecision(nn.Module):
 
 
 class Number(nn.Module):
-    """A number, from the fused summary. The buffer `variance` is its mean squared error on validation rows."""
+    """A number, from the fused summary.
+
+    Buffers set on validation rows: `slope`, from 0 to 1, by which a prediction that says too much is drawn to the training
+    mean, and `variance`, the mean squared error after that.
+    """
 
     Config = NumberConfig
     Decision = NumberDecision
@@ -95,10 +99,11 @@ class Number(nn.Module):
         self.network = Network(dim, config.hidden, config.dropout, torch.zeros(1))
         # Before it is known: half of what the prior leaves open.
         self.register_buffer("variance", torch.full((), 0.5))
+        self.register_buffer("slope", torch.ones(()))
 
     def scores(self, fused: Features) -> Tensor:
         """Mean and variance of the standardised value, float32 [B, 2]."""
-        mean = self.network(fused.pooled)[:, 0]  # [B]
+        mean = self.slope * self.network(fused.pooled)[:, 0]  # [B]
         return torch.stack([mean, self.variance.expand_as(mean)], dim=-1)
 
     def loss(self, fused: Features, target: dict[str, Tensor]) -> Tensor:
@@ -111,8 +116,10 @@ class Number(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, fused: Features, target: dict[str, Tensor]) -> None:
-        """Measures the variance of the error on validation rows. In evaluation mode, once, after training."""
+        """Fits slope and variance on validation rows. In evaluation mode, once, after training."""
         fused, target = known_rows(fused, target)
         if len(fused.pooled):
-            error = self.network(fused.pooled)[:, 0] - self.decision.standardise(target)
-            self.variance.copy_(error.square().mean().clamp(1e-4, 1.0))
+            said, value = self.network(fused.pooled)[:, 0], self.decision.standardise(target)
+            # Least squares through the training mean, with a pull towards 1 that is worth about one row.
+            self.slope.copy_(((said * value).sum() + 1) / (said.square().sum() + 1)).clamp_(0, 1)
+            self.variance.copy_((self.slope * said - value).square().mean().clamp(1e-4, 1.0))
