@@ -84,7 +84,7 @@ class NumberDecision(nn.Module):
 class Number(nn.Module):
     """A number, from the fused summary.
 
-    Buffers set on validation rows: `slope`, from 0 to 1, by which a prediction that says too much is drawn to the training
+    Buffers set on validation rows: `slope`, from 0 to 1, which draws a prediction that says too much to the training
     mean, and `variance`, the mean squared error after that.
     """
 
