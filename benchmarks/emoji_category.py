@@ -1,7 +1,7 @@
 """Emoji category from picture and name: `fit` with its defaults against logistic regression on the same frozen
 features.
 
-    python benchmarks/emoji.py FOLDER_OF_EMOJI [--splits 5] [--missing 0.0]
+    python benchmarks/emoji_category.py FOLDER_OF_EMOJI [--splits 5] [--missing 0.0]
 
 FOLDER_OF_EMOJI holds emoji.csv and openmoji.webp (40 columns of 64 x 64 pixels; cell i is row i). The two rarest
 categories are left
