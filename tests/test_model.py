@@ -19,7 +19,9 @@ FUSIONS = ["concat", "hybrid", "late", "transformer", "cross_attention"]
 
 @pytest.fixture(scope="module")
 def table() -> Table:
-    """Text, picture, sound and a number, each absent in some rows, together in one; a class, labels and a number to learn."""
+    """Text, picture, sound and a number, each absent in some rows, together in one; a class, labels and a number to
+    learn.
+    """
     generator = np.random.default_rng(0)
     rows = 24
     frame = pd.DataFrame(
