@@ -59,7 +59,7 @@ def regression(model: sensorium.Model, train: sensorium.Table, test: sensorium.T
     features = [
         np.concatenate([model.embed(part, name) for name in ("picture", "name")], axis=1) for part in (train, test)
     ]
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000, C=0.01))
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000, C=0.1))
     classifier.fit(features[0], train.frame["category"])
     return classifier.predict(features[1]) == test.frame["category"].to_numpy()
 
