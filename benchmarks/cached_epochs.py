@@ -18,9 +18,10 @@ import numpy as np
 import pandas as pd
 
 import sensorium
-from emoji_category import ENCODERS, records
+from emoji_category import records
+from sensorium.recipe.demo import pretrained
 
-PLAIN = {"name": f"{ENCODERS['name']},augment=false", "picture": ENCODERS["picture"] | {"augment": False}}
+PLAIN = {name: settings | {"augment": False} for name, settings in pretrained().items()}
 
 
 class Measured(NamedTuple):

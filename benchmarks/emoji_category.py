@@ -23,22 +23,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import sensorium
-from sensorium.data.emoji import efficientnet, minilm
 from sensorium.metrics import paired
-
-ENCODERS = {
-    "name": f"transformers_text:{minilm()}",
-    "picture": {
-        "encoder": "timm",
-        "config": {
-            "model": "tf_efficientnet_lite0",
-            "weights": str(efficientnet()),
-            "size": 160,
-            "mean": [0.5] * 3,
-            "std": [0.5] * 3,
-        },
-    },
-}
+from sensorium.recipe.demo import pretrained
 
 
 def records(source: Path, folder: Path) -> pd.DataFrame:
@@ -88,7 +74,7 @@ def main() -> None:
             train, test = whole.take(order[:cut]), whole.take(order[cut:])
             began = time.monotonic()
             run = sensorium.fit(
-                train, root / "run", encoders=ENCODERS, overwrite=True, quiet=True, seed=seed, **options
+                train, root / "run", encoders=pretrained(), overwrite=True, quiet=True, seed=seed, **options
             )
             seconds = time.monotonic() - began
             right = np.array([one["category"]["decision"] for one in run.model.predict(test)]) == test.frame["category"]

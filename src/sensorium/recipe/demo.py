@@ -1,6 +1,7 @@
 """The demo: emoji by picture, name and spoken name; category and sentiment learned together."""
 
 from pathlib import Path
+from typing import Any
 
 from sensorium.data.emoji import efficientnet, emoji, minilm
 from sensorium.recipe.run import Run, fit
@@ -13,21 +14,21 @@ def demo(out: str | Path = "runs/demo", data: str | Path = "runs/demo-data") -> 
     Raises UserError when the packages of the extra `demo` are missing.
     """
     table = emoji(Path(data))
-    encoders = {
-        "name": {"encoder": "transformers_text", "config": {"model": str(minilm())}},
-        "picture": {
-            "encoder": "timm",
-            "config": {
-                "model": "tf_efficientnet_lite0",
-                "weights": str(efficientnet()),
-                "size": 160,
-                "mean": [0.5] * 3,
-                "std": [0.5] * 3,
-            },
-        },
-        "voice": {"encoder": "audio_conv", "config": {"rate": 8000, "seconds": 1.5, "window": 0.04, "hop": 0.02}},
-    }
+    voice = {"encoder": "audio_conv", "config": {"rate": 8000, "seconds": 1.5, "window": 0.04, "hop": 0.02}}
+    encoders = pretrained() | {"voice": voice}
     return fit(
         table, out, overwrite=True, target={"category": "class", "sentiment": "number"}, group="family", key="emoji",
         columns={"name": "text"}, encoders=encoders, test=0.2, epochs=8,
     )  # fmt: skip
+
+
+def pretrained() -> dict[str, dict[str, Any]]:
+    """The encoders of `name` and `picture` whose weights the packages of the extra `demo` bring: MiniLM, EfficientNet.
+
+    Raises UserError when the packages are missing.
+    """
+    picture = {"model": "tf_efficientnet_lite0", "weights": str(efficientnet()), "size": 160}
+    return {
+        "name": {"encoder": "transformers_text", "config": {"model": str(minilm())}},
+        "picture": {"encoder": "timm", "config": picture | {"mean": [0.5] * 3, "std": [0.5] * 3}},
+    }
