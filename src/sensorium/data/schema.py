@@ -5,13 +5,15 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict
 from rich.table import Table as Printed
 
-Kind = Literal["text", "image", "audio", "number", "category", "group", "key", "ignored", "target"]
+Kind = Literal[
+    "text", "image", "audio", "video", "series", "points", "number", "category", "group", "key", "ignored", "target"
+]
 TargetKind = Literal["class", "labels", "number"]
-Modality = Literal["text", "image", "audio", "table"]
+Modality = Literal["text", "image", "audio", "video", "series", "points", "table"]
 
 STATED_KINDS = tuple(kind for kind in get_args(Kind) if kind != "target")
 TARGET_KINDS = get_args(TargetKind)
-MEDIA = ("image", "audio")
+MEDIA = ("image", "audio", "video", "series", "points")
 TABLE_KINDS = ("number", "category")
 MOST_INPUTS = 6  # Shapley values are computed for up to six inputs, so more number and category columns are read as one
 
@@ -28,7 +30,7 @@ class Column(BaseModel):
 
 
 class InputSpec(BaseModel):
-    """An input of the model: one text, image or audio column, or number and category columns (`table`)."""
+    """An input of the model: one text or media column, or number and category columns (`table`)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -103,7 +105,7 @@ class Schema(BaseModel):
 def arrange(columns: list[Column]) -> list[InputSpec]:
     """The inputs that `columns` make, in the order of the table.
 
-    Text, image and audio columns are an input each. So are number and category columns while all inputs are at most
+    Text and media columns are an input each. So are number and category columns while all inputs are at most
     six; beyond that they make one input named `table` (`table 2`, ... when a column has that name already).
     """
     media = [column for column in columns if column.kind in ("text", *MEDIA)]
