@@ -32,8 +32,8 @@ TIMED = ("metrics.json", "position.json", "log.csv")
 
 # What a run says before it does it: (where, attribute, the stage it belongs to).
 STAGES = [
-    (run, "_scan", "scan"),
-    (run, "_model", "start"),
+    (run, "look_once", "scan"),
+    (run, "untrained", "start"),
     (CacheJob, "fill", "cache"),
     (CacheJob, "_commit", "cache"),
     (loop.Training, "_optimise", "training"),

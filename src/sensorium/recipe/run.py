@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +11,23 @@ import pandas as pd
 from accelerate import Accelerator, InitProcessGroupKwargs
 
 from sensorium.data.loading import Records
-from sensorium.data.scan import save_bad, scan, set_aside
 from sensorium.data.schema import MEDIA
 from sensorium.data.table import Table
 from sensorium.errors import UserError
 from sensorium.evaluation import Report, evaluate
 from sensorium.features import Batch
 from sensorium.files import discard, writing
-from sensorium.model import Model, is_frozen, load
-from sensorium.objectives import Supervised
-from sensorium.recipe.build import build
+from sensorium.model import Model, is_frozen
 from sensorium.recipe.defaults import complete
 from sensorium.recipe.parts import Part, fingerprint, parts
-from sensorium.recipe.settings import Recipe, TargetSettings
+from sensorium.recipe.records import records_of, share
+from sensorium.recipe.settings import Recipe
 from sensorium.recipe.source import open_table, settle
+from sensorium.recipe.stages import Stage, choose, look_once, refit, untrained
 from sensorium.recipe.talk import Talk
-from sensorium.training.cache import CacheJob, FeatureCache
-from sensorium.training.learner import Learner
-from sensorium.training.loop import Hooks, Training
 from sensorium.training.precision import choose_device, choose_precision, half_the_cores
-from sensorium.training.sampling import balanced
-from sensorium.training.state import Position, changed, load_position
-from sensorium.training.validation import calibrate, validator
+from sensorium.training.state import Position
+from sensorium.training.validation import calibrate
 
 EVALUATION_BATCH = 256
 # One process fills the feature cache while the others wait, for hours maybe; one that dies ends the others anyhow.
@@ -52,17 +46,6 @@ class Run:
     def metrics(self) -> dict[str, Any]:
         """What `metrics.json` holds."""
         return self.report.to_dict()
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What every stage of a run works with."""
-
-    folder: Path
-    recipe: Recipe
-    accelerator: Accelerator
-    talk: Talk
-    precision: str = "fp32"
 
 
 def fit(
@@ -124,11 +107,11 @@ def _prepare(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -> Non
 
 def carry_out(table: Table, stage: Stage) -> Run:
     """All stages of a run, each leaving in the folder what the next one needs."""
-    table, ids, facts = _scan(table, stage)
+    table, ids, facts = look_once(table, stage)
     split = parts(table, ids, stage.recipe)
     # The choice of workers alone waits for the model, and they are no part of what a run is known by.
     mark = fingerprint(split, complete(stage.recipe, len(split["train"].table), False))
-    model = _model(split["train"].table, facts, mark, stage)
+    model = untrained(split["train"].table, facts, mark, stage)
     precision, reason = choose_precision(stage.recipe.training.precision, stage.accelerator.device)
     cached = [name for name, encoder in model.encoders.items() if stage.recipe.cache and is_frozen(encoder)]
     reads = any(encoder.modality in MEDIA and name not in cached for name, encoder in model.encoders.items())
@@ -140,123 +123,15 @@ def carry_out(table: Table, stage: Stage) -> Run:
         recipe, model, {name: len(part.table) for name, part in split.items() if name != "known"}, precision, reason
     )
     model.to(stage.accelerator.device)
-    records = {name: _records(model, split[name], cached, stage) for name in ("known", "test") if name in split}
-    records |= {name: _share(records["known"], split[name]) for name in ("train", "validation")}
-    chosen = _choose(model, records, mark, stage)
+    records = {name: records_of(model, split[name], cached, stage) for name in ("known", "test") if name in split}
+    records |= {name: share(records["known"], split[name]) for name in ("train", "validation")}
+    chosen = choose(model, records, mark, stage)
     calibrate(model, records["validation"])
     if not recipe.training.refit:
         return _finish(model, model, split, records, chosen, stage)
-    whole = _model(split["train"].table, facts, mark, stage).to(stage.accelerator.device)
-    position = _refit(whole, model, records["known"], chosen, mark, stage)
+    whole = untrained(split["train"].table, facts, mark, stage).to(stage.accelerator.device)
+    position = refit(whole, model, records["known"], chosen, mark, stage)
     return _finish(whole, model, split, records, position, stage)
-
-
-def _scan(table: Table, stage: Stage) -> tuple[Table, dict[str, np.ndarray], dict[str, dict[str, float]]]:
-    """Looks at every file once; gives the records that can be used, their content ids, and facts about each input."""
-    workers = stage.recipe.training.workers
-    with stage.talk.busy("Reading every record once"):
-        found = scan(table, 2 if workers is None else workers)
-    used, found = set_aside(table, found, stage.recipe.data.bad_records)
-    if found.bad and stage.accelerator.is_main_process:
-        save_bad(found.bad, stage.folder / "bad_records.csv")
-        stage.talk.say(f"{len(table) - len(used)} records set aside; {stage.folder / 'bad_records.csv'} says why.")
-    return used, found.ids, found.facts
-
-
-def _model(table: Table, facts: dict[str, dict[str, float]], mark: str, stage: Stage) -> Model:
-    """The untrained model, built once and saved, so that a resumed run begins with the same.
-
-    Raises UserError when the run began with other records or settings than those that `mark` names.
-    """
-    start = stage.folder / "start" / mark
-    if stage.accelerator.is_main_process and not start.exists():
-        last = load_position(stage.folder / "last")  # a finished run has no start any more
-        if any(start.parent.glob("[!.]*")) or (last is not None and last.fingerprint != mark):
-            raise changed(stage.folder)
-        build(table, stage.recipe, facts).save(start)
-    stage.accelerator.wait_for_everyone()
-    model = load(start)
-    for name, encoder in model.encoders.items():
-        encoder.requires_grad_(not freezes(encoder, stage.recipe, name))
-    return model
-
-
-def freezes(encoder: Any, recipe: Recipe, name: str) -> bool:
-    """Whether the encoder of input `name` stays as it is: as the recipe says, else when it is pretrained."""
-    frozen = recipe.inputs[name].frozen if name in recipe.inputs else None
-    return encoder.pretrained if frozen is None else frozen
-
-
-def _records(model: Model, part: Part, cached: list[str], stage: Stage) -> Records:
-    """The records of one part; the inputs of frozen encoders come as features from the cache, which is filled first."""
-    stores: dict[str, FeatureCache] = {}
-    for name in cached:
-        processors = {name: model.encoders[name].processor}
-        job = CacheJob(
-            stage.folder / "features", name, model.encoders[name], Records(part.table, processors, part.ids),
-            model.fusion.reads == "tokens", stage.precision,
-        )  # fmt: skip
-        size = job.bytes()
-        if size > stage.recipe.cache_gigabytes * 1e9:
-            stage.talk.say(
-                f"Features of '{name}' would take {size / 1e9:.1f} GB, more than the setting cache_gigabytes: "
-                "they are computed anew each epoch."
-            )
-            continue
-        if stage.accelerator.is_main_process:
-            with stage.talk.counting(f"Features of '{name}' ({size / 1e6:.1f} MB)", len(job.rows)) as advance:
-                job.fill(stage.recipe.training.workers or 0, advance)
-        stage.accelerator.wait_for_everyone()
-        stores[name] = job.fill(0)
-    processors = {name: encoder.processor for name, encoder in model.encoders.items()}
-    return Records(part.table, processors, part.ids, stores, stage.recipe.seed)
-
-
-def _share(known: Records, part: Part) -> Records:
-    """The records of `part`, which are some of the `known` ones, with the same caches."""
-    index = pd.Index(known.table.rows).get_indexer(part.table.rows)
-    stores = {name: store.take(index) for name, store in known.stores.items()}
-    return Records(part.table, known.processors, part.ids, stores, known.seed)
-
-
-def _choose(model: Model, records: dict[str, Records], mark: str, stage: Stage) -> Position:
-    """Training on the training records, to its end; the validation records choose the epoch."""
-    training = _training(model, records["train"], stage.recipe, "last", mark, stage)
-    training.hooks.validate = validator(records["validation"], stage.accelerator)
-    return _run(training, "Training", stage)
-
-
-def _refit(whole: Model, model: Model, known: Records, chosen: Position, mark: str, stage: Stage) -> Position:
-    """Training anew on training and validation records, for as many epochs as were best; `model` lends what it
-    calibrated.
-    """
-    settings = stage.recipe.training.model_copy(update={"epochs": chosen.best_epoch + 1, "patience": None})
-    recipe = stage.recipe.model_copy(update={"training": settings})
-    position = _run(
-        _training(whole, known, recipe, "refit", f"{mark} {settings.epochs}", stage), "Training on all", stage
-    )
-    for mine, theirs in zip(whole.heads.buffers(), model.heads.buffers(), strict=True):
-        mine.copy_(theirs)
-    return chosen.model_copy(update={"seconds": chosen.seconds + position.seconds})
-
-
-def _training(model: Model, records: Records, recipe: Recipe, folder: str, mark: str, stage: Stage) -> Training:
-    weights = {name: recipe.targets.get(name, TargetSettings()).weight for name in model.heads.names}
-    objectives = [Supervised(name, weight) for name, weight in weights.items()]
-    learner = Learner(model, objectives, recipe.training.modality_dropout, stage.precision)
-    rates = {name: one.learning_rate for name, one in recipe.inputs.items() if one.learning_rate is not None}
-    order = partial(balanced, records, recipe.seed) if recipe.training.sampling == "balanced" else None
-    return Training(
-        learner, records, recipe.training, stage.folder / folder, Hooks(order=order), mark, stage.accelerator, rates
-    )
-
-
-def _run(training: Training, what: str, stage: Stage) -> Position:
-    with stage.talk.training(what, training.settings, len(training.records)) as report:
-        training.hooks.report = report
-        if training.resume():
-            stage.talk.say(f"{what} goes on from epoch {training.position.epoch + 1}, step {training.position.step}.")
-        return training.run()
 
 
 def _finish(

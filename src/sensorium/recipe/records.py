@@ -1,0 +1,41 @@
+"""The records of a run's parts, with the features of frozen encoders from the cache."""
+
+import pandas as pd
+
+from sensorium.data.loading import Records
+from sensorium.model import Model
+from sensorium.recipe.parts import Part
+from sensorium.recipe.stages import Stage
+from sensorium.training.cache import CacheJob, FeatureCache
+
+
+def records_of(model: Model, part: Part, cached: list[str], stage: Stage) -> Records:
+    """The records of one part; the inputs of frozen encoders come as features from the cache, which is filled first."""
+    stores: dict[str, FeatureCache] = {}
+    for name in cached:
+        processors = {name: model.encoders[name].processor}
+        job = CacheJob(
+            stage.folder / "features", name, model.encoders[name], Records(part.table, processors, part.ids),
+            model.fusion.reads == "tokens", stage.precision,
+        )  # fmt: skip
+        size = job.bytes()
+        if size > stage.recipe.cache_gigabytes * 1e9:
+            stage.talk.say(
+                f"Features of '{name}' would take {size / 1e9:.1f} GB, more than the setting cache_gigabytes: "
+                "they are computed anew each epoch."
+            )
+            continue
+        if stage.accelerator.is_main_process:
+            with stage.talk.counting(f"Features of '{name}' ({size / 1e6:.1f} MB)", len(job.rows)) as advance:
+                job.fill(stage.recipe.training.workers or 0, advance)
+        stage.accelerator.wait_for_everyone()
+        stores[name] = job.fill(0)
+    processors = {name: encoder.processor for name, encoder in model.encoders.items()}
+    return Records(part.table, processors, part.ids, stores, stage.recipe.seed)
+
+
+def share(known: Records, part: Part) -> Records:
+    """The records of `part`, which are some of the `known` ones, with the same caches."""
+    index = pd.Index(known.table.rows).get_indexer(part.table.rows)
+    stores = {name: store.take(index) for name, store in known.stores.items()}
+    return Records(part.table, known.processors, part.ids, stores, known.seed)

@@ -1,0 +1,110 @@
+"""The stages of a run, each leaving in its folder what the next one needs."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accelerate import Accelerator
+
+from sensorium.data.loading import Records
+from sensorium.data.scan import save_bad, scan, set_aside
+from sensorium.data.table import Table
+from sensorium.model import Model, load
+from sensorium.objectives import Supervised
+from sensorium.recipe.build import build
+from sensorium.recipe.settings import Recipe, TargetSettings
+from sensorium.recipe.talk import Talk
+from sensorium.training.learner import Learner
+from sensorium.training.loop import Hooks, Training
+from sensorium.training.sampling import balanced
+from sensorium.training.state import Position, changed, load_position
+from sensorium.training.validation import validator
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What every stage of a run works with."""
+
+    folder: Path
+    recipe: Recipe
+    accelerator: Accelerator
+    talk: Talk
+    precision: str = "fp32"
+
+
+def look_once(table: Table, stage: Stage) -> tuple[Table, dict[str, np.ndarray], dict[str, dict[str, float]]]:
+    """Looks at every file once; gives the records that can be used, their content ids, and facts about each input."""
+    workers = stage.recipe.training.workers
+    with stage.talk.busy("Reading every record once"):
+        found = scan(table, 2 if workers is None else workers)
+    used, found = set_aside(table, found, stage.recipe.data.bad_records)
+    if found.bad and stage.accelerator.is_main_process:
+        save_bad(found.bad, stage.folder / "bad_records.csv")
+        stage.talk.say(f"{len(table) - len(used)} records set aside; {stage.folder / 'bad_records.csv'} says why.")
+    return used, found.ids, found.facts
+
+
+def untrained(table: Table, facts: dict[str, dict[str, float]], mark: str, stage: Stage) -> Model:
+    """The untrained model, built once and saved, so that a resumed run begins with the same.
+
+    Raises UserError when the run began with other records or settings than those that `mark` names.
+    """
+    start = stage.folder / "start" / mark
+    if stage.accelerator.is_main_process and not start.exists():
+        last = load_position(stage.folder / "last")  # a finished run has no start any more
+        if any(start.parent.glob("[!.]*")) or (last is not None and last.fingerprint != mark):
+            raise changed(stage.folder)
+        build(table, stage.recipe, facts).save(start)
+    stage.accelerator.wait_for_everyone()
+    model = load(start)
+    for name, encoder in model.encoders.items():
+        encoder.requires_grad_(not freezes(encoder, stage.recipe, name))
+    return model
+
+
+def freezes(encoder: Any, recipe: Recipe, name: str) -> bool:
+    """Whether the encoder of input `name` stays as it is: as the recipe says, else when it is pretrained."""
+    frozen = recipe.inputs[name].frozen if name in recipe.inputs else None
+    return encoder.pretrained if frozen is None else frozen
+
+
+def choose(model: Model, records: dict[str, Records], mark: str, stage: Stage) -> Position:
+    """Training on the training records, to its end; the validation records choose the epoch."""
+    training = _training(model, records["train"], stage.recipe, "last", mark, stage)
+    training.hooks.validate = validator(records["validation"], stage.accelerator)
+    return _run(training, "Training", stage)
+
+
+def refit(whole: Model, model: Model, known: Records, chosen: Position, mark: str, stage: Stage) -> Position:
+    """Training anew on training and validation records, for as many epochs as were best; `model` lends what it
+    calibrated.
+    """
+    settings = stage.recipe.training.model_copy(update={"epochs": chosen.best_epoch + 1, "patience": None})
+    recipe = stage.recipe.model_copy(update={"training": settings})
+    position = _run(
+        _training(whole, known, recipe, "refit", f"{mark} {settings.epochs}", stage), "Training on all", stage
+    )
+    for mine, theirs in zip(whole.heads.buffers(), model.heads.buffers(), strict=True):
+        mine.copy_(theirs)
+    return chosen.model_copy(update={"seconds": chosen.seconds + position.seconds})
+
+
+def _training(model: Model, records: Records, recipe: Recipe, folder: str, mark: str, stage: Stage) -> Training:
+    weights = {name: recipe.targets.get(name, TargetSettings()).weight for name in model.heads.names}
+    objectives = [Supervised(name, weight) for name, weight in weights.items()]
+    learner = Learner(model, objectives, recipe.training.modality_dropout, stage.precision)
+    rates = {name: one.learning_rate for name, one in recipe.inputs.items() if one.learning_rate is not None}
+    order = partial(balanced, records, recipe.seed) if recipe.training.sampling == "balanced" else None
+    return Training(
+        learner, records, recipe.training, stage.folder / folder, Hooks(order=order), mark, stage.accelerator, rates
+    )
+
+
+def _run(training: Training, what: str, stage: Stage) -> Position:
+    with stage.talk.training(what, training.settings, len(training.records)) as report:
+        training.hooks.report = report
+        if training.resume():
+            stage.talk.say(f"{what} goes on from epoch {training.position.epoch + 1}, step {training.position.step}.")
+        return training.run()
