@@ -1,9 +1,12 @@
 """Encoders: one file per way of reading an input. `ENCODERS` maps a recipe's name to its class."""
 
 from sensorium.encoders.audio_conv import AudioConv
+from sensorium.encoders.audio_recurrent import AudioRecurrent
 from sensorium.encoders.image_conv import ImageConv
 from sensorium.encoders.table import TableEncoder
 from sensorium.encoders.text import TextTransformer
+from sensorium.encoders.text_causal import TextCausal
+from sensorium.encoders.text_recurrent import TextRecurrent
 from sensorium.encoders.timm_image import TimmImage
 from sensorium.encoders.transformers_text import TransformersText
 from sensorium.encoders.vit import ViT
@@ -11,9 +14,12 @@ from sensorium.encoders.vit import ViT
 ENCODERS = {
     "table": TableEncoder,
     "text": TextTransformer,
+    "text_recurrent": TextRecurrent,
+    "text_causal": TextCausal,
     "transformers_text": TransformersText,
     "image_conv": ImageConv,
     "vit": ViT,
     "timm": TimmImage,
     "audio_conv": AudioConv,
+    "audio_recurrent": AudioRecurrent,
 }

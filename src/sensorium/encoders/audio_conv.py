@@ -5,12 +5,11 @@ from functools import partial
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from sensorium.encoders.audio_augmentation import AudioAugmentation
-from sensorium.encoders.audio_processor import AudioProcessor, AudioSettings
-from sensorium.errors import UserError
+from sensorium.encoders.audio_processor import AudioProcessor, Front, check_front, from_facts, processor_of
 from sensorium.features import Features
 from sensorium.nn.convolution import LineNorm, Residual, halved, masked
 
@@ -21,7 +20,7 @@ class AudioConvConfig(BaseModel):
     rate:     hertz; None lets `build` take the most frequent one of the data, at most 16,000.
     seconds:  a longer clip is cut to its loudest span of that length; None lets `build` take the 95th percentile.
     bands, window, hop: of the log-mel spectrogram, the last two in seconds (see LogMel).
-    range, augmentation: see AudioSettings.
+    range, front, coefficients, augmentation: see AudioSettings.
     channels: of the first stage; each of the two after has twice the last and half its frames and bands.
     width:    of the tokens. depth: residual blocks a stage.
     """
@@ -34,11 +33,17 @@ class AudioConvConfig(BaseModel):
     window: float = Field(0.025, gt=0)
     hop: float = Field(0.01, gt=0)
     range: float = Field(26.0, gt=0)
+    front: Front = "log_mel"
+    coefficients: int = Field(20, ge=2)
     augmentation: AudioAugmentation | None = AudioAugmentation()
     channels: int = Field(16, ge=4)
     width: int = Field(128, ge=8)
     depth: int = Field(1, ge=1)
     dropout: float = Field(0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> "AudioConvConfig":
+        return check_front(self)
 
 
 class AudioConv(nn.Module):
@@ -56,13 +61,9 @@ class AudioConv(nn.Module):
 
     def __init__(self, config: AudioConvConfig, processor: AudioProcessor | None = None, summary_only: bool = False):
         super().__init__()
-        if config.rate is None or config.seconds is None:
-            raise UserError(
-                "An audio encoder needs the options 'rate' and 'seconds'; state them, or build it from data."
-            )
-        self.config, self.processor, self.summary_only = config, processor or _processor(config), summary_only
+        self.config, self.processor, self.summary_only = config, processor or processor_of(config), summary_only
         self.dim = config.width
-        height = -(-config.bands // 2)
+        height = -(-self.processor.settings.width // 2)
         self.stem = nn.Conv2d(1, config.channels, 5, stride=(1, 2), padding=2)
         blocks, before = [], config.channels
         for stage in range(3):
@@ -81,9 +82,7 @@ class AudioConv(nn.Module):
         cls, config: AudioConvConfig, values: Iterable[np.ndarray], facts: dict[str, float], summary_only: bool = False
     ) -> "AudioConv":
         """An encoder for training: unstated rate and seconds are taken from `facts`; `values` are not read."""
-        rate = config.rate or min(16_000, max(4_000, round(facts.get("rate", 16_000))))
-        seconds = config.seconds or min(30.0, max(0.1, round(facts.get("seconds", 10.0), 2)))
-        return cls(config.model_copy(update={"rate": rate, "seconds": seconds}), summary_only=summary_only)
+        return cls(from_facts(config, facts), summary_only=summary_only)
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """`spectrogram` float [B, F, M], `mask` bool [B, F] -> Features of T = ceil(F / 4) (1 if summary_only)."""
@@ -102,8 +101,3 @@ class AudioConv(nn.Module):
         if self.summary_only:
             return Features.one(pooled, mask.any(dim=1))
         return Features(tokens, mask, pooled)
-
-
-def _processor(config: AudioConvConfig) -> AudioProcessor:
-    names = AudioSettings.model_fields
-    return AudioProcessor(AudioSettings(**{name: getattr(config, name) for name in names}))

@@ -1,11 +1,11 @@
 """From decoded samples to a log-mel spectrogram, without what a microphone, a room and a distance add to it."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from sensorium.encoders.audio_augmentation import (
@@ -16,7 +16,18 @@ from sensorium.encoders.audio_augmentation import (
     change_samples,
     mask_spectrogram,
 )
+from sensorium.errors import UserError
+from sensorium.nn.mfcc import cepstrum
 from sensorium.nn.spectrogram import LogMel
+
+Front = Literal["log_mel", "mfcc"]
+
+
+def check_front(settings: Any) -> Any:
+    """`settings`, which have front, bands and coefficients. Raises ValueError when there are too few bands."""
+    if settings.front == "mfcc" and settings.coefficients > settings.bands:
+        raise ValueError(f"{settings.coefficients} coefficients need as many bands, there are {settings.bands}")
+    return settings
 
 
 class AudioSettings(BaseModel):
@@ -26,6 +37,7 @@ class AudioSettings(BaseModel):
     bands, window, hop: see LogMel; window and hop in seconds.
     range: decibels. What is farther below the clip's loudest point is raised to there, so that a clip recorded in a
            silent room and one in a noisy room look alike.
+    front, coefficients: log_mel gives the bands; mfcc as many coefficients of their cosine transform (see `cepstrum`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,7 +48,18 @@ class AudioSettings(BaseModel):
     window: float = Field(0.025, gt=0)
     hop: float = Field(0.01, gt=0)
     range: float = Field(26.0, gt=0)
+    front: Front = "log_mel"
+    coefficients: int = Field(20, ge=2)
     augmentation: AudioAugmentation | None = AudioAugmentation()
+
+    @model_validator(mode="after")
+    def _fits(self) -> "AudioSettings":
+        return check_front(self)
+
+    @property
+    def width(self) -> int:
+        """M, how many numbers a frame has."""
+        return self.bands if self.front == "log_mel" else self.coefficients
 
 
 class AudioProcessor:
@@ -59,15 +82,20 @@ class AudioProcessor:
             samples = change_samples(samples, settings.rate, chance)
         spectrogram, reach = self.front(samples), settings.range
         if chance is None:
-            return {"spectrogram": normalise(spectrogram, reach)}
+            return {"spectrogram": self._normalise(spectrogram, reach)}
         reach *= between(1 - chance.range, 1 + chance.range)
-        spectrogram = normalise(change_colour(spectrogram, chance), reach)
+        spectrogram = self._normalise(change_colour(spectrogram, chance), reach)
         return {"spectrogram": mask_spectrogram(spectrogram, chance)}
+
+    def _normalise(self, spectrogram: Tensor, reach: float) -> Tensor:
+        if self.settings.front == "log_mel":
+            return normalise(spectrogram, reach)
+        return normalise_cepstrum(cepstrum(spectrogram, self.settings.coefficients, reach))
 
     def pad(self, items: list[dict[str, Tensor] | None]) -> dict[str, Tensor]:
         """`spectrogram` float32 [B, F, M], F the longest's, zero beyond each clip's end, and `mask` bool [B, F]."""
         lengths = [0 if item is None else len(item["spectrogram"]) for item in items]
-        spectrogram = torch.zeros(len(items), max(lengths) or 1, self.settings.bands)
+        spectrogram = torch.zeros(len(items), max(lengths) or 1, self.settings.width)
         for row, (item, length) in enumerate(zip(items, lengths, strict=True)):
             if item is not None:
                 spectrogram[row, :length] = item["spectrogram"]
@@ -82,6 +110,23 @@ class AudioProcessor:
     def load(cls, folder: Path) -> "AudioProcessor":
         """The processor that `save` wrote into `folder`."""
         return cls(AudioSettings.model_validate_json((Path(folder) / "processor.json").read_text()))
+
+
+def from_facts(config: Any, facts: dict[str, float]) -> Any:
+    """A sound encoder's `config` with rate and seconds stated, from the `facts` of a scan where they were not."""
+    rate = config.rate or min(16_000, max(4_000, round(facts.get("rate", 16_000))))
+    seconds = config.seconds or min(30.0, max(0.1, round(facts.get("seconds", 10.0), 2)))
+    return config.model_copy(update={"rate": rate, "seconds": seconds})
+
+
+def processor_of(config: Any) -> AudioProcessor:
+    """The processor of a sound encoder's `config`, which names all of AudioSettings.
+
+    Raises UserError when it states no rate or seconds.
+    """
+    if config.rate is None or config.seconds is None:
+        raise UserError("An audio encoder needs the options 'rate' and 'seconds'; state them, or build it from data.")
+    return AudioProcessor(AudioSettings(**{name: getattr(config, name) for name in AudioSettings.model_fields}))
 
 
 def _loudest(samples: np.ndarray, length: int) -> np.ndarray:
@@ -99,3 +144,10 @@ def normalise(spectrogram: Tensor, reach: float) -> Tensor:
     spectrogram = torch.maximum(spectrogram, spectrogram.max() - reach * DECIBEL)
     centred = spectrogram - spectrogram.mean(dim=0)
     return centred / (centred.std(correction=0) + 0.1)
+
+
+def normalise_cepstrum(coefficients: Tensor) -> Tensor:
+    """float [F, C], decibels -> the same shape: each coefficient with zero mean, and a variance of one over the clip
+    (less where it moves by hardly a decibel)."""
+    centred = coefficients - coefficients.mean(dim=0)
+    return centred / (centred.std(dim=0, correction=0) + 1.0)

@@ -7,13 +7,17 @@ from torch import Tensor
 
 from sensorium.features import Features
 
-Pooling = Literal["mean", "first"]
+Pooling = Literal["mean", "first", "last"]
 
 
 def pool(tokens: Tensor, mask: Tensor, how: Pooling) -> Tensor:
-    """tokens float [B, T, D], mask bool [B, T] → float32 [B, D]: the mean of the real tokens, or the first token."""
+    """tokens float [B, T, D], mask bool [B, T] → float32 [B, D]: the mean of the real ones, the first, or the last."""
     if how == "first":
         return tokens[:, 0].float()
+    if how == "last":
+        places = torch.arange(mask.shape[1], device=mask.device)
+        last = torch.where(mask, places, 0).amax(dim=1)  # [B]
+        return tokens[torch.arange(len(tokens), device=tokens.device), last].float()
     weight = mask[:, :, None].float()  # [B, T, 1]
     return (tokens.float() * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1.0)
 

@@ -7,8 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from sensorium.encoders.pooling import Pooling, summarise
-from sensorium.encoders.text_processor import TextAugmentation, TextProcessor
-from sensorium.errors import UserError
+from sensorium.encoders.text_processor import TextAugmentation, TextProcessor, check_vocabulary
 from sensorium.features import Features
 from sensorium.nn.transformer import Transformer
 
@@ -19,7 +18,7 @@ class TextConfig(BaseModel):
     vocabulary:   tokens known, of which 260 are bytes and marks; None lets `build` choose it from the training texts.
     width, depth, heads: of the transformer; `heads` divides `width`.
     max_tokens:   a longer text is cut.
-    pooling:      the summary is the mean of the tokens, or the first (start) token.
+    pooling:      the summary is the mean of the tokens, the first (start) token, or the last (end) token.
     augmentation: token dropout in training; None for none.
     """
 
@@ -54,11 +53,7 @@ class TextTransformer(nn.Module):
 
     def __init__(self, config: TextConfig, processor: TextProcessor | None = None, summary_only: bool = False):
         super().__init__()
-        if config.vocabulary is None:
-            raise UserError("A text encoder needs the option 'vocabulary'; state it, or build it from training texts.")
-        if processor is not None and processor.vocabulary > config.vocabulary:
-            more = f"The tokenizer has {processor.vocabulary} tokens, the option 'vocabulary' says {config.vocabulary}"
-            raise UserError(f"{more}; raise the option.")
+        check_vocabulary(config.vocabulary, processor)
         self.config, self.processor, self.summary_only = config, processor, summary_only
         self.dim = config.width
         self.embedding = nn.Embedding(config.vocabulary, config.width)

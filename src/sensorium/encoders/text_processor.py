@@ -10,9 +10,20 @@ from pydantic import BaseModel, ConfigDict, Field
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor
 
+from sensorium.errors import UserError
+
 START, END, PAD, MASK = "[CLS]", "[SEP]", "[PAD]", "[MASK]"
 LARGEST_VOCABULARY = 16_384
 CHARACTERS_A_TOKEN = 100
+
+
+def check_vocabulary(vocabulary: int | None, processor: "TextProcessor | None") -> None:
+    """Raises UserError when an encoder's vocabulary is not known, or smaller than that of its `processor`."""
+    if vocabulary is None:
+        raise UserError("A text encoder needs the option 'vocabulary'; state it, or build it from training texts.")
+    if processor is not None and processor.vocabulary > vocabulary:
+        more = f"The tokenizer has {processor.vocabulary} tokens, the option 'vocabulary' says {vocabulary}"
+        raise UserError(f"{more}; raise the option.")
 
 
 class TextAugmentation(BaseModel):

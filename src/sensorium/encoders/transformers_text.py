@@ -28,7 +28,7 @@ class TransformersTextConfig(BaseModel):
 
     model:        its name on the Hugging Face hub, or the folder that holds it.
     architecture: its Transformers configuration; `build` fills it, so that our checkpoint needs the source no more.
-    pooling:      the summary is the mean of the tokens, or the first token; take what the model was trained with.
+    pooling:      the summary is the mean of the tokens, the first or the last; take what the model was trained with.
     max_tokens:   a longer text is cut; never more than the model can read.
     augmentation: token dropout in training; None for none.
     """

@@ -11,15 +11,18 @@ class Attention(nn.Module):
     """Scaled dot-product attention of `heads` heads (Vaswani et al. 2017, arXiv:1706.03762).
 
     The keys have no bias: it adds the same to every score of a query, which softmax takes away again, so it would never
-    receive a gradient. Raises UserError when `dim` is no multiple of `heads`.
+    receive a gradient. With `causal` a query attends to no key later than itself. Raises UserError when
+    `dim` is no multiple of `heads`.
     """
 
-    def __init__(self, dim: int, heads: int, dropout: float = 0.0, context_dim: int | None = None):
+    def __init__(
+        self, dim: int, heads: int, dropout: float = 0.0, context_dim: int | None = None, causal: bool = False
+    ):
         super().__init__()
         if dim % heads:
             raise UserError(f"A width of {dim} cannot be cut into {heads} heads; choose a multiple of the heads.")
         context_dim = context_dim or dim
-        self.heads, self.dropout = heads, dropout
+        self.heads, self.dropout, self.causal = heads, dropout, causal
         self.query = nn.Linear(dim, dim)
         self.key = nn.Linear(context_dim, dim, bias=False)
         self.value = nn.Linear(context_dim, dim)
@@ -29,13 +32,16 @@ class Attention(nn.Module):
         """Each query's mean of the values, weighted by attention: float [B, T, D].
 
         x: float [B, T, D], the queries. context: float [B, S, E], what they attend to (x itself when None).
-        mask: bool [B, S], True where a key is real; a row without a real key gives zeros.
+        mask: bool [B, S], True where a key is real; a row without a real key gives zeros. Where `causal`, a row's real
+        keys are its first ones.
         """
         context = x if context is None else context
         query, key, value = self._split(self.query(x)), self._split(self.key(context)), self._split(self.value(context))
         any_key = mask.any(dim=1)
         # A softmax over no key is NaN, backwards too: such a row attends everywhere, then counts for nothing.
         allowed = (mask | ~any_key[:, None])[:, None, None]  # [B, 1, 1, S]
+        if self.causal:
+            allowed = allowed & torch.ones(x.shape[1], mask.shape[1], dtype=torch.bool, device=x.device).tril()
         dropout = self.dropout if self.training else 0.0
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=allowed, dropout_p=dropout)
         out = self.out(attended.transpose(1, 2).flatten(2))  # [B, T, D]

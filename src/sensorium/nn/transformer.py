@@ -8,10 +8,18 @@ from sensorium.nn.attention import Attention
 class Block(nn.Module):
     """Self-attention, attention to a context (given `context_dim`) and an MLP, each on a normalised copy and added."""
 
-    def __init__(self, dim: int, heads: int, dropout: float = 0.0, context_dim: int | None = None, ratio: int = 4):
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        dropout: float = 0.0,
+        context_dim: int | None = None,
+        ratio: int = 4,
+        causal: bool = False,
+    ):
         super().__init__()
         self.norm = nn.LayerNorm(dim)
-        self.attention = Attention(dim, heads, dropout)
+        self.attention = Attention(dim, heads, dropout, causal=causal)
         if context_dim is not None:
             self.context_norm = nn.LayerNorm(dim)
             self.context_attention = Attention(dim, heads, dropout, context_dim)
@@ -35,13 +43,21 @@ class Transformer(nn.Module):
     """`depth` pre-norm blocks and a last LayerNorm (Xiong et al. 2020, arXiv:2002.04745).
 
     The residual stream is float32 whatever the precision of the layers. No positions are added: the tokens carry them.
+    With `causal` no token sees a later one.
     """
 
     def __init__(
-        self, dim: int, depth: int, heads: int, dropout: float = 0.0, context_dim: int | None = None, ratio: int = 4
+        self,
+        dim: int,
+        depth: int,
+        heads: int,
+        dropout: float = 0.0,
+        context_dim: int | None = None,
+        ratio: int = 4,
+        causal: bool = False,
     ):
         super().__init__()
-        self.blocks = nn.ModuleList(Block(dim, heads, dropout, context_dim, ratio) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(dim, heads, dropout, context_dim, ratio, causal) for _ in range(depth))
         self.norm = nn.LayerNorm(dim)
 
     def forward(

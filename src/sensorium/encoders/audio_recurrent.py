@@ -1,0 +1,100 @@
+"""Sound from scratch, frame by frame: recurrent layers over a spectrogram or its cepstrum."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+
+from sensorium.encoders.audio_augmentation import AudioAugmentation
+from sensorium.encoders.audio_processor import AudioProcessor, Front, check_front, from_facts, processor_of
+from sensorium.features import Features
+from sensorium.nn.recurrent import Cell, Recurrent
+
+
+class AudioRecurrentConfig(BaseModel):
+    """A recurrent sound encoder's shape.
+
+    rate:     hertz; None lets `build` take the most frequent one of the data, at most 16,000.
+    seconds:  a longer clip is cut to its loudest span of that length; None lets `build` take the 95th percentile.
+    bands, window, hop: of the log-mel spectrogram, the last two in seconds (see LogMel).
+    range, front, coefficients, augmentation: see AudioSettings.
+    stack:    frames read in one step.
+    cell:     gru or lstm.
+    bidirectional: read the clip from both ends; each direction has half of the width.
+    width, depth: of the tokens, and how many layers.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rate: int | None = Field(None, ge=1000, le=192_000)
+    seconds: float | None = Field(None, gt=0, le=3600)
+    bands: int = Field(40, ge=8)
+    window: float = Field(0.025, gt=0)
+    hop: float = Field(0.01, gt=0)
+    range: float = Field(26.0, gt=0)
+    front: Front = "log_mel"
+    coefficients: int = Field(20, ge=2)
+    augmentation: AudioAugmentation | None = AudioAugmentation()
+    stack: int = Field(3, ge=1)
+    cell: Cell = "gru"
+    bidirectional: bool = True
+    width: int = Field(128, ge=2)
+    depth: int = Field(1, ge=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> "AudioRecurrentConfig":
+        if self.bidirectional and self.width % 2:
+            raise ValueError(f"width ({self.width}) is shared by two directions, so it must be even")
+        return check_front(self)
+
+
+class AudioRecurrent(nn.Module):
+    """Frames of a spectrogram, a few side by side (Sak et al. 2015, arXiv:1507.06947), then GRU or LSTM layers.
+
+    Pooled is the last state of each direction. Raises UserError when rate or seconds is None.
+    """
+
+    Config = AudioRecurrentConfig
+    Processor = AudioProcessor
+    modality = "audio"
+    pretrained = False
+
+    def __init__(
+        self, config: AudioRecurrentConfig, processor: AudioProcessor | None = None, summary_only: bool = False
+    ):
+        super().__init__()
+        self.config, self.processor, self.summary_only = config, processor or processor_of(config), summary_only
+        self.dim = config.width
+        self.frames = nn.Linear(config.stack * self.processor.settings.width, config.width)
+        self.norm = nn.LayerNorm(config.width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.recurrent = Recurrent(
+            config.width, config.width, config.depth, config.cell, config.bidirectional, config.dropout
+        )
+
+    @classmethod
+    def build(
+        cls,
+        config: AudioRecurrentConfig,
+        values: Iterable[np.ndarray],
+        facts: dict[str, float],
+        summary_only: bool = False,
+    ) -> "AudioRecurrent":
+        """An encoder for training: unstated rate and seconds are taken from `facts`; `values` are not read."""
+        return cls(from_facts(config, facts), summary_only=summary_only)
+
+    def forward(self, inputs: dict[str, Tensor]) -> Features:
+        """`spectrogram` float [B, F, M], `mask` bool [B, F] -> Features of T = ceil(F / stack) (1 if summary_only)."""
+        stack, mask = self.config.stack, inputs["mask"]
+        spectrogram = torch.where(mask[:, :, None], inputs["spectrogram"], 0.0)
+        spectrogram = nn.functional.pad(spectrogram, (0, 0, 0, -mask.shape[1] % stack))
+        steps = spectrogram.unflatten(1, (-1, stack)).flatten(2)  # [B, T, stack * M]
+        mask = mask[:, ::stack]
+        x = nn.functional.silu(self.norm(self.frames(steps).float()))
+        tokens, pooled = self.recurrent(self.dropout(x), mask)
+        if self.summary_only:
+            return Features.one(pooled, mask.any(dim=1))
+        return Features(tokens, mask, pooled)
