@@ -87,10 +87,13 @@ def targets(value: str | Iterable[str] | Mapping[str, str | None] | None) -> dic
 
 
 def encoder(column: str, text: str | Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of one input from `NAME`, `NAME:MODEL` or `NAME:MODEL,setting=value,...`; a mapping stays so."""
+    """The settings of one input from `NAME`, `NAME:MODEL` or `NAME:MODEL,setting=value,...`; a mapping stays so.
+
+    A value may be a list, `[1, 2]`, or a mapping, `{rate: 0.2}`.
+    """
     if isinstance(text, Mapping):
         return dict(text)
-    head, *rest = text.split(",")
+    head, *rest = _pieces(text)
     name, _, model = head.partition(":")
     config: dict[str, Any] = {"model": model} if model else {}
     result: dict[str, Any] = {"encoder": name}
@@ -101,6 +104,18 @@ def encoder(column: str, text: str | Mapping[str, Any]) -> dict[str, Any]:
         place = result if setting in InputSettings.model_fields else config
         place[setting] = value_of(value, f"the encoder of '{column}', {setting}")
     return result | {"config": config}
+
+
+def _pieces(text: str) -> list[str]:
+    """`text` cut at the commas that stand in no brackets."""
+    pieces, depth = [""], 0
+    for letter in text:
+        depth += (letter in "[{") - (letter in "]}")
+        if letter == "," and depth <= 0:
+            pieces.append("")
+        else:
+            pieces[-1] += letter
+    return pieces
 
 
 def value_of(text: str, where: str) -> Any:
