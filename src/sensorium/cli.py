@@ -73,6 +73,17 @@ def fit(
         typer.Option("--set", help="NAME=VALUE for any other setting of docs/recipes.md, as learning_rate=0.0005."),
     ] = None,
     recipe: Annotated[Path | None, typer.Option(help="YAML file with the settings; options lie over it.")] = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Folder of a trained run: go on from it with the records of TABLE, which may have new classes.",
+        ),
+    ] = None,
+    old_table: Annotated[
+        Path | None,
+        typer.Option(help="With --from, the file that run learned from, where its recipe does not lead to it."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the stopped or killed run in --out.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
     as_json: Json = False,
@@ -91,6 +102,7 @@ def fit(
         "target": target, "group": group, "key": key, "columns": _pairs(column, "--column"), "test": test, "seed": seed,
         "encoders": _pairs(encoder, "--encoder"), "fusion": fusion, "epochs": epochs, "device": device,
         "workers": workers, "bad_records": bad_records,
+        "start_from": start_from and str(start_from), "old_table": old_table and str(old_table),
     }  # fmt: skip
     if split is not None:
         options["split"], _, value = split.partition("=")

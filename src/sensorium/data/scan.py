@@ -69,6 +69,22 @@ def _look_at(table: Table, row: int, spec: InputSpec) -> _Seen:
     return _Seen(content_id(content), measures)
 
 
+def contents(table: Table) -> dict[str, np.ndarray]:
+    """By input name, int64 [N]: the content ids that `scan` gives, undecoded; 0 also where a file is unreadable."""
+    return {
+        spec.name: np.array([_content(table, row, spec) for row in range(len(table))], dtype=np.int64)
+        for spec in table.schema.inputs
+    }
+
+
+def _content(table: Table, row: int, spec: InputSpec) -> int:
+    value = table.value(row, spec)
+    try:
+        return 0 if value is None else content_id(opened(value, table.root) if spec.modality in MEDIA else value)
+    except ValueError:
+        return 0
+
+
 def record_error(table: Table, row: int, spec: InputSpec, error: ValueError) -> RecordError:
     """What is wrong with the value that record `row` (from 0) has for the input `spec`, as an error that names it."""
     return RecordError(int(table.rows[row]), ", ".join(spec.columns), shown(table.value(row, spec)), str(error))

@@ -27,7 +27,7 @@ def target(report: TargetReport) -> Iterator[Any]:
 
 def records(targets: list[TargetReport], count: int, present: dict[str, int], bad: int) -> Iterator[Any]:
     """How many of `count` records had each input and each target, and how many more were `bad`."""
-    table = _table("Records", ["", "have it", "of"])
+    table = columns("Records", ["", "have it", "of"])
     for name, has in (present | {f"{one.target.name} (target)": one.records for one in targets}).items():
         table.add_row(Text(name), str(has), str(count))
     yield table
@@ -45,9 +45,9 @@ def cost(known: dict[str, Any]) -> Text:
 
 
 def _metrics(report: TargetReport) -> Table:
-    table = _table(f"{report.target.name}: {report.records} records", ["metric", "value", "95 % interval", "chance"])
+    table = columns(f"{report.target.name}: {report.records} records", ["metric", "value", "95 % interval", "chance"])
     for name, value in report.metrics.items():
-        table.add_row(name, figure(value.value), _interval(value), figure(value.chance))
+        table.add_row(name, figure(value.value), between(value), figure(value.chance))
     return table
 
 
@@ -57,7 +57,7 @@ def _classes(report: TargetReport) -> Table:
     if len(rows) > MOST_CLASSES_LISTED:
         title += f" (of {len(rows)} the {MOST_CLASSES_LISTED} with the lowest F1)"
         rows = sorted(rows, key=lambda row: row[1].f1)[:MOST_CLASSES_LISTED]
-    table = _table(title, ["label", "precision", "recall", "F1", "records"])
+    table = columns(title, ["label", "precision", "recall", "F1", "records"])
     for label, scores in rows:
         table.add_row(
             Text(label), figure(scores.precision), figure(scores.recall), figure(scores.f1), str(scores.support)
@@ -67,7 +67,7 @@ def _classes(report: TargetReport) -> Table:
 
 def _confusion(report: TargetReport) -> Table:
     title = f"{report.target.name}: truth (row), decision (column)"
-    table = _table(title, ["", *report.target.labels])
+    table = columns(title, ["", *report.target.labels])
     for place, (label, row) in enumerate(zip(report.target.labels, report.confusion, strict=True)):
         cells = [Text(str(count), style="bold" if place == column else "") for column, count in enumerate(row)]
         table.add_row(Text(label), *cells)
@@ -77,11 +77,11 @@ def _confusion(report: TargetReport) -> Table:
 def _inputs(report: TargetReport) -> Table:
     judgement = report.judgement
     headers = ["input", "alone", "95 % interval", "left out", "95 % interval", "Shapley", "95 % interval"]
-    table = _table(f"{report.target.name}: what each input is worth, by {judgement.metric}", headers)
+    table = columns(f"{report.target.name}: what each input is worth, by {judgement.metric}", headers)
     for name, worth in judgement.inputs.items():
         cells = [Text(name)]
         for value in (worth.alone, worth.without, worth.shapley or Value(None, None, None)):
-            cells += [figure(value.value), _interval(value)]
+            cells += [figure(value.value), between(value)]
         table.add_row(*cells)
     caption = f"All inputs: {figure(judgement.all.value)}; none: {figure(judgement.none.value)}. "
     caption += "Over all records: who lacks an input gets the training prior in its place."
@@ -91,13 +91,14 @@ def _inputs(report: TargetReport) -> Table:
     return table
 
 
-def _table(title: str, headers: list[str]) -> Table:
-    """A table whose first column is words and the rest figures."""
+def columns(title: str, headers: list[str], words: int = 1) -> Table:
+    """A table whose first columns, so many, are words and the rest figures."""
     table = Table(title=Text(title, style="italic"), title_justify="left")
     for place, header in enumerate(headers):
-        table.add_column(Text(header), justify="right" if place else "left")
+        table.add_column(Text(header), justify="left" if place < words else "right")
     return table
 
 
-def _interval(value: Value) -> str:
+def between(value: Value) -> str:
+    """The interval of a value; nothing when it has none."""
     return "" if value.low is None else f"{figure(value.low)} to {figure(value.high)}"

@@ -11,6 +11,7 @@ import pyarrow.parquet as parquet
 from rich.console import Console, ConsoleOptions, RenderResult
 
 from sensorium.evaluation import printing
+from sensorium.evaluation.forgetting import Forgetting
 from sensorium.evaluation.inputs import Judgement, Worth
 from sensorium.evaluation.target import TargetReport
 from sensorium.files import whole_file
@@ -24,6 +25,7 @@ class Report:
     """An evaluation of `records` records; print it, read it as a dictionary, save it.
 
     present: by input, how many records have it. bad: how many were set aside. samples: what becomes scores.parquet.
+    forgetting: what a model that went on from another has lost of what that knew.
     """
 
     targets: list[TargetReport]
@@ -32,6 +34,7 @@ class Report:
     bad: int
     cost: dict[str, Any]
     samples: pa.Table
+    forgetting: Forgetting | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """What `metrics.json` holds: plain values, None where something is undefined."""
@@ -58,7 +61,7 @@ class Report:
                 "bad": self.bad,
             },
             "sentences": {one.target.name: one.sentence for one in self.targets},
-        }
+        } | ({} if self.forgetting is None else {"forgetting": self.forgetting.to_dict()})
 
     def save(self, folder: str | Path) -> None:
         """Writes metrics.json and scores.parquet into `folder`, each whole or not at all. Raises UserError."""
@@ -74,6 +77,8 @@ class Report:
             yield from printing.target(one)
         yield from printing.records(self.targets, self.records, self.present, self.bad)
         yield printing.cost(self.cost)
+        if self.forgetting is not None:
+            yield self.forgetting
 
     def __str__(self) -> str:
         console = Console(file=io.StringIO(), width=110)

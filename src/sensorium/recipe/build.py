@@ -102,14 +102,14 @@ class _Values:
 def _head(table: Table, spec: TargetSpec, recipe: Recipe, fusion: nn.Module) -> nn.Module:
     settings = recipe.targets.get(spec.name, TargetSettings())
     name = HEAD_OF[spec.kind]
-    stated = _statistics(table, spec, settings) | settings.config
+    stated = statistics(table, spec, settings) | settings.config
     if recipe.fusion.name not in EXPERTS:
         return HEADS[name](_config(HEADS[name], stated, f"the head of '{spec.name}'"), fusion.dim)
     late = {"head": name, "config": stated, "experts": fusion.experts, "combine": recipe.fusion.combine}
     return HEADS["late"](_config(HEADS["late"], late, f"the head of '{spec.name}'"), fusion.dim)
 
 
-def _statistics(table: Table, spec: TargetSpec, settings: TargetSettings) -> dict[str, Any]:
+def statistics(table: Table, spec: TargetSpec, settings: TargetSettings) -> dict[str, Any]:
     """What a head has to know of the training records: sizes, prior, weights of classes, mean and scale of a number."""
     target = encode(table, spec)
     mask = target["mask"].numpy()

@@ -11,14 +11,14 @@ from sensorium.training.settings import TrainingSettings
 
 DATA = set(DataSettings.model_fields) - {"path", "target"}
 TRAINING = set(TrainingSettings.model_fields)
-TOP = {"seed", "cache", "cache_gigabytes"}
+TOP = {"seed", "cache", "cache_gigabytes", "start_from", "old_table"}
 OWN = {"target", "encoders", "fusion", "combine", "target_weights", "class_weights"}
 
 
 def apply(settings: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """`settings` (a recipe's nested mapping) with `options` laid over it; None leaves a setting as it is.
 
-    Options: any setting of data, training, seed and cache by its own name, and target (a name, a list of names, or
+    Options: any setting of data, of training and at the top by its own name, and target (a name, a list of names, or
     name → kind), encoders (input → `NAME:MODEL,setting=value`), fusion, combine, target_weights (target → weight),
     class_weights.
     Raises UserError for an unknown option, naming the nearest.

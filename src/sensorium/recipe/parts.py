@@ -10,9 +10,13 @@ from sensorium.data.table import Table
 from sensorium.data.targets import encode
 from sensorium.errors import UserError
 from sensorium.recipe.settings import Recipe
+from sensorium.recipe.warm import trained_mark
 
 # What may differ between a stopped run and the run that goes on with it: none of it changes a bit of the outcome.
-FREE = {"training": {"workers", "checkpoint_seconds"}, "data": {"path"}, "cache_gigabytes": True}
+FREE = {
+    "training": {"workers", "checkpoint_seconds"}, "data": {"path"}, "cache_gigabytes": True,
+    "start_from": True, "old_table": True,
+}  # fmt: skip
 
 
 class Part(NamedTuple):
@@ -23,28 +27,35 @@ class Part(NamedTuple):
     ids: dict[str, np.ndarray]
 
 
-def parts(table: Table, ids: dict[str, np.ndarray], recipe: Recipe) -> dict[str, Part]:
+def parts(table: Table, ids: dict[str, np.ndarray], recipe: Recipe, seen: np.ndarray | None = None) -> dict[str, Part]:
     """`train`, `validation`, `known` (both) and, when the recipe holds records out, `test`; by group if there is one.
 
+    seen: bool [N], records that an earlier training has learned from: all of them are trained on, none is held out.
     Raises UserError when a part would be empty, or without the targets it is for.
     """
     data = recipe.data
+    whole, all_ids = table, ids
+    if seen is not None:
+        table, ids = table.take(~seen), {name: values[~seen] for name, values in ids.items()}
     _check_groups(table, recipe)
-    whole = table
     found: dict[str, Table] = {}
     if data.split is not None:
         table, found["test"] = table.split(column=data.split, test=data.held_out, ids=ids)
     elif data.test is not None:
         table, found["test"] = table.split(1 - data.test, seed=recipe.seed, ids=ids)
-    found["known"], inner = table, _ids(whole, ids, table)
+    found["known"], inner = table, _ids(whole, all_ids, table)
     found["train"], found["validation"] = table.split(1 - data.validation, seed=recipe.seed + 1, ids=inner)
+    if seen is not None:
+        for name in ("known", "train"):
+            part = found[name]
+            found[name] = whole.take(np.isin(whole.rows, part.rows) | seen).under(part.schema)
     for name, part in found.items():
         if len(part) == 0:
             raise UserError(
                 f"No record is left for the {name} part of {table.source}; bring more records or another split."
             )
         _check_targets(part, name)
-    return {name: Part(name, part, _ids(whole, ids, part)) for name, part in found.items()}
+    return {name: Part(name, part, _ids(whole, all_ids, part)) for name, part in found.items()}
 
 
 def _check_groups(table: Table, recipe: Recipe) -> None:
@@ -74,6 +85,8 @@ def _check_targets(part: Table, name: str) -> None:
 def fingerprint(split: dict[str, Part], recipe: Recipe) -> str:
     """Names everything the outcome of a run depends on: settings, keys, contents and targets of all parts."""
     digest = hashlib.blake2b(recipe.model_dump_json(exclude=FREE).encode(), digest_size=16)
+    if recipe.start_from is not None:
+        digest.update(trained_mark(recipe.start_from))
     for name in sorted(split):
         part = split[name]
         digest.update("\0".join([name, *part.table.keys]).encode())

@@ -19,6 +19,7 @@ from sensorium.features import Batch
 from sensorium.files import discard, writing
 from sensorium.model import Model, is_frozen
 from sensorium.recipe.defaults import complete
+from sensorium.recipe.memory import compare, sort_out
 from sensorium.recipe.parts import Part, fingerprint, parts
 from sensorium.recipe.records import records_of, share
 from sensorium.recipe.settings import Recipe
@@ -108,7 +109,9 @@ def _prepare(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -> Non
 def carry_out(table: Table, stage: Stage) -> Run:
     """All stages of a run, each leaving in the folder what the next one needs."""
     table, ids, facts = look_once(table, stage)
-    split = parts(table, ids, stage.recipe)
+    table, ids, seen, memory = sort_out(table, ids, stage.recipe, stage.talk)
+    stage = replace(stage, memory=memory)
+    split = parts(table, ids, stage.recipe, seen)
     # The choice of workers alone waits for the model, and they are no part of what a run is known by.
     mark = fingerprint(split, complete(stage.recipe, len(split["train"].table), False))
     model = untrained(split["train"].table, facts, mark, stage)
@@ -151,6 +154,8 @@ def _finish(
             seed=stage.recipe.seed,
             train_seconds=position.seconds,
         )
+        if stage.memory is not None:
+            report = replace(report, forgetting=compare(stage.memory, stage.recipe, model, stage.talk))
     if stage.accelerator.is_main_process:
         model.save(stage.folder / "model")
         report.save(stage.folder)

@@ -84,6 +84,10 @@ class Recipe(Frozen):
     cache: bool = Field(True, description="features of frozen encoders are kept on disk")
     cache_gigabytes: float = Field(20.0, gt=0, description="largest size of the cache")
     seed: int = Field(0, description="number that every random choice follows from")
+    start_from: str | None = Field(None, description="folder of a trained run to go on from, with new records")
+    old_table: str | None = Field(
+        None, description="file of the records that `start_from` learned from; none takes the one its recipe names"
+    )
 
     def save(self, path: Path) -> None:
         """Writes the recipe as YAML, whole or not at all."""

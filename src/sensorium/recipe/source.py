@@ -11,6 +11,7 @@ from sensorium.recipe.build import check_parts
 from sensorium.recipe.options import apply
 from sensorium.recipe.settings import Recipe, check, read_recipe
 from sensorium.recipe.talk import Talk
+from sensorium.recipe.warm import base_of, check_agrees, read_new
 
 RESERVED = ("key", "absent")  # columns of every table of predictions
 
@@ -26,11 +27,16 @@ def settle(folder: Path, recipe: dict[str, Any] | str | Path | None, options: di
         )
     if recipe is not None:
         base = base | (dict(recipe) if isinstance(recipe, dict) else read_recipe(recipe))
+    start = options.get("start_from")
+    if start is not None:
+        options = options | {"start_from": str(start)}
+        base = base or base_of(start, options)
     settled = check(apply(base, options), "the recipe" if base else "the settings")
     if settled.data.split is not None and settled.data.test is not None:
         raise UserError(
             "A split and a share for the test both say which records are held out; leave one of the two out."
         )
+    check_agrees(settled, folder)
     return settled
 
 
@@ -42,7 +48,11 @@ def open_table(
     Raises UserError when there is no table, or no target, or the recipe does not fit the table.
     """
     data = recipe.data
-    if isinstance(records, Table):
+    if recipe.start_from is not None and (records is not None or data.path is not None):
+        table = read_new(data.path if records is None else records, recipe.start_from, talk)
+        stated = {"target": {one.name: one.kind for one in table.schema.targets}}
+        stated |= {"path": str(records)} if isinstance(records, str | Path) else {}
+    elif isinstance(records, Table):
         table, stated = records, _stated(records, recipe)
     else:
         source = data.path if records is None else records

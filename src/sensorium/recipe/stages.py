@@ -13,9 +13,10 @@ from sensorium.data.scan import save_bad, scan, set_aside
 from sensorium.data.table import Table
 from sensorium.model import Model, load
 from sensorium.objectives import Supervised
-from sensorium.recipe.build import build
+from sensorium.recipe.memory import Memory
 from sensorium.recipe.settings import Recipe, TargetSettings
 from sensorium.recipe.talk import Talk
+from sensorium.recipe.warm import begin
 from sensorium.training.learner import Learner
 from sensorium.training.loop import Hooks, Training
 from sensorium.training.sampling import balanced
@@ -32,6 +33,7 @@ class Stage:
     accelerator: Accelerator
     talk: Talk
     precision: str = "fp32"
+    memory: Memory | None = None
 
 
 def look_once(table: Table, stage: Stage) -> tuple[Table, dict[str, np.ndarray], dict[str, dict[str, float]]]:
@@ -47,7 +49,7 @@ def look_once(table: Table, stage: Stage) -> tuple[Table, dict[str, np.ndarray],
 
 
 def untrained(table: Table, facts: dict[str, dict[str, float]], mark: str, stage: Stage) -> Model:
-    """The untrained model, built once and saved, so that a resumed run begins with the same.
+    """The model as training finds it, built once and saved, so that a resumed run begins with the same.
 
     Raises UserError when the run began with other records or settings than those that `mark` names.
     """
@@ -56,7 +58,7 @@ def untrained(table: Table, facts: dict[str, dict[str, float]], mark: str, stage
         last = load_position(stage.folder / "last")  # a finished run has no start any more
         if any(start.parent.glob("[!.]*")) or (last is not None and last.fingerprint != mark):
             raise changed(stage.folder)
-        build(table, stage.recipe, facts).save(start)
+        begin(table, stage.recipe, facts).save(start)
     stage.accelerator.wait_for_everyone()
     model = load(start)
     for name, encoder in model.encoders.items():

@@ -1,0 +1,148 @@
+"""What a trained run has learned from and was tested on, so that a run that goes on keeps the two apart."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.parquet
+
+from sensorium.data.scan import contents
+from sensorium.data.table import Table, read
+from sensorium.errors import UserError
+from sensorium.evaluation.forgetting import Forgetting, forgetting
+from sensorium.model import Model, load
+from sensorium.recipe.settings import Recipe
+from sensorium.recipe.talk import Talk
+from sensorium.recipe.warm import recipe_of
+
+
+class Memory(NamedTuple):
+    """What is left of an old run's table: the records of the `part` that was scored, and those it learned from."""
+
+    part: str
+    held: Table
+    learned: Table
+
+
+class Sorted(NamedTuple):
+    """New records without those of the old test; bool [N], which of them were learned from before; and the memory."""
+
+    table: Table
+    ids: dict[str, np.ndarray]
+    seen: np.ndarray | None
+    memory: Memory | None
+
+
+def recall(recipe: Recipe, talk: Talk) -> Memory | None:
+    """The old table in its parts, found again by the keys in scores.parquet.
+
+    None, and a sentence printed, when the old table is not there or has changed. Raises UserError when it was named
+    with --old-table.
+    """
+    run, old = Path(recipe.start_from), recipe_of(recipe.start_from)
+    path = recipe.old_table or old.data.path
+    try:
+        if path is None:
+            raise UserError(
+                f"The records that {run} learned from were given in Python; name their file with --old-table."
+            )
+        return _parts(read(path, schema=load(run).schema), run, "validation" if _holds_none(old) else "test")
+    except UserError as error:
+        if recipe.old_table is not None:
+            raise
+        talk.say(f"What is forgotten will not be measured. {error}")
+        return None
+
+
+def _holds_none(recipe: Recipe) -> bool:
+    return recipe.data.test is None and recipe.data.split is None
+
+
+def _parts(table: Table, run: Path, part: str) -> Memory:
+    try:
+        scores = pa.parquet.read_table(run / "scores.parquet")
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UserError(
+            f"{run / 'scores.parquet'} cannot be read, which says what {run} was tested on; bring a whole copy."
+        ) from error
+    scores = scores.filter(pa.compute.equal(scores["coalition"], "all"))
+    held = np.isin(np.array(table.keys), scores["key"].to_numpy())
+    memory = Memory(part, table.take(held), table.take(~held))
+    if memory.held.keys != scores["key"].to_pylist() or not _same_truths(memory.held, scores):
+        raise UserError(
+            f"{table.source} is not the table that {run} learned from, or has changed since;"
+            " name that with --old-table."
+        )
+    return memory
+
+
+def _same_truths(table: Table, scores: pa.Table) -> bool:
+    for spec in table.schema.targets:
+        if spec.name not in scores.column_names:
+            continue
+        true, cells = scores[spec.name].to_pylist(), table.cells(spec.name, spec.kind)
+        if spec.kind == "number":
+            if not np.allclose(np.array(true, dtype=float), cells, rtol=1e-5, equal_nan=True):
+                return False
+        elif [_known(one) for one in true] != [_known(one) for one in cells]:
+            return False
+    return True
+
+
+def _known(value: str | list[str] | None) -> str | frozenset[str] | None:
+    return frozenset(value) if isinstance(value, list) else value
+
+
+def sort_out(table: Table, ids: dict[str, np.ndarray], recipe: Recipe, talk: Talk) -> Sorted:
+    """The new records by what the run that they go on from knows of them.
+
+    One that equals a record of the old test, in every input and target, is left out, so that the old test stays unseen.
+    One that equals another old record is marked, so that it is learned from and never held out.
+    ids: by input, int64 [N].
+    """
+    memory = None if recipe.start_from is None else recall(recipe, talk)
+    if memory is None:
+        return Sorted(table, ids, None, None)
+    new, held, learned = _hashes(table, ids), _hashes(memory.held), _hashes(memory.learned)
+    keep = ~(np.isin(new, held) & (new != 0))
+    seen = np.isin(new, learned) & (new != 0)
+    if not keep.all():
+        talk.say(
+            f"{int((~keep).sum())} of the {len(table)} records equal records of the old {memory.part} part,"
+            " so they are left out."
+        )
+    if seen[keep].any():
+        talk.say(
+            f"{int(seen[keep].sum())} of the records were learned from before;"
+            " they are learned from again and not held out."
+        )
+    if seen[keep].all():
+        raise UserError(
+            f"Every record of {table.source} was in the table that {recipe.start_from} learned from; bring new ones."
+        )
+    return Sorted(table.take(keep), {name: values[keep] for name, values in ids.items()}, seen[keep], memory)
+
+
+def _hashes(table: Table, ids: dict[str, np.ndarray] | None = None) -> np.ndarray:
+    """uint64 [N]: a hash of what each record has for every input and target; 0 of one without any input."""
+    ids = contents(table) if ids is None else ids
+    columns = {f"input {name}": values for name, values in ids.items()}
+    for spec in table.schema.targets:
+        cells = table.cells(spec.name, spec.kind)
+        columns[f"target {spec.name}"] = [str(sorted(one)) if isinstance(one, list) else one for one in cells]
+    hashed = pd.util.hash_pandas_object(pd.DataFrame(columns), index=False).to_numpy(np.uint64)
+    some = np.logical_or.reduce([values != 0 for values in ids.values()])
+    return np.where(some, hashed, np.uint64(0))
+
+
+def compare(memory: Memory, recipe: Recipe, model: Model, talk: Talk) -> Forgetting | None:
+    """What `model` has lost since it was that of the old run; None, and a sentence printed, when it cannot be told."""
+    before = load(recipe.start_from).to(model.device)
+    try:
+        return forgetting(before, model, memory.held, memory.part, recipe.seed)
+    except UserError as error:
+        talk.say(f"What is forgotten cannot be measured. {error}")
+        return None
