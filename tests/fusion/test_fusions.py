@@ -9,6 +9,7 @@ from sensorium.errors import UserError
 from sensorium.features import Features
 from sensorium.fusion import FUSIONS
 from sensorium.fusion.cross_attention import CrossAttention, CrossAttentionConfig
+from sensorium.fusion.hybrid import Hybrid, HybridConfig
 
 NAMES = ["type", "items", "a.b", "forward"]
 WIDTHS = [5, 8, 3, 6]
@@ -177,3 +178,15 @@ def test_fusion_gives_float32_under_autocast(fusion, count):
     with torch.autocast("cpu", torch.bfloat16):
         out = build(fusion, count)(every_pattern(count)[0])
     assert out.tokens.dtype == out.pooled.dtype == torch.float32
+
+
+def test_hybrid_hides_inputs_from_the_joint_token_of_more_than_two_only():
+    for count, hides in ((2, False), (3, True)):
+        dims = dict.fromkeys("abc"[:count], 4)
+        hybrid = Hybrid(HybridConfig(dim=8, dropout=0.0, modality_dropout=0.5), dims).train()
+        features = {name: Features.one(torch.randn(64, 4), torch.ones(64, dtype=torch.bool)) for name in dims}
+        once, again = hybrid(features), hybrid(features)
+        assert once.mask[:, :count].all() and torch.equal(once.tokens[:, :count], again.tokens[:, :count])
+        assert torch.equal(once.tokens[:, count], again.tokens[:, count]) is not hides
+        assert bool(once.mask[:, count].all()) is not hides
+        assert hybrid.eval()(features).mask.all()

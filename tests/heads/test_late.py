@@ -131,7 +131,7 @@ def test_a_vote_is_the_majority_and_a_tie_goes_by_the_mean_probability(name):
 
 
 @cases
-def test_loss_is_the_present_experts_mean_and_the_joint_decisions(name, combine):
+def test_loss_is_the_present_experts_mean_and_of_means_also_the_joint_decisions(name, combine):
     head, (fused, target) = build(name, combine), rows(name)
     loss = head.loss(fused, target)
     each = torch.stack([expert.loss(token, target) for expert, token in head._tokens(fused)], dim=1)
@@ -139,7 +139,7 @@ def test_loss_is_the_present_experts_mean_and_the_joint_decisions(name, combine)
     for row in range(1, 8):
         own = each[row][fused.mask[row]].mean()
         scores = torch.tensor(scores_of(head, fused)[0][row][fused.mask[row].numpy()], dtype=torch.float32)
-        if combine == "vote":
+        if combine in ("vote", "product"):
             expected = own
         elif len(scores) == 1:
             expected = 2 * own

@@ -4,7 +4,7 @@ from typing import Literal
 
 import torch
 from pydantic import BaseModel, Field
-from torch import nn
+from torch import Tensor, nn
 
 from sensorium.features import Features
 from sensorium.fusion.joint import Joint
@@ -14,12 +14,15 @@ from sensorium.nn.inputs import Inputs
 
 class HybridConfig(BaseModel, frozen=True, extra="forbid"):
     """`dim`: width of each token; the joint token's MLP is `ratio` times as wide inside, with `dropout`, which also
-    acts before the input maps.
+    acts before the input maps. `modality_dropout`: rate at which training hides an input from the joint token
+    of more than two, so that it learns to do without (ModDrop, Neverova et al. 2015, arXiv:1501.00102); a recipe takes
+    it from its training settings.
     """
 
     dim: int = Field(128, gt=0)
     ratio: int = Field(2, gt=0)
     dropout: float = Field(0.2, ge=0, lt=1)
+    modality_dropout: float = Field(0.2, ge=0, lt=1)
 
 
 class Hybrid(nn.Module):
@@ -30,6 +33,7 @@ class Hybrid(nn.Module):
     """
 
     Config = HybridConfig
+    independent = True
     reads: Literal["pooled", "tokens"] = "pooled"
 
     def __init__(self, config: HybridConfig, dims: dict[str, int]):
@@ -44,6 +48,13 @@ class Hybrid(nn.Module):
         """Features of each of N inputs -> tokens float32 [B, N + 1, D] (one where N = 1), their mask, pooled [B, D]."""
         tokens, mask = self.inputs.summaries(features)
         if self.joint is not None:
-            joint = self.joint(tokens, mask)
+            joint = self.joint(tokens, self._seen(mask))
             tokens, mask = torch.cat([tokens, joint.tokens], dim=1), torch.cat([mask, joint.mask], dim=1)
         return Features(tokens, mask, mean_of_real(tokens, mask))
+
+    def _seen(self, mask: Tensor) -> Tensor:
+        """Which inputs, bool [B, N], the joint token is made of. Of two it needs both."""
+        rate = self.config.modality_dropout
+        if not self.training or mask.shape[1] == 2 or rate == 0.0:
+            return mask
+        return mask & (torch.rand(mask.shape, device=mask.device) >= rate)

@@ -21,6 +21,7 @@ class Separate(nn.Module):
     """One token for each input, in the order of `dims`; the mask is presence, `pooled` the mean of those present."""
 
     Config = SeparateConfig
+    independent = True
     reads: Literal["pooled", "tokens"] = "pooled"
 
     def __init__(self, config: SeparateConfig, dims: dict[str, int]):

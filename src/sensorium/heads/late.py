@@ -66,11 +66,15 @@ class Late(nn.Module):
         self.shares = nn.Parameter(torch.zeros(config.experts)) if learns else None
 
     def loss(self, fused: Features, target: dict[str, Tensor]) -> Tensor:
-        """Mean of the present experts' own losses plus (but for a vote) the loss of their one decision: float32 [B]."""
+        """float32 [B]: mean of the present experts' losses; for `mean` and `learned` plus that of their one decision.
+
+        The experts of a product learn each by itself, since from the loss of one decision the input that learns fastest
+        takes away what the others would have learned (Wang et al. 2020, arXiv:1905.12681).
+        """
         scores = self._scores(fused)
         each = torch.stack([self.decision.loss(own, target) for own in scores.unbind(dim=1)], dim=1)  # [B, E]
         own = (each * _equal_shares(fused.mask)).sum(dim=1)
-        if self.config.combine == "vote":
+        if self.config.combine in ("vote", "product"):
             return own
         return own + self.decision.loss(self._combined(scores, fused.mask), target)
 

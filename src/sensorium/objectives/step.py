@@ -11,14 +11,15 @@ class Step:
     """What objectives ask of a batch, each memoised, so that five objectives cost one forward.
 
     `modality_dropout` is the rate at which training hides an input that is there from the fusion, so that the model
-    learns to
-    do without (ModDrop, Neverova et al. 2015, arXiv:1501.00102); the last input of a row is never hidden.
+    learns to do without (ModDrop, Neverova et al. 2015, arXiv:1501.00102); the last input of a row is never hidden, nor
+    any from a fusion that is `independent`: there every input has a token of its own, which would only miss rows.
     """
 
     def __init__(self, model: Model, batch: Batch, modality_dropout: float = 0.0):
         self.model = model
         self.batch = batch
-        self._modality_dropout = modality_dropout if model.training else 0.0
+        mixes = not getattr(model.fusion, "independent", False)
+        self._modality_dropout = modality_dropout if model.training and mixes else 0.0
         self._features: dict[str, Features] = {}
         self._embeddings: dict[str, Tensor] = {}
         self._similarities: dict[tuple[str, str], Tensor] = {}

@@ -39,7 +39,7 @@ def build(table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> M
         settings = recipe.inputs.get(spec.name, InputSettings())
         encoders[spec.name] = _encoder(table, spec, settings, facts.get(spec.name, {}), summary_only)
     dims = {name: encoder.dim for name, encoder in encoders.items()}
-    fused = fusion(_config(fusion, recipe.fusion.config, f"the fusion '{recipe.fusion.name}'"), dims)
+    fused = fusion(_fusion_config(fusion, recipe), dims)
     heads = {spec.name: _head(table, spec, recipe, fused) for spec in table.schema.targets}
     return Model(encoders, fusion=fused, heads=heads, schema=table.schema)
 
@@ -55,13 +55,19 @@ def check_parts(table: Table, recipe: Recipe) -> None:
         for name in stated:
             if name not in known:
                 raise unknown(what, name, known)
-    _config(_fusion(recipe), recipe.fusion.config, f"the fusion '{recipe.fusion.name}'")
+    _fusion_config(_fusion(recipe), recipe)
     for spec in table.schema.inputs:
         _encoder_config(spec, recipe.inputs.get(spec.name, InputSettings()))
 
 
 def _fusion(recipe: Recipe) -> type:
     return _kind(FUSIONS | {"late": FUSIONS["separate"]}, "fusion", recipe.fusion.name)
+
+
+def _fusion_config(fusion: type, recipe: Recipe) -> BaseModel:
+    own = {"modality_dropout": recipe.training.modality_dropout}
+    stated = {name: value for name, value in own.items() if name in fusion.Config.model_fields} | recipe.fusion.config
+    return _config(fusion, stated, f"the fusion '{recipe.fusion.name}'")
 
 
 def _encoder_config(spec: InputSpec, settings: InputSettings) -> tuple[type, BaseModel]:

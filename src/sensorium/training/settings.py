@@ -24,7 +24,9 @@ class TrainingSettings(BaseModel):
     patience: int | None = Field(
         None, ge=1, description="epochs without a better validation score before training stops"
     )
-    modality_dropout: float = Field(0.2, ge=0, lt=1, description="rate at which an input is hidden from the fusion")
+    modality_dropout: float = Field(
+        0.2, ge=0, lt=1, description="rate at which training hides an input where the fusion mixes inputs"
+    )
     refit: bool | None = Field(
         None,
         description="train anew, validation records too, for the best number of epochs; none: if 20,000 or fewer",
