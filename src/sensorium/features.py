@@ -41,6 +41,17 @@ class Features(NamedTuple):
         pooled = torch.where(present[:, None], pooled, 0.0)
         return cls(pooled[:, None], present[:, None], pooled)  # tokens [B, 1, D]
 
+    @classmethod
+    def joined(cls, parts: list["Features"]) -> "Features":
+        """The rows of all `parts` in order, padded to the longest."""
+        longest = max(part.tokens.shape[1] for part in parts)
+        pad = torch.nn.functional.pad
+        return cls(
+            torch.cat([pad(part.tokens, (0, 0, 0, longest - part.tokens.shape[1])) for part in parts]),
+            torch.cat([pad(part.mask, (0, longest - part.mask.shape[1])) for part in parts]),
+            torch.cat([part.pooled for part in parts]),
+        )
+
 
 class Batch(NamedTuple):
     """Records made tensors.

@@ -37,12 +37,14 @@ class Lengths:
 class Store:
     """A store for tests: features of N rows in memory; row 3 lacks the input."""
 
+    views = 1
+
     def __init__(self, count=COUNT, length=2, width=5):
         self.tokens = torch.arange(count * length * width).float().reshape(count, length, width)  # [N, T, D]
         self.mask = torch.ones(count, length, dtype=torch.bool)
         self.mask[3] = False
 
-    def read(self, rows):
+    def read(self, rows, views=None):
         return Features(self.tokens[rows], self.mask[rows], self.tokens[rows].mean(dim=1))
 
 

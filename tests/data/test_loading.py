@@ -213,7 +213,9 @@ def test_a_store_beside_a_decoded_input():
 class Nothing:
     """A store for tests that costs nothing, so that the loader's own time is seen."""
 
-    def read(self, rows):
+    views = 1
+
+    def read(self, rows, views=None):
         return Features(None, None, None)
 
 

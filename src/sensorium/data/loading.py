@@ -38,10 +38,12 @@ class Processor(Protocol):
 
 
 class FeatureStore(Protocol):
-    """Features of a table's records that were computed once."""
+    """Features of a table's records that were computed once, in one or several views, the first not augmented."""
 
-    def read(self, rows: np.ndarray) -> Features:
-        """Features of the records `rows`, int64 [B] from 0."""
+    views: int
+
+    def read(self, rows: np.ndarray, views: np.ndarray | None = None) -> Features:
+        """Features of the records `rows`, int64 [B] from 0, each in its view, int64 [B] from 0; None is the first."""
 
 
 class Records:
@@ -84,7 +86,7 @@ class Records:
         cannot be decoded.
         """
         rows = np.asarray(rows, dtype=np.int64)
-        return self.complete(rows, self.decoded(rows, epoch))
+        return self.complete(rows, self.decoded(rows, epoch), epoch)
 
     def decoded(self, rows: np.ndarray, epoch: int | None) -> dict[str, dict[str, Tensor]]:
         """The part of `batch` that costs time: the inputs of `rows` that do not come from a store."""
@@ -97,10 +99,10 @@ class Records:
                 if spec.name not in self.stores
             }
 
-    def complete(self, rows: np.ndarray, decoded: dict[str, dict[str, Tensor]]) -> Batch:
+    def complete(self, rows: np.ndarray, decoded: dict[str, dict[str, Tensor]], epoch: int | None = None) -> Batch:
         """The batch of `rows`, whose decoded inputs are given: all else is picked by index, with no loop over rows."""
         inputs = {
-            spec.name: decoded[spec.name] if spec.name in decoded else self._stored(spec.name, rows)
+            spec.name: decoded[spec.name] if spec.name in decoded else self._stored(spec.name, rows, epoch)
             for spec in self.specs
         }
         index = torch.from_numpy(rows)
@@ -110,8 +112,12 @@ class Records:
         ids = {name: _rows(values, index) for name, values in self.ids.items()}
         return Batch(inputs, targets, ids, self._keys[rows].tolist() or [""])
 
-    def _stored(self, name: str, rows: np.ndarray) -> Features:
-        features = self.stores[name].read(rows)
+    def _stored(self, name: str, rows: np.ndarray, epoch: int | None) -> Features:
+        store, views = self.stores[name], None
+        if epoch is not None and store.views > 1:
+            drawn = [draw(self.seed, epoch, key, name, "view") % store.views for key in self._keys[rows]]
+            views = np.array(drawn, dtype=np.int64)
+        features = store.read(rows, views if len(rows) else None)
         return features if len(rows) else _nobody(features)
 
     def _item(self, spec: InputSpec, row: int, epoch: int | None) -> dict[str, Tensor] | None:
@@ -188,17 +194,24 @@ def load(records: Records, items: Iterable[tuple[np.ndarray, int | None]], worke
     None start when nothing is decoded. An error in a worker is raised here as it was there, and UserError when one was
     killed. Close the iterator to end the processes.
     """
-    for rows, decoded in in_order(partial(_packed, records), items, workers if records.decodes else 0):
+    for rows, epoch, decoded in in_order(partial(_packed, records), items, workers if records.decodes else 0):
         inputs = {name: {key: torch.as_tensor(one) for key, one in value.items()} for name, value in decoded.items()}
-        yield records.complete(rows, inputs)
+        yield records.complete(rows, inputs, epoch)
 
 
-def _packed(records: Records, item: tuple[np.ndarray, int | None]) -> tuple[np.ndarray, dict[str, dict[str, Any]]]:
-    """The rows of `item` and their decoded inputs, small ones as arrays: a process hands on a tensor by shared memory,
-    which costs a small one twenty times what it holds."""
+def _packed(
+    records: Records, item: tuple[np.ndarray, int | None]
+) -> tuple[np.ndarray, int | None, dict[str, dict[str, Any]]]:
+    """The rows and the epoch of `item`, and the decoded inputs, small ones as arrays: a process hands on a tensor by
+    shared memory, which costs a small one twenty times what it holds.
+    """
     rows = np.asarray(item[0], dtype=np.int64)
     decoded = records.decoded(rows, item[1])
-    return rows, {
-        name: {key: one.numpy() if one.nbytes < _SMALL else one for key, one in value.items()}
-        for name, value in decoded.items()
-    }
+    return (
+        rows,
+        item[1],
+        {
+            name: {key: one.numpy() if one.nbytes < _SMALL else one for key, one in value.items()}
+            for name, value in decoded.items()
+        },
+    )

@@ -18,6 +18,7 @@ from sensorium.fusion import FUSIONS
 from sensorium.heads import HEADS
 from sensorium.model import Model
 from sensorium.recipe.settings import InputSettings, Recipe, TargetSettings, wrong
+from sensorium.training.adapters import check_adapters
 
 SCRATCH = {"text": "text", "image": "image_conv", "audio": "audio_conv", "table": "table"}
 HEAD_OF = {"class": "classes", "labels": "labels", "number": "number"}
@@ -57,7 +58,10 @@ def check_parts(table: Table, recipe: Recipe) -> None:
                 raise unknown(what, name, known)
     _fusion_config(_fusion(recipe), recipe)
     for spec in table.schema.inputs:
-        _encoder_config(spec, recipe.inputs.get(spec.name, InputSettings()))
+        settings = recipe.inputs.get(spec.name, InputSettings())
+        _encoder_config(spec, settings)
+        if settings.adapter is not None:
+            check_adapters()
 
 
 def _fusion(recipe: Recipe) -> type:

@@ -5,18 +5,22 @@ import pandas as pd
 from sensorium.data.loading import Records
 from sensorium.model import Model
 from sensorium.recipe.parts import Part
+from sensorium.recipe.settings import InputSettings
 from sensorium.recipe.stages import Stage
-from sensorium.training.cache import CacheJob, FeatureCache
+from sensorium.training.views import Views, ViewsJob
 
 
 def records_of(model: Model, part: Part, cached: list[str], stage: Stage) -> Records:
     """The records of one part; the inputs of frozen encoders come as features from the cache, which is filled first."""
-    stores: dict[str, FeatureCache] = {}
+    stores: dict[str, Views] = {}
     for name in cached:
         processors = {name: model.encoders[name].processor}
-        job = CacheJob(
-            stage.folder / "features", name, model.encoders[name], Records(part.table, processors, part.ids),
-            model.fusion.reads == "tokens", stage.precision,
+        # Training alone draws of the views, and no record of the test is trained on.
+        views = 1 if part.name == "test" else stage.recipe.inputs.get(name, InputSettings()).views
+        job = ViewsJob(
+            stage.folder / "features", name, model.encoders[name],
+            Records(part.table, processors, part.ids, seed=stage.recipe.seed),
+            model.fusion.reads == "tokens", stage.precision, views,
         )  # fmt: skip
         size = job.bytes()
         if size > stage.recipe.cache_gigabytes * 1e9:
@@ -26,7 +30,7 @@ def records_of(model: Model, part: Part, cached: list[str], stage: Stage) -> Rec
             )
             continue
         if stage.accelerator.is_main_process:
-            with stage.talk.counting(f"Features of '{name}' ({size / 1e6:.1f} MB)", len(job.rows)) as advance:
+            with stage.talk.counting(f"Features of '{name}' ({size / 1e6:.1f} MB)", job.rows) as advance:
                 job.fill(stage.recipe.training.workers or 0, advance)
         stage.accelerator.wait_for_everyone()
         stores[name] = job.fill(0)

@@ -17,7 +17,7 @@ from sensorium.errors import UserError
 from sensorium.evaluation import Report, evaluate
 from sensorium.features import Batch
 from sensorium.files import discard, writing
-from sensorium.model import Model, is_frozen
+from sensorium.model import Model
 from sensorium.recipe.defaults import complete
 from sensorium.recipe.memory import compare, sort_out
 from sensorium.recipe.parts import Part, fingerprint, parts
@@ -26,6 +26,7 @@ from sensorium.recipe.settings import Recipe
 from sensorium.recipe.source import open_table, settle
 from sensorium.recipe.stages import Stage, choose, look_once, refit, untrained
 from sensorium.recipe.talk import Talk
+from sensorium.recipe.tuning import cached
 from sensorium.training.precision import choose_device, choose_precision, half_the_cores
 from sensorium.training.state import Position
 from sensorium.training.validation import calibrate
@@ -116,8 +117,8 @@ def carry_out(table: Table, stage: Stage) -> Run:
     mark = fingerprint(split, complete(stage.recipe, len(split["train"].table), False))
     model = untrained(split["train"].table, facts, mark, stage)
     precision, reason = choose_precision(stage.recipe.training.precision, stage.accelerator.device)
-    cached = [name for name, encoder in model.encoders.items() if stage.recipe.cache and is_frozen(encoder)]
-    reads = any(encoder.modality in MEDIA and name not in cached for name, encoder in model.encoders.items())
+    kept = cached(model, stage.recipe)
+    reads = any(encoder.modality in MEDIA and name not in kept for name, encoder in model.encoders.items())
     recipe = complete(stage.recipe, len(split["train"].table), reads)
     stage = replace(stage, recipe=recipe, precision=precision)
     if stage.accelerator.is_main_process:
@@ -126,7 +127,7 @@ def carry_out(table: Table, stage: Stage) -> Run:
         recipe, model, {name: len(part.table) for name, part in split.items() if name != "known"}, precision, reason
     )
     model.to(stage.accelerator.device)
-    records = {name: records_of(model, split[name], cached, stage) for name in ("known", "test") if name in split}
+    records = {name: records_of(model, split[name], kept, stage) for name in ("known", "test") if name in split}
     records |= {name: share(records["known"], split[name]) for name in ("train", "validation")}
     chosen = choose(model, records, mark, stage)
     calibrate(model, records["validation"])

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sensorium.errors import UserError, unknown
 from sensorium.files import whole_file
+from sensorium.training.adapters import AdapterSettings
 from sensorium.training.settings import TrainingSettings
 
 
@@ -50,7 +51,20 @@ class InputSettings(Frozen):
     config: dict[str, Any] = Field({}, description="settings of the encoder")
     frozen: bool | None = Field(None, description="weights stay as they are; none freezes pretrained encoders")
     learning_rate: float | None = Field(None, gt=0, description="learning rate of this encoder")
-    augment: bool = Field(True, description="random changes of the input in training; a cached input is never changed")
+    layer_decay: float | None = Field(
+        None, gt=0, le=1, description="each layer of this encoder learns at the rate of the one above it times this"
+    )
+    adapter: AdapterSettings | None = Field(
+        None, description="low-rank matrices beside the encoder's weights are trained, the weights themselves are not"
+    )
+    augment: bool = Field(
+        True, description="random changes of the input in training; of a cached input only in its stored views"
+    )
+    views: int = Field(
+        1,
+        ge=1,
+        description="of a cached input that are kept: itself, and randomly changed ones; an epoch draws of them",
+    )
 
 
 class TargetSettings(Frozen):
@@ -137,6 +151,7 @@ def _known(place: tuple) -> list[str]:
     model: Any = Recipe
     for part in place:
         if isinstance(model, type) and part in model.model_fields:
-            model = model.model_fields[part].annotation
-            model = model.__args__[1] if getattr(model, "__origin__", None) is dict else model
+            annotation = model.model_fields[part].annotation
+            inner = [one for one in (annotation, *get_args(annotation)) if hasattr(one, "model_fields")]
+            model = inner[0] if inner else annotation
     return [".".join([*map(str, place), name]) for name in model.model_fields]

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
@@ -16,9 +15,12 @@ from sensorium.objectives import Supervised
 from sensorium.recipe.memory import Memory
 from sensorium.recipe.settings import Recipe, TargetSettings
 from sensorium.recipe.talk import Talk
+from sensorium.recipe.tuning import tune
 from sensorium.recipe.warm import begin
+from sensorium.training.adapters import merge
 from sensorium.training.learner import Learner
 from sensorium.training.loop import Hooks, Training
+from sensorium.training.optimizer import Rate
 from sensorium.training.sampling import balanced
 from sensorium.training.state import Position, changed, load_position
 from sensorium.training.validation import validator
@@ -61,15 +63,8 @@ def untrained(table: Table, facts: dict[str, dict[str, float]], mark: str, stage
         begin(table, stage.recipe, facts).save(start)
     stage.accelerator.wait_for_everyone()
     model = load(start)
-    for name, encoder in model.encoders.items():
-        encoder.requires_grad_(not freezes(encoder, stage.recipe, name))
+    tune(model, stage.recipe)
     return model
-
-
-def freezes(encoder: Any, recipe: Recipe, name: str) -> bool:
-    """Whether the encoder of input `name` stays as it is: as the recipe says, else when it is pretrained."""
-    frozen = recipe.inputs[name].frozen if name in recipe.inputs else None
-    return encoder.pretrained if frozen is None else frozen
 
 
 def choose(model: Model, records: dict[str, Records], mark: str, stage: Stage) -> Position:
@@ -97,7 +92,7 @@ def _training(model: Model, records: Records, recipe: Recipe, folder: str, mark:
     weights = {name: recipe.targets.get(name, TargetSettings()).weight for name in model.heads.names}
     objectives = [Supervised(name, weight) for name, weight in weights.items()]
     learner = Learner(model, objectives, recipe.training.modality_dropout, stage.precision)
-    rates = {name: one.learning_rate for name, one in recipe.inputs.items() if one.learning_rate is not None}
+    rates = {name: Rate(one.learning_rate, one.layer_decay) for name, one in recipe.inputs.items()}
     order = partial(balanced, records, recipe.seed) if recipe.training.sampling == "balanced" else None
     return Training(
         learner, records, recipe.training, stage.folder / folder, Hooks(order=order), mark, stage.accelerator, rates
@@ -109,4 +104,7 @@ def _run(training: Training, what: str, stage: Stage) -> Position:
         training.hooks.report = report
         if training.resume():
             stage.talk.say(f"{what} goes on from epoch {training.position.epoch + 1}, step {training.position.step}.")
-        return training.run()
+        position = training.run()
+    for encoder in training.learner.model.encoders.modules_once:
+        merge(encoder)
+    return position

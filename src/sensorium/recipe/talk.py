@@ -10,7 +10,7 @@ from rich.table import Table as Printed
 
 from sensorium.data.table import Table
 from sensorium.model import Model, is_frozen
-from sensorium.recipe.settings import Recipe
+from sensorium.recipe.settings import InputSettings, Recipe
 from sensorium.training.settings import TrainingSettings
 from sensorium.training.state import Position
 
@@ -56,13 +56,7 @@ class Talk:
         """What will be trained on what."""
         printed = Printed("part", "what", "weights", title="The model", title_justify="left")
         for name, encoder in model.encoders.items():
-            state = (
-                "frozen, features cached, not augmented"
-                if is_frozen(encoder) and recipe.cache
-                else "frozen"
-                if is_frozen(encoder)
-                else "trained"
-            )
+            state = _state(encoder, recipe.inputs.get(name, InputSettings()), recipe.cache)
             printed.add_row(f"input {name}", type(encoder).__name__, f"{_count(encoder)}, {state}")
         printed.add_row("fusion", recipe.fusion.name, f"{_count(model.fusion)}, trained")
         for name, head in model.heads.items():
@@ -160,6 +154,17 @@ def _decided(predicted: dict[str, Any]) -> str:
 def _short(value: Any) -> str:
     text = f"{len(value)} bytes" if isinstance(value, bytes) else "" if value is None or value != value else str(value)
     return text if len(text) <= 30 else text[:27] + "..."
+
+
+def _state(encoder: Any, settings: InputSettings, cache: bool) -> str:
+    """What is trained of an encoder, and what is kept of its input."""
+    if not is_frozen(encoder):
+        adapters = sum(one.numel() for one in encoder.parameters() if one.requires_grad)
+        return "trained" if settings.adapter is None else f"of which the {adapters:,} of adapters are trained"
+    if not cache:
+        return "frozen"
+    views = "not augmented" if settings.views == 1 else f"{settings.views} views of each record, all but one augmented"
+    return f"frozen, features cached, {views}"
 
 
 def _count(module: Any) -> str:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +50,9 @@ class FeatureCache:
         return FeatureCache(self.folder, self.positions[index], self.dim, self.tokens)
 
     def read(self, rows: np.ndarray) -> Features:
-        """Features of these rows of the table: pooled float32 [B, D], tokens [B, T, D] (T = 1 without tokens)."""
+        """Features of the rows, int64 [B], of the table: pooled float32 [B, D], tokens [B, T, D] (T = 1 without
+        tokens).
+        """
         positions = self.positions[rows]
         present = positions >= 0
         places = np.where(present, positions, 0)
@@ -69,14 +71,22 @@ class FeatureCache:
 
 
 class CacheJob:
-    """What is to be cached for one input of one table: made first, so that the size can be said before the work."""
+    """What is to be cached of one input of one table: made first, so that the size can be said before the work.
 
-    def __init__(self, root: Path, name: str, encoder: nn.Module, records: Records, tokens: bool, precision: str):
+    `view` 0 is the input as it is. Any other is the input augmented, by a chance that is a function of (seed of the
+    records, view, record key, input); of equal contents it is the first record's.
+    """
+
+    def __init__(
+        self, root: Path, name: str, encoder: nn.Module, records: Records, tokens: bool, precision: str, view: int = 0
+    ):
         self.name, self.encoder, self.tokens, self.precision = name, encoder, tokens, precision
-        self.records = Records(records.table, {name: encoder.processor}, records.ids)
+        self.records = Records(records.table, {name: encoder.processor}, records.ids, seed=records.seed)
+        self.epoch = view or None
         contents, first, inverse = _distinct(records.ids[name].numpy())
         self.rows, self.positions = first, inverse
-        self.folder = root / _fingerprint(encoder, contents, tokens, precision)
+        chance = [str(records.seed), str(view), *(records.table.keys[row] for row in first)] if view else []
+        self.folder = root / _fingerprint(encoder, contents, tokens, precision, chance)
 
     def bytes(self) -> int:
         """Size on disk in bytes; with tokens, estimated from the first batch."""
@@ -95,7 +105,7 @@ class CacheJob:
             self.folder.mkdir(parents=True, exist_ok=True)
             done = self._recover()
         starts = range(done, len(self.rows), BATCH)
-        items = ((self.rows[start : start + BATCH], None) for start in starts)
+        items = ((self.rows[start : start + BATCH], self.epoch) for start in starts)
         for batch in load(self.records, items, workers):
             features = self._encode(batch)
             with writing(self.folder):
@@ -160,8 +170,12 @@ def _distinct(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return contents[real][order], first[real][order], rank[inverse]
 
 
-def _fingerprint(encoder: nn.Module, contents: np.ndarray, tokens: bool, precision: str) -> str:
-    """Names the features by everything they depend on: weights, processor, contents, what is kept, precision."""
+def _fingerprint(
+    encoder: nn.Module, contents: np.ndarray, tokens: bool, precision: str, chance: Iterable[str] = ()
+) -> str:
+    """Names the features by everything they depend on: weights, processor, contents, what is kept, precision, and what
+    the `chance` of their augmentation follows from.
+    """
     digest = hashlib.blake2b(digest_size=16)
     digest.update(f"{type(encoder).__name__} {encoder.config.model_dump_json()} {tokens} {precision}".encode())
     for key, tensor in encoder.state_dict().items():
@@ -173,6 +187,7 @@ def _fingerprint(encoder: nn.Module, contents: np.ndarray, tokens: bool, precisi
             if file.is_file():
                 digest.update(file.read_bytes())
     digest.update(np.ascontiguousarray(contents).data)
+    digest.update("\0".join(chance).encode())
     return digest.hexdigest()
 
 

@@ -19,9 +19,10 @@ from sensorium.data.loading import Records, deal, load
 from sensorium.errors import UserError
 from sensorium.features import Batch
 from sensorium.files import whole_file
+from sensorium.training.averaging import Average
 from sensorium.training.interrupt import Interrupted, Signals
 from sensorium.training.learner import Learner
-from sensorium.training.optimizer import optimizer, schedule
+from sensorium.training.optimizer import Rate, optimizer, schedule
 from sensorium.training.settings import TrainingSettings
 from sensorium.training.state import Position, changed, load_position, load_state, put_weights, save_state, trained
 
@@ -50,8 +51,8 @@ class Hooks:
 class Training:
     """One run of training in `folder`; `run()` goes from wherever the saved state is to the end.
 
-    `fingerprint` names data and settings: a state with another one is not continued. `rates` are learning rates by
-    input name.
+    `fingerprint` names data and settings: a state with another one is not continued. `rates` are the learning rates of
+    encoders that have their own, by input name.
     """
 
     def __init__(
@@ -63,12 +64,13 @@ class Training:
         hooks: Hooks,
         fingerprint: str,
         accelerator: Accelerator,
-        rates: dict[str, float] | None = None,
+        rates: dict[str, Rate] | None = None,
     ):
         self.learner, self.records, self.settings, self.folder = learner, records, settings, folder
         self.hooks, self.accelerator = hooks, accelerator
         self.wrapped = accelerator.prepare_model(learner)
         self.optimizer = optimizer(learner, settings, rates or {})
+        self.average = Average(learner, settings.ema_decay) if settings.averaging == "ema" else None
         self.position = Position(fingerprint=fingerprint)
         self.best: dict[str, Tensor] = {}
         self.steps_per_epoch = math.ceil(len(records.table) / settings.batch_size)
@@ -80,7 +82,7 @@ class Training:
             return False
         if saved.fingerprint != self.position.fingerprint:
             raise changed(self.folder.parent)
-        self.best = load_state(self.folder, self.learner, self.optimizer)
+        self.best = load_state(self.folder, self.learner, self.optimizer, self.average)
         self.position = saved
         return True
 
@@ -153,6 +155,8 @@ class Training:
         torch.nn.utils.clip_grad_norm_(weights, self.settings.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update(done + 1)
         position.step += 1
         self._account(totals, counts)
 
@@ -205,11 +209,14 @@ class Training:
         """Looks at the validation records, keeps the best weights, and decides whether to go on."""
         position = self.position
         self.learner.eval()
-        found = self.hooks.validate(self.learner) if self.hooks.validate else Validation([float(position.epoch)], {})
+        with nullcontext() if self.average is None else self.average.applied():
+            found = (
+                self.hooks.validate(self.learner) if self.hooks.validate else Validation([float(position.epoch)], {})
+            )
+            if position.best_score is None or found.score > position.best_score:
+                position.best_score, position.best_epoch = found.score, position.epoch
+                self.best = {key: value.detach().clone() for key, value in trained(self.learner).items()}
         self.learner.train()
-        if position.best_score is None or found.score > position.best_score:
-            position.best_score, position.best_epoch = found.score, position.epoch
-            self.best = {key: value.detach().clone() for key, value in trained(self.learner).items()}
         figures = {"epoch": position.epoch + 1} | self._losses() | found.figures
         position.log.append(
             figures | {"learning_rate": self.optimizer.param_groups[0]["lr"], "seconds": round(position.seconds, 3)}
@@ -224,7 +231,7 @@ class Training:
 
     def _save(self) -> None:
         if self.accelerator.is_main_process:
-            save_state(self.folder, self.learner, self.best, self.optimizer, self.position)
+            save_state(self.folder, self.learner, self.best, self.optimizer, self.position, self.average)
         self._write_log()
         self.accelerator.wait_for_everyone()
 

@@ -1,23 +1,35 @@
 """AdamW over groups of parameters, warm-up and cosine."""
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
+from sensorium.training.layers import layer_scales
 from sensorium.training.learner import Learner
 from sensorium.training.settings import TrainingSettings
 
 
-def optimizer(learner: Learner, settings: TrainingSettings, rates: dict[str, float]) -> torch.optim.AdamW:
+class Rate(NamedTuple):
+    """The learning rate of an input's encoder, None for that of the rest, and by how much each layer has less than the
+    one above it.
+    """
+
+    learning_rate: float | None = None
+    layer_decay: float | None = None
+
+
+def optimizer(learner: Learner, settings: TrainingSettings, rates: dict[str, Rate]) -> torch.optim.AdamW:
     """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), fused, over the trained parameters.
 
-    `rates` gives the learning rate of an input's encoder where it differs. Vectors and scalars are not decayed.
+    `rates` is by input, for the encoders whose rate is their own. Vectors and scalars are not decayed.
     """
     own = {}
     for name, rate in rates.items():
-        for parameter in learner.model.encoders[name].parameters():
-            own[id(parameter)] = rate
+        encoder, highest = learner.model.encoders[name], rate.learning_rate or settings.learning_rate
+        scales = {} if rate.layer_decay is None else layer_scales(encoder, rate.layer_decay, name)
+        own |= {id(parameter): highest * scales.get(id(parameter), 1.0) for parameter in encoder.parameters()}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for parameter in learner.parameters():
         if parameter.requires_grad:

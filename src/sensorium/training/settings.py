@@ -31,6 +31,10 @@ class TrainingSettings(BaseModel):
         None,
         description="train anew, validation records too, for the best number of epochs; none: if 20,000 or fewer",
     )
+    averaging: Literal["none", "ema"] = Field(
+        "none", description="ema: validation and the saved model use a running average of the weights"
+    )
+    ema_decay: float = Field(0.999, gt=0, lt=1, description="how much of the average a step keeps; less in the first")
     sampling: Literal["permutation", "balanced"] = Field(
         "permutation", description="balanced: rare classes are drawn as often as others"
     )

@@ -14,6 +14,7 @@ from torch import Tensor
 from sensorium.errors import UserError
 from sensorium.files import recover, whole_folder
 from sensorium.model import is_frozen
+from sensorium.training.averaging import Average
 from sensorium.training.learner import Learner
 
 
@@ -44,16 +45,15 @@ def changed(folder: Path) -> UserError:
 
 
 def trained(learner: Learner) -> dict[str, Tensor]:
-    """The learner's state without its frozen encoders, which training never changes."""
-    frozen = {
+    """The learner's state without frozen encoders and, beside adapters, frozen weights: training never changes them."""
+    frozen = tuple(
         f"model.encoders.parts.{index}."
         for index, encoder in enumerate(learner.model.encoders.modules_once)
         if is_frozen(encoder)
-    }
+    )
+    fixed = {key for key, parameter in learner.named_parameters() if not parameter.requires_grad}
     return {
-        key: value
-        for key, value in learner.state_dict().items()
-        if not any(key.startswith(prefix) for prefix in frozen)
+        key: value for key, value in learner.state_dict().items() if key not in fixed and not key.startswith(frozen)
     }
 
 
@@ -68,16 +68,23 @@ def put_weights(learner: Learner, weights: dict[str, Tensor]) -> None:
 
 
 def save_state(
-    folder: Path, learner: Learner, best: dict[str, Tensor], optimizer: torch.optim.Optimizer, position: Position
+    folder: Path,
+    learner: Learner,
+    best: dict[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    position: Position,
+    average: Average | None = None,
 ) -> None:
-    """Writes the weights now, the best ones, the optimiser and the position as the folder `folder`, whole or not at
-    all.
+    """Writes the weights now, their average if there is one, the best ones, the optimiser and the position as the
+    folder `folder`, whole or not at all.
 
     Raises UserError when the disk refuses.
     """
     with whole_folder(folder) as new:
         _write(trained(learner), new / "weights.safetensors")
         _write(best, new / "best.safetensors")
+        if average is not None:
+            _write(average.weights, new / "average.safetensors")
         state = optimizer.state_dict()["state"]
         moments = {f"{index}.{name}": value for index, values in state.items() for name, value in values.items()}
         _write(moments, new / "optimizer.safetensors")
@@ -91,9 +98,13 @@ def load_position(folder: Path) -> Position | None:
     return Position(**json.loads(path.read_text())) if path.exists() else None
 
 
-def load_state(folder: Path, learner: Learner, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Puts weights and optimiser back to where `save_state` found them; returns the best weights."""
+def load_state(
+    folder: Path, learner: Learner, optimizer: torch.optim.Optimizer, average: Average | None = None
+) -> dict[str, Tensor]:
+    """Puts weights, average and optimiser back to where `save_state` found them; returns the best weights."""
     put_weights(learner, load_file(folder / "weights.safetensors"))
+    if average is not None:
+        average.load(load_file(folder / "average.safetensors"))
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in load_file(folder / "optimizer.safetensors").items():
         index, name = key.split(".")

@@ -56,7 +56,7 @@ def calibrate(model: Model, records: Records) -> None:
     for batch in _batches(records, np.arange(len(records)), model.device):
         fused.append(model.fuse(model.encode(batch.inputs)))
         targets.append(batch.targets)
-    whole = _stack(fused)
+    whole = Features.joined(fused)
     for name, head in model.heads.items():
         head.calibrate(whole, {key: torch.cat([part[name][key] for part in targets]) for key in targets[0][name]})
 
@@ -109,14 +109,3 @@ def _prior(model: Model) -> dict[str, dict[str, np.ndarray]]:
 def _batches(records: Records, rows: np.ndarray, device: torch.device) -> Iterator[Batch]:
     for start in range(0, len(rows), BATCH):
         yield records.batch(rows[start : start + BATCH]).to(device)
-
-
-def _stack(parts: list[Features]) -> Features:
-    """Batches of features as one, padded to the longest."""
-    longest = max(part.tokens.shape[1] for part in parts)
-    pad = torch.nn.functional.pad
-    return Features(
-        torch.cat([pad(part.tokens, (0, 0, 0, longest - part.tokens.shape[1])) for part in parts]),
-        torch.cat([pad(part.mask, (0, longest - part.mask.shape[1])) for part in parts]),
-        torch.cat([part.pooled for part in parts]),
-    )

@@ -1,0 +1,116 @@
+"""Low-rank adapters: a large encoder is tuned through small matrices beside its own, which stay as they are."""
+
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from sensorium.errors import UserError, needs, unknown
+
+
+class AdapterSettings(BaseModel):
+    """Low-rank adapters of an encoder (Hu et al. 2021, arXiv:2106.09685).
+
+    rank: of each added matrix. alpha: what is added weighs alpha / rank. dropout: before the added matrices. targets:
+    the layers that get them, by the last parts of their names; none takes every linear layer, or in a network that has
+    none every convolution that is not by channel.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rank: int = Field(8, ge=1, description="of each added matrix")
+    alpha: float = Field(16.0, gt=0, description="what is added weighs alpha / rank")
+    dropout: float = Field(0.0, ge=0, lt=1, description="before the added matrices, in training")
+    targets: list[str] | None = Field(None, description="last parts of the names of the layers that get them")
+
+
+def check_adapters() -> None:
+    """Raises UserError when the package that makes adapters is missing."""
+    if find_spec("peft") is None:
+        raise needs("peft", "peft")
+
+
+def adapt(encoder: nn.Module, settings: AdapterSettings, name: str, seed: int) -> None:
+    """Puts untrained adapters into the encoder of input `name`, in place; from then on they alone are trained.
+
+    At first they add nothing. The same seed gives the same adapters. Raises UserError when the encoder is neither of
+    Transformers nor of timm, when no layer is named as the targets are, and for dropout in a timm model.
+    """
+    check_adapters()
+    from peft import LoraConfig, inject_adapter_in_model
+
+    inner = _inner(encoder, name)
+    if settings.dropout and hasattr(inner, "pretrained_cfg"):
+        raise UserError(
+            f"The adapter of '{name}' has dropout, but a timm model stays in evaluation mode in training, where dropout"
+            " does nothing; leave it out."
+        )
+    layers = _targets(inner, settings, name)
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=layers,
+        fan_in_fan_out=any(isinstance(inner.get_submodule(layer), Conv1D) for layer in layers),
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        inject_adapter_in_model(config, inner)
+    for one in encoder.parameters():
+        one.requires_grad_(False)
+    for part in _adapted(inner).values():
+        for key, one in part.named_parameters():
+            one.requires_grad_("lora_" in key)
+
+
+def merge(encoder: nn.Module) -> None:
+    """Adds what the adapters have learned to the encoder's own weights and takes them out; without any, does nothing.
+
+    The outputs stay as they were, to rounding, and what is left is the plain encoder, which needs no package.
+    """
+    for part in encoder.modules():
+        if hasattr(part, "peft_config"):
+            for place, layer in _adapted(part).items():
+                layer.merge()
+                part.set_submodule(place, layer.get_base_layer())
+            del part.peft_config
+
+
+def _inner(encoder: nn.Module, name: str) -> nn.Module:
+    """The part of `encoder` that is a model of Transformers or timm."""
+    for part in encoder.modules():
+        if isinstance(part, PreTrainedModel) or hasattr(part, "pretrained_cfg"):
+            return part
+    raise UserError(
+        f"The encoder {type(encoder).__name__} of '{name}' takes no adapter, which tunes encoders of Transformers and"
+        " timm; leave the adapter out, and all of it is trained."
+    )
+
+
+def _targets(inner: nn.Module, settings: AdapterSettings, name: str) -> list[str]:
+    """The whole names of the layers that get adapters."""
+    linear = [key for key, one in inner.named_modules() if isinstance(one, nn.Linear | Conv1D)]
+    convolutions = [
+        key for key, one in inner.named_modules() if isinstance(one, nn.Conv2d | nn.Conv1d) and one.groups == 1
+    ]
+    if settings.targets is None:
+        return linear or convolutions
+    layers: list[str] = []
+    for target in settings.targets:
+        fits = [key for key in linear + convolutions if key == target or key.endswith(f".{target}")]
+        if not fits:
+            last = {key.rsplit(".", 1)[-1] for key in linear + convolutions}
+            raise unknown(f"layer for the adapter of '{name}'", target, last)
+        layers += fits
+    return layers
+
+
+def _adapted(inner: nn.Module) -> dict[str, Any]:
+    """By name, the layers of `inner` that have adapters."""
+    from peft.tuners.lora import LoraLayer
+
+    return {key: one for key, one in inner.named_modules() if isinstance(one, LoraLayer)}

@@ -1,0 +1,48 @@
+"""A running average of the weights, which validation looks at and the saved model has."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class Average:
+    """The exponential moving average of a module's trained weights (Polyak & Juditsky 1992; as in Szegedy et al. 2015,
+    arXiv:1512.00567).
+
+    After step t it keeps min(`decay`, (1 + t) / (10 + t)) of itself, so that the untrained weights are soon forgotten
+    and a run of a few hundred steps has a useful average too. Only what the optimiser moves is averaged: frozen weights
+    and buffers have one value, the module's own. `weights`: by name, float32, of the parameter's shape.
+    """
+
+    def __init__(self, module: nn.Module, decay: float):
+        self.decay = decay
+        self._live = {name: one for name, one in module.named_parameters() if one.requires_grad}
+        self.weights = {name: one.detach().clone().float() for name, one in self._live.items()}
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Takes in the weights after optimiser step `step`, counted from 1."""
+        kept = min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(list(self.weights.values()), [one.float() for one in self._live.values()], 1 - kept)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """While entered, the module has the averaged weights."""
+        live = {name: one.detach().clone() for name, one in self._live.items()}
+        _put(self._live, self.weights)
+        try:
+            yield
+        finally:
+            _put(self._live, live)
+
+    def load(self, weights: dict[str, Tensor]) -> None:
+        """Puts saved `weights` back. Raises KeyError when they are of another module."""
+        _put(self.weights, weights)
+
+
+@torch.no_grad()
+def _put(places: dict[str, Tensor], weights: dict[str, Tensor]) -> None:
+    for name, place in places.items():
+        place.copy_(weights[name])
