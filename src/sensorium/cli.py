@@ -170,6 +170,55 @@ def predict(
 
 
 @app.command()
+def inspect(
+    table: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL or Parquet file; media columns hold paths beside it.")],
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="Column to learn; again for several; NAME=class|labels|number to state its kind."),
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Column whose records share a source (speaker, patient) and stay on one side.")
+    ] = None,
+    key: Annotated[str | None, typer.Option(help="Column that names a record.")] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="NAME=KIND where the guess is not what is meant, as for fit.")
+    ] = None,
+    test: Annotated[float | None, typer.Option(help="Share of the records that fit would hold out.")] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="COLUMN=VALUE: records with this value are held out; COLUMN alone if it is 'test' against one other."
+        ),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that read files.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Look at a table before training: kinds, absences, classes, sizes, faults, and what fit would do.
+
+    Names every broken file, copies and near copies (across the split above all), columns that give the target away,
+    placeholders, slips of spelling and more, each with what to do. What is found does not make the command fail.
+
+    Example: [bold]sensorium inspect reviews.csv --target sentiment --group author --test 0.2[/bold]
+    """
+    from sensorium.recipe.inspect import inspect as look
+    from sensorium.recipe.inspected import show
+    from sensorium.recipe.talk import Talk
+
+    options: dict[str, Any] = {
+        "target": target, "group": group, "key": key, "columns": _pairs(column, "--column"), "test": test,
+    }  # fmt: skip
+    if split is not None:
+        options["split"], _, value = split.partition("=")
+        options["held_out"] = value or None
+    talk = Talk(quiet=as_json)
+    with talk.busy("Looking at every record once"):
+        seen = look(table, workers=workers, **options)
+    if as_json:
+        print(json.dumps(seen.to_dict()))
+    show(seen, talk.out)
+
+
+@app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/demo"),
     data: Annotated[Path, typer.Option(help="Folder the records are made in.")] = Path("runs/demo-data"),

@@ -18,7 +18,7 @@ Targets = str | list[str] | dict[str, str | None] | None
 
 def understand(table: "Table", target: Targets, group: str | None, key: str | None, columns: dict[str, str]) -> Schema:
     """The schema of `table`, whose own is not looked at; the rest is as in `read`. Raises UserError."""
-    targets, stated = _statements(table, target, group, key, columns)
+    targets, stated = statements(table, target, group, key, columns)
     specs, described = [], []
     for name in table.frame.columns:
         values = table.frame[name].to_numpy()
@@ -30,7 +30,7 @@ def understand(table: "Table", target: Targets, group: str | None, key: str | No
         else:
             kind, reason = _input_kind(table, name, stated.get(name), share)
             described.append(Column(name=name, kind=kind, reason=reason, absent=share))
-    described = _one_key(described, stated)
+    described = one_key(described, stated)
     specs.sort(key=lambda spec: list(targets).index(spec.name))
     roles = {column.kind: column.name for column in described if column.kind in ("group", "key")}
     schema = Schema(
@@ -40,7 +40,7 @@ def understand(table: "Table", target: Targets, group: str | None, key: str | No
     return schema
 
 
-def _statements(
+def statements(
     table: "Table", target: Targets, group: str | None, key: str | None, columns: dict[str, str]
 ) -> tuple[dict[str, str | None], dict[str, str]]:
     """By column, the stated kinds of the targets (None: to be guessed) and of the others."""
@@ -147,7 +147,7 @@ def _target(table: "Table", name: str, kind: str) -> TargetSpec:
     return TargetSpec(name=name, kind=kind, labels=labels)
 
 
-def _one_key(columns: list[Column], stated: dict[str, str]) -> list[Column]:
+def one_key(columns: list[Column], stated: dict[str, str]) -> list[Column]:
     """Of the columns guessed to be keys the first whole one, when none is stated; the others are ignored."""
     free = "key" not in stated.values()
     kept = []
