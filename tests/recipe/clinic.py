@@ -205,7 +205,8 @@ PLANTS: dict[str, tuple[Plant, str, str]] = {
     ),
     "units": (column("weight", lambda row, one: f"{one['weight']} kg"), "number-with-unit", "weight"),
     "a few units": (
-        column("weight", lambda row, one: one["weight"] + (" kg" if row % 20 == 0 else "")), "number-with-unit", "weight",
+        column("weight", lambda row, one: one["weight"] + (" kg" if row % 20 == 0 else "")),
+        "number-with-unit", "weight",
     ),
     "decimal comma": (column("weight", lambda row, one: one["weight"].replace(".", ",")), "decimal-comma", "weight"),
     "mixed dates": (
