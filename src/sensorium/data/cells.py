@@ -76,6 +76,18 @@ def is_sound(value: Any) -> bool:
         isinstance(value, tuple)
         and len(value) == 2
         and isinstance(value[0], np.ndarray)
+        and value[0].ndim <= 2
+        and isinstance(value[1], Number)
+    )
+
+
+def is_film(value: Any) -> bool:
+    """True for a decoded film: (frames, frames a second)."""
+    return (
+        isinstance(value, tuple)
+        and len(value) == 2
+        and isinstance(value[0], np.ndarray)
+        and value[0].ndim == 4
         and isinstance(value[1], Number)
     )
 
@@ -86,11 +98,11 @@ def is_picture(value: Any) -> bool:
 
 
 def medium(value: Any) -> Any:
-    """The cell of an image or audio column: a path as str, bytes, an array, (samples, hertz) or a picture.
+    """The cell of a media column: a path as str, bytes, an array, (samples, hertz), (frames, rate) or a picture.
 
     Raises ValueError for anything else.
     """
-    if isinstance(value, str | bytes | np.ndarray) or is_sound(value) or is_picture(value):
+    if isinstance(value, str | bytes | np.ndarray) or is_sound(value) or is_film(value) or is_picture(value):
         return value
     if isinstance(value, bytearray | memoryview):
         return bytes(value)
@@ -101,6 +113,8 @@ CELLS: dict[str, Callable[[Any], Any]] = {
     "text": text,
     "image": medium,
     "audio": medium,
+    "video": medium,
+    "film": medium,
     "category": spell,
     "group": spell,
     "key": spell,
@@ -110,6 +124,8 @@ CELLS: dict[str, Callable[[Any], Any]] = {
 _SETTLED = {kind: {str} for kind in ("text", "category", "group", "key", "class")} | {
     "image": {str, bytes},
     "audio": {str, bytes},
+    "video": {str, bytes},
+    "film": {str, bytes},
     "labels": set(),
 }
 

@@ -3,24 +3,40 @@
 from pathlib import Path
 from typing import Any
 
-from sensorium.data import audio, image, tabular, text
+from sensorium.data import audio, image, tabular, text, video
 
-_DECODERS = {"text": text.decode, "image": image.decode, "audio": audio.decode, "table": tabular.decode}
-_MEASURES = {"image": image.measure, "audio": audio.measure}
+_DECODERS = {
+    "text": text.decode,
+    "image": image.decode,
+    "audio": audio.decode,
+    "video": video.decode,
+    "film sound": video.decode_sound,
+    "table": tabular.decode,
+}
+_MEASURES = {
+    "image": image.measure,
+    "audio": audio.measure,
+    "video": video.measure,
+    "film sound": video.measure_sound,
+}
 
 
-def decode(modality: str, value: Any, root: Path, **options: Any) -> Any:
-    """The decoded value of an input: str, uint8 [H, W, 3], float32 [S], or a dictionary of numbers and categories.
+def decode(decoder: str, value: Any, root: Path, **options: Any) -> Any:
+    """The decoded value of an input: str, uint8 [H, W, 3], float32 [S], frames and their times, or a dictionary of
+    numbers and categories; None when the value lacks the part that is asked for, as a film without sound does.
 
-    `root` is the folder that paths start from; `options` are the decoder's, such as audio's `rate` in hertz. Raises
-    ValueError with a reason when the value cannot be decoded.
+    `decoder` is a modality, or the way of reading a part that an input's schema names. `root` is the folder that paths
+    start from; `options` are the decoder's, such as audio's `rate` in hertz. Raises ValueError with a reason when the
+    value cannot be decoded.
     """
-    return _DECODERS[modality](value, root, **options)
+    return _DECODERS[decoder](value, root, **options)
 
 
-def measure(modality: str, value: Any, root: Path) -> dict[str, float]:
-    """Decodes all of the value; gives an image's `height`, `width` in pixels, a sound's `rate` in hertz, `seconds`."""
-    if modality in _MEASURES:
-        return _MEASURES[modality](value, root)
-    decode(modality, value, root)
+def measure(decoder: str, value: Any, root: Path) -> dict[str, float] | None:
+    """Decodes all of the value; gives an image's `height`, `width` in pixels, a sound's `rate` in hertz, `seconds`, a
+    film's all of these with its rate in frames a second; None when the value lacks what is asked for.
+    """
+    if decoder in _MEASURES:
+        return _MEASURES[decoder](value, root)
+    decode(decoder, value, root)
     return {}

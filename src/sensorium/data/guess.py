@@ -6,15 +6,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from sensorium.data.cells import SCALARS, absent, is_picture, is_sound, labels, numbers, spell
+from sensorium.data.cells import SCALARS, absent, is_film, is_picture, is_sound, labels, numbers, spell
 
 _PICTURES = ("jpg", "jpeg", "png", "webp", "gif", "bmp")
 _SOUNDS = ("wav", "flac", "mp3", "ogg", "oga", "opus", "m4a", "aac")
-_FILMS = ("mp4", "mov", "avi", "mkv", "webm", "mpg", "mpeg")
+_FILMS = ("mp4", "mov", "avi", "mkv", "webm", "mpg", "mpeg", "m4v")
 _MEDIA = {"image": _PICTURES, "audio": _SOUNDS, "video": _FILMS}
 _STARTS = (
     (rb"\xff\xd8\xff|\x89PNG|RIFF....WEBP|GIF8|BM", "image"),
     (rb"RIFF....WAVE|fLaC|OggS|ID3|\xff[\xe0-\xff]", "audio"),
+    (rb"RIFF....AVI |\x1aE\xdf\xa3|\0\0\x01\xba|....ftyp(isom|iso\d|mp4\d|avc1|qt  |M4V|mmp4|3gp)", "video"),
 )
 _CODE = re.compile(r"\s*[+-]?0\d")
 _MOST_CLASSES = 20  # a target of whole numbers with more different values than this is a number
@@ -135,11 +136,10 @@ def _guess_paths(present: np.ndarray) -> Guess | None:
             f"{shares[kind]:.1%} of its values are paths of {_NAMES[kind]}, but others are like {others}",
             "image",
             "audio",
+            "video",
             "text",
             "ignored",
         )
-    if kind == "video":
-        raise Ambiguous("its values are paths of films, which are not read yet", "ignored")
     endings = " or ".join(f".{end}" for end in sorted(ends.unique()))
     return Guess(kind, f"{len(series)} of {len(series)} values are paths ending in {endings}")
 
@@ -197,13 +197,13 @@ def _guess_words(present: np.ndarray, distinct: np.ndarray) -> Guess:
 
 
 def _guess_objects(present: np.ndarray) -> Guess:
-    """Bytes, arrays, pictures, sounds; anything else cannot be an input."""
+    """Bytes, arrays, pictures, sounds, films; anything else cannot be an input."""
     kinds = np.array([_medium(value) for value in present])
     found, counts = np.unique(kinds, return_counts=True)
     if len(found) > 1:
         told = ", ".join(f"{count} {kind}" for kind, count in zip(found, counts, strict=True))
-        raise Ambiguous(f"its values are of several kinds ({told})", "image", "audio", "text", "ignored")
-    if found[0] in ("image", "audio"):
+        raise Ambiguous(f"its values are of several kinds ({told})", "image", "audio", "video", "text", "ignored")
+    if found[0] in ("image", "audio", "video"):
         return Guess(str(found[0]), f"{len(present)} of {len(present)} values are {_NAMES[found[0]]} in memory")
     if found[0] == "date":
         return Guess("ignored", "the values are dates; turn them into numbers to use them")
@@ -217,6 +217,8 @@ def _medium(value: Any) -> str:
         return "image"
     if is_sound(value):
         return "audio"
+    if is_film(value):
+        return "video"
     if hasattr(value, "year"):
         return "date"
     if isinstance(value, str):

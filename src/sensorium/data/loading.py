@@ -125,9 +125,11 @@ class Records:
         if value is None:
             return None
         try:
-            decoded = decode(spec.modality, value, self.table.root, **processor.decoding)
+            decoded = decode(spec.decoder, value, self.table.root, **processor.decoding)
         except ValueError as error:
             raise record_error(self.table, row, spec, error) from error
+        if decoded is None:
+            return None
         if epoch is None:
             return processor(decoded)
         torch.default_generator.manual_seed(draw(self.seed, epoch, self._keys[row], spec.name))

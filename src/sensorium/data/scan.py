@@ -23,7 +23,7 @@ class Scan(NamedTuple):
 
     ids:   by input name, int64 [N]: a hash of the content, 0 where it is absent or bad.
     facts: by input name, `records` (how many have it); of images the median `height` and `width` in pixels; of sounds
-           the most frequent `rate` in hertz and the 95th percentile of `seconds`.
+           the most frequent `rate` in hertz and the 95th percentile of `seconds`; of films all four.
     bad:   the values that cannot be used, in the order of the table.
     """
 
@@ -63,10 +63,10 @@ def _look_at(table: Table, row: int, spec: InputSpec) -> _Seen:
         return _Seen()
     try:
         content = opened(value, table.root) if spec.modality in MEDIA else value
-        measures = measure(spec.modality, content, table.root)
+        measures = measure(spec.decoder, content, table.root)
     except ValueError as error:
         return _Seen(error=record_error(table, row, spec, error))
-    return _Seen(content_id(content), measures)
+    return _Seen() if measures is None else _Seen(content_id(content), measures)
 
 
 def contents(table: Table) -> dict[str, np.ndarray]:
@@ -97,7 +97,8 @@ def _facts(measures: list[dict[str, float]]) -> dict[str, float]:
     if measures and "rate" in measures[0]:
         rates, counts = np.unique([one["rate"] for one in measures], return_counts=True)
         seconds = np.percentile([one["seconds"] for one in measures], 95)
-        facts |= {"rate": int(rates[counts.argmax()]), "seconds": float(seconds)}
+        rate = float(rates[counts.argmax()])
+        facts |= {"rate": int(rate) if rate.is_integer() else rate, "seconds": float(seconds)}
     return facts
 
 

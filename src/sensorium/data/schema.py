@@ -6,7 +6,19 @@ from pydantic import BaseModel, ConfigDict
 from rich.table import Table as Printed
 
 Kind = Literal[
-    "text", "image", "audio", "video", "series", "points", "number", "category", "group", "key", "ignored", "target"
+    "text",
+    "image",
+    "audio",
+    "video",
+    "film",
+    "series",
+    "points",
+    "number",
+    "category",
+    "group",
+    "key",
+    "ignored",
+    "target",
 ]
 TargetKind = Literal["class", "labels", "number"]
 Modality = Literal["text", "image", "audio", "video", "series", "points", "table"]
@@ -30,13 +42,22 @@ class Column(BaseModel):
 
 
 class InputSpec(BaseModel):
-    """An input of the model: one text or media column, or number and category columns (`table`)."""
+    """An input of the model: one text or media column, a part of one, or number and category columns (`table`).
+
+    `part`: "sound" is the sound track of a column of films; None is all of the column.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     modality: Modality
     columns: list[str]
+    part: Literal["sound"] | None = None
+
+    @property
+    def decoder(self) -> str:
+        """Which of the decoders reads its values: the modality's, or that of a part."""
+        return "film sound" if self.part == "sound" else self.modality
 
 
 class TargetSpec(BaseModel):
@@ -105,21 +126,36 @@ class Schema(BaseModel):
 def arrange(columns: list[Column]) -> list[InputSpec]:
     """The inputs that `columns` make, in the order of the table.
 
-    Text and media columns are an input each. So are number and category columns while all inputs are at most
-    six; beyond that they make one input named `table` (`table 2`, ... when a column has that name already).
+    Text and media columns are an input each; a column of films is two, `clip` its pictures and `clip sound` its sound.
+    Number and category columns are an input each while all inputs are at most six; beyond that they make one input
+    named `table`. Where a column has such a name already it is `table 2`, `clip sound 2`, ...
     """
-    media = [column for column in columns if column.kind in ("text", *MEDIA)]
-    cells = [column for column in columns if column.kind in TABLE_KINDS]
-    if len(media) + len(cells) <= MOST_INPUTS or len(cells) < 2:
-        return [
-            InputSpec(name=column.name, modality="table" if column in cells else column.kind, columns=[column.name])
-            for column in columns
-            if column in media or column in cells
-        ]
     taken = {column.name for column in columns}
-    name = next(name for name in ("table", *(f"table {i}" for i in range(2, len(taken) + 3))) if name not in taken)
-    inputs = [InputSpec(name=column.name, modality=column.kind, columns=[column.name]) for column in media]
-    return [*inputs, InputSpec(name=name, modality="table", columns=[column.name for column in cells])]
+    inputs = [spec for column in columns for spec in _inputs(column, taken)]
+    cells = [spec for spec in inputs if spec.modality == "table"]
+    if len(inputs) <= MOST_INPUTS or len(cells) < 2:
+        return inputs
+    kept = [spec for spec in inputs if spec.modality != "table"]
+    name = _free("table", taken)
+    return [*kept, InputSpec(name=name, modality="table", columns=[spec.name for spec in cells])]
+
+
+def _inputs(column: Column, taken: set[str]) -> list[InputSpec]:
+    """The inputs that one column makes by itself; names of parts are none of the columns' names, `taken`."""
+    if column.kind == "film":
+        sound = InputSpec(
+            name=_free(f"{column.name} sound", taken), modality="audio", columns=[column.name], part="sound"
+        )
+        return [InputSpec(name=column.name, modality="video", columns=[column.name]), sound]
+    if column.kind not in ("text", *MEDIA, *TABLE_KINDS):
+        return []
+    modality = "table" if column.kind in TABLE_KINDS else column.kind
+    return [InputSpec(name=column.name, modality=modality, columns=[column.name])]
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """`name`, or with the first number from 2 on that makes it none of those `taken`."""
+    return next(one for one in (name, *(f"{name} {i}" for i in range(2, len(taken) + 3))) if one not in taken)
 
 
 def _plain(text: str) -> str:

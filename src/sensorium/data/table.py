@@ -66,7 +66,7 @@ class Table:
         A text, path, bytes or decoded value; for a table {column: float | str | None}.
         """
         if spec.modality != "table":
-            return self.cells(spec.columns[0], spec.modality)[index]
+            return self.cells(spec.columns[0], self._kinds[spec.columns[0]])[index]
         row = {name: self._cell(index, name) for name in spec.columns}
         return None if all(value is None for value in row.values()) else row
 

@@ -1,10 +1,12 @@
 """From what the user states and what the values say to a schema; every mistake in either is a sentence."""
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from sensorium.data import video
 from sensorium.data.cells import absent
 from sensorium.data.guess import Ambiguous, Guess, count_labels, guess_input, guess_target
 from sensorium.data.schema import STATED_KINDS, TARGET_KINDS, Column, Schema, TargetSpec, arrange
@@ -13,6 +15,7 @@ from sensorium.errors import UserError, unknown
 if TYPE_CHECKING:
     from sensorium.data.table import Table
 
+LISTENED = 20  # films that are opened to see whether a column of films has sound
 Targets = str | list[str] | dict[str, str | None] | None
 
 
@@ -98,9 +101,30 @@ def _input_kind(table: "Table", name: str, stated: str | None, share: float) -> 
     if not name.strip():
         return Guess("ignored", "it has no name")
     try:
-        return guess_input(values)
+        guess = guess_input(values)
     except Ambiguous as error:
         raise _ambiguous(table, name, error) from None
+    return _with_sound(table, name, guess) if guess.kind == "video" else guess
+
+
+def _with_sound(table: "Table", name: str, guess: Guess) -> Guess:
+    """Films, by whether any of the first that can be opened has a sound track."""
+    films = (value for value in table.cells(name, "video") if value is not None)
+    sounding = list(islice(filter(lambda one: one is not None, (_sounds(table, film) for film in films)), LISTENED))
+    if any(sounding):
+        said = (
+            f"{sum(sounding)} of the first {len(sounding)} have sound" if len(sounding) > 1 else "the first has sound"
+        )
+        return Guess("film", f"{guess.reason}; {said}")
+    return Guess("video", f"{guess.reason}; none of the first {len(sounding)} has sound" if sounding else guess.reason)
+
+
+def _sounds(table: "Table", film: object) -> bool | None:
+    """Whether a film has a sound track; None when it cannot be opened, which the scan will tell."""
+    try:
+        return video.has_sound(film, table.root)
+    except ValueError:
+        return None
 
 
 def _target_kind(table: "Table", name: str, stated: str | None) -> Guess:

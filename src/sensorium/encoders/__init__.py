@@ -9,6 +9,7 @@ from sensorium.encoders.text_causal import TextCausal
 from sensorium.encoders.text_recurrent import TextRecurrent
 from sensorium.encoders.timm_image import TimmImage
 from sensorium.encoders.transformers_text import TransformersText
+from sensorium.encoders.video import VideoFrames
 from sensorium.encoders.vit import ViT
 
 ENCODERS = {
@@ -22,4 +23,5 @@ ENCODERS = {
     "timm": TimmImage,
     "audio_conv": AudioConv,
     "audio_recurrent": AudioRecurrent,
+    "video": VideoFrames,
 }

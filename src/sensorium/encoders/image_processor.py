@@ -58,27 +58,15 @@ class ImageProcessor:
 
     def __init__(self, settings: ImageSettings):
         self.settings = settings
-        self._augment = None if settings.augmentation is None else _augmenter(settings.augmentation, settings.size)
+        self._augment = None if settings.augmentation is None else augmenter(settings.augmentation, settings.size)
 
     def __call__(self, value: np.ndarray, augment: bool = False) -> dict[str, Tensor]:
         """One picture; with `augment`, moved and tinted by chance drawn from torch's global random state."""
         pixels = torch.from_numpy(np.array(value)).permute(2, 0, 1)  # [3, H, W]
-        pixels = self._fit(pixels)
+        pixels = square(pixels, self.settings.size, self.settings.fit)
         if augment and self._augment is not None:
             pixels = self._augment(pixels)
         return {"pixels": pixels.contiguous()}
-
-    def _fit(self, pixels: Tensor) -> Tensor:
-        size = self.settings.size
-        height, width = pixels.shape[1:]
-        if self.settings.fit == "crop":
-            scale = size / min(height, width)
-            goal = [max(size, round(height * scale)), max(size, round(width * scale))]
-        else:
-            goal = [size, size]
-        if goal != [height, width]:
-            pixels = functional.resize(pixels, goal, InterpolationMode.BICUBIC, antialias=True)
-        return functional.center_crop(pixels, [size, size])
 
     def pad(self, items: list[dict[str, Tensor] | None]) -> dict[str, Tensor]:
         """`pixels` uint8 [B, 3, h, w] and `mask` bool [B, 1]; zeros where the picture is absent."""
@@ -96,7 +84,20 @@ class ImageProcessor:
         return cls(ImageSettings.model_validate_json((Path(folder) / "processor.json").read_text()))
 
 
-def _augmenter(settings: ImageAugmentation, size: int) -> v2.Transform:
+def square(pixels: Tensor, size: int, fit: Fit) -> Tensor:
+    """uint8 [..., 3, H, W] -> [..., 3, size, size], as ImageSettings says of `fit`; bicubic and antialiased."""
+    height, width = pixels.shape[-2:]
+    goal = [size, size]
+    if fit == "crop":
+        scale = size / min(height, width)
+        goal = [max(size, round(height * scale)), max(size, round(width * scale))]
+    if goal != [height, width]:
+        pixels = functional.resize(pixels, goal, InterpolationMode.BICUBIC, antialias=True)
+    return functional.center_crop(pixels, [size, size])
+
+
+def augmenter(settings: ImageAugmentation, size: int) -> v2.Transform:
+    """What changes pictures uint8 [..., 3, size, size] by one draw of chance, the same for all of them."""
     # The border is repeated outwards first, as far as the farthest corner reaches, so that what moves in is background
     # and not a black wedge.
     angle = math.radians(min(settings.rotation, 45.0))

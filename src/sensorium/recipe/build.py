@@ -20,7 +20,7 @@ from sensorium.model import Model
 from sensorium.recipe.settings import InputSettings, Recipe, TargetSettings, wrong
 from sensorium.training.adapters import check_adapters
 
-SCRATCH = {"text": "text", "image": "image_conv", "audio": "audio_conv", "table": "table"}
+SCRATCH = {"text": "text", "image": "image_conv", "audio": "audio_conv", "video": "video", "table": "table"}
 HEAD_OF = {"class": "classes", "labels": "labels", "number": "number"}
 EXPERTS = ("late", "hybrid")
 
@@ -106,7 +106,7 @@ class _Values:
         for index in range(len(self.table)):
             value = self.table.value(index, self.spec)
             if value is not None:
-                yield decode(self.spec.modality, value, self.table.root)
+                yield decode(self.spec.decoder, value, self.table.root)
 
 
 def _head(table: Table, spec: TargetSpec, recipe: Recipe, fusion: nn.Module) -> nn.Module:
