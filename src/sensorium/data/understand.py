@@ -109,8 +109,9 @@ def _input_kind(table: "Table", name: str, stated: str | None, share: float) -> 
 
 def _with_sound(table: "Table", name: str, guess: Guess) -> Guess:
     """Films, by whether any of the first that can be opened has a sound track."""
-    films = (value for value in table.cells(name, "video") if value is not None)
-    sounding = list(islice(filter(lambda one: one is not None, (_sounds(table, film) for film in films)), LISTENED))
+    films = islice((value for value in table.cells(name, "video") if value is not None), 10 * LISTENED)
+    opened = (sounds for sounds in (_sounds(table, film) for film in films) if sounds is not None)
+    sounding = list(islice(opened, LISTENED))
     if any(sounding):
         said = (
             f"{sum(sounding)} of the first {len(sounding)} have sound" if len(sounding) > 1 else "the first has sound"

@@ -89,11 +89,12 @@ def measure(value: Any, root: Path) -> dict[str, float]:
 
 def moments(span: _Span, rate: float | None, frames: int | None) -> list[float]:
     """The seconds after the film's beginning at which it is looked at: `rate` times a second, in the middle of each
-    1 / rate of a second; if that gives more than `frames`, so many spread evenly over the whole film instead.
+    1 / rate of a second; if that gives more than `frames`, so many spread evenly over the whole film instead. A film
+    shorter than 1 / rate is looked at in its middle.
     """
     count = span.count if rate is None else max(1, round(span.seconds * rate))
-    if rate is None or (frames is not None and count > frames):
-        count = min(count, frames or count)
+    count = min(count, frames or count)
+    if rate is None or count < round(span.seconds * rate) or span.seconds * rate < 1:
         rate = count / span.seconds
     return [(place + 0.5) / rate for place in range(count)]
 

@@ -40,7 +40,7 @@ class VideoConfig(BaseModel):
             evenly.
     image:  the encoder of each frame.
     frozen: whether the image encoder's weights stay as they are; None freezes pretrained ones.
-    grid:   each frame is summed up in so many by so many places, so that what moves is seen to move.
+    grid:   each frame's token says what is where on a map of so many by so many places.
     over:   what reads the frames in order: "transformer", "convolution", or "mean", which has nothing to learn and is
             blind to their order: with a frozen image encoder its features can be kept on disk.
     width:  of a frame's token. depth, heads, dropout: of the layers over time.
@@ -63,7 +63,7 @@ class VideoConfig(BaseModel):
 
 
 class VideoFrames(nn.Module):
-    """An image encoder on each frame, a coarse map of each frame mixed with its neighbours', and layers over time.
+    """An image encoder on each frame, detectors of what moved from one to the next, and layers over time.
 
     Tokens are the frames, pooled is their mean. A frozen image encoder stays in evaluation mode while what stands over
     it learns. Raises UserError when the config's rate, or the size of its frames, is None.
@@ -145,29 +145,40 @@ class VideoFrames(nn.Module):
 
 
 class FrameTokens(nn.Module):
-    """What an image encoder says of each frame made one token: its summary, and what is where.
+    """What an image encoder says of each frame made one token: its summary, what is where, and what moved since.
 
-    The places are kept apart, on a map of `side` by `side` and so that movement shows, each is mixed with the same
-    place a frame before and after.
+    What is where is a map of `side` by `side` places. What moved is read by detectors u(now) v(before) - v(now)
+    u(before), whose sign is the direction (Hassenstein and Reichardt 1956): u and v are learned, three places wide, and
+    a detector's answer is its mean over the frame. In the first frame, and where nothing moves, it is zero.
     """
 
     def __init__(self, image_dim: int, dim: int, side: int):
         super().__init__()
-        channels = max(8, dim // 4)
+        channels = max(8, dim // 2)
         self.side = side
         self.norm, self.summary_norm = nn.LayerNorm(image_dim), nn.LayerNorm(image_dim)
-        self.places = nn.Linear(image_dim, channels)
-        self.neighbours = nn.Conv2d(channels, channels, (3, 1), padding=(1, 0))
-        self.mix = nn.Linear(channels * side * side, dim)
+        self.narrow = nn.Linear(image_dim, channels)
+        self.places = nn.Linear(channels * side * side, dim)
+        self.pairs = nn.Conv2d(channels, 2 * channels, 3, padding=1, bias=False)
+        self.moves = nn.Linear(channels, dim, bias=False)
         self.summary = nn.Linear(image_dim, dim, bias=False)
 
     def forward(self, said: Features, mask: Tensor) -> Tensor:
         """Features of N frames, those where `mask`, bool [B, F], is True -> float32 [B, F, D]."""
-        places = self.places(self.norm(_map(said.tokens.float(), self.side)))  # [N, side * side, channels]
-        film = _placed(places.float(), mask).permute(0, 3, 1, 2)  # [B, channels, F, side * side]
-        mixed = film + nn.functional.silu(self.neighbours(film))
-        tokens = self.mix(mixed.permute(0, 2, 3, 1).flatten(2))  # [B, F, D]
-        return (tokens + _placed(self.summary(self.summary_norm(said.pooled.float())), mask)).float()
+        own = math.isqrt(said.tokens.shape[1])
+        # Class and register tokens stand before the places and are left out.
+        places = self.narrow(self.norm(said.tokens[:, -own * own :].float())).float()
+        places = places.transpose(1, 2).unflatten(2, (own, own))  # [N, channels, own, own]
+        coarse = nn.functional.adaptive_avg_pool2d(places, self.side).flatten(1)  # [N, channels * side * side]
+        tokens = self.places(coarse) + self.summary(self.summary_norm(said.pooled.float()))
+        return _placed(tokens.float(), mask) + self._moved(places, mask)
+
+    def _moved(self, places: Tensor, mask: Tensor) -> Tensor:
+        """Maps [N, channels, own, own] -> float32 [B, F, D], zero in the first frame of each film."""
+        pairs = _placed(self.pairs(places).flatten(2).float(), mask)  # [B, F, 2 * channels, own * own]
+        u, v = pairs.chunk(2, dim=2)
+        moved = (u[:, 1:] * v[:, :-1] - v[:, 1:] * u[:, :-1]).mean(dim=-1)  # [B, F - 1, channels]
+        return nn.functional.pad(self.moves(moved).float(), (0, 0, 1, 0))  # [B, F, D]
 
 
 class Seconds(nn.Module):
@@ -207,18 +218,6 @@ def _placed(values: Tensor, mask: Tensor) -> Tensor:
     out = values.new_zeros(*mask.shape, *values.shape[1:])
     out[mask] = values
     return out
-
-
-def _map(tokens: Tensor, side: int) -> Tensor:
-    """Tokens of an image encoder [N, T, D] -> the mean of each of side * side places, line by line.
-
-    Class and register tokens stand before the places and are left out.
-    """
-    own = math.isqrt(tokens.shape[1])
-    if own == side:
-        return tokens[:, -own * own :]
-    square = tokens[:, -own * own :].transpose(1, 2).unflatten(2, (own, own))  # [N, D, own, own]
-    return nn.functional.adaptive_avg_pool2d(square, side).flatten(2).transpose(1, 2)  # [N, side * side, D]
 
 
 @torch.no_grad()
