@@ -1,9 +1,28 @@
-"""What moves through the house: features of a batch, the batch itself, and a loss with its count."""
+"""What moves through the house: a decoded series, features of a batch, the batch itself, a loss with its count."""
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
+
+
+class Series(NamedTuple):
+    """L readings of C channels, decoded.
+
+    times:    float64 [L], seconds, ascending; from 1970 where they were dates. Equal ones stay in their order.
+    values:   float32 [L, C], NaN in a gap.
+    channels: C names; those of an array or of rows are their places, "1", "2", ...
+    """
+
+    times: np.ndarray
+    values: np.ndarray
+    channels: tuple[str, ...]
+
+    @property
+    def named(self) -> bool:
+        """False when the channels are known by their places alone."""
+        return self.channels != tuple(str(place) for place in range(1, len(self.channels) + 1))
 
 
 class Features(NamedTuple):

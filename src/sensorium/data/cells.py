@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+TIMES = ("time", "timestamp", "t")  # what the column of a series is named that says when
 SCALARS = {str, int, float, bool, type(None)}
 
 
@@ -109,12 +110,45 @@ def medium(value: Any) -> Any:
     raise ValueError("it is not a path, bytes or a decoded array")
 
 
+def is_timed(value: Any) -> bool:
+    """True for readings with a time: columns, one of them named `time`, `timestamp` or `t`, or records with these."""
+    if isinstance(value, list) and value:
+        value = value[0]
+    return isinstance(value, dict) and any(str(name).strip().lower() in TIMES for name in value)
+
+
+def is_rows(value: Any) -> bool:
+    """True for rows of numbers: a list of lists, or a float array of two axes, which no picture is."""
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        return value.ndim == 2 and value.dtype.kind == "f"
+    if not isinstance(value, list | tuple | np.ndarray) or not len(value):
+        return False
+    row = value[0]
+    return isinstance(row, list | tuple | np.ndarray) and any(isinstance(one, Number) for one in row)
+
+
+def readings(value: Any) -> Any:
+    """The cell of a series column: a path as str, bytes, an array, rows, or columns by name. Raises ValueError."""
+    if isinstance(value, str | bytes | np.ndarray | list | tuple | dict):
+        return value
+    raise ValueError("it is not a path, rows [time, value, ...], an array or columns with a 'time'")
+
+
+def points(value: Any) -> Any:
+    """The cell of a column of sets of points: a path as str, bytes, an array or rows. Raises ValueError."""
+    if isinstance(value, str | bytes | np.ndarray | list | tuple):
+        return value
+    raise ValueError("it is not a path, rows of numbers or an array")
+
+
 CELLS: dict[str, Callable[[Any], Any]] = {
     "text": text,
     "image": medium,
     "audio": medium,
     "video": medium,
     "film": medium,
+    "series": readings,
+    "points": points,
     "category": spell,
     "group": spell,
     "key": spell,
@@ -126,6 +160,8 @@ _SETTLED = {kind: {str} for kind in ("text", "category", "group", "key", "class"
     "audio": {str, bytes},
     "video": {str, bytes},
     "film": {str, bytes},
+    "series": {str, bytes, list, dict},
+    "points": {str, bytes, list},
     "labels": set(),
 }
 

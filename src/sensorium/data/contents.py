@@ -19,7 +19,7 @@ def opened(value: Any, root: Path) -> Any:
     is fetched from a network. Raises ValueError when there is no such file, or it is empty, larger than a gibibyte,
     or not a file at all.
     """
-    if isinstance(value, dict):
+    if _is_medium(value):
         value = value.get("bytes") or value.get("path")
     if isinstance(value, str | os.PathLike):
         value = _read(os.fspath(value), root)
@@ -28,6 +28,10 @@ def opened(value: Any, root: Path) -> Any:
     if isinstance(value, bytes) and not value:
         raise ValueError("it is empty")
     return value
+
+
+def _is_medium(value: Any) -> bool:
+    return isinstance(value, dict) and bool(value) and value.keys() <= {"bytes", "path"}
 
 
 def _read(path: str, root: Path) -> bytes:
@@ -62,7 +66,7 @@ def _feed(digest: Any, value: Any) -> None:
         digest.update(value)
     elif isinstance(value, str):
         digest.update(value.encode())
-    elif isinstance(value, np.ndarray):
+    elif isinstance(value, np.ndarray) and value.dtype != object:
         digest.update(f"{value.dtype.str}{value.shape}".encode())
         digest.update(value.tobytes())
     elif isinstance(value, Image.Image):
@@ -71,7 +75,17 @@ def _feed(digest: Any, value: Any) -> None:
         for part in value:
             _feed(digest, part)
     else:
+        value = _spelled(value)
         digest.update(repr(sorted(value.items()) if isinstance(value, dict) else value).encode())
+
+
+def _spelled(value: Any) -> Any:
+    """Lists and columns of readings with their arrays as lists: of a long array, `repr` shows only the ends."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {name: _spelled(part) for name, part in value.items()}
+    return [_spelled(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def shown(value: Any) -> str:

@@ -6,11 +6,23 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from sensorium.data.cells import SCALARS, absent, is_film, is_picture, is_sound, labels, numbers, spell
+from sensorium.data.cells import (
+    SCALARS,
+    absent,
+    is_film,
+    is_picture,
+    is_rows,
+    is_sound,
+    is_timed,
+    labels,
+    numbers,
+    spell,
+)
 
 _PICTURES = ("jpg", "jpeg", "png", "webp", "gif", "bmp")
 _SOUNDS = ("wav", "flac", "mp3", "ogg", "oga", "opus", "m4a", "aac")
 _FILMS = ("mp4", "mov", "avi", "mkv", "webm", "mpg", "mpeg", "m4v")
+_ARRAYS = ("npy", "csv", "parquet", "xyz")
 _MEDIA = {"image": _PICTURES, "audio": _SOUNDS, "video": _FILMS}
 _STARTS = (
     (rb"\xff\xd8\xff|\x89PNG|RIFF....WEBP|GIF8|BM", "image"),
@@ -117,7 +129,12 @@ def _counts_up(parsed: np.ndarray) -> bool:
 
 def _guess_strings(present: np.ndarray) -> Guess:
     distinct = pd.unique(present)
-    guess = _constant(distinct, len(present)) or _guess_paths(present) or _guess_written_numbers(present, distinct)
+    guess = (
+        _constant(distinct, len(present))
+        or _guess_number_files(present)
+        or _guess_paths(present)
+        or _guess_written_numbers(present, distinct)
+    )
     return guess or _guess_words(present, distinct)
 
 
@@ -142,6 +159,18 @@ def _guess_paths(present: np.ndarray) -> Guess | None:
         )
     endings = " or ".join(f".{end}" for end in sorted(ends.unique()))
     return Guess(kind, f"{len(series)} of {len(series)} values are paths ending in {endings}")
+
+
+def _guess_number_files(present: np.ndarray) -> None:
+    """Raises Ambiguous for paths of files of numbers: only the user knows what those are."""
+    ends = _endings(pd.Series(_sample(present), dtype=object))
+    if ends.isin(_ARRAYS).all():
+        endings = " or ".join(f".{end}" for end in sorted(ends.unique()))
+        raise _numbers_of(f"its values are paths ending in {endings}")
+
+
+def _numbers_of(what: str) -> Ambiguous:
+    return Ambiguous(f"{what}, which may be readings over time or sets of points", "series", "points", "ignored")
 
 
 def _guess_written_numbers(present: np.ndarray, distinct: np.ndarray) -> Guess | None:
@@ -197,7 +226,7 @@ def _guess_words(present: np.ndarray, distinct: np.ndarray) -> Guess:
 
 
 def _guess_objects(present: np.ndarray) -> Guess:
-    """Bytes, arrays, pictures, sounds, films; anything else cannot be an input."""
+    """Bytes, arrays, pictures, sounds, films, readings; anything else cannot be an input."""
     kinds = np.array([_medium(value) for value in present])
     found, counts = np.unique(kinds, return_counts=True)
     if len(found) > 1:
@@ -205,6 +234,10 @@ def _guess_objects(present: np.ndarray) -> Guess:
         raise Ambiguous(f"its values are of several kinds ({told})", "image", "audio", "video", "text", "ignored")
     if found[0] in ("image", "audio", "video"):
         return Guess(str(found[0]), f"{len(present)} of {len(present)} values are {_NAMES[found[0]]} in memory")
+    if found[0] == "series":
+        return Guess("series", f"{len(present)} of {len(present)} values are readings with a time")
+    if found[0] == "rows of numbers":
+        raise _numbers_of("its values are rows of numbers")
     if found[0] == "date":
         return Guess("ignored", "the values are dates; turn them into numbers to use them")
     raise Ambiguous(f"its values are of the type {found[0]}, which no input reads", "ignored")
@@ -213,12 +246,16 @@ def _guess_objects(present: np.ndarray) -> Guess:
 def _medium(value: Any) -> str:
     if isinstance(value, bytes | bytearray):
         return next((kind for start, kind in _STARTS if re.match(start, value, re.DOTALL)), "bytes")
-    if is_picture(value):
-        return "image"
     if is_sound(value):
         return "audio"
     if is_film(value):
         return "video"
+    if is_rows(value):
+        return "rows of numbers"
+    if is_picture(value):
+        return "image"
+    if is_timed(value):
+        return "series"
     if hasattr(value, "year"):
         return "date"
     if isinstance(value, str):
@@ -258,7 +295,7 @@ def _sample(values: np.ndarray | pd.Series) -> np.ndarray | pd.Series:
 
 def _endings(series: pd.Series) -> pd.Series:
     """The extension of each path, in small letters; NaN without one."""
-    return series.str.extract(r"\.([A-Za-z0-9]{2,4})$", expand=False).str.lower()
+    return series.str.extract(r"\.([A-Za-z0-9]{2,7})$", expand=False).str.lower()
 
 
 def _first(values: np.ndarray, where: np.ndarray) -> str:

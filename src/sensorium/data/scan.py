@@ -23,7 +23,8 @@ class Scan(NamedTuple):
 
     ids:   by input name, int64 [N]: a hash of the content, 0 where it is absent or bad.
     facts: by input name, `records` (how many have it); of images the median `height` and `width` in pixels; of sounds
-           the most frequent `rate` in hertz and the 95th percentile of `seconds`; of films all four.
+           the most frequent `rate` in hertz and the 95th percentile of `seconds`; of films all four; of series and sets
+           of points the 95th percentile of each of their measures.
     bad:   the values that cannot be used, in the order of the table.
     """
 
@@ -99,6 +100,8 @@ def _facts(measures: list[dict[str, float]]) -> dict[str, float]:
         seconds = np.percentile([one["seconds"] for one in measures], 95)
         rate = float(rates[counts.argmax()])
         facts |= {"rate": int(rate) if rate.is_integer() else rate, "seconds": float(seconds)}
+    if measures and measures[0].keys() & {"readings", "points"}:
+        facts |= {name: float(np.percentile([one[name] for one in measures], 95)) for name in measures[0]}
     return facts
 
 

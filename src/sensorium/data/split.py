@@ -1,6 +1,5 @@
 """Two sides of a table, by a share or by a column; and what stands on both."""
 
-import hashlib
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -8,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from sensorium.data.cells import spell
+from sensorium.data.contents import content_id
 from sensorium.data.schema import MEDIA, InputSpec
 from sensorium.errors import UserError, unknown
 
@@ -230,19 +230,8 @@ def _hash_cells(cells: np.ndarray) -> np.ndarray:
 
 
 def _hash_content(cell: object) -> int:
-    """The first eight bytes of a hash of a path, bytes, an array, (samples, rate) or a picture; 0 for None."""
-    if cell is None:
-        return 0
-    if isinstance(cell, tuple):
-        parts = [np.asarray(cell[0]).tobytes(), repr(cell[1]).encode()]
-    else:
-        parts = [
-            cell if isinstance(cell, bytes) else cell.encode() if isinstance(cell, str) else np.asarray(cell).tobytes()
-        ]
-    digest = hashlib.blake2b(digest_size=8)
-    for part in parts:
-        digest.update(part)
-    return int.from_bytes(digest.digest(), "little")
+    """Eight bytes of a hash of a path, bytes or a decoded value; 0 for None."""
+    return 0 if cell is None else content_id(cell) % 2**64
 
 
 def _combine(hashes: list[np.ndarray]) -> np.ndarray:

@@ -2,7 +2,10 @@
 
 from sensorium.encoders.audio_conv import AudioConv
 from sensorium.encoders.audio_recurrent import AudioRecurrent
+from sensorium.encoders.image_capsules import ImageCapsules
 from sensorium.encoders.image_conv import ImageConv
+from sensorium.encoders.points import PointsEncoder
+from sensorium.encoders.series import SeriesEncoder
 from sensorium.encoders.table import TableEncoder
 from sensorium.encoders.text import TextTransformer
 from sensorium.encoders.text_causal import TextCausal
@@ -19,9 +22,12 @@ ENCODERS = {
     "text_causal": TextCausal,
     "transformers_text": TransformersText,
     "image_conv": ImageConv,
+    "image_capsules": ImageCapsules,
     "vit": ViT,
     "timm": TimmImage,
     "audio_conv": AudioConv,
     "audio_recurrent": AudioRecurrent,
     "video": VideoFrames,
+    "series": SeriesEncoder,
+    "points": PointsEncoder,
 }

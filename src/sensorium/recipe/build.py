@@ -20,7 +20,15 @@ from sensorium.model import Model
 from sensorium.recipe.settings import InputSettings, Recipe, TargetSettings, wrong
 from sensorium.training.adapters import check_adapters
 
-SCRATCH = {"text": "text", "image": "image_conv", "audio": "audio_conv", "video": "video", "table": "table"}
+SCRATCH = {
+    "text": "text",
+    "image": "image_conv",
+    "audio": "audio_conv",
+    "video": "video",
+    "series": "series",
+    "points": "points",
+    "table": "table",
+}
 HEAD_OF = {"class": "classes", "labels": "labels", "number": "number"}
 EXPERTS = ("late", "hybrid")
 
@@ -93,11 +101,16 @@ def _encoder(
     kind, config = _encoder_config(spec, settings)
     if not settings.augment and "augmentation" in kind.Config.model_fields:
         config = config.model_copy(update={"augmentation": None})
-    return kind.build(config, _Values(table, spec), facts, summary_only)
+    try:
+        return kind.build(config, _Values(table, spec), facts, summary_only)
+    except ValidationError:
+        raise
+    except ValueError as error:
+        raise UserError(f"Column '{spec.name}' of {table.source}: {error}.") from error
 
 
 class _Values:
-    """The decoded training values of a text or table input, absent ones left out; can be gone through again."""
+    """The decoded training values of an input, absent ones left out; can be gone through again."""
 
     def __init__(self, table: Table, spec: InputSpec):
         self.table, self.spec = table, spec

@@ -1,0 +1,117 @@
+"""A series of sensor readings: each reading a token that knows its time, then a transformer over them."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+
+from sensorium.encoders.pooling import pool
+from sensorium.encoders.series_processor import Channel, SeriesAugmentation, SeriesProcessor, describe
+from sensorium.errors import UserError
+from sensorium.features import Features, Series
+from sensorium.nn.transformer import Transformer
+
+
+class SeriesConfig(BaseModel):
+    """A series encoder's channels and shape.
+
+    channels, step, span: what training said: the channels, the usual step between two readings and the longest series,
+                  both in seconds; None lets `build` find out.
+    width, depth, heads: of the transformer; `heads` divides `width`.
+    waves:        sines and cosines of the time, of periods from twice the step to four times the span.
+    max_readings: of more, runs of consecutive readings are averaged to so many; the work grows with its square.
+    augmentation: what training adds and leaves out; None for nothing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    channels: list[Channel] | None = None
+    step: float | None = Field(None, gt=0)
+    span: float | None = Field(None, gt=0)
+    width: int = Field(64, ge=1)
+    depth: int = Field(2, ge=1)
+    heads: int = Field(4, ge=1)
+    waves: int = Field(32, ge=2)
+    max_readings: int = Field(256, ge=2)
+    dropout: float = Field(0.1, ge=0, lt=1)
+    augmentation: SeriesAugmentation | None = SeriesAugmentation()
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> "SeriesConfig":
+        if self.width % self.heads:
+            raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
+        return self
+
+
+class SeriesEncoder(nn.Module):
+    """Readings with their time since the first and their step from the last, irregular as they come, as tokens of a
+    transformer; the summary is a perceptron on the tokens' mean and the last token.
+
+    A value enters softly bounded, a gap as zero with a flag. Raises UserError when the config does not say what
+    training said (only `build` finds out).
+    """
+
+    Config = SeriesConfig
+    Processor = SeriesProcessor
+    modality = "series"
+    pretrained = False
+
+    def __init__(self, config: SeriesConfig, processor: SeriesProcessor | None = None, summary_only: bool = False):
+        super().__init__()
+        if not config.channels or config.step is None or config.span is None:
+            raise UserError(
+                "A series encoder needs the options 'channels', 'step' and 'span'; state them, or build it from data."
+            )
+        self.config, self.summary_only, self.dim = config, summary_only, config.width
+        self.processor = processor or SeriesProcessor(config.channels, config.max_readings, config.augmentation)
+        shortest, longest = 2 * config.step, 4 * max(config.span, config.step)
+        periods = torch.logspace(math.log10(shortest), math.log10(longest), config.waves, dtype=torch.float64)
+        self.register_buffer("periods", periods, persistent=False)  # [waves]
+        read, timed = 2 * len(config.channels), 2 * config.waves + 2
+        self.embedding = nn.Linear(read + timed, config.width)
+        self.reading, self.time = nn.Linear(read, config.width), nn.Linear(timed, config.width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.transformer = Transformer(config.width, config.depth, config.heads, config.dropout)
+        self.summary = nn.Sequential(
+            nn.Linear(2 * config.width, 2 * config.width), nn.GELU(), nn.Linear(2 * config.width, config.width)
+        )
+
+    @classmethod
+    def build(
+        cls, config: SeriesConfig, values: Iterable[Series], facts: dict[str, float], summary_only: bool = False
+    ) -> "SeriesEncoder":
+        """An encoder for training: what the config leaves open comes from the training series `values`.
+
+        Raises ValueError when they do not go together (see `describe`).
+        """
+        learned = describe(values, config.max_readings)
+        found = {name: value for name, value in learned._asdict().items() if getattr(config, name) is None}
+        return cls(config.model_copy(update=found), summary_only=summary_only)
+
+    def forward(self, inputs: dict[str, Tensor]) -> Features:
+        """`values` float [B, L, C], `gaps` bool [B, L, C], `times` float64 [B, L] seconds and `mask` bool [B, L] →
+        Features of T = L tokens (one when summary_only)."""
+        mask = inputs["mask"]
+        values = torch.where(mask[:, :, None] & ~inputs["gaps"], inputs["values"], 0.0).asinh()  # [B, L, C]
+        readings = torch.cat([values, (inputs["gaps"] | ~mask[:, :, None]).float()], dim=2)  # [B, L, 2 C]
+        times = self._times(torch.where(mask, inputs["times"], 0.0))
+        # A value times a wave of its time, summed over readings, is the strength of that wave, however irregular they
+        # are; a sum of the two alone leaves that product to be learned.
+        tokens = self.embedding(torch.cat([readings, times], dim=2)) + self.reading(readings) * self.time(times)
+        tokens = self.transformer(self.dropout(tokens), mask)  # [B, L, D]
+        places = torch.arange(mask.shape[1], device=mask.device)
+        last = tokens[torch.arange(len(tokens), device=mask.device), (places * mask).amax(dim=1)]  # [B, D]
+        pooled = self.summary(torch.cat([pool(tokens, mask, "mean"), last], dim=1)).float()
+        if self.summary_only:
+            return Features.one(pooled, mask.any(dim=1))
+        return Features(torch.where(mask[:, :, None], tokens, 0.0), mask, pooled)
+
+    def _times(self, times: Tensor) -> Tensor:
+        """float64 [B, L] seconds → float32 [B, L, 2 waves + 2]: sines, cosines, share of the span, logarithm of the
+        step. The phase is taken in float64, for a long series has many periods of the shortest wave."""
+        phase = (2 * math.pi * (times[:, :, None] / self.periods % 1)).float()  # [B, L, waves]
+        step = torch.diff(times, dim=1, prepend=times[:, :1]).clamp_min(0)  # [B, L]
+        rest = torch.stack([times / self.config.span, (step / self.config.step).log1p()], dim=2).float()  # [B, L, 2]
+        return torch.cat([phase.sin(), phase.cos(), rest], dim=2)

@@ -1,0 +1,51 @@
+"""Capsules: vectors whose length says that a part is there, and routing of parts to wholes by agreement."""
+
+import torch
+from torch import Tensor, nn
+
+from sensorium.errors import UserError
+
+
+def squash(x: Tensor) -> Tensor:
+    """float [..., D] → float32, the same shape and direction, of a length below 1: |x|² / (1 + |x|²) (Sabour et al.
+    2017, arXiv:1710.09829, equation 1)."""
+    x = x.float()
+    square = x.square().sum(dim=-1, keepdim=True)
+    # The length is square root and divisor, so a zero vector would have no gradient.
+    return x * square / ((1 + square) * (square + 1e-9).sqrt())
+
+
+def route(votes: Tensor, iterations: int) -> Tensor:
+    """votes float [B, N, M, D], what each of N parts says of each of M wholes → wholes float32 [B, M, D].
+
+    Dynamic routing by agreement (Sabour et al. 2017, arXiv:1710.09829, procedure 1): each part shares itself out among
+    the wholes, and gives more to those that its vote agreed with in the last of the `iterations`.
+    """
+    votes = votes.float()
+    logits = torch.zeros_like(votes[..., 0])  # [B, N, M]
+    for iteration in range(iterations):
+        wholes = squash((logits.softmax(dim=2)[..., None] * votes).sum(dim=1))  # [B, M, D]
+        if iteration + 1 < iterations:
+            logits = logits + torch.einsum("bnmd,bmd->bnm", votes, wholes)
+    return wholes
+
+
+class Capsules(nn.Module):
+    """N parts of `part_dim` → M wholes of `whole_dim`, through a matrix for each pair and routing.
+
+    Raises UserError for less than one iteration.
+    """
+
+    def __init__(self, parts: int, part_dim: int, wholes: int, whole_dim: int, iterations: int = 3):
+        super().__init__()
+        if iterations < 1:
+            raise UserError(f"Routing needs at least one iteration, not {iterations}; three are usual.")
+        self.iterations = iterations
+        # Votes of unit parts then add up to about unit wholes, where squashing still passes a gradient.
+        scale = (wholes / (parts * whole_dim) ** 0.5) ** 0.5
+        self.weight = nn.Parameter(torch.randn(parts, wholes, part_dim, whole_dim) * scale)
+
+    def forward(self, parts: Tensor) -> Tensor:
+        """float [B, N, part_dim] → float32 [B, M, whole_dim]."""
+        votes = torch.einsum("bnp,nmpd->bnmd", parts, self.weight)
+        return route(votes, self.iterations)
