@@ -27,7 +27,11 @@ BadRecords = Annotated[
 @app.command()
 def fit(
     table: Annotated[
-        Path | None, typer.Argument(help="CSV, TSV, JSONL or Parquet file; media columns hold paths beside it.")
+        Path | None,
+        typer.Argument(
+            help="CSV, TSV, JSONL or Parquet file, media columns holding paths beside it; or a folder of class folders,"
+            " of tar shards or saved by Datasets; or 'shards/*.tar'."
+        ),
     ] = None,
     target: Annotated[
         list[str] | None,
@@ -216,6 +220,32 @@ def inspect(
     if as_json:
         print(json.dumps(seen.to_dict()))
     show(seen, talk.out)
+
+
+@app.command()
+def pack(
+    table: Annotated[Path, typer.Argument(help="A table, or any other source of records that fit takes.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the shards: 000000.tar, 000001.tar, ...")],
+    records: Annotated[int, typer.Option(help="Records in a shard.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Number that the order of the records follows from.")] = 0,
+    shuffle: Annotated[bool, typer.Option(help="Put the records in a random order, or keep that of the table.")] = True,
+    column: Annotated[
+        list[str] | None, typer.Option(help="NAME=KIND where the guess is not what is meant: image, audio, text, ...")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the shards in the folder.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a table as tar shards of WebDataset's form: few large files, which copy and read faster than many small.
+
+    Pictures and sounds go in byte for byte; all other cells of a record are its .json. Needs the extra: pip install
+    'sensorium\\[shards]'.
+
+    Example: [bold]sensorium pack reviews.csv shards --records 1000[/bold]
+    """
+    from sensorium.data.pack import pack as run
+
+    done = run(table, out, _pairs(column, "--column"), records, seed if shuffle else None, overwrite)
+    print(json.dumps(done) if as_json else f"{done['records']} records in {done['shards']} shards in {done['out']}.")
 
 
 @app.command()

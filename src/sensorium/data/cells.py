@@ -166,6 +166,11 @@ _SETTLED = {kind: {str} for kind in ("text", "category", "group", "key", "class"
 }
 
 
+def takes_text(kind: str) -> bool:
+    """Whether a string is a cell of this kind as it stands."""
+    return str in _SETTLED.get(kind, ())
+
+
 def convert(values: np.ndarray, kind: str) -> tuple[np.ndarray, tuple[int, str] | None]:
     """The cells in the form of `kind`, and the first that does not fit: its position and why, or None when all fit.
 

@@ -22,8 +22,8 @@ from sensorium.data.cells import (
 _PICTURES = ("jpg", "jpeg", "png", "webp", "gif", "bmp")
 _SOUNDS = ("wav", "flac", "mp3", "ogg", "oga", "opus", "m4a", "aac")
 _FILMS = ("mp4", "mov", "avi", "mkv", "webm", "mpg", "mpeg", "m4v")
-_ARRAYS = ("npy", "csv", "parquet", "xyz")
-_MEDIA = {"image": _PICTURES, "audio": _SOUNDS, "video": _FILMS}
+ARRAYS = ("npy", "csv", "parquet", "xyz")
+ENDINGS = {"image": _PICTURES, "audio": _SOUNDS, "video": _FILMS}
 _STARTS = (
     (rb"\xff\xd8\xff|\x89PNG|RIFF....WEBP|GIF8|BM", "image"),
     (rb"RIFF....WAVE|fLaC|OggS|ID3|\xff[\xe0-\xff]", "audio"),
@@ -124,7 +124,8 @@ def _guess_numbers(present: np.ndarray) -> Guess:
 
 
 def _counts_up(parsed: np.ndarray) -> bool:
-    return bool((np.diff(parsed) == 1).all())
+    """Also when the rows were shuffled since."""
+    return bool((np.diff(np.sort(parsed)) == 1).all())
 
 
 def _guess_strings(present: np.ndarray) -> Guess:
@@ -140,15 +141,15 @@ def _guess_strings(present: np.ndarray) -> Guess:
 
 def _guess_paths(present: np.ndarray) -> Guess | None:
     series = pd.Series(present, dtype=object)
-    if not _endings(_sample(series)).isin([end for known in _MEDIA.values() for end in known]).any():
+    if not _endings(_sample(series)).isin([end for known in ENDINGS.values() for end in known]).any():
         return None
     ends = _endings(series)
-    shares = {kind: float(ends.isin(known).mean()) for kind, known in _MEDIA.items()}
+    shares = {kind: float(ends.isin(known).mean()) for kind, known in ENDINGS.items()}
     if sum(shares.values()) < 0.05:
         return None
     kind = max(shares, key=shares.__getitem__)
     if shares[kind] < 1:
-        others = _first(present, ~ends.isin(_MEDIA[kind]).to_numpy())
+        others = _first(present, ~ends.isin(ENDINGS[kind]).to_numpy())
         raise Ambiguous(
             f"{shares[kind]:.1%} of its values are paths of {_NAMES[kind]}, but others are like {others}",
             "image",
@@ -164,7 +165,7 @@ def _guess_paths(present: np.ndarray) -> Guess | None:
 def _guess_number_files(present: np.ndarray) -> None:
     """Raises Ambiguous for paths of files of numbers: only the user knows what those are."""
     ends = _endings(pd.Series(_sample(present), dtype=object))
-    if ends.isin(_ARRAYS).all():
+    if ends.isin(ARRAYS).all():
         endings = " or ".join(f".{end}" for end in sorted(ends.unique()))
         raise _numbers_of(f"its values are paths ending in {endings}")
 
@@ -260,7 +261,7 @@ def _medium(value: Any) -> str:
         return "date"
     if isinstance(value, str):
         end = value.rpartition(".")[2].lower()
-        return next((kind for kind, known in _MEDIA.items() if end in known), "str")
+        return next((kind for kind, known in ENDINGS.items() if end in known), "str")
     return type(value).__name__
 
 

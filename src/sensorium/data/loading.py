@@ -14,6 +14,7 @@ from torch import Tensor
 from sensorium.data.decoding import decode
 from sensorium.data.scan import record_error
 from sensorium.data.schema import InputSpec
+from sensorium.data.strings import Strings
 from sensorium.data.table import Table
 from sensorium.data.targets import encode
 from sensorium.data.workers import in_order
@@ -67,7 +68,7 @@ class Records:
         self.ids = {name: torch.as_tensor(values, dtype=torch.int64) for name, values in (ids or {}).items()}
         given = [target for target in table.schema.targets if target.name in table.frame.columns]
         self.targets = {target.name: encode(table, target) for target in given}
-        self._keys = np.array(table.keys, dtype=object)  # [N]
+        self._keys = Strings.of(table.keys)  # [N]
         for spec in self.specs if len(table) else []:
             table.value(0, spec)  # converts the column here, once, and not in each process
 
@@ -110,7 +111,7 @@ class Records:
             name: {key: _rows(tensor, index) for key, tensor in target.items()} for name, target in self.targets.items()
         }
         ids = {name: _rows(values, index) for name, values in self.ids.items()}
-        return Batch(inputs, targets, ids, self._keys[rows].tolist() or [""])
+        return Batch(inputs, targets, ids, self._keys.take(rows).tolist() or [""])
 
     def _stored(self, name: str, rows: np.ndarray, epoch: int | None) -> Features:
         store, views = self.stores[name], None

@@ -3,10 +3,12 @@
 import codecs
 import csv
 import json
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,33 +17,41 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from sensorium.data import arrow_folder, folders, shards, strings
 from sensorium.data.cells import SCALARS, objects
+from sensorium.data.guess import Guess
 from sensorium.errors import UserError
 
+_COMPRESSED_SHARD = re.compile(r"\.(tgz|tar\.\w+)$")
 _BLOCK = 1 << 26  # bytes: no record of a CSV file may be longer
 _MEDIA_FIELDS = {"bytes", "path"}  # of the structs that Hugging Face Datasets keeps media in
 
 
 class Source(NamedTuple):
-    """A frame, the folder that its media paths start from, and its name in errors."""
+    """A frame, the folder that its media paths start from, and its name in errors.
+
+    `kinds`: by column, what the source itself says it is. `shards`: how many tar files the records lie in.
+    """
 
     frame: pd.DataFrame
     root: Path
     name: str
+    kinds: Mapping[str, Guess] = MappingProxyType({})
+    shards: int = 0
 
 
 def load(source: str | Path | pd.DataFrame | Iterable[dict]) -> Source:
-    """The frame of a CSV, TSV, JSONL or Parquet file, of a pandas table or of dicts.
+    """The frame of a CSV, TSV, JSONL or Parquet file, of a folder or tar shards, of a pandas table or of dicts.
 
     CSV cells are strings, whatever they look like; the others keep their types. Raises UserError.
     """
     if isinstance(source, str | Path):
         path = Path(source)
         try:
-            frame = _reader(path)(path)
+            found = _several(str(source)) or (_folder(path) if path.is_dir() else _file(path))
         except OSError as error:
             raise UserError(f"{path} cannot be read: {error.strerror or error}; mend that or copy the file.") from error
-        return Source(_checked(frame, str(path)), path.parent, str(path))
+        return found._replace(frame=_checked(found.frame, str(path)))
     name = "the table"
     if isinstance(source, pd.DataFrame):
         _check_names(list(source.columns), name)
@@ -52,10 +62,43 @@ def load(source: str | Path | pd.DataFrame | Iterable[dict]) -> Source:
     return Source(_checked(frame, name), Path.cwd(), name)
 
 
+def _several(source: str) -> Source | None:
+    """The shards that a pattern names; None when it is no pattern."""
+    paths = shards.find(source)
+    return None if paths is None else _shards(paths, source)
+
+
+def _shards(paths: list[Path], name: str) -> Source:
+    frame, root, count = shards.index(paths)
+    return Source(frame, root, name, {shards.KEY: Guess("key", "the record's name in its shard")}, count)
+
+
+def _folder(path: Path) -> Source:
+    """A folder of Datasets, of tar shards, or of files."""
+    if arrow_folder.is_saved(path):
+        frame, kinds = arrow_folder.read_saved(path)
+        return Source(frame, path, str(path), kinds)
+    files = [one for one in sorted(path.iterdir()) if not one.name.startswith(".")]
+    if files and all(one.suffix == ".tar" and one.is_file() for one in files):
+        return _shards(files, str(path))
+    tables = [one.name for one in files if one.suffix.lower() in READERS and one.is_file()]
+    if tables:
+        raise UserError(f"{path} is a folder; give the table's file in it: {', '.join(tables[:5])}.")
+    kinds = {
+        folders.FILE: Guess("key", "the file's path"),
+        folders.SPLIT: Guess("ignored", "the folder says which side of a split a row is on"),
+    }
+    return Source(folders.read_folder(path), path, str(path), kinds)
+
+
+def _file(path: Path) -> Source:
+    if path.suffix.lower() == ".tar" and path.exists():
+        return _shards([path], str(path))
+    return Source(_reader(path)(path), path.parent, str(path))
+
+
 def _reader(path: Path) -> Any:
     """The function that reads `path`, by its extension."""
-    if path.is_dir():
-        raise UserError(f"{path} is a folder; give the table's file: {', '.join(READERS)}.")
     if not path.exists():
         near = (
             sorted(other.name for other in path.parent.glob("*") if other.suffix in READERS)[:5]
@@ -64,6 +107,10 @@ def _reader(path: Path) -> Any:
         )
         hint = f"that folder has {', '.join(near)}" if near else "check the path"
         raise UserError(f"There is no file {path}; {hint}.")
+    if _COMPRESSED_SHARD.search(path.name.lower()):
+        raise UserError(
+            f"{path} is a compressed shard, whose records cannot be read one by one; unpack it to .tar first."
+        )
     if path.suffix.lower() not in READERS:
         raise UserError(
             f"{path} has the extension '{path.suffix}', which is not one of {', '.join(READERS)};"
@@ -205,8 +252,12 @@ def _from_records(records: list[Any], name: str) -> pd.DataFrame:
 def _plain(values: pa.ChunkedArray | pd.Series) -> pd.Series:
     """A column as a plain NumPy type where nothing is lost by it, else as objects."""
     if isinstance(values, pa.ChunkedArray):
+        if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+            return strings.series(values)
         plain = _is_plain(values.type) and not values.null_count
         return pd.Series(values.to_numpy() if plain else _from_arrow(values), dtype=None if plain else object)
+    if strings.is_compact(values):
+        return values.reset_index(drop=True)
     if isinstance(values.dtype, np.dtype) and values.dtype.kind in "biuf":
         return pd.Series(values.to_numpy())
     return pd.Series(_settled(np.asarray(values.astype(object))), dtype=object)
@@ -237,7 +288,7 @@ def _from_arrow(values: pa.ChunkedArray) -> np.ndarray:
         kind = values.type
     if pa.types.is_struct(kind) and {field.name for field in kind} == _MEDIA_FIELDS:
         return objects([cell and (cell["bytes"] or cell["path"]) for cell in values.to_pylist()])
-    if kind in (pa.string(), pa.large_string(), pa.binary(), pa.large_binary()):
+    if kind in (pa.binary(), pa.large_binary()):
         return values.to_numpy(zero_copy_only=False)
     return _settled(objects(values.to_pylist()))
 

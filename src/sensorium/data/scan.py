@@ -15,7 +15,7 @@ from sensorium.data.workers import in_order
 from sensorium.errors import RecordError, UserError, unknown
 from sensorium.files import whole_file
 
-_CHUNK = 64
+_PIECE = 64
 
 
 class Scan(NamedTuple):
@@ -34,40 +34,52 @@ class Scan(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """What one value gave: its content id, its measures (None where it is absent), or its error."""
+    """What the n records of a piece have for one input: `ids` int64 [n]; `measures`, by name, float64 of those that are
+    present and whole; errors. Arrays, as an object for each value would be most of what a large table takes.
+    """
 
-    id: int = 0
-    measures: dict[str, float] | None = None
-    error: RecordError | None = None
+    ids: np.ndarray
+    measures: dict[str, np.ndarray]
+    errors: list[RecordError]
 
 
 def scan(table: Table, workers: int = 0) -> Scan:
     """Decodes every value of every input of `table` once, in `workers` processes; keeps hashes, measures and errors."""
-    chunks = (range(start, min(start + _CHUNK, len(table))) for start in range(0, len(table), _CHUNK))
+    pieces = (range(start, min(start + _PIECE, len(table))) for start in range(0, len(table), _PIECE))
     media = any(spec.modality in MEDIA for spec in table.schema.inputs)
-    seen = [row for rows in in_order(partial(_look, table), chunks, workers if media else 0) for row in rows]
-    ids, facts = {}, {}
+    seen = list(in_order(partial(_look, table), pieces, workers if media else 0))
+    ids, facts, bad = {}, {}, []
     for place, spec in enumerate(table.schema.inputs):
-        column = [row[place] for row in seen]
-        ids[spec.name] = np.array([one.id for one in column], dtype=np.int64)  # [N]
-        facts[spec.name] = _facts([one.measures for one in column if one.measures is not None])
-    return Scan(ids, facts, [one.error for row in seen for one in row if one.error is not None])
+        column = [piece[place] for piece in seen]
+        ids[spec.name] = np.concatenate([one.ids for one in column])  # [N]
+        facts[spec.name] = _facts(int((ids[spec.name] != 0).sum()), [one.measures for one in column])
+        bad += [(error.row, place, error) for one in column for error in one.errors]
+    order = {int(row): index for index, row in enumerate(table.rows)} if bad else {}
+    bad.sort(key=lambda one: (order[one[0]], one[1]))
+    return Scan(ids, facts, [error for _, _, error in bad])
 
 
-def _look(table: Table, rows: range) -> list[list[_Seen]]:
-    return [[_look_at(table, row, spec) for spec in table.schema.inputs] for row in rows]
+def _look(table: Table, rows: range) -> list[_Seen]:
+    return [_look_at(table, rows, spec) for spec in table.schema.inputs]
 
 
-def _look_at(table: Table, row: int, spec: InputSpec) -> _Seen:
-    value = table.value(row, spec)
-    if value is None:
-        return _Seen()
-    try:
-        content = opened(value, table.root) if spec.modality in MEDIA else value
-        measures = measure(spec.decoder, content, table.root)
-    except ValueError as error:
-        return _Seen(error=record_error(table, row, spec, error))
-    return _Seen() if measures is None else _Seen(content_id(content), measures)
+def _look_at(table: Table, rows: range, spec: InputSpec) -> _Seen:
+    ids, measures, errors = np.zeros(len(rows), dtype=np.int64), [], []
+    for place, row in enumerate(rows):
+        value = table.value(row, spec)
+        if value is None:
+            continue
+        try:
+            content = opened(value, table.root) if spec.modality in MEDIA else value
+            measured = measure(spec.decoder, content, table.root)
+        except ValueError as error:
+            errors.append(record_error(table, row, spec, error))
+            continue
+        if measured is not None:
+            measures.append(measured)
+            ids[place] = content_id(content)
+    names = measures[0] if measures else ()
+    return _Seen(ids, {name: np.array([one[name] for one in measures], float) for name in names}, errors)
 
 
 def contents(table: Table) -> dict[str, np.ndarray]:
@@ -91,17 +103,19 @@ def record_error(table: Table, row: int, spec: InputSpec, error: ValueError) -> 
     return RecordError(int(table.rows[row]), ", ".join(spec.columns), shown(table.value(row, spec)), str(error))
 
 
-def _facts(measures: list[dict[str, float]]) -> dict[str, float]:
-    facts = {"records": len(measures)}
-    if measures and "height" in measures[0]:
-        facts |= {name: float(np.median([one[name] for one in measures])) for name in ("height", "width")}
-    if measures and "rate" in measures[0]:
-        rates, counts = np.unique([one["rate"] for one in measures], return_counts=True)
-        seconds = np.percentile([one["seconds"] for one in measures], 95)
+def _facts(records: int, pieces: list[dict[str, np.ndarray]]) -> dict[str, float]:
+    names = next((piece.keys() for piece in pieces if piece), ())
+    measures = {name: np.concatenate([piece[name] for piece in pieces if piece]) for name in names}
+    facts: dict[str, float] = {"records": records}
+    if "height" in measures:
+        facts |= {name: float(np.median(measures[name])) for name in ("height", "width")}
+    if "rate" in measures:
+        rates, counts = np.unique(measures["rate"], return_counts=True)
         rate = float(rates[counts.argmax()])
-        facts |= {"rate": int(rate) if rate.is_integer() else rate, "seconds": float(seconds)}
-    if measures and measures[0].keys() & {"readings", "points"}:
-        facts |= {name: float(np.percentile([one[name] for one in measures], 95)) for name in measures[0]}
+        seconds = float(np.percentile(measures["seconds"], 95))
+        facts |= {"rate": int(rate) if rate.is_integer() else rate, "seconds": seconds}
+    if measures.keys() & {"readings", "points"}:
+        facts |= {name: float(np.percentile(values, 95)) for name, values in measures.items()}
     return facts
 
 

@@ -14,7 +14,7 @@ from sensorium.errors import UserError, unknown
 if TYPE_CHECKING:
     from sensorium.data.table import Table
 
-_HELD_OUT = (
+HELD_OUT = (
     "test",
     "testing",
     "validation",
@@ -158,7 +158,7 @@ def _by_column(table: "Table", column: str, test: str | None) -> np.ndarray:
         )
     test = None if test is None else spell(test)
     if test is None:
-        named = [value for value in values if value.lower() in _HELD_OUT]
+        named = [value for value in values if value.lower() in HELD_OUT]
         if len(values) != 2 or len(named) != 1:
             shown = ", ".join(values[:5]) + (", ..." if len(values) > 5 else "")
             raise UserError(

@@ -13,22 +13,33 @@ from rich.console import Console
 from rich.table import Table as Printed
 
 from sensorium.data import split as splitting
-from sensorium.data.cells import absent, convert
+from sensorium.data.cells import absent, convert, takes_text
 from sensorium.data.readers import load
 from sensorium.data.schema import InputSpec, Schema
+from sensorium.data.strings import Strings, compact, is_compact
 from sensorium.data.understand import understand
 from sensorium.errors import UserError
 
 
 class Table:
     """N records: `frame` (the cells as the user gave them), `schema`, `root` (the folder that media paths start from),
-    `rows` (int64 [N], each record's place in the source, from 1) and `source` (what errors call the table).
+    `rows` (int64 [N], each record's place in the source, from 1), `source` (what errors call the table) and `shards`
+    (how many tar files the records lie in; 0 for a table).
     """
 
-    def __init__(self, frame: pd.DataFrame, schema: Schema, root: Path, rows: np.ndarray, source: str = "the table"):
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        schema: Schema,
+        root: Path,
+        rows: np.ndarray,
+        source: str = "the table",
+        shards: int = 0,
+    ):
         self.frame, self.schema, self.root, self.rows, self.source = frame, schema, Path(root), rows, source
+        self.shards = shards
         self._kinds = {column.name: column.kind for column in schema.columns}
-        self._cells: dict[tuple[str, str], np.ndarray] = {}
+        self._cells: dict[tuple[str, str], np.ndarray | Strings] = {}
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -39,22 +50,32 @@ class Table:
         A column that the table lacks is absent in every row. Raises UserError, naming row and column, for a cell of
         another kind.
         """
+        cells = self._column(name, kind)
+        return cells.objects() if isinstance(cells, Strings) else cells
+
+    def _column(self, name: str, kind: str) -> np.ndarray | Strings:
+        """`cells`, kept: texts and paths compactly."""
         if (name, kind) not in self._cells:
-            if name not in self.frame.columns:
-                self._cells[name, kind] = np.full(
-                    len(self), np.nan if kind == "number" else None, dtype=float if kind == "number" else object
-                )
-                return self._cells[name, kind]
-            values = self.frame[name].to_numpy()
-            converted, wrong = convert(values, kind)
-            if wrong is not None:
-                raise self.mistake(
-                    wrong[0],
-                    name,
-                    f"{_short(values[wrong[0]])} cannot be read as {kind}: {wrong[1]}; mend it or leave it empty",
-                )
-            self._cells[name, kind] = converted
+            self._cells[name, kind] = self._converted(name, kind)
         return self._cells[name, kind]
+
+    def _converted(self, name: str, kind: str) -> np.ndarray | Strings:
+        if name not in self.frame.columns:
+            return np.full(len(self), np.nan) if kind == "number" else Strings.of([None] * len(self))
+        texts = compact(self.frame[name]) if takes_text(kind) else None
+        if texts is not None:
+            return texts
+        values = self.frame[name].to_numpy()
+        converted, wrong = convert(values, kind)
+        if wrong is not None:
+            raise self.mistake(
+                wrong[0],
+                name,
+                f"{_short(values[wrong[0]])} cannot be read as {kind}: {wrong[1]}; mend it or leave it empty",
+            )
+        if takes_text(kind) and set(map(type, converted)) <= {str, type(None)}:
+            return Strings.of(converted)
+        return converted
 
     def mistake(self, index: int, column: str, what: str) -> UserError:
         """The error about the cell of row `index` (from 0) in `column`."""
@@ -66,12 +87,12 @@ class Table:
         A text, path, bytes or decoded value; for a table {column: float | str | None}.
         """
         if spec.modality != "table":
-            return self.cells(spec.columns[0], self._kinds[spec.columns[0]])[index]
+            return self._column(spec.columns[0], self._kinds[spec.columns[0]])[index]
         row = {name: self._cell(index, name) for name in spec.columns}
         return None if all(value is None for value in row.values()) else row
 
     def _cell(self, index: int, name: str) -> float | str | None:
-        value = self.cells(name, self._kinds[name])[index]
+        value = self._column(name, self._kinds[name])[index]
         return (None if np.isnan(value) else float(value)) if self._kinds[name] == "number" else value
 
     def present(self, spec: InputSpec) -> np.ndarray:
@@ -106,10 +127,13 @@ class Table:
 
     def take(self, index: np.ndarray) -> "Table":
         """The records `index` (int64 [M] from 0, or bool [N]), in that order."""
-        taken = Table(
-            self.frame.iloc[index].reset_index(drop=True), self.schema, self.root, self.rows[index], self.source
-        )
-        taken._cells = {name: cells[index] for name, cells in self._cells.items()}
+        frame = self.frame.iloc[index].reset_index(drop=True)
+        taken = Table(frame, self.schema, self.root, self.rows[index], self.source, self.shards)
+        for (name, kind), cells in self._cells.items():
+            if not isinstance(cells, Strings):
+                taken._cells[name, kind] = cells[index]
+            elif name in frame.columns and not is_compact(frame[name]):
+                taken._cells[name, kind] = cells.take(index)  # others share the frame's memory when they are asked for
         return taken
 
     def ignoring(self, name: str, reason: str) -> "Table":
@@ -123,7 +147,7 @@ class Table:
 
     def under(self, schema: Schema) -> "Table":
         """The same records under another schema."""
-        table = Table(self.frame, schema, self.root, self.rows, self.source)
+        table = Table(self.frame, schema, self.root, self.rows, self.source, self.shards)
         table._cells = self._cells
         return table
 
@@ -175,18 +199,19 @@ def read(
 ) -> Table:
     """A table from a CSV, TSV, JSONL or Parquet file, a pandas table or dicts; unless `quiet`, prints its schema.
 
+    Or from a folder of class folders, a folder that Datasets saved, or tar shards: their folder or a pattern.
     `target` is a name, several, or {name: class | labels | number}; `columns` states kinds, {name: kind}; what is not
     stated is guessed from the values. With `schema`, a model's, nothing is guessed or printed: a missing column is
     absent in every row, a column that the schema does not have is not read, a cell of the wrong kind is an error. Paths
     start at `root`: the file's folder, else the working folder. `rows`, int64 [N], numbers the records otherwise than
     from 1. Raises UserError.
     """
-    frame, place, name = load(source)
+    frame, place, name, kinds, shards = load(source)
     root = Path(root) if root is not None else place
     rows = np.arange(1, len(frame) + 1) if rows is None else np.asarray(rows)
     if schema is None:
-        table = Table(frame, Schema(columns=[], inputs=[]), root, rows, name)
-        table = table.under(understand(table, target, group, key, columns or {}))
+        table = Table(frame, Schema(columns=[], inputs=[]), root, rows, name, shards)
+        table = table.under(understand(table, target, group, key, columns or {}, kinds))
         if not quiet:
             Console(width=None if sys.stdout.isatty() else 140).print(table.describe())
         return table
@@ -194,7 +219,7 @@ def read(
         raise UserError(
             "The model's schema already says what each column is; leave out target, group, key and columns."
         )
-    table = Table(frame, schema, root, rows, name)
+    table = Table(frame, schema, root, rows, name, shards)
     _enforce(table, from_file=isinstance(source, str | Path))
     return table
 

@@ -1,6 +1,8 @@
 """From what the user states and what the values say to a schema; every mistake in either is a sentence."""
 
+from collections.abc import Mapping
 from itertools import islice
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,8 +21,17 @@ LISTENED = 20  # films that are opened to see whether a column of films has soun
 Targets = str | list[str] | dict[str, str | None] | None
 
 
-def understand(table: "Table", target: Targets, group: str | None, key: str | None, columns: dict[str, str]) -> Schema:
-    """The schema of `table`, whose own is not looked at; the rest is as in `read`. Raises UserError."""
+def understand(
+    table: "Table",
+    target: Targets,
+    group: str | None,
+    key: str | None,
+    columns: dict[str, str],
+    known: Mapping[str, Guess] = MappingProxyType({}),
+) -> Schema:
+    """The schema of `table`, whose own is not looked at; `known` has what the source itself says of a column, which
+    stands in the place of a guess; the rest is as in `read`. Raises UserError.
+    """
     targets, stated = statements(table, target, group, key, columns)
     specs, described = [], []
     for name in table.frame.columns:
@@ -31,7 +42,8 @@ def understand(table: "Table", target: Targets, group: str | None, key: str | No
             specs.append(_target(table, name, kind))
             described.append(Column(name=name, kind="target", reason=reason, absent=share))
         else:
-            kind, reason = _input_kind(table, name, stated.get(name), share)
+            said = known.get(name) if share < 1 and name not in stated else None
+            kind, reason = said or _input_kind(table, name, stated.get(name), share)
             described.append(Column(name=name, kind=kind, reason=reason, absent=share))
     described = one_key(described, stated)
     specs.sort(key=lambda spec: list(targets).index(spec.name))

@@ -88,7 +88,7 @@ def inspect(
     )
     aside = {} if data.split in {*data.columns, *data.target, data.group, data.key, None} else {data.split: "ignored"}
     targets, stated = statements(bare, data.target, data.group, data.key, data.columns | aside)
-    settled = settle(bare, targets, stated)
+    settled = settle(bare, targets, stated, source.kinds)
     table, held_out, said = _sides(settled.table, recipe)
     scanning = time.monotonic()
     seen = look(table, _workers(table) if workers is None else workers)

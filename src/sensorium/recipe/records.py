@@ -29,8 +29,10 @@ def records_of(model: Model, part: Part, cached: list[str], stage: Stage) -> Rec
                 "they are computed anew each epoch."
             )
             continue
+        whose = "test" if part.name == "test" else "training and validation"
+        stage.talk.say(f"Features of '{name}', {whose} records: {size / 1e6:.1f} MB in {stage.folder / 'features'}.")
         if stage.accelerator.is_main_process:
-            with stage.talk.counting(f"Features of '{name}' ({size / 1e6:.1f} MB)", job.rows) as advance:
+            with stage.talk.counting(f"Features of '{name}'", job.rows) as advance:
                 job.fill(stage.recipe.training.workers or 0, advance)
         stage.accelerator.wait_for_everyone()
         stores[name] = job.fill(0)

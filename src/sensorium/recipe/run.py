@@ -12,6 +12,7 @@ from accelerate import Accelerator, InitProcessGroupKwargs
 
 from sensorium.data.loading import Records
 from sensorium.data.schema import MEDIA
+from sensorium.data.shards import dealt
 from sensorium.data.table import Table
 from sensorium.errors import UserError
 from sensorium.evaluation import Report, evaluate
@@ -62,8 +63,8 @@ def fit(
 ) -> Run:
     """Trains a model on a table of records, scores it on held-out records, and saves all of it in the folder `out`.
 
-    records: a Table, a file (CSV, TSV, JSONL, Parquet), a pandas table or a list of dicts; None takes the recipe's
-    file.
+    records: a Table, a file (CSV, TSV, JSONL, Parquet), a folder (of class folders, of tar shards, or saved by
+    Datasets), a pattern of shards, a pandas table or a list of dicts; None takes the recipe's.
     recipe: a nested dict of settings or a YAML file; `options` (see `sensorium.recipe.options.apply`) lie over it.
     resume: goes on where a stopped or killed run in `out` stood, to the same bits. overwrite: replaces a run in `out`.
     Raises UserError for anything the user can mend, and Interrupted after Ctrl-C, once the state is saved.
@@ -126,6 +127,8 @@ def carry_out(table: Table, stage: Stage) -> Run:
     stage.talk.plan(
         recipe, model, {name: len(part.table) for name, part in split.items() if name != "known"}, precision, reason
     )
+    if table.shards:
+        stage.talk.say(dealt(table.shards, len(table), stage.accelerator.num_processes, recipe.training.workers or 0))
     model.to(stage.accelerator.device)
     records = {name: records_of(model, split[name], kept, stage) for name in ("known", "test") if name in split}
     records |= {name: share(records["known"], split[name]) for name in ("train", "validation")}

@@ -1,6 +1,6 @@
 """What each column is, going on where reading a table would stop, with every such place as a finding."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -22,8 +22,12 @@ class Settled(NamedTuple):
     findings: list[Finding]
 
 
-def settle(table: Table, targets: dict[str, str | None], stated: dict[str, str]) -> Settled:
-    """The schema of a table whose own is not looked at, from `targets` and other columns `stated`, both name → kind."""
+def settle(
+    table: Table, targets: dict[str, str | None], stated: dict[str, str], known: Mapping[str, Guess]
+) -> Settled:
+    """The schema of a table whose own is not looked at, from `targets` and other columns `stated`, both name → kind,
+    and from what the source itself says of the others (`known`).
+    """
     frame, described, specs, found = {}, [], [], []
     for name in table.frame.columns:
         values = table.frame[name].to_numpy()
@@ -35,7 +39,8 @@ def settle(table: Table, targets: dict[str, str | None], stated: dict[str, str])
             column = Column(name=name, kind="target" if spec else "ignored", reason=guess.reason, absent=share)
             said = said + more
         else:
-            guess, cells, said = _input(table, name, stated.get(name))
+            told = known.get(name) if name not in stated and share < 1 else None
+            guess, cells, said = (told, values, []) if told else _input(table, name, stated.get(name))
             column = Column(name=name, kind=guess.kind, reason=guess.reason, absent=share)
         frame[name] = pd.Series(cells, dtype=None if cells.dtype != object else object)
         described.append(column)
