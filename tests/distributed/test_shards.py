@@ -35,7 +35,7 @@ def test_two_processes_with_0_1_and_3_workers_read_every_record_once_an_epoch(tm
     assert told["world"] == 2 and len(told["found"]) == 6
     for when, seen in told["found"].items():
         once = Counter(key for key, _ in seen if key)  # a process without a row in the last step makes an empty one
-        assert once == Counter(sums), when
+        assert once == Counter(list(sums)), when
         assert all(total == sums[key] for key, total in seen if key), when
     orders = {when: [key for key, _ in seen] for when, seen in told["found"].items()}
     assert orders["0 workers, epoch 0"] == orders["3 workers, epoch 0"] != orders["3 workers, epoch 1"]
