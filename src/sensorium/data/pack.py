@@ -104,22 +104,24 @@ def _samples(frame: Any, rows: np.ndarray, media: dict[str, str], root: Path) ->
         sample: dict[str, Any] = {"__key__": str(row + 1)}
         plain = {}
         for column, values in cells.items():
-            if gone[column][place] or column in media:
-                plain[column] = None  # keeps the order of the columns
-            else:
-                plain[column] = _written(values[place], int(row), column)
-            if column in media and not gone[column][place]:
-                ending, data = _file(values[place], int(row), column, media[column], root)
+            value = None if gone[column][place] else values[place]
+            plain[column] = None  # keeps the order of the columns, also where a file says what it is
+            if value is None:
+                continue
+            if column in media and not isinstance(value, list | dict):
+                ending, data = _file(value, int(row), column, media[column], root)
                 sample[f"{column}.{ending}"] = data
-        sample["json"] = json.dumps(plain, ensure_ascii=False).encode("utf-8", "surrogatepass")
+            else:
+                plain[column] = _written(value, int(row), column)
+        sample["json"] = json.dumps(plain, ensure_ascii=False, default=str).encode("utf-8", "surrogatepass")
         yield sample
 
 
 def _written(value: Any, row: int, column: str) -> Any:
     """A cell as JSON can hold it; a date as text."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, tuple | set | np.ndarray):
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, tuple | set):
         value = list(value)
     if isinstance(value, bytes):
         raise RecordError(

@@ -22,9 +22,7 @@ class Settled(NamedTuple):
     findings: list[Finding]
 
 
-def settle(
-    table: Table, targets: dict[str, str | None], stated: dict[str, str], known: Mapping[str, Guess]
-) -> Settled:
+def settle(table: Table, targets: dict[str, str | None], stated: dict[str, str], known: Mapping[str, Guess]) -> Settled:
     """The schema of a table whose own is not looked at, from `targets` and other columns `stated`, both name → kind,
     and from what the source itself says of the others (`known`).
     """
