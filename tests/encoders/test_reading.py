@@ -127,3 +127,23 @@ def test_pitch_of_any_phase_and_order_in_time(which, task, level):
     accuracy = learned(built(name, SMALL_SOUND | options), clips, labels, 60)
     assert accuracy(*task(400, 1)) >= 0.9
     assert abs(accuracy(*task(400, 2, scrambled=True)) - level) <= 0.15
+
+
+def company(scrambled: bool) -> list[str]:
+    """Unlabelled texts in which each of 160 words keeps the company of its class; or of any."""
+    chance = random.Random(0)
+    kept = {0: ["eats", "sleeps", "runs", "wakes"], 1: ["cuts", "drills", "rusts", "breaks"]}
+    classes = [place % 2 for place in range(160) for _ in range(12)]
+    others = [" ".join(chance.sample(kept[one], 3)) for one in classes]
+    if scrambled:
+        chance.shuffle(others)
+    return [f"{others[place]} thing{place // 12}" for place in range(len(classes))]
+
+
+@pytest.mark.parametrize(("scrambled", "low", "high"), [(False, 0.9, 1.0), (True, 0.35, 0.65)])
+def test_what_words_mean_by_the_company_they_keep(scrambled, low, high):
+    options = {"width": 16, "epochs": 30, "augmentation": None}
+    encoder = built("word_vectors", options, company(scrambled))
+    texts, labels = [f"thing{place}" for place in range(160)], np.arange(160) % 2
+    accuracy = learned(encoder, texts[:80], labels[:80], 100, 1e-2)
+    assert low <= accuracy(texts[80:], labels[80:]) <= high

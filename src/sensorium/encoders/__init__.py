@@ -14,12 +14,14 @@ from sensorium.encoders.timm_image import TimmImage
 from sensorium.encoders.transformers_text import TransformersText
 from sensorium.encoders.video import VideoFrames
 from sensorium.encoders.vit import ViT
+from sensorium.encoders.word_vectors import WordVectors
 
 ENCODERS = {
     "table": TableEncoder,
     "text": TextTransformer,
     "text_recurrent": TextRecurrent,
     "text_causal": TextCausal,
+    "word_vectors": WordVectors,
     "transformers_text": TransformersText,
     "image_conv": ImageConv,
     "image_capsules": ImageCapsules,
