@@ -11,6 +11,7 @@ from sensorium.encoders.text import TextTransformer
 from sensorium.encoders.text_causal import TextCausal
 from sensorium.encoders.text_recurrent import TextRecurrent
 from sensorium.encoders.timm_image import TimmImage
+from sensorium.encoders.transformers_audio import TransformersAudio
 from sensorium.encoders.transformers_text import TransformersText
 from sensorium.encoders.video import VideoFrames
 from sensorium.encoders.vit import ViT
@@ -32,4 +33,5 @@ ENCODERS = {
     "video": VideoFrames,
     "series": SeriesEncoder,
     "points": PointsEncoder,
+    "transformers_audio": TransformersAudio,
 }

@@ -77,7 +77,7 @@ class AudioProcessor:
     def __call__(self, value: np.ndarray, augment: bool = False) -> dict[str, Tensor]:
         """One clip; with `augment`, changed by chance from torch's global random state (see AudioAugmentation)."""
         settings, chance = self.settings, self.settings.augmentation if augment else None
-        samples = torch.from_numpy(np.array(_loudest(value, round(settings.seconds * settings.rate))))
+        samples = torch.from_numpy(np.array(loudest(value, round(settings.seconds * settings.rate))))
         if chance is not None:
             samples = change_samples(samples, settings.rate, chance)
         spectrogram, reach = self.front(samples), settings.range
@@ -129,7 +129,7 @@ def processor_of(config: Any) -> AudioProcessor:
     return AudioProcessor(AudioSettings(**{name: getattr(config, name) for name in AudioSettings.model_fields}))
 
 
-def _loudest(samples: np.ndarray, length: int) -> np.ndarray:
+def loudest(samples: np.ndarray, length: int) -> np.ndarray:
     """float32 [S] -> the `length` samples in a row that have the most energy; all of a clip no longer than that."""
     if len(samples) <= length:
         return samples

@@ -1,26 +1,20 @@
 """Any text encoder of the Transformers library, by hub name or from a local folder."""
 
-import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
-from transformers.utils import logging
 
+from sensorium.encoders.hub import architecture_of, encoder_of, load, load_weights
 from sensorium.encoders.pooling import Pooling, summarise
 from sensorium.encoders.text_processor import TextAugmentation, TextProcessor
 from sensorium.errors import UserError
 from sensorium.features import Features
 
-HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
-# What a source says of itself and of code to run; neither is part of the architecture.
-NOT_ARCHITECTURE = {"_name_or_path", "architectures", "auto_map", "custom_pipelines", "dtype", "transformers_version"}
-FAILURES = (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, TypeError, SafetensorError)
+WHAT = "text encoder"
 
 
 class TransformersTextConfig(BaseModel):
@@ -63,7 +57,7 @@ class TransformersText(nn.Module):
             raise UserError(f"The architecture of '{config.model}' is not known; build the encoder, which reads it.")
         self.config, self.processor, self.summary_only = config, processor, summary_only
         architecture = AutoConfig.for_model(**config.architecture)
-        self.body = _encoder(AutoModel.from_config(architecture, dtype=torch.float32, trust_remote_code=False))
+        self.body = encoder_of(AutoModel.from_config(architecture, dtype=torch.float32, trust_remote_code=False))
         self.dim = self.body.config.hidden_size
 
     @classmethod
@@ -71,21 +65,15 @@ class TransformersText(nn.Module):
         cls, config: TransformersTextConfig, values: Iterable[str], facts: dict[str, float], summary_only: bool = False
     ) -> "TransformersText":
         """The pretrained encoder and its tokenizer. Raises UserError when it cannot be loaded or is no text encoder."""
-        architecture = _load(AutoConfig, config.model)
-        weights = {"use_safetensors": True, "output_loading_info": True, "dtype": torch.float32}
-        pretrained, report = _load(AutoModel, config.model, **weights)
-        missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
-        if missing:
-            raise UserError(
-                f"The model '{config.model}' lacks {len(missing)} weights, '{missing[0]}' first; choose a complete one."
-            )
+        architecture = load(AutoConfig, config.model, WHAT)
+        pretrained = load_weights(config.model, WHAT)
         _check_reads_text(config.model, pretrained)
         processor = _processor(config, pretrained)
-        kept = {key: value for key, value in architecture.to_dict().items() if key not in NOT_ARCHITECTURE}
-        config = config.model_copy(update={"architecture": kept, "max_tokens": processor.max_tokens})
+        stated = {"architecture": architecture_of(architecture), "max_tokens": processor.max_tokens}
+        config = config.model_copy(update=stated)
         with torch.device("meta"):  # no time is lost on random weights that are replaced at once
             encoder = cls(config, processor, summary_only)
-        encoder.body = _encoder(pretrained)
+        encoder.body = encoder_of(pretrained)
         return encoder
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
@@ -93,47 +81,6 @@ class TransformersText(nn.Module):
         mask = inputs["mask"]
         tokens = self.body(input_ids=inputs["tokens"], attention_mask=mask.long()).last_hidden_state  # [B, L, D]
         return summarise(tokens, mask, self.config.pooling, self.summary_only)
-
-
-def _encoder(model: PreTrainedModel) -> PreTrainedModel:
-    """The part of `model` whose output we read: not its decoder, not its pooler; it keeps nothing for generation."""
-    encoder = model.get_encoder() if model.config.is_encoder_decoder else model
-    if getattr(encoder, "pooler", None) is not None:
-        encoder.pooler = None
-    encoder.config.use_cache = False
-    return encoder
-
-
-def _load(kind: type, source: str, **options: Any) -> Any:
-    """What `kind` (a Transformers Auto class) reads of `source`: a folder, the cache, or else the hub."""
-    if not Path(source).is_dir() and not HUB_NAME.fullmatch(source):
-        raise UserError(
-            f"There is no folder '{source}' with a text encoder; name one that exists, or a model on the hub."
-        )
-    bar = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        return kind.from_pretrained(source, local_files_only=True, trust_remote_code=False, **options)
-    except FAILURES as error:
-        if Path(source).is_dir():
-            raise _unloadable(source, error) from error
-        return _download(kind, source, options)
-    finally:
-        if bar:
-            logging.enable_progress_bar()
-
-
-def _download(kind: type, source: str, options: dict[str, Any]) -> Any:
-    try:
-        return kind.from_pretrained(source, trust_remote_code=False, **options)
-    except FAILURES as error:
-        raise _unloadable(source, error) from error
-
-
-def _unloadable(source: str, error: Exception) -> UserError:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:;")
-    advice = "it must be a Transformers model with safetensors weights, in a folder, cached, or on a hub within reach"
-    return UserError(f"The text encoder '{source}' cannot be loaded ({reason}); {advice}.")
 
 
 def _check_reads_text(source: str, model: PreTrainedModel) -> None:
@@ -153,7 +100,7 @@ def _longest(model: PreTrainedModel) -> float:
 
 
 def _processor(config: TransformersTextConfig, model: PreTrainedModel) -> TextProcessor:
-    tokenizer = _load(AutoTokenizer, config.model)
+    tokenizer = load(AutoTokenizer, config.model, WHAT)
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise UserError(f"The model '{config.model}' has no tokenizer.json, nor can one be made; choose one that has.")

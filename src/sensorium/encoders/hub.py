@@ -1,0 +1,92 @@
+"""Models of the Transformers library, from a folder, the cache or the hub, and what of them an encoder keeps."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import constants
+from huggingface_hub.utils import get_session
+from safetensors import SafetensorError
+from transformers import AutoModel, PreTrainedModel
+from transformers.utils import logging
+
+from sensorium.errors import UserError
+
+HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+# What a source says of itself and of code to run; neither is part of the architecture.
+NOT_ARCHITECTURE = {"_name_or_path", "architectures", "auto_map", "custom_pipelines", "dtype", "transformers_version"}
+FAILURES = (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, TypeError, SafetensorError)
+PATIENCE = 5.0  # seconds
+
+
+def load(kind: type, source: str, what: str, **options: Any) -> Any:
+    """What `kind` (a Transformers Auto class) reads of `source`: a folder, the cache, or else the hub.
+
+    what: "text encoder", say, for the sentence of the UserError that is raised when there is none. Code that comes with
+    a model is never run.
+    """
+    if not Path(source).is_dir() and not HUB_NAME.fullmatch(source):
+        raise UserError(f"There is no folder '{source}' with a {what}; name one that exists, or a model on the hub.")
+    bar, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # or it lists each weight that is not read; missing ones are errors of ours
+    try:
+        return kind.from_pretrained(source, local_files_only=True, trust_remote_code=False, **options)
+    except FAILURES as error:
+        if Path(source).is_dir():
+            raise _unloadable(source, what, error) from error
+        return _download(kind, source, what, options)
+    finally:
+        logging.set_verbosity(verbosity)
+        if bar:
+            logging.enable_progress_bar()
+
+
+def load_weights(source: str, what: str, **options: Any) -> PreTrainedModel:
+    """The whole model of `source` in float32, from safetensors. Raises UserError when a weight of it is missing."""
+    options |= {"use_safetensors": True, "output_loading_info": True, "dtype": torch.float32}
+    model, report = load(AutoModel, source, what, **options)
+    missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
+    if missing:
+        raise UserError(
+            f"The model '{source}' lacks {len(missing)} weights, '{missing[0]}' first; choose a complete one."
+        )
+    return model
+
+
+def encoder_of(model: PreTrainedModel) -> PreTrainedModel:
+    """The part of `model` whose output we read: not its decoder, not its pooler; it keeps nothing for generation."""
+    encoder = model.get_encoder() if model.config.is_encoder_decoder else model
+    if getattr(encoder, "pooler", None) is not None:
+        encoder.pooler = None
+    encoder.config.use_cache = False
+    return encoder
+
+
+def architecture_of(config: Any) -> dict[str, Any]:
+    """A Transformers configuration as what rebuilds the model, without where it came from."""
+    return {key: value for key, value in config.to_dict().items() if key not in NOT_ARCHITECTURE}
+
+
+def _download(kind: type, source: str, what: str, options: dict[str, Any]) -> Any:
+    if not constants.HF_HUB_OFFLINE:
+        _knock(source, what)
+    try:
+        return kind.from_pretrained(source, trust_remote_code=False, **options)
+    except FAILURES as error:
+        raise _unloadable(source, what, error) from error
+
+
+def _knock(source: str, what: str) -> None:
+    """Sees whether the hub answers at all, as its own client would go on trying for half a minute."""
+    try:
+        get_session().head(constants.ENDPOINT, timeout=PATIENCE)
+    except Exception as error:  # the hub's client raises its transport's errors, which differ by version
+        raise _unloadable(source, what, ConnectionError(f"{constants.ENDPOINT} does not answer")) from error
+
+
+def _unloadable(source: str, what: str, error: Exception) -> UserError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:;")
+    advice = "it must be a Transformers model with safetensors weights, in a folder, cached, or on a hub within reach"
+    return UserError(f"The {what} '{source}' cannot be loaded ({reason}); {advice}.")

@@ -1,0 +1,163 @@
+"""Any speech encoder of the Transformers library, by hub name or from a local folder."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
+
+from sensorium.encoders.audio_augmentation import AudioAugmentation
+from sensorium.encoders.hub import FAILURES, architecture_of, encoder_of, load, load_weights
+from sensorium.encoders.pooling import Pooling, summarise
+from sensorium.encoders.speech_processor import SpeechProcessor
+from sensorium.errors import UserError
+from sensorium.features import Features
+
+WHAT = "speech encoder"
+WHOLE = {"whisper"}  # reads one span of fixed length, silence and all
+# Of these, the kinds that normalise each frame by itself do not see padding if they are told of it.
+MASKED = {"wav2vec2", "hubert", "data2vec-audio", "unispeech", "unispeech-sat"}
+# What models do in training by chances of their own: masks drawn from NumPy, which no seed of a run reaches, and layers
+# left out, which then have no gradient.
+STILL = {"apply_spec_augment": False, "mask_time_prob": 0.0, "mask_feature_prob": 0.0, "layerdrop": 0.0}
+STILL |= {"encoder_layerdrop": 0.0}
+LEAST_SECONDS = 0.1
+
+
+class TransformersAudioConfig(BaseModel):
+    """A pretrained speech encoder.
+
+    model:        its name on the Hugging Face hub, or the folder that holds it.
+    architecture: its Transformers configuration; `build` fills it, so that our checkpoint needs the source no more.
+    pooling:      the summary is the mean of the tokens, the first or the last.
+    seconds:      a longer clip is cut to its loudest span of that length; None lets `build` take the 95th percentile,
+                  at most 30. Never more than the model reads.
+    augmentation: of training clips: speed, shift, gain and noise of AudioAugmentation; None for none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    architecture: dict[str, Any] | None = None
+    pooling: Pooling = "mean"
+    seconds: float | None = Field(None, gt=0, le=3600)
+    augmentation: AudioAugmentation | None = AudioAugmentation()
+
+
+class TransformersAudio(nn.Module):
+    """The encoder of a Transformers speech model: Whisper's (without its decoder), wav2vec 2.0, HuBERT, WavLM, ...
+
+    A clip in a batch gives what it gives alone: models that see padding read clips of one length together. The
+    constructor gives random weights in the config's architecture; `build` loads the pretrained ones. Code that comes
+    with a model is never run, and weights are read from safetensors only. Raises UserError when the config has no
+    architecture.
+    """
+
+    Config = TransformersAudioConfig
+    Processor = SpeechProcessor
+    modality = "audio"
+    pretrained = True
+
+    def __init__(
+        self, config: TransformersAudioConfig, processor: SpeechProcessor | None = None, summary_only: bool = False
+    ):
+        super().__init__()
+        if config.architecture is None:
+            raise UserError(f"The architecture of '{config.model}' is not known; build the encoder, which reads it.")
+        self.config, self.processor, self.summary_only = config, processor, summary_only
+        architecture = AutoConfig.for_model(**config.architecture)
+        self.body = encoder_of(AutoModel.from_config(architecture, dtype=torch.float32, trust_remote_code=False))
+        adapted = getattr(architecture, "add_adapter", False)
+        self.dim: int = architecture.output_hidden_size if adapted else architecture.hidden_size
+        layered = getattr(architecture, "feat_extract_norm", None) == "layer" and not adapted
+        self.masked = architecture.model_type in MASKED and layered
+        self.whole = architecture.model_type in WHOLE
+
+    @classmethod
+    def build(
+        cls,
+        config: TransformersAudioConfig,
+        values: Iterable[np.ndarray],
+        facts: dict[str, float],
+        summary_only: bool = False,
+    ) -> "TransformersAudio":
+        """The pretrained encoder; unstated seconds are taken from `facts`, `values` are not read.
+
+        Raises UserError when it cannot be loaded or is no speech encoder.
+        """
+        architecture = load(AutoConfig, config.model, WHAT)
+        architecture.update({name: value for name, value in STILL.items() if hasattr(architecture, name)})
+        pretrained = load_weights(config.model, WHAT, config=architecture)
+        if pretrained.main_input_name not in ("input_values", "input_features"):
+            raise _no_speech(config.model, architecture)
+        seconds = config.seconds or min(30.0, max(LEAST_SECONDS, round(facts.get("seconds", 10.0), 2)))
+        extractor = load(AutoFeatureExtractor, config.model, WHAT)
+        seconds = min(seconds, getattr(extractor, "chunk_length", None) or math.inf)
+        stated = {"architecture": architecture_of(architecture), "seconds": seconds}
+        config = config.model_copy(update=stated)
+        try:
+            processor = SpeechProcessor(extractor, seconds, _shortest(extractor, architecture), config.augmentation)
+            with torch.device("meta"):  # no time is lost on random weights that are replaced at once
+                encoder = cls(config, processor, summary_only)
+            encoder.body = encoder_of(pretrained)
+            encoder._try()
+        except FAILURES as error:
+            raise _no_speech(config.model, architecture) from error
+        return encoder
+
+    @torch.no_grad()
+    def _try(self) -> None:
+        """Reads a short clip. Raises one of FAILURES when the model is of a kind that this encoder does not know."""
+        training = self.training
+        tokens = self.eval()(self.processor.pad([self.processor(np.zeros(1, np.float32))])).tokens
+        self.train(training)
+        if tokens.shape[-1] != self.dim:
+            raise ValueError(f"tokens of width {tokens.shape[-1]}, not {self.dim}")
+
+    def forward(self, inputs: dict[str, Tensor]) -> Features:
+        """`values` float [B, ...] and `mask` bool [B, F] -> Features of the T tokens of the longest clip (or one)."""
+        tokens, lengths = self._run(inputs["values"], inputs["mask"])
+        tokens = tokens[:, : int(lengths.max())]
+        mask = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
+        return summarise(tokens, mask, self.config.pooling, self.summary_only)
+
+    def _run(self, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """values [B, ...], mask bool [B, F] -> tokens [B, T, D], and int64 [B], how many of them are of the clip."""
+        lengths = mask.sum(dim=1)
+        if self.whole:
+            tokens = self._tokens(values)
+            return tokens, -(-lengths * tokens.shape[1] // mask.shape[1])
+        if self.masked:
+            tokens = self._tokens(values, attention_mask=mask.long())
+            return tokens, self.body._get_feat_extract_output_lengths(lengths)
+        rows: dict[int, Tensor] = {}
+        for length in lengths.unique().tolist():
+            alike = (lengths == length).nonzero()[:, 0]  # [rows of this length]
+            rows |= zip(alike.tolist(), self._tokens(values[alike, :length]), strict=True)
+        tokens = [rows[row] for row in range(len(lengths))]
+        counts = torch.tensor([len(one) for one in tokens], device=values.device)
+        return pad_sequence(tokens, batch_first=True), counts
+
+    def _tokens(self, values: Tensor, **options: Tensor) -> Tensor:
+        return self.body(**{self.body.main_input_name: values}, **options).last_hidden_state  # [B, T, D]
+
+
+def _shortest(extractor: Any, architecture: Any) -> int:
+    """Samples of the shortest clip the model's convolutions give a token for, and a tenth of a second at least."""
+    field = 1
+    kernels, strides = getattr(architecture, "conv_kernel", ()), getattr(architecture, "conv_stride", ())
+    for kernel, stride in reversed(list(zip(kernels, strides, strict=True))):
+        field = (field - 1) * stride + kernel
+    return max(field, round(LEAST_SECONDS * extractor.sampling_rate))
+
+
+def _no_speech(source: str, architecture: Any) -> UserError:
+    kind = architecture.model_type
+    return UserError(
+        f"The model '{source}' ({kind}) does not read sound alone; choose a speech encoder, as Whisper or wav2vec 2.0."
+    )
