@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from transformers import AutoModel, Wav2Vec2Config, Wav2Vec2FeatureExtractor
 
 from sensorium.encoders import ENCODERS
 
@@ -147,3 +148,18 @@ def test_what_words_mean_by_the_company_they_keep(scrambled, low, high):
     texts, labels = [f"thing{place}" for place in range(160)], np.arange(160) % 2
     accuracy = learned(encoder, texts[:80], labels[:80], 100, 1e-2)
     assert low <= accuracy(texts[80:], labels[80:]) <= high
+
+
+def test_a_speech_model_hears_pitch(tmp_path):
+    waves = {"conv_dim": (32, 32), "conv_kernel": (40, 4), "conv_stride": (20, 2), "num_feat_extract_layers": 2}
+    size = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    places = {"num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2}
+    norms = {"feat_extract_norm": "layer", "do_stable_layer_norm": True}
+    torch.manual_seed(0)
+    AutoModel.from_config(Wav2Vec2Config(**waves, **size, **places, **norms)).save_pretrained(tmp_path)
+    Wav2Vec2FeatureExtractor(sampling_rate=RATE).save_pretrained(tmp_path)
+    encoder = built("transformers_audio", {"model": str(tmp_path), "augmentation": None})
+    clips, labels = tones(256, 0)
+    accuracy = learned(encoder, clips, labels, 100)
+    assert accuracy(*tones(400, 1)) >= 0.9
+    assert abs(accuracy(*tones(400, 2, scrambled=True)) - 0.25) <= 0.15

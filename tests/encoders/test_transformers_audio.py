@@ -211,3 +211,18 @@ def test_models_that_cannot_be_used_are_sentences(tmp_path, monkeypatch):
         build(other)
     with pytest.raises(UserError, match="not known"):
         TransformersAudio(TransformersAudioConfig(model="some/model"))
+
+
+def test_a_hub_that_does_not_answer_is_asked_once(monkeypatch):
+    asked = []
+
+    class Session:
+        def head(self, url: str, timeout: float):
+            asked.append(timeout)
+            raise ConnectionError("no route")
+
+    monkeypatch.setattr("sensorium.encoders.hub.get_session", Session)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    with pytest.raises(UserError, match="'nobody/no-such-model' cannot be loaded .*does not answer"):
+        build("nobody/no-such-model")
+    assert asked == [5.0]

@@ -30,8 +30,8 @@ ENCODERS = {
     "timm": TimmImage,
     "audio_conv": AudioConv,
     "audio_recurrent": AudioRecurrent,
+    "transformers_audio": TransformersAudio,
     "video": VideoFrames,
     "series": SeriesEncoder,
     "points": PointsEncoder,
-    "transformers_audio": TransformersAudio,
 }
