@@ -136,7 +136,7 @@ def louder_sound(folder: Path, records: list[Record]) -> None:
     row = next(row for row, record in enumerate(records) if record["voice"] and record["part"] == "train" and row > 24)
     with wave.open(str(folder / records[row]["voice"])) as file:
         samples = np.frombuffer(file.readframes(file.getnframes()), "<i2") / 32768
-    noise = np.random.default_rng(1).normal(0, 0.003, len(samples) + 600)
+    noise = np.random.default_rng(1).normal(0, 0.001, len(samples) + 600)
     save_sound(folder / "voices/louder.wav", np.pad(samples, 300) * 1.15 + noise)
     records[20]["voice"] = "voices/louder.wav"
 

@@ -23,6 +23,7 @@ _RATE = 8000
 _LOWEST, _HIGHEST = 100.0, 3800.0  # hertz, of a sound's small picture
 _WINDOW = 512
 _SILENT = 1e-4
+_DEEPEST = 30.0  # decibels below the loudest, under which there is mostly noise
 _KINDS = {b"\xff\xd8": 1, b"\x89P": 2, b"RI": 3, b"GI": 4, b"BM": 5, b"fL": 6, b"Og": 7, b"ID": 8}
 
 
@@ -131,7 +132,7 @@ def small_picture(pixels: np.ndarray) -> np.ndarray:
 def small_sound(samples: np.ndarray) -> np.ndarray:
     """uint8 [SIDE, SIDE, 1] of a sound [S] at 8 kHz: its loudness by time, of the whole length, and by pitch.
 
-    Silence at both ends is cut off; loudness is in decibels below the loudest place, down to 50.
+    Silence at both ends is cut off; loudness is in decibels below the loudest place, down to 30.
     """
     loud = np.flatnonzero(np.abs(samples) > 0.02 * np.abs(samples).max())
     samples = samples[loud[0] : loud[-1] + 1]
@@ -148,7 +149,7 @@ def small_sound(samples: np.ndarray) -> np.ndarray:
         axis=1,
     )  # [SIDE, SIDE]
     decibels = 10 * np.log10(np.maximum(means, 1e-12) / max(float(means.max()), 1e-12))
-    return (np.clip(decibels / 50 + 1, 0, 1) * 255).astype(np.uint8)[:, :, None]
+    return (np.clip(decibels / _DEEPEST + 1, 0, 1) * 255).astype(np.uint8)[:, :, None]
 
 
 def _between(pitch: np.ndarray, low: float, high: float) -> np.ndarray:

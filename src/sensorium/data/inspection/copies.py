@@ -13,10 +13,10 @@ from sensorium.data.schema import MEDIA
 from sensorium.data.table import Table
 
 # How far apart copies may be, see near.near_pairs; the stricter where many are within the first by nature.
-_APART = {"image": (0.4, 0.1), "audio": (0.75, 0.2)}
+_APART = {"image": (0.35, 0.1), "audio": (0.25, 0.1)}
 _OVERLAPS = (0.6, 0.8)  # Jaccard's index from which texts count as near; the stricter as above
 _REUSED = 0.3  # share of the records from which a repeated value is how a column is, not a copy
-_CROWD = 4  # members of a usual group: copies come in pairs, but likeness joins many
+_CROWD = 3  # members of a usual group: copies come in pairs, but likeness joins many
 _FEWEST_WORDS, _LONG = 3, 12  # words; two long texts are not the same by chance
 _FEW, _SHORT_REUSED = 6, 0.05  # records, and their share, that may repeat a short text and still be copies
 _NAMES = {"image": "picture", "audio": "sound", "video": "film", "series": "series", "points": "set of points"}

@@ -14,6 +14,7 @@ _BANDS = 8
 _MOST_APART = 10  # bits of 64
 _NEIGHBOURS = 400  # in a crowded band each is compared with so many of its neighbours
 _LEAST_SPREAD = 2.0  # levels of gray
+_BRIGHTER, _STRONGER, _SAME_SHAPE = 50.0, 1.6, 0.85  # a copy is at most so many levels brighter, so much stronger
 
 
 def hashes(small: np.ndarray) -> np.ndarray:
@@ -76,15 +77,25 @@ def near_pairs(small: np.ndarray, most: float) -> np.ndarray:
 
 
 def _difference(one: np.ndarray, two: np.ndarray) -> np.ndarray:
-    """float [pairs]: the largest difference in a patch, at equal brightness and contrast, which is 1."""
-    alike = []
+    """float [pairs]: the largest difference in a patch, at equal brightness and contrast, which is 1.
+
+    Infinite where brightness or contrast are too far apart for a copy, or the shapes differ: two different pictures of
+    about one colour are not alike for that.
+    """
+    alike, shapes, means, spreads = [], [], [], []
     for side in (one, two):
         whole = side.astype(np.float32)
         patches = whole.reshape(len(side), SIDE // 4, 4, SIDE // 4, 4, -1).mean(axis=(2, 4))  # [pairs, 8, 8, C]
         flat = whole.reshape(len(side), -1)  # [pairs, SIDE * SIDE * C]
-        spread = np.maximum(flat.std(axis=1, keepdims=True), _LEAST_SPREAD)
-        alike.append((patches.reshape(len(side), -1) - flat.mean(axis=1, keepdims=True)) / spread)
-    return np.abs(alike[0] - alike[1]).max(axis=1)
+        means.append(flat.mean(axis=1))
+        spreads.append(np.maximum(flat.std(axis=1), _LEAST_SPREAD))
+        alike.append((patches.reshape(len(side), -1) - means[-1][:, None]) / spreads[-1][:, None])
+        shapes.append((patches - patches.mean(axis=(1, 2), keepdims=True)).reshape(len(side), -1))
+    norms = np.sqrt((shapes[0] ** 2).sum(axis=1) * (shapes[1] ** 2).sum(axis=1))
+    agree = (shapes[0] * shapes[1]).sum(axis=1) > _SAME_SHAPE * norms
+    agree &= np.abs(means[0] - means[1]) < _BRIGHTER
+    agree &= np.abs(np.log(spreads[0] / spreads[1])) < np.log(_STRONGER)
+    return np.where(agree, np.abs(alike[0] - alike[1]).max(axis=1), np.inf)
 
 
 def clusters(pairs: np.ndarray, count: int) -> np.ndarray:

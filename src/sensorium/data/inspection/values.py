@@ -121,6 +121,10 @@ def extremes(parsed: np.ndarray) -> np.ndarray:
             logs, own = np.log10(parsed), np.log10(present[present > 0])
         out &= _beyond(logs, own, _LOG_SPREADS, _LEAST_FACTOR)
     out &= ~np.isnan(parsed)
+    inner = parsed[~out & ~np.isnan(parsed)]
+    low, high = inner.min(), inner.max()
+    # Between a long tail and a slip there is a gap.
+    out &= np.maximum(parsed - high, low - parsed) > high - low
     return out if out.sum() <= max(2, _MOST_EXTREMES * len(present)) else none
 
 
