@@ -19,14 +19,15 @@ from sensorium.data.cells import (
     spell,
 )
 
-_PICTURES = ("jpg", "jpeg", "png", "webp", "gif", "bmp")
-_SOUNDS = ("wav", "flac", "mp3", "ogg", "oga", "opus", "m4a", "aac")
+_PICTURES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "heic", "heif", "avif")
+_SOUNDS = ("wav", "flac", "mp3", "ogg", "oga", "opus", "m4a", "m4b", "aac", "wma", "aif", "aiff", "au", "caf", "weba")
 _FILMS = ("mp4", "mov", "avi", "mkv", "webm", "mpg", "mpeg", "m4v")
 ARRAYS = ("npy", "csv", "parquet", "xyz")
 ENDINGS = {"image": _PICTURES, "audio": _SOUNDS, "video": _FILMS}
 _STARTS = (
-    (rb"\xff\xd8\xff|\x89PNG|RIFF....WEBP|GIF8|BM", "image"),
-    (rb"RIFF....WAVE|fLaC|OggS|ID3|\xff[\xe0-\xff]", "audio"),
+    (rb"\xff\xd8\xff|\x89PNG|RIFF....WEBP|GIF8|BM|II[*+]\0|MM\0[*+]", "image"),
+    (rb"....ftyp(avi[fs]|hei[cxms]|hev[cx]|m[is]f1)", "image"),
+    (rb"RIFF....WAVE|fLaC|OggS|ID3|\xff[\xe0-\xff]|....ftypM4[AB]|FORM....AIF|\.snd|caff|0&\xb2u", "audio"),
     (rb"RIFF....AVI |\x1aE\xdf\xa3|\0\0\x01\xba|....ftyp(isom|iso\d|mp4\d|avc1|qt  |M4V|mmp4|3gp)", "video"),
 )
 _CODE = re.compile(r"\s*[+-]?0\d")

@@ -1,82 +1,83 @@
 """Pictures: a file, its bytes, an array or a Pillow image made uint8 [H, W, 3], upright and on white."""
 
 import io
-import struct
-import zlib
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import simplejpeg
-from PIL import BmpImagePlugin, GifImagePlugin, Image, ImageOps, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL import Image
 
 from sensorium.data.contents import opened
+from sensorium.data.picture_files import BROKEN, check_depth, opener, upright
 
 MOST_PIXELS = 64_000_000
 
-# Each kind of file by its first bytes. The classes are called directly, as Image.open warns of, and refuses, large
-# pictures by a bound of its own that belongs to the whole process.
-_KINDS = (
-    (b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
-    (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
-    (b"RIFF", WebPImagePlugin.WebPImageFile),
-    (b"GIF8", GifImagePlugin.GifImageFile),
-    (b"BM", BmpImagePlugin.BmpImageFile),
-)
-_BROKEN = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    LookupError,
-    TypeError,
-    OverflowError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,  # Pillow asks again for the frames of a GIF
-)
+_JPEG = b"\xff\xd8\xff"
 _ORIENTATION = 0x0112
+_TRANSPOSED = (5, 6, 7, 8)
+# Only Pillow's reading of the header finds the orientation; where neither of these stands in it, there is none.
+_MAY_BE_TURNED = re.compile(rb"Exif\0\0|tiff:Orientation")
+_LONGEST_HEADER = 2**18
 
 
-def decode(value: Any, root: Path) -> np.ndarray:
+def decode(value: Any, root: Path, least: int | None = None) -> np.ndarray:
     """`value` as uint8 [H, W, 3]: red, green, blue, turned as its EXIF orientation says, transparency on white.
 
-    `value` is a path, the bytes of a JPEG, PNG, WebP, GIF or BMP (of an animation the first frame), a Pillow image,
-    or an array uint8 [H, W], [H, W, 1], [H, W, 3] or [H, W, 4]. Raises ValueError with a reason when it cannot be
-    read whole or has more than 64 million pixels, which its header tells before anything is decoded.
+    `value` is a path, the bytes of a JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF (of several frames or pages the
+    first), a Pillow image, or an array uint8 [H, W], [H, W, 1], [H, W, 3] or [H, W, 4]. With `least`, in pixels, a JPEG
+    may come at an eighth, a quarter or half its size, the smallest of which both sides still are at least that. Raises
+    ValueError with a reason when the picture cannot be read whole or has more than 64 million pixels, which its header
+    tells before anything is decoded.
     """
     value = opened(value, root)
     if isinstance(value, bytes):
-        return _decode_file(value)
+        return _decode_file(value, least)
     if isinstance(value, Image.Image):
         _check_size(*value.size)
-        return _rgb(ImageOps.exif_transpose(value))
+        check_depth(value)
+        return upright(value)
     if isinstance(value, np.ndarray):
-        return _rgb(_from_array(value))
+        return upright(_from_array(value))
     raise ValueError(f"a picture is a path, bytes, an array or a Pillow image, not {type(value).__name__}")
 
 
 def measure(value: Any, root: Path) -> dict[str, float]:
-    """The height and width in pixels of `value`, once decoded whole. Raises ValueError as `decode` does."""
+    """The height and width in pixels of `value`, all of whose data is read. Raises ValueError as `decode` does."""
+    value = opened(value, root)
+    header = _jpeg_header(value) if isinstance(value, bytes) else None
+    if header is not None:
+        _decode_jpeg(value, header, least=1)
+        sides = (header.height, header.width)
+        height, width = reversed(sides) if header.orientation in _TRANSPOSED else sides
+        return {"height": height, "width": width}
     height, width, _ = decode(value, root).shape
     return {"height": height, "width": width}
 
 
-def _decode_file(data: bytes) -> np.ndarray:
-    kind = next((kind for start, kind in _KINDS if data.startswith(start)), None)
-    if kind is None:
-        raise ValueError("the file is not a picture that can be read (JPEG, PNG, WebP, GIF or BMP)")
+class _Header(NamedTuple):
+    """What the header of a JPEG says: pixels before turning, and EXIF's orientation, 1 to 8."""
+
+    height: int
+    width: int
+    orientation: int
+
+
+def _decode_file(data: bytes, least: int | None) -> np.ndarray:
+    header = _jpeg_header(data)
+    if header is not None:
+        return _decode_jpeg(data, header, least)
+    kind = opener(data)
     try:
         image = kind(io.BytesIO(data))
-    except _BROKEN as error:
+    except BROKEN as error:
         raise ValueError(f"the file is not a picture that can be read ({error})") from error
     _check_size(*image.size)
+    check_depth(image)
     try:
-        if image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L"):
-            return _decode_jpeg(data, image.getexif().get(_ORIENTATION, 1))
-        image.load()
-        return _rgb(ImageOps.exif_transpose(image))
-    except _BROKEN as error:
+        return upright(image)
+    except BROKEN as error:
         raise ValueError(f"the picture is cut short or damaged ({error})") from error
 
 
@@ -88,16 +89,40 @@ def _check_size(width: int, height: int) -> None:
         raise ValueError("the picture has no pixels")
 
 
-def _decode_jpeg(data: bytes, orientation: int) -> np.ndarray:
-    """Half again as fast as Pillow, with the same pixels; strict, so that a file cut short is an error."""
-    pixels = simplejpeg.decode_jpeg(data, "RGB", strict=True)
-    if orientation in (5, 6, 7, 8):
+def _jpeg_header(data: bytes) -> _Header | None:
+    """The header of a gray or coloured JPEG; None for other files, those for print among them, which Pillow reads."""
+    if not data.startswith(_JPEG):
+        return None
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        turned = _MAY_BE_TURNED.search(data, 0, _LONGEST_HEADER) is not None
+        orientation = opener(data)(io.BytesIO(data)).getexif().get(_ORIENTATION, 1) if turned else 1
+    except BROKEN as error:
+        raise ValueError(f"the file is not a picture that can be read ({error})") from error
+    _check_size(width, height)
+    return None if colours in ("CMYK", "YCCK") else _Header(height, width, orientation)
+
+
+def _decode_jpeg(data: bytes, header: _Header, least: int | None) -> np.ndarray:
+    """uint8 [H, W, 3], with Pillow's pixels where it is not reduced; strict, so that a file cut short is an error."""
+    eighths = 8 if least is None else _eighths(min(header.height, header.width), least)
+    height, width = (-(-side * eighths // 8) for side in (header.height, header.width))
+    try:
+        pixels = simplejpeg.decode_jpeg(data, "RGB", min_height=height, min_width=width, strict=True)
+    except ValueError as error:
+        raise ValueError(f"the picture is cut short or damaged ({error})") from error
+    if header.orientation in _TRANSPOSED:
         pixels = pixels.transpose(1, 0, 2)  # [W, H, 3]
-    if orientation in (3, 4, 7, 8):
+    if header.orientation in (3, 4, 7, 8):
         pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
+    if header.orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
     return np.ascontiguousarray(pixels)
+
+
+def _eighths(side: int, least: int) -> int:
+    """The smallest of the scales that are fast to decode, in eighths, at which `side` is still `least` pixels."""
+    return next((eighths for eighths in (1, 2, 4) if -(-side * eighths // 8) >= least), 8)
 
 
 def _from_array(value: np.ndarray) -> Image.Image:
@@ -111,15 +136,3 @@ def _from_array(value: np.ndarray) -> Image.Image:
     height, width = value.shape[:2]
     _check_size(width, height)
     return Image.fromarray(value)
-
-
-def _rgb(image: Image.Image) -> np.ndarray:
-    """uint8 [H, W, 3] of an upright image in any of Pillow's modes."""
-    if image.mode.startswith("I"):
-        image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))  # 16 bits of gray
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGB", image.size, "white")
-        white.paste(image, mask=image.getchannel("A"))
-        image = white
-    return np.array(image.convert("RGB"))

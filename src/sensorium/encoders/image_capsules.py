@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from sensorium.encoders.image_processor import Fit, ImageAugmentation, ImageProcessor, ImageSettings
+from sensorium.encoders.image_processor import Fit, ImageAugmentation, ImageProcessor, Interpolation, Jpeg, settings_of
 from sensorium.encoders.pixels import Normalise, needs_size, size_from
 from sensorium.features import Features
 from sensorium.nn.capsules import Capsules, squash
@@ -24,7 +24,7 @@ class ImageCapsulesConfig(BaseModel):
                 `part_dim` numbers.
     capsules:   wholes that the parts are routed to, each of `capsule_dim` numbers. iterations: of the routing.
     width:      of the tokens, one a capsule.
-    fit, augmentation: see ImageSettings.
+    fit, interpolation, jpeg, augmentation: see ImageSettings.
     mean, std:  by channel (RGB, of values in [0, 1]), what is subtracted and divided by.
     """
 
@@ -32,6 +32,8 @@ class ImageCapsulesConfig(BaseModel):
 
     size: int | None = Field(None, ge=8, le=256)
     fit: Fit = "squash"
+    interpolation: Interpolation = "bicubic"
+    jpeg: Jpeg = "reduced"
     augmentation: ImageAugmentation | None = ImageAugmentation()
     channels: int = Field(64, ge=8, multiple_of=8)
     parts: int = Field(8, ge=1)
@@ -61,7 +63,7 @@ class ImageCapsules(nn.Module):
     ):
         super().__init__()
         size = needs_size(config.size)
-        settings = ImageSettings(size=size, fit=config.fit, augmentation=config.augmentation)
+        settings = settings_of(config, size)
         self.config, self.processor, self.summary_only = config, processor or ImageProcessor(settings), summary_only
         self.dim = config.width
         self.normalise = Normalise(config.mean, config.std)

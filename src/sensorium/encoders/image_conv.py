@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from sensorium.encoders.image_processor import Fit, ImageAugmentation, ImageProcessor, ImageSettings
+from sensorium.encoders.image_processor import Fit, ImageAugmentation, ImageProcessor, Interpolation, Jpeg, settings_of
 from sensorium.encoders.pixels import Normalise, needs_size, size_from
 from sensorium.features import Features
 from sensorium.nn.convolution import Residual, group_norm
@@ -20,7 +20,7 @@ class ImageConvConfig(BaseModel):
     width: of the last stage and so of the tokens; each stage before has half, but not less than a quarter. None is 64
            for pictures below 32 pixels, else 128.
     depth: residual blocks a stage.
-    fit, augmentation: see ImageSettings.
+    fit, interpolation, jpeg, augmentation: see ImageSettings.
     mean, std: by channel (RGB, of values in [0, 1]), what is subtracted and divided by.
     """
 
@@ -28,6 +28,8 @@ class ImageConvConfig(BaseModel):
 
     size: int | None = Field(None, ge=8, le=1024)
     fit: Fit = "squash"
+    interpolation: Interpolation = "bicubic"
+    jpeg: Jpeg = "reduced"
     augmentation: ImageAugmentation | None = ImageAugmentation()
     width: int | None = Field(None, ge=8, multiple_of=8)
     depth: int = Field(2, ge=1)
@@ -52,8 +54,8 @@ class ImageConv(nn.Module):
     def __init__(self, config: ImageConvConfig, processor: ImageProcessor | None = None, summary_only: bool = False):
         super().__init__()
         size = needs_size(config.size)
-        settings = ImageSettings(size=size, fit=config.fit, augmentation=config.augmentation)
-        self.config, self.processor, self.summary_only = config, processor or ImageProcessor(settings), summary_only
+        self.config, self.summary_only = config, summary_only
+        self.processor = processor or ImageProcessor(settings_of(config, size))
         self.dim = config.width or (64 if size < 32 else 128)
         self.normalise = Normalise(config.mean, config.std)
         stride = 1 if size < 48 else 2 if size < 96 else 4

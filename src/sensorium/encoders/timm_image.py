@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import timm
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sensorium.encoders.image_processor import Fit, ImageAugmentation, ImageProcessor, ImageSettings
+from sensorium.encoders.image_processor import Fit, ImageAugmentation, ImageProcessor, Interpolation, Jpeg, settings_of
 from sensorium.encoders.pixels import Normalise, needs_size
 from sensorium.errors import UserError, unknown
 from sensorium.features import Features
@@ -28,7 +28,8 @@ class TimmConfig(BaseModel):
                 are read. A torch file whose names are not timm's may be read by order: see `TimmImage.build`.
     size:       the side of the square each picture is brought to, in pixels; None is what the model was trained at.
     mean, std:  by channel (RGB, of values in [0, 1]); None is what the model was trained with.
-    fit, augmentation: see ImageSettings.
+    interpolation: None is what the model was trained with, bicubic where that is neither of ours.
+    fit, jpeg, augmentation: see ImageSettings.
 
     Weights are read by `build` alone: an encoder made from the config of a built one needs neither file nor hub.
     """
@@ -40,6 +41,8 @@ class TimmConfig(BaseModel):
     weights: str | None = None
     size: int | None = Field(None, ge=8, le=2048)
     fit: Fit = "squash"
+    interpolation: Interpolation | None = None
+    jpeg: Jpeg = "reduced"
     augmentation: ImageAugmentation | None = ImageAugmentation()
     mean: Channels | None = None
     std: Channels | None = None
@@ -67,8 +70,8 @@ class TimmImage(nn.Module):
     def __init__(self, config: TimmConfig, processor: ImageProcessor | None = None, summary_only: bool = False):
         super().__init__()
         config = _resolve(config)
-        settings = ImageSettings(size=needs_size(config.size), fit=config.fit, augmentation=config.augmentation)
-        self.config, self.processor, self.summary_only = config, processor or ImageProcessor(settings), summary_only
+        self.config, self.summary_only = config, summary_only
+        self.processor = processor or ImageProcessor(settings_of(config, needs_size(config.size)))
         self.normalise = Normalise(config.mean, config.std)
         self.model = _create(config, num_classes=0).to(memory_format=torch.channels_last)
         self.dim = self._width()
@@ -135,15 +138,16 @@ class TimmImage(nn.Module):
 
 
 def _resolve(config: TimmConfig) -> TimmConfig:
-    """The config with size, mean and std stated, from what timm knows of the model."""
+    """The config with size, interpolation, mean and std stated, from what timm knows of the model."""
     name = config.model.split(".")[0]
     if not timm.is_model(name):
         raise unknown("timm model", config.model, timm.list_models())
     known: Any = timm.get_pretrained_cfg(config.model, allow_unregistered=False)
     if known is None:
         raise unknown("timm model", config.model, timm.list_models(f"{name}*", pretrained=True) or [name])
-    size, mean, std = config.size or known.input_size[1], config.mean or known.mean, config.std or known.std
-    return config.model_copy(update={"size": size, "mean": mean, "std": std})
+    trained = known.interpolation if known.interpolation in get_args(Interpolation) else "bicubic"
+    given = {"size": known.input_size[1], "interpolation": trained, "mean": known.mean, "std": known.std}
+    return config.model_copy(update={name: getattr(config, name) or value for name, value in given.items()})
 
 
 def _create(config: TimmConfig, **options: Any) -> nn.Module:

@@ -7,7 +7,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from sensorium.encoders.image_processor import Fit, ImageAugmentation, ImageProcessor, ImageSettings
+from sensorium.encoders.image_processor import Fit, ImageAugmentation, ImageProcessor, Interpolation, Jpeg, settings_of
 from sensorium.encoders.pixels import Normalise, needs_size, size_from
 from sensorium.features import Features
 from sensorium.nn.transformer import Transformer
@@ -21,7 +21,8 @@ class ViTConfig(BaseModel):
     patch: the side of a patch, in pixels, a divisor of `size`; None takes the largest divisor that leaves 8 patches or
            more a side and is 16 or less.
     width, depth, heads: of the transformer; `heads` divides `width`.
-    fit, augmentation: see ImageSettings. mean, std: by channel (RGB, of values in [0, 1]), subtracted and divided by.
+    fit, interpolation, jpeg, augmentation: see ImageSettings.
+    mean, std: by channel (RGB, of values in [0, 1]), what is subtracted and divided by.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,6 +30,8 @@ class ViTConfig(BaseModel):
     size: int | None = Field(None, ge=8, le=1024)
     patch: int | None = Field(None, ge=1)
     fit: Fit = "squash"
+    interpolation: Interpolation = "bicubic"
+    jpeg: Jpeg = "reduced"
     augmentation: ImageAugmentation | None = ImageAugmentation()
     width: int = Field(192, ge=1)
     depth: int = Field(6, ge=1)
@@ -61,8 +64,8 @@ class ViT(nn.Module):
     def __init__(self, config: ViTConfig, processor: ImageProcessor | None = None, summary_only: bool = False):
         super().__init__()
         size = needs_size(config.size)
-        settings = ImageSettings(size=size, fit=config.fit, augmentation=config.augmentation)
-        self.config, self.processor, self.summary_only = config, processor or ImageProcessor(settings), summary_only
+        self.config, self.summary_only = config, summary_only
+        self.processor = processor or ImageProcessor(settings_of(config, size))
         self.dim = config.width
         self.normalise = Normalise(config.mean, config.std)
         patch = config.patch or _patch(size)
