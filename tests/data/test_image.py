@@ -203,6 +203,45 @@ def test_what_is_no_picture(tmp_path):
             image.decode(value, tmp_path)
 
 
+@pytest.mark.parametrize("size, least, reduced", [
+    ((480, 640), 224, (240, 320)), ((480, 640), 240, (240, 320)), ((480, 640), 241, (480, 640)),
+    ((1500, 2000), 224, (375, 500)), ((1501, 2003), 188, (188, 251)), ((64, 904), 8, (8, 113)),
+    ((30, 40), 64, (30, 40)),
+])  # fmt: skip
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_jpeg_is_reduced_to_the_smallest_scale_that_is_large_enough(size, least, reduced, orientation, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(picture(*size), "JPEG", exif=exif, quality=95)
+    got = image.decode(data, tmp_path, least=least)
+    assert got.shape[:2] == (reduced if orientation == 1 else reduced[::-1])
+    whole = Image.fromarray(image.decode(data, tmp_path))
+    expected = np.asarray(whole.resize(got.shape[1::-1], Image.Resampling.BOX)).astype(int)
+    assert np.abs(got - expected).mean() < 1
+    measured = image.measure(data, tmp_path)
+    assert (measured["height"], measured["width"]) == (size if orientation == 1 else size[::-1])
+
+
+def test_the_measure_of_a_jpeg_sees_the_same_damage_as_its_decoding(tmp_path):
+    rng = np.random.default_rng(3)
+    data = np.frombuffer(encoded(picture(240, 320), "JPEG", quality=95), np.uint8)
+    seen = 0
+    for _ in range(200):
+        broken = data.copy()
+        broken[rng.integers(600, len(data), 3)] = rng.integers(0, 256, 3)
+        broken = broken[: rng.integers(700, len(data))] if rng.random() < 0.3 else broken
+        told = []
+        for look in (image.decode, image.measure):
+            try:
+                look(broken.tobytes(), tmp_path)
+                told.append("")
+            except ValueError as error:
+                told.append(str(error))
+        assert told[0] == told[1]
+        seen += told[0] != ""
+    assert 60 < seen < 200
+
+
 def test_measures(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -1,12 +1,15 @@
 """Pictures to squares of bytes: geometry, augmentation, absence, round trips."""
 
+import io
 import pickle
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision import transforms
 
+from sensorium.data import image
 from sensorium.encoders.image_processor import ImageAugmentation, ImageProcessor, ImageSettings
 from sensorium.encoders.pixels import Normalise, size_from
 
@@ -28,6 +31,39 @@ def test_resizing_agrees_with_pillow(goal):
     pixels = ImageProcessor(ImageSettings(size=goal))(smooth)["pixels"].permute(1, 2, 0).numpy()
     expected = np.asarray(Image.fromarray(smooth).resize((goal, goal), Image.Resampling.BICUBIC))
     assert np.abs(pixels.astype(int) - expected.astype(int)).max() <= 2
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("shape", [(480, 640), (333, 200), (225, 224)])
+def test_crop_is_torchvisions_resize_and_centre_crop_of_a_pillow_image(interpolation, shape):
+    smooth = np.asarray(Image.fromarray(picture(20, 30)).resize(shape[::-1], Image.Resampling.BICUBIC))
+    peer = transforms.Compose(
+        [transforms.Resize(112, transforms.InterpolationMode(interpolation)), transforms.CenterCrop(112)]
+    )
+    settings = ImageSettings(size=112, fit="crop", interpolation=interpolation)
+    difference = ImageProcessor(settings)(smooth)["pixels"].int() - transforms.functional.pil_to_tensor(
+        peer(Image.fromarray(smooth))
+    )
+    assert difference.abs().max() <= 2 and difference.abs().float().mean() < 0.1
+
+
+def test_a_reduced_jpeg_ends_within_two_levels_of_a_full_one(tmp_path):
+    file = io.BytesIO()
+    Image.fromarray(picture(40, 60)).resize((960, 640), Image.Resampling.BICUBIC).save(file, "JPEG", quality=90)
+    made = {}
+    for jpeg in ("full", "reduced"):
+        processor = ImageProcessor(ImageSettings(size=224, jpeg=jpeg))
+        decoded = image.decode(file.getvalue(), tmp_path, **processor.decoding)
+        assert decoded.shape[:2] == ((640, 960) if jpeg == "full" else (320, 480))
+        made[jpeg] = processor(decoded)["pixels"].float()
+    assert 0 < (made["full"] - made["reduced"]).abs().mean() < 2
+
+
+def test_pictures_stay_channels_last_so_that_the_encoder_need_not_rearrange_them():
+    processor = ImageProcessor(ImageSettings(size=32))
+    batch = processor.pad([processor(picture(50, 60)), None, processor(picture(32, 32), augment=True)])
+    assert batch["pixels"].is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(batch["pixels"][0], processor(picture(50, 60))["pixels"])
 
 
 def test_squash_keeps_the_edges_and_crop_keeps_the_proportions():

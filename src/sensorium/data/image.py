@@ -2,6 +2,7 @@
 
 import io
 import re
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import simplejpeg
 from PIL import Image
 
 from sensorium.data.contents import opened
-from sensorium.data.picture_files import BROKEN, check_depth, opener, upright
+from sensorium.data.picture_files import BROKEN, Opener, check_depth, opener, upright
 
 MOST_PIXELS = 64_000_000
 
@@ -69,6 +70,12 @@ def _decode_file(data: bytes, least: int | None) -> np.ndarray:
     if header is not None:
         return _decode_jpeg(data, header, least)
     kind = opener(data)
+    with warnings.catch_warnings():  # of tags that are odd; what matters of them is an error
+        warnings.simplefilter("ignore")
+        return _through_pillow(kind, data)
+
+
+def _through_pillow(kind: Opener, data: bytes) -> np.ndarray:
     try:
         image = kind(io.BytesIO(data))
     except BROKEN as error:

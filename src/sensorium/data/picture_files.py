@@ -34,10 +34,12 @@ BROKEN = (
     ImageCms.PyCMSError,
     Image.DecompressionBombError,  # Pillow asks again for the frames of a GIF
 )
+Opener = Callable[[io.BytesIO], Image.Image]
+
 _BITS, _POLARITY = 258, 262  # TIFF's tags BitsPerSample and PhotometricInterpretation
 
 
-def opener(data: bytes) -> Callable[[io.BytesIO], Image.Image]:
+def opener(data: bytes) -> Opener:
     """What opens the picture in a file's bytes (of several pages or frames the first), decoding nothing yet.
 
     Raises ValueError when the file is of no known kind, or of one that an absent package reads.
@@ -52,7 +54,7 @@ def opener(data: bytes) -> Callable[[io.BytesIO], Image.Image]:
     return kind
 
 
-def _iso(data: bytes) -> Callable[[io.BytesIO], Image.Image] | None:
+def _iso(data: bytes) -> Opener | None:
     """What reads a file of the ISO container, by the brands that its first box names."""
     end = min(struct.unpack(">I", data[:4])[0], 256)
     brands = {data[place : place + 4] for place in (8, *range(16, end, 4))}
@@ -63,7 +65,7 @@ def _iso(data: bytes) -> Callable[[io.BytesIO], Image.Image] | None:
     return None
 
 
-def _heic() -> Callable[[io.BytesIO], Image.Image]:
+def _heic() -> Opener:
     try:
         from pillow_heif import HeifImageFile
     except ImportError as error:
