@@ -138,7 +138,7 @@ def test_each_value_is_decoded_once(records, tmp_path, monkeypatch):
     seen = []
     for room, function in ((image, "_decode_file"), (audio, "_blocks")):
         real = getattr(room, function)
-        monkeypatch.setattr(room, function, lambda value, real=real: seen.append(value) or real(value))
+        monkeypatch.setattr(room, function, lambda *given, real=real: seen.append(given[0]) or real(*given))
     scan(table_of(records, tmp_path))
     assert len(seen) == 150 + 160
 
