@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from sensorium.data import audio
 from sensorium.data.contents import opened
@@ -67,7 +68,8 @@ def decode(
     span = _Span(0.0, len(pixels) / own, len(pixels))
     _check_length(span.seconds, seconds)
     index = [min(int((second + _SLACK) * own), len(pixels) - 1) for second in moments(span, rate, frames)]
-    shown = np.stack([_Scale(size, fit)(av.VideoFrame.from_ndarray(pixels[one], "rgb24")) for one in index])
+    scale = _Scale(size, fit)
+    shown = np.stack([scale(av.VideoFrame.from_ndarray(pixels[one], "rgb24")) for one in index])
     return Film(shown, np.array(index, np.float32) / np.float32(own))
 
 
@@ -126,6 +128,7 @@ class _Scale:
 
     def __init__(self, size: int | None, fit: Fit):
         self.size, self.fit = size, fit
+        self.convert = VideoReformatter()  # it keeps its tables from frame to frame, which cost more than their use
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
         height, width = frame.height, frame.width
@@ -134,7 +137,8 @@ class _Scale:
             cropped = max(self.size, round(height * scale)), max(self.size, round(width * scale))
             height, width = cropped if self.fit == "crop" else (self.size, self.size)
         clear = any(component.is_alpha for component in frame.format.components) or frame.format.name == "pal8"
-        small = frame.reformat(width, height, "rgba" if clear else "rgb24", interpolation="BICUBIC")
+        kind = "rgba" if clear else "rgb24"
+        small = self.convert.reformat(frame, width, height, kind, interpolation="BICUBIC")
         pixels = small.to_ndarray()
         if clear:
             alpha = pixels[..., 3:].astype(np.float32) / 255
