@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from sensorium.data.inspection.contents import look
 from sensorium.data.loading import Records
-from sensorium.data.scan import scan, set_aside
+from sensorium.data.scan import contents, scan, set_aside
 from sensorium.data.schema import Column, InputSpec, Schema, arrange
 from sensorium.data.table import read
 from sensorium.encoders.audio_conv import AudioConv, AudioConvConfig
@@ -76,10 +77,20 @@ def test_the_scan_finds_films_without_sound_absent(folder):
     assert [bool(one) for one in found.ids["clip"]] == [True, True, False, True]
     assert [bool(one) for one in found.ids["clip sound"]] == [True, False, False, True]
     assert found.bad == []
+    assert {name: ids.tolist() for name, ids in contents(table(folder)).items()} == {
+        name: ids.tolist() for name, ids in found.ids.items()
+    }
     assert found.facts["clip"] == pytest.approx(
         {"records": 3, "height": 48, "width": 64, "rate": 10, "seconds": np.percentile([0.5, 0.7, 0.9], 95)}
     )
     assert found.facts["clip sound"]["records"] == 2 and found.facts["clip sound"]["rate"] == 16000
+
+
+def test_inspection_finds_films_without_sound_absent(folder):
+    found = look(table(folder))
+    assert [bool(one) for one in found.contents["clip sound"].ids] == [True, False, False, True]
+    assert found.contents["clip"].measures["seconds"][[0, 1, 3]] == pytest.approx([0.5, 0.7, 0.9])
+    assert found.bad == []
 
 
 def test_a_batch_marks_them_absent(folder):

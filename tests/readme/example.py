@@ -5,12 +5,16 @@ Shop reviews: a sentence, a photo of a face, a price, who wrote it, and whether 
 names
 it in about six of ten records, the face shows it in about nine of ten, the price says nothing, and some records lack a
 sentence or a photo.
+
+And films of a ball that rises or falls, most of them with a tone that does the same.
 """
 
 import csv
 import random
 from pathlib import Path
 
+import av
+import numpy as np
 from PIL import Image, ImageDraw
 
 THINGS = ["lamp", "kettle", "chair", "clock", "scarf", "mug", "radio", "basket"]
@@ -36,6 +40,7 @@ def make(folder: Path, reviews: int = 160) -> None:
             writer = csv.DictWriter(file, columns, extrasaction="ignore")
             writer.writeheader()
             writer.writerows(record(folder, f"{name}-{row}", chance.choice(authors), chance) for row in range(count))
+    films(folder, chance)
 
 
 def record(folder: Path, name: str, author: int, chance: random.Random) -> dict[str, str]:
@@ -67,6 +72,41 @@ def face(smiles: bool, chance: random.Random) -> Image.Image:
     mouth, (start, end) = ((y + 4, y + 12), (0, 180)) if smiles else ((y + 9, y + 17), (180, 360))
     draw.chord((x + 3, mouth[0], x + 11, mouth[1]), start, end, fill=(120, 0, 0))
     return image
+
+
+def films(folder: Path, chance: random.Random, count: int = 40) -> None:
+    """Writes films/ and films.csv into `folder`: a ball that rises or falls; of three films in four it is heard too."""
+    (folder / "films").mkdir(exist_ok=True)
+    with open(folder / "films.csv", "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["clip", "motion"])
+        for index in range(count):
+            clip, motion = f"films/{index}.mp4", chance.choice(["rises", "falls"])
+            film(folder / clip, motion == "rises", chance, heard=index % 4 != 3)
+            writer.writerow([clip, motion])
+
+
+def film(path: Path, rises: bool, chance: random.Random, heard: bool) -> None:
+    """A film of 12 frames of 32 x 32 pixels, one second long."""
+    x, first, last = chance.randrange(24), *((24, 0) if rises else (0, 24))
+    with av.open(str(path), "w") as container:
+        pictures = container.add_stream("libx264", rate=12)
+        pictures.width = pictures.height = 32
+        pictures.pix_fmt = "yuv420p"
+        track = container.add_stream("aac", rate=16000, layout="mono") if heard else None
+        for place in range(12):
+            image = Image.new("RGB", (32, 32), "white")
+            y = first + (last - first) * place / 11
+            ImageDraw.Draw(image).ellipse((x, y, x + 8, y + 8), fill=(200, 40, 40))
+            container.mux(pictures.encode(av.VideoFrame.from_image(image)))
+        container.mux(pictures.encode(None))
+        if track is not None:
+            hertz = np.linspace(300, 900, 16000) if rises else np.linspace(900, 300, 16000)
+            tone = 0.3 * np.sin(2 * np.pi * np.cumsum(hertz) / 16000)
+            sound = av.AudioFrame.from_ndarray(tone[None].astype(np.float32), "fltp", "mono")
+            sound.sample_rate = 16000
+            container.mux(track.encode(sound))
+            container.mux(track.encode(None))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,15 @@ _MEASURES = {
     "series": series.measure,
     "points": points.measure,
 }
+_PARTS = {"film sound": video.has_sound}
+
+
+def has(decoder: str, value: Any, root: Path) -> bool:
+    """Whether the value has what `decoder` reads of it, such as a film its sound, told without decoding it.
+
+    Raises ValueError when it cannot be opened.
+    """
+    return decoder not in _PARTS or _PARTS[decoder](value, root)
 
 
 def decode(decoder: str, value: Any, root: Path, **options: Any) -> Any:

@@ -153,11 +153,7 @@ def _guess_paths(present: np.ndarray) -> Guess | None:
         others = _first(present, ~ends.isin(ENDINGS[kind]).to_numpy())
         raise Ambiguous(
             f"{shares[kind]:.1%} of its values are paths of {_NAMES[kind]}, but others are like {others}",
-            "image",
-            "audio",
-            "video",
-            "text",
-            "ignored",
+            *dict.fromkeys((kind, "image", "audio", "video", "text", "ignored")),
         )
     endings = " or ".join(f".{end}" for end in sorted(ends.unique()))
     return Guess(kind, f"{len(series)} of {len(series)} values are paths ending in {endings}")

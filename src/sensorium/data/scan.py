@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sensorium.data.contents import content_id, opened, shown
-from sensorium.data.decoding import measure
+from sensorium.data.decoding import has, measure
 from sensorium.data.schema import MEDIA, InputSpec
 from sensorium.data.table import Table
 from sensorium.data.workers import in_order
@@ -93,7 +93,8 @@ def contents(table: Table) -> dict[str, np.ndarray]:
 def _content(table: Table, row: int, spec: InputSpec) -> int:
     value = table.value(row, spec)
     try:
-        return 0 if value is None else content_id(opened(value, table.root) if spec.modality in MEDIA else value)
+        content = opened(value, table.root) if spec.modality in MEDIA else value
+        return 0 if content is None or not has(spec.decoder, content, table.root) else content_id(content)
     except ValueError:
         return 0
 

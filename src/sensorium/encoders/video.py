@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor, nn
 
 from sensorium.encoders.image_conv import ImageConv
@@ -30,6 +30,25 @@ class FrameConfig(BaseModel):
 
     encoder: Literal["image_conv", "vit", "timm"] = "image_conv"
     config: dict[str, Any] = {"width": 64, "depth": 1}
+
+    @model_validator(mode="after")
+    def _fits(self) -> "FrameConfig":
+        self.resolved()
+        return self
+
+    def resolved(self) -> BaseModel:
+        """The settings as those of the image encoder. Raises UserError for one that does not fit."""
+        kind = IMAGES[self.encoder].Config
+        try:
+            return kind.model_validate(self.config | {"augmentation": None})
+        except ValidationError as error:
+            first = error.errors()[0]
+            setting = ".".join(str(part) for part in first["loc"])
+            if first["type"] == "extra_forbidden":
+                said = str(unknown("setting", setting, kind.model_fields))
+            else:
+                said = f"{setting or 'config'} is {first.get('input')!r}, but {first['msg']}."
+            raise UserError(f"In the image encoder '{self.encoder}' of a film: {said}") from error
 
 
 class VideoConfig(BaseModel):
@@ -78,7 +97,7 @@ class VideoFrames(nn.Module):
         if config.rate is None:
             raise UserError("A video encoder needs the option 'rate' in frames a second; state it, or build from data.")
         self.config, self.summary_only = config, summary_only
-        self.image = IMAGES[config.image.encoder](_image_config(config.image))
+        self.image = IMAGES[config.image.encoder](config.image.resolved())
         self.frozen = self.image.pretrained if config.frozen is None else config.frozen
         self.processor = processor or _processor(config, self.image)
         self.dim = self.image.dim
@@ -120,7 +139,7 @@ class VideoFrames(nn.Module):
         """
         small = {name: min(facts.get(name, _MOST_SIDE), _MOST_SIDE) for name in ("height", "width")}
         kind = IMAGES[config.image.encoder]
-        image = kind.build(_image_config(config.image), [], small)
+        image = kind.build(config.image.resolved(), [], small)
         seconds, own = facts.get("seconds", 10.0), facts.get("rate", 1000.0)
         rate = config.rate or min(own, config.frames / max(seconds, 0.01))
         frame = FrameConfig(encoder=config.image.encoder, config=image.config.model_dump(mode="json"))
@@ -228,22 +247,6 @@ def _side(image: nn.Module, grid: int) -> int:
     side = math.isqrt(image.eval()(black).tokens.shape[1])
     image.train(mode)
     return min(grid, side)
-
-
-def _image_config(frame: FrameConfig) -> BaseModel:
-    """The settings of the frames' encoder. Raises UserError for one that does not fit."""
-    kind = IMAGES[frame.encoder].Config
-    try:
-        return kind.model_validate(frame.config | {"augmentation": None})
-    except ValidationError as error:
-        first = error.errors()[0]
-        setting = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            said = unknown("setting", setting, kind.model_fields)
-            raise UserError(f"In the image encoder of a film: {said}") from error
-        raise UserError(
-            f"In the image encoder of a film, {setting} is {first.get('input')!r}: {first['msg']}; mend that."
-        ) from error
 
 
 def _processor(config: VideoConfig, image: nn.Module) -> VideoProcessor:

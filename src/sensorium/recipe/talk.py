@@ -129,7 +129,7 @@ class Talk:
 def _five(model: Model, table: Table) -> Printed:
     """Predictions of the first five records, beside what is true."""
     few = table.take(range(min(5, len(table))))
-    shown = [name for spec in table.schema.inputs for name in spec.columns]
+    shown = list(dict.fromkeys(name for spec in table.schema.inputs for name in spec.columns))
     printed = Printed("record", *shown, title="Five predictions", title_justify="left")
     for spec in table.schema.targets:
         printed.add_column(spec.name)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from sensorium.data import audio, image
 from sensorium.data.contents import content_id, opened
-from sensorium.data.decoding import measure
+from sensorium.data.decoding import has, measure
 from sensorium.data.inspection.near import SIDE
 from sensorium.data.scan import record_error
 from sensorium.data.schema import MEDIA, InputSpec
@@ -79,6 +79,8 @@ def _of_input(table: Table, spec: InputSpec, rows: range, bad: list[RecordError]
             continue
         try:
             content = opened(value, table.root)
+            if not has(spec.decoder, content, table.root):
+                continue
             measured[place], picture, blank[place] = _seen(spec.modality, content, table.root)
         except ValueError as error:
             bad.append(record_error(table, row, spec, error))
