@@ -1,6 +1,6 @@
 """Real films of moving emoji: which emoji it is, and which of eight motions it makes, learned from scratch.
 
-    python benchmarks/moving_emoji.py FOLDER_OF_EMOJI [--films 1200] [--test 400] [--frames 8] [--epochs 12]
+    python benchmarks/moving_emoji.py FOLDER_OF_EMOJI [--films 1200] [--test 400] [--frames 6] [--epochs 12]
 
 FOLDER_OF_EMOJI holds emoji.csv and the sheets noto.webp, twemoji.webp and openmoji.webp (40 columns of 64 x 64 pixels;
 cell i is row i). Each film, an MP4 of 17 frames, shows one of twenty emoji by one of three artists at a place, a turn
@@ -143,7 +143,7 @@ def main() -> None:
     parser.add_argument("source", type=Path)
     parser.add_argument("--films", type=int, default=1200)
     parser.add_argument("--test", type=int, default=400)
-    parser.add_argument("--frames", type=int, default=8)
+    parser.add_argument("--frames", type=int, default=6)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--over", default="transformer", help="transformer or convolution")
     arguments = parser.parse_args()
