@@ -1,0 +1,128 @@
+"""Memory of a fit on tar shards of 1,000 and of 50,000 records: proportional set size of parent and workers over time.
+
+    python benchmarks/shard_memory.py [--records 1000 50000] [--steps 400] [--workers 2]
+
+Made-up records: a picture of 32 x 32 pixels, a caption and a class that the picture tells. Each size is fitted in a
+process of its own with the same model, and every tenth of a second the proportional set sizes of that process and of
+all its workers (/proc/PID/smaps_rollup: a page that k processes share counts a k-th in each) are summed. Training is
+counted from its step 50 on, when the workers run and the optimiser has its state, to step `--steps`, where the fit is
+killed: within that the larger one too has ended an epoch and looked at its validation records. Linux only; needs the
+extra: pip install 'sensorium[test]'.
+"""
+
+import argparse
+import json
+import multiprocessing
+import tempfile
+import time
+from multiprocessing.sharedctypes import Synchronized
+from pathlib import Path
+
+import numpy as np
+import psutil
+import simplejpeg
+from webdataset import TarWriter
+
+BATCH = 128
+WARM = 50  # steps
+SHARD = 1000  # records
+WORDS = ["small", "large", "red", "old", "new", "bright", "calm", "lamp", "chair", "clock", "radio", "garden", "river"]
+
+
+def make(folder: Path, count: int) -> None:
+    """`count` records as shards in `folder`."""
+    chance = np.random.default_rng(0)
+    folder.mkdir(parents=True)
+    for start in range(0, count, SHARD):
+        with open(folder / f"{start // SHARD:06}.tar", "wb") as file, TarWriter(file, encoder=False, mtime=0) as tar:
+            for row in range(start, min(start + SHARD, count)):
+                label = row % 4
+                pixels = chance.integers(0, 200, (32, 32, 3), dtype=np.uint8)
+                pixels[16 * (label // 2) :, 16 * (label % 2) :] //= 2
+                caption = " ".join(chance.choice(WORDS, 8))
+                tar.write(
+                    {
+                        "__key__": f"record-{row:08}",
+                        "jpg": simplejpeg.encode_jpeg(pixels, quality=80),
+                        "json": json.dumps({"caption": caption, "kind": "abcd"[label]}).encode(),
+                    }
+                )
+
+
+def fit(shards: Path, out: Path, workers: int, steps: "Synchronized[int]") -> None:
+    """A fit that counts its steps in `steps`."""
+    import sensorium
+    from sensorium.training.loop import Training
+
+    real = Training._optimise
+
+    def counted(training, pieces) -> None:
+        steps.value += 1
+        real(training, pieces)
+
+    Training._optimise = counted
+    sensorium.fit(
+        shards, out, target="kind", columns={"caption": "text"}, epochs=999, batch_size=BATCH, patience=999,
+        workers=workers, refit=False, device="cpu", precision="fp32", quiet=True,
+        encoders={"image": "image_conv,width=16,size=32", "caption": "text,width=32,depth=1,vocabulary=300"},
+    )  # fmt: skip
+
+
+def pss(process: psutil.Process) -> float:
+    """Megabytes of a process and its descendants."""
+    total = 0
+    for one in [process, *process.children(recursive=True)]:
+        try:
+            lines = Path(f"/proc/{one.pid}/smaps_rollup").read_text().splitlines()
+            total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+        except (FileNotFoundError, ProcessLookupError, PermissionError, StopIteration):
+            continue
+    return total / 1024
+
+
+def watch(shards: Path, out: Path, workers: int, most: int) -> list[tuple[int, float]]:
+    """(step, megabytes) every tenth of a second while a fit runs, up to its step `most`."""
+    context = multiprocessing.get_context("spawn")
+    steps = context.Value("i", 0)
+    process = context.Process(target=fit, args=(shards, out, workers, steps))
+    process.start()
+    watched, seen = psutil.Process(process.pid), []
+    while process.is_alive() and steps.value < most:
+        seen.append((steps.value, pss(watched)))
+        time.sleep(0.1)
+    if not process.is_alive():
+        raise SystemExit(f"the fit of {shards} ended early")
+    process.kill()
+    process.join()
+    return seen
+
+
+def told(count: int, seen: list[tuple[int, float]]) -> float:
+    """Prints the curve of one fit; gives the median megabytes of its training once warm."""
+    warm = [size for step, size in seen if step > WARM]
+    curve = "  ".join(f"{np.median(part):.0f}" for part in np.array_split(warm, 10))
+    before = max(size for step, size in seen if step == 0)
+    print(f"{count:,} records: PSS in MB over training, in tenths: {curve}")
+    print(f"  median {np.median(warm):.0f}, peak {max(warm):.0f}; before training {before:.0f} at most", flush=True)
+    return float(np.median(warm))
+
+
+def main() -> None:
+    """Makes the shards, fits each, prints the curves and the ratio of the medians."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--records", type=int, nargs="+", default=[1000, 50_000])
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--workers", type=int, default=2)
+    given = parser.parse_args()
+    medians = []
+    with tempfile.TemporaryDirectory() as folder:
+        for count in given.records:
+            make(Path(folder) / str(count), count)
+            seen = watch(Path(folder) / str(count), Path(folder) / f"run-{count}", given.workers, given.steps)
+            medians.append(told(count, seen))
+    if len(medians) > 1:
+        print(f"ratio of the medians, last over first: {medians[-1] / medians[0]:.3f}")
+
+
+if __name__ == "__main__":
+    main()
