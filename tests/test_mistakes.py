@@ -19,7 +19,7 @@ import pytest
 import torch
 
 import sensorium as api
-from tests import film_scenes
+from tests import film_scenes, source_scenes
 from tests.reviews import FEW, FIT, cells, measured, put, rows, sensorium, write
 
 PAGE = Path(__file__).parents[1] / "docs" / "mistakes.md"
@@ -163,7 +163,7 @@ SCENES: dict[str, Callable[[Scene], None]] = {
     "The table to evaluate has a label that the model does not know": changed(
         sentiment=lambda row: "goood" if row == 2 else None
     ),
-} | film_scenes.SCENES
+} | film_scenes.SCENES | source_scenes.SCENES
 
 
 @pytest.fixture

@@ -43,6 +43,18 @@ def make(folder: Path, reviews: int = 160) -> None:
     films(folder, chance)
 
 
+def folders(folder: Path) -> None:
+    """Writes pictures/ (class folders), parted/ (the same in train and test) and unsorted/ into `folder`."""
+    chance = random.Random(1)
+    for index in range(48):
+        smiles = index % 2 == 0
+        picture, name = face(smiles, chance), "smiling" if smiles else "frowning"
+        part = "test" if index >= 36 else "train"
+        for place in [f"pictures/{name}", f"parted/{part}/{name}", *(["unsorted"] if index >= 42 else [])]:
+            (folder / place).mkdir(parents=True, exist_ok=True)
+            picture.save(folder / place / f"{index}.png")
+
+
 def record(folder: Path, name: str, author: int, chance: random.Random) -> dict[str, str]:
     """One record; its photo is drawn into photos/."""
     sentiment = chance.choice(["pleased", "annoyed"])
@@ -111,3 +123,4 @@ def film(path: Path, rises: bool, chance: random.Random, heard: bool) -> None:
 
 if __name__ == "__main__":
     make(Path())
+    folders(Path())

@@ -12,7 +12,7 @@ from sensorium.data.cells import absent
 from sensorium.data.contents import opened, shown
 from sensorium.data.guess import ARRAYS, ENDINGS, Ambiguous, guess_input
 from sensorium.data.readers import load
-from sensorium.errors import RecordError, UserError, needs
+from sensorium.errors import UserError, needs
 from sensorium.files import whole_folder
 
 DIGITS = 6  # of a shard's name
@@ -65,7 +65,9 @@ def _check_place(out: Path, overwrite: bool) -> None:
     if other is not None:
         raise UserError(f"{out} holds other things than shards, such as {other.name}; choose a folder of their own.")
     if held and not overwrite:
-        raise UserError(f"{out} holds {len(held)} shards already; add --overwrite to replace them, or choose another.")
+        raise UserError(
+            f"{out} holds shards already ({len(held)}); add --overwrite to replace them, or choose another."
+        )
 
 
 def _media(frame: Any, name: str, stated: dict[str, str], known: dict[str, str]) -> dict[str, str]:
@@ -124,9 +126,7 @@ def _written(value: Any, row: int, column: str) -> Any:
     if isinstance(value, tuple | set):
         value = list(value)
     if isinstance(value, bytes):
-        raise RecordError(
-            row + 1, column, shown(value), "bytes that are no picture and no sound have no place in a shard"
-        )
+        raise _bad(row, column, value, "bytes go into a shard only as a picture, a sound or a film")
     return value if isinstance(value, str | int | float | bool | list | dict) else str(value)
 
 
@@ -137,6 +137,10 @@ def _file(value: Any, row: int, column: str, kind: str, root: Path) -> tuple[str
         if not isinstance(data, bytes):
             raise ValueError("it is decoded already, and files go into a shard as they are; save it as a file")
     except ValueError as error:
-        raise RecordError(row + 1, column, shown(value), str(error)) from error
+        raise _bad(row, column, value, str(error)) from error
     ending = Path(value).suffix[1:].lower() if isinstance(value, str) else ""
     return (ending if ending in _FILES[kind] else _OF_BYTES[kind]), data
+
+
+def _bad(row: int, column: str, value: Any, reason: str) -> UserError:
+    return UserError(f"Row {row + 1}, column '{column}', {shown(value)}: {reason}; mend it, or leave the cell empty.")
