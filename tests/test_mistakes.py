@@ -121,49 +121,55 @@ def full(scene: Scene) -> None:
             filler.write(bytes(4096))
 
 
-SCENES: dict[str, Callable[[Scene], None]] = {
-    "The file is of a kind that is not read": file("reviews.xlsx", "PK"),
-    "The file is empty": file("empty.csv", ""),
-    "The file has column names and no records": file("names.csv", "review,sentiment\n"),
-    "The columns are separated by something else": file("semicolons.csv", "review;sentiment\nlovely;good\npoor;bad\n"),
-    "A row has more fields than there are columns": file(
-        "commas.csv", "review,sentiment\nlovely,good\ngood, but late,bad\n"
-    ),
-    "The file is not UTF-8": file("latin.csv", "review,sentiment\nüber,good\npoor,bad\n".encode("latin-1")),
-    "The target is the same in every row": changed(sentiment=lambda row: "good"),
-    "The target is empty in every row": changed(sentiment=lambda row: ""),
-    "The target has the name of a column of predictions": renamed,
-    "None of the records held out has the target": changed(sentiment=lambda row: "" if row // 2 % 3 == 0 else None),
-    "A column is ambiguous": changed(photo=lambda row: "see below" if row % 2 else None),
-    "The group column has holes": changed(author=lambda row: "" if row == 2 else None),
-    "There are too few groups to split": changed(author=lambda row: ("anna", "bert")[row % 2]),
-    "A file is not there": changed(photo=lambda row: "photos/no.png" if row == 4 else None),
-    "A picture is no picture": file("photos/2.png", "no picture"),
-    "A picture is cut short": cut("photos/2.png", 0.5),
-    "A picture is far too large": file("photos/2.png", bomb()),
-    "A sound is no sound": file("voices/2.wav", b"RIFF\x00\x00\x00\x00WAVEno sound"),
-    "Every record is bad": changed(photo=lambda row: f"photos/no-{row}.png"),
-    "There is no graphics card": lambda scene: scene.monkeypatch.setattr(torch.cuda, "device_count", lambda: 0),
-    "The recipe is not YAML": file("fit.yaml", "training:\n  epochs: [1\n"),
-    "The recipe is empty": file("fit.yaml", ""),
-    "The recipe has an unknown part": file("fit.yaml", "trainin:\n  epochs: 3\n"),
-    "The recipe has an unknown setting": file("fit.yaml", "training:\n  epoch: 3\n"),
-    "A part of the recipe is one value": file("fit.yaml", "training: 3\n"),
-    "The records have changed since the run was stopped": changed(price=lambda row: "7.77" if row == 2 else None),
-    "The folder cannot be written": locked,
-    "The disk is full": lambda scene: scene.disk("small", "size=256k"),
-    "The disk is full at prediction": full,
-    "The weights are damaged": cut("runs/reviews/model/model.safetensors", 0.5),
-    "A part of the checkpoint was not copied": lambda scene: shutil.rmtree("runs/reviews/model/processors"),
-    "The checkpoint's description was edited": file("runs/reviews/model/model.json", "{'encoders': []}"),
-    "The table has none of the model's columns": file("new.csv", "comment,cost\nlovely,3\n"),
-    "There is text in a column of numbers": changed("new.csv", price=lambda row: "cheap" if row == 1 else None),
-    "A file is not there at prediction": changed("new.csv", photo=lambda row: "photos/no.png"),
-    "The target to evaluate is empty in every row": changed(sentiment=lambda row: ""),
-    "The table to evaluate has a label that the model does not know": changed(
-        sentiment=lambda row: "goood" if row == 2 else None
-    ),
-} | film_scenes.SCENES | source_scenes.SCENES
+SCENES: dict[str, Callable[[Scene], None]] = (
+    {
+        "The file is of a kind that is not read": file("reviews.xlsx", "PK"),
+        "The file is empty": file("empty.csv", ""),
+        "The file has column names and no records": file("names.csv", "review,sentiment\n"),
+        "The columns are separated by something else": file(
+            "semicolons.csv", "review;sentiment\nlovely;good\npoor;bad\n"
+        ),
+        "A row has more fields than there are columns": file(
+            "commas.csv", "review,sentiment\nlovely,good\ngood, but late,bad\n"
+        ),
+        "The file is not UTF-8": file("latin.csv", "review,sentiment\nüber,good\npoor,bad\n".encode("latin-1")),
+        "The target is the same in every row": changed(sentiment=lambda row: "good"),
+        "The target is empty in every row": changed(sentiment=lambda row: ""),
+        "The target has the name of a column of predictions": renamed,
+        "None of the records held out has the target": changed(sentiment=lambda row: "" if row // 2 % 3 == 0 else None),
+        "A column is ambiguous": changed(photo=lambda row: "see below" if row % 2 else None),
+        "The group column has holes": changed(author=lambda row: "" if row == 2 else None),
+        "There are too few groups to split": changed(author=lambda row: ("anna", "bert")[row % 2]),
+        "A file is not there": changed(photo=lambda row: "photos/no.png" if row == 4 else None),
+        "A picture is no picture": file("photos/2.png", "no picture"),
+        "A picture is cut short": cut("photos/2.png", 0.5),
+        "A picture is far too large": file("photos/2.png", bomb()),
+        "A sound is no sound": file("voices/2.wav", b"RIFF\x00\x00\x00\x00WAVEno sound"),
+        "Every record is bad": changed(photo=lambda row: f"photos/no-{row}.png"),
+        "There is no graphics card": lambda scene: scene.monkeypatch.setattr(torch.cuda, "device_count", lambda: 0),
+        "The recipe is not YAML": file("fit.yaml", "training:\n  epochs: [1\n"),
+        "The recipe is empty": file("fit.yaml", ""),
+        "The recipe has an unknown part": file("fit.yaml", "trainin:\n  epochs: 3\n"),
+        "The recipe has an unknown setting": file("fit.yaml", "training:\n  epoch: 3\n"),
+        "A part of the recipe is one value": file("fit.yaml", "training: 3\n"),
+        "The records have changed since the run was stopped": changed(price=lambda row: "7.77" if row == 2 else None),
+        "The folder cannot be written": locked,
+        "The disk is full": lambda scene: scene.disk("small", "size=256k"),
+        "The disk is full at prediction": full,
+        "The weights are damaged": cut("runs/reviews/model/model.safetensors", 0.5),
+        "A part of the checkpoint was not copied": lambda scene: shutil.rmtree("runs/reviews/model/processors"),
+        "The checkpoint's description was edited": file("runs/reviews/model/model.json", "{'encoders': []}"),
+        "The table has none of the model's columns": file("new.csv", "comment,cost\nlovely,3\n"),
+        "There is text in a column of numbers": changed("new.csv", price=lambda row: "cheap" if row == 1 else None),
+        "A file is not there at prediction": changed("new.csv", photo=lambda row: "photos/no.png"),
+        "The target to evaluate is empty in every row": changed(sentiment=lambda row: ""),
+        "The table to evaluate has a label that the model does not know": changed(
+            sentiment=lambda row: "goood" if row == 2 else None
+        ),
+    }
+    | film_scenes.SCENES
+    | source_scenes.SCENES
+)
 
 
 @pytest.fixture
