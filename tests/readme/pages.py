@@ -11,7 +11,8 @@ ELSEWHERE = {
     "make ": "it builds an environment of its own; .ci/run types it",
     "pip install": "it installs packages",
     "accelerate launch": "it starts processes of its own; tests/distributed holds what they must do",
-    "resnet18,pretrained=true": "it fetches weights from the hub",
+    ",pretrained=true": "it fetches weights from the hub",
+    "openai/": "it fetches weights from the hub",
     "sentence-transformers/": "it fetches weights from the hub",
 }
 

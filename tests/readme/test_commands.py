@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers import (
+    BertConfig,
+    BertModel,
+    PreTrainedTokenizerFast,
+    Wav2Vec2Config,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2Model,
+)
 
 from sensorium.recipe import defaults
 from tests import reviews
@@ -24,7 +31,7 @@ LINK = re.compile(r"\]\(([^)#:]+)\)")
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example table, shorter, and the tiny pretrained text encoder that the pages call models/reader."""
+    """The example table, shorter, and the tiny pretrained encoders that the pages call models/reader and /listener."""
     folder = tmp_path_factory.mktemp("pages") / "example"
     example.make(folder, reviews=60)
     example.folders(folder)
@@ -36,6 +43,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     backend.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="[PAD]", unk_token="[UNK]")
     tokenizer.save_pretrained(folder / "models" / "reader")
+    waves = {"conv_dim": (16, 16), "conv_kernel": (40, 4), "conv_stride": (20, 2), "num_feat_extract_layers": 2}
+    waves |= {"num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2, "feat_extract_norm": "layer"}
+    Wav2Vec2Model(Wav2Vec2Config(**waves, **size)).save_pretrained(folder / "models" / "listener")
+    Wav2Vec2FeatureExtractor(sampling_rate=8000).save_pretrained(folder / "models" / "listener")
     return folder
 
 

@@ -26,7 +26,9 @@ Front = Literal["log_mel", "mfcc"]
 def check_front(settings: Any) -> Any:
     """`settings`, which have front, bands and coefficients. Raises ValueError when there are too few bands."""
     if settings.front == "mfcc" and settings.coefficients > settings.bands:
-        raise ValueError(f"{settings.coefficients} coefficients need as many bands, there are {settings.bands}")
+        raise ValueError(
+            f"{settings.coefficients} coefficients need as many bands, there are {settings.bands}; raise bands"
+        )
     return settings
 
 

@@ -47,7 +47,9 @@ class AudioRecurrentConfig(BaseModel):
     @model_validator(mode="after")
     def _fits(self) -> "AudioRecurrentConfig":
         if self.bidirectional and self.width % 2:
-            raise ValueError(f"width ({self.width}) is shared by two directions, so it must be even")
+            raise ValueError(
+                f"width ({self.width}) is shared by two directions, so it must be even; take {self.width + 1}"
+            )
         return check_front(self)
 
 

@@ -35,7 +35,9 @@ class TextRecurrentConfig(BaseModel):
     @model_validator(mode="after")
     def _two_halves(self) -> "TextRecurrentConfig":
         if self.bidirectional and self.width % 2:
-            raise ValueError(f"width ({self.width}) is shared by two directions, so it must be even")
+            raise ValueError(
+                f"width ({self.width}) is shared by two directions, so it must be even; take {self.width + 1}"
+            )
         return self
 
 
