@@ -1,5 +1,6 @@
 """What a trained run has learned from and was tested on, so that a run that goes on keeps the two apart."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -108,22 +109,34 @@ def sort_out(table: Table, ids: dict[str, np.ndarray], recipe: Recipe, talk: Tal
         return Sorted(table, ids, None, None)
     new, held, learned = _hashes(table, ids), _hashes(memory.held), _hashes(memory.learned)
     keep = ~(np.isin(new, held) & (new != 0))
-    seen = np.isin(new, learned) & (new != 0)
-    if not keep.all():
-        talk.say(
-            f"{int((~keep).sum())} of the {len(table)} records equal records of the old {memory.part} part,"
-            " so they are left out."
-        )
-    if seen[keep].any():
-        talk.say(
-            f"{int(seen[keep].sum())} of the records were learned from before;"
-            " they are learned from again and not held out."
-        )
-    if seen[keep].all():
+    seen = (np.isin(new, learned) & (new != 0))[keep]
+    if seen.all():
         raise UserError(
             f"Every record of {table.source} was in the table that {recipe.start_from} learned from; bring new ones."
         )
-    return Sorted(table.take(keep), {name: values[keep] for name, values in ids.items()}, seen[keep], memory)
+    kept = table.take(keep)
+    for sentence in _findings(len(table), kept, seen, memory):
+        talk.say(sentence)
+    return Sorted(kept, {name: values[keep] for name, values in ids.items()}, seen, memory)
+
+
+def _findings(given: int, kept: Table, seen: np.ndarray, memory: Memory) -> Iterator[str]:
+    """What of the `given` new records, of which some are `kept`, the old run knew; `seen`: bool [kept]."""
+    if len(kept) < given:
+        yield (
+            f"{given - len(kept)} of the {given} records equal records of the old {memory.part} part,"
+            " so they are left out."
+        )
+    if seen.any():
+        yield f"{int(seen.sum())} of the records were learned from before; they are learned from again, not held out."
+    groups = [one.groups for one in (kept.take(~seen), memory.held, memory.learned)]
+    if all(one is not None for one in groups):
+        shared = sorted(set(groups[0]) & ({*groups[1]} | {*groups[2]}))
+        if shared:
+            yield (
+                f"Groups of '{kept.schema.group}' that have new records were in the old table too ({len(shared)},"
+                f" such as '{shared[0]}'), so scores may flatter the model."
+            )
 
 
 def _hashes(table: Table, ids: dict[str, np.ndarray] | None = None) -> np.ndarray:

@@ -29,6 +29,11 @@ def settle(folder: Path, recipe: dict[str, Any] | str | Path | None, options: di
         base = base | (dict(recipe) if isinstance(recipe, dict) else read_recipe(recipe))
     start = options.get("start_from")
     if start is not None:
+        if recipe is not None:
+            raise UserError(
+                "--from takes the trained run's settings and --recipe brings others; leave one of the two out,"
+                " and say what differs with --set."
+            )
         options = options | {"start_from": str(start)}
         base = base or base_of(start, options)
     settled = check(apply(base, options), "the recipe" if base else "the settings")

@@ -65,7 +65,7 @@ def check_agrees(recipe: Recipe, folder: Path) -> None:
     for what, asked, known in _facts(recipe, old, schema):
         if asked != known:
             raise UserError(
-                f"{run} was trained with {what} {_spelled(known)}, and what goes on from it cannot change that to"
+                f"In {run} {what} is {_spelled(known)}, and a run that goes on from it cannot change that to"
                 f" {_spelled(asked)}; leave it out, or fit anew without --from."
             )
 
@@ -76,23 +76,26 @@ def _facts(recipe: Recipe, old: Recipe, schema: Schema) -> list[tuple[str, Any, 
     kinds = {one.name: one.kind for one in schema.targets}
     columns = {one.name: one.kind for one in schema.columns} | kinds
     facts = [("the target", sorted(data.target), sorted(kinds))]
-    facts += [(f"the target '{name}' as", kind or kinds[name], kinds[name]) for name, kind in data.target.items()]
+    facts += [
+        (f"the kind of the target '{name}'", kind or kinds.get(name), kinds.get(name))
+        for name, kind in data.target.items()
+    ]
     facts += [("the group", data.group or schema.group, schema.group), ("the key", data.key or schema.key, schema.key)]
-    facts += [(f"the column '{name}' as", kind, columns.get(name)) for name, kind in data.columns.items()]
+    facts += [(f"the kind of the column '{name}'", kind, columns.get(name)) for name, kind in data.columns.items()]
     for name in {**recipe.inputs, **old.inputs}:
         for setting in ("encoder", "config", "augment"):
             asked, known = (getattr(one.inputs.get(name, InputSettings()), setting) for one in (recipe, old))
-            facts.append((f"{setting} of the input '{name}'", asked, known))
+            facts.append((f"the {setting} of the input '{name}'", asked, known))
     for name in {**recipe.targets, **old.targets}:
         asked, known = (one.targets.get(name, TargetSettings()).config for one in (recipe, old))
-        facts.append((f"config of the target '{name}'", asked, known))
+        facts.append((f"the config of the target '{name}'", asked, known))
     return [*facts, *((f"the fusion's {name}", getattr(recipe.fusion, name), known) for name, known in old.fusion)]
 
 
 def _spelled(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(repr, value))
-    return "none" if value in (None, {}) else repr(value) if isinstance(value, str) else str(value)
+    return "not stated" if value in (None, {}) else repr(value) if isinstance(value, str) else str(value)
 
 
 def _schema(model: Model, run: Path) -> Schema:
@@ -111,6 +114,12 @@ def read_new(source: Table | pd.DataFrame | list[dict] | str | Path, run: str, t
         table = read(source.frame, schema=schema, root=source.root, rows=source.rows)
     else:
         table = read(source, schema=schema)
+    for spec in schema.targets:
+        if pd.isna(table.cells(spec.name, spec.kind)).all():
+            raise UserError(
+                f"None of the {len(table)} records of {table.source} has the target '{spec.name}', which {run} learned;"
+                " fill it in where it is known."
+            )
     grown = [_grown(table, spec) for spec in schema.targets]
     talk.say(f"Goes on from {run}, with {len(table)} records of {table.source}.")
     for old, new in zip(schema.targets, grown, strict=True):
