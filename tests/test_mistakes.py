@@ -277,7 +277,7 @@ def test_bad_records_are_listed_at_prediction_and_evaluation_too(world: Path):
     write("test.csv", records)
     said = sensorium("predict runs/reviews test.csv --out out/predictions.csv --bad-records skip")
     assert said.code == 0
-    assert said.out == "5 predictions in out/predictions.csv; 1 records set aside, out/bad_records.csv says why.\n"
+    assert said.out == "5 predictions in out/predictions.csv; 1 record set aside, out/bad_records.csv says why.\n"
     assert [row["key"] for row in cells("out/predictions.csv")] == ["1", "3", "4", "5", "6"]
     assert sensorium("evaluate runs/reviews test.csv --bad-records skip --out scored").code == 0
     for folder in ("out", "scored"):

@@ -133,8 +133,8 @@ def test_records_of_the_old_test_are_left_out_and_old_ones_never_held_out(here: 
     grown.to_csv("grown.csv", index=False)
     api.fit("grown.csv", "more", start_from=here, epochs=1, workers=0)
     said = capsys.readouterr().out
-    assert "30 of the 160 records equal records of the old test part, so they are left out." in said
-    assert "90 of the records were learned from before; they are learned from again, not held out." in said
+    assert "30 of the 160 records stood in the old test part and will not be learned from." in said
+    assert "Learned from before, so learned from again and not held out: 90 records." in said
     assert re.search(r"Records: 10 test, (116 train, 4|115 train, 5) validation", said), said
     scores = pd.read_parquet("more/scores.parquet")
     assert (scores["key"].astype(int) > 120).all()

@@ -159,6 +159,7 @@ def predict(
 
     Example: [bold]sensorium predict runs/reviews new.csv --out predictions.parquet[/bold]
     """
+    from sensorium.errors import counted
     from sensorium.recipe.predicting import predict_file
 
     written = predict_file(run, table, out, bad_records)
@@ -166,11 +167,11 @@ def predict(
         print(json.dumps(written))
     else:
         skipped = (
-            f"; {written['set_aside']} records set aside, {written['bad_records']} says why"
+            f"; {counted(written['set_aside'], 'record')} set aside, {written['bad_records']} says why"
             if written["set_aside"]
             else ""
         )
-        print(f"{written['records']} predictions in {written['out']}{skipped}.")
+        print(f"{counted(written['records'], 'prediction')} in {written['out']}{skipped}.")
 
 
 @app.command()

@@ -29,6 +29,11 @@ class RecordError(UserError):
         return (RecordError, (self.row, self.column, self.value, self.reason))
 
 
+def counted(count: int, what: str) -> str:
+    """`count` with the word for what is counted, which takes an s when it is not one: "1 record", "2 records"."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def unknown(what: str, name: str, known: Iterable[str]) -> UserError:
     """The error for a name that is none of `known`: names the nearest and lists all, or of very many those like it."""
     known = sorted(known)

@@ -118,7 +118,7 @@ def test_set_aside_when_all_is_well_or_nothing_is(records, tmp_path):
         set_aside(table, found, "skipp")
     (tmp_path / "9.png").unlink()
     one = table.take(np.array([9]))
-    with pytest.raises(UserError, match=r"Every one of the 1 records is bad.*9\.png"):
+    with pytest.raises(UserError, match=r"Every one of the 1 record is bad.*9\.png"):
         set_aside(one, scan(one), "skip")
 
 

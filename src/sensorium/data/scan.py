@@ -12,7 +12,7 @@ from sensorium.data.decoding import has, measure
 from sensorium.data.schema import MEDIA, InputSpec
 from sensorium.data.table import Table
 from sensorium.data.workers import in_order
-from sensorium.errors import RecordError, UserError, unknown
+from sensorium.errors import RecordError, UserError, counted, unknown
 from sensorium.files import whole_file
 
 _PIECE = 64
@@ -134,7 +134,7 @@ def set_aside(table: Table, scan: Scan, how: str) -> tuple[Table, Scan]:
         raise scan.bad[0]
     keep = np.flatnonzero(~np.isin(table.rows, [error.row for error in scan.bad]))  # [kept records]
     if not len(keep):
-        raise UserError(f"Every one of the {len(table)} records is bad, first of all this: {scan.bad[0]}")
+        raise UserError(f"Every one of the {counted(len(table), 'record')} is bad, first of all this: {scan.bad[0]}")
     ids = {name: values[keep] for name, values in scan.ids.items()}
     facts = {name: one | {"records": int((ids[name] != 0).sum())} for name, one in scan.facts.items()}
     return table.take(keep), Scan(ids, facts, scan.bad)

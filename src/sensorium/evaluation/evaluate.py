@@ -7,7 +7,7 @@ from typing import Any
 from sensorium.data.scan import save_bad, scan, set_aside
 from sensorium.data.schema import TargetSpec
 from sensorium.data.table import Table
-from sensorium.errors import UserError, unknown
+from sensorium.errors import UserError, counted, unknown
 from sensorium.evaluation.coalitions import Coalition, coalitions
 from sensorium.evaluation.report import Report
 from sensorium.evaluation.samples import samples
@@ -52,7 +52,8 @@ def evaluate(
     if not targets:
         names = ", ".join(target.name for target in model.schema.targets)
         raise UserError(
-            f"None of the {len(table)} records has a target ({names}), so there is nothing to evaluate; fill it in."
+            f"None of the {counted(len(table), 'record')} has a target ({names}),"
+            " so there is nothing to evaluate; fill it in."
         )
     report = Report(
         targets=[_target(target, scores, table, inputs, resamples, seed) for target in targets],

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from sensorium.data.schema import TargetSpec
 from sensorium.data.table import Table
+from sensorium.errors import counted
 from sensorium.evaluation.inputs import figure
 from sensorium.evaluation.printing import between, columns
 from sensorium.evaluation.scoring import Scores, score
@@ -49,7 +50,7 @@ class Forgetting:
         }
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        title = f"What it knew: the {self.records} old {self.part} records before and after"
+        title = f"What it knew: {counted(self.records, f'old {self.part} record')} before and after"
         table = columns(title, ["target", "metric", "before", "after", "difference", "95 % interval"], words=2)
         for name, changes in self.targets.items():
             for metric, change in changes.items():

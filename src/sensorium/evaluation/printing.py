@@ -6,6 +6,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from sensorium.errors import counted
 from sensorium.evaluation.inputs import figure
 from sensorium.evaluation.target import TargetReport
 from sensorium.metrics import Value
@@ -32,7 +33,7 @@ def records(targets: list[TargetReport], count: int, present: dict[str, int], ba
         table.add_row(Text(name), str(has), str(count))
     yield table
     if bad:
-        yield Text(f"{bad} bad {'record was' if bad == 1 else 'records were'} set aside and not counted.")
+        yield Text(f"{counted(bad, 'bad record')} {'was' if bad == 1 else 'were'} set aside and not counted.")
 
 
 def cost(known: dict[str, Any]) -> Text:
@@ -45,7 +46,9 @@ def cost(known: dict[str, Any]) -> Text:
 
 
 def _metrics(report: TargetReport) -> Table:
-    table = columns(f"{report.target.name}: {report.records} records", ["metric", "value", "95 % interval", "chance"])
+    table = columns(
+        f"{report.target.name}: {counted(report.records, 'record')}", ["metric", "value", "95 % interval", "chance"]
+    )
     for name, value in report.metrics.items():
         table.add_row(name, figure(value.value), between(value), figure(value.chance))
     return table

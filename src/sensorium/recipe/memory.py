@@ -12,7 +12,7 @@ import pyarrow.parquet
 
 from sensorium.data.scan import contents
 from sensorium.data.table import Table, read
-from sensorium.errors import UserError
+from sensorium.errors import UserError, counted
 from sensorium.evaluation.forgetting import Forgetting, forgetting
 from sensorium.model import Model, load
 from sensorium.recipe.settings import Recipe
@@ -124,11 +124,11 @@ def _findings(given: int, kept: Table, seen: np.ndarray, memory: Memory) -> Iter
     """What of the `given` new records, of which some are `kept`, the old run knew; `seen`: bool [kept]."""
     if len(kept) < given:
         yield (
-            f"{given - len(kept)} of the {given} records equal records of the old {memory.part} part,"
-            " so they are left out."
+            f"{given - len(kept)} of the {given} records stood in the old {memory.part} part"
+            " and will not be learned from."
         )
     if seen.any():
-        yield f"{int(seen.sum())} of the records were learned from before; they are learned from again, not held out."
+        yield f"Learned from before, so learned from again and not held out: {counted(int(seen.sum()), 'record')}."
     groups = [one.groups for one in (kept.take(~seen), memory.held, memory.learned)]
     if all(one is not None for one in groups):
         shared = sorted(set(groups[0]) & ({*groups[1]} | {*groups[2]}))

@@ -8,7 +8,7 @@ import pandas as pd
 
 from sensorium.data.table import Table
 from sensorium.data.targets import encode
-from sensorium.errors import UserError
+from sensorium.errors import UserError, counted
 from sensorium.recipe.settings import Recipe
 from sensorium.recipe.warm import trained_mark
 
@@ -64,9 +64,8 @@ def _check_groups(table: Table, recipe: Recipe) -> None:
     names = ["training", "validation"] + (["test"] if recipe.data.test is not None else [])
     count = len(set(table.groups))
     if count < len(names):
-        groups = f"{count} group{'' if count == 1 else 's'}"
         raise UserError(
-            f"Column '{table.schema.group}' of {table.source} has {groups}, too few for the {len(names)} parts"
+            f"Column '{table.schema.group}' of {table.source} has {counted(count, 'group')}, too few for the {len(names)} parts"
             f" {', '.join(names)}, which share none; bring records of more groups, or leave the group out."
         )
 
@@ -77,8 +76,8 @@ def _check_targets(part: Table, name: str) -> None:
     empty = [spec.name for spec in part.schema.targets if pd.isna(part.cells(spec.name, spec.kind)).all()]
     if empty and (name == "train" or empty == targets):
         raise UserError(
-            f"None of the {len(part)} records of the {name} part of {part.source} has the target"
-            f" {' or '.join(map(repr, empty))}; fill in more of them, or split otherwise."
+            f"None of the {counted(len(part), 'record')} of the {name} part of {part.source}"
+            f" has the target {' or '.join(map(repr, empty))}; fill in more of them, or split otherwise."
         )
 
 

@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from sensorium.data.loading import Records
 from sensorium.data.scan import save_bad, scan, set_aside
 from sensorium.data.table import Table
+from sensorium.errors import counted
 from sensorium.model import Model, load
 from sensorium.objectives import Supervised
 from sensorium.recipe.memory import Memory
@@ -46,7 +47,9 @@ def look_once(table: Table, stage: Stage) -> tuple[Table, dict[str, np.ndarray],
     used, found = set_aside(table, found, stage.recipe.data.bad_records)
     if found.bad and stage.accelerator.is_main_process:
         save_bad(found.bad, stage.folder / "bad_records.csv")
-        stage.talk.say(f"{len(table) - len(used)} records set aside; {stage.folder / 'bad_records.csv'} says why.")
+        stage.talk.say(
+            f"{counted(len(table) - len(used), 'record')} set aside; {stage.folder / 'bad_records.csv'} says why."
+        )
     return used, found.ids, found.facts
 
 

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table as Printed
 
 from sensorium.data.table import Table
+from sensorium.errors import counted
 from sensorium.model import Model, is_frozen
 from sensorium.recipe.settings import InputSettings, Recipe
 from sensorium.training.settings import TrainingSettings
@@ -65,8 +66,8 @@ class Talk:
         parts = ", ".join(f"{count} {name}" for name, count in counts.items())
         training = recipe.training
         self.say(
-            f"Records: {parts}. Up to {training.epochs} epochs of {training.batch_size} records a step, "
-            f"{precision} ({reason})."
+            f"Records: {parts}. Up to {counted(training.epochs, 'epoch')} of"
+            f" {counted(training.batch_size, 'record')} a step, {precision} ({reason})."
         )
 
     @contextmanager
@@ -100,7 +101,8 @@ class Talk:
         """The report, five predictions, where all of it is, and what to do next."""
         best, refit = position.best_epoch + 1, (run.folder / "refit").exists()
         self.say(
-            f"Trained for {position.epoch} epochs, of which epoch {best} was the best"
+            f"Trained for {counted(position.epoch, 'epoch')}"
+            + (f", of which epoch {best} was the best" if position.epoch > 1 else "")
             + (f"; then anew on training and validation records for {best}" if refit else "")
             + f"; {position.seconds:.0f} s in all."
         )

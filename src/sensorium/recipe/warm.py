@@ -11,7 +11,7 @@ from torch import nn
 from sensorium.data.guess import count_labels
 from sensorium.data.schema import Schema, TargetSpec
 from sensorium.data.table import Table, read
-from sensorium.errors import UserError
+from sensorium.errors import UserError, counted
 from sensorium.model import Model, load
 from sensorium.recipe.build import build, statistics
 from sensorium.recipe.settings import InputSettings, Recipe, TargetSettings, check, read_recipe
@@ -117,11 +117,11 @@ def read_new(source: Table | pd.DataFrame | list[dict] | str | Path, run: str, t
     for spec in schema.targets:
         if pd.isna(table.cells(spec.name, spec.kind)).all():
             raise UserError(
-                f"None of the {len(table)} records of {table.source} has the target '{spec.name}', which {run} learned;"
-                " fill it in where it is known."
+                f"None of the {counted(len(table), 'record')} of {table.source} has the target '{spec.name}',"
+                f" which {run} learned; fill it in where it is known."
             )
     grown = [_grown(table, spec) for spec in schema.targets]
-    talk.say(f"Goes on from {run}, with {len(table)} records of {table.source}.")
+    talk.say(f"Goes on from {run}, with {counted(len(table), 'record')} of {table.source}.")
     for old, new in zip(schema.targets, grown, strict=True):
         if len(new.labels) > len(old.labels):
             talk.say(f"New in '{new.name}': {', '.join(new.labels[len(old.labels) :])}.")
