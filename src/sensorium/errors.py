@@ -30,8 +30,8 @@ class RecordError(UserError):
 
 
 def counted(count: int, what: str) -> str:
-    """`count` with the word for what is counted, which takes an s when it is not one: "1 record", "2 records"."""
-    return f"{count} {what}{'' if count == 1 else 's'}"
+    """`count` with the word for what is counted, which takes an s when it is not one: "1 record", "2,000 records"."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> UserError:

@@ -197,7 +197,7 @@ def test_the_printed_report_shows_what_a_person_asks_for():
     for words in ("answer: 96 records", "chance", "balanced_accuracy", "precision", "left out", "Shapley", "[b]"):
         assert words in text, words
     assert "expected_calibration_error" in text and "\u2013" in text
-    assert "The a earns its keep most" in text and "size (target)" in text and "1 parameters" in text
+    assert "'a' earns its keep most" in text and "size (target)" in text and "1 parameter;" in text
 
 
 def test_one_record_is_enough_and_has_no_intervals(tmp_path):

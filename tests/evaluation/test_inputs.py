@@ -51,8 +51,8 @@ def test_more_than_six_inputs_have_no_shapley_but_the_rest():
     columns = {name: signs(generator, 200) for name in inputs} | {"c": flipped(generator, sign, 0.1)}
     judgement, sentence = judged(columns, sign > 0, lambda numbers: 3 * numbers["c"])
     assert all(worth.shapley is None for worth in judgement.inputs.values())
-    assert sentence.startswith("The c earns its keep most: without it accuracy falls from ")
-    assert sentence.endswith("; the a, b, d, e, f and g add nothing measurable to the others.")
+    assert sentence.startswith("'c' earns its keep most: without it accuracy falls from ")
+    assert sentence.endswith("; 'a', 'b', 'd', 'e', 'f' and 'g' add nothing measurable to the others.")
 
 
 def test_only_one_input_decides():
@@ -65,8 +65,8 @@ def test_only_one_input_decides():
     assert name.without.low < 0.5 < name.without.high
     assert voice.loss == (0, 0, 0, None) and voice.shapley.low <= 0 <= voice.shapley.high
     assert sentence == (
-        f"The name earns its keep most: without it accuracy falls from {figure(judgement.all.value)} to"
-        f" {figure(name.without.value)}; the voice adds nothing measurable (its Shapley interval covers zero)."
+        f"'name' earns its keep most: without it accuracy falls from {figure(judgement.all.value)} to"
+        f" {figure(name.without.value)}; 'voice' adds nothing measurable (its Shapley interval covers zero)."
     )
 
 
@@ -80,7 +80,7 @@ def test_exclusive_or_is_at_chance_alone_and_right_together():
         assert worth.shapley.low > 0.15 and worth.shapley.high < 0.35
     assert judgement.all.low > 0.95
     assert "though alone it is at chance" in sentence and "only together" in sentence and "nothing" not in sentence
-    assert sentence.endswith(("the left helps too.", "the right helps too."))
+    assert sentence.endswith(("'left' helps too.", "'right' helps too."))
 
 
 def test_redundant_inputs_share_the_worth_and_neither_is_missed():
@@ -100,8 +100,8 @@ def test_an_input_the_model_is_better_without_does_harm():
     inputs = {"good": flipped(generator, sign, 0.1), "bad": signs(generator, 400) * (generator.random(400) < 0.5)}
     judgement, sentence = judged(inputs, sign > 0, lambda numbers: 2 * numbers["good"] + 3 * numbers["bad"])
     assert judgement.inputs["bad"].loss.high < 0 and judgement.inputs["bad"].without.value > judgement.all.value
-    assert sentence.startswith("The good earns its keep most")
-    assert f"; the bad does harm: without it accuracy rises from {figure(judgement.all.value)} to .9" in sentence
+    assert sentence.startswith("'good' earns its keep most")
+    assert f"; 'bad' does harm: without it accuracy rises from {figure(judgement.all.value)} to .9" in sentence
 
 
 def test_noise_covers_zero_in_at_least_18_of_20_seeds():
@@ -121,14 +121,14 @@ def test_nothing_is_useful():
     generator = np.random.default_rng(5)
     inputs = {"a": signs(generator, 200), "b": signs(generator, 200)}
     _, sentence = judged(inputs, generator.random(200) > 0.5, lambda numbers: numbers["a"] + 0.5 * numbers["b"])
-    assert sentence == "The a and b add nothing measurable (their Shapley intervals cover zero)."
+    assert sentence == "'a' and 'b' add nothing measurable (their Shapley intervals cover zero)."
 
 
 def test_a_single_input_is_compared_with_the_prior():
     generator = np.random.default_rng(6)
     sign = signs(generator, 300)
     judgement, sentence = judged({"text": flipped(generator, sign, 0.1)}, sign > 0, lambda numbers: numbers["text"])
-    assert sentence.startswith("The only input, text, brings accuracy from ")
+    assert sentence.startswith("The only input, 'text', brings accuracy from ")
     assert judgement.inputs["text"].shapley.value == pytest.approx(judgement.all.value - judgement.none.value)
 
 

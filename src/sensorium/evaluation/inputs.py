@@ -75,7 +75,7 @@ def sentence(judgement: Judgement) -> str:
         best = max(useful, key=lambda name: _share(inputs[name]).value)
         parts.append(_praise(best, judgement, metric))
         others = [name for name in useful if name != best]
-        parts += [f"the {_listed(others)} {'helps' if len(others) == 1 else 'help'} too"] if others else []
+        parts += [f"{_listed(others)} {'helps' if len(others) == 1 else 'help'} too"] if others else []
     if idle:
         parts.append(_shrug(idle, judgement))
     parts += [_blame(name, judgement, metric) for name in harmful]
@@ -106,14 +106,14 @@ def _below_zero(value: Value) -> bool:
 def _praise(name: str, judgement: Judgement, metric: str) -> str:
     worth, whole, none = judgement.inputs[name], figure(judgement.all.value), figure(judgement.none.value)
     if len(judgement.inputs) == 1:
-        return f"the only input, {name}, brings {metric} from {none} (the training prior alone) to {whole}"
+        return f"the only input, '{name}', brings {metric} from {none} (the training prior alone) to {whole}"
     rest = figure(worth.without.value)
     if not _above_zero(worth.loss):
         return (
-            f"the {name} earns its keep most on average (its Shapley value is {figure(worth.shapley.value)}), but the"
+            f"'{name}' earns its keep most on average (its Shapley value is {figure(worth.shapley.value)}), but the"
             f" others can stand in for it: without it {metric} is {rest} instead of {whole}, no measurable fall"
         )
-    text = f"the {name} earns its keep most: without it {metric} falls from {whole} to {rest}"
+    text = f"'{name}' earns its keep most: without it {metric} falls from {whole} to {rest}"
     if _above_zero(worth.lift):
         return text
     return f"{text}, though alone it is at chance ({figure(worth.alone.value)}), so it works only together with another"
@@ -122,23 +122,24 @@ def _praise(name: str, judgement: Judgement, metric: str) -> str:
 def _shrug(names: list[str], judgement: Judgement) -> str:
     listed, one = _listed(names), len(names) == 1
     if judgement.inputs[names[0]].shapley is None:
-        return f"the {listed} {'adds' if one else 'add'} nothing measurable to the others"
+        return f"{listed} {'adds' if one else 'add'} nothing measurable to the others"
     what = "its Shapley interval covers zero" if one else "their Shapley intervals cover zero"
     if any(judgement.inputs[name].shapley.low is None for name in names):
         what = "there are too few records for an interval"
-    return f"the {listed} {'adds' if one else 'add'} nothing measurable ({what})"
+    return f"{listed} {'adds' if one else 'add'} nothing measurable ({what})"
 
 
 def _blame(name: str, judgement: Judgement, metric: str) -> str:
     worth = judgement.inputs[name]
     if not _below_zero(worth.loss):
-        return f"the {name} does harm on average (its Shapley value is {figure(worth.shapley.value)})"
+        return f"'{name}' does harm on average (its Shapley value is {figure(worth.shapley.value)})"
     whole, rest = figure(judgement.all.value), figure(worth.without.value)
-    return f"the {name} does harm: without it {metric} rises from {whole} to {rest}"
+    return f"'{name}' does harm: without it {metric} rises from {whole} to {rest}"
 
 
 def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    quoted = [f"'{name}'" for name in names]
+    return quoted[0] if len(names) == 1 else f"{', '.join(quoted[:-1])} and {quoted[-1]}"
 
 
 def figure(number: float | None) -> str:

@@ -40,8 +40,8 @@ def cost(known: dict[str, Any]) -> Text:
     """What the model costs: its size and how long a record takes."""
     times = known["latency_ms"]["batch_1"]
     return Text(
-        f"{known['parameters']:,} parameters; one record takes {times['p50']:.1f} ms (median; 95 % take less than"
-        f" {times['p95']:.1f} ms), reading its files not counted."
+        f"{counted(known['parameters'], 'parameter')}; one record takes {times['p50']:.1f} ms (median; 95 % take"
+        f" less than {times['p95']:.1f} ms), reading its files not counted."
     )
 
 

@@ -65,8 +65,9 @@ def _check_groups(table: Table, recipe: Recipe) -> None:
     count = len(set(table.groups))
     if count < len(names):
         raise UserError(
-            f"Column '{table.schema.group}' of {table.source} has {counted(count, 'group')}, too few for the {len(names)} parts"
-            f" {', '.join(names)}, which share none; bring records of more groups, or leave the group out."
+            f"Column '{table.schema.group}' of {table.source} has {counted(count, 'group')}, too few for the"
+            f" {len(names)} parts {', '.join(names)}, which share none; bring records of more groups, or leave the"
+            " group out."
         )
 
 
