@@ -116,7 +116,7 @@ def fit(
         done = run(table, out, recipe=recipe, resume=resume, overwrite=overwrite, quiet=as_json, **options)
     except KeyboardInterrupt as error:
         raise typer.Abort from error  # Typer would end in silence
-    if as_json:
+    if as_json and done.speaks:
         print(json.dumps({"out": str(done.folder)} | done.metrics))
 
 

@@ -39,11 +39,12 @@ PATIENT = InitProcessGroupKwargs(timeout=timedelta(days=7))
 
 @dataclass
 class Run:
-    """A finished run: its model, its report, its folder."""
+    """A finished run: its model, its report, its folder; and whether this process, of several, speaks for all."""
 
     model: Model
     report: Report
     folder: Path
+    speaks: bool = True
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -165,7 +166,7 @@ def _finish(
         report.save(stage.folder)
         discard(stage.folder / "start")
     stage.accelerator.wait_for_everyone()
-    run = Run(model, report, stage.folder)
+    run = Run(model, report, stage.folder, stage.accelerator.is_main_process)
     stage.talk.finished(run, split[name].table, name, position)
     return run
 
