@@ -230,3 +230,12 @@ def test_a_run_and_its_loaded_model_predict_alike(world: Path):
         == api.load("runs/twin").predict(rows(3))
         == api.load("runs/twin/model").predict(rows(3))
     )
+
+
+def test_ctrl_c_in_a_verb_that_cannot_go_on_promises_nothing(world: Path, monkeypatch):
+    def press(*_, **__) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sensorium.evaluation.evaluate", press)
+    said = sensorium("evaluate runs/reviews reviews.csv")
+    assert (said.code, said.err) == (130, "sensorium: Stopped.\n")

@@ -16,6 +16,7 @@ app = typer.Typer(
     help="Train, judge and run models over text, images, audio and tables, any of them missing in any record.",
 )
 
+STOPPED = 130  # the exit code after Ctrl-C
 EXAMPLES = {"--column": "photo=image", "--encoder": "photo=vit", "--set": "learning_rate=0.0005"}
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output and nothing else.")]
@@ -115,7 +116,8 @@ def fit(
     try:
         done = run(table, out, recipe=recipe, resume=resume, overwrite=overwrite, quiet=as_json, **options)
     except KeyboardInterrupt as error:
-        raise typer.Abort from error  # Typer would end in silence
+        said = str(error) or "Stopped."
+        raise typer.Abort(f"{said} A fit goes on where it stood with the same command and --resume.") from error
     if as_json and done.speaks:
         print(json.dumps({"out": str(done.folder)} | done.metrics))
 
@@ -304,10 +306,11 @@ def main() -> None:
     except UserError as error:
         code = _fail(str(error), 2)
     except typer.Abort as error:
-        said = str(error.__cause__ or error) or "Stopped."
-        code = _fail(f"{said} A fit goes on where it stood with the same command and --resume.", 130)
+        code = _fail(str(error) or "Stopped.", STOPPED)
     except Exception as error:
         code = _usage(error)
+    else:
+        code = _fail("Stopped.", STOPPED) if code == STOPPED else code  # Typer takes Ctrl-C in silence
     sys.stdout.flush()
     sys.exit(code or 0)
 
