@@ -239,3 +239,19 @@ def test_ctrl_c_in_a_verb_that_cannot_go_on_promises_nothing(world: Path, monkey
     monkeypatch.setattr("sensorium.evaluation.evaluate", press)
     said = sensorium("evaluate runs/reviews reviews.csv")
     assert (said.code, said.err) == (130, "sensorium: Stopped.\n")
+
+
+def test_a_recipe_in_another_order_is_the_same_recipe(world: Path):
+    fit = f"fit reviews.csv --target sentiment --target price --column author=ignored --seed 3 {FEW} --out runs/both"
+    assert sensorium(fit).code == 0
+    before = Path("runs/both/model/model.safetensors").read_bytes()
+    recipe = yaml.safe_load(Path("runs/both/recipe.yaml").read_text())
+    put("other.yaml", "# written anew\n" + yaml.safe_dump(turned(recipe), sort_keys=False))
+    said = sensorium("fit reviews.csv --recipe other.yaml --resume --out runs/both")
+    assert said.code == 0, said.err
+    assert Path("runs/both/model/model.safetensors").read_bytes() == before
+
+
+def turned(settings: dict) -> dict:
+    """The same settings, the last one first."""
+    return {key: turned(one) if isinstance(one, dict) else one for key, one in reversed(settings.items())}

@@ -1,6 +1,7 @@
 """The parts of a table: what is trained on, what chooses the epoch, what is scored once at the end."""
 
 import hashlib
+import json
 from typing import NamedTuple
 
 import numpy as np
@@ -84,7 +85,9 @@ def _check_targets(part: Table, name: str) -> None:
 
 def fingerprint(split: dict[str, Part], recipe: Recipe) -> str:
     """Names everything the outcome of a run depends on: settings, keys, contents and targets of all parts."""
-    digest = hashlib.blake2b(recipe.model_dump_json(exclude=FREE).encode(), digest_size=16)
+    # Sorted, for in a recipe the order of names means nothing; that of the targets is in the schema.
+    settings = json.dumps(recipe.model_dump(mode="json", exclude=FREE), sort_keys=True)
+    digest = hashlib.blake2b(settings.encode(), digest_size=16)
     if recipe.start_from is not None:
         digest.update(trained_mark(recipe.start_from))
     for name in sorted(split):

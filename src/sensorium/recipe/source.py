@@ -19,8 +19,9 @@ RESERVED = ("key", "absent")  # columns of every table of predictions
 def settle(folder: Path, recipe: dict[str, Any] | str | Path | None, options: dict[str, Any], resume: bool) -> Recipe:
     """The recipe that is asked for: the saved one of `folder` when resuming, the given one, and options over it."""
     base: dict[str, Any] = {}
+    saved: dict[str, Any] = {}
     if resume and (folder / "recipe.yaml").exists():
-        base = read_recipe(folder / "recipe.yaml")
+        base = saved = read_recipe(folder / "recipe.yaml")
     elif resume and recipe is None and all(value is None for value in options.values()):
         raise UserError(
             f"There is no run in {folder} to go on with; check --out, or begin one by naming its table and target."
@@ -42,6 +43,9 @@ def settle(folder: Path, recipe: dict[str, Any] | str | Path | None, options: di
             "A split and a share for the test both say which records are held out; leave one of the two out."
         )
     check_agrees(settled, folder)
+    known = (saved.get("data") or {}).get("target")
+    if settled.data.target == known:  # but for the order, which decides the order of the model's heads
+        settled = settled.model_copy(update={"data": settled.data.model_copy(update={"target": known})})
     return settled
 
 
