@@ -152,6 +152,8 @@ SCENES: dict[str, Callable[[Scene], None]] = (
         "The recipe has an unknown part": file("fit.yaml", "trainin:\n  epochs: 3\n"),
         "The recipe has an unknown setting": file("fit.yaml", "training:\n  epoch: 3\n"),
         "A part of the recipe is one value": file("fit.yaml", "training: 3\n"),
+        "The state of a stopped run is damaged": file("runs/reviews/last/position.json", '{"fingerprint": '),
+        "The weights of a stopped run are damaged": cut("runs/reviews/last/best.safetensors", 0.5),
         "The records have changed since the run was stopped": changed(price=lambda row: "7.77" if row == 2 else None),
         "The folder cannot be written": locked,
         "The disk is full": lambda scene: scene.disk("small", "size=256k"),

@@ -3,11 +3,14 @@ absent.
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -92,25 +95,43 @@ def save_state(
 
 
 def load_position(folder: Path) -> Position | None:
-    """The position saved in `folder`, or None when nothing was saved."""
+    """The position saved in `folder`, or None when nothing was saved. Raises UserError when it cannot be read."""
     recover(folder)
     path = folder / "position.json"
-    return Position(**json.loads(path.read_text())) if path.exists() else None
+    with _reading(folder):
+        return Position(**json.loads(path.read_text())) if path.exists() else None
+
+
+@contextmanager
+def _reading(folder: Path) -> Iterator[None]:
+    """Turns what is wrong with the files of the state in `folder` into a sentence. Raises UserError."""
+    try:
+        yield
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+        raise UserError(
+            f"The state saved in {folder} is damaged; bring a whole copy of that folder, or remove it to train from the"
+            " start of the run."
+        ) from error
 
 
 def load_state(
     folder: Path, learner: Learner, optimizer: torch.optim.Optimizer, average: Average | None = None
 ) -> dict[str, Tensor]:
-    """Puts weights, average and optimiser back to where `save_state` found them; returns the best weights."""
-    put_weights(learner, load_file(folder / "weights.safetensors"))
-    if average is not None:
-        average.load(load_file(folder / "average.safetensors"))
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in load_file(folder / "optimizer.safetensors").items():
-        index, name = key.split(".")
-        state.setdefault(int(index), {})[name] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return load_file(folder / "best.safetensors")
+    """Puts weights, average and optimiser back to where `save_state` found them; returns the best weights.
+
+    Raises UserError when a file of it is damaged or gone.
+    """
+    with _reading(folder):
+        best = load_file(folder / "best.safetensors")
+        put_weights(learner, load_file(folder / "weights.safetensors"))
+        if average is not None:
+            average.load(load_file(folder / "average.safetensors"))
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in load_file(folder / "optimizer.safetensors").items():
+            index, name = key.split(".")
+            state.setdefault(int(index), {})[name] = value
+        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    return best
 
 
 def _write(tensors: dict[str, Tensor], path: Path) -> None:
