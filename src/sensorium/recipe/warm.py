@@ -17,7 +17,7 @@ from sensorium.recipe.build import build, statistics
 from sensorium.recipe.settings import InputSettings, Recipe, TargetSettings, check, read_recipe
 from sensorium.recipe.talk import Talk
 
-SLOWER = 0.3  # of the learning rate that the trained run had: docs/warm-start.md says what it was measured on
+SLOWER = 0.3  # of the learning rate that the trained run had: benchmarks/warm_start.py measures it
 SMALL = 0.1  # of their usual spread: the weights of a class that is new
 # Settings of training that follow from the number of records, so that new records choose them anew.
 CHOSEN = ("epochs", "batch_size", "patience", "refit", "workers")
