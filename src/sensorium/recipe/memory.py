@@ -142,12 +142,14 @@ def _findings(given: int, kept: Table, seen: np.ndarray, memory: Memory) -> Iter
 def _hashes(table: Table, ids: dict[str, np.ndarray] | None = None) -> np.ndarray:
     """uint64 [N]: a hash of what each record has for every input and target; 0 of one without any input."""
     ids = contents(table) if ids is None else ids
-    columns = {f"input {name}": values for name, values in ids.items()}
+    # Of inputs that read one column, such as a film and its sound, the first knows the content.
+    first = {tuple(spec.columns): spec.name for spec in reversed(table.schema.inputs)}
+    columns = {f"input {name}": ids[name] for name in sorted(first.values())}
     for spec in table.schema.targets:
         cells = table.cells(spec.name, spec.kind)
         columns[f"target {spec.name}"] = [str(sorted(one)) if isinstance(one, list) else one for one in cells]
     hashed = pd.util.hash_pandas_object(pd.DataFrame(columns), index=False).to_numpy(np.uint64)
-    some = np.logical_or.reduce([values != 0 for values in ids.values()])
+    some = np.logical_or.reduce([ids[name] != 0 for name in first.values()])
     return np.where(some, hashed, np.uint64(0))
 
 
