@@ -1,7 +1,6 @@
 """One pass over all files: each is decoded once, hashed, measured, and made a small picture to compare it by."""
 
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ from sensorium.data import audio, image
 from sensorium.data.contents import content_id, opened
 from sensorium.data.decoding import has, measure
 from sensorium.data.inspection.near import SIDE
+from sensorium.data.inspection.sounds import RATE, small_sound
 from sensorium.data.scan import record_error
 from sensorium.data.schema import MEDIA, InputSpec
 from sensorium.data.table import Table
@@ -19,11 +19,7 @@ from sensorium.data.workers import in_order
 from sensorium.errors import RecordError
 
 _CHUNK = 64
-_RATE = 8000
-_LOWEST, _HIGHEST = 100.0, 3800.0  # hertz, of a sound's small picture
-_WINDOW = 512
 _SILENT = 1e-4
-_DEEPEST = 30.0  # decibels below the loudest, under which there is mostly noise
 _KINDS = {b"\xff\xd8": 1, b"\x89P": 2, b"RI": 3, b"GI": 4, b"BM": 5, b"fL": 6, b"Og": 7, b"ID": 8}
 
 
@@ -116,7 +112,7 @@ def _seen(modality: str, content: Any, root: Path) -> tuple[dict[str, float], np
         return {"height": height, "width": width} | _format(content), small, bool(np.ptp(pixels) == 0)
     if modality == "audio":
         measures = measure(modality, content, root)
-        samples = audio.decode(content, root, rate=_RATE)
+        samples = audio.decode(content, root, rate=RATE)
         silent = bool(np.abs(samples).max(initial=0) < _SILENT)
         return measures | _format(content), None if silent else small_sound(samples), silent
     return measure(modality, content, root), None, False
@@ -128,35 +124,4 @@ def _format(content: Any) -> dict[str, float]:
 
 def small_picture(pixels: np.ndarray) -> np.ndarray:
     """uint8 [SIDE, SIDE, 3] of a picture [H, W, 3]: every pixel counts, so that another size makes no difference."""
-    return np.asarray(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BOX, reducing_gap=None))
-
-
-def small_sound(samples: np.ndarray) -> np.ndarray:
-    """uint8 [SIDE, SIDE, 1] of a sound [S] at 8 kHz: its loudness by time, of the whole length, and by pitch.
-
-    Silence at both ends is cut off; loudness is in decibels below the loudest place, down to 30.
-    """
-    loud = np.flatnonzero(np.abs(samples) > 0.02 * np.abs(samples).max())
-    samples = samples[loud[0] : loud[-1] + 1]
-    samples = np.pad(samples, (0, max(0, 2 * _WINDOW - len(samples))))
-    hop = max(1, min(_WINDOW // 4, (len(samples) - _WINDOW) // SIDE))
-    frames = np.lib.stride_tricks.sliding_window_view(samples, _WINDOW)[::hop]  # [F, window]
-    power = np.abs(np.fft.rfft(frames * np.hanning(_WINDOW).astype(np.float32), axis=1)) ** 2  # [F, window / 2 + 1]
-    pitch = np.fft.rfftfreq(_WINDOW, 1 / _RATE)
-    edges = np.geomspace(_LOWEST, _HIGHEST, SIDE + 1)
-    bands = np.stack([power[:, _between(pitch, low, high)].mean(axis=1) for low, high in pairwise(edges)])  # [SIDE, F]
-    columns = np.linspace(0, bands.shape[1], SIDE + 1).astype(int)
-    means = np.stack(
-        [bands[:, start : max(end, start + 1)].mean(axis=1) for start, end in pairwise(columns)],
-        axis=1,
-    )  # [SIDE, SIDE]
-    decibels = 10 * np.log10(np.maximum(means, 1e-12) / max(float(means.max()), 1e-12))
-    return (np.clip(decibels / _DEEPEST + 1, 0, 1) * 255).astype(np.uint8)[:, :, None]
-
-
-def _between(pitch: np.ndarray, low: float, high: float) -> np.ndarray:
-    """The frequencies in a band; the nearest one where there is none, as at the low end."""
-    within = (pitch >= low) & (pitch < high)
-    if not within.any():
-        within[np.abs(pitch - (low + high) / 2).argmin()] = True
-    return within
+    return np.asarray(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BILINEAR))

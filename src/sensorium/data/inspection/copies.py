@@ -6,15 +6,16 @@ import numpy as np
 import pandas as pd
 
 from sensorium.data.cells import absent, numbers, spell
-from sensorium.data.inspection import near, texts
+from sensorium.data.inspection import near, sounds, texts
 from sensorium.data.inspection.contents import Contents
 from sensorium.data.inspection.finding import Finding, listed, plural
-from sensorium.data.schema import MEDIA
+from sensorium.data.schema import MEDIA, InputSpec
 from sensorium.data.table import Table
 
 # How far apart copies may be, see near.near_pairs; the stricter where many are within the first by nature.
-_APART = {"image": (0.35, 0.1), "audio": (0.25, 0.1)}
+_APART = {"image": (0.35, 0.1), "audio": (0.6, 0.25)}
 _OVERLAPS = (0.6, 0.8)  # Jaccard's index from which texts count as near; the stricter as above
+_MOST_WAVES = 20_000  # pairs of sounds that are decoded again to compare them
 _REUSED = 0.3  # share of the records from which a repeated value is how a column is, not a copy
 _CROWD = 3  # members of a usual group: copies come in pairs, but likeness joins many
 _FEWEST_WORDS, _LONG = 3, 12  # words; two long texts are not the same by chance
@@ -35,11 +36,7 @@ def copy_findings(
     table: Table, contents: dict[str, Contents], held_out: np.ndarray | None
 ) -> tuple[list[Finding], list[Same]]:
     """Copies in every media and text column, whole records that repeat, and the same input with other targets."""
-    same = [
-        _same_files(spec.name, spec.modality, contents[spec.name])
-        for spec in table.schema.inputs
-        if spec.modality in MEDIA
-    ]
+    same = [_same_files(table, spec, contents[spec.name]) for spec in table.schema.inputs if spec.modality in MEDIA]
     same += [one for spec in table.schema.inputs if spec.modality == "text" for one in [_same_texts(table, spec.name)]]
     whole, told = _whole_records(table, same, held_out)
     found = told + _contradictions(table, same, whole)
@@ -48,18 +45,20 @@ def copy_findings(
     return found, same
 
 
-def _same_files(name: str, modality: str, seen: Contents) -> Same:
-    exact = np.where(seen.ids == 0, -1, pd.factorize(seen.ids)[0])
+def _same_files(table: Table, spec: InputSpec, seen: Contents) -> Same:
+    exact, what = np.where(seen.ids == 0, -1, pd.factorize(seen.ids)[0]), _NAMES[spec.modality]
     if seen.small is None:
-        return Same(name, _NAMES[modality], exact, None)
+        return Same(spec.name, what, exact, None)
     distinct, first = np.unique(exact[seen.having], return_index=True)
     usable = ~seen.blank[seen.having[first]]
-    distinct, small = distinct[usable], seen.small[first[usable]]
-    for most in _APART[modality]:
-        pairs = near.near_pairs(small, most)
-        if not _crowded(pairs, len(small)):
-            return Same(name, _NAMES[modality], exact, _merged(exact, distinct, pairs))
-    return Same(name, _NAMES[modality], exact, None)
+    distinct, first = distinct[usable], first[usable]
+    for most in _APART[spec.modality]:
+        pairs = near.near_pairs(seen.small[first], most)
+        if spec.modality == "audio" and 0 < len(pairs) <= _MOST_WAVES:
+            pairs = pairs[sounds.same_waves(table, spec, seen.having[first[pairs]])]
+        if not _crowded(pairs, len(first)):
+            return Same(spec.name, what, exact, _merged(exact, distinct, pairs))
+    return Same(spec.name, what, exact, None)
 
 
 def _crowded(pairs: np.ndarray, count: int) -> bool:

@@ -1,6 +1,7 @@
 """Which of many small pictures are nearly the same: hashed, looked up by bands, then compared."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from scipy import fft
@@ -67,35 +68,62 @@ def near_pairs(small: np.ndarray, most: float) -> np.ndarray:
     """
     if len(small) < 2:
         return np.zeros((0, 2), dtype=np.int64)
+    looks = describe(small)
     kept = [np.zeros((0, 2), dtype=np.int64)]
     for one, two in candidates(hashes(small)):
-        pairs = np.unique(np.stack([np.minimum(one, two), np.maximum(one, two)], axis=1), axis=0)
-        for start in range(0, len(pairs), 4096):
-            some = pairs[start : start + 4096]
-            kept.append(some[_difference(small[some[:, 0]], small[some[:, 1]]) <= most])
+        close = np.abs(looks.coarse[one] - looks.coarse[two]).max(axis=1, initial=0) <= most
+        one, two = one[close], two[close]
+        near = _difference(looks, one, two) <= most
+        kept.append(np.sort(np.stack([one[near], two[near]], axis=1), axis=1))
     return np.unique(np.concatenate(kept), axis=0)
 
 
-def _difference(one: np.ndarray, two: np.ndarray) -> np.ndarray:
-    """float [pairs]: the largest difference in a patch, at equal brightness and contrast, which is 1.
+class Looks(NamedTuple):
+    """What is compared of M small pictures at equal brightness and contrast, and these two, float32 [M].
+
+    fine: [M, 64 C], the means of 8 x 8 patches; coarse: [M, 16], of 4 x 4 patches and all channels.
+    shape: [M, 64 C], `fine` without the mean of each channel, of unit length.
+    """
+
+    fine: np.ndarray
+    coarse: np.ndarray
+    shape: np.ndarray
+    mean: np.ndarray
+    spread: np.ndarray
+
+
+def describe(small: np.ndarray) -> Looks:
+    """The looks of small pictures, uint8 [M, SIDE, SIDE, C]."""
+    parts = [_looks(small[start : start + 4096].astype(np.float32)) for start in range(0, len(small), 4096)]
+    return Looks(*(np.concatenate(one) for one in zip(*parts, strict=True)))
+
+
+def _looks(whole: np.ndarray) -> Looks:
+    count = len(whole)
+    flat = whole.reshape(count, -1)  # [m, SIDE * SIDE * C]
+    mean, spread = flat.mean(axis=1), np.maximum(flat.std(axis=1), _LEAST_SPREAD)
+    patches = whole.reshape(count, 8, SIDE // 8, 8, SIDE // 8, -1).mean(axis=(2, 4))  # [m, 8, 8, C]
+    patches = (patches - mean[:, None, None, None]) / spread[:, None, None, None]
+    coarse = patches.reshape(count, 4, 2, 4, 2, -1).mean(axis=(2, 4, 5)).reshape(count, -1)  # [m, 16]
+    shape = (patches - patches.mean(axis=(1, 2), keepdims=True)).reshape(count, -1)  # [m, 64 * C]
+    shape /= np.maximum(np.sqrt((shape**2).sum(axis=1, keepdims=True)), 1e-6)
+    return Looks(patches.reshape(count, -1), coarse, shape, mean, spread)
+
+
+def _difference(looks: Looks, one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """float [pairs]: the largest difference in a patch of two pictures, int64 [pairs], of the contrast, which is 1.
 
     Infinite where brightness or contrast are too far apart for a copy, or the shapes differ: two different pictures of
     about one colour are not alike for that.
     """
-    alike, shapes, means, spreads = [], [], [], []
-    for side in (one, two):
-        whole = side.astype(np.float32)
-        patches = whole.reshape(len(side), SIDE // 4, 4, SIDE // 4, 4, -1).mean(axis=(2, 4))  # [pairs, 8, 8, C]
-        flat = whole.reshape(len(side), -1)  # [pairs, SIDE * SIDE * C]
-        means.append(flat.mean(axis=1))
-        spreads.append(np.maximum(flat.std(axis=1), _LEAST_SPREAD))
-        alike.append((patches.reshape(len(side), -1) - means[-1][:, None]) / spreads[-1][:, None])
-        shapes.append((patches - patches.mean(axis=(1, 2), keepdims=True)).reshape(len(side), -1))
-    norms = np.sqrt((shapes[0] ** 2).sum(axis=1) * (shapes[1] ** 2).sum(axis=1))
-    agree = (shapes[0] * shapes[1]).sum(axis=1) > _SAME_SHAPE * norms
-    agree &= np.abs(means[0] - means[1]) < _BRIGHTER
-    agree &= np.abs(np.log(spreads[0] / spreads[1])) < np.log(_STRONGER)
-    return np.where(agree, np.abs(alike[0] - alike[1]).max(axis=1), np.inf)
+    agree = np.abs(looks.mean[one] - looks.mean[two]) < _BRIGHTER
+    agree &= np.abs(np.log(looks.spread[one] / looks.spread[two])) < np.log(_STRONGER)
+    found = np.full(len(one), np.inf)
+    one, two = one[agree], two[agree]
+    same = (looks.shape[one] * looks.shape[two]).sum(axis=1) > _SAME_SHAPE
+    apart = np.abs(looks.fine[one] - looks.fine[two]).max(axis=1, initial=0)
+    found[agree] = np.where(same, apart, np.inf)
+    return found
 
 
 def clusters(pairs: np.ndarray, count: int) -> np.ndarray:

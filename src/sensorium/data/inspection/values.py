@@ -8,6 +8,7 @@ from sensorium.data.inspection.finding import Finding, at, listed, plural, quote
 from sensorium.data.table import Table
 
 _ENOUGH = 20  # rows from which a pattern is no accident
+_REGULAR = 0.9  # share of equal steps in a column that counts
 _SENTINELS = (-1.0, -9.0, -99.0, -999.0, -9999.0, -99999.0, 99.0, 999.0, 9999.0, 99999.0, 999999.0)
 _SPREADS = 12  # interquartile ranges beyond the quartiles
 _LOG_SPREADS = 4
@@ -46,15 +47,17 @@ def _constant(name: str, values: np.ndarray) -> list[Finding]:
 
 
 def _counter(name: str, values: np.ndarray) -> list[Finding]:
-    """Whole numbers, each once, that number the rows."""
+    """Whole numbers that number the rows."""
     parsed = numbers(values) if not absent(values).any() else np.array([])
     if len(parsed) < _ENOUGH or np.isnan(parsed).any() or (parsed != np.round(parsed)).any():
         return []
     steps = np.diff(parsed)
     ordered = np.sort(parsed)
-    if (steps > 0).all() or (steps < 0).all():
-        by_one = (np.abs(steps) == 1).all()
-        what = "counts the rows" if by_one else f"only {'rises' if steps[0] > 0 else 'falls'} from row to row"
+    usual = float(np.median(steps))
+    if usual != 0 and (steps == usual).mean() >= _REGULAR:
+        what = "counts the rows"
+    elif (steps > 0).all() or (steps < 0).all():
+        what = f"only {'rises' if steps[0] > 0 else 'falls'} from row to row"
     elif (np.diff(ordered) == 1).all():
         what = "numbers the records, each once"
     else:
