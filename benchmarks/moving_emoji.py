@@ -40,21 +40,21 @@ IMAGE = {"encoder": "image_conv", "config": {"size": 48, "width": 64, "depth": 1
 
 
 def pictures(source: Path) -> dict[str, list[Image.Image]]:
-    """By name, the emoji of each artist, 32 x 32 pixels."""
+    """By name, the emoji of each artist, 40 x 40 pixels."""
     names = pd.read_csv(source / "emoji.csv")["name"].tolist()
     sheets = [Image.open(source / f"{artist}.webp").convert("RGB") for artist in ARTISTS]
     cells = {}
     for name in NAMES:
         row, column = divmod(names.index(name), 40)
         box = (64 * column, 64 * row, 64 * column + 64, 64 * row + 64)
-        cells[name] = [sheet.crop(box).resize((32, 32), Image.Resampling.LANCZOS) for sheet in sheets]
+        cells[name] = [sheet.crop(box).resize((40, 40), Image.Resampling.LANCZOS) for sheet in sheets]
     return cells
 
 
 def draw(picture: Image.Image, motion: str, chance: np.random.Generator) -> np.ndarray:
     """uint8 [F, 64, 64, 3]: a film of `picture` that makes `motion`, on white."""
     middle = {"x": chance.uniform(24, 40), "y": chance.uniform(24, 40)}
-    turn, scale = chance.uniform(0, 360), chance.uniform(0.7, 1.05)
+    turn, scale = chance.uniform(-45, 45), chance.uniform(0.7, 1.05)
     far, angle, growth = chance.uniform(14, 26), chance.uniform(90, 200), chance.uniform(0.5, 0.9)
     frames = []
     for moment in np.linspace(-0.5, 0.5, FRAMES):

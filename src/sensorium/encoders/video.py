@@ -166,9 +166,10 @@ class VideoFrames(nn.Module):
 class FrameTokens(nn.Module):
     """What an image encoder says of each frame made one token: its summary, what is where, and what moved since.
 
-    What is where is a map of `side` by `side` places. What moved is read by detectors u(now) v(before) - v(now)
-    u(before), whose sign is the direction (Hassenstein and Reichardt 1956): u and v are learned, three places wide, and
-    a detector's answer is its mean over the frame. In the first frame, and where nothing moves, it is zero.
+    What is where is a map of `side` by `side` places; the strongest of all places is added, as a mean loses what is
+    small. What moved is read by detectors u(now) v(before) - v(now) u(before), whose sign is the direction
+    (Hassenstein and Reichardt 1956): u and v are learned, three places wide, and a detector's answer is its mean over
+    the frame. In the first frame, and where nothing moves, it is zero.
     """
 
     def __init__(self, image_dim: int, dim: int, side: int):
@@ -178,6 +179,7 @@ class FrameTokens(nn.Module):
         self.norm, self.summary_norm = nn.LayerNorm(image_dim), nn.LayerNorm(image_dim)
         self.narrow = nn.Linear(image_dim, channels)
         self.places = nn.Linear(channels * side * side, dim)
+        self.peak = nn.Linear(channels, dim, bias=False)
         self.pairs = nn.Conv2d(channels, 2 * channels, 3, padding=1, bias=False)
         self.moves = nn.Linear(channels, dim, bias=False)
         self.summary = nn.Linear(image_dim, dim, bias=False)
@@ -189,7 +191,11 @@ class FrameTokens(nn.Module):
         places = self.narrow(self.norm(said.tokens[:, -own * own :].float())).float()
         places = places.transpose(1, 2).unflatten(2, (own, own))  # [N, channels, own, own]
         coarse = nn.functional.adaptive_avg_pool2d(places, self.side).flatten(1)  # [N, channels * side * side]
-        tokens = self.places(coarse) + self.summary(self.summary_norm(said.pooled.float()))
+        tokens = (
+            self.places(coarse)
+            + self.peak(places.amax(dim=(2, 3)))
+            + self.summary(self.summary_norm(said.pooled.float()))
+        )
         return _placed(tokens.float(), mask) + self._moved(places, mask)
 
     def _moved(self, places: Tensor, mask: Tensor) -> Tensor:
