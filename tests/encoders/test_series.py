@@ -151,6 +151,15 @@ def pulses(count: int, seed: int) -> tuple[list[Series], torch.Tensor]:
     return found, torch.tensor(classes)
 
 
+def sines(count: int, seed: int) -> tuple[list[Series], torch.Tensor]:
+    """Sines of one of two frequencies and any phase, read at 40 random times: their order alone says nothing."""
+    rng, found, classes = np.random.default_rng(seed), [], rng_classes(count, seed)
+    for fast in classes:
+        times = np.sort(rng.uniform(0, 10, 40))
+        found.append(series(times, np.sin(2 * np.pi * ((1.0, 2.0)[fast] * times + rng.uniform()))))
+    return found, torch.tensor(classes)
+
+
 def rng_classes(count: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed + 1000).integers(0, 2, count)
 
@@ -167,3 +176,22 @@ def test_it_reads_the_order_in_time():
     )
     assert right >= 0.9
     assert abs(scrambled - 0.5) <= 0.15
+
+
+def test_it_reads_the_true_times_and_not_only_their_order():
+    train = sines(512, 0)
+    right, scrambled = accuracy(
+        built(train), train, sines(200, 1), 8, lambda one: one._replace(times=np.linspace(0, 10, len(one.times)))
+    )
+    assert right >= 0.9
+    assert abs(scrambled - 0.5) <= 0.15
+
+
+def test_a_rate_is_the_change_from_the_channels_last_value_however_long_ago(encoder):
+    times, values = [0.0, 2.0, 5.0, 5.0], [[1.0, np.nan], [np.nan, 4.0], [7.0, 10.0], [8.0, np.nan]]
+    inputs = encoder.processor.pad([encoder.processor(series(times, values, ("warmth", "pressure")))])
+    real = ~inputs["gaps"]
+    found = encoder._rates(torch.nan_to_num(torch.tensor([values])), real, inputs["times"])[0]
+    step = encoder.config.step
+    expected = torch.tensor([[0, 0], [0, 0], [6 / 5 * step, 6 / 3 * step], [1 / 0.1, 0]])
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)

@@ -48,7 +48,8 @@ class ImageCapsulesConfig(BaseModel):
 
 class ImageCapsules(nn.Module):
     """Residual convolutions, part capsules at each position of their last map, and capsules that the parts are routed
-    to by agreement (Sabour et al. 2017, arXiv:1710.09829). A token is a capsule; the summary is a linear map of all.
+    to by agreement (Sabour et al. 2017, arXiv:1710.09829). A token is a linear map of a capsule; the summary is a
+    perceptron on all tokens.
 
     Raises UserError when the config's size is None.
     """
@@ -83,7 +84,7 @@ class ImageCapsules(nn.Module):
         self.token = nn.Conv1d(
             config.capsules * config.capsule_dim, config.capsules * config.width, 1, groups=config.capsules
         )
-        self.summary = nn.Linear(config.capsules * config.capsule_dim, config.width)
+        self.summary = nn.Sequential(nn.GELU(), nn.Linear(config.capsules * config.width, config.width))
 
     @classmethod
     def build(
@@ -104,9 +105,9 @@ class ImageCapsules(nn.Module):
             x = block(x)
         x = self.parts(nn.functional.silu(self.norm(x)))  # [B, parts * part_dim, h, w]
         parts = x.unflatten(1, (self.config.parts, -1)).permute(0, 1, 3, 4, 2).flatten(1, 3)  # [B, N, part_dim]
-        wholes = self.capsules(squash(parts)).flatten(1)  # [B, capsules * capsule_dim]
-        pooled = self.summary(wholes).float()
+        wholes = self.capsules(squash(parts)).flatten(1)[:, :, None]  # [B, capsules * capsule_dim, 1]
+        tokens = self.token(wholes).float().unflatten(1, (self.config.capsules, -1))[..., 0]  # [B, T, D]
+        pooled = self.summary(tokens.flatten(1)).float()
         if self.summary_only:
             return Features.one(pooled, inputs["mask"].any(dim=1))
-        tokens = self.token(wholes[:, :, None]).float().unflatten(1, (self.config.capsules, -1))[..., 0]  # [B, T, D]
         return Features(tokens, inputs["mask"].expand(-1, tokens.shape[1]), pooled)

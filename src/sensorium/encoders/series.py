@@ -33,7 +33,7 @@ class SeriesConfig(BaseModel):
     width: int = Field(64, ge=1)
     depth: int = Field(2, ge=1)
     heads: int = Field(4, ge=1)
-    waves: int = Field(32, ge=2)
+    waves: int = Field(16, ge=2)
     max_readings: int = Field(256, ge=2)
     dropout: float = Field(0.1, ge=0, lt=1)
     augmentation: SeriesAugmentation | None = SeriesAugmentation()
@@ -49,8 +49,8 @@ class SeriesEncoder(nn.Module):
     """Readings with their time since the first and their step from the last, irregular as they come, as tokens of a
     transformer; the summary is a perceptron on the tokens' mean and the last token.
 
-    A value enters softly bounded, a gap as zero with a flag. Raises UserError when the config does not say what
-    training said (only `build` finds out).
+    A value and its rate of change since the channel's last one enter softly bounded, a gap as zero with a flag. Raises
+    UserError when the config does not say what training said (only `build` finds out).
     """
 
     Config = SeriesConfig
@@ -69,9 +69,7 @@ class SeriesEncoder(nn.Module):
         shortest, longest = 2 * config.step, 4 * max(config.span, config.step)
         periods = torch.logspace(math.log10(shortest), math.log10(longest), config.waves, dtype=torch.float64)
         self.register_buffer("periods", periods, persistent=False)  # [waves]
-        read, timed = 2 * len(config.channels), 2 * config.waves + 2
-        self.embedding = nn.Linear(read + timed, config.width)
-        self.reading, self.time = nn.Linear(read, config.width), nn.Linear(timed, config.width)
+        self.embedding = nn.Linear(3 * len(config.channels) + 2 * config.waves + 2, config.width)
         self.dropout = nn.Dropout(config.dropout)
         self.transformer = Transformer(config.width, config.depth, config.heads, config.dropout)
         self.summary = nn.Sequential(
@@ -94,19 +92,31 @@ class SeriesEncoder(nn.Module):
         """`values` float [B, L, C], `gaps` bool [B, L, C], `times` float64 [B, L] seconds and `mask` bool [B, L] →
         Features of T = L tokens (one when summary_only)."""
         mask = inputs["mask"]
-        values = torch.where(mask[:, :, None] & ~inputs["gaps"], inputs["values"], 0.0).asinh()  # [B, L, C]
-        readings = torch.cat([values, (inputs["gaps"] | ~mask[:, :, None]).float()], dim=2)  # [B, L, 2 C]
-        times = self._times(torch.where(mask, inputs["times"], 0.0))
-        # A value times a wave of its time, summed over readings, is the strength of that wave, however irregular they
-        # are; a sum of the two alone leaves that product to be learned.
-        tokens = self.embedding(torch.cat([readings, times], dim=2)) + self.reading(readings) * self.time(times)
-        tokens = self.transformer(self.dropout(tokens), mask)  # [B, L, D]
+        real = mask[:, :, None] & ~inputs["gaps"]  # [B, L, C]
+        values = torch.where(real, inputs["values"], 0.0)
+        times = torch.where(mask, inputs["times"], 0.0)
+        seen = [values.asinh(), (~real).float(), self._rates(values, real, times).asinh(), self._times(times)]
+        tokens = self.transformer(self.dropout(self.embedding(torch.cat(seen, dim=2))), mask)  # [B, L, D]
         places = torch.arange(mask.shape[1], device=mask.device)
         last = tokens[torch.arange(len(tokens), device=mask.device), (places * mask).amax(dim=1)]  # [B, D]
         pooled = self.summary(torch.cat([pool(tokens, mask, "mean"), last], dim=1)).float()
         if self.summary_only:
             return Features.one(pooled, mask.any(dim=1))
         return Features(torch.where(mask[:, :, None], tokens, 0.0), mask, pooled)
+
+    def _rates(self, values: Tensor, real: Tensor, times: Tensor) -> Tensor:
+        """float [B, L, C]: each value's change from its channel's last one, gaps passed over, in a usual step.
+
+        The first has none: 0. `real` bool [B, L, C] is where values are, `times` float64 [B, L].
+        """
+        places = torch.arange(real.shape[1], device=real.device)[:, None]
+        latest = torch.where(real, places, -1).cummax(dim=1).values
+        last = nn.functional.pad(latest[:, :-1], (0, 0, 1, 0), value=-1)  # [B, L, C], the place before this one
+        times = times[:, :, None].expand_as(values)
+        steps = (times - times.gather(1, last.clamp_min(0))) / self.config.step
+        # Readings at nearly the same time tell noise and no rate.
+        rates = (values - values.gather(1, last.clamp_min(0))) / steps.clamp_min(0.1).float()
+        return torch.where(real & (last >= 0), rates, 0.0)
 
     def _times(self, times: Tensor) -> Tensor:
         """float64 [B, L] seconds → float32 [B, L, 2 waves + 2]: sines, cosines, share of the span, logarithm of the
