@@ -10,6 +10,7 @@ import librosa
 import numpy as np
 import pytest
 import scipy.signal
+import soundfile
 
 from sensorium.data import audio
 
@@ -25,6 +26,8 @@ def encoded(samples, rate, codec="pcm_s16le", kind="wav"):
     file = io.BytesIO()
     with av.open(file, "w", format=kind) as container:
         stream = container.add_stream(codec, rate=rate, layout=layout)
+        if codec == "wmav2":
+            stream.bit_rate = 96_000
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout=layout)
         frame.sample_rate = rate
         size = stream.codec_context.frame_size or None
@@ -50,8 +53,27 @@ LOSSLESS = [
     ("pcm_u8", "wav"),
     ("pcm_s32le", "wav"),
     ("flac", "flac"),
+    ("pcm_s16be", "aiff"),
+    ("pcm_s16be", "au"),
+    ("pcm_s24be", "caf"),
+    ("alac", "ipod"),
 ]
-LOSSY = [("libmp3lame", "mp3"), ("libopus", "ogg"), ("aac", "mp4"), ("libopus", "webm")]
+LOSSY = [
+    ("libmp3lame", "mp3"),
+    ("libopus", "ogg"),
+    ("aac", "mp4"),
+    ("aac", "ipod"),
+    ("aac", "adts"),
+    ("libopus", "webm"),
+    ("wmav2", "asf"),
+    ("pcm_mulaw", "wav"),
+    ("pcm_alaw", "wav"),
+    ("aac", "mov"),
+    ("aac", "matroska"),
+    ("libmp3lame", "avi"),
+    ("mp2", "mpeg"),
+    ("aac", "mpegts"),
+]
 
 
 @pytest.mark.parametrize("codec, kind", LOSSLESS)
@@ -72,6 +94,109 @@ def test_lossy_formats_keep_length_frequency_and_amplitude(codec, kind, channels
     assert abs(len(got) - 32000) < 1500  # encoders pad the ends
     hertz, amplitude = peak(got, 16000)
     assert abs(hertz - 440) < 1 and abs(amplitude - 0.5) < 0.03  # LAME takes 5 % off
+
+
+def film(kind, video, codec, samples=None, rate=48000):
+    """A second of grey pictures, with `samples` as its sound track when given."""
+    file = io.BytesIO()
+    with av.open(file, "w", format=kind) as container:
+        pictures = container.add_stream(video, rate=25)
+        pictures.width = pictures.height = 64
+        pictures.pix_fmt = "yuv420p"
+        sound = None if samples is None else container.add_stream(codec, rate=rate, layout="mono")
+        for _ in range(25):
+            container.mux(pictures.encode(av.VideoFrame.from_ndarray(np.full((64, 64, 3), 99, np.uint8))))
+        container.mux(pictures.encode(None))
+        if sound is not None:
+            frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+            frame.sample_rate = rate
+            fit = av.AudioResampler(sound.codec_context.format, "mono", rate, sound.codec_context.frame_size or None)
+            for piece in [*fit.resample(frame), *fit.resample(None)]:
+                container.mux(sound.encode(piece))
+            container.mux(sound.encode(None))
+    return file.getvalue()
+
+
+FILMS = [
+    ("mp4", "mpeg4", "aac"),
+    ("mov", "mpeg4", "pcm_s16le"),
+    ("matroska", "mpeg4", "libopus"),
+    ("webm", "libvpx", "libopus"),
+    ("avi", "mpeg4", "libmp3lame"),
+    ("mpeg", "mpeg1video", "mp2"),
+    ("mpegts", "mpeg2video", "aac"),
+]
+
+
+@pytest.mark.parametrize("kind, video, codec", FILMS)
+def test_of_a_film_the_sound_track_is_read(kind, video, codec, tmp_path):
+    got = audio.decode(film(kind, video, codec, sine(48000, 1.0)), tmp_path, 16000)
+    assert abs(len(got) - 16000) < 1500
+    hertz, amplitude = peak(got, 16000)
+    assert abs(hertz - 440) < 1 and abs(amplitude - 0.5) < 0.03
+    with pytest.raises(ValueError, match="it is a film without a sound track"):
+        audio.decode(film(kind, video, codec), tmp_path, 16000)
+
+
+@pytest.mark.parametrize(
+    "form, subtype, apart",
+    [
+        ("WAV", "ULAW", 0.02), ("WAV", "ALAW", 0.02), ("WAV", "PCM_U8", 0.01), ("WAV", "PCM_24", 1e-6),
+        ("WAV", "FLOAT", 1e-6), ("WAV", "DOUBLE", 1e-6), ("AIFF", "PCM_24", 1e-6),
+        ("AU", "PCM_16", 1e-6), ("CAF", "ALAC_16", 1e-6), ("W64", "PCM_16", 1e-6), ("FLAC", "PCM_24", 1e-6),
+    ],
+)  # fmt: skip
+def test_every_sound_file_is_what_libsndfile_reads(form, subtype, apart, tmp_path):
+    stereo = np.stack([sine(16000, 0.5), sine(16000, 0.5, 700, 0.3)], axis=1)
+    soundfile.write(tmp_path / "a", stereo, 16000, format=form, subtype=subtype)
+    expected, _ = soundfile.read(tmp_path / "a", dtype="float32")
+    got = audio.decode("a", tmp_path, 16000)
+    assert abs(len(got) - len(expected)) < 1024
+    common = min(len(got), 8000)  # FFmpeg leaves out the last, short block of ALAC in a CAF
+    np.testing.assert_allclose(got[:common], expected.mean(axis=1)[:common], atol=1e-4)
+    np.testing.assert_allclose(expected[:8000], stereo, atol=max(apart, 1e-4))
+
+
+@pytest.mark.parametrize(
+    "codec, kind", [("pcm_s16le", "wav"), ("pcm_s16be", "caf"), ("pcm_s16be", "aiff"), ("pcm_s24le", "wav")]
+)
+def test_a_counted_file_cut_short_is_an_error(codec, kind, tmp_path):
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 32000).astype(np.float32)
+    data = encoded(noise, 16000, codec, kind)
+    assert abs(len(audio.decode(data, tmp_path, 16000)) - 32000) < 3000
+    for share in (0.1, 0.5, 0.501, 0.8):
+        with pytest.raises(ValueError):
+            audio.decode(data[: int(len(data) * share)], tmp_path, 16000)
+
+
+@pytest.mark.parametrize("codec", ["alac", "aac"])
+def test_an_m4a_cut_short_is_an_error_even_with_its_index_in_front(codec, tmp_path):
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 160_000).astype(np.float32)
+    (tmp_path / "back.m4a").write_bytes(encoded(noise, 16000, codec, "ipod"))
+    options = {"movflags": "faststart"}
+    with av.open(tmp_path / "back.m4a") as back, av.open(tmp_path / "front.m4a", "w", "ipod", options) as front:
+        stream = front.add_stream_from_template(back.streams.audio[0])
+        for packet in back.demux(audio=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                front.mux(packet)
+    for name in ("back.m4a", "front.m4a"):
+        data = (tmp_path / name).read_bytes()
+        assert abs(len(audio.decode(data, tmp_path, 16000)) - 160_000) < 3000
+        for share in (0.1, 0.5, 0.9):
+            with pytest.raises(ValueError):
+                audio.decode(data[: int(len(data) * share)], tmp_path, 16000)
+
+
+def test_a_file_that_names_other_files_opens_none(tmp_path):
+    (tmp_path / "secret.wav").write_bytes(encoded(sine(16000, 1.0), 16000))
+    for text in (
+        f"ffconcat version 1.0\nfile {tmp_path}/secret.wav\n",
+        f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{tmp_path}/secret.wav\n#EXT-X-ENDLIST\n",
+        f"<MPD><Period><BaseURL>{tmp_path}/secret.wav</BaseURL></Period></MPD>",
+    ):
+        with pytest.raises(ValueError, match="not a sound that can be read"):
+            audio.decode(text.encode(), tmp_path, 16000)
 
 
 def test_the_plain_wave_path_equals_ffmpeg(tmp_path):
@@ -166,6 +291,8 @@ def test_a_wave_cut_short_is_an_error_but_one_of_unknown_length_is_not(codec, tm
     data = encoded(sine(16000, 1.0), 16000, codec)
     with pytest.raises(ValueError, match="cut short"):
         audio.decode(data[: len(data) // 2], tmp_path, 16000)
+    with pytest.raises(ValueError, match="cut short"):
+        audio.decode(data[:-2], tmp_path, 16000)
     place = data.index(b"data") + 4
     streamed = data[:4] + b"\xff" * 4 + data[8:place] + b"\xff" * 4 + data[place + 4 :]
     assert len(audio.decode(streamed, tmp_path, 16000)) == 16000
@@ -198,7 +325,7 @@ def test_what_is_no_sound(tmp_path):
         ("list.mp3", "not a sound that can be read"),
         (os.urandom(5000), "not a sound that can be read"),
         (header.getvalue(), "no sound"),
-        (silent.getvalue(), "no sound"),
+        (silent.getvalue(), "a film without a sound track"),
         ("https://localhost/a.wav", "only files are read"),
     ]:
         with pytest.raises(ValueError, match=reason):

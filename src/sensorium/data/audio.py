@@ -2,6 +2,7 @@
 
 import io
 import math
+import struct
 import wave
 from collections.abc import Iterable, Iterator
 from numbers import Real
@@ -16,8 +17,23 @@ from sensorium.data.contents import opened
 MOST_SECONDS = 600.0
 
 # Playlists and the like, which make FFmpeg open other files or addresses, are not among these.
-_FORMATS = "wav,flac,mp3,ogg,aac,mov,mp4,matroska,webm"
+_FORMATS = "wav,w64,flac,mp3,ogg,aac,mov,mp4,matroska,webm,asf,avi,mpeg,mpegts,aiff,au,caf"
 _BLOCK = 2**16
+_SILENT = "it holds no sound"
+# The headers of these count their samples, those of the others only estimate them.
+_COUNTED = ("flac", "mov,mp4,m4a,3gp,3g2,mj2")
+_PADDING = 0.25  # seconds that a lossy encoder may put in front
+# Files of chunks: where the first one stands, how each begins, and which one holds the samples.
+_CHUNKS = {b"RIFF": (12, "<4sI", b"data"), b"FORM": (12, ">4sI", b"SSND"), b"caff": (8, ">4sQ", b"data")}
+_UNKNOWN = 2**31 - 2**16  # a chunk of this size or more was written before anybody knew it
+_SILENT = "it holds no sound"
+# The headers of these count their samples, those of the others only estimate them.
+_COUNTED = ("wav", "w64", "flac", "aiff", "au", "caf", "mov,mp4,m4a,3gp,3g2,mj2")
+_PADDING = 0.25  # seconds that a lossy or blockwise encoder may put in front or behind
+_SILENT = "it holds no sound"
+# The headers of these count their samples; MP4's counts them before what the encoder put in front is taken off, and
+# those of the others only estimate them.
+_COUNTED = {"wav": 0.0, "w64": 0.0, "flac": 0.0, "aiff": 0.0, "au": 0.0, "caf": 0.0, "mov,mp4,m4a,3gp,3g2,mj2": 0.25}
 
 
 class Block(NamedTuple):
@@ -30,8 +46,9 @@ class Block(NamedTuple):
 def decode(value: Any, root: Path, rate: int, seconds: float = MOST_SECONDS) -> np.ndarray:
     """`value` as float32 [S]: the mean of its channels, at `rate` hertz, in [-1, 1].
 
-    `value` is a path, the bytes of a WAV, FLAC, MP3, OGG, AAC, MP4 or WebM file, or (samples, rate in hertz) with
-    samples [S], [S, C] or [C, S] (the shorter axis is the channels), floats or integers of full scale. Raises
+    `value` is a path, the bytes of a sound file (WAV, AIFF, AU, CAF, FLAC, MP3, OGG, AAC, M4A, WMA) or of a film (MP4,
+    MOV, MKV, WebM, AVI, MPEG), whose first sound track is read, or (samples, rate in hertz) with samples [S], [S, C] or
+    [C, S] (the shorter axis is the channels), floats or integers of full scale. Raises
     ValueError with a reason when it cannot be read whole, is empty, or lasts longer than `seconds`, which is counted
     while decoding and not believed from a header.
     """
@@ -49,6 +66,7 @@ def measure(value: Any, root: Path) -> dict[str, float]:
 
 def _blocks(value: Any) -> Iterator[Block]:
     if isinstance(value, bytes):
+        _check_chunks(value)
         plain = _plain_wave(value)
         return _decoded(value) if plain is None else iter([plain])
     if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], Real):
@@ -70,7 +88,7 @@ def _bounded(blocks: Iterable[Block], seconds: float) -> Iterator[Block]:
             raise ValueError("it has samples that are not finite numbers")
         yield block
     if count == 0:
-        raise ValueError("it holds no sound")
+        raise ValueError(_SILENT)
 
 
 def _plain_wave(data: bytes) -> Block | None:
@@ -94,7 +112,7 @@ def _decoded(data: bytes) -> Iterator[Block]:
     try:
         with av.open(io.BytesIO(data), options={"format_whitelist": _FORMATS}) as container:
             if not container.streams.audio:
-                raise ValueError("it holds no sound")
+                raise ValueError("it is a film without a sound track" if container.streams.video else _SILENT)
             stream = container.streams.audio[0]
             stream.thread_type = "NONE"
             count, rate, parts = 0, 0, []
@@ -106,16 +124,26 @@ def _decoded(data: bytes) -> Iterator[Block]:
                 count, rate = count + frame.samples, frame.sample_rate
             if parts:
                 yield Block(np.concatenate(parts), rate)
-            _check_whole(container.format.name, stream, count)
+            _check_whole(container.format.name, stream, count / max(rate, 1))
     except av.FFmpegError as error:
         raise ValueError(f"the file is not a sound that can be read ({error.strerror})") from error
 
 
-def _check_whole(name: str, stream: Any, count: int) -> None:
-    # The headers of these count their samples; those of the others only estimate them.
-    if name in ("wav", "flac") and stream.duration and count < int(stream.duration * stream.time_base * stream.rate):
-        expected = float(stream.duration * stream.time_base)
-        raise ValueError(f"the sound is cut short: {count / stream.rate:.2f} of {expected:.2f} seconds")
+def _check_whole(name: str, stream: Any, seconds: float) -> None:
+    expected = float(stream.duration * stream.time_base) if stream.duration else 0.0
+    if name in _COUNTED and seconds < expected - (1 / stream.rate if name == "flac" else _PADDING):
+        raise ValueError(f"the sound is cut short: {seconds:.2f} of {expected:.2f} seconds")
+
+
+def _check_chunks(data: bytes) -> None:
+    """Raises ValueError when the chunk of samples is longer than its file: FFmpeg takes the file's end for its own."""
+    start, form, wanted = _CHUNKS.get(data[:4], (0, "", b""))
+    while form and start + struct.calcsize(form) <= len(data):
+        name, size = struct.unpack_from(form, data, start)
+        start += struct.calcsize(form)
+        if name == wanted and len(data) - start < size < _UNKNOWN:
+            raise ValueError(f"the sound is cut short: {len(data) - start} of {size} bytes of samples are there")
+        start += size + (size % 2 if data[:4] != b"caff" else 0)
 
 
 def _mono(frame: av.AudioFrame) -> np.ndarray:
