@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sensorium.encoders.audio_augmentation import AudioAugmentation
 from sensorium.encoders.audio_processor import AudioProcessor, Front, check_front, from_facts, processor_of
+from sensorium.encoders.audio_windows import in_windows
 from sensorium.features import Features
 from sensorium.nn.convolution import LineNorm, Residual, halved, masked
 
@@ -18,7 +19,8 @@ class AudioConvConfig(BaseModel):
     """A convolutional sound encoder's shape.
 
     rate:     hertz; None lets `build` take the most frequent one of the data, at most 16,000.
-    seconds:  a longer clip is cut to its loudest span of that length; None lets `build` take the 95th percentile.
+    seconds:  the span that is read at once; None lets `build` take the 95th percentile of the data, at most 30.
+    windows:  a longer clip is read in at most that many spans; with 1, it is cut to its loudest one.
     bands, window, hop: of the log-mel spectrogram, the last two in seconds (see LogMel).
     range, front, coefficients, augmentation: see AudioSettings.
     channels: of the first stage; each of the two after has twice the last and half its frames and bands.
@@ -29,6 +31,7 @@ class AudioConvConfig(BaseModel):
 
     rate: int | None = Field(None, ge=1000, le=192_000)
     seconds: float | None = Field(None, gt=0, le=3600)
+    windows: int = Field(1, ge=1, le=64)
     bands: int = Field(40, ge=8)
     window: float = Field(0.025, gt=0)
     hop: float = Field(0.01, gt=0)
@@ -85,9 +88,17 @@ class AudioConv(nn.Module):
         return cls(from_facts(config, facts), summary_only=summary_only)
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
-        """`spectrogram` float [B, F, M], `mask` bool [B, F] -> Features of T = ceil(F / 4) (1 if summary_only)."""
-        mask = inputs["mask"]
-        spectrogram = torch.where(mask[:, :, None], inputs["spectrogram"], 0.0)
+        """`spectrogram` float [B, F, M], `mask` bool [B, F] -> Features of T = ceil(F / 4) (1 if summary_only).
+
+        With several windows these are read each by itself, see `in_windows`.
+        """
+        if self.config.windows == 1:
+            return self._encode(inputs["spectrogram"], inputs["mask"])
+        frames = self.processor.frames
+        return in_windows(self._encode, inputs["spectrogram"], inputs["mask"], frames, self.summary_only)
+
+    def _encode(self, spectrogram: Tensor, mask: Tensor) -> Features:
+        spectrogram = torch.where(mask[:, :, None], spectrogram, 0.0)
         x = self.stem(spectrogram[:, None].contiguous(memory_format=torch.channels_last)).float()  # [B, C, F, M / 2]
         for block in self.blocks:
             x = block(x, mask)

@@ -16,6 +16,7 @@ from sensorium.encoders.audio_augmentation import (
     change_samples,
     mask_spectrogram,
 )
+from sensorium.encoders.audio_windows import spread
 from sensorium.errors import UserError
 from sensorium.nn.mfcc import cepstrum
 from sensorium.nn.spectrogram import LogMel
@@ -35,7 +36,9 @@ def check_front(settings: Any) -> Any:
 class AudioSettings(BaseModel):
     """What an AudioProcessor does.
 
-    rate: hertz, asked of the decoder. seconds: a longer clip is cut to its loudest span of that length.
+    rate: hertz, asked of the decoder, which gives the mean of a sound's channels.
+    seconds: the span that is read at once. windows: a longer clip is read in at most that many such spans, evenly from
+             its beginning to its end; with 1, it is cut to its loudest one.
     bands, window, hop: see LogMel; window and hop in seconds.
     range: decibels. What is farther below the clip's loudest point is raised to there, so that a clip recorded in a
            silent room and one in a noisy room look alike.
@@ -46,6 +49,7 @@ class AudioSettings(BaseModel):
 
     rate: int = Field(ge=1000, le=192_000)
     seconds: float = Field(gt=0, le=3600)
+    windows: int = Field(1, ge=1, le=64)
     bands: int = Field(64, ge=8)
     window: float = Field(0.025, gt=0)
     hop: float = Field(0.01, gt=0)
@@ -75,19 +79,35 @@ class AudioProcessor:
         self.settings = settings
         self.decoding: dict[str, Any] = {"rate": settings.rate}
         self.front = LogMel(settings.rate, settings.bands, settings.window, settings.hop)
+        self._length = round(settings.seconds * settings.rate)
 
     def __call__(self, value: np.ndarray, augment: bool = False) -> dict[str, Tensor]:
         """One clip; with `augment`, changed by chance from torch's global random state (see AudioAugmentation)."""
-        settings, chance = self.settings, self.settings.augmentation if augment else None
-        samples = torch.from_numpy(np.array(loudest(value, round(settings.seconds * settings.rate))))
+        chance = self.settings.augmentation if augment else None
+        read = [self._read(samples, chance) for samples in self._windows(value, chance)]
+        return {"spectrogram": torch.cat(read)}
+
+    @property
+    def frames(self) -> int:
+        """How many frames a window has, when there may be several: the clip's others follow it in `spectrogram`."""
+        return self.front.frames(self._length)
+
+    def _windows(self, value: np.ndarray, chance: AudioAugmentation | None) -> list[Tensor]:
+        most, length = self.settings.windows, self._length
+        samples = torch.from_numpy(np.array(loudest(value, length) if most == 1 else value))
+        if most > 1 and len(samples) > most * length:
+            samples = torch.cat(spread(samples, length, most))
         if chance is not None:
-            samples = change_samples(samples, settings.rate, chance)
-        spectrogram, reach = self.front(samples), settings.range
+            samples = change_samples(samples, self.settings.rate, chance)
+        return [samples] if most == 1 else spread(samples, length, most)
+
+    def _read(self, samples: Tensor, chance: AudioAugmentation | None) -> Tensor:
+        """float [S] -> [F, M]."""
+        spectrogram, reach = self.front(samples), self.settings.range
         if chance is None:
-            return {"spectrogram": self._normalise(spectrogram, reach)}
+            return self._normalise(spectrogram, reach)
         reach *= between(1 - chance.range, 1 + chance.range)
-        spectrogram = self._normalise(change_colour(spectrogram, chance), reach)
-        return {"spectrogram": mask_spectrogram(spectrogram, chance)}
+        return mask_spectrogram(self._normalise(change_colour(spectrogram, chance), reach), chance)
 
     def _normalise(self, spectrogram: Tensor, reach: float) -> Tensor:
         if self.settings.front == "log_mel":

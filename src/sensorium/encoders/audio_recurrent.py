@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from sensorium.encoders.audio_augmentation import AudioAugmentation
 from sensorium.encoders.audio_processor import AudioProcessor, Front, check_front, from_facts, processor_of
+from sensorium.encoders.audio_windows import in_windows
 from sensorium.features import Features
 from sensorium.nn.recurrent import Cell, Recurrent
 
@@ -17,7 +18,8 @@ class AudioRecurrentConfig(BaseModel):
     """A recurrent sound encoder's shape.
 
     rate:     hertz; None lets `build` take the most frequent one of the data, at most 16,000.
-    seconds:  a longer clip is cut to its loudest span of that length; None lets `build` take the 95th percentile.
+    seconds:  the span that is read at once; None lets `build` take the 95th percentile of the data, at most 30.
+    windows:  a longer clip is read in at most that many spans; with 1, it is cut to its loudest one.
     bands, window, hop: of the log-mel spectrogram, the last two in seconds (see LogMel).
     range, front, coefficients, augmentation: see AudioSettings.
     stack:    frames read in one step.
@@ -30,6 +32,7 @@ class AudioRecurrentConfig(BaseModel):
 
     rate: int | None = Field(None, ge=1000, le=192_000)
     seconds: float | None = Field(None, gt=0, le=3600)
+    windows: int = Field(1, ge=1, le=64)
     bands: int = Field(40, ge=8)
     window: float = Field(0.025, gt=0)
     hop: float = Field(0.01, gt=0)
@@ -89,9 +92,18 @@ class AudioRecurrent(nn.Module):
         return cls(from_facts(config, facts), summary_only=summary_only)
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
-        """`spectrogram` float [B, F, M], `mask` bool [B, F] -> Features of T = ceil(F / stack) (1 if summary_only)."""
-        stack, mask = self.config.stack, inputs["mask"]
-        spectrogram = torch.where(mask[:, :, None], inputs["spectrogram"], 0.0)
+        """`spectrogram` float [B, F, M], `mask` bool [B, F] -> Features of T = ceil(F / stack) (1 if summary_only).
+
+        With several windows these are read each by itself, see `in_windows`.
+        """
+        if self.config.windows == 1:
+            return self._encode(inputs["spectrogram"], inputs["mask"])
+        frames = self.processor.frames
+        return in_windows(self._encode, inputs["spectrogram"], inputs["mask"], frames, self.summary_only)
+
+    def _encode(self, spectrogram: Tensor, mask: Tensor) -> Features:
+        stack = self.config.stack
+        spectrogram = torch.where(mask[:, :, None], spectrogram, 0.0)
         spectrogram = nn.functional.pad(spectrogram, (0, 0, 0, -mask.shape[1] % stack))
         steps = spectrogram.unflatten(1, (-1, stack)).flatten(2)  # [B, T, stack * M]
         mask = mask[:, ::stack]
