@@ -20,7 +20,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from sensorium.model import Model
-from sensorium.recipe import run
+from sensorium.recipe import ready, run
 from sensorium.training import loop
 from sensorium.training.cache import CacheJob
 
@@ -33,6 +33,7 @@ TIMED = ("metrics.json", "position.json", "log.csv")
 # What a run says before it does it: (where, attribute, the stage it belongs to).
 STAGES = [
     (run, "look_once", "scan"),
+    (ready, "untrained", "start"),
     (run, "untrained", "start"),
     (CacheJob, "fill", "cache"),
     (CacheJob, "_commit", "cache"),

@@ -58,6 +58,10 @@ def fit(
     ] = None,
     fusion: Annotated[str | None, typer.Option(help="hybrid, late, concat, transformer or cross_attention.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training records.")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Time for trying a few settings, as 90s, 30m or 2h; the best on validation is taken."),
+    ] = None,
     test: Annotated[
         float | None, typer.Option(help="Share of the records held out and scored once at the end.")
     ] = None,
@@ -107,7 +111,7 @@ def fit(
     options: dict[str, Any] = {
         "target": target, "group": group, "key": key, "columns": _pairs(column, "--column"), "test": test, "seed": seed,
         "encoders": _pairs(encoder, "--encoder"), "fusion": fusion, "epochs": epochs, "device": device,
-        "workers": workers, "bad_records": bad_records,
+        "workers": workers, "bad_records": bad_records, "budget": budget,
         "start_from": start_from and str(start_from), "old_table": old_table and str(old_table),
     }  # fmt: skip
     if split is not None:

@@ -11,7 +11,7 @@ from sensorium.training.settings import TrainingSettings
 
 DATA = set(DataSettings.model_fields) - {"path", "target"}
 TRAINING = set(TrainingSettings.model_fields)
-TOP = {"seed", "cache", "cache_gigabytes", "start_from", "old_table"}
+TOP = {"seed", "cache", "cache_gigabytes", "start_from", "old_table", "budget"}
 OWN = {"target", "encoders", "fusion", "combine", "target_weights", "class_weights"}
 
 

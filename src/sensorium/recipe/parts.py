@@ -16,7 +16,7 @@ from sensorium.recipe.warm import trained_mark
 # What may differ between a stopped run and the run that goes on with it: none of it changes a bit of the outcome.
 FREE = {
     "training": {"workers", "checkpoint_seconds"}, "data": {"path"}, "cache_gigabytes": True,
-    "start_from": True, "old_table": True,
+    "start_from": True, "old_table": True, "budget": True,
 }  # fmt: skip
 
 

@@ -1,13 +1,19 @@
 """The records of a run's parts, with the features of frozen encoders from the cache."""
 
+from collections.abc import Iterator
+
+import numpy as np
 import pandas as pd
 
 from sensorium.data.loading import Records
+from sensorium.features import Batch
 from sensorium.model import Model
 from sensorium.recipe.parts import Part
 from sensorium.recipe.settings import InputSettings
 from sensorium.recipe.stages import Stage
 from sensorium.training.views import Views, ViewsJob
+
+EVALUATION_BATCH = 256
 
 
 def records_of(model: Model, part: Part, cached: list[str], stage: Stage) -> Records:
@@ -18,7 +24,7 @@ def records_of(model: Model, part: Part, cached: list[str], stage: Stage) -> Rec
         # Training alone draws of the views, and no record of the test is trained on.
         views = 1 if part.name == "test" else stage.recipe.inputs.get(name, InputSettings()).views
         job = ViewsJob(
-            stage.folder / "features", name, model.encoders[name],
+            stage.features, name, model.encoders[name],
             Records(part.table, processors, part.ids, seed=stage.recipe.seed),
             model.fusion.reads == "tokens", stage.precision, views,
         )  # fmt: skip
@@ -45,3 +51,9 @@ def share(known: Records, part: Part) -> Records:
     index = pd.Index(known.table.rows).get_indexer(part.table.rows)
     stores = {name: store.take(index) for name, store in known.stores.items()}
     return Records(part.table, known.processors, part.ids, stores, known.seed)
+
+
+def in_order(records: Records, model: Model) -> Iterator[Batch]:
+    """All of the records as batches on the model's device, to be scored."""
+    for start in range(0, len(records), EVALUATION_BATCH):
+        yield records.batch(np.arange(start, min(start + EVALUATION_BATCH, len(records)))).to(model.device)

@@ -1,38 +1,35 @@
 """A run: from a table and a recipe to a trained, evaluated, saved model in a folder; resumable at any moment."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from accelerate import Accelerator, InitProcessGroupKwargs
 
 from sensorium.data.loading import Records
-from sensorium.data.schema import MEDIA
 from sensorium.data.shards import dealt
 from sensorium.data.table import Table
 from sensorium.errors import UserError
 from sensorium.evaluation import Report, evaluate
-from sensorium.features import Batch
 from sensorium.files import discard, writing
 from sensorium.model import Model
-from sensorium.recipe.defaults import complete
 from sensorium.recipe.memory import compare, sort_out
-from sensorium.recipe.parts import Part, fingerprint, parts
-from sensorium.recipe.records import records_of, share
+from sensorium.recipe.parts import Part, parts
+from sensorium.recipe.ready import make_ready
+from sensorium.recipe.records import in_order
+from sensorium.recipe.search import search
 from sensorium.recipe.settings import Recipe
 from sensorium.recipe.source import open_table, settle
 from sensorium.recipe.stages import Stage, choose, look_once, refit, untrained
 from sensorium.recipe.talk import Talk
-from sensorium.recipe.tuning import cached
-from sensorium.training.precision import choose_device, choose_precision, half_the_cores
+from sensorium.training.precision import choose_device, half_the_cores
 from sensorium.training.state import Position
 from sensorium.training.validation import calibrate
 
-EVALUATION_BATCH = 256
+FILES = ("recipe.yaml", "metrics.json", "scores.parquet", "log.csv", "bad_records.csv", "search.csv", "search.json")
+FOLDERS = ("start", "last", "refit", "model", "features", "search")
 # One process fills the feature cache while the others wait, for hours maybe; one that dies ends the others anyhow.
 PATIENT = InitProcessGroupKwargs(timeout=timedelta(days=7))
 
@@ -92,7 +89,7 @@ def _prepare(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -> Non
     if resume and overwrite:
         raise UserError("--resume goes on with a run and --overwrite replaces it; leave one of the two out.")
     # A recipe alone is left by a run that found a mistake in the records: the mended command may follow it.
-    taken = any((folder / name).exists() for name in ("start", "last", "model"))
+    taken = any((folder / name).exists() for name in ("start", "last", "model", "search", "search.json"))
     if taken and not (resume or overwrite):
         raise UserError(
             f"{folder} holds a run already; add --resume to go on with it, --overwrite to replace it, "
@@ -101,9 +98,9 @@ def _prepare(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -> Non
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if taken and overwrite:
-            for name in ("recipe.yaml", "metrics.json", "scores.parquet", "log.csv", "bad_records.csv"):
+            for name in FILES:
                 (folder / name).unlink(missing_ok=True)
-            for name in ("start", "last", "refit", "model", "features"):
+            for name in FOLDERS:
                 discard(folder / name)
     if not (resume and (folder / "recipe.yaml").exists()):
         recipe.save(folder / "recipe.yaml")
@@ -115,27 +112,15 @@ def carry_out(table: Table, stage: Stage) -> Run:
     table, ids, seen, memory = sort_out(table, ids, stage.recipe, stage.talk)
     stage = replace(stage, memory=memory)
     split = parts(table, ids, stage.recipe, seen)
-    # The choice of workers alone waits for the model, and they are no part of what a run is known by.
-    mark = fingerprint(split, complete(stage.recipe, len(split["train"].table), False))
-    model = untrained(split["train"].table, facts, mark, stage)
-    precision, reason = choose_precision(stage.recipe.training.precision, stage.accelerator.device)
-    kept = cached(model, stage.recipe)
-    reads = any(encoder.modality in MEDIA and name not in kept for name, encoder in model.encoders.items())
-    recipe = complete(stage.recipe, len(split["train"].table), reads)
-    stage = replace(stage, recipe=recipe, precision=precision)
-    if stage.accelerator.is_main_process:
-        recipe.save(stage.folder / "recipe.yaml")
-    stage.talk.plan(
-        recipe, model, {name: len(part.table) for name, part in split.items() if name != "known"}, precision, reason
-    )
+    if stage.recipe.budget is not None:
+        stage = search(split, facts, stage)
+    model, records, mark, stage = make_ready(split, facts, stage)
     if table.shards:
-        stage.talk.say(dealt(table.shards, len(table), stage.accelerator.num_processes, recipe.training.workers or 0))
-    model.to(stage.accelerator.device)
-    records = {name: records_of(model, split[name], kept, stage) for name in ("known", "test") if name in split}
-    records |= {name: share(records["known"], split[name]) for name in ("train", "validation")}
+        workers = stage.recipe.training.workers or 0
+        stage.talk.say(dealt(table.shards, len(table), stage.accelerator.num_processes, workers))
     chosen = choose(model, records, mark, stage)
     calibrate(model, records["validation"])
-    if not recipe.training.refit:
+    if not stage.recipe.training.refit:
         return _finish(model, model, split, records, chosen, stage)
     whole = untrained(split["train"].table, facts, mark, stage).to(stage.accelerator.device)
     position = refit(whole, model, records["known"], chosen, mark, stage)
@@ -155,7 +140,7 @@ def _finish(
         report = evaluate(
             scored,
             split[name].table,
-            batches=_in_order(records[name], scored),
+            batches=in_order(records[name], scored),
             seed=stage.recipe.seed,
             train_seconds=position.seconds,
         )
@@ -169,8 +154,3 @@ def _finish(
     run = Run(model, report, stage.folder, stage.accelerator.is_main_process)
     stage.talk.finished(run, split[name].table, name, position)
     return run
-
-
-def _in_order(records: Records, model: Model) -> Iterator[Batch]:
-    for start in range(0, len(records), EVALUATION_BATCH):
-        yield records.batch(np.arange(start, min(start + EVALUATION_BATCH, len(records)))).to(model.device)

@@ -1,16 +1,25 @@
 """A run's typed configuration. The YAML of a run, its Python and its command line are the same call."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from sensorium.errors import UserError, unknown
 from sensorium.files import whole_file
 from sensorium.training.adapters import AdapterSettings
 from sensorium.training.settings import TrainingSettings
+
+BUDGET = re.compile(r"(\d+(?:\.\d+)?)([smh])")
+
+
+def seconds(budget: str) -> float:
+    """How long a budget such as 90s, 30m or 2h is."""
+    number, unit = BUDGET.fullmatch(budget).groups()
+    return float(number) * {"s": 1, "m": 60, "h": 3600}[unit]
 
 
 class Frozen(BaseModel):
@@ -95,6 +104,9 @@ class Recipe(Frozen):
     targets: dict[str, TargetSettings] = {}
     fusion: FusionSettings = FusionSettings()
     training: TrainingSettings = TrainingSettings()
+    budget: str | None = Field(
+        None, description="time for trying settings, as 90s, 30m or 2h: the best on the validation records is taken"
+    )
     cache: bool = Field(True, description="features of frozen encoders are kept on disk")
     cache_gigabytes: float = Field(20.0, gt=0, description="largest size of the cache")
     seed: int = Field(0, description="number that every random choice follows from")
@@ -102,6 +114,13 @@ class Recipe(Frozen):
     old_table: str | None = Field(
         None, description="file of the records that `start_from` learned from; none takes the one its recipe names"
     )
+
+    @field_validator("budget")
+    @classmethod
+    def _is_time(cls, budget: str | None) -> str | None:
+        if budget is not None and (BUDGET.fullmatch(budget) is None or seconds(budget) == 0):
+            raise ValueError("a number and its unit, as 90s, 30m or 2h")
+        return budget
 
     def save(self, path: Path) -> None:
         """Writes the recipe as YAML, whole or not at all."""

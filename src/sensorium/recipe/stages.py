@@ -1,6 +1,8 @@
 """The stages of a run, each leaving in its folder what the next one needs."""
 
-from dataclasses import dataclass
+import math
+import time
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -29,7 +31,8 @@ from sensorium.training.validation import validator
 
 @dataclass(frozen=True)
 class Stage:
-    """What every stage of a run works with."""
+    """What every stage of a run works with. `root`: the run's folder, where `folder` is one
+    candidate's. `began`: the moment of time.monotonic() at which the run began."""
 
     folder: Path
     recipe: Recipe
@@ -37,6 +40,13 @@ class Stage:
     talk: Talk
     precision: str = "fp32"
     memory: Memory | None = None
+    root: Path | None = None
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def features(self) -> Path:
+        """The folder of the feature cache."""
+        return (self.root or self.folder) / "features"
 
 
 def look_once(table: Table, stage: Stage) -> tuple[Table, dict[str, np.ndarray], dict[str, dict[str, float]]]:
@@ -70,11 +80,22 @@ def untrained(table: Table, facts: dict[str, dict[str, float]], mark: str, stage
     return model
 
 
-def choose(model: Model, records: dict[str, Records], mark: str, stage: Stage) -> Position:
-    """Training on the training records, to its end; the validation records choose the epoch."""
+def choose(
+    model: Model,
+    records: dict[str, Records],
+    mark: str,
+    stage: Stage,
+    what: str = "Training",
+    deadline: float = math.inf,
+) -> Position:
+    """Training on the training records, to its end; the validation records choose the epoch.
+
+    what: what the live line calls it. deadline: the moment of time.monotonic() at which it ends anyhow.
+    """
     training = _training(model, records["train"], stage.recipe, "last", mark, stage)
     training.hooks.validate = validator(records["validation"], stage.accelerator)
-    return _run(training, "Training", stage)
+    training.hooks.deadline = deadline
+    return _run(training, what, stage)
 
 
 def refit(whole: Model, model: Model, known: Records, chosen: Position, mark: str, stage: Stage) -> Position:
@@ -105,7 +126,7 @@ def _training(model: Model, records: Records, recipe: Recipe, folder: str, mark:
 def _run(training: Training, what: str, stage: Stage) -> Position:
     with stage.talk.training(what, training.settings, len(training.records)) as report:
         training.hooks.report = report
-        if training.resume():
+        if training.resume() and not training.position.finished:
             stage.talk.say(f"{what} goes on from epoch {training.position.epoch + 1}, step {training.position.step}.")
         position = training.run()
     for encoder in training.learner.model.encoders.modules_once:

@@ -27,6 +27,10 @@ from sensorium.training.settings import TrainingSettings
 from sensorium.training.state import Position, changed, load_position, load_state, put_weights, save_state, trained
 
 
+class Diverged(UserError):
+    """A loss that is not a finite number."""
+
+
 class Validation(NamedTuple):
     """A look at the validation records: a score (compared from the left, higher is better) and figures to log."""
 
@@ -41,11 +45,13 @@ class Hooks:
     `validate(learner)` is called by every process at the end of each epoch; without it the last epoch is the best.
     `order(epoch)` gives the rows of an epoch, int64 [N],
     where they are not simply a permutation. `report(figures)` hears of every step, on the main process.
+    Training ends with the first step after `deadline`, a moment of time.monotonic().
     """
 
     validate: Callable[[Learner], Validation] | None = None
     order: Callable[[int], np.ndarray] | None = None
     report: Callable[[dict[str, Any]], None] = lambda figures: None
+    deadline: float = math.inf
 
 
 class Training:
@@ -111,7 +117,10 @@ class Training:
                     self._end_epoch()
                 self.position.seconds += time.monotonic() - began
                 overdue = time.monotonic() - saved > self.settings.checkpoint_seconds
-                stop, overdue = self._agree(signals.received, overdue)
+                late = time.monotonic() >= self.hooks.deadline
+                stop, overdue, late = self._agree(signals.received, overdue, late)
+                if late and not self.position.finished:
+                    self._end_early()
                 if stop or overdue or self.position.finished:
                     self._save()
                     saved = time.monotonic()
@@ -188,7 +197,7 @@ class Training:
         position = self.position
         for name, total in totals.items():
             if not math.isfinite(total):
-                raise UserError(
+                raise Diverged(
                     f"The loss of '{name}' is not a finite number at epoch {position.epoch + 1}, step {position.step}; "
                     "lower the setting learning_rate, or look for extreme values in the table."
                 )
@@ -228,6 +237,12 @@ class Training:
         position.finished = position.epoch == self.settings.epochs or (patience is not None and waited >= patience)
         if self.accelerator.is_main_process:
             self.hooks.report(found.figures | {"epoch": position.epoch, "step": 0})
+
+    def _end_early(self) -> None:
+        """The end of training where it stands: the epoch so far is looked at as a whole one would be."""
+        if self.position.step:
+            self._end_epoch()
+        self.position.finished = self.position.cut = True
 
     def _save(self) -> None:
         if self.accelerator.is_main_process:

@@ -22,7 +22,7 @@ from sensorium.training.learner import Learner
 
 
 class Position(BaseModel):
-    """Where a run stands: after `step` optimiser steps of `epoch`."""
+    """Where a run stands: after `step` optimiser steps of `epoch`. `cut`: it was ended by a deadline."""
 
     # A metric may be undefined, and a resumed run has to log the same.
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
@@ -31,6 +31,7 @@ class Position(BaseModel):
     epoch: int = 0
     step: int = 0
     finished: bool = False
+    cut: bool = False
     totals: dict[str, float] = {}
     counts: dict[str, float] = {}
     best_score: list[float] | None = None
