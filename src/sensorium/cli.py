@@ -46,8 +46,8 @@ def fit(
     column: Annotated[
         list[str] | None,
         typer.Option(
-            help="NAME=KIND where the guess is not what is meant: text, image, audio, video, series, points, number,"
-            " category, ignored."
+            help="NAME=KIND where the guess is not what is meant: text, image, audio, video, film, series, points,"
+            " number, category, ignored."
         ),
     ] = None,
     encoder: Annotated[
