@@ -1,9 +1,9 @@
 """Memory of a fit on tar shards of 1,000 and of 50,000 records: proportional set size of parent and workers over time.
 
-    python benchmarks/shard_memory.py [--records 1000 50000] [--steps 400] [--workers 2]
+    python benchmarks/shard_memory.py [--records 1000 50000] [--steps 360] [--workers 2]
 
 Made-up records: a picture of 32 x 32 pixels, a caption and a class that the picture tells. Each size is fitted in a
-process of its own with the same model, and every tenth of a second the proportional set sizes of that process and of
+process of its own with the same model, and every half second the proportional set sizes of that process and of
 all its workers (/proc/PID/smaps_rollup: a page that k processes share counts a k-th in each) are summed. Training is
 counted from its step 50 on, when the workers run and the optimiser has its state, to step `--steps`, where the fit is
 killed: within that the larger one too has ended an epoch and looked at its validation records. Linux only; needs the
@@ -81,7 +81,7 @@ def pss(process: psutil.Process) -> float:
 
 
 def watch(shards: Path, out: Path, workers: int, most: int) -> list[tuple[int, float]]:
-    """(step, megabytes) every tenth of a second while a fit runs, up to its step `most`."""
+    """(step, megabytes) every half second while a fit runs, up to its step `most`."""
     context = multiprocessing.get_context("spawn")
     steps = context.Value("i", 0)
     process = context.Process(target=fit, args=(shards, out, workers, steps))
@@ -89,7 +89,7 @@ def watch(shards: Path, out: Path, workers: int, most: int) -> list[tuple[int, f
     watched, seen = psutil.Process(process.pid), []
     while process.is_alive() and steps.value < most:
         seen.append((steps.value, pss(watched)))
-        time.sleep(0.1)
+        time.sleep(0.5)
     if not process.is_alive():
         raise SystemExit(f"the fit of {shards} ended early")
     process.kill()
@@ -111,7 +111,7 @@ def main() -> None:
     """Makes the shards, fits each, prints the curves and the ratio of the medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, nargs="+", default=[1000, 50_000])
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=360)
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
     medians = []

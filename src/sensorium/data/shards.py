@@ -20,6 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sensorium.data import strings
 from sensorium.data.contents import slice_of
 from sensorium.data.guess import ARRAYS, ENDINGS
 from sensorium.data.pieces import Pieces
@@ -101,7 +102,7 @@ def index(paths: list[Path]) -> Shards:
         )
     named = _distinct(keys, [os.path.relpath(path.with_suffix(""), root) for path in paths])
     frame = columns.frame()
-    frame[KEY] = pd.Series(pd.arrays.ArrowExtensionArray(named))
+    frame[KEY] = strings.series(named)
     return Shards(frame, root, len(paths))
 
 

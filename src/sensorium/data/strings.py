@@ -11,7 +11,7 @@ DTYPE = pd.ArrowDtype(pa.large_string())
 
 
 class Strings:
-    """Texts [N], None where one is absent.
+    """Texts [N], None where one is absent or empty.
 
     A forked process that reads a Python object writes its reference count and so copies the page it lies on; with one
     buffer for all texts the processes of a run share them, and a table costs little more than its characters.
@@ -29,7 +29,7 @@ class Strings:
         return len(self._values)
 
     def __getitem__(self, index: int) -> str | None:
-        return self._values[int(index)].as_py()
+        return self._values[int(index)].as_py() or None
 
     def take(self, index: Any) -> "Strings":
         """The texts `index` (int64 [M] from 0, or bool [N]), in that order."""
@@ -39,16 +39,20 @@ class Strings:
 
     def objects(self) -> np.ndarray:
         """object [N]: str or None."""
-        return self._values.to_numpy(zero_copy_only=False)
+        found = self._values.to_numpy(zero_copy_only=False)
+        if pc.any(pc.equal(self._values, "")).as_py():
+            found[found == ""] = None
+        return found
 
     def tolist(self) -> list[str | None]:
         """The texts as a list."""
-        return self._values.to_pylist()
+        return [value or None for value in self._values.to_pylist()]
 
 
 def series(values: pa.ChunkedArray) -> pd.Series:
     """Texts [N] as a column of a frame, null as an empty text, which says the same: that the cell is absent."""
-    return pd.Series(pd.arrays.ArrowExtensionArray(pc.fill_null(values.cast(pa.large_string()), "")))
+    whole = _one(values.cast(pa.large_string()))
+    return pd.Series(pd.arrays.ArrowExtensionArray(pc.fill_null(whole, "") if whole.null_count else whole))
 
 
 def is_compact(column: pd.Series) -> bool:
@@ -57,9 +61,10 @@ def is_compact(column: pd.Series) -> bool:
 
 
 def compact(column: pd.Series) -> Strings | None:
-    """The cells of a frame's column with None for absent ones, in its own memory; None unless it is compact."""
-    if not is_compact(column):
-        return None
-    values = column.array.__arrow_array__().combine_chunks()
-    empty = pc.equal(values, "")
-    return Strings(pc.if_else(empty, pa.scalar(None, pa.large_string()), values) if pc.any(empty).as_py() else values)
+    """The cells of a frame's column, in its own memory; None unless it is compact."""
+    return Strings(_one(column.array.__arrow_array__())) if is_compact(column) else None
+
+
+def _one(values: pa.ChunkedArray) -> pa.Array:
+    """The pieces as one; a copy only where there are several."""
+    return values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
