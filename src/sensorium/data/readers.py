@@ -51,6 +51,7 @@ def load(source: str | Path | pd.DataFrame | Iterable[dict]) -> Source:
             found = _several(str(source)) or (_folder(path) if path.is_dir() else _file(path))
         except OSError as error:
             raise UserError(f"{path} cannot be read: {error.strerror or error}; mend that or copy the file.") from error
+        pa.default_memory_pool().release_unused()  # what reading took beside the frame, for long otherwise
         return found._replace(frame=_checked(found.frame, str(path)))
     name = "the table"
     if isinstance(source, pd.DataFrame):
