@@ -116,7 +116,7 @@ class Records:
     def _stored(self, name: str, rows: np.ndarray, epoch: int | None) -> Features:
         store, views = self.stores[name], None
         if epoch is not None and store.views > 1:
-            drawn = [draw(self.seed, epoch, key, name, "view") % store.views for key in self._keys[rows]]
+            drawn = [draw(self.seed, epoch, key, name, "view") % store.views for key in self._keys.take(rows).tolist()]
             views = np.array(drawn, dtype=np.int64)
         features = store.read(rows, views if len(rows) else None)
         return features if len(rows) else _nobody(features)
