@@ -192,9 +192,10 @@ def test_a_sound_alone_is_no_film(tmp_path):
         video.decode(file.getvalue(), tmp_path)
 
 
-def test_the_sound_of_a_film_is_the_sound_of_its_file(tmp_path):
+@pytest.mark.parametrize("kind", ["mp4", "matroska", "avi", "mpegts", "flv"])
+def test_the_sound_of_a_film_is_the_sound_of_its_file(kind, tmp_path):
     wave = (0.5 * np.sin(2 * np.pi * 440 * np.arange(16000) / 16000)).astype(np.float32)
-    data = film(gray(10), sound=wave)
+    data = film(gray(10), kind=kind, sound=wave)
     assert video.has_sound(data, tmp_path)
     np.testing.assert_array_equal(video.decode_sound(data, tmp_path, rate=8000), audio.decode(data, tmp_path, 8000))
     assert video.measure_sound(data, tmp_path)["rate"] == 16000

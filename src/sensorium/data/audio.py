@@ -17,7 +17,7 @@ from sensorium.data.contents import opened
 MOST_SECONDS = 600.0
 
 # Playlists and the like, which make FFmpeg open other files or addresses, are not among these.
-_FORMATS = "wav,w64,flac,mp3,ogg,aac,mov,mp4,matroska,webm,asf,avi,mpeg,mpegts,aiff,au,caf"
+_FORMATS = "wav,w64,flac,mp3,ogg,aac,mov,mp4,matroska,webm,asf,avi,mpeg,mpegts,flv,aiff,au,caf"
 _BLOCK = 2**16
 _SILENT = "it holds no sound"
 # The headers of these count their samples, those of the others only estimate them.
