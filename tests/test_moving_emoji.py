@@ -31,10 +31,10 @@ def test_name_and_motion_of_unseen_films(shared, tmp_path):
     test = table[table["part"] == "test"].reset_index(drop=True)
     model = fit(tmp_path, 12, frames=6)
     right = tell("in order", model, changed(tmp_path, table, "in order"), test)
-    assert right["motion"] > 0.85 and right["name"] > 0.85
+    assert right["motion"] > 0.9 and right["name"] > 0.75
     shuffled = tell("shuffled", model, changed(tmp_path, table, "shuffled"), test)
-    assert shuffled["motion"] < 0.6 and shuffled["name"] > 0.8
+    assert shuffled["motion"] < 0.5 and shuffled["name"] > 0.7
     reverse = test.assign(motion=test["motion"].map(REVERSE))
-    assert tell("reversed", model, changed(tmp_path, table, "reversed"), reverse)["motion"] > 0.85
+    assert tell("reversed", model, changed(tmp_path, table, "reversed"), reverse)["motion"] > 0.9
     single = tell("one frame", fit(tmp_path, 12, frames=1), changed(tmp_path, table, "in order"), test)
-    assert single["motion"] < 0.25 and single["name"] > 0.5
+    assert single["motion"] < 0.25 and single["name"] > 0.75
