@@ -20,7 +20,7 @@ _ORIENTATION = 0x0112
 _TRANSPOSED = (5, 6, 7, 8)
 # Only Pillow's reading of the header finds the orientation; where neither of these stands in it, there is none.
 _MAY_BE_TURNED = re.compile(rb"Exif\0\0|tiff:Orientation")
-_LONGEST_HEADER = 2**18
+_SCAN = 0xDA  # the marker after which a JPEG's pixels begin
 
 
 def decode(value: Any, root: Path, least: int | None = None) -> np.ndarray:
@@ -102,12 +102,20 @@ def _jpeg_header(data: bytes) -> _Header | None:
         return None
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-        turned = _MAY_BE_TURNED.search(data, 0, _LONGEST_HEADER) is not None
+        turned = _MAY_BE_TURNED.search(data, 0, _header_length(data)) is not None
         orientation = opener(data)(io.BytesIO(data)).getexif().get(_ORIENTATION, 1) if turned else 1
     except BROKEN as error:
         raise ValueError(f"the file is not a picture that can be read ({error})") from error
     _check_size(width, height)
     return None if colours in ("CMYK", "YCCK") else _Header(height, width, orientation)
+
+
+def _header_length(data: bytes) -> int:
+    """How many bytes of a JPEG stand before its pixels, or before the first thing that is out of order."""
+    place = 2
+    while place + 4 <= len(data) and data[place] == 0xFF and data[place + 1] != _SCAN:
+        place += 1 if data[place + 1] == 0xFF else 2 + int.from_bytes(data[place + 2 : place + 4])
+    return place
 
 
 def _decode_jpeg(data: bytes, header: _Header, least: int | None) -> np.ndarray:
