@@ -19,7 +19,7 @@ import pytest
 import torch
 
 import sensorium as api
-from tests import encoder_scenes, film_scenes, reading_scenes, source_scenes, training_scenes, warm_scenes
+from tests import encoder_scenes, film_scenes, media_scenes, reading_scenes, source_scenes, training_scenes, warm_scenes
 from tests.reviews import FEW, FIT, cells, measured, put, rows, sensorium, write
 
 PAGE = Path(__file__).parents[1] / "docs" / "mistakes.md"
@@ -170,6 +170,7 @@ SCENES: dict[str, Callable[[Scene], None]] = (
         ),
     }
     | film_scenes.SCENES
+    | media_scenes.SCENES
     | source_scenes.SCENES
     | encoder_scenes.SCENES
     | warm_scenes.SCENES
