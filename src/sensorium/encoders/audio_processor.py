@@ -92,6 +92,13 @@ class AudioProcessor:
         """How many frames a window has, when there may be several: the clip's others follow it in `spectrogram`."""
         return self.front.frames(self._length)
 
+    @property
+    def of_long_clips(self) -> str:
+        """What is read of a clip longer than `seconds`, in words."""
+        seconds, windows = self.settings.seconds, self.settings.windows
+        read = "its loudest span of that length is" if windows == 1 else f"up to {windows} windows of that length are"
+        return f"of a clip longer than {seconds:g} s {read} read"
+
     def _windows(self, value: np.ndarray, chance: AudioAugmentation | None) -> list[Tensor]:
         most, length = self.settings.windows, self._length
         samples = torch.from_numpy(np.array(loudest(value, length) if most == 1 else value))

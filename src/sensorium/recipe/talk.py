@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table as Printed
 
 from sensorium.data.table import Table
+from sensorium.encoders.audio_processor import AudioProcessor
 from sensorium.errors import counted
 from sensorium.model import Model, is_frozen
 from sensorium.recipe.settings import InputSettings, Recipe
@@ -63,6 +64,9 @@ class Talk:
         for name, head in model.heads.items():
             printed.add_row(f"target {name}", type(head).__name__, f"{_count(head)}, trained")
         self.show(printed)
+        for name, encoder in model.encoders.items():
+            if isinstance(encoder.processor, AudioProcessor):
+                self.say(f"Input {name}: {encoder.processor.of_long_clips}.")
         parts = ", ".join(f"{count} {name}" for name, count in counts.items())
         training = recipe.training
         self.say(
