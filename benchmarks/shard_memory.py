@@ -1,22 +1,25 @@
 """Memory of a fit on tar shards of 1,000 and of 50,000 records: proportional set size of parent and workers over time.
 
-    python benchmarks/shard_memory.py [--records 1000 50000] [--steps 360] [--workers 2]
+    python benchmarks/shard_memory.py [--records 1000 50000] [--steps 200] [--workers 2]
 
 Made-up records: a picture of 32 x 32 pixels, a caption and a class that the picture tells. Each size is fitted in a
-process of its own with the same model, and every half second the proportional set sizes of that process and of
-all its workers (/proc/PID/smaps_rollup: a page that k processes share counts a k-th in each) are summed. Training is
-counted from its step 50 on, when the workers run and the optimiser has its state, to step `--steps`, where the fit is
-killed: within that the larger one too has ended an epoch and looked at its validation records. Linux only; needs the
-extra: pip install 'sensorium[test]'.
+process of its own with the same model, and every half second the proportional set sizes of that process and of all its
+workers (/proc/PID/smaps_rollup: a page that k processes share counts a k-th in each) are summed. Training is counted
+from its step 50 on, when the workers run and the optimiser has its state, to step `--steps`, where the fit is killed.
+
+Libraries are files that every process of the machine which uses them shares, so the whole changes with the neighbours;
+beside it stands what is no file: the memory that the fit itself took. Linux only; needs pip install 'sensorium[test]'.
 """
 
 import argparse
 import json
 import multiprocessing
+import sys
 import tempfile
 import time
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import psutil
@@ -68,20 +71,30 @@ def fit(shards: Path, out: Path, workers: int, steps: "Synchronized[int]") -> No
     )  # fmt: skip
 
 
-def pss(process: psutil.Process) -> float:
-    """Megabytes of a process and its descendants."""
-    total = 0
+class Size(NamedTuple):
+    """Megabytes of proportional set size: of all pages, and of those that are no file's."""
+
+    whole: float
+    own: float
+
+
+def pss(process: psutil.Process) -> Size:
+    """The size of a process and its descendants."""
+    kilobytes = {"Pss": 0, "Pss_Anon": 0, "Pss_Shmem": 0}
     for one in [process, *process.children(recursive=True)]:
         try:
             lines = Path(f"/proc/{one.pid}/smaps_rollup").read_text().splitlines()
-            total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-        except (FileNotFoundError, ProcessLookupError, PermissionError, StopIteration):
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
-    return total / 1024
+        for line in lines:
+            name, _, value = line.partition(":")
+            if name in kilobytes:
+                kilobytes[name] += int(value.split()[0])
+    return Size(kilobytes["Pss"] / 1024, (kilobytes["Pss_Anon"] + kilobytes["Pss_Shmem"]) / 1024)
 
 
-def watch(shards: Path, out: Path, workers: int, most: int) -> list[tuple[int, float]]:
-    """(step, megabytes) every half second while a fit runs, up to its step `most`."""
+def watch(shards: Path, out: Path, workers: int, most: int) -> list[tuple[int, Size]]:
+    """(step, size) every half second while a fit runs, up to its step `most`."""
     context = multiprocessing.get_context("spawn")
     steps = context.Value("i", 0)
     process = context.Process(target=fit, args=(shards, out, workers, steps))
@@ -97,21 +110,25 @@ def watch(shards: Path, out: Path, workers: int, most: int) -> list[tuple[int, f
     return seen
 
 
-def told(count: int, seen: list[tuple[int, float]]) -> float:
-    """Prints the curve of one fit; gives the median megabytes of its training once warm."""
+def told(count: int, seen: list[tuple[int, Size]]) -> Size:
+    """Prints the curves of one fit; gives the medians of its training once warm."""
     warm = [size for step, size in seen if step > WARM]
-    curve = "  ".join(f"{np.median(part):.0f}" for part in np.array_split(warm, 10))
-    before = max(size for step, size in seen if step == 0)
-    print(f"{count:,} records: PSS in MB over training, in tenths: {curve}")
-    print(f"  median {np.median(warm):.0f}, peak {max(warm):.0f}; before training {before:.0f} at most", flush=True)
-    return float(np.median(warm))
+    before = [size for step, size in seen if step == 0]
+    print(f"{count:,} records: megabytes over training, in tenths")
+    for what, place in (("all pages", 0), ("no file's", 1)):
+        sizes = [size[place] for size in warm]
+        curve = " ".join(f"{np.median(part):5.0f}" for part in np.array_split(sizes, 10))
+        most = max(size[place] for size in before)
+        print(f"  {what} {curve}   median {np.median(sizes):.0f}, peak {max(sizes):.0f}, before training {most:.0f}")
+    sys.stdout.flush()
+    return Size(*np.median(warm, axis=0))
 
 
 def main() -> None:
-    """Makes the shards, fits each, prints the curves and the ratio of the medians."""
+    """Makes the shards, fits each, prints the curves and the ratios of the medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, nargs="+", default=[1000, 50_000])
-    parser.add_argument("--steps", type=int, default=360)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
     medians = []
@@ -120,8 +137,8 @@ def main() -> None:
             make(Path(folder) / str(count), count)
             seen = watch(Path(folder) / str(count), Path(folder) / f"run-{count}", given.workers, given.steps)
             medians.append(told(count, seen))
-    if len(medians) > 1:
-        print(f"ratio of the medians, last over first: {medians[-1] / medians[0]:.3f}")
+    whole, own = (last / first for last, first in zip(medians[-1], medians[0], strict=True))
+    print(f"ratio of the medians, last over first: {whole:.3f} of all pages, {own:.3f} of those that are no file's")
 
 
 if __name__ == "__main__":
