@@ -257,6 +257,37 @@ def pack(
 
 
 @app.command()
+def convert(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A published CLIP or SigLIP: a folder of Transformers or open_clip, a file of weights, a model on the"
+            " hub. Or, with --to, a run's or a checkpoint's folder."
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(help="Folder to write.")],
+    to: Annotated[
+        str | None, typer.Option(help="transformers or open_clip; without it, a checkpoint of Sensorium's is written.")
+    ] = None,
+    activation: Annotated[
+        str | None,
+        typer.Option(help="gelu, gelu_tanh or quick_gelu, for a bare file of weights that does not say its own."),
+    ] = None,
+) -> None:
+    """Turn a published CLIP or SigLIP into a checkpoint, or a checkpoint into what others open.
+
+    The tokenizer and the preparation of pictures come with it. A weight that is missing, unknown or does not fit is an
+    error.
+
+    Example: [bold]sensorium convert openai/clip-vit-base-patch32 runs/openai[/bold]
+    """
+    from sensorium.families.clip_checkpoints import convert as run
+
+    run(source, out, to, activation)
+    print(f"{source} is written to {out}, {f'for {to}' if to else 'as a checkpoint'}.")
+
+
+@app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/demo"),
     data: Annotated[Path, typer.Option(help="Folder the records are made in.")] = Path("runs/demo-data"),

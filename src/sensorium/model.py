@@ -29,7 +29,8 @@ class Model(nn.Module):
     """Encoders keyed by input name, projections into a shared space, a fusion, and heads keyed by target name.
 
     Two inputs may share one encoder: give the same module twice. `temperature` gives the model a learned `logit_scale`
-    (its logarithm's inverse, as in CLIP), `schema` what it needs to read records.
+    (its logarithm's inverse, as in CLIP), `logit_bias` a learned bias of that start beside it (as in SigLIP), `schema`
+    what it needs to read records.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Model(nn.Module):
         heads: dict[str, nn.Module] | None = None,
         temperature: float | None = None,
         schema: Schema | None = None,
+        logit_bias: float | None = None,
     ):
         super().__init__()
         self.encoders = Named(encoders)
@@ -48,6 +50,8 @@ class Model(nn.Module):
         self.heads = Named(heads or {})
         if temperature is not None:
             self.logit_scale = nn.Parameter(-torch.tensor(temperature).log())
+        if logit_bias is not None:
+            self.logit_bias = nn.Parameter(torch.tensor(float(logit_bias)))
         self.schema = schema
 
     def train(self, mode: bool = True) -> "Model":
@@ -193,10 +197,13 @@ class Model(nn.Module):
                 for part in self.encoders.modules_once
             ],
             "inputs": self.encoders.index,
-            "projections": {name: [part.in_features, part.out_features] for name, part in self.projections.items()},
+            "projections": {
+                name: [part.in_features, part.out_features, part.bias] for name, part in self.projections.items()
+            },
             "fusion": None if self.fusion is None else _part(FUSIONS, self.fusion),
             "heads": {name: _part(HEADS, head) for name, head in self.heads.items()},
             "temperature": hasattr(self, "logit_scale"),
+            "logit_bias": hasattr(self, "logit_bias"),
             "schema": None if self.schema is None else self.schema.model_dump(),
         }
 
@@ -245,7 +252,9 @@ def _assemble(described: dict[str, Any], folder: Path) -> Model:
         heads[name] = kind(kind.Config(**part["config"]), fusion.dim)
     projections = {name: Projection(*sizes) for name, sizes in described["projections"].items()}
     schema = None if described["schema"] is None else Schema(**described["schema"])
-    return Model(encoders, projections, fusion, heads, 1.0 if described["temperature"] else None, schema)
+    temperature = 1.0 if described["temperature"] else None
+    logit_bias = 0.0 if described.get("logit_bias") else None  # checkpoints from before it existed do not name it
+    return Model(encoders, projections, fusion, heads, temperature, schema, logit_bias)
 
 
 def is_frozen(module: nn.Module) -> bool:

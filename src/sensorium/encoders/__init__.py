@@ -2,6 +2,8 @@
 
 from sensorium.encoders.audio_conv import AudioConv
 from sensorium.encoders.audio_recurrent import AudioRecurrent
+from sensorium.encoders.clip_image import ClipImage
+from sensorium.encoders.clip_text import ClipText
 from sensorium.encoders.image_capsules import ImageCapsules
 from sensorium.encoders.image_conv import ImageConv
 from sensorium.encoders.points import PointsEncoder
@@ -28,6 +30,8 @@ ENCODERS = {
     "image_capsules": ImageCapsules,
     "vit": ViT,
     "timm": TimmImage,
+    "clip_image": ClipImage,
+    "clip_text": ClipText,
     "audio_conv": AudioConv,
     "audio_recurrent": AudioRecurrent,
     "transformers_audio": TransformersAudio,

@@ -35,7 +35,7 @@ def load(kind: type, source: str, what: str, **options: Any) -> Any:
         return kind.from_pretrained(source, local_files_only=True, trust_remote_code=False, **options)
     except FAILURES as error:
         if Path(source).is_dir():
-            raise _unloadable(source, what, error) from error
+            raise unloadable(source, what, error) from error
         return _download(kind, source, what, options)
     finally:
         logging.set_verbosity(verbosity)
@@ -71,22 +71,26 @@ def architecture_of(config: Any) -> dict[str, Any]:
 
 def _download(kind: type, source: str, what: str, options: dict[str, Any]) -> Any:
     if not constants.HF_HUB_OFFLINE:
-        _knock(source, what)
+        knock(source, what)
     try:
         return kind.from_pretrained(source, trust_remote_code=False, **options)
     except FAILURES as error:
-        raise _unloadable(source, what, error) from error
+        raise unloadable(source, what, error) from error
 
 
-def _knock(source: str, what: str) -> None:
-    """Sees whether the hub answers at all, as its own client would go on trying for half a minute."""
+def knock(source: str, what: str) -> None:
+    """Sees whether the hub answers at all, as its own client would go on trying for half a minute.
+
+    Raises UserError when it does not.
+    """
     try:
         get_session().head(constants.ENDPOINT, timeout=PATIENCE)
     except Exception as error:  # the hub's client raises its transport's errors, which differ by version
-        raise _unloadable(source, what, ConnectionError(f"{constants.ENDPOINT} does not answer")) from error
+        raise unloadable(source, what, ConnectionError(f"{constants.ENDPOINT} does not answer")) from error
 
 
-def _unloadable(source: str, what: str, error: Exception) -> UserError:
+def unloadable(source: str, what: str, error: Exception) -> UserError:
+    """The sentence for a source that cannot be loaded, with the reason in short."""
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:;")
     advice = "it must be a Transformers model with safetensors weights, in a folder, cached, or on a hub within reach"
     return UserError(f"The {what} '{source}' cannot be loaded ({reason}); {advice}.")

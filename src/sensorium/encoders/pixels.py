@@ -35,3 +35,16 @@ class Normalise(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """uint8 [B, 3, H, W] -> float32, the same shape."""
         return ((pixels.float() - self.mean) * self.scale).contiguous(memory_format=torch.channels_last)
+
+
+class Scale(nn.Module):
+    """uint8 [..., 3, h, w] -> float32, contiguous: (x / 255 - mean) / std by channel, RGB."""
+
+    def __init__(self, mean: tuple[float, float, float], std: tuple[float, float, float]):
+        super().__init__()
+        self.register_buffer("mean", 255 * torch.tensor(mean)[:, None, None], persistent=False)
+        self.register_buffer("factor", 1 / (255 * torch.tensor(std)[:, None, None]), persistent=False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """uint8 [..., 3, h, w] -> float32, the same shape."""
+        return pixels.to(torch.float32, memory_format=torch.contiguous_format).sub_(self.mean).mul_(self.factor)

@@ -1,0 +1,198 @@
+"""The text tower of CLIP and SigLIP: a transformer whose published weights fit, and that computes on no padding."""
+
+import json
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from sensorium.encoders.text_processor import END, TextAugmentation, TextProcessor, check_vocabulary
+from sensorium.errors import UserError
+from sensorium.features import Features
+from sensorium.nn.activation import Activation
+from sensorium.nn.packing import Packing
+from sensorium.nn.tower import Tower
+
+ClipPooling = Literal["end", "largest", "last", "first", "mean"]
+
+
+class ClipTextConfig(BaseModel):
+    """A text tower's shape.
+
+    vocabulary: tokens known, of which 260 are bytes and marks in a tokenizer of ours; None lets `build` choose it from
+                the training texts.
+    context:    positions learned; a longer text is cut.
+    width, depth, heads, ratio: of the transformer; `heads` divides `width`, the MLP is `ratio` times as wide.
+    activation: that of the weights: OpenAI's were trained with quick_gelu, most later ones with gelu.
+    causal:     no token sees a later one, as in CLIP; SigLIP's see all.
+    pooling:    the summary is the first token `end_token` ("end"), the token of the largest number ("largest", the rule
+                of OpenAI's weights, whose end token it is), the last, the first, or the mean of the tokens.
+    end_token:  its number, for the pooling "end"; None takes the tokenizer's.
+    pads:       None computes on no padding. A number is the token that fills a text up to `context` and that all attend
+                to, because SigLIP was trained so; the last token is then one of padding.
+    eps:        of every LayerNorm.
+    augmentation: token dropout in training; None for none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    vocabulary: int | None = Field(None, ge=1)
+    context: int = Field(77, ge=4)
+    width: int = Field(128, ge=1)
+    depth: int = Field(4, ge=1)
+    heads: int = Field(2, ge=1)
+    ratio: float = Field(4.0, gt=0)
+    activation: Activation = "gelu"
+    causal: bool = True
+    pooling: ClipPooling = "end"
+    end_token: int | None = Field(None, ge=0)
+    pads: int | None = Field(None, ge=0)
+    eps: float = Field(1e-5, gt=0)
+    augmentation: TextAugmentation | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> "ClipTextConfig":
+        if self.width % self.heads:
+            raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
+        for name, token in (("end_token", self.end_token), ("pads", self.pads)):
+            if token is not None and self.vocabulary is not None and token >= self.vocabulary:
+                raise ValueError(f"{name} ({token}) must be less than vocabulary ({self.vocabulary})")
+        return self
+
+    @property
+    def hidden(self) -> int:
+        """The width of the MLPs."""
+        return round(self.width * self.ratio)
+
+
+class ClipText(nn.Module):
+    """Token and position embeddings, then a pre-norm transformer (Radford et al. 2021, arXiv:2103.00020).
+
+    The tokens of all rows are laid end to end for all but attention. With `summary_only` the last block is computed for
+    the summary's token alone, where the pooling is one token. Raises UserError when the config's vocabulary is None
+    (only `build` chooses one) or smaller than the processor's, or when the processor's end token is another.
+    """
+
+    Config = ClipTextConfig
+    Processor = TextProcessor
+    modality = "text"
+    pretrained = False
+
+    def __init__(self, config: ClipTextConfig, processor: TextProcessor | None = None, summary_only: bool = False):
+        super().__init__()
+        check_vocabulary(config.vocabulary, processor)
+        if processor is not None and processor.max_tokens > config.context:
+            raise UserError(
+                f"The tokenizer cuts texts to {processor.max_tokens} tokens, the model has {config.context} positions;"
+                " lower the tokenizer's."
+            )
+        self.config = with_end_token(config, processor)
+        self.processor, self.summary_only, self.dim = processor, summary_only, config.width
+        self.embedding = nn.Embedding(config.vocabulary, config.width)
+        self.position = nn.Parameter(torch.empty(config.context, config.width))
+        shape = (config.hidden, config.activation, config.eps, config.causal)
+        self.tower = Tower(config.width, config.depth, config.heads, *shape)
+        nn.init.normal_(self.embedding.weight, std=0.02)
+        nn.init.normal_(self.position, std=0.01)
+
+    @classmethod
+    def build(
+        cls, config: ClipTextConfig, values: Iterable[str], facts: dict[str, float], summary_only: bool = False
+    ) -> "ClipText":
+        """An encoder for training: its tokenizer is learned from the texts `values`; the config holds its true size."""
+        processor = TextProcessor.train(values, config.context, config.vocabulary, config.augmentation)
+        processor.tokenizer = with_end_last(processor.tokenizer)
+        stated = {"vocabulary": processor.vocabulary, "end_token": None}
+        return cls(config.model_copy(update=stated), processor, summary_only)
+
+    def forward(self, inputs: dict[str, Tensor]) -> Features:
+        """`tokens` int64 [B, L], `mask` bool [B, L] with the real ones first -> Features of T = L tokens, or T = context
+        where the tower attends to padding (one when summary_only)."""
+        ids, mask = inputs["tokens"], inputs["mask"]
+        present, real = mask.any(dim=1), mask
+        if self.config.pads is not None:
+            ids, mask, real = self._filled(ids, mask)
+        packing = Packing.of(mask)
+        x = self.embedding(packing.pack(ids)) + packing.pack(self.position[: ids.shape[1]].expand(len(ids), -1, -1))
+        if self.summary_only and self.config.pooling != "mean":
+            return Features.one(self.tower.summary(x, packing, self._place(ids, mask)), present)
+        tokens = packing.pad(self.tower(x, packing))  # [B, T, D]
+        pooled = self._pool(tokens, ids, mask)
+        return Features.one(pooled, present) if self.summary_only else Features(tokens, real, pooled)
+
+    def _filled(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The rows filled up to the context: ids, all of them real to the tower, and which really are."""
+        missing = (0, self.config.context - ids.shape[1])
+        ids = nn.functional.pad(ids.masked_fill(~mask, self.config.pads), missing, value=self.config.pads)
+        return ids, torch.ones_like(ids, dtype=torch.bool), nn.functional.pad(mask, missing, value=False)
+
+    def _place(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """int64 [B]: the place of each row's summary; the last real token where there is no end token."""
+        last = mask.sum(dim=1) - 1
+        if self.config.pooling == "last":
+            return last
+        if self.config.pooling == "first":
+            return torch.zeros_like(last)
+        if self.config.pooling == "largest":
+            return ids.masked_fill(~mask, -1).argmax(dim=1)
+        ends = (ids == self.config.end_token) & mask
+        return torch.where(ends.any(dim=1), ends.int().argmax(dim=1), last)
+
+    def _pool(self, tokens: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+        if self.config.pooling == "mean":
+            return (tokens * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)
+        return tokens[torch.arange(len(ids), device=ids.device), self._place(ids, mask)]
+
+
+def with_end_token(config: ClipTextConfig, processor: TextProcessor | None) -> ClipTextConfig:
+    """`config` with the end token that its pooling reads, taken from the processor's tokenizer or checked against it.
+
+    Raises UserError when the two differ, or when neither says.
+    """
+    if config.pooling not in ("end", "largest"):
+        return config
+    if processor is None:
+        if config.pooling == "end" and config.end_token is None:
+            raise UserError("The text tower's pooling 'end' needs the option 'end_token', or a tokenizer that has one.")
+        return config
+    largest = max(processor.tokenizer.get_vocab().values())
+    wanted, found = largest if config.pooling == "largest" else config.end_token, end_token_of(processor)
+    if found is None:
+        raise UserError("The tokenizer puts no token at the end of a text, where the model reads its summary.")
+    if wanted is None:
+        return config.model_copy(update={"end_token": found})
+    if found != wanted:
+        raise UserError(
+            f"The tokenizer ends a text with token {found}, the model reads its summary at token {wanted};"
+            " take the tokenizer that the weights were trained with."
+        )
+    return config
+
+
+def end_token_of(processor: TextProcessor) -> int | None:
+    """The number of the token that the tokenizer puts after every text; None if it puts none."""
+    some, other = (processor.tokenizer.encode(text) for text in ("a", "b"))
+    if not some.ids or some.ids[-1] != other.ids[-1] or not some.special_tokens_mask[-1]:
+        return None
+    return some.ids[-1]
+
+
+def with_end_last(tokenizer: Tokenizer) -> Tokenizer:
+    """`tokenizer`, trained by TextProcessor, with the numbers of its end token and of its last token exchanged.
+
+    The end token's is the largest then, as OpenAI's is: readers that look for it by that rule and readers that look for
+    its number find the same place.
+    """
+    parts = json.loads(tokenizer.to_str())
+    words = parts["model"]["vocab"]
+    end, last = words[END], max(words.values())
+    place = {end: last, last: end}
+    parts["model"]["vocab"] = {word: place.get(number, number) for word, number in words.items()}
+    for token in parts["added_tokens"]:
+        token["id"] = place.get(token["id"], token["id"])
+    for token in parts["post_processor"]["special_tokens"].values():
+        token["ids"] = [place.get(number, number) for number in token["ids"]]
+    return Tokenizer.from_str(json.dumps(parts))

@@ -1,0 +1,136 @@
+"""Published CLIP and SigLIP checkpoints: found out what they are, read, and written."""
+
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+
+from sensorium.encoders.hub import HUB_NAME, knock, unloadable
+from sensorium.errors import UserError, unknown
+from sensorium.families import clip_open_clip, clip_transformers
+from sensorium.families.clip import ClipConfig
+from sensorium.families.clip_weights import tower_names
+from sensorium.files import whole_folder
+from sensorium.model import Model, load
+
+WRITERS = {"transformers": clip_transformers.write, "open_clip": clip_open_clip.write}
+FILES = (".safetensors", ".pt", ".pth", ".bin")
+WANTED = ["*.json", "model.safetensors", "open_clip_model.safetensors"]
+# What a model has to be, to be written as one of the published two.
+CLIP = {
+    "pooling of pictures": "class", "pre_norm": True, "patch_bias": False, "causal": True, "pads": None,
+    "image_projection": True, "text_bias": False, "logit_bias": None,
+}  # fmt: skip
+SIGLIP = {
+    "pooling of pictures": "attention", "pre_norm": False, "patch_bias": True, "causal": False, "pads": "some",
+    "image_projection": False, "text_bias": True, "logit_bias": "some",
+}  # fmt: skip
+POOLING = {"clip": ("end", "largest"), "siglip": ("last",)}
+
+
+def convert(source: str | Path, out: str | Path, to: str | None = None, activation: str | None = None) -> Model:
+    """Writes `source` to the folder `out` and gives the model.
+
+    source: a published folder or file of weights, or a model on the hub; or, with `to`, a checkpoint or run of ours.
+    to: "transformers" or "open_clip"; None writes a checkpoint of ours. activation: what a bare file of weights was
+    trained with, where it does not say. Raises UserError as `read` and `write` do.
+    """
+    if to is not None and to not in WRITERS:
+        raise unknown("format to write", to, WRITERS)
+    folder, ours = Path(source), ("model.json", "model/model.json")
+    own = any((folder / name).exists() for name in ours)
+    if own and to is None:
+        raise UserError(f"{source} is a checkpoint of ours already; say what to write, --to {' or '.join(WRITERS)}.")
+    model = load(folder) if own else read(source, activation)
+    if to is None:
+        model.save(out)
+    else:
+        write(model, out, to)
+    return model
+
+
+def read(source: str | Path, activation: str | None = None) -> Model:
+    """The model of a published folder, file or hub name, in evaluation mode; inputs `image` and `text`.
+
+    Raises UserError for a source that is no CLIP or SigLIP, for a missing, unknown or misfitting weight, an activation
+    or preparation that ours are not, and a tokenizer whose end token is not the model's.
+    """
+    path = Path(source)
+    if path.is_file():
+        if path.suffix not in FILES:
+            raise UserError(f"{path} is no file of weights; those end in {', '.join(FILES)}.")
+        return clip_open_clip.read_file(path, activation)
+    folder = path if path.is_dir() else _download(str(source))
+    if activation is not None:
+        raise UserError(f"The activation of {folder} is in its configuration; leave --activation out.")
+    if (folder / clip_open_clip.CONFIG).exists():
+        return clip_open_clip.read(folder)
+    if (folder / "config.json").exists():
+        return clip_transformers.read(folder)
+    raise UserError(
+        f"{folder} holds neither config.json (Transformers) nor {clip_open_clip.CONFIG} (open_clip); name a folder that"
+        " does, or a file of weights."
+    )
+
+
+def _download(name: str) -> Path:
+    """The hub's files of a model, from the cache if they are there."""
+    if not HUB_NAME.fullmatch(name):
+        raise UserError(f"There is no folder or file '{name}'; name one that exists, or a model on the hub.")
+    try:
+        return Path(snapshot_download(name, allow_patterns=WANTED, local_files_only=True))
+    except OSError:
+        knock(name, "model")
+    try:
+        return Path(snapshot_download(name, allow_patterns=WANTED))
+    except Exception as error:  # the hub's client raises its transport's errors, which differ by version
+        raise unloadable(name, "model", error) from error
+
+
+def write(model: Model, out: str | Path, to: str) -> None:
+    """The folder `out`, whole or not at all, as Transformers or open_clip reads it.
+
+    Raises UserError for a model that is neither CLIP nor SigLIP, and says by what.
+    """
+    config = config_of(model)
+    kind = _kind(config)
+    with whole_folder(Path(out)) as folder:
+        WRITERS[to](model, config, kind, folder)
+
+
+def config_of(model: Model) -> ClipConfig:
+    """The family's configuration of a model of two of its towers, whatever its inputs are called. Raises UserError."""
+    image, text = tower_names(model)
+    if text not in model.projections or model.encoders[text].processor is None:
+        raise UserError("A text tower without a projection or a tokenizer cannot be written for others.")
+    projection = model.projections[text]
+    return ClipConfig(
+        image=model.encoders[image].config,
+        text=model.encoders[text].config,
+        dim=projection.out_features,
+        image_projection=image in model.projections,
+        text_bias=projection.bias,
+        logit_bias=model.logit_bias.item() if hasattr(model, "logit_bias") else None,
+    )
+
+
+def _kind(config: ClipConfig) -> str:
+    """ "clip" or "siglip". Raises UserError naming the first setting by which it is neither."""
+    kind, wanted = ("siglip", SIGLIP) if config.image.pooling == "attention" else ("clip", CLIP)
+    has = {
+        "pooling of pictures": config.image.pooling,
+        "pre_norm": config.image.pre_norm,
+        "patch_bias": config.image.patch_bias,
+        "causal": config.text.causal,
+        "pads": None if config.text.pads is None else "some",
+        "image_projection": config.image_projection,
+        "text_bias": config.text_bias,
+        "logit_bias": None if config.logit_bias is None else "some",
+    }
+    for name, value in has.items():
+        if value != wanted[name]:
+            raise UserError(
+                f"Others' {kind} has {name} {wanted[name]}, this model {value}; it cannot be written for them."
+            )
+    if config.text.pooling not in POOLING[kind]:
+        raise UserError(f"Others' {kind} has no text pooling '{config.text.pooling}'; it cannot be written for them.")
+    return kind

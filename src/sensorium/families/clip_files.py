@@ -1,0 +1,156 @@
+"""The files of a published CLIP: weights, tokenizer, and how pictures were prepared."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from sensorium.encoders.clip_image import MEAN, STD
+from sensorium.encoders.clip_text import ClipTextConfig, end_token_of
+from sensorium.encoders.text_processor import TextProcessor
+from sensorium.errors import UserError, unknown
+
+RESAMPLING = {"bilinear": 2, "bicubic": 3}  # Pillow's numbers, which published files use
+NEEDED = {"do_resize": True, "do_rescale": True, "do_normalize": True}
+ACTIVATIONS = {"gelu": "gelu", "quick_gelu": "quick_gelu", "gelu_pytorch_tanh": "gelu_tanh"}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Raises UserError when the file is missing or no JSON object."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}); bring the whole folder of the model.") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{path} is not a JSON object; bring the whole folder of the model.")
+    return found
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The weights of a .safetensors, .pt, .pth or .bin file, by name. Raises UserError when it holds anything else.
+
+    Nothing is unpickled but tensors. A training checkpoint's `state_dict` and the front `module.` are looked through.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            found = load_file(path)
+        else:
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, ValueError, RuntimeError, SafetensorError, EOFError, KeyError) as error:
+        raise _no_weights(path, error) from error
+    except Exception as error:  # what weights_only refuses is pickle.UnpicklingError, TorchScript a RuntimeError
+        raise _no_weights(path, error) from error
+    if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
+        found = found["state_dict"]
+    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
+        raise UserError(f"{path} holds no state dictionary, that is, tensors by name; save the model's state_dict().")
+    return {name.removeprefix("module."): value for name, value in found.items()}
+
+
+def _no_weights(path: Path, error: Exception) -> UserError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
+    return UserError(
+        f"{path} holds no weights that can be read without running code ({reason}); load it with its own library and"
+        " save the state_dict() as .safetensors."
+    )
+
+
+def read_tokenizer(folder: Path, context: int, pad: int | None) -> TextProcessor:
+    """The processor of `tokenizer.json`; `pad` is the padding's number where the folder does not say.
+
+    Raises UserError when there is none.
+    """
+    path = folder / "tokenizer.json"
+    if not path.exists():
+        raise UserError(
+            f"There is no tokenizer.json in {folder}, without which no text can be read; put that of the model there."
+        )
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the tokenizers library raises plain Exception
+        raise UserError(f"{path} is no tokenizer ({error}); bring a whole copy.") from error
+    stated = read_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").exists() else {}
+    word = stated.get("pad_token")
+    number = tokenizer.token_to_id(word["content"] if isinstance(word, dict) else word) if word else None
+    pad = number if number is not None else pad or 0
+    return TextProcessor(tokenizer, context, pad, pad, None, None)
+
+
+def write_tokenizer(folder: Path, processor: TextProcessor, config: ClipTextConfig) -> None:
+    """`tokenizer.json` and `tokenizer_config.json`, as Transformers reads them."""
+    (folder / "tokenizer.json").write_text(processor.tokenizer.to_str(pretty=True), encoding="utf-8")
+    tokenizer, end = processor.tokenizer, end_token_of(processor)
+    pad = processor.pad_token if config.pads is None else config.pads
+    words = {"pad_token": tokenizer.id_to_token(pad), "eos_token": None if end is None else tokenizer.id_to_token(end)}
+    stated = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": config.context}
+    stated |= {name: word for name, word in words.items() if word is not None}
+    (folder / "tokenizer_config.json").write_text(json.dumps(stated, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def read_preparation(folder: Path, size: int) -> dict[str, Any]:
+    """How pictures are prepared, as settings of ClipImageConfig, from `preprocessor_config.json` (or
+    `processor_config.json`); OpenAI's when the folder has neither.
+
+    Raises UserError for a preparation that ours is not.
+    """
+    path = folder / "preprocessor_config.json"
+    if path.exists():
+        stated = read_json(path)
+    elif (folder / "processor_config.json").exists():
+        path = folder / "processor_config.json"
+        stated = read_json(path).get("image_processor", {})
+    else:
+        raise UserError(f"There is no preprocessor_config.json in {folder}, which says how pictures are prepared.")
+    goal = stated.get("size", size)
+    goal = {"shortest_edge": goal} if isinstance(goal, int) else goal
+    crop = stated.get("crop_size", size) if stated.get("do_center_crop", "shortest_edge" in goal) else None
+    crop = crop if crop is None or isinstance(crop, int) else crop.get("height")
+    side = goal.get("shortest_edge", goal.get("height"))
+    fits = "crop" if "shortest_edge" in goal else "squash"
+    off = [name for name, wanted in NEEDED.items() if stated.get(name, wanted) != wanted]
+    factor = stated.get("rescale_factor", 1 / 255)
+    interpolation = {number: name for name, number in RESAMPLING.items()}.get(stated.get("resample", 3))
+    square = goal.get("width", side) == side and crop in (side, None) and (crop is not None or fits == "squash")
+    if off or not square or interpolation is None or not math.isclose(factor, 1 / 255, rel_tol=1e-6):
+        raise UserError(
+            f"{path} prepares pictures in a way that is not ours (resize, cut a square out of the middle or stretch,"
+            f" divide by 255, normalise): size {goal}, crop {crop}, resample {stated.get('resample')}."
+        )
+    if side != size:
+        raise UserError(
+            f"{path} brings pictures to {side} pixels, the model reads {size}; bring the files of one model."
+        )
+    mean, std = stated.get("image_mean", MEAN), stated.get("image_std", STD)
+    return {"fit": fits, "interpolation": interpolation, "mean": tuple(mean), "std": tuple(std)}
+
+
+def preparation(settings: Any, kind: str) -> dict[str, Any]:
+    """`preprocessor_config.json` for a ClipImageConfig; `kind` is "CLIP" or "Siglip"."""
+    size, crop = settings.size, settings.fit == "crop"
+    return {
+        "image_processor_type": f"{kind}ImageProcessor",
+        "do_convert_rgb": True,
+        "do_resize": True,
+        "size": {"shortest_edge": size} if crop else {"height": size, "width": size},
+        "do_center_crop": crop,
+        **({"crop_size": {"height": size, "width": size}} if crop else {}),
+        "resample": RESAMPLING[settings.interpolation],
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": list(settings.mean),
+        "image_std": list(settings.std),
+    }
+
+
+def activation(name: str) -> str:
+    """Our name of an activation that Transformers names so. Raises UserError for one that ours are not."""
+    if name not in ACTIVATIONS:
+        raise unknown("activation", name, ACTIVATIONS)
+    return ACTIVATIONS[name]

@@ -1,0 +1,150 @@
+"""Transformers' `CLIPModel` and `SiglipModel` folders, read and written."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers import CLIPConfig, SiglipConfig
+
+from sensorium.encoders.clip_image import ClipImageConfig
+from sensorium.encoders.clip_text import ClipTextConfig
+from sensorium.errors import UserError, unknown
+from sensorium.families.clip import ClipConfig, clip
+from sensorium.families.clip_files import (
+    ACTIVATIONS,
+    activation,
+    preparation,
+    read_json,
+    read_preparation,
+    read_tensors,
+    read_tokenizer,
+    write_tokenizer,
+)
+from sensorium.families.clip_weights import fill, publish, transformers_weights
+from sensorium.model import Model
+
+KINDS = {"clip": CLIPConfig, "siglip": SiglipConfig}
+LEGACY_END = 2  # the end token that OpenAI's published configurations state; Transformers then takes the largest number
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+BUFFERS = ("vision_model.embeddings.position_ids", "text_model.embeddings.position_ids")
+
+
+def read(folder: Path) -> Model:
+    """The model of a folder with config.json, weights, preprocessor_config.json and tokenizer.json.
+
+    Raises UserError for anything that is missing, unknown, or does not fit the rest.
+    """
+    stated = read_json(folder / "config.json")
+    kind = stated.get("model_type")
+    if kind not in KINDS:
+        raise unknown(f"CLIP in {folder}: the model_type", str(kind), KINDS)
+    try:
+        theirs = KINDS[kind].from_dict(stated)
+        config = _config(theirs, kind, folder)
+    except (ValidationError, ValueError, TypeError) as error:
+        raise UserError(f"{folder / 'config.json'} describes no model of ours ({_first(error)}).") from error
+    pad = theirs.text_config.pad_token_id
+    tokenizer = read_tokenizer(folder, config.text.context, pad)
+    if kind == "siglip":
+        config = config.model_copy(update={"text": config.text.model_copy(update={"pads": tokenizer.pad_token})})
+    model = clip(config, tokenizer)
+    fill(model, transformers_weights(config), _tensors(folder), str(folder))
+    return model.eval()
+
+
+def _config(theirs: Any, kind: str, folder: Path) -> ClipConfig:
+    vision, text, siglip = theirs.vision_config, theirs.text_config, kind == "siglip"
+    if siglip and not vision.vision_use_head:
+        raise UserError(f"The model in {folder} has no pooling of its own (vision_use_head); choose one that has.")
+    end = text.eos_token_id
+    image = ClipImageConfig(
+        size=vision.image_size, patch=vision.patch_size, pre_norm=not siglip, patch_bias=siglip, augmentation=None,
+        pooling="attention" if siglip else "class", **_shape(vision), **read_preparation(folder, vision.image_size),
+    )  # fmt: skip
+    pooling = "last" if siglip else "largest" if end == LEGACY_END else "end"
+    words = ClipTextConfig(
+        vocabulary=text.vocab_size, context=text.max_position_embeddings, causal=not siglip, pooling=pooling,
+        end_token=end if pooling == "end" else None, **_shape(text),
+    )  # fmt: skip
+    return ClipConfig(
+        image=image, text=words, dim=text.projection_size if siglip else theirs.projection_dim,
+        image_projection=not siglip, text_bias=siglip, logit_bias=0.0 if siglip else None,
+    )  # fmt: skip
+
+
+def _shape(tower: Any) -> dict[str, Any]:
+    return {
+        "width": tower.hidden_size,
+        "depth": tower.num_hidden_layers,
+        "heads": tower.num_attention_heads,
+        "ratio": tower.intermediate_size / tower.hidden_size,
+        "activation": activation(tower.hidden_act),
+        "eps": tower.layer_norm_eps,
+    }
+
+
+def _tensors(folder: Path) -> dict[str, Tensor]:
+    name = next((name for name in WEIGHTS if (folder / name).exists()), None)
+    if name is None:
+        raise UserError(f"There is no {' or '.join(WEIGHTS)} in {folder}; bring the whole folder of the model.")
+    return {name: value for name, value in read_tensors(folder / name).items() if name not in BUFFERS}
+
+
+def write(model: Model, config: ClipConfig, kind: str, folder: Path) -> None:
+    """The folder that `read` and Transformers read; `kind` is "clip" or "siglip"."""
+    name = {"clip": "CLIP", "siglip": "Siglip"}[kind]
+    stated = {
+        "model_type": kind,
+        "architectures": [f"{name}Model"],
+        "vision_config": _vision(config, kind),
+        "text_config": _text(config, kind),
+        **({"projection_dim": config.dim} if kind == "clip" else {}),
+    }
+    (folder / "config.json").write_text(json.dumps(stated, indent=1))
+    (folder / "preprocessor_config.json").write_text(json.dumps(preparation(config.image, name), indent=1))
+    save_file(publish(model, transformers_weights(config)), folder / WEIGHTS[0], metadata={"format": "pt"})
+    write_tokenizer(folder, _processor(model), config.text)
+
+
+def _vision(config: ClipConfig, kind: str) -> dict[str, Any]:
+    own = {"projection_dim": config.dim} if kind == "clip" else {}
+    size = {"image_size": config.image.size, "patch_size": config.image.patch}
+    return {"model_type": f"{kind}_vision_model", **_tower(config.image), **size, **own}
+
+
+def _text(config: ClipConfig, kind: str) -> dict[str, Any]:
+    text = config.text
+    own: dict[str, Any] = {"projection_size": config.dim, "pad_token_id": text.pads}
+    if kind == "clip":
+        end = LEGACY_END if text.pooling == "largest" else text.end_token
+        if text.pooling == "end" and end == LEGACY_END:
+            raise UserError(
+                "Transformers reads an end token of number 2 as the largest one; such a model it cannot open."
+            )
+        own = {"projection_dim": config.dim, "eos_token_id": end}
+    size = {"vocab_size": text.vocabulary, "max_position_embeddings": text.context}
+    return {"model_type": f"{kind}_text_model", **_tower(text), **size, **own}
+
+
+def _tower(tower: ClipImageConfig | ClipTextConfig) -> dict[str, Any]:
+    return {
+        "hidden_size": tower.width,
+        "intermediate_size": tower.hidden,
+        "num_hidden_layers": tower.depth,
+        "num_attention_heads": tower.heads,
+        "hidden_act": next(name for name, ours in ACTIVATIONS.items() if ours == tower.activation),
+        "layer_norm_eps": tower.eps,
+    }
+
+
+def _processor(model: Model) -> Any:
+    return next(encoder.processor for _, encoder in model.encoders.items() if encoder.modality == "text")
+
+
+def _first(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        return str(error.errors()[0]["msg"])
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,133 @@
+"""The transformer of published two-tower models: one projection for queries, keys and values, no padding computed."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sensorium.nn.activation import ACTIVATIONS, Activation
+from sensorium.nn.packing import Packing
+
+
+class MLP(nn.Module):
+    """Linear, activation, linear."""
+
+    def __init__(self, width: int, hidden: int, activation: Activation):
+        super().__init__()
+        self.rise = nn.Linear(width, hidden)
+        self.fall = nn.Linear(hidden, width)
+        self.activation = ACTIVATIONS[activation]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """float [..., D] -> the same shape."""
+        return self.fall(self.activation(self.rise(x)))
+
+
+class TowerBlock(nn.Module):
+    """Pre-norm self-attention and an MLP over packed tokens; `causal`: no token sees a later one of its row."""
+
+    def __init__(self, width: int, hidden: int, heads: int, activation: Activation, eps: float, causal: bool):
+        super().__init__()
+        self.heads, self.causal = heads, causal
+        self.norm = nn.LayerNorm(width, eps)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.mlp_norm = nn.LayerNorm(width, eps)
+        self.mlp = MLP(width, hidden, activation)
+
+    def forward(self, x: Tensor, packing: Packing) -> Tensor:
+        """float32 [N, D] -> the same shape."""
+        query, key, value = _split(packing.pad(self.qkv(self.norm(x))), 3, self.heads)
+        # Padding comes last in a row, so that a causal query never sees it.
+        allowed = None if self.causal or packing.mask is None else packing.mask[:, None, None]  # [B, 1, 1, L]
+        attended = F.scaled_dot_product_attention(query, key, value, allowed, is_causal=self.causal)
+        return self._add(x, packing.pack(attended.transpose(1, 2).flatten(2)))  # [N, D]
+
+    def summary(self, x: Tensor, packing: Packing, places: Tensor) -> Tensor:
+        """float32 [N, D] -> float32 [B, D]: what `forward` gives for the token at `places`, int64 [B], of each row.
+
+        Keys and values of all tokens, but one query, one output and one MLP a row.
+        """
+        width = x.shape[1]
+        normed, kept = self.norm(x), packing.index(places)
+        keys = packing.pad(F.linear(normed, self.qkv.weight[width:], self.qkv.bias[width:]))  # [B, L, 2 * D]
+        query = F.linear(normed[kept], self.qkv.weight[:width], self.qkv.bias[:width])[:, None]  # [B, 1, D]
+        parts = (*_split(query, 1, self.heads), *_split(keys, 2, self.heads))
+        attended = F.scaled_dot_product_attention(*parts, self._seen(packing, places))  # [B, heads, 1, D / heads]
+        return self._add(x[kept], attended.flatten(1))  # [B, D]
+
+    def _seen(self, packing: Packing, places: Tensor) -> Tensor | None:
+        """bool [B, 1, 1, L]: the keys that the token at `places` of each row attends to; None for all."""
+        seen = packing.mask
+        if self.causal:
+            earlier = torch.arange(packing.longest, device=places.device) <= places[:, None]  # [B, L]
+            seen = earlier if seen is None else seen & earlier
+        return None if seen is None else seen[:, None, None]
+
+    def _add(self, x: Tensor, attended: Tensor) -> Tensor:
+        x = x + self.out(attended)
+        return x + self.mlp(self.mlp_norm(x))
+
+
+class Tower(nn.Module):
+    """`depth` blocks over packed tokens and a last LayerNorm; the residual stream is float32 at any precision.
+
+    The weights start as CLIP's do (Radford et al. 2021, arXiv:2103.00020).
+    """
+
+    def __init__(
+        self, width: int, depth: int, heads: int, hidden: int, activation: Activation, eps: float, causal: bool = False
+    ):
+        super().__init__()
+        self.blocks = nn.ModuleList(TowerBlock(width, hidden, heads, activation, eps, causal) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, eps)
+        for block in self.blocks:
+            nn.init.normal_(block.qkv.weight, std=width**-0.5)
+            nn.init.normal_(block.mlp.rise.weight, std=(2 * width) ** -0.5)
+            for last in (block.out, block.mlp.fall):
+                nn.init.normal_(last.weight, std=(width * 2 * depth) ** -0.5)
+            for layer in (block.qkv, block.out, block.mlp.rise, block.mlp.fall):
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor, packing: Packing) -> Tensor:
+        """float [N, D], packed tokens with their positions added -> float32 [N, D]."""
+        x = x.float()
+        for block in self.blocks:
+            x = block(x, packing)
+        return self.norm(x)
+
+    def summary(self, x: Tensor, packing: Packing, places: Tensor) -> Tensor:
+        """float32 [B, D]: what `forward` gives for the token at `places`, int64 [B], of each row, for less work."""
+        x = x.float()
+        for block in self.blocks[:-1]:
+            x = block(x, packing)
+        return self.norm(self.blocks[-1].summary(x, packing, places))
+
+
+class ProbePooling(nn.Module):
+    """A learned probe attends to all tokens, then an MLP (the multi-head attention pooling of Zhai et al. 2022,
+    arXiv:2106.04560, as SigLIP has it)."""
+
+    def __init__(self, width: int, hidden: int, heads: int, activation: Activation, eps: float):
+        super().__init__()
+        self.heads = heads
+        self.probe = nn.Parameter(torch.empty(width))
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width, eps)
+        self.mlp = MLP(width, hidden, activation)
+        nn.init.normal_(self.probe, std=width**-0.5)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """float [B, T, D] -> float [B, D]."""
+        rows, width = len(tokens), tokens.shape[-1]
+        query = F.linear(self.probe, self.qkv.weight[:width], self.qkv.bias[:width])
+        query = query.view(1, self.heads, 1, -1).expand(rows, -1, -1, -1)  # [B, heads, 1, D / heads]
+        key, value = _split(F.linear(tokens, self.qkv.weight[width:], self.qkv.bias[width:]), 2, self.heads)
+        attended = F.scaled_dot_product_attention(query, key, value).reshape(rows, width)
+        x = self.out(attended).float()
+        return x + self.mlp(self.norm(x))
+
+
+def _split(x: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
+    """[B, L, parts * D] -> `parts` times [B, heads, L, D / heads]."""
+    return x.unflatten(-1, (parts, heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
