@@ -20,6 +20,7 @@ from transformers import (
 
 from sensorium.recipe import defaults
 from tests import reviews
+from tests.parity.published import transformers_folder
 from tests.readme import example
 from tests.readme.pages import ROOT, Piece, pages, pieces, why_not
 
@@ -31,7 +32,7 @@ LINK = re.compile(r"\]\(([^)#:]+)\)")
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example table, shorter, and the tiny pretrained encoders that the pages call models/reader and /listener."""
+    """The example table, shorter, and the tiny published models that the pages call models/reader, /listener, /pair."""
     folder = tmp_path_factory.mktemp("pages") / "example"
     example.make(folder, reviews=60)
     example.folders(folder)
@@ -47,6 +48,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     waves |= {"num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2, "feat_extract_norm": "layer"}
     Wav2Vec2Model(Wav2Vec2Config(**waves, **size)).save_pretrained(folder / "models" / "listener")
     Wav2Vec2FeatureExtractor(sampling_rate=8000).save_pretrained(folder / "models" / "listener")
+    transformers_folder(folder / "models" / "pair", "clip", "quick_gelu")
     return folder
 
 

@@ -109,8 +109,8 @@ class ClipText(nn.Module):
         return cls(config.model_copy(update=stated), processor, summary_only)
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
-        """`tokens` int64 [B, L], `mask` bool [B, L] with the real ones first -> Features of T = L tokens, or T = context
-        where the tower attends to padding (one when summary_only)."""
+        """`tokens` int64 [B, L] and `mask` bool [B, L], the real ones first -> Features of T = L tokens, or of T =
+        context where the tower attends to padding (one when summary_only)."""
         ids, mask = inputs["tokens"], inputs["mask"]
         present, real = mask.any(dim=1), mask
         if self.config.pads is not None:

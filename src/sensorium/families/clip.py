@@ -15,9 +15,12 @@ from sensorium.nn.projection import Projection
 class ClipConfig(BaseModel):
     """Two towers and a shared space.
 
-    dim: of the shared space. image_projection: whether the picture's summary is mapped into it; SigLIP's is there
-    already, for its tower is `dim` wide. text_bias: whether the map of the text's summary has a bias (SigLIP).
-    temperature: at the start. logit_bias: at the start, for the sigmoid loss; None for the softmax loss, which has none.
+    dim:         of the shared space.
+    image_projection: whether the picture's summary is mapped into it; SigLIP's is there already, its tower being `dim`
+                 wide.
+    text_bias:   whether the map of the text's summary has a bias, as SigLIP's.
+    temperature: at the start.
+    logit_bias:  at the start, for the sigmoid loss; None for the softmax loss, which has none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,9 +60,10 @@ def preset(name: str) -> ClipConfig:
 
 
 def clip(config: ClipConfig, tokenizer: TextProcessor | None = None, pictures: ImageProcessor | None = None) -> Model:
-    """Two towers and a shared space (Radford et al. 2021, arXiv:2103.00020; SigLIP: Zhai et al. 2023, arXiv:2303.15343).
+    """Two towers and a shared space (Radford et al. 2021, arXiv:2103.00020; SigLIP: Zhai et al. 2023,
+    arXiv:2303.15343), inputs `image` and `text`, with random weights.
 
-    Random weights; inputs `image` and `text`. Without `tokenizer` it takes token numbers only.
+    Without `tokenizer` it takes token numbers only. Raises UserError when towers and tokenizer do not fit.
     """
     image, text = config.image, config.text
     if text.vocabulary is None and tokenizer is not None:

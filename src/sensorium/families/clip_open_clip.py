@@ -173,7 +173,7 @@ def trunk_of(name: str) -> VisionTransformer | None:
     try:
         with torch.device("meta"):
             trunk = timm.create_model(name, pretrained=False, num_classes=0, global_pool="map")
-    except (RuntimeError, TypeError, ValueError):
+    except (RuntimeError, TypeError, ValueError, AssertionError):
         return None
     return trunk if isinstance(trunk, VisionTransformer) else None
 

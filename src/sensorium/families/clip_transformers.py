@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
 from pydantic import ValidationError
 from safetensors.torch import save_file
 from torch import Tensor
@@ -44,7 +45,7 @@ def read(folder: Path) -> Model:
     try:
         theirs = KINDS[kind].from_dict(stated)
         config = _config(theirs, kind, folder)
-    except (ValidationError, ValueError, TypeError) as error:
+    except (ValidationError, StrictDataclassError, ValueError, TypeError) as error:
         raise UserError(f"{folder / 'config.json'} describes no model of ours ({_first(error)}).") from error
     pad = theirs.text_config.pad_token_id
     tokenizer = read_tokenizer(folder, config.text.context, pad)
@@ -147,4 +148,4 @@ def _processor(model: Model) -> Any:
 def _first(error: Exception) -> str:
     if isinstance(error, ValidationError):
         return str(error.errors()[0]["msg"])
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip().rstrip(".")

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sensorium.nn.activation import ACTIVATIONS, Activation
+from sensorium.nn.attend import attend
 from sensorium.nn.packing import Packing
 
 
@@ -39,7 +40,7 @@ class TowerBlock(nn.Module):
         query, key, value = _split(packing.pad(self.qkv(self.norm(x))), 3, self.heads)
         # Padding comes last in a row, so that a causal query never sees it.
         allowed = None if self.causal or packing.mask is None else packing.mask[:, None, None]  # [B, 1, 1, L]
-        attended = F.scaled_dot_product_attention(query, key, value, allowed, is_causal=self.causal)
+        attended = attend(query, key, value, allowed, self.causal)
         return self._add(x, packing.pack(attended.transpose(1, 2).flatten(2)))  # [N, D]
 
     def summary(self, x: Tensor, packing: Packing, places: Tensor) -> Tensor:
@@ -52,7 +53,7 @@ class TowerBlock(nn.Module):
         keys = packing.pad(F.linear(normed, self.qkv.weight[width:], self.qkv.bias[width:]))  # [B, L, 2 * D]
         query = F.linear(normed[kept], self.qkv.weight[:width], self.qkv.bias[:width])[:, None]  # [B, 1, D]
         parts = (*_split(query, 1, self.heads), *_split(keys, 2, self.heads))
-        attended = F.scaled_dot_product_attention(*parts, self._seen(packing, places))  # [B, heads, 1, D / heads]
+        attended = attend(*parts, self._seen(packing, places))  # [B, heads, 1, D / heads]
         return self._add(x[kept], attended.flatten(1))  # [B, D]
 
     def _seen(self, packing: Packing, places: Tensor) -> Tensor | None:
@@ -123,7 +124,7 @@ class ProbePooling(nn.Module):
         query = F.linear(self.probe, self.qkv.weight[:width], self.qkv.bias[:width])
         query = query.view(1, self.heads, 1, -1).expand(rows, -1, -1, -1)  # [B, heads, 1, D / heads]
         key, value = _split(F.linear(tokens, self.qkv.weight[width:], self.qkv.bias[width:]), 2, self.heads)
-        attended = F.scaled_dot_product_attention(query, key, value).reshape(rows, width)
+        attended = attend(query, key, value).reshape(rows, width)
         x = self.out(attended).float()
         return x + self.mlp(self.norm(x))
 
