@@ -3,10 +3,10 @@
     python benchmarks/clip_step.py [--rounds 7] [--threads 1] [--batch 32] [--preset ViT-B-32]
 
 A step is forward, loss, backward and AdamW. Both sides start from the same weights and take the same pictures, token
-numbers and targets. Ours runs at our defaults (bf16 autocast, fused AdamW) and in fp32; the peer as shipped (fp32) and at
-our precision (amp_bf16), with the optimiser of its training script. The four alternate within a round. With one thread
-the time is the process's own, with more it is the wall's. Losses and gradients are compared in fp32, and each side's bf16
-gradient with its fp32 one.
+numbers and targets. Ours runs at our defaults (bf16 autocast, fused AdamW) and in fp32; the peer as shipped (fp32) and
+at our precision (amp_bf16), with the optimiser of its training script. The four alternate within a round. With one
+thread the time is the process's own, with more it is the wall's. Losses and gradients are compared in fp32, and each
+side's bf16 gradient with its fp32 one.
 """
 
 import argparse

@@ -19,7 +19,16 @@ import pytest
 import torch
 
 import sensorium as api
-from tests import encoder_scenes, film_scenes, media_scenes, reading_scenes, source_scenes, training_scenes, warm_scenes
+from tests import (
+    clip_scenes,
+    encoder_scenes,
+    film_scenes,
+    media_scenes,
+    reading_scenes,
+    source_scenes,
+    training_scenes,
+    warm_scenes,
+)
 from tests.reviews import FEW, FIT, cells, measured, put, rows, sensorium, write
 
 PAGE = Path(__file__).parents[1] / "docs" / "mistakes.md"
@@ -176,6 +185,7 @@ SCENES: dict[str, Callable[[Scene], None]] = (
     | warm_scenes.SCENES
     | reading_scenes.SCENES
     | training_scenes.SCENES
+    | clip_scenes.SCENES
 )
 
 

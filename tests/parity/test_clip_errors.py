@@ -105,7 +105,9 @@ def test_a_transformers_folder_that_does_not_fit(tmp_path: Path, place: int):
     change, sentence = TRANSFORMERS[place]
     transformers_folder(tmp_path / "theirs", "clip", "quick_gelu")
     change(tmp_path / "theirs")
-    _refused(tmp_path, "theirs", sentence)
+    with pytest.raises(UserError, match=sentence):
+        convert(tmp_path / "theirs", tmp_path / "ours")
+    assert not (tmp_path / "ours").exists()
 
 
 VISION, TEXT = ("model_cfg", "vision_cfg"), ("model_cfg", "text_cfg")
@@ -135,7 +137,9 @@ def test_an_open_clip_folder_that_does_not_fit(tmp_path: Path, place: int):
     change, sentence = OPEN_CLIP[place]
     open_clip_folder(tmp_path / "theirs", True)
     change(tmp_path / "theirs")
-    _refused(tmp_path, "theirs", sentence)
+    with pytest.raises(UserError, match=sentence):
+        convert(tmp_path / "theirs", tmp_path / "ours")
+    assert not (tmp_path / "ours").exists()
 
 
 def test_files_of_weights_that_do_not_say_enough(tmp_path: Path):
