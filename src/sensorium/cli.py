@@ -273,6 +273,7 @@ def convert(
         str | None,
         typer.Option(help="gelu, gelu_tanh or quick_gelu, for a bare file of weights that does not say its own."),
     ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in OUT.")] = False,
 ) -> None:
     """Turn a published CLIP or SigLIP into a checkpoint, or a checkpoint into what others open.
 
@@ -283,7 +284,7 @@ def convert(
     """
     from sensorium.families.clip_checkpoints import convert as run
 
-    run(source, out, to, activation)
+    run(source, out, to, activation, overwrite)
     print(f"{source} is written to {out}, {f'for {to}' if to else 'as a checkpoint'}.")
 
 

@@ -99,6 +99,10 @@ def test_an_open_clip_model_gives_its_logits_here_and_back_there(tmp_path: Path,
     convert(tmp_path / "ours", tmp_path / "back", to="open_clip")
     back = open_clip.create_model(f"local-dir:{tmp_path / 'back'}").eval()
     torch.testing.assert_close(open_clips(back, pad=0), wanted, rtol=0, atol=0)
+    ids = open_clip.get_tokenizer(f"local-dir:{tmp_path / 'back'}")(TEXTS)
+    for row, words in zip(ids, TEXTS, strict=True):
+        own = model.encoders["text"].processor(words)["tokens"]
+        assert torch.equal(row[: len(own)], own) and not row[len(own) :].any()
     before, after = (load_file(tmp_path / one / "open_clip_model.safetensors") for one in ("theirs", "back"))
     assert before.keys() == after.keys()
     assert all(torch.equal(after[name], value) for name, value in before.items())

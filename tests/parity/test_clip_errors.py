@@ -169,6 +169,9 @@ def test_names_that_lead_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(UserError, match="is in its configuration; leave --activation out"):
         convert(tmp_path / "theirs", tmp_path / "ours", activation="gelu")
     convert(tmp_path / "theirs", tmp_path / "ours")
+    with pytest.raises(UserError, match="something in .*ours already; choose another folder, or replace"):
+        convert(tmp_path / "theirs", tmp_path / "ours")
+    convert(tmp_path / "theirs", tmp_path / "ours", overwrite=True)
     with pytest.raises(UserError, match="is a checkpoint of ours already; say what to write"):
         convert(tmp_path / "ours", tmp_path / "again")
 

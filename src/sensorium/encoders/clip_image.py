@@ -118,7 +118,7 @@ class ClipImage(nn.Module):
         rows, count = x.shape[:2]
         packing, x = Packing(rows, count), x.flatten(0, 1)  # [B * T, D]
         if self.summary_only and self.summary is not None:
-            return Features.one(self.tower.summary(x, packing, x.new_zeros(rows, dtype=torch.long)), present)
+            return Features.one(self.tower(x, packing, x.new_zeros(rows, dtype=torch.long)), present)
         tokens = self.tower(x, packing).unflatten(0, (rows, count))  # [B, T, D]
         pooled = self._pool(tokens)
         if self.summary_only:

@@ -118,7 +118,7 @@ class ClipText(nn.Module):
         packing = Packing.of(mask)
         x = self.embedding(packing.pack(ids)) + packing.pack(self.position[: ids.shape[1]].expand(len(ids), -1, -1))
         if self.summary_only and self.config.pooling != "mean":
-            return Features.one(self.tower.summary(x, packing, self._place(ids, mask)), present)
+            return Features.one(self.tower(x, packing, self._place(ids, mask)), present)
         tokens = packing.pad(self.tower(x, packing))  # [B, T, D]
         pooled = self._pool(tokens, ids, mask)
         return Features.one(pooled, present) if self.summary_only else Features(tokens, real, pooled)

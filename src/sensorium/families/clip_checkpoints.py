@@ -14,7 +14,9 @@ from sensorium.model import Model, load
 
 WRITERS = {"transformers": clip_transformers.write, "open_clip": clip_open_clip.write}
 FILES = (".safetensors", ".pt", ".pth", ".bin")
-WANTED = ["*.json", "model.safetensors", "open_clip_model.safetensors"]
+# What is fetched from the hub: pickled weights, which are read as tensors alone, only where there are no others.
+SAFE = ["*.json", "model.safetensors", "open_clip_model.safetensors"]
+PICKLED = ["pytorch_model.bin", "open_clip_pytorch_model.bin"]
 # What a model has to be, to be written as one of the published two.
 CLIP = {
     "pooling of pictures": "class", "pre_norm": True, "patch_bias": False, "causal": True, "pads": None,
@@ -27,15 +29,20 @@ SIGLIP = {
 POOLING = {"clip": ("end", "largest"), "siglip": ("last",)}
 
 
-def convert(source: str | Path, out: str | Path, to: str | None = None, activation: str | None = None) -> Model:
+def convert(
+    source: str | Path, out: str | Path, to: str | None = None, activation: str | None = None, overwrite: bool = False
+) -> Model:
     """Writes `source` to the folder `out` and gives the model.
 
     source: a published folder or file of weights, or a model on the hub; or, with `to`, a checkpoint or run of ours.
     to: "transformers" or "open_clip"; None writes a checkpoint of ours. activation: what a bare file of weights was
-    trained with, where it does not say. Raises UserError as `read` and `write` do.
+    trained with, where it does not say. overwrite: replace what is in `out`, which is an error otherwise.
+    Raises UserError as `read` and `write` do.
     """
     if to is not None and to not in WRITERS:
         raise unknown("format to write", to, WRITERS)
+    if Path(out).exists() and not overwrite:
+        raise UserError(f"There is something in {out} already; choose another folder, or replace it with --overwrite.")
     folder, ours = Path(source), ("model.json", "model/model.json")
     own = any((folder / name).exists() for name in ours)
     if own and to is None:
@@ -77,13 +84,21 @@ def _download(name: str) -> Path:
     if not HUB_NAME.fullmatch(name):
         raise UserError(f"There is no folder or file '{name}'; name one that exists, or a model on the hub.")
     try:
-        return Path(snapshot_download(name, allow_patterns=WANTED, local_files_only=True))
+        found = Path(snapshot_download(name, allow_patterns=SAFE + PICKLED, local_files_only=True))
+        if _has_weights(found):
+            return found
     except OSError:
-        knock(name, "model")
+        pass  # nothing of it is cached
+    knock(name, "model")
     try:
-        return Path(snapshot_download(name, allow_patterns=WANTED))
+        found = Path(snapshot_download(name, allow_patterns=SAFE))
+        return found if _has_weights(found) else Path(snapshot_download(name, allow_patterns=PICKLED))
     except Exception as error:  # the hub's client raises its transport's errors, which differ by version
         raise unloadable(name, "model", error) from error
+
+
+def _has_weights(folder: Path) -> bool:
+    return any((folder / name).exists() for name in (*clip_open_clip.WEIGHTS, *clip_transformers.WEIGHTS))
 
 
 def write(model: Model, out: str | Path, to: str) -> None:

@@ -35,19 +35,20 @@ class TowerBlock(nn.Module):
         self.mlp_norm = nn.LayerNorm(width, eps)
         self.mlp = MLP(width, hidden, activation)
 
-    def forward(self, x: Tensor, packing: Packing) -> Tensor:
-        """float32 [N, D] -> the same shape."""
+    def forward(self, x: Tensor, packing: Packing, places: Tensor | None = None) -> Tensor:
+        """float32 [N, D] -> the same shape; or, with `places`, int64 [B], the token there of each row, float32 [B, D].
+
+        For those it computes keys and values of all tokens, but one query, one output and one MLP a row.
+        """
+        if places is not None:
+            return self._few(x, packing, places)
         query, key, value = _split(packing.pad(self.qkv(self.norm(x))), 3, self.heads)
         # Padding comes last in a row, so that a causal query never sees it.
         allowed = None if self.causal or packing.mask is None else packing.mask[:, None, None]  # [B, 1, 1, L]
         attended = attend(query, key, value, allowed, self.causal)
         return self._add(x, packing.pack(attended.transpose(1, 2).flatten(2)))  # [N, D]
 
-    def summary(self, x: Tensor, packing: Packing, places: Tensor) -> Tensor:
-        """float32 [N, D] -> float32 [B, D]: what `forward` gives for the token at `places`, int64 [B], of each row.
-
-        Keys and values of all tokens, but one query, one output and one MLP a row.
-        """
+    def _few(self, x: Tensor, packing: Packing, places: Tensor) -> Tensor:
         width = x.shape[1]
         normed, kept = self.norm(x), packing.index(places)
         keys = packing.pad(F.linear(normed, self.qkv.weight[width:], self.qkv.bias[width:]))  # [B, L, 2 * D]
@@ -89,19 +90,15 @@ class Tower(nn.Module):
             for layer in (block.qkv, block.out, block.mlp.rise, block.mlp.fall):
                 nn.init.zeros_(layer.bias)
 
-    def forward(self, x: Tensor, packing: Packing) -> Tensor:
-        """float [N, D], packed tokens with their positions added -> float32 [N, D]."""
-        x = x.float()
-        for block in self.blocks:
-            x = block(x, packing)
-        return self.norm(x)
+    def forward(self, x: Tensor, packing: Packing, places: Tensor | None = None) -> Tensor:
+        """float [N, D], packed tokens with their positions added -> float32 [N, D].
 
-    def summary(self, x: Tensor, packing: Packing, places: Tensor) -> Tensor:
-        """float32 [B, D]: what `forward` gives for the token at `places`, int64 [B], of each row, for less work."""
+        With `places`, int64 [B]: the token there of each row alone, float32 [B, D], for less work in the last block.
+        """
         x = x.float()
         for block in self.blocks[:-1]:
             x = block(x, packing)
-        return self.norm(self.blocks[-1].summary(x, packing, places))
+        return self.norm(self.blocks[-1](x, packing, places))
 
 
 class ProbePooling(nn.Module):
