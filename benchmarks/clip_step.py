@@ -45,8 +45,8 @@ def batch(rows: int, size: int, context: int, config: object) -> tuple[dict, Ten
 
 
 def contrastive(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
-    """CLIP's loss of unit-length embeddings [B, E], in fp32, as open_clip's ClipLoss has it; `scale` is the factor."""
-    logits = scale * image.float() @ text.float().T
+    """CLIP's loss of unit-length embeddings [B, E], as open_clip's ClipLoss has it; `scale` is the factor."""
+    logits = scale * image @ text.T
     rows = torch.arange(len(image))
     return (nn.functional.cross_entropy(logits, rows) + nn.functional.cross_entropy(logits.T, rows)) / 2
 
@@ -79,7 +79,8 @@ def sides(name: str, rows: int) -> tuple[Model, nn.Module, Callable[[], Tensor],
     def our_loss() -> Tensor:
         features = ours.encode(inputs)
         embeddings = [ours.embedding(side, features[side]) for side in ("image", "text")]
-        return contrastive(*embeddings, ours.logit_scale.exp())
+        with torch.autocast("cpu", enabled=False):  # our similarities are fp32 at any precision
+            return contrastive(*embeddings, ours.logit_scale.exp())
 
     return ours.train(), peer.train(), our_loss, lambda: contrastive(*peer(pictures, tokens))
 
