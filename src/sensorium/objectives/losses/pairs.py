@@ -1,5 +1,6 @@
 """Which rows of a contrastive batch belong together."""
 
+from collections.abc import Iterator
 from itertools import combinations
 from typing import NamedTuple
 
@@ -58,23 +59,45 @@ def _counts(keys: Tensor) -> Tensor:
     return counts
 
 
+class Tile(NamedTuple):
+    """A piece of the matrix of all pairs.
+
+    rows, columns: where it is, in the blocks of their processes.
+    own:           whether its diagonal holds the rows' own pairs.
+    i, j:          int64 [positives] each, places of the positives in it.
+    """
+
+    rows: slice
+    columns: slice
+    own: bool
+    i: Tensor
+    j: Tensor
+
+
 class Meeting(NamedTuple):
     """Who brings which rows, and which of them belong together."""
 
     ring: Ring
     positives: Positives
 
-    def places(self, owner: int, rows: slice, columns: slice) -> tuple[Tensor, Tensor]:
-        """Positives of a tile of this process's rows and the columns of `owner`."""
+    def tiles(self, owner: int, side: int) -> Iterator["Tile"]:
+        """The tiles, of `side` rows and columns at most, of this process's rows and the columns of `owner`."""
         above, left = self.ring.starts[self.ring.rank], self.ring.starts[owner]
-        return self.positives.within(
-            slice(above + rows.start, above + rows.stop), slice(left + columns.start, left + columns.stop)
-        )
+        for columns in _slices(self.ring.rows[owner], side):
+            for rows in _slices(self.ring.rows[self.ring.rank], side):
+                i, j = self.positives.within(
+                    slice(above + rows.start, above + rows.stop), slice(left + columns.start, left + columns.stop)
+                )
+                yield Tile(rows, columns, owner == self.ring.rank and rows == columns, i, j)
 
     def counts(self) -> Tensor:
         """int64 [own rows]: how many positives each has."""
         start = self.ring.starts[self.ring.rank]
         return self.positives.counts[start : start + self.ring.rows[self.ring.rank]]
+
+
+def _slices(rows: int, side: int) -> list[slice]:
+    return [slice(start, min(start + side, rows)) for start in range(0, rows, side)]
 
 
 def meet(

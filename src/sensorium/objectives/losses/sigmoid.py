@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from sensorium.objectives.losses.pairs import Meeting
-from sensorium.objectives.losses.tiles import Tiles, accumulators, add_slope, finished, logistic_, softplus_, wide
+from sensorium.objectives.losses.tiles import Tiles, accumulators, finished, logistic_, softplus_, wide
 
 
 class SigmoidContrastive(torch.autograd.Function):
@@ -20,9 +20,8 @@ class SigmoidContrastive(torch.autograd.Function):
         losses = a.new_zeros(len(a), dtype=torch.float64)
 
         def visit(owner: int, fixed: list[Tensor], carried: list[Tensor]) -> None:
-            for rows, columns in tiles.places(len(a), len(fixed[0])):
-                logits = tiles.product(a[rows], fixed[0][columns], scale).add_(bias)
-                i, j = meeting.places(owner, rows, columns)
+            for rows, columns, own, i, j in meeting.tiles(owner, tiles.side):
+                logits = tiles.product(a[rows], fixed[0][columns], scale, own).add_(bias)
                 logits[i, j] *= -1
                 losses[rows] += softplus_(logits, tiles).sum(1)
 
@@ -35,22 +34,22 @@ class SigmoidContrastive(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
         a, b, logit_scale, logit_bias = ctx.saved_tensors
-        meeting, scale, own = ctx.meeting, ctx.scale, grad.item()
+        meeting, scale, factor = ctx.meeting, ctx.scale, grad.item()
         grad_a, grad_b = accumulators(ctx, a, b)
         tiles = Tiles(a, wide(a))
         grad_bias = torch.zeros((), dtype=torch.float64, device=a.device)
 
         def visit(owner: int, fixed: list[Tensor], carried: list[Tensor]) -> None:
             [block] = fixed
-            for rows, columns in tiles.places(len(a), len(block)):
-                slope = tiles.product(a[rows], block[columns], scale).add_(ctx.bias)
-                i, j = meeting.places(owner, rows, columns)
+            for rows, columns, own, i, j in meeting.tiles(owner, tiles.side):
+                slope = tiles.product(a[rows], block[columns], scale, own).add_(ctx.bias)
                 slope[i, j] *= -1
                 logistic_(slope)
                 slope[i, j] *= -1
-                slope *= own
+                slope *= factor
                 grad_bias.add_(slope.sum(1).sum(dtype=torch.float64))
-                add_slope(tiles, slope, (rows, columns), a, block, scale, grad_a, carried)
+                part_a = None if grad_a is None else grad_a[rows]
+                tiles.add_slope(slope, a[rows], block[columns], scale, own, part_a, [grad[columns] for grad in carried])
 
         home = meeting.ring.travel([b], grad_b, visit)
         return *finished(ctx, a, b, logit_scale, grad_a, home, 1.0), grad_bias.to(logit_bias.dtype), None

@@ -6,7 +6,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 from sensorium.objectives.losses.pairs import Meeting
 from sensorium.objectives.losses.span import Span
-from sensorium.objectives.losses.tiles import Tiles, accumulators, add_slope, finished, wide
+from sensorium.objectives.losses.tiles import Tiles, accumulators, finished, wide
 
 
 class SoftmaxContrastive(torch.autograd.Function):
@@ -26,9 +26,8 @@ class SoftmaxContrastive(torch.autograd.Function):
 
         def visit(owner: int, fixed: list[Tensor], carried: list[Tensor]) -> None:
             [block], [columns_sum, columns_own] = fixed, carried
-            for rows, columns in tiles.places(len(a), len(block)):
-                logits = span.moved_(tiles.product(a[rows], block[columns], scale))
-                i, j = meeting.places(owner, rows, columns)
+            for rows, columns, own, i, j in meeting.tiles(owner, tiles.side):
+                logits = span.moved_(tiles.product(a[rows], block[columns], scale, own))
                 positive = logits[i, j].double()
                 row_own[rows].index_add_(0, i, positive)
                 columns_own[columns].index_add_(0, j, positive)
@@ -52,23 +51,23 @@ class SoftmaxContrastive(torch.autograd.Function):
         factors = meeting.ring.gather_one(grad.double()).tolist()
         largest = max(map(abs, factors)) or 1.0
         factors = [factor / largest for factor in factors]
-        own = factors[meeting.ring.rank]
-        row_part, column_part = ((own / 2 / sums).to(span.dtype) for sums in (row_sum, column_sum))
+        factor = factors[meeting.ring.rank]
+        row_part, column_part = ((factor / 2 / sums).to(span.dtype) for sums in (row_sum, column_sum))
         tiles = Tiles(a, span.dtype)
         mine, counts = meeting.counts(), meeting.positives.counts
 
         def visit(owner: int, fixed: list[Tensor], carried: list[Tensor]) -> None:
             block, part = fixed
             theirs = counts[meeting.ring.starts[owner] :][: len(block)]
-            for rows, columns in tiles.places(len(a), len(block)):
-                power = span.exp_(span.moved_(tiles.product(a[rows], block[columns], scale)))
+            for rows, columns, own, i, j in meeting.tiles(owner, tiles.side):
+                power = span.exp_(span.moved_(tiles.product(a[rows], block[columns], scale, own)))
                 slope = tiles.buffer("slope", tuple(power.shape))
                 torch.add(row_part[rows, None], part[None, columns], out=slope).mul_(power)
-                i, j = meeting.places(owner, rows, columns)
                 if len(i):
-                    target = own / mine[rows][i].double() + factors[owner] / theirs[columns][j].double()
+                    target = factor / mine[rows][i].double() + factors[owner] / theirs[columns][j].double()
                     slope[i, j] -= (target / 2).to(slope.dtype)
-                add_slope(tiles, slope, (rows, columns), a, block, scale, grad_a, carried)
+                part_a = None if grad_a is None else grad_a[rows]
+                tiles.add_slope(slope, a[rows], block[columns], scale, own, part_a, [grad[columns] for grad in carried])
 
         home = meeting.ring.travel([b, column_part], grad_b, visit)
         return *finished(ctx, a, b, logit_scale, grad_a, home, largest), None

@@ -1,7 +1,5 @@
 """Products of many rows with many rows, a tile at a time, where a loss would need an N × N matrix."""
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
@@ -10,7 +8,7 @@ CPU_TILE = (
     1024  # rows and columns: a tile of float32, its working copy and its rows stay in a core's share of the cache
 )
 GPU_TILE = 4096
-ROWS = 1024  # of what is worked on row by row
+PIECE = 1024  # rows of what is worked on row by row
 FLOOR = {torch.float32: -87.0, torch.float64: -708.0}  # below, exp is denormal, which takes a CPU thirty times as long
 
 
@@ -24,50 +22,69 @@ class Tiles:
 
     `wide` is the dtype of the tiles: float32, or float64 where the exponentials of float32 would not reach. The
     products are taken in the dtype of a and b and summed in float32; the CPU's products of bfloat16 are rounded to
-    bfloat16 once, for PyTorch has none that are not.
+    bfloat16 at the end, for PyTorch has none that are not.
     """
 
     def __init__(self, like: Tensor, wide: torch.dtype):
         self.side = CPU_TILE if like.device.type == "cpu" else GPU_TILE
-        self._narrow, self.wide, self._device = like.dtype, wide, like.device
+        self._narrow, self._wide, self._device = like.dtype, wide, like.device
+        self._half = like.dtype not in (torch.float32, torch.float64)
         self._buffers: dict[tuple[str, torch.dtype], Tensor] = {}
-
-    def places(self, rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
-        """The tiles of a matrix of `rows` × `columns`."""
-        for left in range(0, columns, self.side):
-            for top in range(0, rows, self.side):
-                yield slice(top, min(top + self.side, rows)), slice(left, min(left + self.side, columns))
 
     def buffer(self, name: str, shape: tuple[int, int], dtype: torch.dtype | None = None) -> Tensor:
         """Memory of a shape that the next call with the same name gives again; of the tiles' dtype by default."""
-        key = (name, dtype or self.wide)
-        if key not in self._buffers or self._buffers[key].numel() < shape[0] * shape[1]:
-            self._buffers[key] = torch.empty(shape[0] * shape[1], dtype=key[1], device=self._device)
-        return self._buffers[key][: shape[0] * shape[1]].view(shape)
+        key, numbers = (name, dtype or self._wide), shape[0] * shape[1]
+        if key not in self._buffers or self._buffers[key].numel() < numbers:
+            self._buffers[key] = torch.empty(numbers, dtype=key[1], device=self._device)
+        return self._buffers[key][:numbers].view(shape)
 
-    def product(self, a: Tensor, b: Tensor, scale: float) -> Tensor:
-        """scale · a bᵀ, [n, E] and [m, E] → [n, m], in the buffer "tile"."""
+    def product(self, a: Tensor, b: Tensor, scale: float, own: bool) -> Tensor:
+        """scale · a bᵀ, [n, E] and [m, E] → [n, m], in the buffer "tile".
+
+        own: the diagonal holds the rows' own pairs. The largest logits of all, they bring the most rounding error of
+        narrow products, and so are taken apart in float32.
+        """
         shape = (len(a), len(b))
         tile = self.buffer("tile", shape)
-        if self._narrow == self.wide:
+        if self._narrow == self._wide:
             return tile.addmm_(a, b.T, beta=0.0, alpha=scale)
-        if self._narrow != torch.float32 and self._device.type == "cuda":
-            return torch.mul(torch.mm(a, b.T, out_dtype=torch.float32), scale, out=tile)
-        narrow = self.buffer("narrow", shape, self._narrow)
-        return torch.mul(torch.mm(a, b.T, out=narrow), scale, out=tile)
-
-    def add_product(self, total: Tensor, matrix: Tensor, other: Tensor, scale: float) -> None:
-        """total += scale · matrix other: [n, E] += [n, m] · [m, E]; `total` is float32 (float64 for float64 inputs)."""
-        if matrix.dtype == total.dtype == other.dtype:
-            total.addmm_(matrix, other, alpha=scale)
+        if self._half and self._device.type == "cuda":
+            torch.mul(torch.mm(a, b.T, out_dtype=torch.float32), scale, out=tile)
         else:
-            total.add_(torch.mm(matrix, other), alpha=scale)
+            torch.mul(torch.mm(a, b.T, out=self.buffer("narrow", shape, self._narrow)), scale, out=tile)
+        if own and self._half:
+            tile.diagonal().copy_(dots(a, b) * scale)
+        return tile
 
-    def narrowed(self, tile: Tensor) -> Tensor:
-        """The tile in the dtype of a and b, for the products of the backward pass."""
-        if self._narrow == self.wide:
-            return tile
-        return self.buffer("narrow", tuple(tile.shape), self._narrow).copy_(tile)
+    def add_slope(
+        self, slope: Tensor, a: Tensor, b: Tensor, scale: float, own: bool, grad_a: Tensor | None, grad_b: list[Tensor]
+    ) -> None:
+        """Adds what the derivatives by a tile of logits, [n, m], give its rows: scale · slope b to `grad_a`, [n, E],
+        and scale · slopeᵀ a to each of `grad_b`, [m, E]. Changes `slope`.
+
+        own: as for `product`; in gradients, too, a row's own pair outweighs the others.
+        """
+        if own and self._half:
+            alone = slope.diagonal().to(wide(a), copy=True)[:, None] * scale  # [n, 1]
+            slope.diagonal().zero_()
+            if grad_a is not None:
+                grad_a.addcmul_(alone, b.to(grad_a.dtype))
+            for grad in grad_b:
+                grad.addcmul_(alone, a.to(grad.dtype))
+        if self._narrow != self._wide:
+            slope = self.buffer("narrow", tuple(slope.shape), self._narrow).copy_(slope)
+        if grad_a is not None:
+            _add_product(grad_a, slope, b, scale)
+        for grad in grad_b:
+            _add_product(grad, slope.T, a, scale)
+
+
+def _add_product(total: Tensor, matrix: Tensor, other: Tensor, scale: float) -> None:
+    """total += scale · matrix other; `total` may be wider than the two."""
+    if total.dtype == matrix.dtype:
+        total.addmm_(matrix, other, alpha=scale)
+    else:
+        total.add_(torch.mm(matrix, other), alpha=scale)
 
 
 def softplus_(tile: Tensor, tiles: Tiles) -> Tensor:
@@ -89,7 +106,7 @@ def logistic_(tile: Tensor) -> Tensor:
 
 def dots(a: Tensor, b: Tensor) -> Tensor:
     """float64 [N]: the products of each row of a, [N, E], with its row of b; in pieces, which need little memory."""
-    pieces = zip(a.split(ROWS), b.split(ROWS), strict=True)
+    pieces = zip(a.split(PIECE), b.split(PIECE), strict=True)
     return torch.cat([(left.to(wide(a)) * right.to(wide(b))).sum(1).double() for left, right in pieces])
 
 
@@ -98,27 +115,6 @@ def accumulators(ctx: FunctionCtx, a: Tensor, b: Tensor) -> tuple[Tensor | None,
     need_a, need_b, need_scale = ctx.needs_input_grad[:3]
     grad_a = torch.zeros_like(a, dtype=wide(a)) if need_a or (need_scale and not need_b) else None
     return grad_a, [torch.zeros_like(b, dtype=wide(b))] if need_b else []
-
-
-def add_slope(
-    tiles: Tiles,
-    slope: Tensor,
-    place: tuple[slice, slice],
-    a: Tensor,
-    b: Tensor,
-    scale: float,
-    grad_a: Tensor | None,
-    grad_b: list[Tensor],
-) -> None:
-    """Adds what the tile of derivatives by the logits at `place` gives the gradients of its rows; `grad_b` is empty
-    when nobody needs it.
-    """
-    rows, columns = place
-    slope = tiles.narrowed(slope)
-    if grad_a is not None:
-        tiles.add_product(grad_a[rows], slope, b[columns], scale)
-    for grad in grad_b:
-        tiles.add_product(grad[columns], slope.T, a[rows], scale)
 
 
 def finished(
