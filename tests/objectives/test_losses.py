@@ -139,6 +139,14 @@ def test_a_loss_next_to_nothing_keeps_its_digits():
     assert found["scale"] < 1e-3
 
 
+def test_the_loss_of_easy_negatives_keeps_its_digits():
+    """log(1 + exp(x)) where exp(x) is lost beside 1, and everywhere else."""
+    numbers = torch.linspace(-80, 110, 4001)[None]
+    true = torch.logaddexp(numbers.double(), torch.zeros((), dtype=torch.float64))
+    found = tiles.softplus_(numbers.clone(), tiles.Tiles(numbers, torch.float32))
+    assert ((found - true) / true).abs().max() < 1e-6
+
+
 @pytest.mark.parametrize("biased", [False, True], ids=["softmax", "sigmoid"])
 @pytest.mark.parametrize("factor", [1.0, 14.3, 100.0])
 def test_bfloat16_is_no_further_off_than_the_plain_formula_in_bfloat16(factor, biased):

@@ -15,6 +15,7 @@ class SigmoidContrastive(torch.autograd.Function):
     def forward(
         ctx: FunctionCtx, a: Tensor, b: Tensor, logit_scale: Tensor, logit_bias: Tensor, meeting: Meeting
     ) -> Tensor:
+        """float [own rows, E] twice and [] twice → []."""
         scale, bias = logit_scale.double().exp().item(), logit_bias.item()
         tiles = Tiles(a, wide(a))
         losses = a.new_zeros(len(a), dtype=torch.float64)
@@ -33,6 +34,7 @@ class SigmoidContrastive(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients of what `forward` took, from tiles that are made again."""
         a, b, logit_scale, logit_bias = ctx.saved_tensors
         meeting, scale, factor = ctx.meeting, ctx.scale, grad.item()
         grad_a, grad_b = accumulators(ctx, a, b)

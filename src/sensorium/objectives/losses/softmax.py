@@ -19,6 +19,7 @@ class SoftmaxContrastive(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, a: Tensor, b: Tensor, logit_scale: Tensor, meeting: Meeting) -> Tensor:
+        """float [own rows, E] twice and [] → []."""
         scale = logit_scale.double().exp().item()
         span = Span.of(a, b, scale, meeting.ring)
         tiles = Tiles(a, span.dtype)
@@ -44,6 +45,7 @@ class SoftmaxContrastive(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients of what `forward` took, from tiles that are made again."""
         a, b, logit_scale, row_sum, column_sum = ctx.saved_tensors
         meeting, span, scale = ctx.meeting, ctx.span, ctx.scale
         grad_a, grad_b = accumulators(ctx, a, b)
