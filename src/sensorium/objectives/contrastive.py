@@ -1,0 +1,73 @@
+"""Learning that two inputs of a record belong together."""
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+
+from sensorium.errors import UserError, unknown
+from sensorium.features import Batch, Loss
+from sensorium.objectives.losses import sigmoid_contrastive, softmax_contrastive
+from sensorium.objectives.step import Step
+
+KINDS = ("softmax", "sigmoid")
+
+
+class Contrastive(nn.Module):
+    """Brings the embeddings of inputs `a` and `b` of a record together and those of different records apart.
+
+    kind:   "softmax" (CLIP) or "sigmoid" (SigLIP; the model then has a `logit_bias` beside its `logit_scale`).
+    weight: of this loss in the sum.
+    labels: a target of classes; records of one class belong together as well.
+
+    Records with the same content on either side belong together; one that lacks a side counts for nothing. In training
+    each process's records are told from those of all others. Raises UserError for an unknown kind.
+    """
+
+    def __init__(self, a: str, b: str, kind: str = "softmax", weight: float = 1.0, labels: str | None = None):
+        super().__init__()
+        if kind not in KINDS:
+            raise unknown("contrastive loss", kind, KINDS)
+        self.a, self.b, self.kind, self.labels = a, b, kind, labels
+        self.name = f"{a}_{b}"
+        self.weights = {self.name: weight}
+
+    def forward(self, step: Step) -> dict[str, Loss]:
+        """Sum and count of the loss over the records that have both inputs.
+
+        Raises UserError for a model without the parameters that it needs.
+        """
+        needed = ("logit_scale",) if self.kind == "softmax" else ("logit_scale", "logit_bias")
+        for name in needed:
+            if not hasattr(step.model, name):
+                raise UserError(f"The {self.kind} loss of '{self.a}' and '{self.b}' needs a model with a {name}.")
+        loss = softmax_contrastive if self.kind == "softmax" else sigmoid_contrastive
+        batch = step.batch
+        return {
+            self.name: loss(
+                step.embedding(self.a),
+                step.embedding(self.b),
+                batch.ids[self.a],
+                batch.ids[self.b],
+                **{name: getattr(step.model, name) for name in needed},
+                labels=self._labels(batch),
+                present_a=batch.present(self.a),
+                present_b=batch.present(self.b),
+                group=self._group(step),
+            )
+        }
+
+    def counts(self, batch: Batch) -> dict[str, Tensor]:
+        """How many rows `forward` will count."""
+        return {self.name: (batch.present(self.a) & batch.present(self.b)).sum()}
+
+    def _labels(self, batch: Batch) -> Tensor | None:
+        if self.labels is None:
+            return None
+        target = batch.targets[self.labels]
+        return torch.where(target["mask"], target["label"], -1)
+
+    @staticmethod
+    def _group(step: Step) -> dist.ProcessGroup | None:
+        # In validation the processes may have different numbers of batches, and would wait for each other for ever.
+        together = step.model.training and dist.is_available() and dist.is_initialized()
+        return dist.group.WORLD if together else None

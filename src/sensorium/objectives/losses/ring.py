@@ -1,0 +1,88 @@
+"""Blocks of rows that go round a ring of processes: none holds more than its own and a visiting one."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+Visit = Callable[[int, list[Tensor], list[Tensor]], None]
+
+
+class Ring:
+    """The processes of `group` in a circle, or this process alone when it is None.
+
+    Processes may bring different numbers of rows, and none at all; all of them have to make the same calls in the same
+    order. Works with gloo on the CPU and with NCCL on CUDA.
+    """
+
+    def __init__(self, group: dist.ProcessGroup | None, rows: int, device: torch.device):
+        self._group = group
+        self.rank = 0 if group is None else dist.get_rank(group)
+        self.size = 1 if group is None else dist.get_world_size(group)
+        self.rows = [rows]
+        if self.size > 1:
+            self.rows = [int(count) for count in self._gather(torch.tensor([rows], device=device))]
+        self.starts = [sum(self.rows[:rank]) for rank in range(self.size)]
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        """The rows of every process, in order: [own rows, ...] → [all rows, ...]. For what is small."""
+        if self.size == 1:
+            return tensor
+        padded = tensor.new_zeros((max(self.rows), *tensor.shape[1:]))
+        padded[: len(tensor)] = tensor
+        return torch.cat(
+            [part[:rows] for part, rows in zip(self._gather(padded).chunk(self.size), self.rows, strict=True)]
+        )
+
+    def gather_one(self, value: Tensor) -> Tensor:
+        """One value of each process: [] → [processes]."""
+        return value[None] if self.size == 1 else self._gather(value[None])
+
+    def _gather(self, tensor: Tensor) -> Tensor:
+        parts = [torch.empty_like(tensor) for _ in range(self.size)]
+        dist.all_gather(parts, tensor.contiguous(), group=self._group)
+        return torch.cat(parts)
+
+    def travel(self, fixed: list[Tensor], carried: list[Tensor], visit: Visit) -> list[Tensor]:
+        """Takes this process's block once round the ring and gives what it `carried` when it is home again.
+
+        fixed: tensors [own rows, ...] that no stop changes; they are on their way to the next one while it works.
+        carried: tensors [own rows, ...] that each stop adds to.
+        visit: called at each stop as visit(owner, fixed, carried) with the block of process `owner`; changes `carried`
+        in place.
+        """
+        owner = self.rank
+        for stop in range(self.size):
+            following = (owner - 1) % self.size
+            last = stop == self.size - 1
+            on_the_way = None if last else self._pass(fixed, self.rows[following], first_tag=0)
+            visit(owner, fixed, carried)
+            if self.size > 1:
+                carried = self._arrived(*self._pass(carried, self.rows[following], first_tag=len(fixed)))
+            if on_the_way is not None:
+                fixed = self._arrived(*on_the_way)
+            owner = following
+        return carried
+
+    def _pass(self, tensors: list[Tensor], rows: int, first_tag: int) -> tuple[list[dist.Work], list[Tensor]]:
+        """Starts sending `tensors` to the next process and receiving the like, of `rows` rows, from the one before."""
+        after, before = ((self.rank + way) % self.size for way in (1, -1))
+        incoming = [tensor.new_empty((rows, *tensor.shape[1:])) for tensor in tensors]
+        steps = []
+        for tag, (going, coming) in enumerate(zip(tensors, incoming, strict=True), first_tag):
+            # An empty message is none at all: both ends know the numbers of rows.
+            if going.numel():
+                steps.append(self._step(dist.isend, going.contiguous(), after, tag))
+            if coming.numel():
+                steps.append(self._step(dist.irecv, coming, before, tag))
+        return (dist.batch_isend_irecv(steps) if steps else []), incoming
+
+    def _step(self, way: Callable, tensor: Tensor, rank: int, tag: int) -> dist.P2POp:
+        return dist.P2POp(way, tensor, dist.get_global_rank(self._group, rank), self._group, tag)
+
+    @staticmethod
+    def _arrived(works: list[dist.Work], incoming: list[Tensor]) -> list[Tensor]:
+        for work in works:
+            work.wait()
+        return incoming
