@@ -29,6 +29,7 @@ def main(folder: Path) -> None:
             found[f"{workers} workers, epoch {epoch}"] = gather_object(seen)
     if accelerator.is_main_process:
         (folder / "seen.json").write_text(json.dumps({"world": world, "found": found}))
+    accelerator.end_training()
 
 
 if __name__ == "__main__":

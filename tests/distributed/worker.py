@@ -39,6 +39,7 @@ def main(folder: Path) -> None:
         save_file(
             {key: value.contiguous() for key, value in run.learner.state_dict().items()}, folder / "trained.safetensors"
         )
+    accelerator.end_training()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """A run: from a table and a recipe to a trained, evaluated, saved model in a folder; resumable at any moment."""
 
+import atexit
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -74,6 +75,7 @@ def fit(
     stage = Stage(folder, asked, accelerator, Talk(quiet or not accelerator.is_main_process))
     table, asked = open_table(records, asked, stage.talk)
     if accelerator.num_processes > 1:
+        atexit.register(accelerator.end_training)  # threads of gloo that still run at the end abort the process
         stage.talk.say(f"{accelerator.num_processes} processes train as one.")
     if accelerator.is_main_process:
         _prepare(folder, asked, resume, overwrite)
