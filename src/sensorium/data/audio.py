@@ -21,19 +21,11 @@ _FORMATS = "wav,w64,flac,mp3,ogg,aac,mov,mp4,matroska,webm,asf,avi,mpeg,mpegts,f
 _BLOCK = 2**16
 _SILENT = "it holds no sound"
 # The headers of these count their samples, those of the others only estimate them.
-_COUNTED = ("flac", "mov,mp4,m4a,3gp,3g2,mj2")
-_PADDING = 0.25  # seconds that a lossy encoder may put in front
+_COUNTED = ("wav", "w64", "flac", "aiff", "au", "caf", "mov,mp4,m4a,3gp,3g2,mj2")
+_PADDING = 0.25  # seconds that a lossy or blockwise encoder may put in front or behind
 # Files of chunks: where the first one stands, how each begins, and which one holds the samples.
 _CHUNKS = {b"RIFF": (12, "<4sI", b"data"), b"FORM": (12, ">4sI", b"SSND"), b"caff": (8, ">4sQ", b"data")}
 _UNKNOWN = 2**31 - 2**16  # a chunk of this size or more was written before anybody knew it
-_SILENT = "it holds no sound"
-# The headers of these count their samples, those of the others only estimate them.
-_COUNTED = ("wav", "w64", "flac", "aiff", "au", "caf", "mov,mp4,m4a,3gp,3g2,mj2")
-_PADDING = 0.25  # seconds that a lossy or blockwise encoder may put in front or behind
-_SILENT = "it holds no sound"
-# The headers of these count their samples; MP4's counts them before what the encoder put in front is taken off, and
-# those of the others only estimate them.
-_COUNTED = {"wav": 0.0, "w64": 0.0, "flac": 0.0, "aiff": 0.0, "au": 0.0, "caf": 0.0, "mov,mp4,m4a,3gp,3g2,mj2": 0.25}
 
 
 class Block(NamedTuple):
