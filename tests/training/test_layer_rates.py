@@ -84,10 +84,11 @@ def test_the_blocks_of_our_transformers():
     text = ENCODERS["text"]
     words = text(text.Config(vocabulary=300, width=16, depth=3, heads=2))
     picture = ENCODERS["vit"](ENCODERS["vit"].Config(size=16, width=16, depth=3, heads=2))
-    for encoder, first in ((words, ("embedding", "position")), (picture, ("summary", "position", "patches"))):
+    starts = ("transformer.embedding", "transformer.position")
+    for encoder, first in ((words, starts), (picture, ("summary", "position", "patches"))):
         for key, scale in by_name(encoder).items():
             block = next((n for n in range(3) if f".blocks.{n}." in key), None)
-            below = key.split(".")[0] in first
+            below = key.startswith(first)
             assert scale == (0.125 if below else 1.0 if block is None else 0.5 ** (2 - block)), key
 
 

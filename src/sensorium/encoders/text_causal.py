@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from sensorium.encoders.pooling import summarise
 from sensorium.encoders.text_processor import TextAugmentation, TextProcessor, check_vocabulary
 from sensorium.features import Features
-from sensorium.nn.transformer import Transformer
+from sensorium.nn.transformer import TokenTransformer
 
 
 class TextCausalConfig(BaseModel):
@@ -55,12 +54,9 @@ class TextCausal(nn.Module):
         check_vocabulary(config.vocabulary, processor)
         self.config, self.processor, self.summary_only = config, processor, summary_only
         self.dim = config.width
-        self.embedding = nn.Embedding(config.vocabulary, config.width)
-        self.position = nn.Parameter(torch.empty(config.max_tokens, config.width))
-        self.dropout = nn.Dropout(config.dropout)
-        self.transformer = Transformer(config.width, config.depth, config.heads, config.dropout, causal=True)
-        nn.init.normal_(self.embedding.weight, std=0.02)
-        nn.init.normal_(self.position, std=0.02)
+        self.transformer = TokenTransformer(
+            config.vocabulary, config.max_tokens, config.width, config.depth, config.heads, config.dropout, causal=True
+        )
 
     @classmethod
     def build(
@@ -73,5 +69,4 @@ class TextCausal(nn.Module):
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """`tokens` int64 [B, L] and `mask` bool [B, L] -> Features of T = L tokens (one when summary_only)."""
         tokens, mask = inputs["tokens"], inputs["mask"]
-        x = self.dropout(self.embedding(tokens) + self.position[: tokens.shape[1]])  # [B, L, D]
-        return summarise(self.transformer(x, mask), mask, "last", self.summary_only)
+        return summarise(self.transformer(tokens, mask), mask, "last", self.summary_only)

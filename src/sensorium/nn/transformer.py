@@ -1,5 +1,6 @@
 """A stack of pre-norm transformer blocks, with or without attention to a context."""
 
+import torch
 from torch import Tensor, nn
 
 from sensorium.nn.attention import Attention
@@ -73,3 +74,29 @@ class Transformer(nn.Module):
         for block in self.blocks:
             x = block(x, mask, context, context_mask)
         return self.norm(x)
+
+
+class TokenTransformer(nn.Module):
+    """Embeddings of tokens, of a `vocabulary` of them, and of at most `length` positions; then a transformer."""
+
+    def __init__(
+        self,
+        vocabulary: int,
+        length: int,
+        dim: int,
+        depth: int,
+        heads: int,
+        dropout: float = 0.0,
+        causal: bool = False,
+    ):
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary, dim)
+        self.position = nn.Parameter(torch.empty(length, dim))
+        self.dropout = nn.Dropout(dropout)
+        self.transformer = Transformer(dim, depth, heads, dropout, causal=causal)
+        nn.init.normal_(self.embedding.weight, std=0.02)
+        nn.init.normal_(self.position, std=0.02)
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """tokens int64 [B, T], mask bool [B, T] -> float32 [B, T, D], without meaning where `mask` is False."""
+        return self.transformer(self.dropout(self.embedding(tokens) + self.position[: tokens.shape[1]]), mask)
