@@ -1,0 +1,5 @@
+"""`python -m sensorium.cli`."""
+
+from sensorium.cli import main
+
+main()

@@ -1,0 +1,82 @@
+"""Verbs over tables alone: inspect and pack."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sensorium.cli.options import Json, pairs
+
+
+def inspect(
+    table: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL or Parquet file; media columns hold paths beside it.")],
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="Column to learn; again for several; NAME=class|labels|number to state its kind."),
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Column whose records share a source (speaker, patient) and stay on one side.")
+    ] = None,
+    key: Annotated[str | None, typer.Option(help="Column that names a record.")] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="NAME=KIND where the guess is not what is meant, as for fit.")
+    ] = None,
+    test: Annotated[float | None, typer.Option(help="Share of the records that fit would hold out.")] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="COLUMN=VALUE: records with this value are held out; COLUMN alone if it is 'test' against one other."
+        ),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that read files.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Look at a table before training: kinds, absences, classes, sizes, faults, and what fit would do.
+
+    Names every broken file, copies and near copies (across the split above all), columns that give the target away,
+    placeholders, slips of spelling and more, each with what to do. What is found does not make the command fail.
+
+    Example: [bold]sensorium inspect reviews.csv --target sentiment --group author --test 0.2[/bold]
+    """
+    from sensorium.recipe.inspect import inspect as look
+    from sensorium.recipe.inspected import show
+    from sensorium.recipe.talk import Talk
+
+    options: dict[str, Any] = {
+        "target": target, "group": group, "key": key, "columns": pairs(column, "--column"), "test": test,
+    }  # fmt: skip
+    if split is not None:
+        options["split"], _, value = split.partition("=")
+        options["held_out"] = value or None
+    talk = Talk(quiet=as_json)
+    with talk.busy("Looking at every record once"):
+        seen = look(table, workers=workers, **options)
+    if as_json:
+        print(json.dumps(seen.to_dict()))
+    show(seen, talk.out)
+
+
+def pack(
+    table: Annotated[Path, typer.Argument(help="A table, or any other source of records that fit takes.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the shards: 000000.tar, 000001.tar, ...")],
+    records: Annotated[int, typer.Option(help="Records in a shard.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Number that the order of the records follows from.")] = 0,
+    shuffle: Annotated[bool, typer.Option(help="Put the records in a random order, or keep that of the table.")] = True,
+    column: Annotated[
+        list[str] | None, typer.Option(help="NAME=KIND where the guess is not what is meant: image, audio, text, ...")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the shards in the folder.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a table as tar shards of WebDataset's form: few large files, which copy and read faster than many small.
+
+    Pictures and sounds go in byte for byte; all other cells of a record are its .json. Needs the extra: pip install
+    'sensorium\\[shards]'.
+
+    Example: [bold]sensorium pack reviews.csv shards --records 1000[/bold]
+    """
+    from sensorium.data.pack import pack as run
+
+    done = run(table, out, pairs(column, "--column"), records, seed if shuffle else None, overwrite)
+    print(json.dumps(done) if as_json else f"{done['records']} records in {done['shards']} shards in {done['out']}.")

@@ -1,0 +1,123 @@
+"""Verbs that train: fit and demo."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sensorium.cli.options import Json, pairs
+
+
+def fit(
+    table: Annotated[
+        Path | None,
+        typer.Argument(
+            help="CSV, TSV, JSONL or Parquet file, media columns holding paths beside it; or a folder of class folders,"
+            " of tar shards or saved by Datasets; or 'shards/*.tar'."
+        ),
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="Column to learn; again for several; NAME=class|labels|number to state its kind."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/fit"),
+    group: Annotated[
+        str | None, typer.Option(help="Column whose records share a source (speaker, patient) and stay on one side.")
+    ] = None,
+    key: Annotated[str | None, typer.Option(help="Column that names a record.")] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=KIND where the guess is not what is meant: text, image, audio, video, film, series, points,"
+            " number, category, ignored."
+        ),
+    ] = None,
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="INPUT=NAME:MODEL,setting=value, as photo=timm:resnet50,pretrained=true; see docs/recipes.md."
+        ),
+    ] = None,
+    fusion: Annotated[str | None, typer.Option(help="hybrid, late, concat, transformer or cross_attention.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training records.")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Time for trying a few settings, as 90s, 30m or 2h; the best on validation is taken."),
+    ] = None,
+    test: Annotated[
+        float | None, typer.Option(help="Share of the records held out and scored once at the end.")
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="COLUMN=VALUE: records with this value are held out; COLUMN alone if it is 'test' against one other."
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Number that every random choice follows from.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that read records.")] = None,
+    bad_records: Annotated[
+        str | None,
+        typer.Option(help="A file that cannot be read: 'stop' (as usual), or 'skip' to set the record aside."),
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="NAME=VALUE for any other setting of docs/recipes.md, as learning_rate=0.0005."),
+    ] = None,
+    recipe: Annotated[Path | None, typer.Option(help="YAML file with the settings; options lie over it.")] = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Folder of a trained run: go on from it with the records of TABLE, which may have new classes.",
+        ),
+    ] = None,
+    old_table: Annotated[
+        Path | None,
+        typer.Option(help="With --from, the file that run learned from, where its recipe does not lead to it."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the stopped or killed run in --out.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a model on a table and score it on records it has not seen.
+
+    Each column's kind is guessed from its values and printed with the reason.
+    Without --test or --split the score is that of the validation records.
+
+    Example: [bold]sensorium fit reviews.csv --target sentiment --group author --test 0.2 --out runs/reviews[/bold]
+    """
+    from sensorium.recipe.options import value_of
+    from sensorium.recipe.run import fit as run
+
+    options: dict[str, Any] = {
+        "target": target, "group": group, "key": key, "columns": pairs(column, "--column"), "test": test, "seed": seed,
+        "encoders": pairs(encoder, "--encoder"), "fusion": fusion, "epochs": epochs, "device": device,
+        "workers": workers, "bad_records": bad_records, "budget": budget,
+        "start_from": start_from and str(start_from), "old_table": old_table and str(old_table),
+    }  # fmt: skip
+    if split is not None:
+        options["split"], _, value = split.partition("=")
+        options["held_out"] = value or None
+    options |= {name: value_of(value, f"--set {name}") for name, value in (pairs(setting, "--set") or {}).items()}
+    try:
+        done = run(table, out, recipe=recipe, resume=resume, overwrite=overwrite, quiet=as_json, **options)
+    except KeyboardInterrupt as error:
+        said = str(error) or "Stopped."
+        raise typer.Abort(f"{said} A fit goes on where it stood with the same command and --resume.") from error
+    if as_json and done.speaks:
+        print(json.dumps({"out": str(done.folder)} | done.metrics))
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/demo"),
+    data: Annotated[Path, typer.Option(help="Folder the records are made in.")] = Path("runs/demo-data"),
+) -> None:
+    """Make a table of emoji (picture, name, spoken name) from installed packages; learn category and sentiment from it.
+
+    Needs the extra: pip install 'sensorium\\[demo]'. Example: [bold]sensorium demo[/bold]
+    """
+    from sensorium.recipe.demo import demo as run
+
+    run(out, data)

@@ -1,0 +1,92 @@
+"""Verbs that use a trained model: evaluate, predict and convert."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sensorium.cli.options import BadRecords, Json
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run's or a checkpoint's folder.")],
+    table: Annotated[Path, typer.Argument(help="Records with the target columns.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for metrics.json and scores.parquet.")] = None,
+    bad_records: BadRecords = "stop",
+    as_json: Json = False,
+) -> None:
+    """Score a trained model on a table: every metric with its interval and chance level, and what each input is worth.
+
+    Example: [bold]sensorium evaluate runs/reviews test.csv --out runs/reviews/on-test[/bold]
+    """
+    from sensorium.evaluation import evaluate as score
+    from sensorium.model import load
+    from sensorium.recipe.talk import Talk
+
+    model = load(run)
+    talk = Talk(quiet=as_json)
+    with talk.busy("Scoring"):
+        report = score(model, model.read(table), out=out, bad_records=bad_records)
+    if as_json:
+        print(json.dumps(report.to_dict()))
+    talk.show(report)
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(help="A run's or a checkpoint's folder.")],
+    table: Annotated[Path, typer.Argument(help="Records; a column that is missing is absent in every record.")],
+    out: Annotated[Path, typer.Option(help="File for the predictions: .parquet, .csv or .jsonl.")] = Path(
+        "predictions.parquet"
+    ),
+    bad_records: BadRecords = "stop",
+    as_json: Json = False,
+) -> None:
+    """Write a trained model's decisions and probabilities for every record of a table.
+
+    Example: [bold]sensorium predict runs/reviews new.csv --out predictions.parquet[/bold]
+    """
+    from sensorium.errors import counted
+    from sensorium.recipe.predicting import predict_file
+
+    written = predict_file(run, table, out, bad_records)
+    if as_json:
+        print(json.dumps(written))
+    else:
+        skipped = (
+            f"; {counted(written['set_aside'], 'record')} set aside, {written['bad_records']} says why"
+            if written["set_aside"]
+            else ""
+        )
+        print(f"{counted(written['records'], 'prediction')} in {written['out']}{skipped}.")
+
+
+def convert(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A published CLIP or SigLIP: a folder of Transformers or open_clip, a file of weights, a model on the"
+            " hub. Or, with --to, a run's or a checkpoint's folder."
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(help="Folder to write.")],
+    to: Annotated[
+        str | None, typer.Option(help="transformers or open_clip; without it, a checkpoint of Sensorium's is written.")
+    ] = None,
+    activation: Annotated[
+        str | None,
+        typer.Option(help="gelu, gelu_tanh or quick_gelu, for a bare file of weights that does not say its own."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in OUT.")] = False,
+) -> None:
+    """Turn a published CLIP or SigLIP into a checkpoint, or a checkpoint into what others open.
+
+    The tokenizer and the preparation of pictures come with it. A weight that is missing, unknown or does not fit is an
+    error.
+
+    Example: [bold]sensorium convert openai/clip-vit-base-patch32 runs/openai[/bold]
+    """
+    from sensorium.families.clip_checkpoints import convert as run
+
+    run(source, out, to, activation, overwrite)
+    print(f"{source} is written to {out}, {f'for {to}' if to else 'as a checkpoint'}.")
