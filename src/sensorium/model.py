@@ -1,5 +1,6 @@
 """Model = encoders + projections + fusion + heads: encode, fuse, decide; predict and embed records; save and load."""
 
+import copy
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -22,7 +23,9 @@ from sensorium.files import recover, whole_folder
 from sensorium.fusion import FUSIONS
 from sensorium.heads import HEADS
 from sensorium.nn.named import Named
+from sensorium.nn.prepacked import can_prepack, prepack
 from sensorium.nn.projection import Projection
+from sensorium.nn.tower import Tower
 
 
 class Model(nn.Module):
@@ -67,6 +70,21 @@ class Model(nn.Module):
             ):  # going through a large frozen encoder takes longer than a small model's step
                 encoder.train(wanted)
         return self
+
+    def for_inference(self) -> "Model":
+        """A copy in evaluation mode whose towers hold their matrices as this CPU's bfloat16 kernels want them.
+
+        It shares all other weights, and is neither trained nor saved. Where there are no such kernels it is the model
+        itself.
+        """
+        if self.device.type != "cpu" or not can_prepack():
+            return self.eval()
+        shared = {id(tensor): tensor for tensor in (*self.parameters(), *self.buffers())}
+        copied = copy.deepcopy(self, shared).eval()
+        for encoder in copied.encoders.modules_once:
+            if isinstance(getattr(encoder, "tower", None), Tower):
+                prepack(encoder)
+        return copied
 
     @property
     def device(self) -> torch.device:

@@ -4,9 +4,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sensorium.nn.activation import ACTIVATIONS, Activation
+from sensorium.nn.activation import ACTIVATIONS, STEEPNESS, Activation
 from sensorium.nn.attend import attend
 from sensorium.nn.packing import Packing
+from sensorium.nn.prepacked import PrepackedLinear
 
 
 class MLP(nn.Module):
@@ -21,6 +22,15 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """float [..., D] -> the same shape."""
         return self.fall(self.activation(self.rise(x)))
+
+    def prepack(self) -> None:
+        """Both layers become PrepackedLinear (see there), with quick_gelu(x) = swish(1.702 x) / 1.702 within them."""
+        if self.activation is ACTIVATIONS["quick_gelu"]:
+            self.rise = PrepackedLinear(self.rise, "swish", STEEPNESS)
+            self.fall = PrepackedLinear(self.fall, scale=1 / STEEPNESS, bias_scale=1.0)
+            self.activation = nn.Identity()
+        else:
+            self.rise, self.fall = PrepackedLinear(self.rise), PrepackedLinear(self.fall)
 
 
 class TowerBlock(nn.Module):
@@ -51,8 +61,8 @@ class TowerBlock(nn.Module):
     def _few(self, x: Tensor, packing: Packing, places: Tensor) -> Tensor:
         width = x.shape[1]
         normed, kept = self.norm(x), packing.index(places)
-        keys = packing.pad(F.linear(normed, self.qkv.weight[width:], self.qkv.bias[width:]))  # [B, L, 2 * D]
-        query = F.linear(normed[kept], self.qkv.weight[:width], self.qkv.bias[:width])[:, None]  # [B, 1, D]
+        keys = packing.pad(_rows(self.qkv, normed, width, 3 * width))  # [B, L, 2 * D]
+        query = _rows(self.qkv, normed[kept], 0, width)[:, None]  # [B, 1, D]
         parts = (*_split(query, 1, self.heads), *_split(keys, 2, self.heads))
         attended = attend(*parts, self._seen(packing, places))  # [B, heads, 1, D / heads]
         return self._add(x[kept], attended.flatten(1))  # [B, D]
@@ -118,12 +128,19 @@ class ProbePooling(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """float [B, T, D] -> float [B, D]."""
         rows, width = len(tokens), tokens.shape[-1]
-        query = F.linear(self.probe, self.qkv.weight[:width], self.qkv.bias[:width])
+        query = _rows(self.qkv, self.probe[None], 0, width)
         query = query.view(1, self.heads, 1, -1).expand(rows, -1, -1, -1)  # [B, heads, 1, D / heads]
-        key, value = _split(F.linear(tokens, self.qkv.weight[width:], self.qkv.bias[width:]), 2, self.heads)
+        key, value = _split(_rows(self.qkv, tokens, width, 3 * width), 2, self.heads)
         attended = attend(query, key, value).reshape(rows, width)
         x = self.out(attended).float()
         return x + self.mlp(self.norm(x))
+
+
+def _rows(layer: nn.Linear | PrepackedLinear, x: Tensor, first: int, last: int) -> Tensor:
+    """float [..., in] -> float [..., last - first]: those of the layer's outputs alone."""
+    if isinstance(layer, PrepackedLinear):
+        return layer.rows(x, first, last)
+    return F.linear(x, layer.weight[first:last], layer.bias[first:last])
 
 
 def _split(x: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
