@@ -4,7 +4,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 from sensorium.data.table import Table, read
 from sensorium.errors import RecordError, UserError
-from sensorium.evaluation import Report, evaluate
+from sensorium.evaluation import Report
+from sensorium.evaluation import evaluate_task as evaluate
 from sensorium.model import Model, load
 from sensorium.recipe.run import Run, fit
 

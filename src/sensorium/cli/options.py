@@ -23,3 +23,8 @@ def pairs(stated: list[str] | None, option: str) -> dict[str, str] | None:
             raise UserError(f"{option} {one} is not NAME=VALUE; write for example {option} {EXAMPLES[option]}.")
         found[name] = value
     return found or None
+
+
+def names(stated: str | None) -> tuple[str, ...] | None:
+    """The names in A,B,... without the blanks around them."""
+    return None if stated is None else tuple(name.strip() for name in stated.split(","))

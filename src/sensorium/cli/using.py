@@ -6,28 +6,37 @@ from typing import Annotated
 
 import typer
 
-from sensorium.cli.options import BadRecords, Json
+from sensorium.cli.options import BadRecords, Json, names
 
 
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run's or a checkpoint's folder.")],
-    table: Annotated[Path, typer.Argument(help="Records with the target columns.")],
+    table: Annotated[Path, typer.Argument(help="Records with the target columns, or with the inputs to be aligned.")],
+    task: Annotated[
+        str | None,
+        typer.Option(help="targets or retrieval; without it, what the model was trained for."),
+    ] = None,
+    pair: Annotated[
+        str | None, typer.Option(help="For retrieval: two inputs, as photo,caption; without it, every two.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for metrics.json and scores.parquet.")] = None,
     bad_records: BadRecords = "stop",
     as_json: Json = False,
 ) -> None:
     """Score a trained model on a table: every metric with its interval and chance level, and what each input is worth.
 
+    A model of aligned inputs, as pretrain makes, is scored by how well they find each other: --task retrieval.
+
     Example: [bold]sensorium evaluate runs/reviews test.csv --out runs/reviews/on-test[/bold]
     """
-    from sensorium.evaluation import evaluate as score
+    from sensorium.evaluation.tasks import evaluate_task
     from sensorium.model import load
     from sensorium.recipe.talk import Talk
 
     model = load(run)
     talk = Talk(quiet=as_json)
     with talk.busy("Scoring"):
-        report = score(model, model.read(table), out=out, bad_records=bad_records)
+        report = evaluate_task(model, model.read(table), task, out=out, bad_records=bad_records, pair=names(pair))
     if as_json:
         print(json.dumps(report.to_dict()))
     talk.show(report)

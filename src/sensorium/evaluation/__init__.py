@@ -3,6 +3,19 @@
 from sensorium.evaluation.coalitions import coalitions, shapley
 from sensorium.evaluation.evaluate import evaluate
 from sensorium.evaluation.report import Report
+from sensorium.evaluation.retrieval import RetrievalReport, evaluate_retrieval
 from sensorium.evaluation.scoring import Scores, latency, score
+from sensorium.evaluation.tasks import evaluate_task
 
-__all__ = ["Report", "Scores", "coalitions", "evaluate", "latency", "score", "shapley"]
+__all__ = [
+    "Report",
+    "RetrievalReport",
+    "Scores",
+    "coalitions",
+    "evaluate",
+    "evaluate_retrieval",
+    "evaluate_task",
+    "latency",
+    "score",
+    "shapley",
+]

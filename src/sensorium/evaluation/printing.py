@@ -17,7 +17,7 @@ MOST_CLASSES_LISTED = 30
 
 def target(report: TargetReport) -> Iterator[Any]:
     """The tables of one target: metrics, classes, confusion, inputs, and the sentence about them."""
-    yield _metrics(report)
+    yield metric_table(f"{report.target.name}: {counted(report.records, 'record')}", report.metrics)
     if report.classes:
         yield _classes(report)
     if report.confusion is not None and len(report.confusion) <= MOST_CLASSES_CROSSED:
@@ -45,11 +45,10 @@ def cost(known: dict[str, Any]) -> Text:
     )
 
 
-def _metrics(report: TargetReport) -> Table:
-    table = columns(
-        f"{report.target.name}: {counted(report.records, 'record')}", ["metric", "value", "95 % interval", "chance"]
-    )
-    for name, value in report.metrics.items():
+def metric_table(title: str, metrics: dict[str, Value]) -> Table:
+    """Every metric with its interval and its chance level."""
+    table = columns(title, ["metric", "value", "95 % interval", "chance"])
+    for name, value in metrics.items():
         table.add_row(name, figure(value.value), between(value), figure(value.chance))
     return table
 

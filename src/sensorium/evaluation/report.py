@@ -1,20 +1,17 @@
 """How good a model is and which input earns its keep: for a person to read, and for machines."""
 
-import io
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as parquet
 from rich.console import Console, ConsoleOptions, RenderResult
 
 from sensorium.evaluation import printing
 from sensorium.evaluation.forgetting import Forgetting
 from sensorium.evaluation.inputs import Judgement, Worth
+from sensorium.evaluation.saving import save, text
 from sensorium.evaluation.target import TargetReport
-from sensorium.files import whole_file
 from sensorium.metrics import Value
 
 MOST_CLASSES_SAVED = 100
@@ -65,12 +62,7 @@ class Report:
 
     def save(self, folder: str | Path) -> None:
         """Writes metrics.json and scores.parquet into `folder`, each whole or not at all. Raises UserError."""
-        with whole_file(Path(folder) / "scores.parquet") as temporary:
-            parquet.write_table(self.samples, temporary)
-        with whole_file(Path(folder) / "metrics.json") as temporary:
-            temporary.write_text(
-                json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8"
-            )
+        save(folder, self.to_dict(), self.samples)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for one in self.targets:
@@ -81,9 +73,7 @@ class Report:
             yield self.forgetting
 
     def __str__(self) -> str:
-        console = Console(file=io.StringIO(), width=110)
-        console.print(self)
-        return console.file.getvalue()
+        return text(self)
 
 
 def _plain(value: Value) -> dict[str, float | None]:

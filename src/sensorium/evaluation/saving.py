@@ -1,0 +1,29 @@
+"""What every report does: it is saved for machines, and printed as text."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as parquet
+from rich.console import Console, RenderableType
+
+from sensorium.files import whole_file
+
+WIDTH = 110
+
+
+def save(folder: str | Path, figures: dict[str, Any], samples: pa.Table) -> None:
+    """Writes metrics.json and scores.parquet into `folder`, each whole or not at all. Raises UserError."""
+    with whole_file(Path(folder) / "scores.parquet") as temporary:
+        parquet.write_table(samples, temporary)
+    with whole_file(Path(folder) / "metrics.json") as temporary:
+        temporary.write_text(json.dumps(figures, indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+
+
+def text(what: RenderableType) -> str:
+    """What `what` looks like on a page of 110 columns."""
+    console = Console(file=io.StringIO(), width=WIDTH)
+    console.print(what)
+    return console.file.getvalue()

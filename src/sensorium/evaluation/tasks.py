@@ -1,0 +1,55 @@
+"""What a model can be evaluated on, and which of it is meant."""
+
+from pathlib import Path
+from typing import Any
+
+from sensorium.data.table import Table
+from sensorium.errors import UserError, unknown
+from sensorium.evaluation.evaluate import evaluate
+from sensorium.evaluation.report import Report
+from sensorium.evaluation.retrieval import RetrievalReport, evaluate_retrieval, shares_a_space
+from sensorium.model import Model
+
+# By task: what carries it out, and which options are its own.
+TASKS = {
+    "targets": (evaluate, ("batches", "train_seconds")),
+    "retrieval": (evaluate_retrieval, ("pair",)),
+}
+
+
+def evaluate_task(
+    model: Model,
+    table: Table,
+    task: str | None = None,
+    *,
+    out: str | Path | None = None,
+    bad_records: str = "stop",
+    seed: int = 0,
+    resamples: int = 2000,
+    **options: Any,
+) -> Report | RetrievalReport:
+    """The report of a task: "targets" (a model's own decisions) or "retrieval".
+
+    Without a `task` a model with heads is judged by its targets, one with a space that inputs share by retrieval.
+    bad_records: "stop" at a file that cannot be read, or "skip" such records. seed: of the `resamples` bootstrap
+    resamples behind every interval. `options` are those of the task's function; one that is None is left to it.
+    Raises UserError for a task that the model cannot do, for an option that is not the task's, and as that function
+    does.
+    """
+    task = _named(task) or ("retrieval" if not len(model.heads) and shares_a_space(model) else "targets")
+    function, own = TASKS[task]
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given.keys() - set(own):
+        owners = " or ".join(f"--task {other}" for other, (_, names) in TASKS.items() if name in names)
+        raise UserError(f"--{name} says nothing to --task {task}; leave it out{owners and f', or give {owners}'}.")
+    if task == "targets" and not len(model.heads):
+        raise UserError(
+            "This model decides on no target, so there are no decisions to score; evaluate it with --task retrieval."
+        )
+    return function(model, table, out=out, bad_records=bad_records, seed=seed, resamples=resamples, **given)
+
+
+def _named(task: str | None) -> str | None:
+    if task is not None and task not in TASKS:
+        raise unknown("task", task, TASKS)
+    return task
