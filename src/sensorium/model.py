@@ -100,7 +100,7 @@ class Model(nn.Module):
         return {view: self._encode(view, value) for view, value in inputs.items()}
 
     def _encode(self, view: str, value: dict[str, Tensor] | Features) -> Features:
-        name = self._input_of(view)
+        name = self.input_of(view)
         if isinstance(value, Features):
             return value
         encoder = self.encoders[name]
@@ -119,7 +119,8 @@ class Model(nn.Module):
         pooled = torch.zeros(len(present), encoder.dim, device=present.device)
         return Features.one(pooled, present)
 
-    def _input_of(self, view: str) -> str:
+    def input_of(self, view: str) -> str:
+        """The input that `view` is of. Raises UserError when the model does not have it."""
         name = view if view in self.encoders else view.rsplit("/", 1)[0]
         if name not in self.encoders:
             raise unknown("input", view, self.encoders.names)
@@ -130,10 +131,14 @@ class Model(nn.Module):
             return encoder(inputs)
 
     def embedding(self, view: str, features: Features) -> Tensor:
-        """float32 [B, E], unit length (zero where absent): pooled features, through the input's projection if any."""
-        name = self._input_of(view)
+        """float32 [B, E], unit length (zero where absent): pooled features, through the input's projection if any.
+
+        Of a float64 model, float64.
+        """
+        name = self.input_of(view)
         pooled = self.projections[name](features.pooled) if name in self.projections else features.pooled
-        return torch.where(features.present[:, None], nn.functional.normalize(pooled.float(), dim=-1), 0.0)
+        pooled = pooled.to(torch.promote_types(pooled.dtype, torch.float32))
+        return torch.where(features.present[:, None], nn.functional.normalize(pooled, dim=-1), 0.0)
 
     def fuse(self, features: dict[str, Features]) -> Features:
         """One Features of all inputs; an input that `features` does not name is absent in every row."""

@@ -1,15 +1,19 @@
 """Learning that two inputs of a record belong together."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
 from sensorium.errors import UserError, unknown
 from sensorium.features import Batch, Loss
-from sensorium.objectives.losses import sigmoid_contrastive, softmax_contrastive
+from sensorium.model import Model
+from sensorium.objectives.losses import bound_logit_scale, sigmoid_contrastive, softmax_contrastive
 from sensorium.objectives.step import Step
 
-KINDS = ("softmax", "sigmoid")
+# The largest factor on the cosines, as its logarithm: CLIP's own; published SigLIP models have come to 120.
+MOST_SCALE = {"softmax": math.log(100), "sigmoid": math.log(500)}
 
 
 class Contrastive(nn.Module):
@@ -19,16 +23,22 @@ class Contrastive(nn.Module):
     weight: of this loss in the sum.
     labels: a target of classes; records of one class belong together as well.
 
+    reads:  embeddings alone, so that gradient caching can run the encoders in pieces.
+    views:  whose embeddings.
+
     Records with the same content on either side belong together; one that lacks a side counts for nothing. In training
     each process's records are told from those of all others. Raises UserError for an unknown kind.
     """
 
+    reads = "embeddings"
+
     def __init__(self, a: str, b: str, kind: str = "softmax", weight: float = 1.0, labels: str | None = None):
         super().__init__()
-        if kind not in KINDS:
-            raise unknown("contrastive loss", kind, KINDS)
+        if kind not in MOST_SCALE:
+            raise unknown("contrastive loss", kind, MOST_SCALE)
         self.a, self.b, self.kind, self.labels = a, b, kind, labels
         self.name = f"{a}_{b}"
+        self.views = (a, b)
         self.weights = {self.name: weight}
 
     def forward(self, step: Step) -> dict[str, Loss]:
@@ -59,6 +69,10 @@ class Contrastive(nn.Module):
     def counts(self, batch: Batch) -> dict[str, Tensor]:
         """How many rows `forward` will count."""
         return {self.name: (batch.present(self.a) & batch.present(self.b)).sum()}
+
+    def bound(self, model: Model) -> None:
+        """Brings the model's `logit_scale` back within its bounds, in place: a factor of 1 to 100 (sigmoid: 500)."""
+        bound_logit_scale(model.logit_scale, high=MOST_SCALE[self.kind])
 
     def _labels(self, batch: Batch) -> Tensor | None:
         if self.labels is None:

@@ -1,8 +1,11 @@
 """Step: one batch through one model, everything once."""
 
+from typing import NoReturn
+
 import torch
 from torch import Tensor
 
+from sensorium.errors import UserError
 from sensorium.features import Batch, Features
 from sensorium.model import Model
 
@@ -62,3 +65,38 @@ class Step:
             keep = torch.where(keep.any(dim=0), keep, present)
             self._kept = dict(zip(features, keep, strict=True))
         return {name: feature.where(self._kept[name]) for name, feature in features.items()}
+
+
+class CachedStep:
+    """A Step of which the embeddings alone are known, for gradient caching: the leaves of the loss's graph.
+
+    batch:      of all the rows; its inputs say no more than who has them.
+    embeddings: by view, float [B, E], of the rows of `batch`.
+    objective:  which one asks, to be named when it asks for more.
+    """
+
+    def __init__(self, model: Model, batch: Batch, embeddings: dict[str, Tensor], objective: str):
+        self.model, self.batch = model, batch
+        self._embeddings, self._objective = embeddings, objective
+
+    def embedding(self, view: str) -> Tensor:
+        """float [B, E], unit length, zero where absent."""
+        return self._embeddings[view]
+
+    def similarity(self, a: str, b: str) -> Tensor:
+        """float [B, B]: cosine of row i of `a` with row j of `b`."""
+        return self.embedding(a) @ self.embedding(b).T
+
+    def features(self, view: str) -> NoReturn:
+        """Raises UserError: there are none."""
+        raise self._unknown(f"the features of '{view}'")
+
+    def fused(self, **views: str) -> NoReturn:
+        """Raises UserError: there is nothing to fuse."""
+        raise self._unknown("the fused inputs")
+
+    def _unknown(self, what: str) -> UserError:
+        return UserError(
+            f"The objective '{self._objective}' reads {what}, but a batch that goes through the model in pieces has "
+            "embeddings only when its loss is computed; set pieces to 1."
+        )

@@ -10,6 +10,8 @@ from sensorium.objectives.step import Step
 class Supervised(nn.Module):
     """The loss of one of the model's heads over the rows that have its target and at least one input."""
 
+    reads = "fused"
+
     def __init__(self, head: str, weight: float = 1.0):
         super().__init__()
         self.head = head

@@ -1,6 +1,7 @@
 """The one module that training wraps."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +9,14 @@ from torch import Tensor, nn
 from sensorium.features import Batch, Loss
 from sensorium.model import Model
 from sensorium.objectives.step import Step
+
+Answer = TypeVar("Answer")
+
+
+def losses(learner: "Learner", batch: Batch) -> dict[str, Loss]:
+    """Every objective's losses of one batch."""
+    step = Step(learner.model, batch, learner.modality_dropout)
+    return {name: loss for objective in learner.objectives for name, loss in objective(step).items()}
 
 
 class Learner(nn.Module):
@@ -29,14 +38,27 @@ class Learner(nn.Module):
         """By loss name, its weight in the sum."""
         return {name: weight for objective in self.objectives for name, weight in objective.weights.items()}
 
-    def forward(self, batch: Batch) -> dict[str, Loss]:
-        """Every objective's losses of one batch, in autocast when `precision` is bf16."""
+    @property
+    def own(self) -> list[nn.Parameter]:
+        """The trained parameters of the losses themselves, such as the temperature: those of no part of the model."""
+        own = [*self.model.parameters(recurse=False), *self.objectives.parameters()]
+        return [parameter for parameter in own if parameter.requires_grad]
+
+    def forward(self, batch: Batch, work: Callable[["Learner", Batch], Answer] = losses) -> Answer:
+        """Does `work(learner, batch)`, in autocast when `precision` is bf16: the losses, or one of the parts of
+        gradient caching, which computes them in three.
+        """
         with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            step = Step(self.model, batch, self.modality_dropout)
-            return {name: loss for objective in self.objectives for name, loss in objective(step).items()}
+            return work(self, batch)
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
         """By loss name, over how many rows of the batch it sums; known before the forward, so that pieces divide by
         the whole.
         """
         return {name: count for objective in self.objectives for name, count in objective.counts(batch).items()}
+
+    def bound(self) -> None:
+        """Brings parameters that have bounds back within them; called after each step of the optimiser."""
+        for objective in self.objectives:
+            if hasattr(objective, "bound"):
+                objective.bound(self.model)

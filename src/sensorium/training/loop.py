@@ -1,7 +1,6 @@
 """The loop: batches through the learner, one optimiser step at a time, resumable at any moment to the same bits."""
 
 import csv
-import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -17,9 +16,11 @@ from torch import Tensor
 
 from sensorium.data.loading import Records, deal, load
 from sensorium.errors import UserError
-from sensorium.features import Batch
+from sensorium.features import Batch, Loss
 from sensorium.files import whole_file
 from sensorium.training.averaging import Average
+from sensorium.training.caching import cached, caches
+from sensorium.training.chance import seed
 from sensorium.training.interrupt import Interrupted, Signals
 from sensorium.training.learner import Learner
 from sensorium.training.optimizer import Rate, optimizer, schedule
@@ -74,6 +75,7 @@ class Training:
     ):
         self.learner, self.records, self.settings, self.folder = learner, records, settings, folder
         self.hooks, self.accelerator = hooks, accelerator
+        caches(learner, settings.pieces)  # what does not go together is said before anything is trained
         self.wrapped = accelerator.prepare_model(learner)
         self.optimizer = optimizer(learner, settings, rates or {})
         self.average = Average(learner, settings.ema_decay) if settings.averaging == "ema" else None
@@ -155,7 +157,7 @@ class Training:
         """One optimiser step over all pieces of all processes."""
         position = self.position
         done = position.epoch * self.steps_per_epoch + position.step
-        _seed(self.accelerator.device, f"{self.records.seed} {done} {self.accelerator.process_index}")
+        seed(self.accelerator.device, f"{self.records.seed} {done} {self.accelerator.process_index}")
         factor = schedule(done, self.settings.epochs * self.steps_per_epoch, self.settings.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
@@ -164,6 +166,7 @@ class Training:
         torch.nn.utils.clip_grad_norm_(weights, self.settings.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        self.learner.bound()
         if self.average is not None:
             self.average.update(done + 1)
         position.step += 1
@@ -176,22 +179,34 @@ class Training:
         Every loss is its sum over its count, both taken over all pieces of all processes.
         """
         device = self.accelerator.device
-        pieces = [batch.to(device) for batch in pieces]
-        names = sorted(self.learner.weights)
+        names, weights = sorted(self.learner.weights), self.learner.weights
         counted = [self.learner.counts(batch) for batch in pieces]
         counts = torch.stack([sum(piece[name] for piece in counted) for name in names]).double()  # [losses]
-        counts = self.accelerator.reduce(counts, "sum")
+        counts = self.accelerator.reduce(counts.to(device), "sum")
         # DDP takes the mean over processes, so each contributes as many times more.
         scale = self.accelerator.num_processes / counts.clamp(min=1)
+
+        def weigh(losses: dict[str, Loss]) -> Tensor:
+            parts = torch.stack([losses[name].total * weights[name] for name in names])
+            return (parts * scale.to(parts)).sum()
+
         totals = torch.zeros(len(names), dtype=torch.float64, device=device)
-        for index, batch in enumerate(pieces):
-            with self.accelerator.no_sync(self.wrapped) if index + 1 < len(pieces) else nullcontext():
-                losses = self.wrapped(batch)
-                parts = torch.stack([losses[name].total * self.learner.weights[name] for name in names])
-                (parts * scale.to(parts)).sum().backward()
-                totals += torch.stack([losses[name].total.detach() for name in names])
+        if caches(self.learner, len(pieces)):
+            found = iter([cached(self.wrapped, self.learner, pieces, weigh, self.accelerator)])
+        else:
+            found = self._accumulate(pieces, weigh)
+        for losses in found:
+            totals += torch.stack([losses[name].total.detach() for name in names])
         totals = self.accelerator.reduce(totals, "sum")
         return dict(zip(names, totals.tolist(), strict=True)), dict(zip(names, counts.tolist(), strict=True))
+
+    def _accumulate(self, pieces: list[Batch], weigh: Callable[[dict[str, Loss]], Tensor]) -> Iterator[dict[str, Loss]]:
+        """Adds the gradients of the pieces' losses one by one, and gives the losses."""
+        for index, batch in enumerate(pieces):
+            with self.accelerator.no_sync(self.wrapped) if index + 1 < len(pieces) else nullcontext():
+                losses = self.wrapped(batch.to(self.accelerator.device))
+                weigh(losses).backward()
+            yield losses
 
     def _account(self, totals: dict[str, float], counts: dict[str, float]) -> None:
         position = self.position
@@ -264,12 +279,3 @@ class Training:
         """For each question, whether any process says yes."""
         said = torch.tensor(mine, dtype=torch.float32, device=self.accelerator.device)
         return [value > 0 for value in self.accelerator.reduce(said, "sum").tolist()]
-
-
-def _seed(device: torch.device, use: str) -> None:
-    """Makes the model's own randomness (dropout) a function of what it is used for: seed, step and process."""
-    value = int.from_bytes(hashlib.blake2b(use.encode(), digest_size=7).digest(), "big")
-    # torch.manual_seed asks every kind of device there could be, which is a good part of a small model's step.
-    torch.default_generator.manual_seed(value)
-    if device.type == "cuda":
-        torch.cuda.manual_seed(value)

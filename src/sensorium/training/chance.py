@@ -1,0 +1,36 @@
+"""The model's own randomness (dropout): what seeds it, and how a forward is repeated with the same."""
+
+import hashlib
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Chance(NamedTuple):
+    """The state of the generators that a model on one device draws from; `cuda` is None on the CPU."""
+
+    cpu: Tensor
+    cuda: Tensor | None
+
+
+def seed(device: torch.device, use: str) -> None:
+    """Makes the randomness a function of what it is used for, as seed, step and process."""
+    value = int.from_bytes(hashlib.blake2b(use.encode(), digest_size=7).digest(), "big")
+    # torch.manual_seed asks every kind of device there could be, which is a good part of a small model's step.
+    torch.default_generator.manual_seed(value)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(value)
+
+
+def chance(device: torch.device) -> Chance:
+    """The state now, for `replay`."""
+    cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    return Chance(torch.default_generator.get_state(), cuda)
+
+
+def replay(device: torch.device, state: Chance) -> None:
+    """From here on the draws are those that followed `state`."""
+    torch.default_generator.set_state(state.cpu)
+    if state.cuda is not None:
+        torch.cuda.set_rng_state(state.cuda, device)
