@@ -20,7 +20,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from sensorium.model import Model
-from sensorium.recipe import ready, run
+from sensorium.recipe import ready, run, supervised
 from sensorium.training import loop
 from sensorium.training.cache import CacheJob
 
@@ -40,8 +40,8 @@ STAGES = [
     (loop.Training, "_optimise", "training"),
     (loop.Training, "_end_epoch", "training"),
     (loop, "save_state", "checkpoint"),
-    (run, "calibrate", "evaluation"),
-    (run, "evaluate", "evaluation"),
+    (supervised, "calibrate", "evaluation"),
+    (supervised, "evaluate", "evaluation"),
     (Model, "save", "saving"),
     (run, "discard", "saving"),
 ]

@@ -7,11 +7,11 @@ from sensorium.errors import RecordError, UserError
 from sensorium.evaluation import Report
 from sensorium.evaluation import evaluate_task as evaluate
 from sensorium.model import Model, load
-from sensorium.recipe.run import Run, fit
+from sensorium.recipe.run import Run, fit, pretrain
 
 try:
     __version__ = version("sensorium")
 except PackageNotFoundError:
     __version__ = "0+unknown"
 
-__all__ = ["Model", "RecordError", "Report", "Run", "Table", "UserError", "evaluate", "fit", "load", "read"]
+__all__ = ["Model", "RecordError", "Report", "Run", "Table", "UserError", "evaluate", "fit", "load", "pretrain", "read"]

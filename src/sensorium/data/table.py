@@ -3,7 +3,7 @@
 import difflib
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -196,28 +196,30 @@ def read(
     quiet: bool = False,
     root: str | Path | None = None,
     rows: np.ndarray | None = None,
+    inputs: Collection[str] | None = None,
 ) -> Table:
     """A table from a CSV, TSV, JSONL or Parquet file, a pandas table or dicts; unless `quiet`, prints its schema.
 
     Or from a folder of class folders, a folder that Datasets saved, or tar shards: their folder or a pattern.
     `target` is a name, several, or {name: class | labels | number}; `columns` states kinds, {name: kind}; what is not
-    stated is guessed from the values. With `schema`, a model's, nothing is guessed or printed: a missing column is
-    absent in every row, a column that the schema does not have is not read, a cell of the wrong kind is an error. Paths
-    start at `root`: the file's folder, else the working folder. `rows`, int64 [N], numbers the records otherwise than
-    from 1. Raises UserError.
+    stated is guessed from the values. `inputs` names the columns that are inputs, where not all of them are; the others
+    are ignored, unless they are the target, the group or the key. With `schema`, a model's, nothing is guessed or
+    printed: a missing column is absent in every row, a column that the schema does not have is not read, a cell of the
+    wrong kind is an error. Paths start at `root`: the file's folder, else the working folder. `rows`, int64 [N],
+    numbers the records otherwise than from 1. Raises UserError.
     """
     frame, place, name, kinds, shards = load(source)
     root = Path(root) if root is not None else place
     rows = np.arange(1, len(frame) + 1) if rows is None else np.asarray(rows)
     if schema is None:
         table = Table(frame, Schema(columns=[], inputs=[]), root, rows, name, shards)
-        table = table.under(understand(table, target, group, key, columns or {}, kinds))
+        table = table.under(understand(table, target, group, key, columns or {}, kinds, inputs))
         if not quiet:
             Console(width=None if sys.stdout.isatty() else 140).print(table.describe())
         return table
-    if target or group or key or columns:
+    if target or group or key or columns or inputs:
         raise UserError(
-            "The model's schema already says what each column is; leave out target, group, key and columns."
+            "The model's schema already says what each column is; leave out target, group, key, columns and inputs."
         )
     table = Table(frame, schema, root, rows, name, shards)
     _enforce(table, from_file=isinstance(source, str | Path))

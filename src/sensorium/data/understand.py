@@ -1,6 +1,6 @@
 """From what the user states and what the values say to a schema; every mistake in either is a sentence."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -28,11 +28,13 @@ def understand(
     key: str | None,
     columns: dict[str, str],
     known: Mapping[str, Guess] = MappingProxyType({}),
+    inputs: Collection[str] | None = None,
 ) -> Schema:
     """The schema of `table`, whose own is not looked at; `known` has what the source itself says of a column, which
     stands in the place of a guess; the rest is as in `read`. Raises UserError.
     """
     targets, stated = statements(table, target, group, key, columns)
+    _check_named(table, inputs or ())
     specs, described = [], []
     for name in table.frame.columns:
         values = table.frame[name].to_numpy()
@@ -41,6 +43,8 @@ def understand(
             kind, reason = _target_kind(table, name, targets[name])
             specs.append(_target(table, name, kind))
             described.append(Column(name=name, kind="target", reason=reason, absent=share))
+        elif inputs is not None and name not in inputs and stated.get(name) not in ("group", "key"):
+            described.append(Column(name=name, kind="ignored", reason="it is none of the inputs", absent=share))
         else:
             said = known.get(name) if share < 1 and name not in stated else None
             kind, reason = said or _input_kind(table, name, stated.get(name), share)
@@ -72,9 +76,7 @@ def statements(
             other = "the target" if name in targets else stated[name]
             raise UserError(f"Column '{name}' is stated to be both {other} and {kind}; leave one of the two out.")
         stated[name] = kind
-    for name in [*targets, *stated]:
-        if name not in table.frame.columns:
-            raise UserError(f"{table.source}: {unknown('column', name, table.frame.columns)}")
+    _check_named(table, [*targets, *stated])
     for role in ("group", "key"):
         several = [name for name, kind in stated.items() if kind == role]
         if len(several) > 1:
@@ -82,6 +84,12 @@ def statements(
                 f"Columns '{several[0]}' and '{several[1]}' are both stated to be the {role}; a table has one."
             )
     return targets, stated
+
+
+def _check_named(table: "Table", names: Iterable[str]) -> None:
+    for name in names:
+        if name not in table.frame.columns:
+            raise UserError(f"{table.source}: {unknown('column', name, table.frame.columns)}")
 
 
 def _named_targets(target: Targets) -> dict[str, str | None]:

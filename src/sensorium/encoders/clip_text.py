@@ -16,6 +16,7 @@ from sensorium.nn.activation import Activation
 from sensorium.nn.packing import Packing
 from sensorium.nn.tower import Tower
 
+MOST_CONTEXT = 256  # tokens of a training text, where no context is stated
 ClipPooling = Literal["end", "largest", "last", "first", "mean"]
 
 
@@ -24,7 +25,8 @@ class ClipTextConfig(BaseModel):
 
     vocabulary: tokens known, of which 260 are bytes and marks in a tokenizer of ours; None lets `build` choose it from
                 the training texts.
-    context:    positions learned; a longer text is cut.
+    context:    positions learned; a longer text is cut. None lets `build` take the length of the longest training text,
+                at most 256.
     width, depth, heads, ratio: of the transformer; `heads` divides `width`, the MLP is `ratio` times as wide.
     activation: that of the weights: OpenAI's were trained with quick_gelu, most later ones with gelu.
     causal:     no token sees a later one, as in CLIP; SigLIP's see all.
@@ -40,7 +42,7 @@ class ClipTextConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     vocabulary: int | None = Field(None, ge=1)
-    context: int = Field(77, ge=4)
+    context: int | None = Field(77, ge=4)
     width: int = Field(128, ge=1)
     depth: int = Field(4, ge=1)
     heads: int = Field(2, ge=1)
@@ -73,7 +75,7 @@ class ClipText(nn.Module):
 
     The tokens of all rows are laid end to end for all but attention. With `summary_only` the last block is computed for
     the summary's token alone, where the pooling is one token. Raises UserError when the config's vocabulary is None
-    (only `build` chooses one) or smaller than the processor's, or when the processor's end token is another.
+    or the context None (only `build` chooses them), smaller than the processor's, or when its end token is another.
     """
 
     Config = ClipTextConfig
@@ -84,6 +86,8 @@ class ClipText(nn.Module):
     def __init__(self, config: ClipTextConfig, processor: TextProcessor | None = None, summary_only: bool = False):
         super().__init__()
         check_vocabulary(config.vocabulary, processor)
+        if config.context is None:
+            raise UserError("A text tower needs the option 'context'; state it, or build it from training texts.")
         if processor is not None and processor.max_tokens > config.context:
             raise UserError(
                 f"The tokenizer cuts texts to {processor.max_tokens} tokens, the model has {config.context} positions;"
@@ -102,10 +106,14 @@ class ClipText(nn.Module):
     def build(
         cls, config: ClipTextConfig, values: Iterable[str], facts: dict[str, float], summary_only: bool = False
     ) -> "ClipText":
-        """An encoder for training: its tokenizer is learned from the texts `values`; the config holds its true size."""
-        processor = TextProcessor.train(values, config.context, config.vocabulary, config.augmentation)
+        """An encoder for training: its tokenizer is learned from the texts `values`, which are gone through again where
+        the context is None; the config holds the true sizes.
+        """
+        processor = TextProcessor.train(values, config.context or MOST_CONTEXT, config.vocabulary, config.augmentation)
         processor.tokenizer = with_end_last(processor.tokenizer)
-        stated = {"vocabulary": processor.vocabulary, "end_token": None}
+        if config.context is None:
+            processor.cut(max([4, *(len(processor(text)["tokens"]) for text in values)]))
+        stated = {"vocabulary": processor.vocabulary, "context": processor.max_tokens, "end_token": None}
         return cls(config.model_copy(update=stated), processor, summary_only)
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:

@@ -54,11 +54,11 @@ class TextProcessor:
         mask: int | None,
         augmentation: TextAugmentation | None = TextAugmentation(),  # noqa: B008 (frozen)
     ):
-        self.tokenizer, self.max_tokens = tokenizer, max_tokens
+        self.tokenizer = tokenizer
         self.pad_token, self.unknown_token, self.mask_token = pad, unknown, mask
         self.augmentation = augmentation
         tokenizer.no_padding()
-        tokenizer.enable_truncation(max_tokens)
+        self.cut(max_tokens)
 
     @classmethod
     def train(
@@ -92,6 +92,11 @@ class TextProcessor:
         frame = processors.TemplateProcessing(single=f"{START} $A {END}", special_tokens=[(START, start), (END, end)])
         tokenizer.post_processor = frame
         return cls(tokenizer, max_tokens, pad, start, mask, augmentation)
+
+    def cut(self, max_tokens: int) -> None:
+        """From now on a text has at most so many tokens."""
+        self.max_tokens = max_tokens
+        self.tokenizer.enable_truncation(max_tokens)
 
     @property
     def vocabulary(self) -> int:

@@ -1,5 +1,5 @@
-"""Families: published kinds of model as short compositions. `FAMILIES` maps a name to what builds one."""
+"""Families: published kinds of model as short compositions. `FAMILIES` maps a name to what a run asks of one."""
 
-from sensorium.families.clip import clip
+from sensorium.families.clip_training import CLIP
 
-FAMILIES = {"clip": clip}
+FAMILIES = {"clip": CLIP}

@@ -42,15 +42,23 @@ def build(table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> M
     check_parts(table, recipe)
     torch.manual_seed(recipe.seed)
     fusion = _fusion(recipe)
-    summary_only = fusion.reads == "pooled"
-    encoders: dict[str, nn.Module] = {}
-    for spec in table.schema.inputs:
-        settings = recipe.inputs.get(spec.name, InputSettings())
-        encoders[spec.name] = _encoder(table, spec, settings, facts.get(spec.name, {}), summary_only)
+    encoders = encoders_of(table, recipe.inputs, facts, fusion.reads == "pooled")
     dims = {name: encoder.dim for name, encoder in encoders.items()}
     fused = fusion(_fusion_config(fusion, recipe), dims)
     heads = {spec.name: _head(table, spec, recipe, fused) for spec in table.schema.targets}
     return Model(encoders, fusion=fused, heads=heads, schema=table.schema)
+
+
+def encoders_of(
+    table: Table, settings: dict[str, InputSettings], facts: dict[str, dict[str, float]], summary_only: bool
+) -> dict[str, nn.Module]:
+    """By input of the training table, its encoder. Raises UserError for a setting or a value that does not fit it."""
+    return {
+        spec.name: _encoder(
+            table, spec, settings.get(spec.name, InputSettings()), facts.get(spec.name, {}), summary_only
+        )
+        for spec in table.schema.inputs
+    }
 
 
 def check_parts(table: Table, recipe: Recipe) -> None:
@@ -58,17 +66,24 @@ def check_parts(table: Table, recipe: Recipe) -> None:
 
     Raises UserError for the first that does not.
     """
-    inputs = [spec.name for spec in table.schema.inputs]
     targets = [spec.name for spec in table.schema.targets]
-    for what, stated, known in (("input", recipe.inputs, inputs), ("target", recipe.targets, targets)):
-        for name in stated:
-            if name not in known:
-                raise unknown(what, name, known)
+    for name in recipe.targets:
+        if name not in targets:
+            raise unknown("target", name, targets)
     _fusion_config(_fusion(recipe), recipe)
+    check_inputs(table, recipe.inputs)
+
+
+def check_inputs(table: Table, settings: dict[str, InputSettings]) -> None:
+    """Sees to it that the settings are of inputs of `table`, and name encoders that read them. Raises UserError."""
+    inputs = [spec.name for spec in table.schema.inputs]
+    for name in settings:
+        if name not in inputs:
+            raise unknown("input", name, inputs)
     for spec in table.schema.inputs:
-        settings = recipe.inputs.get(spec.name, InputSettings())
-        _encoder_config(spec, settings)
-        if settings.adapter is not None:
+        one = settings.get(spec.name, InputSettings())
+        _encoder_config(spec, one)
+        if one.adapter is not None:
             check_adapters()
 
 

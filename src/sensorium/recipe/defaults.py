@@ -2,6 +2,7 @@
 
 import math
 import os
+from typing import NamedTuple
 
 from sensorium.recipe.settings import Recipe
 
@@ -10,16 +11,30 @@ STEPS = 300  # about what small models need from scratch; the epochs follow from
 REFIT = 20_000  # records up to which training twice is cheap
 
 
+class Size(NamedTuple):
+    """What follows from the number of records: batches of an epoch, their bounds, and steps, in units of STEPS."""
+
+    batches: int
+    smallest: int
+    largest: int
+    steps: int
+
+
+TARGETS = Size(16, 16, 256, 1)
+# Every record of a batch is told from the others, so that larger batches teach more; and more steps are needed.
+PAIRS = Size(8, 32, 512, 3)
+
+
 def complete(recipe: Recipe, records: int, reads_files: bool) -> Recipe:
     """The recipe with epochs, batch size, patience, refit and workers filled in for `records` training records.
 
     `reads_files` says whether pictures or sounds are read in training, not taken from the cache.
     """
-    training = recipe.training
-    batch = training.batch_size or min(256, max(16, 2 ** round(math.log2(max(1, records / 16)))))
-    batch = min(batch, max(1, records))
+    training, size = recipe.training, TARGETS if recipe.family is None else PAIRS
+    usual = 2 ** round(math.log2(max(1, records / size.batches)))
+    batch = min(training.batch_size or min(size.largest, max(size.smallest, usual)), max(1, records))
     steps = math.ceil(records / batch)
-    from_scratch = min(60, max(3, round(STEPS / steps)))
+    from_scratch = min(60, max(3, round(size.steps * STEPS / steps)))
     epochs = training.epochs or (from_scratch if recipe.start_from is None else GOING_ON)
     workers = (
         training.workers

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from sensorium.errors import UserError, unknown
+from sensorium.families.family import FamilySettings
 from sensorium.recipe.settings import DataSettings, InputSettings, Recipe
 from sensorium.training.settings import TrainingSettings
 
@@ -13,6 +14,9 @@ DATA = set(DataSettings.model_fields) - {"path", "target"}
 TRAINING = set(TrainingSettings.model_fields)
 TOP = {"seed", "cache", "cache_gigabytes", "start_from", "old_table", "budget"}
 OWN = {"target", "encoders", "fusion", "combine", "target_weights", "class_weights"}
+COLUMNS = ("image", "text", "audio")  # kinds of which an option of pretraining names the column
+FAMILY = set(FamilySettings.model_fields) - {"name", "pairs"}
+PRETRAINING = FAMILY | {*COLUMNS, "align", "encoders"}
 
 
 def apply(settings: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -20,12 +24,14 @@ def apply(settings: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any
 
     Options: any setting of data, of training and at the top by its own name, and target (a name, a list of names, or
     name → kind), encoders (input → `NAME:MODEL,setting=value`), fusion, combine, target_weights (target → weight),
-    class_weights.
+    class_weights. Settings with a family take its own settings in the place of what is about targets and their fusion,
+    and image, text, audio (the column of that kind) and align (a list of pairs of inputs, or of `a,b`).
     Raises UserError for an unknown option, naming the nearest.
     """
     result = {key: _copy(key, value) for key, value in settings.items()}
     if "target" in result.get("data", {}):
         _own(result, "target", result["data"]["target"])
+    own = PRETRAINING if result.get("family") else OWN
     for name, value in options.items():
         if value is None:
             continue
@@ -35,15 +41,34 @@ def apply(settings: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any
             result.setdefault("training", {})[name] = value
         elif name in TOP:
             result[name] = value
-        elif name in OWN:
+        elif name in own:
             _own(result, name, value)
         else:
-            raise unknown("option", name, DATA | TRAINING | TOP | OWN)
+            raise unknown("option", name, DATA | TRAINING | TOP | own)
+    if result.get("family"):
+        _inputs(result, options)
     return result
 
 
+def _inputs(result: dict[str, Any], options: Mapping[str, Any]) -> None:
+    """The columns that are aligned, and the kinds of those whose option says it."""
+    stated = {str(options[kind]): kind for kind in COLUMNS if options.get(kind) is not None}
+    named = options.get("inputs") or []
+    names = [*stated, *(named.split(",") if isinstance(named, str) else named)]
+    if names:
+        data = result.setdefault("data", {})
+        data["inputs"] = list(dict.fromkeys(names))
+        data["columns"] = _section("data.columns", data.get("columns")) | stated
+
+
 def _own(result: dict[str, Any], name: str, value: Any) -> None:
-    if name == "target":
+    if name in FAMILY:
+        result["family"][name] = value
+    elif name == "align":
+        result["family"]["pairs"] = [_pair(one) for one in value]
+    elif name in COLUMNS:
+        pass  # together, in _inputs
+    elif name == "target":
         result.setdefault("data", {})["target"] = targets(value)
     elif name == "encoders":
         inputs = result.setdefault("inputs", {})
@@ -61,8 +86,17 @@ def _own(result: dict[str, Any], name: str, value: Any) -> None:
             places[target] = _section(f"targets.{target}", places.get(target)) | {setting: one}
 
 
+def _pair(stated: str | Iterable[str]) -> list[str]:
+    """The two inputs of `a,b`, or of two names."""
+    names = stated.split(",") if isinstance(stated, str) else list(stated)
+    if len(names) != 2:
+        raise UserError(f"align has {stated!r}, but aligns two inputs, as photo,caption.")
+    return names
+
+
 def _copy(name: str, value: Any) -> Any:
-    return value if name in TOP else _section(name, value) if name in Recipe.model_fields else value
+    plain = name in TOP or name not in Recipe.model_fields or (name == "family" and value is None)
+    return value if plain else _section(name, value)
 
 
 def _section(name: str, value: Any) -> dict[str, Any]:

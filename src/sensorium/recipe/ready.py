@@ -44,6 +44,8 @@ def make_ready(split: dict[str, Part], facts: Facts, stage: Stage, says: bool = 
             stage.recipe.save(stage.folder / "recipe.yaml")
         counts = {name: len(part.table) for name, part in split.items() if name != "known"}
         stage.talk.plan(stage.recipe, model, counts, precision, reason)
+        for sentence in stage.task.sentences(model, split, stage.recipe):
+            stage.talk.say(sentence)
     model.to(stage.accelerator.device)
     read = ("known", "test") if says else ("known",)  # the test is not for candidates
     records = {name: records_of(model, split[name], kept, stage) for name in read if name in split}

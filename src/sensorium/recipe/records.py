@@ -26,7 +26,7 @@ def records_of(model: Model, part: Part, cached: list[str], stage: Stage) -> Rec
         job = ViewsJob(
             stage.features, name, model.encoders[name],
             Records(part.table, processors, part.ids, seed=stage.recipe.seed),
-            model.fusion.reads == "tokens", stage.precision, views,
+            model.fusion is not None and model.fusion.reads == "tokens", stage.precision, views,
         )  # fmt: skip
         size = job.bytes()
         if size > stage.recipe.cache_gigabytes * 1e9:

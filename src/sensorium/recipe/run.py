@@ -13,21 +13,20 @@ from sensorium.data.loading import Records
 from sensorium.data.shards import dealt
 from sensorium.data.table import Table
 from sensorium.errors import UserError
-from sensorium.evaluation import Report, evaluate
+from sensorium.evaluation import Report
 from sensorium.files import discard, writing
 from sensorium.model import Model
-from sensorium.recipe.memory import compare, sort_out
 from sensorium.recipe.parts import Part, parts
 from sensorium.recipe.ready import make_ready
 from sensorium.recipe.records import in_order
 from sensorium.recipe.search import search
 from sensorium.recipe.settings import Recipe
-from sensorium.recipe.source import open_table, settle
+from sensorium.recipe.settling import settle
 from sensorium.recipe.stages import Stage, choose, look_once, refit, untrained
 from sensorium.recipe.talk import Talk
+from sensorium.recipe.tasks import task_of
 from sensorium.training.precision import choose_device, half_the_cores
 from sensorium.training.state import Position
-from sensorium.training.validation import calibrate
 
 FILES = ("recipe.yaml", "metrics.json", "scores.parquet", "log.csv", "bad_records.csv", "search.csv", "search.json")
 FOLDERS = ("start", "last", "refit", "model", "features", "search")
@@ -68,12 +67,46 @@ def fit(
     resume: goes on where a stopped or killed run in `out` stood, to the same bits. overwrite: replaces a run in `out`.
     Raises UserError for anything the user can mend, and Interrupted after Ctrl-C, once the state is saved.
     """
-    folder = Path(out)
+    return _start(None, records, Path(out), recipe, options, resume, overwrite, quiet)
+
+
+def pretrain(
+    family: str,
+    records: Table | pd.DataFrame | list[dict] | str | Path | None = None,
+    out: str | Path = "runs/pretrain",
+    *,
+    recipe: dict[str, Any] | str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    quiet: bool = False,
+    **options: Any,
+) -> Run:
+    """Brings the inputs of each record together in one space, as `family` ("clip") does; scores retrieval on held-out
+    records; saves all of it in the folder `out`.
+
+    options: `image`, `text`, `audio` name a column of that kind, `inputs` names columns whose kinds are guessed;
+    `align` names the pairs, [(a, b), ...], where not every two inputs are aligned; `size`, `dim`, `loss`,
+    `temperature`, `labels` and the rest are as in docs/recipes.md. All else is as in `fit`.
+    """
+    return _start(family, records, Path(out), recipe, options, resume, overwrite, quiet)
+
+
+def _start(
+    family: str | None,
+    records: Table | pd.DataFrame | list[dict] | str | Path | None,
+    folder: Path,
+    recipe: dict[str, Any] | str | Path | None,
+    options: dict[str, Any],
+    resume: bool,
+    overwrite: bool,
+    quiet: bool,
+) -> Run:
     begun = (folder / "recipe.yaml").exists()
-    asked = settle(folder, recipe, options, resume)
+    task = task_of(family)
+    asked = settle(task, folder, recipe, options, resume)
     accelerator = Accelerator(cpu=choose_device(asked.training.device).type == "cpu", kwargs_handlers=[PATIENT])
     stage = Stage(folder, asked, accelerator, Talk(quiet or not accelerator.is_main_process))
-    table, asked = open_table(records, asked, stage.talk)
+    table, asked = task.open(records, asked, stage.talk)
     if accelerator.num_processes > 1:
         atexit.register(accelerator.end_training)  # threads of gloo that still run at the end abort the process
         stage.talk.say(f"{accelerator.num_processes} processes train as one.")
@@ -111,17 +144,18 @@ def _prepare(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -> Non
 def carry_out(table: Table, stage: Stage) -> Run:
     """All stages of a run, each leaving in the folder what the next one needs."""
     table, ids, facts = look_once(table, stage)
-    table, ids, seen, memory = sort_out(table, ids, stage.recipe, stage.talk)
+    table, ids, seen, memory = stage.task.sort_out(table, ids, stage.recipe, stage.talk)
     stage = replace(stage, memory=memory)
     split = parts(table, ids, stage.recipe, seen)
+    stage.task.check_parts(split, stage.recipe)
     if stage.recipe.budget is not None:
         stage = search(split, facts, stage)
     model, records, mark, stage = make_ready(split, facts, stage)
     if table.shards:
         workers = stage.recipe.training.workers or 0
         stage.talk.say(dealt(table.shards, len(table), stage.accelerator.num_processes, workers))
-    chosen = choose(model, records, mark, stage)
-    calibrate(model, records["validation"])
+    chosen = choose(model, split, records, mark, stage)
+    stage.task.calibrate(model, records["validation"])
     if not stage.recipe.training.refit:
         return _finish(model, model, split, records, chosen, stage)
     whole = untrained(split["train"].table, facts, mark, stage).to(stage.accelerator.device)
@@ -139,20 +173,13 @@ def _finish(
     name = "test" if "test" in split else "validation"
     scored = model if name == "test" else judged
     with stage.talk.busy(f"Scoring the {name} records"):
-        report = evaluate(
-            scored,
-            split[name].table,
-            batches=in_order(records[name], scored),
-            seed=stage.recipe.seed,
-            train_seconds=position.seconds,
-        )
-        if stage.memory is not None:
-            report = replace(report, forgetting=compare(stage.memory, stage.recipe, model, stage.talk))
+        batches, table = in_order(records[name], scored), split[name].table
+        report = stage.task.report(scored, table, batches, stage, position.seconds, model)
     if stage.accelerator.is_main_process:
         model.save(stage.folder / "model")
         report.save(stage.folder)
         discard(stage.folder / "start")
     stage.accelerator.wait_for_everyone()
     run = Run(model, report, stage.folder, stage.accelerator.is_main_process)
-    stage.talk.finished(run, split[name].table, name, position)
+    stage.talk.finished(run, name, position, *stage.task.closing(model, table, stage.folder))
     return run

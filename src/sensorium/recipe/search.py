@@ -82,7 +82,7 @@ def _try(state: Search, budget: Budget, split: dict[str, Part], facts: Facts, st
         state = state.model_copy(update={"listed": singles(state.asked, ready.model)})
     what = f"Candidate {place + 1} ({words(changes)})"
     try:
-        position = choose(ready.model, ready.records, ready.mark, ready.stage, what, budget.deadline(state))
+        position = choose(ready.model, split, ready.records, ready.mark, ready.stage, what, budget.deadline(state))
         found = _scored(ready, split["validation"], position)
     except Diverged:
         if not place:

@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from sensorium.errors import UserError, unknown
+from sensorium.families.family import FamilySettings
 from sensorium.files import whole_file
 from sensorium.training.adapters import AdapterSettings
 from sensorium.training.settings import TrainingSettings
@@ -33,6 +34,9 @@ class DataSettings(Frozen):
 
     path: str | None = Field(None, description="the table's file; none for records that were given in Python")
     columns: dict[str, str] = Field({}, description="kinds of columns, where the guess is not what is meant")
+    inputs: list[str] = Field(
+        [], description="the columns that are inputs, where not all are: for pretraining those that are aligned"
+    )
     target: dict[str, str | None] = Field(
         {}, description="what is learned; a kind (class, labels, number) or none to guess it"
     )
@@ -103,6 +107,7 @@ class Recipe(Frozen):
     inputs: dict[str, InputSettings] = {}
     targets: dict[str, TargetSettings] = {}
     fusion: FusionSettings = FusionSettings()
+    family: FamilySettings | None = None
     training: TrainingSettings = TrainingSettings()
     budget: str | None = Field(
         None, description="time for trying settings, as 90s, 30m or 2h: the best on the validation records is taken"

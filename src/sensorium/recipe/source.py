@@ -1,4 +1,4 @@
-"""Where a run's settings and records come from: recipe file, options, saved run, table."""
+"""Where the records of a fit come from: a file, a table, the recipe."""
 
 from pathlib import Path
 from typing import Any
@@ -8,45 +8,11 @@ import pandas as pd
 from sensorium.data.table import Table, read
 from sensorium.errors import UserError
 from sensorium.recipe.build import check_parts
-from sensorium.recipe.options import apply
-from sensorium.recipe.settings import Recipe, check, read_recipe
+from sensorium.recipe.settings import Recipe
 from sensorium.recipe.talk import Talk
-from sensorium.recipe.warm import base_of, check_agrees, read_new
+from sensorium.recipe.warm import read_new
 
 RESERVED = ("key", "absent")  # columns of every table of predictions
-
-
-def settle(folder: Path, recipe: dict[str, Any] | str | Path | None, options: dict[str, Any], resume: bool) -> Recipe:
-    """The recipe that is asked for: the saved one of `folder` when resuming, the given one, and options over it."""
-    base: dict[str, Any] = {}
-    saved: dict[str, Any] = {}
-    if resume and (folder / "recipe.yaml").exists():
-        base = saved = read_recipe(folder / "recipe.yaml")
-    elif resume and recipe is None and all(value is None for value in options.values()):
-        raise UserError(
-            f"There is no run in {folder} to go on with; check --out, or begin one by naming its table and target."
-        )
-    if recipe is not None:
-        base = base | (dict(recipe) if isinstance(recipe, dict) else read_recipe(recipe))
-    start = options.get("start_from")
-    if start is not None:
-        if recipe is not None:
-            raise UserError(
-                "--from takes the trained run's settings and --recipe brings others; leave one of the two out,"
-                " and say what differs with --set."
-            )
-        options = options | {"start_from": str(start)}
-        base = base or base_of(start, options)
-    settled = check(apply(base, options), "the recipe" if base else "the settings")
-    if settled.data.split is not None and settled.data.test is not None:
-        raise UserError(
-            "A split and a share for the test both say which records are held out; leave one of the two out."
-        )
-    check_agrees(settled, folder)
-    known = (saved.get("data") or {}).get("target")
-    if settled.data.target == known:  # but for the order, which decides the order of the model's heads
-        settled = settled.model_copy(update={"data": settled.data.model_copy(update={"target": known})})
-    return settled
 
 
 def open_table(
@@ -71,7 +37,8 @@ def open_table(
             raise UserError("Nothing is said to be learned; name the column with --target.")
         taken = {*data.columns, *data.target, data.group, data.key, None}
         columns = data.columns | ({} if data.split in taken else {data.split: "ignored"})
-        table = read(source, target=data.target, group=data.group, key=data.key, columns=columns, quiet=True)
+        named = {"target": data.target, "group": data.group, "key": data.key, "inputs": data.inputs or None}
+        table = read(source, columns=columns, quiet=True, **named)
         stated = {"path": str(source)} if isinstance(source, str | Path) else {}
         talk.show(table.describe())
     if not table.schema.targets:

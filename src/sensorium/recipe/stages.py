@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,19 +15,19 @@ from sensorium.data.scan import save_bad, scan, set_aside
 from sensorium.data.table import Table
 from sensorium.errors import counted
 from sensorium.model import Model, load
-from sensorium.objectives import Supervised
 from sensorium.recipe.memory import Memory
-from sensorium.recipe.settings import Recipe, TargetSettings
-from sensorium.recipe.talk import Talk
+from sensorium.recipe.parts import Part
+from sensorium.recipe.settings import Recipe
+from sensorium.recipe.talk import Hears, Talk
+from sensorium.recipe.task import Task
+from sensorium.recipe.tasks import task_of
 from sensorium.recipe.tuning import tune
-from sensorium.recipe.warm import begin
 from sensorium.training.adapters import merge
 from sensorium.training.learner import Learner
 from sensorium.training.loop import Hooks, Training
 from sensorium.training.optimizer import Rate
 from sensorium.training.sampling import balanced
 from sensorium.training.state import Position, changed, load_position
-from sensorium.training.validation import validator
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,11 @@ class Stage:
     def features(self) -> Path:
         """The folder of the feature cache."""
         return (self.root or self.folder) / "features"
+
+    @property
+    def task(self) -> Task:
+        """The kind of run that it is."""
+        return task_of(None if self.recipe.family is None else self.recipe.family.name)
 
 
 def look_once(table: Table, stage: Stage) -> tuple[Table, dict[str, np.ndarray], dict[str, dict[str, float]]]:
@@ -73,7 +79,7 @@ def untrained(table: Table, facts: dict[str, dict[str, float]], mark: str, stage
         last = load_position(stage.folder / "last")  # a finished run has no start any more
         if any(start.parent.glob("[!.]*")) or (last is not None and last.fingerprint != mark):
             raise changed(stage.folder)
-        begin(table, stage.recipe, facts).save(start)
+        stage.task.begin(table, stage.recipe, facts).save(start)
     stage.accelerator.wait_for_everyone()
     model = load(start)
     tune(model, stage.recipe)
@@ -82,6 +88,7 @@ def untrained(table: Table, facts: dict[str, dict[str, float]], mark: str, stage
 
 def choose(
     model: Model,
+    split: dict[str, Part],
     records: dict[str, Records],
     mark: str,
     stage: Stage,
@@ -93,9 +100,9 @@ def choose(
     what: what the live line calls it. deadline: the moment of time.monotonic() at which it ends anyhow.
     """
     training = _training(model, records["train"], stage.recipe, "last", mark, stage)
-    training.hooks.validate = validator(records["validation"], stage.accelerator)
+    training.hooks.validate = stage.task.validator(split, records["validation"], stage.recipe, stage.accelerator)
     training.hooks.deadline = deadline
-    return _run(training, what, stage)
+    return _run(training, what, stage, lambda report: stage.task.watched(report, split, stage))
 
 
 def refit(whole: Model, model: Model, known: Records, chosen: Position, mark: str, stage: Stage) -> Position:
@@ -113,8 +120,7 @@ def refit(whole: Model, model: Model, known: Records, chosen: Position, mark: st
 
 
 def _training(model: Model, records: Records, recipe: Recipe, folder: str, mark: str, stage: Stage) -> Training:
-    weights = {name: recipe.targets.get(name, TargetSettings()).weight for name in model.heads.names}
-    objectives = [Supervised(name, weight) for name, weight in weights.items()]
+    objectives = stage.task.objectives(model, recipe)
     learner = Learner(model, objectives, recipe.training.modality_dropout, stage.precision)
     rates = {name: Rate(one.learning_rate, one.layer_decay) for name, one in recipe.inputs.items()}
     order = partial(balanced, records, recipe.seed) if recipe.training.sampling == "balanced" else None
@@ -123,9 +129,11 @@ def _training(model: Model, records: Records, recipe: Recipe, folder: str, mark:
     )
 
 
-def _run(training: Training, what: str, stage: Stage) -> Position:
+def _run(
+    training: Training, what: str, stage: Stage, watched: Callable[[Hears], Hears] = lambda report: report
+) -> Position:
     with stage.talk.training(what, training.settings, len(training.records)) as report:
-        training.hooks.report = report
+        training.hooks.report = watched(report)
         if training.resume() and not training.position.finished:
             stage.talk.say(f"{what} goes on from epoch {training.position.epoch + 1}, step {training.position.step}.")
         position = training.run()

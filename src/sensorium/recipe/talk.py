@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from sensorium.recipe.run import Run
 
 PIPED_WIDTH = 140
+Hears = Callable[[dict[str, Any]], None]
+"""What hears of every step of training: its figures, by name."""
 
 
 class Talk:
@@ -60,7 +62,10 @@ class Talk:
         for name, encoder in model.encoders.items():
             state = _state(encoder, recipe.inputs.get(name, InputSettings()), recipe.cache)
             printed.add_row(f"input {name}", type(encoder).__name__, f"{_count(encoder)}, {state}")
-        printed.add_row("fusion", recipe.fusion.name, f"{_count(model.fusion)}, trained")
+        for name, projection in model.projections.items():
+            printed.add_row(f"projection {name}", f"{projection.out_features} wide", f"{_count(projection)}, trained")
+        if model.fusion is not None:
+            printed.add_row("fusion", recipe.fusion.name, f"{_count(model.fusion)}, trained")
         for name, head in model.heads.items():
             printed.add_row(f"target {name}", type(head).__name__, f"{_count(head)}, trained")
         self.show(printed)
@@ -75,9 +80,7 @@ class Talk:
         )
 
     @contextmanager
-    def training(
-        self, what: str, settings: TrainingSettings, records: int
-    ) -> Iterator[Callable[[dict[str, Any]], None]]:
+    def training(self, what: str, settings: TrainingSettings, records: int) -> Iterator[Hears]:
         """The live line of training: loss, validation score, records a second, time left."""
         columns = (
             TextColumn(what), BarColumn(bar_width=20), TextColumn("{task.fields[line]}"), TimeRemainingColumn(),
@@ -101,8 +104,10 @@ class Talk:
 
             yield report
 
-    def finished(self, run: "Run", table: Table, part: str, position: Position) -> None:
-        """The report, five predictions, where all of it is, and what to do next."""
+    def finished(
+        self, run: "Run", part: str, position: Position, shown: list[RenderableType], commands: list[str]
+    ) -> None:
+        """The report and what is `shown` after it, where all of it is, and the commands that may follow."""
         best, refit = position.best_epoch + 1, (run.folder / "refit").exists()
         self.say(
             f"Trained for {counted(position.epoch, 'epoch')}"
@@ -117,14 +122,10 @@ class Talk:
                 + "; they chose the epoch, so a little too well: hold records out with --test 0.2."
             )
         self.show(run.report)
-        self.show(_five(run.model, table))
+        for one in shown:
+            self.show(one)
         self.say(f"Saved in {run.folder}: model/, recipe.yaml, metrics.json, scores.parquet, log.csv.")
-        self.say(
-            "Next:\n"
-            f"  sensorium predict {run.folder} new.csv --out predictions.parquet\n"
-            f"  sensorium evaluate {run.folder} test.csv\n"
-            f"  sensorium fit --recipe {run.folder / 'recipe.yaml'} --out {run.folder}-again"
-        )
+        self.say("\n  ".join(["Next:", *commands]))
 
     @contextmanager
     def _progress(self, *columns: Any) -> Iterator[Progress]:
@@ -132,7 +133,7 @@ class Talk:
             yield progress
 
 
-def _five(model: Model, table: Table) -> Printed:
+def five(model: Model, table: Table) -> Printed:
     """Predictions of the first five records, beside what is true."""
     few = table.take(range(min(5, len(table))))
     shown = list(dict.fromkeys(name for spec in table.schema.inputs for name in spec.columns))

@@ -1,0 +1,88 @@
+"""CLIP as a family that is pretrained: any named inputs, aligned two by two by a contrastive loss."""
+
+import math
+from itertools import combinations
+
+import torch
+from torch import nn
+
+from sensorium.data.schema import Schema
+from sensorium.errors import UserError, unknown
+from sensorium.families.clip import preset
+from sensorium.families.family import Family, FamilySettings, Tower
+from sensorium.model import Model
+from sensorium.nn.projection import Projection
+from sensorium.objectives.contrastive import Contrastive
+
+SIZE = "tiny"
+# Where the two losses start: Radford et al. 2021 (arXiv:2103.00020) and Zhai et al. 2023 (arXiv:2303.15343).
+TEMPERATURE = {"softmax": 0.07, "sigmoid": 0.1}
+LOGIT_BIAS = {"softmax": None, "sigmoid": -10.0}
+
+
+def towers(settings: FamilySettings) -> dict[str, Tower]:
+    """The towers of the published size, or of the tiny one, which takes the length of its texts from the records.
+
+    Raises UserError for an unknown size.
+    """
+    config = preset(settings.size or SIZE)
+    image, text = (one.model_dump(exclude_unset=True) for one in (config.image, config.text))
+    text.pop("end_token", None)  # that of the tokenizer, which is learned from the records
+    if settings.size in (None, SIZE):
+        text["context"] = None
+    return {"image": Tower("clip_image", image), "text": Tower("clip_text", text)}
+
+
+def model(settings: FamilySettings, encoders: dict[str, nn.Module], schema: Schema) -> Model:
+    """Towers of any kind and width, each with a projection into the shared space."""
+    dim, loss = settings.dim or preset(settings.size or SIZE).dim, settings.loss or "softmax"
+    projections = {name: Projection(encoder.dim, dim) for name, encoder in encoders.items()}
+    temperature = settings.temperature or TEMPERATURE[loss]
+    return Model(encoders, projections, temperature=temperature, logit_bias=LOGIT_BIAS[loss], schema=schema)
+
+
+def going_on(settings: FamilySettings, model: Model) -> Model:
+    """`model` itself, at the temperature that the settings state.
+
+    Raises UserError when they ask for another size, space or loss than it has.
+    """
+    if settings.size is not None or settings.dim is not None:
+        raise UserError("A model that training goes on with has its size and dim already; leave them out, or --from.")
+    if not hasattr(model, "logit_scale"):
+        raise UserError(
+            "The model that --from names aligns nothing: it has no temperature; name one that pretrain made."
+        )
+    has = "sigmoid" if hasattr(model, "logit_bias") else "softmax"
+    if settings.loss not in (None, has):
+        raise UserError(
+            f"The model that --from names learned by the {has} loss, and its temperature fits no other; leave --loss"
+            " out."
+        )
+    if settings.temperature is not None:
+        with torch.no_grad():
+            model.logit_scale.fill_(-math.log(settings.temperature))
+    return model
+
+
+def pairs(settings: FamilySettings, names: list[str]) -> list[tuple[str, str]]:
+    """The pairs of the settings, or every two of the inputs `names`. Raises UserError for one that cannot be."""
+    for a, b in settings.pairs:
+        for name in (a, b):
+            if name not in names:
+                raise unknown("input", name, names)
+        if a == b:
+            raise UserError(f"'{a}' cannot be aligned with itself; name two inputs.")
+    chosen = list(dict.fromkeys(settings.pairs)) or list(combinations(names, 2))
+    alone = [name for name in names if not any(name in pair for pair in chosen)]
+    if alone:
+        raise UserError(f"The input '{alone[0]}' is in no pair; align it with another, or leave it out.")
+    return chosen
+
+
+def objectives(settings: FamilySettings, model: Model) -> list[nn.Module]:
+    """A contrastive loss for each pair, the one that the model has the parameters of."""
+    loss = "sigmoid" if hasattr(model, "logit_bias") else "softmax"
+    return [Contrastive(a, b, loss, labels=settings.labels) for a, b in pairs(settings, model.encoders.names)]
+
+
+CLIP = Family(towers, model, going_on, objectives, pairs, training={"weight_decay": 0.1})

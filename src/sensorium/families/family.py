@@ -1,0 +1,61 @@
+"""What a family is to a run: settings that all families share, and the functions that each brings."""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import nn
+
+from sensorium.data.schema import Schema
+from sensorium.model import Model
+
+
+class FamilySettings(BaseModel):
+    """What is pretrained: which family of models, of what size, and which inputs of a record belong together."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(description="clip")
+    size: str | None = Field(
+        None, description="of the encoders that `inputs` does not name: tiny, ViT-B-32, ViT-B-16, ViT-L-14; none: tiny"
+    )
+    dim: int | None = Field(None, ge=1, description="width of the shared space; none: that of the size")
+    pairs: list[tuple[str, str]] = Field(
+        [], description="which two inputs are aligned, as [[photo, caption], [voice, caption]]; empty: every two"
+    )
+    loss: Literal["softmax", "sigmoid"] | None = Field(
+        None, description="softmax (CLIP) or sigmoid (SigLIP); none: that of `start_from`, else softmax"
+    )
+    temperature: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="at the start, it is learned; none: that of `start_from`, else 0.07 (sigmoid: 0.1)",
+    )
+    labels: str | None = Field(None, description="column of classes: records of one class belong together as well")
+
+
+class Tower(NamedTuple):
+    """An encoder's name, and its settings where nothing else is said."""
+
+    encoder: str
+    config: dict[str, Any]
+
+
+class Family(NamedTuple):
+    """How a family's models are built and taught.
+
+    towers(settings):                  by kind of input, the encoder that has the size.
+    model(settings, encoders, schema): the untrained model around encoders, by input.
+    going_on(settings, model):         a trained model with what the settings change of it. Raises UserError.
+    objectives(settings, model):       what it learns by.
+    pairs(settings, names):            the inputs, two by two, that learning brings together. Raises UserError.
+    training:                          settings of training where nothing else is said.
+    """
+
+    towers: Callable[[FamilySettings], dict[str, Tower]]
+    model: Callable[[FamilySettings, dict[str, nn.Module], Schema], Model]
+    going_on: Callable[[FamilySettings, Model], Model]
+    objectives: Callable[[FamilySettings, Model], list[nn.Module]]
+    pairs: Callable[[FamilySettings, list[str]], list[tuple[str, str]]]
+    training: dict[str, Any]

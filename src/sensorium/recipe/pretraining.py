@@ -1,0 +1,136 @@
+"""Bringing inputs together: what `pretrain` trains, validates and reports."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from rich.console import RenderableType
+from torch import nn
+
+from sensorium.data.loading import Records
+from sensorium.data.table import Table
+from sensorium.errors import UserError, counted
+from sensorium.evaluation.retrieval import ARROW, RetrievalReport, evaluate_retrieval
+from sensorium.families.family import Family
+from sensorium.features import Batch
+from sensorium.model import Model
+from sensorium.recipe.aligned import check_aligned, going_on, open_aligned, towers
+from sensorium.recipe.build import encoders_of
+from sensorium.recipe.chance import Chance, Watch
+from sensorium.recipe.memory import Sorted
+from sensorium.recipe.parts import Part
+from sensorium.recipe.settings import Recipe
+from sensorium.recipe.talk import Hears, Talk
+from sensorium.recipe.task import Source
+from sensorium.training.learner import Learner
+from sensorium.training.loop import Validation
+from sensorium.training.retrieval_validation import retrieval_validator
+
+if TYPE_CHECKING:
+    from sensorium.recipe.stages import Stage
+
+
+class Pretraining:
+    """A family's model, whose inputs find each other."""
+
+    names = "columns, as --image photo --text caption"
+
+    def __init__(self, name: str, family: Family):
+        self.name, self.family = name, family
+
+    def base(self, given: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+        """What is given, over the family's own settings of training."""
+        training = self.family.training | (given.get("training") or {})
+        return given | {"family": dict(given.get("family") or {}) | {"name": self.name}, "training": training}
+
+    def check(self, recipe: Recipe, folder: Path) -> None:
+        """A recipe of inputs that are aligned, without any target."""
+        check_aligned(recipe, folder)
+        self.family.towers(recipe.family)
+
+    def open(self, records: Source, recipe: Recipe, talk: Talk) -> tuple[Table, Recipe]:
+        """As Task says."""
+        table, recipe = open_aligned(records, recipe, self.family, talk)
+        self._pairs(table, recipe)
+        return table, recipe
+
+    def sort_out(self, table: Table, ids: dict[str, np.ndarray], recipe: Recipe, talk: Talk) -> Sorted:
+        """All of the records: what another training was tested on is not known."""
+        return Sorted(table, ids, None, None)
+
+    def check_parts(self, split: dict[str, Part], recipe: Recipe) -> None:
+        """Every pair of inputs has records in every part, and in training more than one."""
+        for part in split.values():
+            for a, b in self._pairs(part.table, recipe):
+                count = _together(part, a, b)
+                if count <= (part.name == "train"):
+                    has = "Only one record" if count else "No record"
+                    raise UserError(
+                        f"{has} of the {part.name} part of {part.table.source} has both '{a}' and '{b}'"
+                        f" ({counted(len(part.table), 'record')} in all); bring more that do, or split otherwise."
+                    )
+
+    def begin(self, table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> Model:
+        """The family's model around the towers, or the one that training goes on with."""
+        torch.manual_seed(recipe.seed)
+        schema = table.schema.model_copy(update={"targets": []})
+        if recipe.start_from is not None:
+            return self.family.going_on(recipe.family, going_on(schema, recipe))
+        encoders = encoders_of(table, towers(table, recipe, self.family), facts, True)
+        return self.family.model(recipe.family, encoders, schema)
+
+    def objectives(self, model: Model, recipe: Recipe) -> list[nn.Module]:
+        """The family's."""
+        return self.family.objectives(recipe.family, model)
+
+    def validator(
+        self, split: dict[str, Part], records: Records, recipe: Recipe, accelerator: Accelerator
+    ) -> Callable[[Learner], Validation]:
+        """Retrieval between the pairs of inputs."""
+        pairs, chance = self._pairs(records.table, recipe), self._chance(split, recipe)
+        return retrieval_validator(records, pairs, chance.of_an_epoch, accelerator)
+
+    def calibrate(self, model: Model, records: Records) -> None:
+        """Nothing."""
+
+    def sentences(self, model: Model, split: dict[str, Part], recipe: Recipe) -> list[str]:
+        """Which inputs are aligned, and what the loss is before anything is learned."""
+        train = split["train"]
+        pairs = self._pairs(train.table, recipe)
+        shown = "; ".join(f"'{a}' with '{b}' ({counted(_together(train, a, b), 'training record')})" for a, b in pairs)
+        return [f"Aligned: {shown}.", self._chance(split, recipe).sentence]
+
+    def watched(self, report: Hears, split: dict[str, Part], stage: "Stage") -> Hears:
+        """`report`, and a warning when the loss stays where it began."""
+        return Watch(report, self._chance(split, stage.recipe), stage.recipe.training.epochs, stage.talk)
+
+    def report(
+        self, scored: Model, table: Table, batches: Iterable[Batch], stage: "Stage", seconds: float, saved: Model
+    ) -> RetrievalReport:
+        """Retrieval in both directions of every pair."""
+        report = evaluate_retrieval(scored, table, seed=stage.recipe.seed)
+        aligned = {frozenset(pair) for pair in self._pairs(table, stage.recipe)}
+        kept = [one for one in report.directions if frozenset(one.name.split(ARROW)) in aligned]
+        return replace(report, directions=kept, cost=report.cost | {"train_seconds": seconds})
+
+    def closing(self, model: Model, table: Table, folder: Path) -> tuple[list[RenderableType], list[str]]:
+        """What a shared space is for."""
+        return [], [f"sensorium evaluate {folder} test.csv --task retrieval"]
+
+    def _pairs(self, table: Table, recipe: Recipe) -> list[tuple[str, str]]:
+        return self.family.pairs(recipe.family, [spec.name for spec in table.schema.inputs])
+
+    def _chance(self, split: dict[str, Part], recipe: Recipe) -> Chance:
+        train = split["train"]
+        together = [_together(train, a, b) for a, b in self._pairs(train.table, recipe)]
+        loss = recipe.family.loss or "softmax"
+        return Chance(loss, together, len(train.table), recipe.training.batch_size)
+
+
+def _together(part: Part, a: str, b: str) -> int:
+    """How many records of a part have both inputs."""
+    return int(((part.ids[a] != 0) & (part.ids[b] != 0)).sum())

@@ -1,0 +1,106 @@
+"""Learning targets: what `fit` trains, validates and reports."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from accelerate import Accelerator
+from rich.console import RenderableType
+from torch import nn
+
+from sensorium.data.loading import Records
+from sensorium.data.table import Table
+from sensorium.errors import UserError
+from sensorium.evaluation import Report, evaluate
+from sensorium.features import Batch
+from sensorium.model import Model
+from sensorium.objectives import Supervised
+from sensorium.recipe.memory import Sorted, compare, sort_out
+from sensorium.recipe.parts import Part
+from sensorium.recipe.settings import Recipe, TargetSettings
+from sensorium.recipe.source import open_table
+from sensorium.recipe.talk import Hears, Talk, five
+from sensorium.recipe.task import Source
+from sensorium.recipe.warm import base_of, begin, check_agrees
+from sensorium.training.learner import Learner
+from sensorium.training.loop import Validation
+from sensorium.training.validation import calibrate, validator
+
+if TYPE_CHECKING:
+    from sensorium.recipe.stages import Stage
+
+
+class Fitting:
+    """Targets, learned from inputs that a fusion brings together."""
+
+    names = "target"
+
+    def base(self, given: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+        """What is given, else the settings of the run that is gone on from."""
+        start = options.get("start_from")
+        return given if given or start is None else base_of(start, options)
+
+    def check(self, recipe: Recipe, folder: Path) -> None:
+        """A recipe without a family, which agrees with the run that it goes on from."""
+        if recipe.family is not None:
+            raise UserError(
+                f"The recipe is one of pretraining and has no target to fit; take sensorium pretrain"
+                f" {recipe.family.name}, or a recipe without a family."
+            )
+        check_agrees(recipe, folder)
+
+    def open(self, records: Source, recipe: Recipe, talk: Talk) -> tuple[Table, Recipe]:
+        """As Task says."""
+        return open_table(records, recipe, talk)
+
+    def sort_out(self, table: Table, ids: dict[str, np.ndarray], recipe: Recipe, talk: Talk) -> Sorted:
+        """As Task says."""
+        return sort_out(table, ids, recipe, talk)
+
+    def check_parts(self, split: dict[str, Part], recipe: Recipe) -> None:
+        """Nothing more than `parts` sees to."""
+
+    def begin(self, table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> Model:
+        """As Task says."""
+        return begin(table, recipe, facts)
+
+    def objectives(self, model: Model, recipe: Recipe) -> list[nn.Module]:
+        """One for each target."""
+        return [Supervised(name, recipe.targets.get(name, TargetSettings()).weight) for name in model.heads.names]
+
+    def validator(
+        self, split: dict[str, Part], records: Records, recipe: Recipe, accelerator: Accelerator
+    ) -> Callable[[Learner], Validation]:
+        """The headline metric of every target."""
+        return validator(records, accelerator)
+
+    def calibrate(self, model: Model, records: Records) -> None:
+        """Thresholds, temperatures and weights of the heads."""
+        calibrate(model, records)
+
+    def sentences(self, model: Model, split: dict[str, Part], recipe: Recipe) -> list[str]:
+        """None."""
+        return []
+
+    def watched(self, report: Hears, split: dict[str, Part], stage: "Stage") -> Hears:
+        """`report` alone."""
+        return report
+
+    def report(
+        self, scored: Model, table: Table, batches: Iterable[Batch], stage: "Stage", seconds: float, saved: Model
+    ) -> Report:
+        """Every metric, what each input is worth, and what a run that went on has forgotten."""
+        report = evaluate(scored, table, batches=batches, seed=stage.recipe.seed, train_seconds=seconds)
+        if stage.memory is None:
+            return report
+        return replace(report, forgetting=compare(stage.memory, stage.recipe, saved, stage.talk))
+
+    def closing(self, model: Model, table: Table, folder: Path) -> tuple[list[RenderableType], list[str]]:
+        """Five predictions."""
+        return [five(model, table)], [
+            f"sensorium predict {folder} new.csv --out predictions.parquet",
+            f"sensorium evaluate {folder} test.csv",
+            f"sensorium fit --recipe {folder / 'recipe.yaml'} --out {folder}-again",
+        ]

@@ -1,0 +1,83 @@
+"""A look at held-out records with a model that aligns inputs: how well each finds what belongs to it."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+
+from sensorium.data.loading import Records
+from sensorium.metrics.retrieval import Direction, retrieval, retrieval_figures
+from sensorium.model import Model
+from sensorium.training.learner import Learner
+from sensorium.training.loop import Validation
+
+MOST = 5000  # records that are looked at; a search over more of them takes longer than it tells
+BATCH = 256
+SHOWN = ("recall@1", "recall@10", "median_rank")
+
+
+def retrieval_validator(
+    records: Records, pairs: list[tuple[str, str]], chance: float, accelerator: Accelerator
+) -> Callable[[Learner], Validation]:
+    """Gives the function that scores a learner on `records`, or 5,000 of them: the mean over all `pairs` of inputs, in
+    both directions, of one over the rank at which a query finds what belongs to it.
+
+    Figures beside it: recall and rank of every direction, the temperature, for each input how far its embeddings spread
+    (one less the squared length of their mean; 0 when all are the same), and `chance`, the loss of a model that cannot
+    tell records apart. Each process looks at its share of the records, and all get the same answer.
+    """
+    chosen = np.sort(np.random.default_rng(records.seed).permutation(len(records))[:MOST])
+    ids = {name: values.numpy()[chosen] for name, values in records.ids.items()}
+
+    def validate(learner: Learner) -> Validation:
+        share = np.arange(accelerator.process_index, len(chosen), accelerator.num_processes)
+        parts = gather_object([(share, _look(learner, records, chosen[share]))])
+        places = np.argsort(np.concatenate([rows for rows, _ in parts]))
+        found = {
+            name: np.concatenate([embedded[name] for _, embedded in parts])[places]
+            for name in learner.model.encoders.names
+        }
+        figures, scores = {}, []
+        for a, b in pairs:
+            both = (ids[a] != 0) & (ids[b] != 0)
+            directions = retrieval(found[a][both], found[b][both], ids[a][both], ids[b][both])
+            for name, direction in zip((f"{a}→{b}", f"{b}→{a}"), directions, strict=True):
+                figures |= _figures(name, direction)
+                scores.append(float((1 / direction.found.rank).mean()))
+        score = float(np.mean(scores))
+        spread = {f"spread_{name}": _spread(found[name][ids[name] != 0]) for name in found}
+        temperature = float((-learner.model.logit_scale.detach()).exp())
+        return Validation(
+            [score], {"validation": score, "chance": chance, "temperature": temperature} | spread | figures
+        )
+
+    return validate
+
+
+def _figures(name: str, direction: Direction) -> dict[str, float]:
+    found = retrieval_figures(direction)
+    return {f"validation_{metric}_{name}": found[metric] for metric in SHOWN}
+
+
+def _spread(embeddings: np.ndarray) -> float:
+    """One less the squared length of the mean of unit vectors [N, E]; 0 without any."""
+    return 1 - float(np.square(embeddings.mean(axis=0)).sum()) if len(embeddings) else 0.0
+
+
+@torch.no_grad()
+def _look(learner: Learner, records: Records, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """By input: float32 [rows, E], the embeddings of the records `rows`, zero where absent."""
+    model = learner.model
+    parts = {name: [np.zeros((0, _width(model, name)), np.float32)] for name in model.encoders.names}
+    for start in range(0, len(rows), BATCH):
+        batch = records.batch(rows[start : start + BATCH]).to(model.device)
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=learner.precision == "bf16"):
+            for name, features in model.encode(batch.inputs).items():
+                parts[name].append(model.embedding(name, features).float().cpu().numpy())
+    return {name: np.concatenate(part) for name, part in parts.items()}
+
+
+def _width(model: Model, name: str) -> int:
+    return model.projections[name].out_features if name in model.projections else model.encoders[name].dim
