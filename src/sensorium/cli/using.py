@@ -14,10 +14,23 @@ def evaluate(
     table: Annotated[Path, typer.Argument(help="Records with the target columns, or with the inputs to be aligned.")],
     task: Annotated[
         str | None,
-        typer.Option(help="targets or retrieval; without it, what the model was trained for."),
+        typer.Option(help="targets, retrieval, zero-shot or few-shot; without it, what the model was trained for."),
     ] = None,
     pair: Annotated[
         str | None, typer.Option(help="For retrieval: two inputs, as photo,caption; without it, every two.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(help="For zero-shot and few-shot: the column with the labels, which are names.")
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="For zero-shot: the labels to choose from, where they are not all that --target has."),
+    ] = None,
+    templates: Annotated[
+        str | None, typer.Option(help="For zero-shot: plain, simple, imagenet, or a file; see classify.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--input", help="For zero-shot and few-shot: the input to classify.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for metrics.json and scores.parquet.")] = None,
     bad_records: BadRecords = "stop",
@@ -25,7 +38,8 @@ def evaluate(
 ) -> None:
     """Score a trained model on a table: every metric with its interval and chance level, and what each input is worth.
 
-    A model of aligned inputs, as pretrain makes, is scored by how well they find each other: --task retrieval.
+    A model of aligned inputs, as pretrain makes, is scored by how well they find each other (--task retrieval), by how
+    well it sorts records by the names of their labels (zero-shot), or with a few examples of each (few-shot).
 
     Example: [bold]sensorium evaluate runs/reviews test.csv --out runs/reviews/on-test[/bold]
     """
@@ -36,7 +50,18 @@ def evaluate(
     model = load(run)
     talk = Talk(quiet=as_json)
     with talk.busy("Scoring"):
-        report = evaluate_task(model, model.read(table), task, out=out, bad_records=bad_records, pair=names(pair))
+        report = evaluate_task(
+            model,
+            model.read(table),
+            task,
+            out=out,
+            bad_records=bad_records,
+            pair=names(pair),
+            target=target,
+            labels=labels,
+            templates=templates,
+            input=name,
+        )
     if as_json:
         print(json.dumps(report.to_dict()))
     talk.show(report)

@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from rich.table import Table
 from rich.text import Text
 
+from sensorium.data.schema import TargetSpec
 from sensorium.errors import counted
 from sensorium.evaluation.inputs import figure
 from sensorium.evaluation.target import TargetReport
-from sensorium.metrics import Value
+from sensorium.metrics import ClassScores, Value
 
 MOST_CLASSES_CROSSED = 12
 MOST_CLASSES_LISTED = 30
@@ -19,9 +21,9 @@ def target(report: TargetReport) -> Iterator[Any]:
     """The tables of one target: metrics, classes, confusion, inputs, and the sentence about them."""
     yield metric_table(f"{report.target.name}: {counted(report.records, 'record')}", report.metrics)
     if report.classes:
-        yield _classes(report)
+        yield classes(report.target, report.classes)
     if report.confusion is not None and len(report.confusion) <= MOST_CLASSES_CROSSED:
-        yield _confusion(report)
+        yield confusion(report.target, report.confusion)
     yield _inputs(report)
     yield Text(f"{report.sentence}\n", style="bold")
 
@@ -53,9 +55,10 @@ def metric_table(title: str, metrics: dict[str, Value]) -> Table:
     return table
 
 
-def _classes(report: TargetReport) -> Table:
-    rows = list(report.classes.items())
-    title = f"{report.target.name}: each {'class' if report.target.kind == 'class' else 'label'}"
+def classes(spec: TargetSpec, scores: dict[str, ClassScores]) -> Table:
+    """The scores of each class or label; of very many the worst."""
+    rows = list(scores.items())
+    title = f"{spec.name}: each {'class' if spec.kind == 'class' else 'label'}"
     if len(rows) > MOST_CLASSES_LISTED:
         title += f" (of {len(rows)} the {MOST_CLASSES_LISTED} with the lowest F1)"
         rows = sorted(rows, key=lambda row: row[1].f1)[:MOST_CLASSES_LISTED]
@@ -67,10 +70,10 @@ def _classes(report: TargetReport) -> Table:
     return table
 
 
-def _confusion(report: TargetReport) -> Table:
-    title = f"{report.target.name}: truth (row), decision (column)"
-    table = columns(title, ["", *report.target.labels])
-    for place, (label, row) in enumerate(zip(report.target.labels, report.confusion, strict=True)):
+def confusion(spec: TargetSpec, counts: np.ndarray) -> Table:
+    """How often each class, a row, was taken for each, a column: int [K, K]."""
+    table = columns(f"{spec.name}: truth (row), decision (column)", ["", *spec.labels])
+    for place, (label, row) in enumerate(zip(spec.labels, counts, strict=True)):
         cells = [Text(str(count), style="bold" if place == column else "") for column, count in enumerate(row)]
         table.add_row(Text(label), *cells)
     return table

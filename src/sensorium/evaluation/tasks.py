@@ -8,12 +8,14 @@ from sensorium.errors import UserError, unknown
 from sensorium.evaluation.evaluate import evaluate
 from sensorium.evaluation.report import Report
 from sensorium.evaluation.retrieval import RetrievalReport, evaluate_retrieval, shares_a_space
+from sensorium.evaluation.zero_shot_report import ZeroShotReport, evaluate_zero_shot
 from sensorium.model import Model
 
 # By task: what carries it out, and which options are its own.
 TASKS = {
     "targets": (evaluate, ("batches", "train_seconds")),
     "retrieval": (evaluate_retrieval, ("pair",)),
+    "zero-shot": (evaluate_zero_shot, ("target", "labels", "templates", "input", "text")),
 }
 
 
@@ -27,8 +29,8 @@ def evaluate_task(
     seed: int = 0,
     resamples: int = 2000,
     **options: Any,
-) -> Report | RetrievalReport:
-    """The report of a task: "targets" (a model's own decisions) or "retrieval".
+) -> Report | RetrievalReport | ZeroShotReport:
+    """The report of a task: "targets" (a model's own decisions), "retrieval" or "zero-shot".
 
     Without a `task` a model with heads is judged by its targets, one with a space that inputs share by retrieval.
     bad_records: "stop" at a file that cannot be read, or "skip" such records. seed: of the `resamples` bootstrap

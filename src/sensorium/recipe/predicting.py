@@ -1,6 +1,7 @@
 """Predictions of a table, written as they are made, so that memory does not grow with the table."""
 
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,7 @@ def predict_file(run: str | Path, source: str | Path, out: str | Path, bad_recor
     Records set aside are listed in bad_records.csv beside `out`.
     Returns {"out", "records", "set_aside", "bad_records"}. Raises UserError for what the user can mend.
     """
-    out = Path(out)
-    if out.suffix not in (".parquet", ".csv", ".jsonl"):
-        raise UserError(f"--out {out} is of no known kind; end it in .parquet, .csv or .jsonl.")
+    out, suffix = Path(out), suffix_of(out)
     model = load(run)
     table = model.read(source)
     given, bad = len(table), []
@@ -35,7 +34,7 @@ def predict_file(run: str | Path, source: str | Path, out: str | Path, bad_recor
         table, found = set_aside(table, scan(table), bad_records)
         bad = found.bad
     with whole_file(out) as new:
-        _write(model, table, new, out.suffix)
+        write(_chunks(model, table), _schema(model), new, suffix)
     listed = out.with_name("bad_records.csv") if bad else None
     if listed is not None:
         save_bad(bad, listed)
@@ -47,13 +46,20 @@ def predict_file(run: str | Path, source: str | Path, out: str | Path, bad_recor
     }
 
 
-def _write(model: Model, table: Table, path: Path, suffix: str) -> None:
+def suffix_of(out: str | Path) -> str:
+    """The ending of a file for predictions. Raises UserError for one that is not written."""
+    suffix = Path(out).suffix
+    if suffix not in (".parquet", ".csv", ".jsonl"):
+        raise UserError(f"--out {out} is of no known kind; end it in .parquet, .csv or .jsonl.")
+    return suffix
+
+
+def write(chunks: Iterable[list[dict[str, Any]]], schema: pa.Schema, path: Path, suffix: str) -> None:
+    """Writes rows of `schema` to `path`, each chunk as it comes; in CSV the members of a list have bars between."""
     writer = None
     with open(path, "wb") as file:
-        for start in range(0, len(table), CHUNK):
-            rows = pa.Table.from_pylist(
-                _rows(model, table.take(range(start, min(start + CHUNK, len(table))))), _schema(model)
-            )
+        for chunk in chunks:
+            rows = pa.Table.from_pylist(chunk, schema)
             if suffix == ".jsonl":
                 file.writelines(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows.to_pylist())
                 continue
@@ -65,6 +71,11 @@ def _write(model: Model, table: Table, path: Path, suffix: str) -> None:
             writer.write_table(rows)
         if writer is not None:
             writer.close()
+
+
+def _chunks(model: Model, table: Table) -> Iterator[list[dict[str, Any]]]:
+    for start in range(0, len(table), CHUNK):
+        yield _rows(model, table.take(range(start, min(start + CHUNK, len(table)))))
 
 
 def _rows(model: Model, table: Table) -> list[dict[str, Any]]:
@@ -92,6 +103,6 @@ def _flat(rows: pa.Table) -> pa.Table:
     """Lists as one string, their members joined with a bar."""
     for index, field in enumerate(rows.schema):
         if pa.types.is_list(field.type):
-            joined = pa.array(["|".join(value) for value in rows.column(index).to_pylist()], pa.string())
+            joined = pa.array(["|".join(map(str, value)) for value in rows.column(index).to_pylist()], pa.string())
             rows = rows.set_column(index, field.name, joined)
     return rows
