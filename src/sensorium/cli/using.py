@@ -29,6 +29,10 @@ def evaluate(
     templates: Annotated[
         str | None, typer.Option(help="For zero-shot: plain, simple, imagenet, or a file; see classify.")
     ] = None,
+    shots: Annotated[
+        str | None, typer.Option(help="For few-shot: examples of each label, several numbers with commas; 1,4,16.")
+    ] = None,
+    draws: Annotated[int | None, typer.Option(help="For few-shot: how often examples are drawn anew; 10.")] = None,
     name: Annotated[
         str | None, typer.Option("--input", help="For zero-shot and few-shot: the input to classify.")
     ] = None,
@@ -61,6 +65,8 @@ def evaluate(
             labels=labels,
             templates=templates,
             input=name,
+            shots=shots,
+            draws=draws,
         )
     if as_json:
         print(json.dumps(report.to_dict()))

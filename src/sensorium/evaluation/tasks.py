@@ -6,6 +6,7 @@ from typing import Any
 from sensorium.data.table import Table
 from sensorium.errors import UserError, unknown
 from sensorium.evaluation.evaluate import evaluate
+from sensorium.evaluation.few_shot import FewShotReport, evaluate_few_shot
 from sensorium.evaluation.report import Report
 from sensorium.evaluation.retrieval import RetrievalReport, evaluate_retrieval, shares_a_space
 from sensorium.evaluation.zero_shot_report import ZeroShotReport, evaluate_zero_shot
@@ -13,9 +14,10 @@ from sensorium.model import Model
 
 # By task: what carries it out, and which options are its own.
 TASKS = {
-    "targets": (evaluate, ("batches", "train_seconds")),
-    "retrieval": (evaluate_retrieval, ("pair",)),
-    "zero-shot": (evaluate_zero_shot, ("target", "labels", "templates", "input", "text")),
+    "targets": (evaluate, ("batches", "train_seconds", "resamples")),
+    "retrieval": (evaluate_retrieval, ("pair", "resamples")),
+    "zero-shot": (evaluate_zero_shot, ("target", "labels", "templates", "input", "text", "resamples")),
+    "few-shot": (evaluate_few_shot, ("target", "shots", "draws", "templates", "input")),
 }
 
 
@@ -27,14 +29,13 @@ def evaluate_task(
     out: str | Path | None = None,
     bad_records: str = "stop",
     seed: int = 0,
-    resamples: int = 2000,
     **options: Any,
-) -> Report | RetrievalReport | ZeroShotReport:
-    """The report of a task: "targets" (a model's own decisions), "retrieval" or "zero-shot".
+) -> Report | RetrievalReport | ZeroShotReport | FewShotReport:
+    """The report of a task: "targets" (a model's own decisions), "retrieval", "zero-shot" or "few-shot".
 
     Without a `task` a model with heads is judged by its targets, one with a space that inputs share by retrieval.
-    bad_records: "stop" at a file that cannot be read, or "skip" such records. seed: of the `resamples` bootstrap
-    resamples behind every interval. `options` are those of the task's function; one that is None is left to it.
+    bad_records: "stop" at a file that cannot be read, or "skip" such records. seed: that chance follows
+    from. `options` are those of the task's function; one that is None is left to it.
     Raises UserError for a task that the model cannot do, for an option that is not the task's, and as that function
     does.
     """
@@ -48,7 +49,7 @@ def evaluate_task(
         raise UserError(
             "This model decides on no target, so there are no decisions to score; evaluate it with --task retrieval."
         )
-    return function(model, table, out=out, bad_records=bad_records, seed=seed, resamples=resamples, **given)
+    return function(model, table, out=out, bad_records=bad_records, seed=seed, **given)
 
 
 def _named(task: str | None) -> str | None:
