@@ -4,7 +4,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from sensorium.data.table import Table, read
 from sensorium.errors import RecordError, UserError
-from sensorium.evaluation import Report
+from sensorium.evaluation import Report, ZeroShot
 from sensorium.evaluation import evaluate_task as evaluate
 from sensorium.model import Model, load
 from sensorium.recipe.run import Run, fit, pretrain
@@ -14,4 +14,17 @@ try:
 except PackageNotFoundError:
     __version__ = "0+unknown"
 
-__all__ = ["Model", "RecordError", "Report", "Run", "Table", "UserError", "evaluate", "fit", "load", "pretrain", "read"]
+__all__ = [
+    "Model",
+    "RecordError",
+    "Report",
+    "Run",
+    "Table",
+    "UserError",
+    "ZeroShot",
+    "evaluate",
+    "fit",
+    "load",
+    "pretrain",
+    "read",
+]

@@ -6,11 +6,13 @@ from sensorium.evaluation.report import Report
 from sensorium.evaluation.retrieval import RetrievalReport, evaluate_retrieval
 from sensorium.evaluation.scoring import Scores, latency, score
 from sensorium.evaluation.tasks import evaluate_task
+from sensorium.evaluation.zero_shot import ZeroShot
 
 __all__ = [
     "Report",
     "RetrievalReport",
     "Scores",
+    "ZeroShot",
     "coalitions",
     "evaluate",
     "evaluate_retrieval",
