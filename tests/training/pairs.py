@@ -119,7 +119,7 @@ def by_hand(one: Learner, pieces: list[Batch]) -> dict[str, Tensor]:
     known = torch.cat([torch.where(target["mask"], target["label"], -1) for target in targets])
     total = 0.0
     for objective in one.objectives:
-        a, b, labels = objective.a, objective.b, None if objective.labels is None else known
+        a, b, labels = objective.pair._replace(labels=None if objective.pair.labels is None else known)
         scale = model.logit_scale
         pairs = Pairs(whole[a], whole[b], ids[a], ids[b], scale, labels, present[a], present[b])
         loss = plain.softmax(pairs) if objective.kind == "softmax" else plain.sigmoid(pairs, model.logit_bias)

@@ -2,14 +2,13 @@
 
 import math
 
-import torch
 from torch import Tensor, nn
-from torch import distributed as dist
 
 from sensorium.errors import UserError, unknown
 from sensorium.features import Batch, Loss
 from sensorium.model import Model
 from sensorium.objectives.losses import bound_logit_scale, sigmoid_contrastive, softmax_contrastive
+from sensorium.objectives.pair import Pair
 from sensorium.objectives.step import Step
 
 # The largest factor on the cosines, as its logarithm: CLIP's own; published SigLIP models have come to 120.
@@ -36,7 +35,7 @@ class Contrastive(nn.Module):
         super().__init__()
         if kind not in MOST_SCALE:
             raise unknown("contrastive loss", kind, MOST_SCALE)
-        self.a, self.b, self.kind, self.labels = a, b, kind, labels
+        self.pair, self.kind = Pair(a, b, labels), kind
         self.name = f"{a}_{b}"
         self.views = (a, b)
         self.weights = {self.name: weight}
@@ -49,39 +48,16 @@ class Contrastive(nn.Module):
         needed = ("logit_scale",) if self.kind == "softmax" else ("logit_scale", "logit_bias")
         for name in needed:
             if not hasattr(step.model, name):
-                raise UserError(f"The {self.kind} loss of '{self.a}' and '{self.b}' needs a model with a {name}.")
+                raise UserError(
+                    f"The {self.kind} loss of '{self.pair.a}' and '{self.pair.b}' needs a model with a {name}."
+                )
         loss = softmax_contrastive if self.kind == "softmax" else sigmoid_contrastive
-        batch = step.batch
-        return {
-            self.name: loss(
-                step.embedding(self.a),
-                step.embedding(self.b),
-                batch.ids[self.a],
-                batch.ids[self.b],
-                **{name: getattr(step.model, name) for name in needed},
-                labels=self._labels(batch),
-                present_a=batch.present(self.a),
-                present_b=batch.present(self.b),
-                group=self._group(step),
-            )
-        }
+        return {self.name: loss(**self.pair.sides(step), **{name: getattr(step.model, name) for name in needed})}
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
         """How many rows `forward` will count."""
-        return {self.name: (batch.present(self.a) & batch.present(self.b)).sum()}
+        return {self.name: self.pair.count(batch)}
 
     def bound(self, model: Model) -> None:
         """Brings the model's `logit_scale` back within its bounds, in place: a factor of 1 to 100 (sigmoid: 500)."""
         bound_logit_scale(model.logit_scale, high=MOST_SCALE[self.kind])
-
-    def _labels(self, batch: Batch) -> Tensor | None:
-        if self.labels is None:
-            return None
-        target = batch.targets[self.labels]
-        return torch.where(target["mask"], target["label"], -1)
-
-    @staticmethod
-    def _group(step: Step) -> dist.ProcessGroup | None:
-        # In validation the processes may have different numbers of batches, and would wait for each other for ever.
-        together = step.model.training and dist.is_available() and dist.is_initialized()
-        return dist.group.WORLD if together else None

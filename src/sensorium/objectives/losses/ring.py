@@ -39,6 +39,14 @@ class Ring:
         """One value of each process: [] → [processes]."""
         return value[None] if self.size == 1 else self._gather(value[None])
 
+    def total(self, tensor: Tensor) -> Tensor:
+        """The sum over the processes of a tensor that has one shape in all of them."""
+        if self.size == 1:
+            return tensor
+        summed = tensor.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(summed, group=self._group)
+        return summed
+
     def _gather(self, tensor: Tensor) -> Tensor:
         parts = [torch.empty_like(tensor) for _ in range(self.size)]
         dist.all_gather(parts, tensor.contiguous(), group=self._group)

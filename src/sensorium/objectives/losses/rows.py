@@ -1,0 +1,72 @@
+"""What losses need that compare each row with all others: those of other processes, and a few rows at a time."""
+
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+from sensorium.objectives.losses.pairs import Meeting
+from sensorium.objectives.losses.ring import Ring
+
+ROWS = 1024  # of a matrix of all pairs that are worked on at a time
+
+Answer = TypeVar("Answer")
+
+
+def in_full(loss: Callable[..., Answer]) -> Callable[..., Answer]:
+    """A loss whose products autocast leaves as wide as its arguments are; the first is a tensor."""
+
+    @wraps(loss)
+    def kept(a: Tensor, *others, **named) -> Answer:
+        with torch.autocast(a.device.type, enabled=False):
+            return loss(a, *others, **named)
+
+    return kept
+
+
+def gathered(ring: Ring, *own: Tensor) -> list[Tensor]:
+    """The rows of every process, in order, of each of the `own`, [own rows, ...] → [all rows, ...].
+
+    What the losses of all processes give a row of gradient comes back to whose it is. All processes have to go back
+    through it, or none.
+    """
+    if ring.size == 1:
+        return list(own)
+    widths = [tensor.shape[1] for tensor in own]
+    # One message, so that no two processes take several in different orders.
+    return list(Gathered.apply(torch.cat(own, dim=1), ring).split(widths, dim=1))
+
+
+class Gathered(torch.autograd.Function):
+    """The rows of every process; the gradient of a row is the sum of those that each process has for it."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, own: Tensor, ring: Ring) -> Tensor:
+        """[own rows, E] → [all rows, E]."""
+        ctx.ring = ring
+        return ring.gather(own)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, None]:
+        """[all rows, E] → [own rows, E]."""
+        ring = ctx.ring
+        start = ring.starts[ring.rank]
+        return ring.total(grad)[start : start + ring.rows[ring.rank]], None
+
+
+def strips(meeting: Meeting) -> Iterator[tuple[slice, Tensor]]:
+    """This process's rows, ROWS at a time: where they are among its own, and which of the rows of all processes each
+    belongs together with, bool [n, all rows].
+    """
+    ring, total = meeting.ring, sum(meeting.ring.rows)
+    own, start = ring.rows[ring.rank], ring.starts[ring.rank]
+    for first in range(0, own, ROWS):
+        rows = slice(first, min(first + ROWS, own))
+        i, j = meeting.positives.within(slice(start + rows.start, start + rows.stop), slice(0, total))
+        together = torch.zeros(rows.stop - rows.start, total, dtype=torch.bool, device=i.device)
+        together[i, j] = True
+        yield rows, together
