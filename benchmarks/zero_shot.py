@@ -101,7 +101,9 @@ def tell(what: str, seconds: dict[str, list], count: int, floors: dict[str, floa
 
 def pixels_of(paths: list[str], peer: object) -> torch.Tensor:
     """float32 [N, 3, 224, 224], normalised, by the peer's own preparation."""
-    return torch.stack([peer.image_processor(Image.open(path), return_tensors="pt")["pixel_values"][0] for path in paths])
+    return torch.stack(
+        [peer.image_processor(Image.open(path), return_tensors="pt")["pixel_values"][0] for path in paths]
+    )
 
 
 def main() -> None:
@@ -144,8 +146,9 @@ def compare(folder: Path, paths: list[str], rounds: int, clock: Callable[[], flo
     tower, vision = ours.model.encoders["image"], peers["the pipeline in bf16"].model.vision_model
     for size, floor in ((1, 1.6), (32, 1.3)):
         pixels = torch.randint(0, 256, (size, 3, 224, 224), dtype=torch.uint8)
-        inputs, theirs = {"pixels": pixels, "mask": torch.ones(size, 1, dtype=torch.bool)}, torch.randn(pixels.shape)
-        ways = {"ours": lambda i=inputs: tower(i), "theirs in bf16": lambda t=theirs.bfloat16(): vision(t)}
+        inputs = {"pixels": pixels, "mask": torch.ones(size, 1, dtype=torch.bool)}
+        theirs = torch.randn(pixels.shape).bfloat16()
+        ways = {"ours": lambda i=inputs: tower(i), "theirs in bf16": lambda t=theirs: vision(t)}
         tell(f"The tower, batch {size}", alternated(ways, rounds, clock), size, {"theirs in bf16": floor})
     agreement(model, ours, peers["the pipeline in fp32"], paths, asked)
 
@@ -156,9 +159,7 @@ def agreement(model: object, ours: ZeroShot, peer: object, paths: list[str], ask
     embeddings = []
     for start in range(0, len(paths), 32):
         pixels = pixels_of(paths[start : start + 32], peer)
-        scale = model.encoders["image"].scale
         raw = (pixels * torch.tensor(STD).view(3, 1, 1) + torch.tensor(MEAN).view(3, 1, 1)) * 255
-        assert type(scale).__name__ == "Scale"
         inputs = {"pixels": raw.round().clamp(0, 255).byte(), "mask": torch.ones(len(raw), 1, dtype=torch.bool)}
         embeddings.append(model.embedding("image", model.encode({"image": inputs})["image"]).numpy())
     same_pixels = exact.probabilities(np.concatenate(embeddings))

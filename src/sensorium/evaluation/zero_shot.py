@@ -54,6 +54,8 @@ class ZeroShot:
             raise UserError(f"The threshold for none of the labels lies between 0 and 1, and {none_below} does not.")
         self.temperature, self.none_below = 1.0, none_below
         self.vectors = self._vectors()
+        if self.precision == "bf16":
+            self.model = model.for_inference()
 
     def _vectors(self) -> np.ndarray:
         prompts = [template.replace(PLACE, label) for label in self.labels for template in self.templates]

@@ -1,5 +1,6 @@
 """Per-sample scores → metric, interval, chance level, paired test."""
 
+from sensorium.metrics.comparison import Difference, compare_all
 from sensorium.metrics.kinds import Columns, metrics, sample_loss
 from sensorium.metrics.measure import ClassScores, chance, confusion, headline, measure, per_class
 from sensorium.metrics.resampling import (
@@ -17,10 +18,12 @@ from sensorium.metrics.resampling import (
 __all__ = [
     "ClassScores",
     "Columns",
+    "Difference",
     "Metric",
     "Resamples",
     "Value",
     "chance",
+    "compare_all",
     "confusion",
     "distribution",
     "finite",
