@@ -86,7 +86,9 @@ def test_a_row_alone_equals_the_row_in_the_batch(fusion, count):
 @cases
 def test_every_parameter_has_a_gradient_and_stands_in_the_state(fusion, count):
     model = build(fusion, count).train()
-    features, _ = every_pattern(count)
+    # Several rows of each pattern: where a query finds one key alone, it has no gradient.
+    parts = [every_pattern(count, seed)[0] for seed in range(4)]
+    features = {name: Features.joined([part[name] for part in parts]) for name in parts[0]}
     out = model(features)
     (out.pooled * torch.randn_like(out.pooled)).sum().backward()
     for name, parameter in model.named_parameters():
@@ -165,7 +167,7 @@ def test_cross_attention_leads_with_the_query_and_reads_its_context_only():
     [
         ({"query": "itms"}, "no input 'itms'; did you mean 'items'"),
         ({"context": ["photo"]}, "no input 'photo'"),
-        ({"query": "type", "context": ["type"]}, "'type' is also in the context"),
+        ({"query": "type", "context": ["type"]}, "'type' is also in its own context"),
     ],
 )
 def test_cross_attention_names_the_mistake(options, sentence):

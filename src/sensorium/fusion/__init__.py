@@ -4,10 +4,14 @@ Each declares `reads` ("pooled" or "tokens", so that the cache stores no tokens 
 gives) and `experts` (how many tokens it gives, each of which may decide for itself; None where that varies by batch).
 """
 
+from sensorium.fusion.bottleneck import Bottleneck
+from sensorium.fusion.co_attention import CoAttention
 from sensorium.fusion.concat import Concat
 from sensorium.fusion.cross_attention import CrossAttention
 from sensorium.fusion.hybrid import Hybrid
+from sensorium.fusion.resampler import Resampler
 from sensorium.fusion.separate import Separate
+from sensorium.fusion.serial import Serial
 from sensorium.fusion.transformer import TransformerFusion
 
 FUSIONS = {
@@ -16,4 +20,8 @@ FUSIONS = {
     "hybrid": Hybrid,
     "transformer": TransformerFusion,
     "cross_attention": CrossAttention,
+    "serial": Serial,
+    "co_attention": CoAttention,
+    "bottleneck": Bottleneck,
+    "resampler": Resampler,
 }

@@ -1,6 +1,6 @@
 """Middle fusion with a leading input, which asks the others."""
 
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from pydantic import BaseModel, Field
@@ -42,7 +42,7 @@ class CrossAttention(nn.Module):
     def __init__(self, config: CrossAttentionConfig, dims: dict[str, int]):
         super().__init__()
         self.config, self.dim = config, config.dim
-        self.query, self.context = _roles(config, list(dims))
+        self.query, self.context = roles(config, list(dims))
         self.inputs = Inputs({name: dims[name] for name in [self.query, *self.context]}, config.dim)
         if self.context:
             self.absent = nn.Parameter(torch.randn(config.dim) * 0.2)
@@ -61,18 +61,28 @@ class CrossAttention(nn.Module):
         if self.context:
             context = torch.cat([mapped[name].tokens + self.modality[i] for i, name in enumerate(self.context)], dim=1)
             context_mask = torch.cat([mapped[name].mask for name in self.context], dim=1)
-            tokens, mask = self._stand_in(tokens, mask, context_mask.any(dim=1))
+            tokens, mask = stand_in(self.absent, tokens, mask, context_mask.any(dim=1))
         out = self.stream(tokens, mask, context, context_mask)
         return Features(torch.where(mask[..., None], out, 0.0), mask, mean_of_real(out, mask))
 
-    def _stand_in(self, tokens: Tensor, mask: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:
-        """Puts the learned token first in the rows that lack the leading input and have something to ask, bool [B]."""
-        first = torch.zeros_like(mask)
-        first[:, 0] = asked & ~mask.any(dim=1)
-        return torch.where(first[..., None], self.absent, tokens), mask | first
+
+def stand_in(token: Tensor, tokens: Tensor, mask: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:
+    """`tokens` [B, T, D] and `mask` [B, T] with `token` [D] first in the rows that lack the leading input and have
+    something to ask, bool [B].
+    """
+    first = torch.zeros_like(mask)
+    first[:, 0] = asked & ~mask.any(dim=1)
+    return torch.where(first[..., None], token, tokens), mask | first
 
 
-def _roles(config: CrossAttentionConfig, names: list[str]) -> tuple[str, list[str]]:
+class Roles(Protocol):
+    """Settings that say which input leads and which it asks."""
+
+    query: str | None
+    context: list[str] | None
+
+
+def roles(config: Roles, names: list[str]) -> tuple[str, list[str]]:
     """The leading input and the context, checked against the inputs there are."""
     query = names[0] if config.query is None else config.query
     context = [name for name in names if name != query] if config.context is None else config.context
@@ -80,5 +90,5 @@ def _roles(config: CrossAttentionConfig, names: list[str]) -> tuple[str, list[st
         if name not in names:
             raise unknown("input", name, names)
     if query in context:
-        raise UserError(f"The leading input '{query}' is also in the context of cross_attention; take it out of one.")
+        raise UserError(f"The leading input '{query}' is also in its own context; take it out of one.")
     return query, context

@@ -19,8 +19,7 @@ class Attention(nn.Module):
         self, dim: int, heads: int, dropout: float = 0.0, context_dim: int | None = None, causal: bool = False
     ):
         super().__init__()
-        if dim % heads:
-            raise UserError(f"A width of {dim} cannot be cut into {heads} heads; choose a multiple of the heads.")
+        check_heads(dim, heads)
         context_dim = context_dim or dim
         self.heads, self.dropout, self.causal = heads, dropout, causal
         self.query = nn.Linear(dim, dim)
@@ -49,3 +48,9 @@ class Attention(nn.Module):
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # [B, heads, T, D / heads]
+
+
+def check_heads(dim: int, heads: int) -> None:
+    """Raises UserError when a width of `dim` cannot be cut into `heads` heads."""
+    if dim % heads:
+        raise UserError(f"A width of {dim} cannot be cut into {heads} heads; choose a multiple of the heads.")

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from sensorium.features import Features
 from sensorium.nn.named import Named
+from sensorium.nn.packing import Packing
 
 
 class Inputs(nn.Module):
@@ -43,6 +44,14 @@ class Inputs(nn.Module):
         """The pooled features alone: float32 [B, N, D] for N inputs, and which are present, bool [B, N]."""
         pooled = [self._map(name, features[name].pooled, features[name].present) for name in self.names]
         return torch.stack(pooled, dim=1), torch.stack([features[name].present for name in self.names], dim=1)
+
+    def packed(self, features: dict[str, Features]) -> dict[str, tuple[Tensor, Packing]]:
+        """The real tokens alone: for each input float32 [N, D] and where its N tokens lie; see `Packing`."""
+        found = {}
+        for name in self.names:
+            packing = Packing.of(features[name].mask)
+            found[name] = self.maps[name](packing.pack(features[name].tokens).float()).float(), packing
+        return found
 
     def _map(self, name: str, x: Tensor, real: Tensor) -> Tensor:
         real = real[..., None]  # [B, T, 1] of tokens, [B, 1] of pooled

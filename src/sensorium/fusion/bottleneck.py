@@ -1,0 +1,97 @@
+"""Interactive fusion through a narrow place: inputs meet in a few shared tokens only."""
+
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+
+from sensorium.features import Features
+from sensorium.fusion.separate import mean_of_real
+from sensorium.nn.inputs import Inputs
+from sensorium.nn.named import Named
+from sensorium.nn.packing import Packing
+from sensorium.nn.residual import FeedForward, SelfAttention
+
+
+class BottleneckConfig(BaseModel, frozen=True, extra="forbid"):
+    """`dim`: width of a token, a multiple of `heads`; `layers`: how many blocks each input has; `bottlenecks`: how many
+    tokens the inputs share; the MLPs are `ratio` times as wide inside, with `dropout`.
+    """
+
+    dim: int = Field(128, gt=0)
+    layers: int = Field(2, gt=0)
+    heads: int = Field(4, gt=0)
+    bottlenecks: int = Field(4, gt=0)
+    ratio: int = Field(4, gt=0)
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+
+class Bottleneck(nn.Module):
+    """A transformer for each input and a few tokens that all share (MBT, Nagrani et al. 2021, arXiv:2107.00135).
+
+    In every layer, [z_i, f_i] <- block_i([z_i, f]) for each input i, then f <- the mean of f_i over the present inputs.
+    z_i begins with a learned token of its own, which becomes the input's summary; `pooled` is the mean of those
+    of the present inputs. The cost grows with each input's tokens, not with the square of their sum.
+    """
+
+    Config = BottleneckConfig
+    reads: Literal["pooled", "tokens"] = "tokens"
+    experts = None
+
+    def __init__(self, config: BottleneckConfig, dims: dict[str, int]):
+        super().__init__()
+        self.config, self.dim = config, config.dim
+        self.inputs = Inputs(dims, config.dim)
+        self.summary = nn.Parameter(torch.randn(len(dims), config.dim) * 0.2)
+        self.shared = nn.Parameter(torch.randn(config.bottlenecks, config.dim) * 0.2)
+        self.layers = nn.ModuleList(Named({name: _Block(config) for name in dims}) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(config.dim)
+
+    def forward(self, features: dict[str, Features]) -> Features:
+        """Features of each input, T1, T2, ... tokens -> tokens float32 [B, T1 + T2 + ..., D], mask, pooled [B, D].
+
+        The tokens stand in the order of `dims`; neither the summaries nor the shared tokens are among them.
+        """
+        streams, packings = self._streams(features)
+        present = torch.stack([features[name].present for name in streams], dim=1)  # [B, N]
+        many = self.config.bottlenecks
+        shared = self.shared.expand(len(present), -1, -1)  # [B, M, D]
+        for layer in self.layers:
+            met = []
+            for name, stream in streams.items():
+                packing = packings[name]
+                out = packing.pad(layer[name](packing.pack(torch.cat([shared, stream], dim=1)), packing))
+                out_shared, streams[name] = out.split([many, stream.shape[1]], dim=1)
+                met.append(out_shared.flatten(1))  # [B, M * D]
+            shared = mean_of_real(torch.stack(met, dim=1), present).unflatten(1, (many, -1))
+        masks = torch.cat([features[name].mask for name in streams], dim=1)
+        summaries = mean_of_real(torch.stack([self.norm(z[:, 0]) for z in streams.values()], dim=1), present)
+        tokens = self.norm(torch.cat([z[:, 1:] for z in streams.values()], dim=1))
+        return Features(torch.where(masks[..., None], tokens, 0.0), masks, summaries)
+
+    def _streams(self, features: dict[str, Features]) -> tuple[dict[str, Tensor], dict[str, Packing]]:
+        """By input: its summary token and its own, [B, 1 + T, D], and the packing of the shared tokens and those.
+
+        A row that lacks the input has none of them.
+        """
+        streams, packings = {}, {}
+        for i, (name, (x, packing)) in enumerate(self.inputs.packed(features).items()):
+            tokens, mask = packing.pad(x), features[name].mask
+            streams[name] = torch.cat([self.summary[i].expand(len(mask), 1, -1), tokens], dim=1)
+            added = features[name].present[:, None].expand(-1, self.config.bottlenecks + 1)
+            packings[name] = Packing.of(torch.cat([added, mask], dim=1))
+        return streams, packings
+
+
+class _Block(nn.Module):
+    """Self-attention and an MLP over packed tokens."""
+
+    def __init__(self, config: BottleneckConfig):
+        super().__init__()
+        self.attention = SelfAttention(config.dim, config.heads, config.dropout)
+        self.feed = FeedForward(config.dim, config.ratio, config.dropout)
+
+    def forward(self, x: Tensor, packing: Packing) -> Tensor:
+        """float32 [N, D] -> the same shape."""
+        return self.feed(self.attention(x, packing))

@@ -1,0 +1,94 @@
+"""Interactive fusion: every input asks every other."""
+
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+
+from sensorium.features import Features
+from sensorium.fusion.separate import mean_of_real
+from sensorium.nn.inputs import Inputs
+from sensorium.nn.named import Named
+from sensorium.nn.packing import Packing
+from sensorium.nn.residual import Crossing, FeedForward, Keys, KeysOf, SelfAttention
+
+
+class CoAttentionConfig(BaseModel, frozen=True, extra="forbid"):
+    """`dim`: width of a token, a multiple of `heads`; `layers`: how often each input asks each other one; the MLPs are
+    `ratio` times as wide inside, with `dropout`.
+    """
+
+    dim: int = Field(128, gt=0)
+    layers: int = Field(2, gt=0)
+    heads: int = Field(4, gt=0)
+    ratio: int = Field(4, gt=0)
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+
+class CoAttention(nn.Module):
+    """Attention between every pair of inputs (MulT, Tsai et al. 2019, arXiv:1906.00295).
+
+    For each input a and each other one b, Z = x_a, then `layers` times Z <- Z + attention(norm(Z), norm(x_b)) and
+    Z <- Z + MLP(norm(Z)): as in MulT, b's own tokens are asked in every layer, not what became of them. Then
+    y_a = norm(transformer block(W [Z of every b])); MulT runs that block at the width of the concatenation.
+    The summary is the mean over the present inputs of the mean of y_a. Where b is absent, attention adds nothing.
+    """
+
+    Config = CoAttentionConfig
+    reads: Literal["pooled", "tokens"] = "tokens"
+    experts = None
+
+    def __init__(self, config: CoAttentionConfig, dims: dict[str, int]):
+        super().__init__()
+        self.config, self.dim = config, config.dim
+        self.inputs = Inputs(dims, config.dim)
+        self.askers = Named({name: _Asker(config, len(dims) - 1) for name in dims})
+        if len(dims) > 1:
+            readers = config.layers * (len(dims) - 1)
+            self.asked = Named({name: KeysOf(config.dim, config.heads, readers) for name in dims})
+
+    def forward(self, features: dict[str, Features]) -> Features:
+        """Features of each input, T1, T2, ... tokens -> tokens float32 [B, T1 + T2 + ..., D], mask, pooled [B, D].
+
+        The tokens stand in the order of `dims`.
+        """
+        packed = self.inputs.packed(features)
+        asked = {name: iter(self.asked[name](*packed[name])) for name in packed} if len(packed) > 1 else {}
+        tokens = []
+        for name, asker in self.askers.items():
+            others = [[next(asked[other]) for _ in range(self.config.layers)] for other in packed if other != name]
+            tokens.append(packed[name][1].pad(asker(*packed[name], others)))  # [B, T, D]
+        masks = [features[name].mask for name in packed]
+        means = torch.stack([mean_of_real(*pair) for pair in zip(tokens, masks, strict=True)], dim=1)  # [B, N, D]
+        present = torch.stack([mask.any(dim=1) for mask in masks], dim=1)
+        return Features(torch.cat(tokens, dim=1), torch.cat(masks, dim=1), mean_of_real(means, present))
+
+
+class _Asker(nn.Module):
+    """One input's way: it asks each of `others` inputs, and brings their answers together."""
+
+    def __init__(self, config: CoAttentionConfig, others: int):
+        super().__init__()
+        dim, heads, ratio, dropout = config.dim, config.heads, config.ratio, config.dropout
+        self.crossings = nn.ModuleList(
+            nn.ModuleList(Crossing(dim, heads, dropout) for _ in range(config.layers)) for _ in range(others)
+        )
+        self.feeds = nn.ModuleList(
+            nn.ModuleList(FeedForward(dim, ratio, dropout) for _ in range(config.layers)) for _ in range(others)
+        )
+        self.join = nn.Linear(others * dim, dim) if others else nn.Identity()
+        self.attention = SelfAttention(dim, heads, dropout)
+        self.feed = FeedForward(dim, ratio, dropout)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, x: Tensor, packing: Packing, others: list[list[Keys]]) -> Tensor:
+        """x float32 [N, D], packed; others: for each other input, what each layer asks of it -> float32 [N, D]."""
+        answers = []
+        for crossings, feeds, layers in zip(self.crossings, self.feeds, others, strict=True):
+            answer = x
+            for crossing, feed, keys in zip(crossings, feeds, layers, strict=True):
+                answer = feed(crossing(answer, packing, keys))
+            answers.append(answer)
+        joined = self.join(torch.cat(answers or [x], dim=-1)).float()
+        return self.norm(self.feed(self.attention(joined, packing)))

@@ -1,0 +1,115 @@
+"""Residual steps over packed tokens: self-attention, attention to a context and an MLP, each on a normalised copy.
+
+A transformer block is two or three of them one after another. Nothing is computed on padding but the sum of attention.
+"""
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from sensorium.nn.attend import attend
+from sensorium.nn.attention import check_heads
+from sensorium.nn.packing import Packing
+
+
+class Keys(NamedTuple):
+    """What queries ask.
+
+    key, value: float [B, heads, S, d]; a value is zero where it is padding.
+    allowed:    bool [B, 1, 1, S], the keys that are attended to, all of them in a row that has none; None for all.
+    """
+
+    key: Tensor
+    value: Tensor
+    allowed: Tensor | None
+
+
+class SelfAttention(nn.Module):
+    """x + attention(norm(x)), of `heads` heads; `dropout` acts on what is added."""
+
+    def __init__(self, dim: int, heads: int, dropout: float):
+        super().__init__()
+        check_heads(dim, heads)
+        self.heads = heads
+        self.norm = nn.LayerNorm(dim)
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.out = nn.Linear(dim, dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, packing: Packing) -> Tensor:
+        """float32 [N, D], packed -> the same shape."""
+        query, key, value = _heads(packing.pad(self.qkv(self.norm(x))), 3, self.heads)
+        return x + self.dropout(self.out(_joined(attend(query, key, value, _allowed(packing)), packing)))
+
+
+class Crossing(nn.Module):
+    """x + attention(norm(x), context), of `heads` heads; nothing is added in a row without context."""
+
+    def __init__(self, dim: int, heads: int, dropout: float):
+        super().__init__()
+        check_heads(dim, heads)
+        self.heads = heads
+        self.norm = nn.LayerNorm(dim)
+        self.query = nn.Linear(dim, dim)
+        # Without a bias, zero values stay zero: a row without context needs no case of its own.
+        self.out = nn.Linear(dim, dim, bias=False)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, packing: Packing, keys: Keys) -> Tensor:
+        """float32 [N, D], packed -> the same shape."""
+        (query,) = _heads(packing.pad(self.query(self.norm(x))), 1, self.heads)
+        return x + self.dropout(self.out(_joined(attend(query, *keys), packing)))
+
+
+class KeysOf(nn.Module):
+    """A context's keys and values for `readers` steps of Crossing at once: one norm and one matrix."""
+
+    def __init__(self, dim: int, heads: int, readers: int):
+        super().__init__()
+        check_heads(dim, heads)
+        self.heads, self.readers = heads, readers
+        self.norm = nn.LayerNorm(dim)
+        self.linear = nn.Linear(dim, 2 * readers * dim)
+
+    def forward(self, x: Tensor, packing: Packing) -> list[Keys]:
+        """float32 [N, D], packed -> for each reader what it asks."""
+        parts = _heads(packing.pad(self.linear(self.norm(x))), 2 * self.readers, self.heads)
+        allowed = _allowed(packing)
+        return [Keys(key, value, allowed) for key, value in zip(parts[::2], parts[1::2], strict=True)]
+
+
+class FeedForward(nn.Module):
+    """x + MLP(norm(x)), with GELU, `ratio` times as wide inside; `dropout` inside and on what is added."""
+
+    def __init__(self, dim: int, ratio: int, dropout: float):
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(
+            nn.Linear(dim, ratio * dim),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(ratio * dim, dim),
+            nn.Dropout(dropout),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """float32 [..., D] -> the same shape."""
+        return x + self.mlp(self.norm(x))
+
+
+def _allowed(packing: Packing) -> Tensor | None:
+    if packing.mask is None:
+        return None
+    # A softmax over no key is NaN, backwards too: a row without any attends to its padding, whose values are zero.
+    return (packing.mask | ~packing.mask.any(dim=1, keepdim=True))[:, None, None]  # [B, 1, 1, L]
+
+
+def _heads(x: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
+    """[B, L, parts * D] -> `parts` times [B, heads, L, D / heads]."""
+    # Taken apart before the transposition: backwards, they are put together in one copy.
+    return tuple(part.transpose(1, 2) for part in x.unflatten(-1, (parts, heads, -1)).unbind(-3))
+
+
+def _joined(attended: Tensor, packing: Packing) -> Tensor:
+    """[B, heads, L, D / heads] -> [N, D], packed."""
+    return packing.pack(attended.transpose(1, 2).flatten(2))
