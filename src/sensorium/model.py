@@ -23,6 +23,7 @@ from sensorium.files import recover, whole_folder
 from sensorium.fusion import FUSIONS
 from sensorium.heads import HEADS
 from sensorium.nn.named import Named
+from sensorium.nn.precision import wide
 from sensorium.nn.prepacked import can_prepack, prepack
 from sensorium.nn.projection import Projection
 from sensorium.nn.tower import Tower
@@ -137,8 +138,7 @@ class Model(nn.Module):
         """
         name = self.input_of(view)
         pooled = self.projections[name](features.pooled) if name in self.projections else features.pooled
-        pooled = pooled.to(torch.promote_types(pooled.dtype, torch.float32))
-        return torch.where(features.present[:, None], nn.functional.normalize(pooled, dim=-1), 0.0)
+        return torch.where(features.present[:, None], nn.functional.normalize(wide(pooled), dim=-1), 0.0)
 
     def fuse(self, features: dict[str, Features]) -> Features:
         """One Features of all inputs; an input that `features` does not name is absent in every row."""

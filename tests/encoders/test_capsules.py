@@ -35,7 +35,7 @@ def plain_routing(votes: np.ndarray, iterations: int) -> np.ndarray:
 @pytest.mark.parametrize("iterations", [1, 2, 3])
 def test_routing_is_the_papers(iterations):
     votes = 2 * np.random.default_rng(0).normal(size=(3, 7, 4, 5))
-    found = route(torch.tensor(votes, dtype=torch.float32), iterations)
+    found = route(torch.tensor(votes, dtype=torch.float32), iterations).wholes
     expected = np.stack([plain_routing(one, iterations) for one in votes])
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4, atol=1e-6)
 
@@ -45,7 +45,7 @@ def test_routing_gives_more_to_the_whole_that_parts_agree_on():
     votes = torch.zeros(1, 6, 2, 2)
     votes[0, :, 0] = torch.tensor([1.0, 0.0])
     votes[0, :, 1] = torch.tensor([[1.0, 0], [-1, 0.1], [0, 1], [0, -1], [1, 0], [-1, 0]])
-    lengths = [route(votes, iterations)[0].norm(dim=-1) for iterations in (1, 3)]
+    lengths = [route(votes, iterations).wholes[0].norm(dim=-1) for iterations in (1, 3)]
     assert lengths[1][0] > lengths[0][0] and lengths[1][1] < lengths[0][1] + 1e-3
 
 

@@ -10,6 +10,7 @@ from sensorium.features import Features
 from sensorium.fusion import FUSIONS
 from sensorium.fusion.cross_attention import CrossAttention, CrossAttentionConfig
 from sensorium.fusion.hybrid import Hybrid, HybridConfig
+from sensorium.fusion.tensor import MOST_INPUTS
 
 NAMES = ["type", "items", "a.b", "forward"]
 WIDTHS = [5, 8, 3, 6]
@@ -38,7 +39,8 @@ def every_pattern(count, seed=0):
     return features, patterns
 
 
-cases = pytest.mark.parametrize(("fusion", "count"), [(name, count) for name in FUSIONS for count in (1, 2, 3, 4)])
+COUNTS = {name: range(1, 5) for name in FUSIONS} | {"tensor": range(1, MOST_INPUTS + 1)}
+cases = pytest.mark.parametrize(("fusion", "count"), [(name, count) for name in FUSIONS for count in COUNTS[name]])
 
 
 @cases

@@ -23,15 +23,15 @@ def written() -> dict:
 
 
 def test_a_fit_with_them(written, tmp_path, monkeypatch):
-    monkeypatch.setitem(FUSIONS, "gated", written["Gated"])
+    monkeypatch.setitem(FUSIONS, "loudest", written["Loudest"])
     monkeypatch.setitem(HEADS, "median", written["Median"])
     monkeypatch.setitem(HEAD_OF, "number", "median")
     monkeypatch.chdir(tmp_path)
     example.make(tmp_path, reviews=60)
     run = sensorium.fit(
-        "reviews.csv", "run", target=["sentiment", "price=number"], fusion="gated", epochs=1, workers=0, quiet=True
+        "reviews.csv", "run", target=["sentiment", "price=number"], fusion="loudest", epochs=1, workers=0, quiet=True
     )
-    assert type(run.model.fusion) is written["Gated"]
+    assert type(run.model.fusion) is written["Loudest"]
     assert type(run.model.heads["price"]) is written["Median"]
     records = [{"review": "a poor mug"}, {"photo": "photos/new-0.png"}, {}]
     before, after = run.model.predict(records), sensorium.load("run").predict(records)
@@ -41,7 +41,7 @@ def test_a_fit_with_them(written, tmp_path, monkeypatch):
 
 def test_noise_in_an_absent_slot_changes_no_bit(written):
     torch.manual_seed(0)
-    fusion = written["Gated"](written["GatedConfig"](dim=8), {"a": 4, "b": 6}).eval()
+    fusion = written["Loudest"](written["LoudestConfig"](dim=8), {"a": 4, "b": 6}).eval()
     mask = {"a": torch.tensor([[True], [False], [False]]), "b": torch.tensor([[True], [True], [False]])}
     width = {"a": 4, "b": 6}
     quiet = {name: Features.one(torch.randn(3, width[name]), mask[name][:, 0]) for name in mask}

@@ -4,18 +4,32 @@ Each declares `reads` ("pooled" or "tokens", so that the cache stores no tokens 
 gives) and `experts` (how many tokens it gives, each of which may decide for itself; None where that varies by batch).
 """
 
+from sensorium.fusion.attention import Attention
 from sensorium.fusion.bottleneck import Bottleneck
+from sensorium.fusion.capsules import CapsuleFusion
 from sensorium.fusion.co_attention import CoAttention
 from sensorium.fusion.concat import Concat
 from sensorium.fusion.cross_attention import CrossAttention
+from sensorium.fusion.film import Film
+from sensorium.fusion.gated import Gated
 from sensorium.fusion.hybrid import Hybrid
+from sensorium.fusion.low_rank import LowRank
 from sensorium.fusion.resampler import Resampler
 from sensorium.fusion.separate import Separate
 from sensorium.fusion.serial import Serial
+from sensorium.fusion.tensor import TensorFusion
 from sensorium.fusion.transformer import TransformerFusion
+from sensorium.fusion.weighted_sum import WeightedSum
 
 FUSIONS = {
     "concat": Concat,
+    "weighted_sum": WeightedSum,
+    "attention": Attention,
+    "gated": Gated,
+    "film": Film,
+    "tensor": TensorFusion,
+    "low_rank": LowRank,
+    "capsules": CapsuleFusion,
     "separate": Separate,
     "hybrid": Hybrid,
     "transformer": TransformerFusion,

@@ -1,33 +1,44 @@
 """Capsules: vectors whose length says that a part is there, and routing of parts to wholes by agreement."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
 from sensorium.errors import UserError
+from sensorium.nn.precision import wide
 
 
 def squash(x: Tensor) -> Tensor:
     """float [..., D] → float32, the same shape and direction, of a length below 1: |x|² / (1 + |x|²) (Sabour et al.
     2017, arXiv:1710.09829, equation 1)."""
-    x = x.float()
+    x = wide(x)
     square = x.square().sum(dim=-1, keepdim=True)
     # The length is square root and divisor, so a zero vector would have no gradient.
     return x * square / ((1 + square) * (square + 1e-9).sqrt())
 
 
-def route(votes: Tensor, iterations: int) -> Tensor:
-    """votes float [B, N, M, D], what each of N parts says of each of M wholes → wholes float32 [B, M, D].
+class Routed(NamedTuple):
+    """wholes: float32 [B, M, D]. shares: float32 [B, N, M], how each of N parts shared itself out, in the end."""
+
+    wholes: Tensor
+    shares: Tensor
+
+
+def route(votes: Tensor, iterations: int) -> Routed:
+    """votes float [B, N, M, D], what each of N parts says of each of M wholes → the wholes, and who went where.
 
     Dynamic routing by agreement (Sabour et al. 2017, arXiv:1710.09829, procedure 1): each part shares itself out among
     the wholes, and gives more to those that its vote agreed with in the last of the `iterations`.
     """
-    votes = votes.float()
+    votes = wide(votes)
     logits = torch.zeros_like(votes[..., 0])  # [B, N, M]
     for iteration in range(iterations):
-        wholes = squash((logits.softmax(dim=2)[..., None] * votes).sum(dim=1))  # [B, M, D]
+        shares = logits.softmax(dim=2)
+        wholes = squash((shares[..., None] * votes).sum(dim=1))  # [B, M, D]
         if iteration + 1 < iterations:
             logits = logits + torch.einsum("bnmd,bmd->bnm", votes, wholes)
-    return wholes
+    return Routed(wholes, shares)
 
 
 class Capsules(nn.Module):
@@ -47,5 +58,9 @@ class Capsules(nn.Module):
 
     def forward(self, parts: Tensor) -> Tensor:
         """float [B, N, part_dim] → float32 [B, M, whole_dim]."""
+        return self.routed(parts).wholes
+
+    def routed(self, parts: Tensor) -> Routed:
+        """float [B, N, part_dim] → the wholes, [B, M, whole_dim], and the shares, [B, N, M]."""
         votes = torch.einsum("bnp,nmpd->bnmd", parts, self.weight)
         return route(votes, self.iterations)

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from sensorium.features import Features
 from sensorium.nn.named import Named
 from sensorium.nn.packing import Packing
+from sensorium.nn.precision import wide
 
 
 class Inputs(nn.Module):
@@ -30,7 +31,10 @@ class Inputs(nn.Module):
         return self.maps.names
 
     def forward(self, features: dict[str, Features]) -> dict[str, Features]:
-        """Each input at the one width: float32 tokens [B, T, D] and pooled [B, D], zero where masked."""
+        """Each input at the one width: float32 tokens [B, T, D] and pooled [B, D], zero where masked.
+
+        A float64 model takes and gives float64.
+        """
         return {
             name: Features(
                 self._map(name, features[name].tokens, features[name].mask),
@@ -50,10 +54,10 @@ class Inputs(nn.Module):
         found = {}
         for name in self.names:
             packing = Packing.of(features[name].mask)
-            found[name] = self.maps[name](packing.pack(features[name].tokens).float()).float(), packing
+            found[name] = wide(self.maps[name](wide(packing.pack(features[name].tokens)))), packing
         return found
 
     def _map(self, name: str, x: Tensor, real: Tensor) -> Tensor:
         real = real[..., None]  # [B, T, 1] of tokens, [B, 1] of pooled
-        mapped = self.maps[name](torch.where(real, x, 0.0).float())
-        return torch.where(real, mapped, 0.0).float()
+        mapped = self.maps[name](wide(torch.where(real, x, 0.0)))
+        return wide(torch.where(real, mapped, 0.0))

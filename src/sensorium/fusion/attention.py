@@ -1,0 +1,64 @@
+"""Early fusion by attention: a mean in which each record says how much each input counts."""
+
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+
+from sensorium.features import Features
+from sensorium.fusion.separate import mean_of_real
+from sensorium.nn.inputs import Inputs
+from sensorium.nn.precision import wide
+
+
+class AttentionConfig(BaseModel, frozen=True, extra="forbid"):
+    """`dim`: width of the fused token, and of the layer that scores; `dropout` acts before the input maps."""
+
+    dim: int = Field(128, gt=0)
+    dropout: float = Field(0.2, ge=0, lt=1)
+
+
+class Attention(nn.Module):
+    """y = Σᵢ aᵢ xᵢ, a = softmax(e) over the inputs that are present, eᵢ = vᵀ tanh(W [h ⊕ xᵢ] + c).
+
+    Additive attention (Bahdanau et al. 2015, arXiv:1409.0473) over inputs: h, which asks, is the mean of the xᵢ that
+    are present. An absent input is left out of h and of the softmax, so the weights of the others again sum to 1.
+    """
+
+    Config = AttentionConfig
+    reads: Literal["pooled", "tokens"] = "pooled"
+    experts = 1
+
+    def __init__(self, config: AttentionConfig, dims: dict[str, int]):
+        super().__init__()
+        self.config, self.dim = config, config.dim
+        self.inputs = Inputs(dims, config.dim, config.dropout)
+        # The weight of a single input is 1 whatever its score, so no score would ever be trained.
+        self.score = _score(config.dim) if len(dims) > 1 else None
+
+    def forward(self, features: dict[str, Features]) -> Features:
+        """Features of every input, widths as in `dims` -> tokens float32 [B, 1, D], mask [B, 1], pooled [B, D]."""
+        summaries, present = self.inputs.summaries(features)
+        pooled = (self._weights(summaries, present)[..., None] * summaries).sum(dim=1)  # [B, D]
+        return Features.one(pooled, present.any(dim=1))
+
+    def weights(self, features: dict[str, Features]) -> Tensor:
+        """How much each input counts in each record: float32 [B, N], in the order of `dims`.
+
+        They sum to 1, and an absent input's is 0; of a record without any input all are.
+        """
+        return self._weights(*self.inputs.summaries(features))
+
+    def _weights(self, summaries: Tensor, present: Tensor) -> Tensor:
+        """summaries float32 [B, N, D], zero where absent, present bool [B, N] -> [B, N]."""
+        if self.score is None:
+            return present.to(summaries.dtype)
+        asks = mean_of_real(summaries, present)[:, None].expand_as(summaries)  # [B, N, D]
+        scores = wide(self.score(torch.cat([asks, summaries], dim=-1)))[..., 0]  # [B, N]
+        lowest = torch.finfo(scores.dtype).min  # not -inf, which makes NaN of a record without any input
+        return torch.where(present, scores.masked_fill(~present, lowest).softmax(dim=1), 0.0)
+
+
+def _score(dim: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(2 * dim, dim), nn.Tanh(), nn.Linear(dim, 1, bias=False))

@@ -1,0 +1,58 @@
+"""Tensor fusion: every product of coordinates of every set of inputs."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+from torch import nn
+from torch.nn import functional as F
+
+from sensorium.errors import UserError
+from sensorium.features import Features
+from sensorium.nn.inputs import Inputs
+from sensorium.nn.precision import wide
+
+MOST_INPUTS = 3
+
+
+class TensorConfig(BaseModel, frozen=True, extra="forbid"):
+    """`width`: of each input in the product, which has (width + 1) ** inputs numbers; `dim`: width of the fused token;
+    `dropout` acts before the input maps.
+    """
+
+    dim: int = Field(128, gt=0)
+    width: int = Field(16, gt=0)
+    dropout: float = Field(0.2, ge=0, lt=1)
+
+
+class TensorFusion(nn.Module):
+    """y = W z + b, where z = [x₁; 1] ⊗ … ⊗ [x_N; 1] holds every interaction: of one input, two, all.
+
+    The tensor fusion network (Zadeh et al. 2017, arXiv:1707.07250). Of an absent input the constant part remains,
+    [0; 1]: z then holds the interactions of the others. The product grows by a factor of width + 1 with each input, so
+    for more than three inputs it raises a UserError that names `low_rank`, which is the same without the product.
+    """
+
+    Config = TensorConfig
+    reads: Literal["pooled", "tokens"] = "pooled"
+    experts = 1
+
+    def __init__(self, config: TensorConfig, dims: dict[str, int]):
+        super().__init__()
+        if len(dims) > MOST_INPUTS:
+            size = (config.width + 1) ** len(dims)
+            raise UserError(
+                f"The fusion 'tensor' multiplies every coordinate of each input with every one of the others: of"
+                f" {len(dims)} inputs {size:,} products a record, more than any table can teach; take 'low_rank', which"
+                f" has the same interactions for any number of inputs, or at most {MOST_INPUTS} inputs."
+            )
+        self.config, self.dim = config, config.dim
+        self.inputs = Inputs(dims, config.width, config.dropout)
+        self.linear = nn.Linear((config.width + 1) ** len(dims), config.dim)
+
+    def forward(self, features: dict[str, Features]) -> Features:
+        """Features of every input, widths as in `dims` -> tokens float32 [B, 1, D], mask [B, 1], pooled [B, D]."""
+        summaries, present = self.inputs.summaries(features)  # [B, N, width], zero where absent
+        product, *others = F.pad(summaries, (0, 1), value=1.0).unbind(dim=1)  # [B, width + 1] each
+        for other in others:
+            product = (product[:, :, None] * other[:, None]).flatten(1)  # [B, (width + 1) ** how many so far]
+        return Features.one(wide(self.linear(product)), present.any(dim=1))

@@ -1,0 +1,42 @@
+"""Early fusion, the plainest: a sum in which each input has a weight."""
+
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, Field
+from torch import nn
+
+from sensorium.features import Features
+from sensorium.nn.inputs import Inputs
+
+
+class WeightedSumConfig(BaseModel, frozen=True, extra="forbid"):
+    """`dim`: width of the fused token; `dropout` acts before the input maps."""
+
+    dim: int = Field(128, gt=0)
+    dropout: float = Field(0.2, ge=0, lt=1)
+
+
+class WeightedSum(nn.Module):
+    """y = Σᵢ wᵢ xᵢ + b over the inputs that are present, with one learned weight for each input.
+
+    The linear fusion of the surveys (Baltrušaitis et al. 2019, arXiv:1705.09406, section 6). An absent input adds
+    nothing, and the others' weights stay as they are: each input adds the same whoever else is there. Nothing that
+    only two inputs together tell can be learned (the exclusive-or of two stays at chance).
+    """
+
+    Config = WeightedSumConfig
+    reads: Literal["pooled", "tokens"] = "pooled"
+    experts = 1
+
+    def __init__(self, config: WeightedSumConfig, dims: dict[str, int]):
+        super().__init__()
+        self.config, self.dim = config, config.dim
+        self.inputs = Inputs(dims, config.dim, config.dropout)
+        self.weight = nn.Parameter(torch.full((len(dims),), len(dims) ** -0.5))
+        self.bias = nn.Parameter(torch.zeros(config.dim))
+
+    def forward(self, features: dict[str, Features]) -> Features:
+        """Features of every input, widths as in `dims` -> tokens float32 [B, 1, D], mask [B, 1], pooled [B, D]."""
+        summaries, present = self.inputs.summaries(features)  # [B, N, D], zero where absent
+        return Features.one((self.weight[:, None] * summaries).sum(dim=1) + self.bias, present.any(dim=1))
