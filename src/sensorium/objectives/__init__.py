@@ -2,9 +2,12 @@
 
 from sensorium.objectives.contrastive import Contrastive
 from sensorium.objectives.correlation import Correlation
+from sensorium.objectives.distillation import Distillation, FeatureDistillation
+from sensorium.objectives.dual import Dual
 from sensorium.objectives.information import Information
 from sensorium.objectives.supervised import Supervised
 from sensorium.objectives.triplet import Triplet
+from sensorium.objectives.uncertainty import Uncertainty
 
 OBJECTIVES = {
     "supervised": Supervised,
@@ -12,4 +15,8 @@ OBJECTIVES = {
     "triplet": Triplet,
     "information": Information,
     "correlation": Correlation,
+    "dual": Dual,
+    "distillation": Distillation,
+    "feature_distillation": FeatureDistillation,
+    "uncertainty": Uncertainty,
 }

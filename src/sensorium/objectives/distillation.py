@@ -1,0 +1,126 @@
+"""Learning what a trained model decides, and what it sees: from a larger one, or from one with more inputs."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sensorium.data.schema import Schema
+from sensorium.errors import UserError
+from sensorium.features import Batch, Loss
+from sensorium.model import Model
+from sensorium.objectives.losses import class_divergence, label_divergence
+from sensorium.objectives.step import Step
+from sensorium.objectives.teacher import Teacher
+
+
+class Distillation(nn.Module):
+    """The decision of the model's head `head` comes near the teacher's (Hinton et al. 2015, arXiv:1503.02531).
+
+    Classes learn the teacher's probabilities at `temperature`, labels those of each label, numbers what it decides. It
+    needs no true target: every record teaches that has an input of the student and one of the teacher, which may read
+    inputs that the student lacks. `model`: the student. `weight`: of this loss in the sum.
+
+    Raises UserError when the teacher has no such head, or one for other classes, and for a vote, which has no gradient.
+    """
+
+    reads = "fused"
+
+    def __init__(self, teacher: Teacher, model: Model, head: str, temperature: float = 2.0, weight: float = 1.0):
+        super().__init__()
+        kind, theirs = model.heads[head].kind, teacher.head(head).kind
+        if kind != theirs:
+            raise UserError(f"The target '{head}' is of kind {kind}, but the teacher's is of kind {theirs}.")
+        if getattr(model.heads[head].config, "combine", None) == "vote":
+            raise UserError(f"The target '{head}' is decided by vote, which learns from no teacher; combine otherwise.")
+        self.teacher, self.head, self.kind, self.temperature = teacher, head, kind, temperature
+        self.inputs = model.encoders.names
+        self.name = f"{head}_distilled"
+        self.weights = {self.name: weight}
+        order = None if kind == "number" else _order(head, model.schema, teacher.model.schema)
+        self.register_buffer("order", order, persistent=False)
+
+    def forward(self, step: Step) -> dict[str, Loss]:
+        """Sum and count of the divergence over the records that both can judge."""
+        counted = self._counted(step.batch)
+        their = self.teacher.step(step.batch)
+        said = self.teacher.head(self.head).predict(their.fused())
+        head, fused = step.model.heads[self.head], step.fused()
+        if self.kind == "number":
+            losses = head.loss(fused, {"value": said["decision"].detach(), "mask": counted})
+        else:
+            divergence = class_divergence if self.kind == "class" else label_divergence
+            known = said["probabilities"] if self.order is None else said["probabilities"][:, self.order]
+            losses = divergence(head.predict(fused)["probabilities"], known, self.temperature)  # [B]
+        return {self.name: Loss(torch.where(counted, losses, 0.0).sum(), counted.sum())}
+
+    def counts(self, batch: Batch) -> dict[str, Tensor]:
+        """How many rows `forward` will count."""
+        return {self.name: self._counted(batch).sum()}
+
+    def _counted(self, batch: Batch) -> Tensor:
+        ours = torch.stack([batch.present(name) for name in self.inputs]).any(dim=0)  # [B]
+        return ours & self.teacher.present(batch)
+
+
+class FeatureDistillation(nn.Module):
+    """A summary of the model comes to say what the teacher's says, through a learned linear map (FitNets, Romero et al.
+    2015, arXiv:1412.6550): of input `view`, or of all inputs fused when that is None.
+
+    The loss is one less the cosine of the mapped summary and the teacher's. The map is kept here. `model`: the student.
+    `weight`: of this loss in the sum. Raises UserError when one of the two does not have what is compared.
+    """
+
+    reads = "fused"
+
+    def __init__(self, teacher: Teacher, model: Model, view: str | None = None, weight: float = 1.0):
+        super().__init__()
+        self.teacher, self.view = teacher, view
+        self.inputs = model.encoders.names if view is None else [view]
+        self.name = "fused_features" if view is None else f"{view}_features"
+        self.weights = {self.name: weight}
+        self.mapping = nn.Linear(_width(model, view, "model"), _width(teacher.model, view, "teacher"))
+
+    def forward(self, step: Step) -> dict[str, Loss]:
+        """Sum and count of the loss over the records that both can see."""
+        counted = self._counted(step.batch)
+        ours, theirs = (
+            (one.fused() if self.view is None else one.features(self.view)).pooled
+            for one in (step, self.teacher.step(step.batch))
+        )
+        losses = 1 - F.cosine_similarity(self.mapping(ours).float(), theirs.detach().float(), dim=1)  # [B]
+        return {self.name: Loss(torch.where(counted, losses, 0.0).sum(), counted.sum())}
+
+    def counts(self, batch: Batch) -> dict[str, Tensor]:
+        """How many rows `forward` will count."""
+        return {self.name: self._counted(batch).sum()}
+
+    def _counted(self, batch: Batch) -> Tensor:
+        ours = torch.stack([batch.present(name) for name in self.inputs]).any(dim=0)  # [B]
+        return ours & self.teacher.present(batch, self.view)
+
+
+def _width(model: Model, view: str | None, who: str) -> int:
+    if view is not None:
+        if view not in model.encoders:
+            known = ", ".join(model.encoders.names)
+            raise UserError(f"The {who} has no input '{view}', whose features would be compared; it has {known}.")
+        return model.encoders[view].dim
+    if model.fusion is None:
+        raise UserError(f"The {who} fuses nothing; name the input whose features are to be compared.")
+    return model.fusion.dim
+
+
+def _order(head: str, ours: Schema | None, theirs: Schema | None) -> Tensor | None:
+    """int64 [K]: the place among the teacher's labels of each of the student's; None where schemas do not say."""
+    if ours is None or theirs is None:
+        return None
+    labels, known = (
+        next(target.labels for target in schema.targets if target.name == head) for schema in (ours, theirs)
+    )
+    if set(labels) != set(known):
+        odd = next(iter(set(labels) ^ set(known)))
+        raise UserError(
+            f"The target '{head}' has other classes than the teacher's ('{odd}' is of one alone); a teacher has to be"
+            " fitted on the same ones."
+        )
+    return torch.tensor([known.index(label) for label in labels])

@@ -1,0 +1,44 @@
+"""Learning two inputs by each other: either's embedding says the other's, and the way there leads back."""
+
+from torch import Tensor, nn
+
+from sensorium.features import Batch, Loss
+from sensorium.objectives.losses import dual
+from sensorium.objectives.pair import Pair
+from sensorium.objectives.step import Step
+
+
+class Dual(nn.Module):
+    """Has the embeddings of inputs `a` and `b` of a record reconstruct each other, and themselves by way of the other.
+
+    dims:   the widths of the two embeddings.
+    gap:    of the duality gap, by which both ways have to be equally good: its weight beside the reconstructions.
+    hidden: units of the hidden layer of the maps between the embeddings, which are kept here.
+    weight: of this loss in the sum.
+
+    No record is told from another, so there are no strangers to get wrong and any batch will do. Records with the same
+    content are so many observations; one that lacks a side counts for nothing. See `losses.dual` for the formula.
+    """
+
+    reads = "embeddings"
+
+    def __init__(self, a: str, b: str, dims: tuple[int, int], gap: float = 1.0, hidden: int = 128, weight: float = 1.0):
+        super().__init__()
+        self.pair, self.gap = Pair(a, b), gap
+        self.name, self.views = f"{a}_{b}_dual", (a, b)
+        self.weights = {self.name: weight}
+        self.forth, self.back = _mapping(*dims, hidden), _mapping(*reversed(dims), hidden)
+
+    def forward(self, step: Step) -> dict[str, Loss]:
+        """Sum and count of the loss over the records that have both inputs."""
+        a, b = self.pair.a, self.pair.b
+        present = (step.batch.present(a), step.batch.present(b))
+        return {self.name: dual(step.embedding(a), step.embedding(b), self.forth, self.back, *present, self.gap)}
+
+    def counts(self, batch: Batch) -> dict[str, Tensor]:
+        """How many rows `forward` will count."""
+        return {self.name: self.pair.count(batch)}
+
+
+def _mapping(given: int, wanted: int, hidden: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(given, hidden), nn.GELU(), nn.Linear(hidden, wanted))
