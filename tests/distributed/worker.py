@@ -1,8 +1,11 @@
-"""One process of the test of two: the gradient of an uneven step, then five steps of training; saved by the first
-process.
+"""One process of the test of two: gradients of uneven steps, then five steps of training; saved by the first process.
+
+Once for losses that add up over the rows, and once for each contrastive loss, whole and in three pieces.
 """
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,34 +14,55 @@ from accelerate import Accelerator
 from safetensors.torch import save_file
 
 from sensorium.data.loading import deal
-from tests.training.worlds import table, training
+from sensorium.data.table import Table
+from sensorium.training.loop import Training
+from sensorium.training.processes import full
+from tests.training.worlds import aligning, pairs, table, training
+
+ROWS = 33
+CASES: dict[str, tuple[Callable[..., Training], Callable[[int], Table], int]] = {
+    "supervised 2": (training, table, 2),
+    "softmax 1": (aligning, pairs, 1),
+    "softmax 3": (aligning, pairs, 3),
+    "sigmoid 1": (partial(aligning, kind="sigmoid"), pairs, 1),
+    "sigmoid 3": (partial(aligning, kind="sigmoid"), pairs, 3),
+}
+
+
+def ordered(rows: Table) -> np.ndarray:
+    """The rows in such an order that with two processes, when the second gets the odd places, all of its first rows
+    lack the input b.
+    """
+    has = rows.frame["b"].notna().to_numpy()
+    order = np.arange(ROWS)
+    order[0:14:2], order[1:14:2] = np.flatnonzero(has)[:7], np.flatnonzero(~has)[:7]
+    order[14:] = np.setdiff1d(np.arange(ROWS), order[:14])
+    return order
 
 
 def main(folder: Path) -> None:
-    """Writes gradient.safetensors and trained.safetensors into `folder`."""
+    """Writes `CASE gradient`, `CASE uneven`, `CASE alone` and `CASE trained` into `folder`."""
     accelerator = Accelerator(cpu=True)
-    rows = table(33)
-    # With two processes the second gets the odd places: all of its first rows lack the input b.
-    has = rows.frame["b"].notna().to_numpy()
-    order = np.arange(33)
-    order[0:14:2], order[1:14:2] = np.flatnonzero(has)[:7], np.flatnonzero(~has)[:7]
-    order[14:] = np.setdiff1d(np.arange(33), order[:14])
-    torch.manual_seed(0)
-    run = training(folder / "last", accelerator, rows, order, epochs=1, batch_size=8, pieces=2)
-    run.learner.train()
     world, rank = accelerator.num_processes, accelerator.process_index
-    for name, step in (("gradient", 0), ("uneven", 4)):
-        pieces = deal(33, 8, 0, 0, rank, world, 2, order)[step]
-        run.gradient([run.records.batch(part) for part in pieces])
-        gradients = {key: parameter.grad.clone() for key, parameter in run.learner.named_parameters()}
-        run.learner.zero_grad()
+    for case, (make, rows, pieces) in CASES.items():
+        order = ordered(rows(ROWS))
+        torch.manual_seed(0)
+        folders = folder / case / "last"
+        run = make(folders, accelerator, rows(ROWS), order, epochs=1, batch_size=8, pieces=pieces)
+        live = run.processes.live
+        live.train()
+        found = {}
+        steps = deal(ROWS, 8, 0, 0, rank, world, pieces, order)
+        alone = np.array_split(order[: 8 if rank == 0 else 0], pieces)
+        for name, dealt in (("gradient", steps[0]), ("uneven", steps[4]), ("alone", alone)):
+            run.gradient([run.records.batch(part) for part in dealt])
+            found[name] = {key: full(parameter.grad).clone() for key, parameter in live.named_parameters()}
+            live.zero_grad()
+        run.run()
+        found["trained"] = {key: value.contiguous() for key, value in run.learner.state_dict().items()}
         if accelerator.is_main_process:
-            save_file(gradients, folder / f"{name}.safetensors")
-    run.run()
-    if accelerator.is_main_process:
-        save_file(
-            {key: value.contiguous() for key, value in run.learner.state_dict().items()}, folder / "trained.safetensors"
-        )
+            for name, tensors in found.items():
+                save_file(tensors, folder / f"{case} {name}.safetensors")
     accelerator.end_training()
 
 

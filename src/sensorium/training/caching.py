@@ -12,7 +12,6 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from sensorium.errors import UserError
@@ -21,6 +20,7 @@ from sensorium.model import is_frozen
 from sensorium.objectives.step import CachedStep, Step
 from sensorium.training.chance import chance, replay
 from sensorium.training.learner import Learner
+from sensorium.training.processes import Processes
 
 
 def caches(learner: Learner, pieces: int) -> bool:
@@ -84,20 +84,14 @@ def surrogate(learner: Learner, batch: Batch, gradients: dict[str, Tensor], own:
     return torch.stack(parts).sum()
 
 
-def cached(
-    wrapped: nn.Module,
-    learner: Learner,
-    pieces: list[Batch],
-    weigh: Callable[[dict[str, Loss]], Tensor],
-    accelerator: Accelerator,
-) -> dict[str, Loss]:
+def cached(processes: Processes, pieces: list[Batch], weigh: Callable[[dict[str, Loss]], Tensor]) -> dict[str, Loss]:
     """Adds to each parameter's `grad` the gradient of `weigh(losses)` over the rows of all `pieces`; gives the losses.
 
-    `wrapped` is `learner` as the processes share it. A piece is on the accelerator's device only while it is run.
+    A piece is on the accelerator's device only while it is run.
     """
-    device = accelerator.device
+    device, wrapped = processes.accelerator.device, processes.wrapped
     states, found = [], []
-    with accelerator.no_sync(wrapped):  # what the processes share waits for the last piece
+    with processes.alone():
         with torch.no_grad():
             for batch in pieces:
                 states.append(chance(device))
@@ -106,8 +100,8 @@ def cached(
             view: torch.cat([one.embeddings[view] for one in found]).requires_grad_() for view in found[0].embeddings
         }
         losses = wrapped(_whole(pieces, leaves, device), partial(losses_of, embeddings=leaves))
-        own = learner.own
-        gradients = torch.autograd.grad(weigh(losses), [*leaves.values(), *own], materialize_grads=True)
+        asked = [*leaves.values(), *processes.live.own]
+        gradients = torch.autograd.grad(weigh(losses), asked, materialize_grads=True)
     rows = [len(batch.keys) for batch in pieces]
     cut = {view: gradient.split(rows) for view, gradient in zip(leaves, gradients, strict=False)}
     for index, (batch, one, state) in enumerate(zip(pieces, found, states, strict=True)):
@@ -119,7 +113,7 @@ def cached(
             own=gradients[len(leaves) :] if last else [],
         )
         replay(device, state)
-        with nullcontext() if last else accelerator.no_sync(wrapped):
+        with nullcontext() if last else processes.alone():
             total = wrapped(batch, back)
             if total.requires_grad:
                 total.backward()

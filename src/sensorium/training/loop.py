@@ -24,8 +24,18 @@ from sensorium.training.chance import seed
 from sensorium.training.interrupt import Interrupted, Signals
 from sensorium.training.learner import Learner
 from sensorium.training.optimizer import Rate, optimizer, schedule
+from sensorium.training.processes import Processes
 from sensorium.training.settings import TrainingSettings
-from sensorium.training.state import Position, changed, load_position, load_state, put_weights, save_state, trained
+from sensorium.training.state import (
+    Position,
+    changed,
+    load_position,
+    load_state,
+    moments,
+    put_weights,
+    save_state,
+    trained,
+)
 
 
 class Diverged(UserError):
@@ -76,9 +86,11 @@ class Training:
         self.learner, self.records, self.settings, self.folder = learner, records, settings, folder
         self.hooks, self.accelerator = hooks, accelerator
         caches(learner, settings.pieces)  # what does not go together is said before anything is trained
-        self.wrapped = accelerator.prepare_model(learner)
-        self.optimizer = optimizer(learner, settings, rates or {})
-        self.average = Average(learner, settings.ema_decay) if settings.averaging == "ema" else None
+        self.processes = Processes(learner, accelerator)
+        self.optimizer = optimizer(self.processes.live, settings, rates or {})
+        self.average = None
+        if settings.averaging == "ema":
+            self.average = Average(self.processes.whole("the setting averaging: ema"), settings.ema_decay)
         self.position = Position(fingerprint=fingerprint)
         self.best: dict[str, Tensor] = {}
         self.steps_per_epoch = math.ceil(len(records.table) / settings.batch_size)
@@ -91,6 +103,7 @@ class Training:
         if saved.fingerprint != self.position.fingerprint:
             raise changed(self.folder.parent)
         self.best = load_state(self.folder, self.learner, self.optimizer, self.average)
+        self.processes.scatter()
         self.position = saved
         return True
 
@@ -109,7 +122,7 @@ class Training:
 
     def _train(self, signals: Signals) -> None:
         batches = load(self.records, self._items(), self.settings.workers or 0)
-        self.learner.train()
+        self.processes.live.train()
         saved = time.monotonic()
         try:
             while not self.position.finished:
@@ -163,10 +176,10 @@ class Training:
             group["lr"] = group["base_lr"] * factor
         totals, counts = self.gradient(pieces)
         weights = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-        torch.nn.utils.clip_grad_norm_(weights, self.settings.clip)
+        self.processes.clip(weights, self.settings.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.learner.bound()
+        self.processes.live.bound()
         if self.average is not None:
             self.average.update(done + 1)
         position.step += 1
@@ -192,19 +205,20 @@ class Training:
 
         totals = torch.zeros(len(names), dtype=torch.float64, device=device)
         if caches(self.learner, len(pieces)):
-            found = iter([cached(self.wrapped, self.learner, pieces, weigh, self.accelerator)])
+            found = iter([cached(self.processes, pieces, weigh)])
         else:
             found = self._accumulate(pieces, weigh)
         for losses in found:
             totals += torch.stack([losses[name].total.detach() for name in names])
+        self.processes.settle()
         totals = self.accelerator.reduce(totals, "sum")
         return dict(zip(names, totals.tolist(), strict=True)), dict(zip(names, counts.tolist(), strict=True))
 
     def _accumulate(self, pieces: list[Batch], weigh: Callable[[dict[str, Loss]], Tensor]) -> Iterator[dict[str, Loss]]:
         """Adds the gradients of the pieces' losses one by one, and gives the losses."""
         for index, batch in enumerate(pieces):
-            with self.accelerator.no_sync(self.wrapped) if index + 1 < len(pieces) else nullcontext():
-                losses = self.wrapped(batch.to(self.accelerator.device))
+            with self.processes.alone() if index + 1 < len(pieces) else nullcontext():
+                losses = self.processes.wrapped(batch.to(self.accelerator.device))
                 weigh(losses).backward()
             yield losses
 
@@ -232,6 +246,7 @@ class Training:
     def _end_epoch(self) -> None:
         """Looks at the validation records, keeps the best weights, and decides whether to go on."""
         position = self.position
+        self.processes.gather()
         self.learner.eval()
         with nullcontext() if self.average is None else self.average.applied():
             found = (
@@ -240,7 +255,7 @@ class Training:
             if position.best_score is None or found.score > position.best_score:
                 position.best_score, position.best_epoch = found.score, position.epoch
                 self.best = {key: value.detach().clone() for key, value in trained(self.learner).items()}
-        self.learner.train()
+        self.processes.live.train()
         figures = {"epoch": position.epoch + 1} | self._losses() | found.figures
         position.log.append(
             figures | {"learning_rate": self.optimizer.param_groups[0]["lr"], "seconds": round(position.seconds, 3)}
@@ -260,8 +275,10 @@ class Training:
         self.position.finished = self.position.cut = True
 
     def _save(self) -> None:
+        self.processes.gather()
+        state = moments(self.optimizer, keep=self.accelerator.is_main_process)
         if self.accelerator.is_main_process:
-            save_state(self.folder, self.learner, self.best, self.optimizer, self.position, self.average)
+            save_state(self.folder, self.learner, self.best, state, self.position, self.average)
         self._write_log()
         self.accelerator.wait_for_everyone()
 

@@ -30,15 +30,16 @@ def optimizer(learner: Learner, settings: TrainingSettings, rates: dict[str, Rat
         encoder, highest = learner.model.encoders[name], rate.learning_rate or settings.learning_rate
         scales = {} if rate.layer_decay is None else layer_scales(encoder, rate.layer_decay, name)
         own |= {id(parameter): highest * scales.get(id(parameter), 1.0) for parameter in encoder.parameters()}
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}  # FSDP shares out no scalars, and a group is one
     for parameter in learner.parameters():
         if parameter.requires_grad:
             decay = settings.weight_decay if parameter.ndim > 1 else 0.0
-            groups.setdefault((own.get(id(parameter), settings.learning_rate), decay), []).append(parameter)
+            rate = own.get(id(parameter), settings.learning_rate)
+            groups.setdefault((rate, decay, parameter.ndim == 0), []).append(parameter)
     return torch.optim.AdamW(
         [
             {"params": group, "lr": rate, "base_lr": rate, "weight_decay": decay}
-            for (rate, decay), group in groups.items()
+            for (rate, decay, _), group in groups.items()
         ],
         betas=(0.9, 0.99),
         fused=True,

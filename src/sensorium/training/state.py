@@ -19,6 +19,7 @@ from sensorium.files import recover, whole_folder
 from sensorium.model import is_frozen
 from sensorium.training.averaging import Average
 from sensorium.training.learner import Learner
+from sensorium.training.processes import as_shared, full
 
 
 class Position(BaseModel):
@@ -71,16 +72,29 @@ def put_weights(learner: Learner, weights: dict[str, Tensor]) -> None:
             value.copy_(weights[key])
 
 
+def moments(optimizer: torch.optim.Optimizer, keep: bool) -> dict[str, Tensor]:
+    """The optimiser's state by place and name, whole, on the CPU. What is shared out is gathered, so every process has
+    to call this; one that does not `keep` it gets none.
+    """
+    found = {}
+    for index, values in optimizer.state_dict()["state"].items():
+        for name, value in values.items():
+            whole = full(value)
+            if keep:
+                found[f"{index}.{name}"] = whole.cpu()
+    return found
+
+
 def save_state(
     folder: Path,
     learner: Learner,
     best: dict[str, Tensor],
-    optimizer: torch.optim.Optimizer,
+    state: dict[str, Tensor],
     position: Position,
     average: Average | None = None,
 ) -> None:
-    """Writes the weights now, their average if there is one, the best ones, the optimiser and the position as the
-    folder `folder`, whole or not at all.
+    """Writes the weights now, their average if there is one, the best ones, the optimiser's `state` (its moments) and
+    the position as the folder `folder`, whole or not at all.
 
     Raises UserError when the disk refuses.
     """
@@ -89,9 +103,7 @@ def save_state(
         _write(best, new / "best.safetensors")
         if average is not None:
             _write(average.weights, new / "average.safetensors")
-        state = optimizer.state_dict()["state"]
-        moments = {f"{index}.{name}": value for index, values in state.items() for name, value in values.items()}
-        _write(moments, new / "optimizer.safetensors")
+        _write(state, new / "optimizer.safetensors")
         (new / "position.json").write_text(position.model_dump_json(indent=1))
 
 
@@ -127,10 +139,11 @@ def load_state(
         put_weights(learner, load_file(folder / "weights.safetensors"))
         if average is not None:
             average.load(load_file(folder / "average.safetensors"))
+        places = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in load_file(folder / "optimizer.safetensors").items():
             index, name = key.split(".")
-            state.setdefault(int(index), {})[name] = value
+            state.setdefault(int(index), {})[name] = as_shared(value, places[int(index)])
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return best
 
