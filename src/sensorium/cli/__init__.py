@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sensorium.cli.comparing import compare
 from sensorium.cli.labelling import classify
 from sensorium.cli.pretraining import pretrain
 from sensorium.cli.tables import inspect, pack
@@ -19,7 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Train, judge and run models over text, images, audio and tables, any of them missing in any record.",
 )
-for verb in (fit, pretrain, evaluate, predict, classify, inspect, pack, convert, demo):
+for verb in (fit, compare, pretrain, evaluate, predict, classify, inspect, pack, convert, demo):
     app.command()(verb)
 
 STOPPED = 130  # the exit code after Ctrl-C

@@ -1,6 +1,6 @@
 """Per-sample scores → metric, interval, chance level, paired test."""
 
-from sensorium.metrics.comparison import Difference, compare_all
+from sensorium.metrics.comparison import Difference, compare_all, holm
 from sensorium.metrics.kinds import Columns, metrics, sample_loss
 from sensorium.metrics.measure import ClassScores, chance, confusion, headline, measure, per_class
 from sensorium.metrics.resampling import (
@@ -10,6 +10,7 @@ from sensorium.metrics.resampling import (
     distribution,
     finite,
     interval,
+    mean,
     paired,
     point,
     summary,
@@ -28,7 +29,9 @@ __all__ = [
     "distribution",
     "finite",
     "headline",
+    "holm",
     "interval",
+    "mean",
     "measure",
     "metrics",
     "paired",

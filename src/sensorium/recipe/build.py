@@ -41,8 +41,15 @@ def build(table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> M
     """
     check_parts(table, recipe)
     torch.manual_seed(recipe.seed)
-    fusion = _fusion(recipe)
-    encoders = encoders_of(table, recipe.inputs, facts, fusion.reads == "pooled")
+    return assemble(table, recipe, encoders_of(table, recipe.inputs, facts, fusion_of(recipe).reads == "pooled"))
+
+
+def assemble(table: Table, recipe: Recipe, encoders: dict[str, nn.Module]) -> Model:
+    """The model of `encoders`, by input of the training table, with the recipe's fusion and a head for each target.
+
+    What is new of it is drawn from torch's global random state. Raises UserError for a setting that does not fit.
+    """
+    fusion = fusion_of(recipe)
     dims = {name: encoder.dim for name, encoder in encoders.items()}
     fused = fusion(_fusion_config(fusion, recipe), dims)
     heads = {spec.name: _head(table, spec, recipe, fused) for spec in table.schema.targets}
@@ -70,7 +77,7 @@ def check_parts(table: Table, recipe: Recipe) -> None:
     for name in recipe.targets:
         if name not in targets:
             raise unknown("target", name, targets)
-    _fusion_config(_fusion(recipe), recipe)
+    _fusion_config(fusion_of(recipe), recipe)
     check_inputs(table, recipe.inputs)
 
 
@@ -87,7 +94,8 @@ def check_inputs(table: Table, settings: dict[str, InputSettings]) -> None:
             check_adapters()
 
 
-def _fusion(recipe: Recipe) -> type:
+def fusion_of(recipe: Recipe) -> type:
+    """The class of the recipe's fusion. Raises UserError for an unknown name."""
     return _kind(FUSIONS | {"late": FUSIONS["separate"]}, "fusion", recipe.fusion.name)
 
 

@@ -1,0 +1,90 @@
+"""What is compared with what: the candidates, and the folds that all of them go through."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from sensorium.data.split import sides
+from sensorium.data.table import Table
+from sensorium.errors import UserError, counted, unknown
+from sensorium.fusion import FUSIONS
+from sensorium.recipe.build import fusion_of
+from sensorium.recipe.settings import FusionSettings, Recipe
+
+DEFAULT = FusionSettings().name
+
+
+class Candidate(NamedTuple):
+    """A way of fusing `inputs`; `without` names the input that it does not get, None where it gets all."""
+
+    fusion: str
+    inputs: tuple[str, ...]
+    without: str | None = None
+
+    @property
+    def name(self) -> str:
+        """As a person calls it."""
+        return self.fusion if self.without is None else f"{self.fusion} without {self.without}"
+
+    def recipe(self, recipe: Recipe, seed: int) -> Recipe:
+        """`recipe` with this fusion at its defaults, or as the recipe has it, and for this seed."""
+        own = recipe.fusion if recipe.fusion.name == self.fusion else FusionSettings(name=self.fusion)
+        return recipe.model_copy(update={"fusion": own, "seed": recipe.seed + seed})
+
+
+def candidates(fusions: str | Sequence[str], table: Table, recipe: Recipe) -> list[Candidate]:
+    """The named fusions, or "all", each over all inputs; then the recipe's without each one of several inputs.
+
+    Raises UserError for an unknown fusion, and where there is nothing to compare.
+    """
+    inputs = tuple(spec.name for spec in table.schema.inputs)
+    known = [name if name != "separate" else "late" for name in FUSIONS]
+    named = [one.strip() for one in fusions.split(",")] if isinstance(fusions, str) else list(fusions)
+    named = known if named == ["all"] else list(dict.fromkeys(named))
+    for name in named:
+        if name not in known:
+            raise unknown("fusion", name, [*known, "all"])
+    found = [Candidate(name, inputs) for name in named]
+    default = recipe.fusion.name if recipe.fusion.name in named else named[0]
+    if len(inputs) > 1:
+        found += [Candidate(default, tuple(one for one in inputs if one != gone), gone) for gone in inputs]
+    if len(found) < 2:
+        raise UserError("One fusion of one input leaves nothing to compare; name several with --fusion, or add inputs.")
+    return found
+
+
+def reads_tokens(found: list[Candidate], recipe: Recipe) -> bool:
+    """Whether any candidate needs more of an input than its summary."""
+    return any(fusion_of(one.recipe(recipe, 0)).reads == "tokens" for one in found)
+
+
+class Fold(NamedTuple):
+    """The records, int64 from 0, that are trained on, that choose the epoch, and that are scored."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+def folds(table: Table, count: int, recipe: Recipe) -> list[Fold]:
+    """`count` folds: each record is scored in one of them, groups and classes as in any split.
+
+    Raises UserError for fewer than two folds, or more than there are records or groups.
+    """
+    units = len(table) if table.groups is None else len(set(table.groups))
+    what = "record" if table.groups is None else "group"
+    if not 2 <= count <= units:
+        raise UserError(f"{counted(units, what)} cannot make {count} folds; give --folds a number from 2 to {units}.")
+    parts, rest = [], np.arange(len(table))
+    for place in range(count - 1):
+        _, kept, cut = sides(table.take(rest), 1 - 1 / (count - place), recipe.seed + place, None, None)
+        parts.append(rest[cut])
+        rest = rest[kept]
+    parts.append(rest)
+    found = []
+    for test in parts:
+        known = np.setdiff1d(np.arange(len(table)), test)
+        _, train, validation = sides(table.take(known), 1 - recipe.data.validation, recipe.seed + 1, None, None)
+        found.append(Fold(known[train], known[validation], test))
+    return found
