@@ -25,6 +25,7 @@ from tests import (
     film_scenes,
     media_scenes,
     reading_scenes,
+    search_scenes,
     source_scenes,
     training_scenes,
     warm_scenes,
@@ -186,6 +187,7 @@ SCENES: dict[str, Callable[[Scene], None]] = (
     | reading_scenes.SCENES
     | training_scenes.SCENES
     | clip_scenes.SCENES
+    | search_scenes.SCENES
 )
 
 

@@ -10,6 +10,7 @@ import typer
 from sensorium.cli.comparing import compare
 from sensorium.cli.labelling import classify
 from sensorium.cli.pretraining import pretrain
+from sensorium.cli.searching import index, search, unindex
 from sensorium.cli.tables import inspect, pack
 from sensorium.cli.training import demo, fit
 from sensorium.cli.using import convert, evaluate, predict
@@ -20,7 +21,22 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Train, judge and run models over text, images, audio and tables, any of them missing in any record.",
 )
-for verb in (fit, compare, pretrain, evaluate, predict, classify, inspect, pack, convert, demo):
+VERBS = (
+    fit,
+    compare,
+    pretrain,
+    evaluate,
+    predict,
+    classify,
+    index,
+    search,
+    unindex,
+    inspect,
+    pack,
+    convert,
+    demo,
+)
+for verb in VERBS:
     app.command()(verb)
 
 STOPPED = 130  # the exit code after Ctrl-C

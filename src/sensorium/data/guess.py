@@ -80,7 +80,7 @@ def guess_target(values: np.ndarray) -> Guess:
         return Guess("class", "the values are true or false")
     if not types <= SCALARS | {present.dtype.type}:
         return Guess("class", "the values are objects")
-    parsed = _written_numbers(present)
+    parsed = written_numbers(present)
     distinct = pd.unique(parsed[~np.isnan(parsed)])
     if not np.isnan(parsed).any():
         return _guess_number_target(present, parsed, distinct, bool(gone.any()))
@@ -135,7 +135,7 @@ def _guess_strings(present: np.ndarray) -> Guess:
         _constant(distinct, len(present))
         or _guess_number_files(present)
         or _guess_paths(present)
-        or _guess_written_numbers(present, distinct)
+        or _guesswritten_numbers(present, distinct)
     )
     return guess or _guess_words(present, distinct)
 
@@ -171,7 +171,7 @@ def _numbers_of(what: str) -> Ambiguous:
     return Ambiguous(f"{what}, which may be readings over time or sets of points", "series", "points", "ignored")
 
 
-def _guess_written_numbers(present: np.ndarray, distinct: np.ndarray) -> Guess | None:
+def _guesswritten_numbers(present: np.ndarray, distinct: np.ndarray) -> Guess | None:
     """Strings that are numbers. '007' is none: a leading zero marks a code."""
     if np.isnan(numbers(_sample(distinct))).all():
         if pd.Series(_sample(distinct)).str.fullmatch(r"[+-]?\d[\d.]*,\d+").all():
@@ -181,7 +181,7 @@ def _guess_written_numbers(present: np.ndarray, distinct: np.ndarray) -> Guess |
                 "text",
             )
         return None
-    parsed = _written_numbers(present)
+    parsed = written_numbers(present)
     share = float((~np.isnan(parsed)).mean())
     if share == 1:
         return _guess_numbers(parsed)
@@ -193,7 +193,7 @@ def _guess_written_numbers(present: np.ndarray, distinct: np.ndarray) -> Guess |
     return None
 
 
-def _written_numbers(present: np.ndarray) -> np.ndarray:
+def written_numbers(present: np.ndarray) -> np.ndarray:
     """float64 [N]: the cells as numbers, NaN where one is none or, with a leading zero, a code."""
     parsed = numbers(present)
     if present.dtype == object:
