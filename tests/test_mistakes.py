@@ -29,6 +29,7 @@ from tests import (
     source_scenes,
     training_scenes,
     warm_scenes,
+    zero_shot_scenes,
 )
 from tests.reviews import FEW, FIT, cells, measured, put, rows, sensorium, write
 
@@ -188,6 +189,7 @@ SCENES: dict[str, Callable[[Scene], None]] = (
     | training_scenes.SCENES
     | clip_scenes.SCENES
     | search_scenes.SCENES
+    | zero_shot_scenes.SCENES
 )
 
 
