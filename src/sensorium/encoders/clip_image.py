@@ -1,7 +1,7 @@
 """The picture tower of CLIP and SigLIP: a vision transformer whose published weights fit."""
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -152,14 +152,22 @@ class ClipImage(nn.Module):
 
 
 def resized(encoder: ClipImage, size: int) -> ClipImage:
-    """The same weights for pictures of `size` pixels: the positions are interpolated (bicubic, antialiased).
+    """The same weights for pictures of `size` pixels, as `changed` makes them."""
+    return changed(encoder, {"size": size})
 
-    Raises UserError (through the config's ValueError) when the patch does not divide `size`.
+
+def changed(encoder: ClipImage, settings: dict[str, Any]) -> ClipImage:
+    """The same weights under other `settings`, those that no weight depends on: how pictures are prepared and
+    augmented, patch dropout, and the size, for which the positions are interpolated (bicubic, antialiased).
+
+    Raises ValueError (Pydantic's) for a setting that cannot be, and RuntimeError for one that the weights do not fit.
     """
-    config = ClipImageConfig(**encoder.config.model_dump() | {"size": size})
+    config = ClipImageConfig(**encoder.config.model_dump() | settings)
     new = ClipImage(config, summary_only=encoder.summary_only)
     state = encoder.state_dict()
-    state["position"] = interpolated(state["position"], config.pooling == "class", size // config.patch)
+    if config.size != encoder.config.size:
+        side = config.size // config.patch
+        state["position"] = interpolated(state["position"], config.pooling == "class", side)
     new.load_state_dict(state)
     return new
 

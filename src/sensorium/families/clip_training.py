@@ -2,6 +2,7 @@
 
 import math
 from itertools import combinations
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,6 +16,8 @@ from sensorium.nn.projection import Projection
 from sensorium.objectives.contrastive import Contrastive
 
 SIZE = "tiny"
+RATE = {"tiny": 1e-3, "ViT-B-32": 5e-4, "ViT-B-16": 5e-4, "ViT-L-14": 4e-4}
+SLOW = 5e-5
 # Where the two losses start: Radford et al. 2021 (arXiv:2103.00020) and Zhai et al. 2023 (arXiv:2303.15343).
 TEMPERATURE = {"softmax": 0.07, "sigmoid": 0.1}
 LOGIT_BIAS = {"softmax": None, "sigmoid": -10.0}
@@ -41,17 +44,15 @@ def model(settings: FamilySettings, encoders: dict[str, nn.Module], schema: Sche
     return Model(encoders, projections, temperature=temperature, logit_bias=LOGIT_BIAS[loss], schema=schema)
 
 
-def going_on(settings: FamilySettings, model: Model) -> Model:
-    """`model` itself, at the temperature that the settings state.
+def going_on(settings: FamilySettings, model: Model) -> FamilySettings:
+    """The settings with the loss that `model` was trained by; it gets the temperature that they state.
 
     Raises UserError when they ask for another size, space or loss than it has.
     """
     if settings.size is not None or settings.dim is not None:
-        raise UserError("A model that training goes on with has its size and dim already; leave them out, or --from.")
+        raise UserError("The model that --from names has its size and dim already; leave them out, or --from.")
     if not hasattr(model, "logit_scale"):
-        raise UserError(
-            "The model that --from names aligns nothing: it has no temperature; name one that pretrain made."
-        )
+        raise UserError("The model that --from names aligns nothing, for it has no temperature; name a pretrained one.")
     has = "sigmoid" if hasattr(model, "logit_bias") else "softmax"
     if settings.loss not in (None, has):
         raise UserError(
@@ -61,7 +62,7 @@ def going_on(settings: FamilySettings, model: Model) -> Model:
     if settings.temperature is not None:
         with torch.no_grad():
             model.logit_scale.fill_(-math.log(settings.temperature))
-    return model
+    return settings.model_copy(update={"loss": has})
 
 
 def pairs(settings: FamilySettings, names: list[str]) -> list[tuple[str, str]]:
@@ -85,4 +86,10 @@ def objectives(settings: FamilySettings, model: Model) -> list[nn.Module]:
     return [Contrastive(a, b, loss, labels=settings.labels) for a, b in pairs(settings, model.encoders.names)]
 
 
-CLIP = Family(towers, model, going_on, objectives, pairs, training={"weight_decay": 0.1})
+def training(settings: FamilySettings, goes_on: bool) -> dict[str, Any]:
+    """A learning rate by size, the published one for published sizes; a small one where trained weights go on."""
+    rate = SLOW if goes_on else RATE.get(settings.size or SIZE, RATE[SIZE])
+    return {"learning_rate": rate, "weight_decay": 0.1}
+
+
+CLIP = Family(towers, model, going_on, objectives, pairs, training)

@@ -47,15 +47,16 @@ class Family(NamedTuple):
 
     towers(settings):                  by kind of input, the encoder that has the size.
     model(settings, encoders, schema): the untrained model around encoders, by input.
-    going_on(settings, model):         a trained model with what the settings change of it. Raises UserError.
+    going_on(settings, model):         the settings of a run that begins with a trained model, whose temperature it
+                                       sets to theirs. Raises UserError when they ask for another model.
     objectives(settings, model):       what it learns by.
     pairs(settings, names):            the inputs, two by two, that learning brings together. Raises UserError.
-    training:                          settings of training where nothing else is said.
+    training(settings, goes_on):       settings of training where nothing else is said; `goes_on`: from a trained model.
     """
 
     towers: Callable[[FamilySettings], dict[str, Tower]]
     model: Callable[[FamilySettings, dict[str, nn.Module], Schema], Model]
-    going_on: Callable[[FamilySettings, Model], Model]
+    going_on: Callable[[FamilySettings, Model], FamilySettings]
     objectives: Callable[[FamilySettings, Model], list[nn.Module]]
     pairs: Callable[[FamilySettings, list[str]], list[tuple[str, str]]]
-    training: dict[str, Any]
+    training: Callable[[FamilySettings, bool], dict[str, Any]]

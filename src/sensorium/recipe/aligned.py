@@ -1,14 +1,13 @@
-"""The inputs that are aligned: their columns, their towers, and the model that training goes on with."""
+"""The inputs that are aligned: their columns and their towers."""
 
 from pathlib import Path
 from typing import Any
 
-from sensorium.data.schema import Schema
 from sensorium.data.table import Table, read
 from sensorium.data.understand import understand
 from sensorium.errors import UserError
 from sensorium.families.family import Family, Tower
-from sensorium.model import Model, load
+from sensorium.recipe.beginning import going_on
 from sensorium.recipe.build import check_inputs
 from sensorium.recipe.settings import InputSettings, Recipe
 from sensorium.recipe.talk import Talk
@@ -61,8 +60,12 @@ def open_aligned(records: Source, recipe: Recipe, family: Family, talk: Talk) ->
         stated = {"path": str(source)} if isinstance(source, str | Path) else {}
     talk.show(table.describe())
     _check_columns(table, data.inputs)
-    check_inputs(table, towers(table, recipe, family))
-    return table, recipe.model_copy(update={"data": data.model_copy(update=stated)})
+    recipe = recipe.model_copy(update={"data": data.model_copy(update=stated)})
+    if recipe.start_from is None:
+        check_inputs(table, towers(table, recipe, family))
+        return table, recipe
+    learned = family.going_on(recipe.family, going_on(table.schema, recipe, talk))
+    return table, recipe.model_copy(update={"family": learned})
 
 
 def _check_columns(table: Table, named: list[str]) -> None:
@@ -84,18 +87,13 @@ def _check_columns(table: Table, named: list[str]) -> None:
 def towers(table: Table, recipe: Recipe, family: Family) -> dict[str, InputSettings]:
     """By input, the settings of its encoder: those of the recipe over those of the family's size."""
     known = family.towers(recipe.family)
-    return {
+    return recipe.inputs | {
         spec.name: _tower(recipe.inputs.get(spec.name, InputSettings()), known.get(spec.modality))
         for spec in table.schema.inputs
-    } | {name: one for name, one in recipe.inputs.items() if name not in [spec.name for spec in table.schema.inputs]}
+    }
 
 
 def _tower(settings: InputSettings, tower: Tower | None) -> InputSettings:
     if tower is None or settings.encoder not in (None, tower.encoder):
         return settings
     return settings.model_copy(update={"encoder": tower.encoder, "config": tower.config | settings.config})
-
-
-def going_on(schema: Schema, recipe: Recipe) -> Model:
-    """The model of `start_from` with the inputs of `schema`, named as there."""
-    return load(recipe.start_from)

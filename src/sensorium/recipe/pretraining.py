@@ -15,10 +15,11 @@ from sensorium.data.loading import Records
 from sensorium.data.table import Table
 from sensorium.errors import UserError, counted
 from sensorium.evaluation.retrieval import ARROW, RetrievalReport, evaluate_retrieval
-from sensorium.families.family import Family
+from sensorium.families.family import Family, FamilySettings
 from sensorium.features import Batch
 from sensorium.model import Model
-from sensorium.recipe.aligned import check_aligned, going_on, open_aligned, towers
+from sensorium.recipe.aligned import check_aligned, open_aligned, towers
+from sensorium.recipe.beginning import going_on
 from sensorium.recipe.build import encoders_of
 from sensorium.recipe.chance import Chance, Watch
 from sensorium.recipe.memory import Sorted
@@ -38,14 +39,18 @@ class Pretraining:
     """A family's model, whose inputs find each other."""
 
     names = "columns, as --image photo --text caption"
+    inherits = False
 
     def __init__(self, name: str, family: Family):
         self.name, self.family = name, family
 
     def base(self, given: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
         """What is given, over the family's own settings of training."""
-        training = self.family.training | (given.get("training") or {})
-        return given | {"family": dict(given.get("family") or {}) | {"name": self.name}, "training": training}
+        family = dict(given.get("family") or {}) | {"name": self.name}
+        asked = FamilySettings(name=self.name, size=options.get("size") or family.get("size"))
+        goes_on = (options.get("start_from") or given.get("start_from")) is not None
+        training = self.family.training(asked, goes_on) | (given.get("training") or {})
+        return given | {"family": family, "training": training}
 
     def check(self, recipe: Recipe, folder: Path) -> None:
         """A recipe of inputs that are aligned, without any target."""
@@ -79,7 +84,9 @@ class Pretraining:
         torch.manual_seed(recipe.seed)
         schema = table.schema.model_copy(update={"targets": []})
         if recipe.start_from is not None:
-            return self.family.going_on(recipe.family, going_on(schema, recipe))
+            model = going_on(schema, recipe)
+            self.family.going_on(recipe.family, model)
+            return model
         encoders = encoders_of(table, towers(table, recipe, self.family), facts, True)
         return self.family.model(recipe.family, encoders, schema)
 

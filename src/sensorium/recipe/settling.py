@@ -29,7 +29,7 @@ def settle(
         base = base | (dict(recipe) if isinstance(recipe, dict) else read_recipe(recipe))
     start = options.get("start_from")
     if start is not None:
-        if recipe is not None:
+        if recipe is not None and task.inherits:
             raise UserError(
                 "--from takes the trained run's settings and --recipe brings others; leave one of the two out,"
                 " and say what differs with --set."

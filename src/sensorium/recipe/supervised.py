@@ -36,6 +36,7 @@ class Fitting:
     """Targets, learned from inputs that a fusion brings together."""
 
     names = "target"
+    inherits = True
 
     def base(self, given: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
         """What is given, else the settings of the run that is gone on from."""

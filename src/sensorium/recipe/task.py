@@ -33,6 +33,8 @@ class Task(Protocol):
 
     names: str
     """What has to be named beside the table."""
+    inherits: bool
+    """Whether a run that goes on from another takes that one's settings."""
 
     def base(self, given: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
         """A recipe's nested settings as `given`, with what lies under them; `options` come over both."""

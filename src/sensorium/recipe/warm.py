@@ -143,10 +143,11 @@ def _grown(table: Table, spec: TargetSpec) -> TargetSpec:
 
 
 def trained_mark(run: str | Path) -> bytes:
-    """What the model of a run is known by: a hash of its weights and its description."""
-    digest = hashlib.blake2b(digest_size=16)
+    """What the model of a run or a checkpoint is known by: a hash of its weights and its description."""
+    folder, digest = Path(run), hashlib.blake2b(digest_size=16)
+    folder = folder / "model" if (folder / "model" / "model.json").exists() else folder
     for name in ("model.json", "model.safetensors"):
-        with open(Path(run) / "model" / name, "rb") as file:
+        with open(folder / name, "rb") as file:
             digest.update(hashlib.file_digest(file, "blake2b").digest())
     return digest.digest()
 

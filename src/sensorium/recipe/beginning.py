@@ -1,0 +1,87 @@
+"""The trained model that pretraining begins with, its inputs named as the table's columns."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from torch import nn
+
+from sensorium.data.schema import InputSpec, Schema
+from sensorium.encoders import ENCODERS
+from sensorium.encoders.clip_image import ClipImage, changed
+from sensorium.errors import UserError, unknown
+from sensorium.model import Model, load
+from sensorium.recipe.settings import InputSettings, Recipe, wrong
+from sensorium.recipe.talk import Talk
+
+
+def going_on(schema: Schema, recipe: Recipe, talk: Talk | None = None) -> Model:
+    """The model of `start_from` for the inputs of `schema`: encoders, projections and temperature of that one.
+
+    An input takes the place of the one that has its name there, else of the only one of its kind. Says so to `talk`.
+    Raises UserError when there is none, and for encoder settings that the weights do not fit.
+    """
+    run = Path(recipe.start_from)
+    old = load(run)
+    names = [spec.name for spec in schema.inputs]
+    for name in recipe.inputs:
+        if name not in names:
+            raise unknown("input", name, names)
+    taken = _matched(schema.inputs, old, run)
+    if talk is not None:
+        talk.say(f"Begins with {run}: {', '.join(f'its {theirs} is {mine!r}' for mine, theirs in taken.items())}.")
+    encoders = {
+        mine: _encoder(old.encoders[theirs], recipe.inputs.get(mine, InputSettings()), mine, run)
+        for mine, theirs in taken.items()
+    }
+    projections = {mine: old.projections[theirs] for mine, theirs in taken.items() if theirs in old.projections}
+    model = Model(encoders, projections, schema=schema)
+    for name in ("logit_scale", "logit_bias"):
+        if hasattr(old, name):
+            model.register_parameter(name, nn.Parameter(getattr(old, name).detach().clone()))
+    return model
+
+
+def _matched(specs: list[InputSpec], old: Model, run: Path) -> dict[str, str]:
+    """By input, that of the old model whose place it takes."""
+    kinds = {name: encoder.modality for name, encoder in old.encoders.items()}
+    taken = {spec.name: spec.name for spec in specs if kinds.get(spec.name) == spec.modality}
+    for spec in specs:
+        if spec.name not in taken:
+            free = [name for name, kind in kinds.items() if kind == spec.modality and name not in taken.values()]
+            if len(free) != 1:
+                has = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
+                which = "none" if not free else "more than one"
+                raise UserError(
+                    f"The model in {run} has the inputs {has}: {which} to begin '{spec.name}' ({spec.modality}) with;"
+                    " align the kinds of inputs that it has, under its names where it has several of one kind."
+                )
+            taken[spec.name] = free[0]
+    return {spec.name: taken[spec.name] for spec in specs}
+
+
+def _encoder(encoder: nn.Module, settings: InputSettings, name: str, run: Path) -> nn.Module:
+    """The encoder with what the settings change of it."""
+    config = encoder.config.model_dump(mode="json")
+    other: dict[str, Any] = {key: value for key, value in settings.config.items() if config.get(key, ...) != value}
+    if not settings.augment and config.get("augmentation") is not None:
+        other["augmentation"] = None
+    own = next(known for known, kind in ENCODERS.items() if kind is type(encoder))
+    if settings.encoder not in (None, own):
+        raise UserError(f"The encoder of '{name}' in {run} is {own}, and its weights fit no other; leave it out.")
+    if not other:
+        return encoder
+    if not isinstance(encoder, ClipImage):
+        raise UserError(
+            f"The encoder of '{name}' in {run} is a {own}, whose setting {next(iter(other))} stays as it was trained;"
+            " leave it out."
+        )
+    try:
+        return changed(encoder, other)
+    except ValidationError as error:
+        raise UserError(f"In the encoder of '{name}', {wrong(error.errors()[0])}.") from error
+    except RuntimeError as error:
+        raise UserError(
+            f"The weights of '{name}' in {run} do not fit the setting {' or '.join(other)}; only size, patch_dropout"
+            " and how pictures are prepared can change."
+        ) from error
