@@ -1,4 +1,4 @@
-"""A small table of pictures, sounds and numbers, and runs of `fit` on it in processes that can be killed."""
+"""A small table of pictures, sounds and numbers, and runs of `fit` and `pretrain` in processes that can be killed."""
 
 import csv
 import json
@@ -20,7 +20,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from sensorium.model import Model
-from sensorium.recipe import ready, run, supervised
+from sensorium.recipe import pretraining, ready, run, supervised
 from sensorium.training import loop
 from sensorium.training.cache import CacheJob
 
@@ -42,6 +42,7 @@ STAGES = [
     (loop, "save_state", "checkpoint"),
     (supervised, "calibrate", "evaluation"),
     (supervised, "evaluate", "evaluation"),
+    (pretraining, "evaluate_retrieval", "evaluation"),
     (Model, "save", "saving"),
     (run, "discard", "saving"),
 ]
@@ -100,7 +101,8 @@ def _sound(path: Path, pitch: float, generator: np.random.Generator) -> None:
 
 
 class Journey:
-    """A `fit` in a process of its own, in a process group of its own, that says what it is about to do.
+    """A `fit`, or with a `family` among its arguments a `pretrain`, in a process of its own, in a process group of its
+    own, that says what it is about to do.
 
     The processes are forked from one that has imported everything and has done nothing, so that each starts at once.
     """
@@ -193,7 +195,8 @@ def _fit(out: Path, arguments: dict[str, Any], resume: bool, says: Connection) -
     torch.set_num_threads(1)
     for place, name, stage in STAGES:
         setattr(place, name, _announced(getattr(place, name), stage, says))
-    run.fit(**arguments, out=out, resume=resume, quiet=True)
+    verb = run.pretrain if "family" in arguments else run.fit
+    verb(**arguments, out=out, resume=resume, quiet=True)
 
 
 def _announced(function: Callable, stage: str, says: Connection) -> Callable:

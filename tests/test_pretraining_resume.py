@@ -1,0 +1,73 @@
+"""`pretrain` killed and resumed, whole batches and batches in pieces: the same outcome as undisturbed."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from tests.journeys import Journey, check_same
+from tests.pretraining import pairs
+
+
+def three_inputs(folder: Path) -> dict[str, Any]:
+    """Pictures with patch dropout, the same through a frozen encoder with a cache, texts that lose tokens; some absent.
+
+    With these all chance there is: of the loader, of the model, of the encoders.
+    """
+    table = pd.read_csv(pairs(folder))
+    table["thumb"] = table["photo"]
+    table.loc[::5, "caption"], table.loc[::7, "thumb"] = None, None
+    table.to_csv(folder / "three.csv", index=False)
+    torch.manual_seed(0)
+    save_file(timm.create_model("test_resnet", num_classes=0).state_dict(), folder / "weights.safetensors")
+    frozen = {"model": "test_resnet", "weights": str(folder / "weights.safetensors"), "size": 16}
+    return {
+        "family": "clip",
+        "records": folder / "three.csv",
+        "recipe": {
+            "data": {"inputs": ["photo", "thumb", "caption"], "columns": {"caption": "text"}, "test": 0.2},
+            "inputs": {
+                "photo": {
+                    "encoder": "clip_image",
+                    "config": {"size": 16, "patch": 4, "width": 32, "depth": 1, "heads": 2, "patch_dropout": 0.5},
+                },
+                "thumb": {"encoder": "timm", "config": frozen},
+                "caption": {
+                    "encoder": "clip_text",
+                    "config": {"width": 32, "depth": 1, "heads": 2, "augmentation": {"rate": 0.2}},
+                },
+            },
+            "training": {"epochs": 3, "batch_size": 16, "checkpoint_seconds": 0.0, "workers": 0},
+        },
+    }
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["whole", "pieces"])
+def world(request, tmp_path_factory) -> tuple[dict[str, Any], Path]:
+    folder = tmp_path_factory.mktemp("pretraining")
+    arguments = three_inputs(folder)
+    arguments["recipe"]["training"]["pieces"] = request.param
+    journey = Journey(folder / "run", arguments)
+    said = {stage for _, stage in journey.finish()}
+    assert journey.process.exitcode == 0
+    assert {"cache", "training", "checkpoint", "evaluation", "saving"} <= said
+    return arguments, folder / "run"
+
+
+@pytest.mark.parametrize(("stage", "time"), [("cache", 2), ("training", 5), ("training", 13), ("saving", 1)])
+def test_killed_and_resumed_it_ends_in_the_same_bits(world, tmp_path, stage, time):
+    arguments, whole = world
+    journey = Journey(tmp_path / "run", arguments)
+    for _ in range(time):
+        while journey.said()[1] != stage:
+            pass
+    journey.kill()
+    assert not (tmp_path / "run" / "metrics.json").exists()
+    resumed = Journey(tmp_path / "run", arguments, resume=True)
+    resumed.finish()
+    assert resumed.process.exitcode == 0
+    check_same(whole, tmp_path / "run", f"killed in {stage} {time}")
