@@ -6,11 +6,13 @@ names
 it in about six of ten records, the face shows it in about nine of ten, the price says nothing, and some records lack a
 sentence or a photo.
 
-And films of a ball that rises or falls, most of them with a tone that does the same.
+And films of a ball that rises or falls, most of them with a tone that does the same; and pictures of a shape with their
+captions.
 """
 
 import csv
 import random
+from itertools import product
 from pathlib import Path
 
 import av
@@ -53,6 +55,26 @@ def folders(folder: Path) -> None:
         for place in [f"pictures/{name}", f"parted/{part}/{name}", *(["unsorted"] if index >= 42 else [])]:
             (folder / place).mkdir(parents=True, exist_ok=True)
             picture.save(folder / place / f"{index}.png")
+
+
+def pairs(folder: Path) -> None:
+    """Writes shapes/ and pairs.csv into `folder`: pictures of a shape, what they show, and whether they are dark."""
+    (folder / "shapes").mkdir(exist_ok=True)
+    colours, grounds = (
+        ("red", "green", "blue", "orange", "purple", "black"),
+        ("white", "yellow", "grey", "pink", "brown"),
+    )
+    with open(folder / "pairs.csv", "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["photo", "caption", "shade"])
+        for shape, colour, ground in product(
+            ("circle", "square"), colours, ("white", "yellow", "grey", "pink", "brown")
+        ):
+            image, photo = Image.new("RGB", (32, 32), ground), f"shapes/{colour}-{shape}-{ground}.png"
+            draw = ImageDraw.Draw(image)
+            (draw.ellipse if shape == "circle" else draw.rectangle)((8, 8, 24, 24), fill=colour)
+            image.save(folder / photo)
+            writer.writerow([photo, f"a {colour} {shape} on {ground}", "dark" if ground == "brown" else "light"])
 
 
 def record(folder: Path, name: str, author: int, chance: random.Random) -> dict[str, str]:
@@ -124,3 +146,4 @@ def film(path: Path, rises: bool, chance: random.Random, heard: bool) -> None:
 if __name__ == "__main__":
     make(Path())
     folders(Path())
+    pairs(Path())

@@ -10,6 +10,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 ELSEWHERE = {
     "make ": "it builds an environment of its own; .ci/run types it",
     "pip install": "it installs packages",
+    "torchrun ": "it starts processes of its own; tests/distributed holds what they must do",
     "accelerate launch": "it starts processes of its own; tests/distributed holds what they must do",
     ",pretrained=true": "it fetches weights from the hub",
     "openai/": "it fetches weights from the hub",

@@ -36,6 +36,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pages") / "example"
     example.make(folder, reviews=60)
     example.folders(folder)
+    example.pairs(folder)
     torch.manual_seed(0)
     size = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     BertModel(BertConfig(**size, vocab_size=8)).save_pretrained(folder / "models" / "reader")
