@@ -24,6 +24,7 @@ from tests import (
     encoder_scenes,
     film_scenes,
     media_scenes,
+    pretraining_scenes,
     reading_scenes,
     search_scenes,
     source_scenes,
@@ -188,6 +189,7 @@ SCENES: dict[str, Callable[[Scene], None]] = (
     | reading_scenes.SCENES
     | training_scenes.SCENES
     | clip_scenes.SCENES
+    | pretraining_scenes.SCENES
     | search_scenes.SCENES
     | zero_shot_scenes.SCENES
 )

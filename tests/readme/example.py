@@ -60,16 +60,12 @@ def folders(folder: Path) -> None:
 def pairs(folder: Path) -> None:
     """Writes shapes/ and pairs.csv into `folder`: pictures of a shape, what they show, and whether they are dark."""
     (folder / "shapes").mkdir(exist_ok=True)
-    colours, grounds = (
-        ("red", "green", "blue", "orange", "purple", "black"),
-        ("white", "yellow", "grey", "pink", "brown"),
-    )
+    colours = ("red", "green", "blue", "orange", "purple", "black")
+    grounds = ("white", "yellow", "grey", "pink", "brown")
     with open(folder / "pairs.csv", "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["photo", "caption", "shade"])
-        for shape, colour, ground in product(
-            ("circle", "square"), colours, ("white", "yellow", "grey", "pink", "brown")
-        ):
+        for shape, colour, ground in product(("circle", "square"), colours, grounds):
             image, photo = Image.new("RGB", (32, 32), ground), f"shapes/{colour}-{shape}-{ground}.png"
             draw = ImageDraw.Draw(image)
             (draw.ellipse if shape == "circle" else draw.rectangle)((8, 8, 24, 24), fill=colour)

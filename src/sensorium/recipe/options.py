@@ -43,6 +43,8 @@ def apply(settings: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any
             result[name] = value
         elif name in own:
             _own(result, name, value)
+        elif name in OWN:
+            raise UserError(f"Pretraining aligns inputs and has no {name}; leave it out, or take fit.")
         else:
             raise unknown("option", name, DATA | TRAINING | TOP | own)
     if result.get("family"):

@@ -64,19 +64,28 @@ class Pretraining:
         return table, recipe
 
     def sort_out(self, table: Table, ids: dict[str, np.ndarray], recipe: Recipe, talk: Talk) -> Sorted:
-        """All of the records: what another training was tested on is not known."""
+        """All of the records, for what another training was tested on is not known.
+
+        Raises UserError when no record has both inputs of a pair.
+        """
+        for a, b in self._pairs(table, recipe):
+            if not _together(ids, a, b):
+                raise UserError(
+                    f"None of the {counted(len(table), 'record')} of {table.source} has both '{a}' and '{b}'; bring"
+                    " some that do, or align others."
+                )
         return Sorted(table, ids, None, None)
 
     def check_parts(self, split: dict[str, Part], recipe: Recipe) -> None:
         """Every pair of inputs has records in every part, and in training more than one."""
         for part in split.values():
             for a, b in self._pairs(part.table, recipe):
-                count = _together(part, a, b)
-                if count <= (part.name == "train"):
-                    has = "Only one record" if count else "No record"
+                count, needed = _together(part.ids, a, b), 1 if part.name in ("validation", "test") else 2
+                if count < needed:
                     raise UserError(
-                        f"{has} of the {part.name} part of {part.table.source} has both '{a}' and '{b}'"
-                        f" ({counted(len(part.table), 'record')} in all); bring more that do, or split otherwise."
+                        f"Of the {counted(len(part.table), 'record')} of the {part.name} part of {part.table.source}"
+                        f" {count or 'none'} has both '{a}' and '{b}', and {needed} or more are needed; bring more that"
+                        " do, or split otherwise."
                     )
 
     def begin(self, table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> Model:
@@ -108,7 +117,9 @@ class Pretraining:
         """Which inputs are aligned, and what the loss is before anything is learned."""
         train = split["train"]
         pairs = self._pairs(train.table, recipe)
-        shown = "; ".join(f"'{a}' with '{b}' ({counted(_together(train, a, b), 'training record')})" for a, b in pairs)
+        shown = "; ".join(
+            f"'{a}' with '{b}' ({counted(_together(train.ids, a, b), 'training record')})" for a, b in pairs
+        )
         return [f"Aligned: {shown}.", self._chance(split, recipe).sentence]
 
     def watched(self, report: Hears, split: dict[str, Part], stage: "Stage") -> Hears:
@@ -133,11 +144,11 @@ class Pretraining:
 
     def _chance(self, split: dict[str, Part], recipe: Recipe) -> Chance:
         train = split["train"]
-        together = [_together(train, a, b) for a, b in self._pairs(train.table, recipe)]
+        together = [_together(train.ids, a, b) for a, b in self._pairs(train.table, recipe)]
         loss = recipe.family.loss or "softmax"
         return Chance(loss, together, len(train.table), recipe.training.batch_size)
 
 
-def _together(part: Part, a: str, b: str) -> int:
-    """How many records of a part have both inputs."""
-    return int(((part.ids[a] != 0) & (part.ids[b] != 0)).sum())
+def _together(ids: dict[str, np.ndarray], a: str, b: str) -> int:
+    """How many records have both inputs; ids by input, int64 [N], 0 where it is absent."""
+    return int(((ids[a] != 0) & (ids[b] != 0)).sum())
