@@ -7,6 +7,7 @@ from sensorium.errors import RecordError, UserError
 from sensorium.evaluation import Report, ZeroShot
 from sensorium.evaluation import evaluate_task as evaluate
 from sensorium.model import Model, load
+from sensorium.recipe.comparing import compare
 from sensorium.recipe.run import Run, fit, pretrain
 
 try:
@@ -22,6 +23,7 @@ __all__ = [
     "Table",
     "UserError",
     "ZeroShot",
+    "compare",
     "evaluate",
     "fit",
     "load",

@@ -1,4 +1,4 @@
-"""compare: folds that share nothing, one score a record and candidate, going on after a stop, the words of the verdict."""
+"""compare: folds that share nothing, one score a record and candidate, going on after a stop, what is said."""
 
 import numpy as np
 import pandas as pd

@@ -77,6 +77,8 @@ def compare(
     talk = Talk(quiet)
     precision, _ = choose_precision(asked.training.precision, accelerator.device)
     table, asked = task.open(records, asked, talk)
+    if len(table.schema.targets) > 1:
+        raise UserError("compare looks at one target at a time; name one with --target.")
     stage = Stage(folder, asked, accelerator, talk, precision, root=folder)
     chosen = candidates(fusion, table, asked)
     _begin(stage, resume, overwrite)
@@ -118,9 +120,7 @@ def _begin(stage: Stage, resume: bool, overwrite: bool) -> None:
 
 def _ground(table: Table, count: int, seeds: int, chosen: list[Candidate], stage: Stage) -> Ground:
     table, ids, facts = look_once(table, stage)
-    (target,) = table.schema.targets if len(table.schema.targets) == 1 else (None,)
-    if target is None:
-        raise UserError("compare looks at one target at a time; name one with --target.")
+    (target,) = table.schema.targets
     known = ~pd.isna(table.cells(target.name, target.kind))
     table, ids = table.take(known), {name: values[known] for name, values in ids.items()}
     return Ground(table, ids, facts, folds(table, count, stage.recipe), seeds, reads_tokens(chosen, stage.recipe))
