@@ -24,7 +24,7 @@ def _apart(scene: object) -> None:
 
 SCENES: dict[str, Callable[[object], None]] = {
     "A column to align is empty in every row": _without("review"),
-    "No record has both of the inputs": _apart,
+    "No record has both of the columns to align": _apart,
     "A pretrained model has no input of that kind": _pretrained,
     "A pretrained model is to get another size": _pretrained,
     "A recipe of pretraining is fitted": _pretrained,
