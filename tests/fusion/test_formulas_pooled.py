@@ -8,13 +8,14 @@ from torch.func import functional_call
 from sensorium.errors import UserError
 from sensorium.features import Features
 from sensorium.fusion import FUSIONS
+from sensorium.fusion.attention import AttentionConfig
 from sensorium.fusion.capsules import CapsulesConfig
 from sensorium.fusion.film import Film, FilmConfig
 from sensorium.fusion.low_rank import LowRank, LowRankConfig
 from sensorium.fusion.tensor import TensorConfig, TensorFusion
 
 DIMS = {"photo": 5, "type": 3, "a.b": 4}
-SMALL = {"capsules": {"capsules": 2}, "tensor": {"width": 3}, "low_rank": {"width": 3, "rank": 2}}
+SMALL = {"attention": {"heads": 2}, "capsules": {"capsules": 2}, "tensor": {"width": 3}, "low_rank": {"width": 3, "rank": 2}}
 PRESENT = np.array([[1, 1, 1], [1, 0, 1], [0, 1, 1], [0, 0, 1], [0, 1, 0], [1, 1, 0], [0, 0, 0]], dtype=bool)
 
 
@@ -61,14 +62,14 @@ def weighted_sum(x, p):
 
 
 def attention(x, p):
-    there = [one for one in x if one is not None]
-    h = sum(there) / len(there)
-    scores = [
-        p["score.2.weight"][0] @ np.tanh(p["score.0.weight"] @ np.concatenate([h, one]) + p["score.0.bias"])
-        for one in there
-    ]
-    a = np.exp(scores) / np.exp(scores).sum()
-    return sum(weight * one for weight, one in zip(a, there, strict=True))
+    present = [one for one in x if one is not None]
+    h, heads = sum(present) / len(present), []
+    for head in range(2):
+        v = p["score.2.weight"][head]
+        e = [v @ np.tanh(p["score.0.weight"] @ np.concatenate([h, one]) + p["score.0.bias"]) for one in present]
+        a = np.exp(e) / np.exp(e).sum()
+        heads.append(sum(weight * one[2 * head : 2 * head + 2] for weight, one in zip(a, present, strict=True)))
+    return np.concatenate(heads)
 
 
 def gated(x, p):
@@ -115,7 +116,8 @@ def low_rank(x, p):
 
 
 def capsules(x, p):
-    votes = np.stack([np.einsum("p,mpd->md", squash(x[i]), p["capsules.weight"][i]) for i in there(x)])  # [N, M, D]
+    present = [i for i, one in enumerate(x) if one is not None]
+    votes = np.stack([np.einsum("p,mpd->md", squash(x[i]), p["capsules.weight"][i]) for i in present])  # [N, M, D]
     b = np.zeros(votes.shape[:2])
     for _ in range(3):
         c = np.exp(b) / np.exp(b).sum(axis=1, keepdims=True)
@@ -124,11 +126,14 @@ def capsules(x, p):
     return v.reshape(-1)  # [M * D]
 
 
-def there(x):
-    return [i for i, one in enumerate(x) if one is not None]
+def variational(x, p):
+    """The product of N(0, 1) and each input's Gaussian; `posterior` has its variance too."""
+    experts = [(np.zeros(4), np.ones(4))] + [(one[:4], np.exp(one[4:])) for one in x if one is not None]
+    precision = sum(1 / variance for _, variance in experts)
+    return sum(mean / variance for mean, variance in experts) / precision
 
 
-FORMULAS = {one.__name__: one for one in (weighted_sum, attention, gated, film, tensor, low_rank, capsules)}
+FORMULAS = {one.__name__: one for one in (weighted_sum, attention, gated, film, tensor, low_rank, capsules, variational)}
 formulas = pytest.mark.parametrize("name", FORMULAS)
 
 
@@ -148,14 +153,14 @@ def test_the_fusion_is_its_formula(name):
 def test_the_gradient_is_that_of_differences(name):
     """gradcheck in float64, with respect to every parameter and every input's summary."""
     model, features = build(name), random_features(present=PRESENT[:3])
-    names = [name for name, _ in model.named_parameters()]
+    names = [name for name, _ in model.named_parameters() if not name.startswith("decoders.")]
 
     def fused(*values):
         summaries, parameters = values[: len(DIMS)], values[len(DIMS) :]
         given = {key: Features.one(one, features[key].present) for key, one in zip(DIMS, summaries, strict=True)}
         return functional_call(model, dict(zip(names, parameters, strict=True)), (given,)).pooled
 
-    values = [features[key].pooled for key in DIMS] + [one.detach() for one in model.parameters()]
+    values = [features[key].pooled for key in DIMS] + [model.get_parameter(name).detach() for name in names]
     assert torch.autograd.gradcheck(fused, [one.clone().requires_grad_() for one in values], fast_mode=True)
 
 
@@ -180,6 +185,7 @@ MOVES = {
     },
     "low_rank": {"factors": lambda w, order: w[order], "constants": lambda w, order: w[order]},
     "capsules": {"capsules.weight": lambda w, order: w[order]},
+    "variational": {},
 }
 
 
@@ -189,7 +195,7 @@ def permuted(name, order):
     names = [list(DIMS)[i] for i in order]
     other = build(name, {name: DIMS[name] for name in names})
     own = {key: torch.tensor(move(numbers(model)[key], order)) for key, move in MOVES.get(name, {}).items()}
-    rest = {key: value for key, value in model.state_dict().items() if not key.startswith("inputs.")}
+    rest = {key: value for key, value in model.state_dict().items() if not key.startswith(("inputs.", "decoders."))}
     other.load_state_dict(rest | own, strict=False)
     for key in DIMS:
         other.inputs.maps[key].load_state_dict(model.inputs.maps[key].state_dict())
@@ -303,6 +309,7 @@ def test_weights_gates_and_routing_can_be_read():
     assert (routing[0] - 0.5).abs().max() > 1e-3  # three iterations have told the wholes apart
 
 
-def test_capsules_must_divide_the_width():
-    with pytest.raises(ValueError, match="a width of 10 cannot be cut into 8 capsules"):
-        CapsulesConfig(dim=10)
+@pytest.mark.parametrize(("kind", "parts"), [(CapsulesConfig, "8 capsules"), (AttentionConfig, "4 heads")])
+def test_parts_must_divide_the_width(kind, parts):
+    with pytest.raises(ValueError, match=f"a width of 10 cannot be cut into {parts}; choose a multiple"):
+        kind(dim=10)

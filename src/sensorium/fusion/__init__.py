@@ -1,7 +1,8 @@
 """Ways of fusing: each takes the features of every input, any width, any of them absent, and gives one Features.
 
 Each declares `reads` ("pooled" or "tokens", so that the cache stores no tokens nobody reads), `dim` (the width it
-gives) and `experts` (how many tokens it gives, each of which may decide for itself; None where that varies by batch).
+gives) and `experts` (how many tokens it gives, each of which may decide for itself; None where that varies by batch). One that has to learn more than the targets ask
+for has `losses` and their `weights` too: see `Variational`.
 """
 
 from sensorium.fusion.attention import Attention
@@ -19,6 +20,7 @@ from sensorium.fusion.separate import Separate
 from sensorium.fusion.serial import Serial
 from sensorium.fusion.tensor import TensorFusion
 from sensorium.fusion.transformer import TransformerFusion
+from sensorium.fusion.variational import Variational
 from sensorium.fusion.weighted_sum import WeightedSum
 
 FUSIONS = {
@@ -30,6 +32,7 @@ FUSIONS = {
     "tensor": TensorFusion,
     "low_rank": LowRank,
     "capsules": CapsuleFusion,
+    "variational": Variational,
     "separate": Separate,
     "hybrid": Hybrid,
     "transformer": TransformerFusion,

@@ -3,7 +3,7 @@
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
 from sensorium.features import Features
@@ -13,17 +13,28 @@ from sensorium.nn.precision import wide
 
 
 class AttentionConfig(BaseModel, frozen=True, extra="forbid"):
-    """`dim`: width of the fused token, and of the layer that scores; `dropout` acts before the input maps."""
+    """`dim`: width of the fused token, and of the layer that scores; `heads` share it, each with weights of its own;
+    `dropout` acts before the input maps.
+    """
 
     dim: int = Field(128, gt=0)
+    heads: int = Field(4, gt=0)
     dropout: float = Field(0.2, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _divides(self) -> "AttentionConfig":
+        if self.dim % self.heads:
+            raise ValueError(f"a width of {self.dim} cannot be cut into {self.heads} heads; choose a multiple")
+        return self
 
 
 class Attention(nn.Module):
     """y = Σᵢ aᵢ xᵢ, a = softmax(e) over the inputs that are present, eᵢ = vᵀ tanh(W [h ⊕ xᵢ] + c).
 
     Additive attention (Bahdanau et al. 2015, arXiv:1409.0473) over inputs: h, which asks, is the mean of the xᵢ that
-    are present. An absent input is left out of h and of the softmax, so the weights of the others again sum to 1.
+    are present. Each head has a v of its own, and weighs its own slice of the coordinates; one head alone is stuck
+    before the exclusive-or of two inputs. An absent input is left out of h and of the softmax, so the weights of the
+    others again sum to 1.
     """
 
     Config = AttentionConfig
@@ -35,30 +46,32 @@ class Attention(nn.Module):
         self.config, self.dim = config, config.dim
         self.inputs = Inputs(dims, config.dim, config.dropout)
         # The weight of a single input is 1 whatever its score, so no score would ever be trained.
-        self.score = _score(config.dim) if len(dims) > 1 else None
+        self.score = _score(config.dim, config.heads) if len(dims) > 1 else None
 
     def forward(self, features: dict[str, Features]) -> Features:
         """Features of every input, widths as in `dims` -> tokens float32 [B, 1, D], mask [B, 1], pooled [B, D]."""
         summaries, present = self.inputs.summaries(features)
-        pooled = (self._weights(summaries, present)[..., None] * summaries).sum(dim=1)  # [B, D]
+        slices = summaries.unflatten(2, (self.config.heads, -1))  # [B, N, heads, D / heads]
+        pooled = (self._weights(summaries, present)[..., None] * slices).sum(dim=1).flatten(1)  # [B, D]
         return Features.one(pooled, present.any(dim=1))
 
     def weights(self, features: dict[str, Features]) -> Tensor:
-        """How much each input counts in each record: float32 [B, N], in the order of `dims`.
+        """How much each input counts in each record: float32 [B, N], in the order of `dims`, the mean of the heads.
 
         They sum to 1, and an absent input's is 0; of a record without any input all are.
         """
-        return self._weights(*self.inputs.summaries(features))
+        return self._weights(*self.inputs.summaries(features)).mean(dim=2)
 
     def _weights(self, summaries: Tensor, present: Tensor) -> Tensor:
-        """summaries float32 [B, N, D], zero where absent, present bool [B, N] -> [B, N]."""
+        """summaries float32 [B, N, D], zero where absent, present bool [B, N] -> [B, N, heads]."""
+        here = present[..., None]
         if self.score is None:
-            return present.to(summaries.dtype)
+            return here.to(summaries.dtype).expand(-1, -1, self.config.heads)
         asks = mean_of_real(summaries, present)[:, None].expand_as(summaries)  # [B, N, D]
-        scores = wide(self.score(torch.cat([asks, summaries], dim=-1)))[..., 0]  # [B, N]
+        scores = wide(self.score(torch.cat([asks, summaries], dim=-1)))  # [B, N, heads]
         lowest = torch.finfo(scores.dtype).min  # not -inf, which makes NaN of a record without any input
-        return torch.where(present, scores.masked_fill(~present, lowest).softmax(dim=1), 0.0)
+        return torch.where(here, scores.masked_fill(~here, lowest).softmax(dim=1), 0.0)
 
 
-def _score(dim: int) -> nn.Module:
-    return nn.Sequential(nn.Linear(2 * dim, dim), nn.Tanh(), nn.Linear(dim, 1, bias=False))
+def _score(dim: int, heads: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(2 * dim, dim), nn.Tanh(), nn.Linear(dim, heads, bias=False))
