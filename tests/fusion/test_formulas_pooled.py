@@ -15,7 +15,12 @@ from sensorium.fusion.low_rank import LowRank, LowRankConfig
 from sensorium.fusion.tensor import TensorConfig, TensorFusion
 
 DIMS = {"photo": 5, "type": 3, "a.b": 4}
-SMALL = {"attention": {"heads": 2}, "capsules": {"capsules": 2}, "tensor": {"width": 3}, "low_rank": {"width": 3, "rank": 2}}
+SMALL = {
+    "attention": {"heads": 2},
+    "capsules": {"capsules": 2},
+    "tensor": {"width": 3},
+    "low_rank": {"width": 3, "rank": 2},
+}
 PRESENT = np.array([[1, 1, 1], [1, 0, 1], [0, 1, 1], [0, 0, 1], [0, 1, 0], [1, 1, 0], [0, 0, 0]], dtype=bool)
 
 
@@ -133,7 +138,9 @@ def variational(x, p):
     return sum(mean / variance for mean, variance in experts) / precision
 
 
-FORMULAS = {one.__name__: one for one in (weighted_sum, attention, gated, film, tensor, low_rank, capsules, variational)}
+FORMULAS = {
+    one.__name__: one for one in (weighted_sum, attention, gated, film, tensor, low_rank, capsules, variational)
+}
 formulas = pytest.mark.parametrize("name", FORMULAS)
 
 

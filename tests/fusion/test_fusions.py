@@ -39,6 +39,13 @@ def every_pattern(count, seed=0):
     return features, patterns
 
 
+def own_losses(model, features):
+    """The losses a fusion has of its own, over the rows that have any input: what `OfFusion` sums."""
+    counted = torch.stack([feature.present for feature in features.values()]).any(dim=0)
+    losses = model.losses(features) if hasattr(model, "losses") else {}
+    return sum((torch.where(counted, loss, 0.0).sum() for loss in losses.values()), torch.zeros(()))
+
+
 COUNTS = {name: range(1, 5) for name in FUSIONS} | {"tensor": range(1, MOST_INPUTS + 1)}
 cases = pytest.mark.parametrize(("fusion", "count"), [(name, count) for name in FUSIONS for count in COUNTS[name]])
 
@@ -92,7 +99,7 @@ def test_every_parameter_has_a_gradient_and_stands_in_the_state(fusion, count):
     parts = [every_pattern(count, seed)[0] for seed in range(4)]
     features = {name: Features.joined([part[name] for part in parts]) for name in parts[0]}
     out = model(features)
-    (out.pooled * torch.randn_like(out.pooled)).sum().backward()
+    ((out.pooled * torch.randn_like(out.pooled)).sum() + own_losses(model, features)).backward()
     for name, parameter in model.named_parameters():
         # What stands for a missing query matters only through softmax, so its share may be small.
         assert parameter.grad is not None and parameter.grad.abs().max() > 1e-7, name
@@ -115,7 +122,7 @@ def test_a_process_whose_rows_all_lack_an_input_still_trains(fusion, count):
     features, patterns = every_pattern(count)
     nobody = torch.zeros(len(patterns), dtype=torch.bool)
     features = {name: feature.where(nobody) for name, feature in features.items()}
-    model(features).pooled.sum().backward()
+    (model(features).pooled.sum() + own_losses(model, features)).backward()
     assert all(p.grad is not None and (p.grad == 0).all() for p in model.parameters())
 
 

@@ -1,8 +1,8 @@
 """Ways of fusing: each takes the features of every input, any width, any of them absent, and gives one Features.
 
 Each declares `reads` ("pooled" or "tokens", so that the cache stores no tokens nobody reads), `dim` (the width it
-gives) and `experts` (how many tokens it gives, each of which may decide for itself; None where that varies by batch). One that has to learn more than the targets ask
-for has `losses` and their `weights` too: see `Variational`.
+gives) and `experts` (how many tokens it gives, each of which may decide for itself; None where that varies by batch).
+One that has to learn more than the targets ask for has `losses` and their `weights` too: see `Variational`.
 """
 
 from sensorium.fusion.attention import Attention

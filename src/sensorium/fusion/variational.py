@@ -69,8 +69,8 @@ class Variational(nn.Module):
     def imputed(self, features: dict[str, Features], name: str) -> Tensor:
         """What the inputs that are present say input `name` is likely to be: float32 [B, width of `name`].
 
-        Each row is the direction of the encoder's summary, of unit length, as `model.embed` gives it where the model has
-        no projection. Raises UserError for a name that is no input.
+        Each row is the direction of the encoder's summary, of unit length, as `model.embed` gives it where the model
+        has no projection. Raises UserError for a name that is no input.
         """
         if name not in self.decoders:
             raise unknown("input", name, self.decoders.names)
@@ -114,7 +114,7 @@ class Variational(nn.Module):
 
 
 def _product(summaries: Tensor, given: Tensor) -> Gaussian:
-    """The prior times the experts that are `given`, bool [B, N]; `summaries` [B, N, 2 D] are means and log variances."""
+    """The prior times the experts that are `given`, bool [B, N]; `summaries` [B, N, 2 D]: means, log variances."""
     means, log_variances = summaries.chunk(2, dim=-1)  # [B, N, D]
     precisions = (-log_variances.clamp(LEAST_LOG_VARIANCE, MOST_LOG_VARIANCE)).exp()
     precisions = torch.where(given[..., None], precisions, 0.0)

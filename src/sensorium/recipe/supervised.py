@@ -17,6 +17,7 @@ from sensorium.evaluation import Report, evaluate
 from sensorium.features import Batch
 from sensorium.model import Model
 from sensorium.objectives import Supervised
+from sensorium.objectives.of_fusion import OfFusion, has_losses
 from sensorium.recipe.memory import Sorted, compare, sort_out
 from sensorium.recipe.parts import Part
 from sensorium.recipe.settings import Recipe, TargetSettings
@@ -68,8 +69,9 @@ class Fitting:
         return begin(table, recipe, facts)
 
     def objectives(self, model: Model, recipe: Recipe) -> list[nn.Module]:
-        """One for each target."""
-        return [Supervised(name, recipe.targets.get(name, TargetSettings()).weight) for name in model.heads.names]
+        """One for each target, and what the fusion itself has to learn."""
+        targets = [Supervised(name, recipe.targets.get(name, TargetSettings()).weight) for name in model.heads.names]
+        return [*targets, OfFusion(model)] if has_losses(model) else targets
 
     def validator(
         self, split: dict[str, Part], records: Records, recipe: Recipe, accelerator: Accelerator
