@@ -50,11 +50,11 @@ def index(
     from sensorium.search.commands import in_words, index_source
 
     talk = Talk(quiet=as_json)
-    with talk.busy("Indexing"):
-        told = index_source(
-            run, source, out, input=input, key=key, add=add, product_quantisation=product_quantisation,
-            overwrite=overwrite, work=Work(bad_records, workers),
-        )  # fmt: skip
+    work = Work(bad_records, workers, lambda total: talk.counting("Embedding", total))
+    told = index_source(
+        run, source, out, input=input, key=key, add=add, product_quantisation=product_quantisation,
+        overwrite=overwrite, work=work,
+    )  # fmt: skip
     if as_json:
         print(json.dumps(told))
     for line in in_words(told):

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,14 +20,20 @@ _COMMIT_ROWS = 4096
 _COMMIT_SECONDS = 10.0
 
 
+def _unheard(done: int) -> None:
+    """Progress that nobody is told of."""
+
+
 class Work(NamedTuple):
     """How the work is done: what becomes of records that cannot be read ("stop" or "skip"), how many processes read
-    them, and what is told of how many records were gone through.
+    them, and what is entered for the time of the work, given the number of records, to be told of those gone through.
     """
 
     bad_records: str = "stop"
     workers: int = 0
-    advance: Callable[[int], None] = lambda count: None
+    counting: Callable[[int], AbstractContextManager[Callable[[int], None]]] = lambda total: nullcontext(
+        lambda done: None
+    )
 
 
 PLAIN = Work()
@@ -76,8 +83,9 @@ def fill(store: Store, source: Source, embed: Callable[[Iterable[int]], Iterator
     """
     there = store.keys()
     rows = [row for row, key in enumerate(source.keys) if key not in there]
-    work.advance(len(source.keys) - len(rows))
-    filled = _write(store.add, store, source, embed(rows), work)._replace(known=len(source.keys) - len(rows))
+    with work.counting(len(rows)) as advance:
+        filled = _write(store.add, store, source, embed(rows), work.bad_records, advance)
+    filled = filled._replace(known=len(source.keys) - len(rows))
     if not filled.embedded and not filled.known:
         if filled.bad:
             raise UserError(
@@ -89,11 +97,17 @@ def fill(store: Store, source: Source, embed: Callable[[Iterable[int]], Iterator
 
 def extend(store: Store, source: Source, embed: Callable[[Iterable[int]], Iterator[Embedded]], work: Work) -> Filled:
     """Embeds the records of `source` and adds them, each in the place of the one with its key, if there is one."""
-    return _write(store.replace, store, source, embed(range(len(source.keys))), work)
+    with work.counting(len(source.keys)) as advance:
+        return _write(store.replace, store, source, embed(range(len(source.keys))), work.bad_records, advance)
 
 
 def _write(
-    put: Callable[[pa.Table], None], store: Store, source: Source, stream: Iterator[Embedded], work: Work
+    put: Callable[[pa.Table], None],
+    store: Store,
+    source: Source,
+    stream: Iterator[Embedded],
+    bad_records: str,
+    advance: Callable[[int], None],
 ) -> Filled:
     waiting: list[Embedded] = []
     embedded, absent, bad, since = 0, 0, [], time.monotonic()
@@ -103,12 +117,12 @@ def _write(
             if len(one.rows):
                 waiting.append(one)
                 embedded += len(one.rows)
-            if one.bad and work.bad_records == "stop":
+            if one.bad and bad_records == "stop":
                 raise one.bad[0]
             if sum(len(part.rows) for part in waiting) >= _COMMIT_ROWS or time.monotonic() - since > _COMMIT_SECONDS:
                 _commit(put, store, source, waiting)
                 since = time.monotonic()
-            work.advance(len(one.rows) + one.absent + len(one.bad))
+            advance(len(one.rows) + one.absent + len(one.bad))
     finally:
         _commit(put, store, source, waiting)
     return Filled(embedded, absent, 0, bad)

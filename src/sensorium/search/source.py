@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from sensorium.data import arrow_folder
 from sensorium.data.guess import ENDINGS
+from sensorium.data.loose_files import gathered
 from sensorium.data.shards import KEY as SHARD_KEY
 from sensorium.data.table import Table
 from sensorium.errors import UserError, unknown
@@ -79,38 +78,29 @@ def _files(model: Model, folder: Path, stated: str | None, key: str | None) -> S
     """Every file below `folder` of the kind that the input reads, by its path."""
     if key:
         raise UserError(f"{folder} is a folder of files, which their paths name; leave out --key {key}.")
-    name, paths = _found(model, folder, stated)
-    (column,) = next(spec.columns for spec in model.schema.inputs if spec.name == name)
-    folders = [path.rpartition("/")[0] or "." for path in paths]
-    frame = pd.DataFrame({column: pd.Series(paths, dtype=object), FOLDER: pd.Series(folders, dtype=object)})
-    table = Table(frame, model.schema, folder, np.arange(1, len(paths) + 1), str(folder))
+    name, table = _gathered(model, folder, stated)
+    column = table.schema.key
+    folders = [path.rpartition("/")[0] or "." for path in table.keys]
+    table = Table(table.frame.assign(**{FOLDER: folders}), table.schema, table.root, table.rows, table.source)
     columns = {FOLDER: pa.string()} if column != FOLDER else {}
-    return Source(table, name, paths, "", columns, [], str(folder.absolute()))
+    return Source(table, name, table.keys, "", columns, [], str(folder.absolute()))
 
 
-def _found(model: Model, folder: Path, stated: str | None) -> tuple[str, list[str]]:
-    """The input, and the paths, sorted, of its files."""
-    files = sorted(
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
-    read = {spec.name: ENDINGS[spec.modality] for spec in model.schema.inputs if spec.modality in ENDINGS}
-    if stated is not None and stated not in read:
-        raise UserError(f"The input '{stated}' is not read from files; give a table with a column '{stated}' instead.")
-    wanted = {
-        name: [path for path in files if path.rpartition(".")[2].lower() in endings]
-        for name, endings in read.items()
-        if stated in (None, name)
-    }
-    there = {name: paths for name, paths in wanted.items() if paths}
-    if not there:
-        endings = ", ".join(f".{ending}" for name in wanted for ending in read[name][:4])
-        what = f"that the model reads ({endings}, …)" if wanted else "of a kind that the model reads"
-        raise UserError(f"{folder} holds no files {what}; check the path, or give a table's file.")
-    if len(there) > 1:
+def _gathered(model: Model, folder: Path, stated: str | None) -> tuple[str, Table]:
+    """The input, and its files as records that their paths name."""
+    names = [spec.name for spec in model.schema.inputs if spec.modality in ENDINGS and spec.part is None]
+    if stated is not None or len(names) == 1:
+        name = stated or names[0]
+        return name, gathered(folder, model.schema, name)
+    if not names:
         raise UserError(
-            f"{folder} holds files for several of the model's inputs ({', '.join(there)}); say which one to index with"
-            f" --input {next(iter(there))}."
+            f"The model reads no files ({', '.join(model.encoders.names)}); give a table instead of {folder}."
         )
-    return next(iter(there.items()))
+    endings = {path.suffix[1:].lower() for path in folder.rglob("*")}
+    there = [spec.name for spec in model.schema.inputs if endings & set(ENDINGS.get(spec.modality, ()))]
+    if len(there) == 1:
+        return there[0], gathered(folder, model.schema, there[0])
+    raise UserError(
+        f"{folder} holds files for {'several' if there else 'none'} of the model's inputs ({', '.join(names)});"
+        f" say which one to index with --input {names[0]}."
+    )
