@@ -1,6 +1,7 @@
 """An index finds what comparing all vectors finds, of the records that it should hold, by any input of its model."""
 
 import json
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,7 @@ def test_records_that_lack_the_input_are_left_out_and_counted(pairs):
     records = [{"text": name} for name in shop.NAMES] + [{"text": None}, {"image": "pictures/01.png"}]
     index = Index.build(pairs, records, "texts.lance", input="text")
     assert len(index) == len(shop.NAMES)
-    assert index.filled == (len(shop.NAMES), 2, 0, [])
+    assert index.filled == (len(shop.NAMES), 2, 0, [], [])
     assert index.search({"text": "a green chair"}, top=1)[0].key == "4"
 
 
@@ -163,10 +164,12 @@ def test_a_key_with_quotes_is_removed_and_no_other(pairs):
 
 
 def test_odd_columns(pairs):
-    records = [{"text": name, "a.b": 1.5, "vector": "mine", "key": True, "Größe in cm": 3} for name in shop.NAMES]
-    index = Index.build(pairs, records, "texts.lance")
+    odd = {"a.b": 1.5, "vector": "mine", "key": True, "Größe in cm": 3, "day": date(2026, 11, 22), "sizes": [1, 2]}
+    index = Index.build(pairs, [{"text": name} | odd for name in shop.NAMES], "texts.lance")
+    assert index.filled.left_out == ["sizes"]
     assert index.search({"text": "a green chair"}, top=1, where="`Größe in cm` = 3 AND a_b > 1")[0].columns == {
         "text": "a green chair", "a_b": 1.5, "vector 2": "mine", "key 2": True, "Größe in cm": 3,
+        "day": "2026-11-22",
     }  # fmt: skip
 
 

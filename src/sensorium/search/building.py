@@ -31,21 +31,22 @@ class Work(NamedTuple):
 
     bad_records: str = "stop"
     workers: int = 0
-    counting: Callable[[int], AbstractContextManager[Callable[[int], None]]] = lambda total: nullcontext(
-        lambda done: None
-    )
+    counting: Callable[[int], AbstractContextManager[Callable[[int], None]]] = lambda total: nullcontext(_unheard)
 
 
 PLAIN = Work()
 
 
 class Filled(NamedTuple):
-    """How many records were embedded, how many lacked the input, how many stood there already, and the bad ones."""
+    """How many records were embedded, how many lacked the input, how many stood there already, the bad ones, and which
+    columns the index does not keep.
+    """
 
     embedded: int
     absent: int
     known: int
     bad: list[RecordError]
+    left_out: list[str]
 
 
 def begin(path: Path, source: Source, facts: Facts, overwrite: bool) -> Store:
@@ -125,7 +126,9 @@ def _write(
             advance(len(one.rows) + one.absent + len(one.bad))
     finally:
         _commit(put, store, source, waiting)
-    return Filled(embedded, absent, 0, bad)
+    names = kept.safe_names(list(source.columns))
+    strange = [column for column, name in names.items() if name not in store.columns]
+    return Filled(embedded, absent, 0, bad, source.left_out + strange)
 
 
 def _commit(put: Callable[[pa.Table], None], store: Store, source: Source, waiting: list[Embedded]) -> None:

@@ -26,7 +26,8 @@ def index_source(
 ) -> dict[str, Any]:
     """Makes the index `out` of `source`, or adds to it. Records set aside are listed in bad_records.csv beside it.
 
-    Returns {"out", "records", "embedded", "absent", "known", "set_aside", "bad_records", "search"}. Raises UserError.
+    Returns {"out", "records", "embedded", "absent", "known", "set_aside", "bad_records", "left_out", "search"}. Raises
+    UserError.
     """
     if work.bad_records not in ("stop", "skip"):
         raise unknown("way with bad records", work.bad_records, ("stop", "skip"))
@@ -56,6 +57,7 @@ def _told(filled: Filled, out: Path) -> dict[str, Any]:
         "known": filled.known,
         "set_aside": len(filled.bad),
         "bad_records": listed and str(listed),
+        "left_out": filled.left_out,
     }
 
 
@@ -74,6 +76,8 @@ def in_words(told: dict[str, Any]) -> list[str]:
         lines.append(f"{counted(told['absent'], 'record')} without this input, so not in the index.")
     if told["set_aside"]:
         lines.append(f"{counted(told['set_aside'], 'record')} set aside; {told['bad_records']} says why.")
+    if told["left_out"]:
+        lines.append(f"Not kept to filter by: {', '.join(told['left_out'])}.")
     return [*lines, _search_in_words(told["search"])]
 
 

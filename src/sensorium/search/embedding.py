@@ -1,5 +1,6 @@
 """Records made vectors, some at a time: absent ones are passed over, unreadable ones handed back as errors."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import repeat
@@ -63,7 +64,10 @@ def embedder(model: Model, table: Table, name: str, workers: int = 0) -> Callabl
     spec = next(one for one in table.schema.inputs if one.name == name)
     decoded = in_order(partial(_decode, table, spec, model.encoders[name].processor), items(), workers)
     if workers:
-        next(decoded)
+        with warnings.catch_warnings():
+            # Where LanceDB is there already, it restarts its threads in each worker, which has no use for them.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            next(decoded)
 
     def embed(rows: Iterable[int]) -> Iterator[Embedded]:
         told.append(rows)

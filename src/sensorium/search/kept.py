@@ -1,5 +1,6 @@
 """Which columns of a source an index keeps, to filter by and to show, and as what."""
 
+import datetime
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from sensorium.data.table import Table
 from sensorium.errors import UserError
 from sensorium.search.store import OWN
 
+_DATES = datetime.date | datetime.time | np.datetime64
 _WHOLE = 2**53  # up to which a float is an exact whole number
 
 
@@ -20,7 +22,7 @@ def kinds(table: Table, without: str | None) -> tuple[dict[str, pa.DataType], li
     """By column, what it is kept as: numbers, truth values, else text; and the columns that are not kept, whose values
     are pictures, arrays or lists. `without` is the key's column.
 
-    Texts that are all numbers count as numbers, unless one has a leading zero.
+    Texts that are all numbers count as numbers, unless one has a leading zero. Dates are kept as text, 2026-11-22.
     """
     kept, left_out = {}, []
     for name in table.frame.columns:
@@ -38,9 +40,10 @@ def kinds(table: Table, without: str | None) -> tuple[dict[str, pa.DataType], li
 def _kind(values: np.ndarray, said: str | None) -> pa.DataType | None:
     present = values[~absent(values)]
     types = {present.dtype.type} if present.dtype != object else set(map(type, present))
-    if not all(kind in SCALARS or issubclass(kind, np.number | np.bool_) for kind in types):
+    if not all(kind in SCALARS or issubclass(kind, np.number | np.bool_ | _DATES) for kind in types):
         return None
-    if not types or said not in (None, "number", "ignored", "target"):
+    dated = any(issubclass(kind, _DATES) for kind in types)
+    if not types or dated or said not in (None, "number", "ignored", "target"):
         return pa.string()
     if types <= {bool, np.bool_}:
         return pa.bool_()
