@@ -220,9 +220,7 @@ class Model(nn.Module):
                 for part in self.encoders.modules_once
             ],
             "inputs": self.encoders.index,
-            "projections": {
-                name: [part.in_features, part.out_features, part.bias] for name, part in self.projections.items()
-            },
+            "projections": {name: part.shape for name, part in self.projections.items()},
             "fusion": None if self.fusion is None else _part(FUSIONS, self.fusion),
             "heads": {name: _part(HEADS, head) for name, head in self.heads.items()},
             "temperature": hasattr(self, "logit_scale"),

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
+from sensorium.encoders.image_augmentation import ImageAugmentation
 from sensorium.encoders.image_conv import ImageConv, ImageConvConfig
-from sensorium.encoders.image_processor import ImageAugmentation
 from sensorium.encoders.video import FrameConfig, VideoConfig, VideoFrames
 from sensorium.encoders.video_processor import Shown, VideoProcessor, VideoSettings
 from sensorium.errors import UserError

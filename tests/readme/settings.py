@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from sensorium.encoders import ENCODERS
-from sensorium.families.family import FamilySettings
+from sensorium.families.family import FamilySettings, ProjectionSettings
 from sensorium.fusion import FUSIONS
 from sensorium.heads import HEADS
 from sensorium.recipe.settings import DataSettings, FusionSettings, InputSettings, Recipe, TargetSettings
@@ -25,6 +25,7 @@ SECTIONS = {
     "targets.NAME": TargetSettings,
     "fusion": FusionSettings,
     "family": FamilySettings,
+    "family.projections.NAME": ProjectionSettings,
     "training": TrainingSettings,
 }
 WORDS = {str: "text", int: "whole number", float: "number", bool: "true or false", dict: "name: value", list: "list"}

@@ -1,6 +1,5 @@
 """From a decoded picture to a square of bytes: one size for all, and augmentation."""
 
-import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,26 +7,9 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
-from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional
 
-
-class ImageAugmentation(BaseModel):
-    """How far a training picture is moved, turned and tinted; drawn evenly up to these bounds, both ways.
-
-    zoom:     in and out, as a share of the size. shift: as a share of the side. rotation: degrees.
-    colour:   of brightness, contrast and saturation, as a share.
-    flip:     probability of a left-right flip: 0 by default, for digits, letters and signs are not symmetric.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    zoom: float = Field(0.12, ge=0, le=0.8)
-    shift: float = Field(0.08, ge=0, lt=1)
-    rotation: float = Field(10.0, ge=0, le=180)
-    colour: float = Field(0.2, ge=0, lt=1)
-    flip: float = Field(0.0, ge=0, le=1)
-
+from sensorium.encoders.image_augmentation import ImageAugmentation, augmenter
 
 Fit = Literal["squash", "crop"]
 Interpolation = Literal["bicubic", "bilinear"]
@@ -119,26 +101,3 @@ def _resize(pixels: Tensor, goal: tuple[int, int], interpolation: Interpolation)
         batch = batch.as_strided(batch.shape, (batch.numel(), *batch.stride()[1:]))
     resized = nn.functional.interpolate(batch, goal, mode=interpolation, antialias=True)
     return resized.reshape(*pixels.shape[:-2], *goal)  # [..., 3, h, w]
-
-
-def augmenter(settings: ImageAugmentation, size: int) -> v2.Transform:
-    """What changes pictures uint8 [..., 3, size, size] by one draw of chance, the same for all of them."""
-    # The border is repeated outwards first, as far as the farthest corner reaches, so that what moves in is background
-    # and not a black wedge.
-    angle = math.radians(min(settings.rotation, 45.0))
-    reach = ((math.cos(angle) + math.sin(angle)) / 2 + settings.shift) / (1 - settings.zoom)
-    margin = math.ceil(size * (reach - 0.5)) + 1
-    return v2.Compose(
-        [
-            v2.Pad(margin, padding_mode="edge"),
-            v2.RandomAffine(
-                settings.rotation,
-                translate=(settings.shift * size / (size + 2 * margin),) * 2,
-                scale=(1 - settings.zoom, 1 + settings.zoom),
-                interpolation=InterpolationMode.BILINEAR,
-            ),
-            v2.CenterCrop(size),
-            v2.RandomHorizontalFlip(settings.flip),
-            v2.ColorJitter(settings.colour, settings.colour, settings.colour),
-        ]
-    )

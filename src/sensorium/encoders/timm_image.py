@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sensorium.encoders.image_processor import Fit, ImageAugmentation, ImageProcessor, Interpolation, Jpeg, settings_of
+from sensorium.encoders.image_augmentation import ImageAugmentation
+from sensorium.encoders.image_processor import Fit, ImageProcessor, Interpolation, Jpeg, settings_of
 from sensorium.encoders.pixels import Normalise, needs_size
 from sensorium.errors import UserError, unknown
 from sensorium.features import Features
@@ -29,6 +30,9 @@ class TimmConfig(BaseModel):
     size:       the side of the square each picture is brought to, in pixels; None is what the model was trained at.
     mean, std:  by channel (RGB, of values in [0, 1]); None is what the model was trained with.
     interpolation: None is what the model was trained with, bicubic where that is neither of ours.
+    stages:     how many of its last feature maps the summary reads too, each as the mean of its places; 0 is only what
+                the model's classifier reads. Earlier maps say more of shape and colour: for drawings and other pictures
+                that are not what the model was trained on.
     fit, jpeg, augmentation: see ImageSettings.
 
     Weights are read by `build` alone: an encoder made from the config of a built one needs neither file nor hub.
@@ -46,6 +50,7 @@ class TimmConfig(BaseModel):
     augmentation: ImageAugmentation | None = ImageAugmentation()
     mean: Channels | None = None
     std: Channels | None = None
+    stages: int = Field(0, ge=0)
 
     @model_validator(mode="after")
     def _one_source(self) -> "TimmConfig":
@@ -57,10 +62,11 @@ class TimmConfig(BaseModel):
 class TimmImage(nn.Module):
     """A timm model (Wightman 2019) without its classifier.
 
-    Tokens are the positions (and class tokens) of the last feature map, pooled is what its classifier would read; the
-    narrower of the two is filled with zeros to the width of the other (MobileNetV3's). The model stays in evaluation
-    mode in training too: batch-norm statistics are the published ones, its dropout is off. Raises UserError for a name
-    timm does not know and for a size the model cannot take.
+    Tokens are the positions (and class tokens) of the last feature map; pooled is what its classifier would read, and
+    behind it the means of the last `stages` maps, each part brought to mean 0 and variance 1 when there are several.
+    The narrower of tokens and pooled is filled with zeros to the width of the other (MobileNetV3's). The model stays in
+    evaluation mode in training too: batch-norm statistics are the published ones, its dropout is off. Raises UserError
+    for a name timm does not know, for a size the model cannot take, and for more stages than it has maps.
     """
 
     Config = TimmConfig
@@ -92,11 +98,21 @@ class TimmImage(nn.Module):
     def _width(self) -> int:
         """The wider of tokens and summary, found by running a black picture. Raises UserError when the model cannot."""
         self.model.eval()
+        self._check_stages()
         try:
             return max(part.shape[-1] for part in self._run(torch.zeros(1, 3, self.config.size, self.config.size)))
         except (RuntimeError, AssertionError, ValueError) as error:
             said = f"The timm model '{self.config.model}' cannot read pictures of size {self.config.size}"
             raise UserError(f"{said} ({_first_line(error)}); state another size.") from error
+
+    def _check_stages(self) -> None:
+        if self.config.stages:
+            known = getattr(self.model, "feature_info", [])
+            if not hasattr(self.model, "forward_intermediates") or self.config.stages > len(known):
+                raise UserError(
+                    f"The timm model '{self.config.model}' has {len(known)} feature maps to read, not the"
+                    f" {self.config.stages} of the option 'stages'; state fewer."
+                )
 
     @classmethod
     def build(
@@ -125,8 +141,15 @@ class TimmImage(nn.Module):
 
     def _run(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """float [B, 3, H, W] -> tokens [B, T, ...], pooled [B, ...], of the model's own widths."""
-        features = self.model.forward_features(x)
+        if self.config.stages:
+            features, maps = self.model.forward_intermediates(x, indices=self.config.stages, norm=False)
+        else:
+            features, maps = self.model.forward_features(x), []
         pooled = self.model.forward_head(features, pre_logits=True)
+        if maps:
+            # Their scales differ a hundredfold, so that one would outweigh the others.
+            parts = [pooled, *(one.float().mean(dim=(2, 3)) for one in maps)]
+            pooled = torch.cat([nn.functional.layer_norm(one.float(), one.shape[1:]) for one in parts], dim=1)  # [B, D]
         if features.ndim == 4 and getattr(self.model, "output_fmt", "NCHW") == "NHWC":
             features = features.flatten(1, 2)  # [B, H * W, C]
         elif features.ndim == 4:

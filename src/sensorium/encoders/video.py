@@ -8,8 +8,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor, nn
 
+from sensorium.encoders.image_augmentation import ImageAugmentation
 from sensorium.encoders.image_conv import ImageConv
-from sensorium.encoders.image_processor import ImageAugmentation
 from sensorium.encoders.pooling import summarise
 from sensorium.encoders.timm_image import TimmImage
 from sensorium.encoders.video_processor import VideoProcessor, VideoSettings

@@ -8,7 +8,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from sensorium.encoders.image_processor import Fit, ImageAugmentation, augmenter, square
+from sensorium.encoders.image_augmentation import ImageAugmentation, augmenter
+from sensorium.encoders.image_processor import Fit, square
 
 
 class VideoSettings(BaseModel):

@@ -11,6 +11,7 @@ from sensorium.families.clip import ClipConfig
 from sensorium.families.clip_weights import tower_names
 from sensorium.files import whole_folder
 from sensorium.model import Model, load
+from sensorium.nn.projection import Projection
 
 WRITERS = {"transformers": clip_transformers.write, "open_clip": clip_open_clip.write}
 FILES = (".safetensors", ".pt", ".pth", ".bin")
@@ -118,6 +119,12 @@ def config_of(model: Model) -> ClipConfig:
     if text not in model.projections or model.encoders[text].processor is None:
         raise UserError("A text tower without a projection or a tokenizer cannot be written for others.")
     projection = model.projections[text]
+    for name, one in model.projections.items():
+        if one.shape != Projection(one.in_features, one.out_features, one.bias).shape:
+            raise UserError(
+                f"The projection of '{name}' is more than the linear map that others' CLIP has; it cannot be written"
+                " for them."
+            )
     return ClipConfig(
         image=model.encoders[image].config,
         text=model.encoders[text].config,

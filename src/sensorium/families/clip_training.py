@@ -10,7 +10,7 @@ from torch import nn
 from sensorium.data.schema import Schema
 from sensorium.errors import UserError, unknown
 from sensorium.families.clip import preset
-from sensorium.families.family import Family, FamilySettings, Tower
+from sensorium.families.family import Family, FamilySettings, ProjectionSettings, Tower
 from sensorium.model import Model
 from sensorium.nn.projection import Projection
 from sensorium.objectives.contrastive import Contrastive
@@ -39,7 +39,10 @@ def towers(settings: FamilySettings) -> dict[str, Tower]:
 def model(settings: FamilySettings, encoders: dict[str, nn.Module], schema: Schema) -> Model:
     """Towers of any kind and width, each with a projection into the shared space."""
     dim, loss = settings.dim or preset(settings.size or SIZE).dim, settings.loss or "softmax"
-    projections = {name: Projection(encoder.dim, dim) for name, encoder in encoders.items()}
+    projections = {
+        name: Projection(encoder.dim, dim, **settings.projections.get(name, ProjectionSettings()).model_dump())
+        for name, encoder in encoders.items()
+    }
     temperature = settings.temperature or TEMPERATURE[loss]
     return Model(encoders, projections, temperature=temperature, logit_bias=LOGIT_BIAS[loss], schema=schema)
 
@@ -51,6 +54,8 @@ def going_on(settings: FamilySettings, model: Model) -> FamilySettings:
     """
     if settings.size is not None or settings.dim is not None:
         raise UserError("The model that --from names has its size and dim already; leave them out, or --from.")
+    if settings.projections:
+        raise UserError("The model that --from names has its projections already; leave them out, or --from.")
     if not hasattr(model, "logit_scale"):
         raise UserError("The model that --from names aligns nothing, for it has no temperature; name a pretrained one.")
     has = "sigmoid" if hasattr(model, "logit_bias") else "softmax"
@@ -67,6 +72,9 @@ def going_on(settings: FamilySettings, model: Model) -> FamilySettings:
 
 def pairs(settings: FamilySettings, names: list[str]) -> list[tuple[str, str]]:
     """The pairs of the settings, or every two of the inputs `names`. Raises UserError for one that cannot be."""
+    for name in settings.projections:
+        if name not in names:
+            raise unknown("input", name, names)
     for a, b in settings.pairs:
         for name in (a, b):
             if name not in names:

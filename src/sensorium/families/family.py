@@ -10,6 +10,17 @@ from sensorium.data.schema import Schema
 from sensorium.model import Model
 
 
+class ProjectionSettings(BaseModel):
+    """The way from an encoder's summary into the shared space."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hidden: int | None = Field(None, ge=1, description="width of a layer between; none: one linear map")
+    norm: bool = Field(False, description="each summary is brought to mean 0 and variance 1 over its numbers first")
+    dropout: float = Field(0.0, ge=0, lt=1, description="of the summary's numbers, in training")
+    bias: bool = Field(False, description="whether the last map has one")
+
+
 class FamilySettings(BaseModel):
     """What is pretrained: which family of models, of what size, and which inputs of a record belong together."""
 
@@ -31,6 +42,9 @@ class FamilySettings(BaseModel):
         gt=0,
         le=1,
         description="at the start, it is learned; none: that of `start_from`, else 0.07 (sigmoid: 0.1)",
+    )
+    projections: dict[str, ProjectionSettings] = Field(
+        {}, description="by input, how its summary comes into the shared space where that is more than a linear map"
     )
     labels: str | None = Field(None, description="column of classes: records of one class belong together as well")
 
