@@ -226,3 +226,27 @@ def test_the_port_of_efficientnet_lite0_is_read_by_order():
     assert torch.equal(encoder.model.conv_stem.weight, given[0])
     assert torch.equal(encoder.model.bn2.running_var, given[-4])
     assert encoder.config.mean == encoder.config.std == (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("kind", ["test_efficientnet", "test_vit", "mobilenetv3_small_050"])
+@torch.no_grad()
+def test_more_stages_put_the_means_of_earlier_maps_behind_the_summary(kind):
+    plain = small(kind).eval()
+    more = TimmImage(TimmConfig(model=kind, size=64, stages=2)).eval()
+    more.load_state_dict(plain.state_dict())
+    inputs = pictures(plain, 3)
+    maps = plain.model.forward_intermediates(plain.normalise(inputs["pixels"]), norm=False)[1][-2:]
+    width = plain._run(plain.normalise(inputs["pixels"]))[1].shape[1]
+    parts = [plain(inputs).pooled[:, :width], *(one.mean(dim=(2, 3)) for one in maps)]
+    parts = [one - one.mean(dim=1, keepdim=True) for one in parts]
+    expected = torch.cat([one / (one.square().mean(dim=1, keepdim=True) + 1e-5).sqrt() for one in parts], dim=1)
+    found = more(inputs).pooled
+    torch.testing.assert_close(found[:, : expected.shape[1]], expected, rtol=1e-3, atol=1e-3)
+    assert not found[:, expected.shape[1] :].any()
+    alone = more({name: value[1:2] for name, value in inputs.items()})
+    torch.testing.assert_close(alone.pooled, found[1:2], rtol=1e-5, atol=1e-5)
+
+
+def test_more_stages_than_the_model_has_maps_are_an_error():
+    with pytest.raises(UserError, match="has 5 feature maps to read, not the 9 of the option 'stages'; state fewer"):
+        TimmImage(TimmConfig(model="test_efficientnet", size=64, stages=9))
