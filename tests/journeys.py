@@ -42,7 +42,7 @@ STAGES = [
     (loop, "save_state", "checkpoint"),
     (supervised, "calibrate", "evaluation"),
     (supervised, "evaluate", "evaluation"),
-    (pretraining, "evaluate_retrieval", "evaluation"),
+    (pretraining, "retrieval_report", "evaluation"),
     (Model, "save", "saving"),
     (run, "discard", "saving"),
 ]

@@ -1,6 +1,7 @@
 """Embeddings of one input of a table's records: nothing else is decoded, and each content is encoded once."""
 
 import os
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from sensorium.data.scan import contents, scan, set_aside
 from sensorium.data.schema import MEDIA
 from sensorium.data.table import Table
 from sensorium.errors import RecordError
+from sensorium.features import Batch
 from sensorium.model import Model
 
 FEW = 200  # records that are read by this process alone
@@ -90,3 +92,14 @@ def embed_once(model: Model, table: Table, name: str, ids: np.ndarray, precision
     spread = np.zeros((len(ids), vectors.shape[1]), np.float32)
     spread[present] = vectors[place[inverse]]
     return spread  # [N, E]
+
+
+@torch.no_grad()
+def embed_batches(model: Model, batches: Iterable[Batch]) -> dict[str, np.ndarray]:
+    """By input, float32 [N, E], unit length: the embeddings of records whose batches are at hand, from a cache say."""
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in model.encoders.names}
+    model.eval()
+    for batch in batches:
+        for name, features in model.encode(batch.inputs).items():
+            parts[name].append(model.embedding(name, features).cpu().numpy())
+    return {name: np.concatenate(part) for name, part in parts.items()}

@@ -128,26 +128,42 @@ def evaluate_retrieval(
         )
     used = list(dict.fromkeys(name for two in shared for name in two))
     vectors = {name: embed_once(model, known.table, name, known.ids[name], precision) for name in used}
-    directions, samples = [], []
-    for two, rows in shared.items():
-        for name, direction, clusters in _directions(known, vectors, two, rows):
-            drawn = Resamples(len(direction.records), clusters, resamples, seed)
-            metrics = measure_retrieval(direction, drawn)
-            directions.append(Retrieved(name, metrics, len(direction.records), direction.items))
-            samples.append(_samples(known.table, name, direction, rows))
-    report = RetrievalReport(
-        directions=directions,
-        records=len(known.table),
-        present={name: int((known.ids[name] != 0).sum()) for name in names},
-        bad=len({error.row for error in known.bad}),
-        cost={"parameters": sum(parameter.numel() for parameter in model.parameters())},
-        samples=pa.concat_tables(samples),
-    )
+    report = retrieval_report(model, known, vectors, list(shared), seed, resamples)
     if out is not None:
         report.save(out)
         if known.bad:
             save_bad(known.bad, Path(out) / "bad_records.csv")
     return report
+
+
+def retrieval_report(
+    model: Model,
+    known: Checked,
+    vectors: dict[str, np.ndarray],
+    pairs: list[tuple[str, str]],
+    seed: int = 0,
+    resamples: int = 2000,
+) -> RetrievalReport:
+    """The report on embeddings that are at hand: `vectors`, by input float32 [N, E], of the N records that are `known`.
+
+    pairs: of inputs that some record has both of. All else is as in `evaluate_retrieval`.
+    """
+    directions, samples = [], []
+    for a, b in pairs:
+        rows = np.flatnonzero((known.ids[a] != 0) & (known.ids[b] != 0))
+        for name, direction, clusters in _directions(known, vectors, (a, b), rows):
+            drawn = Resamples(len(direction.records), clusters, resamples, seed)
+            metrics = measure_retrieval(direction, drawn)
+            directions.append(Retrieved(name, metrics, len(direction.records), direction.items))
+            samples.append(_samples(known.table, name, direction, rows))
+    return RetrievalReport(
+        directions=directions,
+        records=len(known.table),
+        present={name: int((ids != 0).sum()) for name, ids in known.ids.items()},
+        bad=len({error.row for error in known.bad}),
+        cost={"parameters": sum(parameter.numel() for parameter in model.parameters())},
+        samples=pa.concat_tables(samples),
+    )
 
 
 def shares_a_space(model: Model) -> bool:

@@ -14,7 +14,8 @@ from torch import nn
 from sensorium.data.loading import Records
 from sensorium.data.table import Table
 from sensorium.errors import UserError, counted
-from sensorium.evaluation.retrieval import ARROW, RetrievalReport, evaluate_retrieval
+from sensorium.evaluation.embedding import Checked, embed_batches
+from sensorium.evaluation.retrieval import RetrievalReport, retrieval_report
 from sensorium.families.family import Family, FamilySettings
 from sensorium.features import Batch
 from sensorium.model import Model
@@ -22,6 +23,7 @@ from sensorium.recipe.aligned import check_aligned, open_aligned, towers
 from sensorium.recipe.beginning import going_on
 from sensorium.recipe.build import encoders_of
 from sensorium.recipe.chance import Chance, Watch
+from sensorium.recipe.matches import matches
 from sensorium.recipe.memory import Sorted
 from sensorium.recipe.parts import Part
 from sensorium.recipe.settings import Recipe
@@ -127,17 +129,22 @@ class Pretraining:
         return Watch(report, self._chance(split, stage.recipe), stage.recipe.training.epochs, stage.talk)
 
     def report(
-        self, scored: Model, table: Table, batches: Iterable[Batch], stage: "Stage", seconds: float, saved: Model
+        self, scored: Model, part: Part, batches: Iterable[Batch], stage: "Stage", seconds: float, saved: Model
     ) -> RetrievalReport:
         """Retrieval in both directions of every pair."""
-        report = evaluate_retrieval(scored, table, seed=stage.recipe.seed)
-        aligned = {frozenset(pair) for pair in self._pairs(table, stage.recipe)}
-        kept = [one for one in report.directions if frozenset(one.name.split(ARROW)) in aligned]
-        return replace(report, directions=kept, cost=report.cost | {"train_seconds": seconds})
+        known, vectors = Checked(part.table, part.ids, []), embed_batches(scored, batches)
+        report = retrieval_report(scored, known, vectors, self._pairs(part.table, stage.recipe), stage.recipe.seed)
+        return replace(report, cost=report.cost | {"train_seconds": seconds})
 
-    def closing(self, model: Model, table: Table, folder: Path) -> tuple[list[RenderableType], list[str]]:
-        """What a shared space is for."""
-        return [], [f"sensorium evaluate {folder} test.csv --task retrieval"]
+    def closing(self, model: Model, part: Part, stage: "Stage") -> tuple[list[RenderableType], list[str]]:
+        """What a few records find, and what a shared space is for."""
+        kinds, folder = {spec.modality for spec in part.table.schema.inputs}, stage.folder
+        source, index = "pictures/" if "image" in kinds else "new.csv", f"{folder.name}.lance"
+        commands = [f"sensorium evaluate {folder} test.csv --task retrieval"]
+        if "text" in kinds:
+            commands.append(f'sensorium classify {folder} {source} --labels "one thing,another"')
+        commands.append(f"sensorium index {folder} {source} --out {index}")
+        return [matches(model, part, self._pairs(part.table, stage.recipe)[0])], commands
 
     def _pairs(self, table: Table, recipe: Recipe) -> list[tuple[str, str]]:
         return self.family.pairs(recipe.family, [spec.name for spec in table.schema.inputs])

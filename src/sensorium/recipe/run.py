@@ -173,13 +173,13 @@ def _finish(
     name = "test" if "test" in split else "validation"
     scored = model if name == "test" else judged
     with stage.talk.busy(f"Scoring the {name} records"):
-        batches, table = in_order(records[name], scored), split[name].table
-        report = stage.task.report(scored, table, batches, stage, position.seconds, model)
+        batches = in_order(records[name], scored)
+        report = stage.task.report(scored, split[name], batches, stage, position.seconds, model)
     if stage.accelerator.is_main_process:
         model.save(stage.folder / "model")
         report.save(stage.folder)
         discard(stage.folder / "start")
     stage.accelerator.wait_for_everyone()
     run = Run(model, report, stage.folder, stage.accelerator.is_main_process)
-    stage.talk.finished(run, name, position, *stage.task.closing(model, table, stage.folder))
+    stage.talk.finished(run, name, position, *stage.task.closing(model, split[name], stage))
     return run

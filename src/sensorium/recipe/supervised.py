@@ -92,17 +92,18 @@ class Fitting:
         return report
 
     def report(
-        self, scored: Model, table: Table, batches: Iterable[Batch], stage: "Stage", seconds: float, saved: Model
+        self, scored: Model, part: Part, batches: Iterable[Batch], stage: "Stage", seconds: float, saved: Model
     ) -> Report:
         """Every metric, what each input is worth, and what a run that went on has forgotten."""
-        report = evaluate(scored, table, batches=batches, seed=stage.recipe.seed, train_seconds=seconds)
+        report = evaluate(scored, part.table, batches=batches, seed=stage.recipe.seed, train_seconds=seconds)
         if stage.memory is None:
             return report
         return replace(report, forgetting=compare(stage.memory, stage.recipe, saved, stage.talk))
 
-    def closing(self, model: Model, table: Table, folder: Path) -> tuple[list[RenderableType], list[str]]:
+    def closing(self, model: Model, part: Part, stage: "Stage") -> tuple[list[RenderableType], list[str]]:
         """Five predictions."""
-        return [five(model, table)], [
+        folder = stage.folder
+        return [five(model, part.table)], [
             f"sensorium predict {folder} new.csv --out predictions.parquet",
             f"sensorium evaluate {folder} test.csv",
             f"sensorium fit --recipe {folder / 'recipe.yaml'} --out {folder}-again",

@@ -142,9 +142,9 @@ def five(model: Model, table: Table) -> Printed:
         printed.add_column(spec.name)
         printed.add_column(f"predicted {spec.name}")
     for index, predicted in enumerate(model.predict(few)):
-        cells = [few.keys[index], *(_short(few.frame[name].iloc[index]) for name in shown)]
+        cells = [few.keys[index], *(shortened(few.frame[name].iloc[index]) for name in shown)]
         for spec in table.schema.targets:
-            cells += [_short(few.frame[spec.name].iloc[index]), _decided(predicted[spec.name])]
+            cells += [shortened(few.frame[spec.name].iloc[index]), _decided(predicted[spec.name])]
         printed.add_row(*(cell.replace("[", "\\[") for cell in cells))
     return printed
 
@@ -158,7 +158,8 @@ def _decided(predicted: dict[str, Any]) -> str:
     return f"{decision:.3g}"
 
 
-def _short(value: Any) -> str:
+def shortened(value: Any) -> str:
+    """A cell in at most 30 characters."""
     text = f"{len(value)} bytes" if isinstance(value, bytes) else "" if value is None or value != value else str(value)
     return text if len(text) <= 30 else text[:27] + "..."
 

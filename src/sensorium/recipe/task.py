@@ -72,9 +72,9 @@ class Task(Protocol):
         """`report`, the hook that hears of every step, with an eye on how training goes."""
 
     def report(
-        self, scored: Model, table: Table, batches: Iterable[Batch], stage: "Stage", seconds: float, saved: Model
+        self, scored: Model, part: Part, batches: Iterable[Batch], stage: "Stage", seconds: float, saved: Model
     ) -> Report:
-        """How good the model `scored` is on the records of `table`, of which `saved` may have learned more."""
+        """How good the model `scored` is on the records of `part`, of which `saved` may have learned more."""
 
-    def closing(self, model: Model, table: Table, folder: Path) -> tuple[list[RenderableType], list[str]]:
+    def closing(self, model: Model, part: Part, stage: "Stage") -> tuple[list[RenderableType], list[str]]:
         """What is shown after the report, and the commands that may follow."""
