@@ -5,12 +5,17 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import timm
+import torch
 import yaml
+from safetensors.torch import load_file, save_file
 
 import sensorium
+from sensorium.data.pack import pack
 from sensorium.errors import UserError
-from tests.pretraining import pairs, small
+from tests.pretraining import SMALL, pairs, small
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +73,45 @@ def test_the_recipe_of_a_run_repeats_it(run, table, tmp_path):
     ).read_bytes()
     with pytest.raises(UserError, match="is one of pretraining"):
         sensorium.fit(recipe=recipe, out=tmp_path / "c", quiet=True)
+
+
+def test_several_captions_of_a_picture_stay_on_one_side(table, tmp_path, capsys):
+    frame = pd.read_csv(table)
+    more = pd.concat([frame, frame.assign(caption="there is " + frame["caption"])], ignore_index=True)
+    more.sample(frac=1, random_state=0).to_csv(table.parent / "twice.csv", index=False)
+    options = small(epochs=1, refit=False, test=0.3) | {"quiet": False}
+    run = sensorium.pretrain("clip", table.parent / "twice.csv", out=tmp_path / "run", **options)
+    assert "98 records in 49 groups" in capsys.readouterr().out
+    scores = pd.read_parquet(run.folder / "scores.parquet")
+    counts = scores["direction"].value_counts()
+    assert 2 * counts["photo→caption"] == counts["caption→photo"], "each held-out picture has both captions"
+
+
+def test_a_pair_is_aligned_alone_by_labels_and_the_sigmoid_loss_and_a_frozen_encoder_is_cached(table, tmp_path):
+    frame = pd.read_csv(table)
+    frame["thumb"] = frame["photo"].where(frame.index % 4 > 0)
+    frame.to_csv(table.parent / "labelled.csv", index=False)
+    torch.manual_seed(0)
+    weights = tmp_path / "weights.safetensors"
+    save_file(timm.create_model("test_resnet", num_classes=0).state_dict(), weights)
+    thumb = {"encoder": "timm", "config": {"model": "test_resnet", "weights": str(weights), "size": 16}}
+    options = small(image=None, text=None, inputs="photo,caption,thumb", columns={"caption": "text"}, epochs=2, dim=24)
+    options |= {"align": [("photo", "caption"), ("caption", "thumb")], "labels": "shade", "loss": "sigmoid"}
+    options |= {"batch_size": 16, "encoders": SMALL | {"thumb": thumb}}
+    run = sensorium.pretrain("clip", table.parent / "labelled.csv", out=tmp_path / "run", **options)
+    assert run.metrics["retrieval"].keys() == {"photo→caption", "caption→photo", "caption→thumb", "thumb→caption"}
+    assert set(pd.read_parquet(run.folder / "scores.parquet")["direction"]) == run.metrics["retrieval"].keys()
+    model = sensorium.load(run.folder)
+    assert -12 < model.logit_bias.item() != -10.0
+    assert list((run.folder / "features").iterdir()), "the frozen encoder ran once"
+    before, after = load_file(weights), list(model.encoders["thumb"].state_dict().values())
+    kept = [any(one.shape == two.shape and torch.equal(one, two) for two in after) for one in before.values()]
+    assert all(kept), "a frozen encoder stays as it was"
+    assert model.embed([{"thumb": None}], "thumb").tolist() == [[0.0] * 24]
+
+
+def test_records_of_shards_are_seen_once_an_epoch(table, tmp_path):
+    pack(table, tmp_path / "shards", {"caption": "text"}, 7)
+    options = small(epochs=1, batch_size=16, refit=False)
+    run = sensorium.pretrain("clip", str(tmp_path / "shards" / "*.tar"), out=tmp_path / "run", **options)
+    assert run.metrics["records"]["all"] == 7

@@ -31,9 +31,17 @@ HELD_OUT = (
 
 
 def sides(
-    table: "Table", ratio: float | None, seed: int, column: str | None, test: str | None
+    table: "Table",
+    ratio: float | None,
+    seed: int,
+    column: str | None,
+    test: str | None,
+    together: np.ndarray | None = None,
 ) -> tuple["Table", np.ndarray, np.ndarray]:
-    """The table to take the sides from and their rows, int64 from 0, in order. Raises UserError."""
+    """The table to take the sides from and their rows, int64 from 0, in order. Raises UserError.
+
+    together: [N], records of equal value stand on one side of a split by ratio, where the table has no groups.
+    """
     if (ratio is None) == (column is None):
         raise UserError("A split is by ratio or by column; give one of the two, as split(0.8) or split(column='fold').")
     if column is not None:
@@ -47,7 +55,7 @@ def sides(
         raise UserError(f"{table.source} has one record, which cannot be split; add records.")
     else:
         strata = _strata(table)
-        groups = table.groups
+        groups = together if table.groups is None else table.groups
         rng = np.random.default_rng(seed)
         held_out = ~(_by_rows(strata, ratio, rng) if groups is None else _by_groups(groups, strata, ratio, rng, table))
     return table, np.flatnonzero(~held_out), np.flatnonzero(held_out)

@@ -158,14 +158,15 @@ class Table:
         column: str | None = None,
         test: str | None = None,
         ids: dict[str, np.ndarray] | None = None,
+        together: np.ndarray | None = None,
     ) -> tuple["Table", "Table"]:
         """Two tables: a share `ratio` of the records and the rest, or by a `column` (`test` is the held-out value).
 
-        By ratio it keeps the shares of the first class target's classes, and each group on one side. `ids` (by input
-        name, int64 [N], a hash of each file) lets it see identical files. Warns when identical records or files stand
-        on both sides. Raises UserError.
+        By ratio it keeps the shares of the first class target's classes, and each group on one side; without a group
+        column, what has one value in `together`, [N]. `ids` (by input name, int64 [N], a hash of each file) lets it see
+        identical files. Warns when identical records or files stand on both sides. Raises UserError.
         """
-        table, first, second = splitting.sides(self, ratio, seed, column, test)
+        table, first, second = splitting.sides(self, ratio, seed, column, test, together)
         one, two = table.take(first), table.take(second)
         cut = (
             [None, None]

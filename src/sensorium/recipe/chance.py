@@ -13,12 +13,14 @@ class Chance(NamedTuple):
     """The loss of a model that cannot tell records apart, from how many it has to tell apart in a step.
 
     loss: softmax or sigmoid. together: by pair of inputs, how many training records have both. records: of training.
+    alike: the share of all pairs of records that have one label.
     """
 
     loss: str
     together: list[int]
     records: int
     batch_size: int
+    alike: float = 0.0
 
     @property
     def rows(self) -> int:
@@ -37,29 +39,31 @@ class Chance(NamedTuple):
         sizes = [(self.batch_size, self.steps - 1), (last, 1)]
         shares = [count / self.records for count in self.together]
         return sum(
-            sum(times * size * at_chance(self.loss, size * share) for size, times in sizes) / self.records
+            sum(times * size * at_chance(self.loss, size * share, self.alike) for size, times in sizes) / self.records
             for share in shares
         )
 
     @property
     def sentence(self) -> str:
         """What chance is."""
-        value = at_chance(self.loss, self.rows)
-        formula = f"ln {self.rows}" if self.loss == "softmax" else f"ln {self.rows} + 1, nearly,"
+        value = at_chance(self.loss, self.rows, self.alike)
+        formula = f"ln {self.rows} = " if self.loss == "softmax" else ""
         several = f", and so on for the other pairs: {self.of_an_epoch:.2f} in all" if len(self.together) > 1 else ""
         return (
-            f"Chance: who cannot tell the {self.rows} of a step apart has a loss of {formula} = {value:.2f}{several};"
+            f"Chance: who cannot tell the {self.rows} of a step apart has a loss of {formula}{value:.2f}{several};"
             " below it something is learned."
         )
 
 
-def at_chance(loss: str, rows: float) -> float:
+def at_chance(loss: str, rows: float, alike: float = 0.0) -> float:
     """The loss a row among `rows` when all pairs of a batch are judged alike: ln N, and of the sigmoid loss, at the
-    best bias, N times the entropy of one positive in N.
+    best bias, N times the entropy of the share of positives: 1 in N, and of the others those that are `alike`.
     """
     rows = max(1.0, rows)
-    others = (rows - 1) * math.log(rows / (rows - 1)) if rows > 1 and loss == "sigmoid" else 0.0
-    return math.log(rows) + others
+    if loss == "softmax":
+        return math.log(rows)
+    share = 1 / rows + (1 - 1 / rows) * alike
+    return -rows * sum(part * math.log(part) for part in (share, 1 - share) if part > 0)
 
 
 class Watch:

@@ -28,10 +28,17 @@ class Part(NamedTuple):
     ids: dict[str, np.ndarray]
 
 
-def parts(table: Table, ids: dict[str, np.ndarray], recipe: Recipe, seen: np.ndarray | None = None) -> dict[str, Part]:
+def parts(
+    table: Table,
+    ids: dict[str, np.ndarray],
+    recipe: Recipe,
+    seen: np.ndarray | None = None,
+    together: np.ndarray | None = None,
+) -> dict[str, Part]:
     """`train`, `validation`, `known` (both) and, when the recipe holds records out, `test`; by group if there is one.
 
     seen: bool [N], records that an earlier training has learned from: all of them are trained on, none is held out.
+    together: int64 [N], records of equal value that stay in one part, where there is no group.
     Raises UserError when a part would be empty, or without the targets it is for.
     """
     data = recipe.data
@@ -43,9 +50,13 @@ def parts(table: Table, ids: dict[str, np.ndarray], recipe: Recipe, seen: np.nda
     if data.split is not None:
         table, found["test"] = table.split(column=data.split, test=data.held_out, ids=ids)
     elif data.test is not None:
-        table, found["test"] = table.split(1 - data.test, seed=recipe.seed, ids=ids)
+        table, found["test"] = table.split(1 - data.test, seed=recipe.seed, ids=ids, together=together)
     found["known"], inner = table, _ids(whole, all_ids, table)
-    found["train"], found["validation"] = table.split(1 - data.validation, seed=recipe.seed + 1, ids=inner)
+    if together is not None:
+        together = together[_places(whole, table)]
+    found["train"], found["validation"] = table.split(
+        1 - data.validation, seed=recipe.seed + 1, ids=inner, together=together
+    )
     if seen is not None:
         for name in ("known", "train"):
             part = found[name]
@@ -102,5 +113,10 @@ def fingerprint(split: dict[str, Part], recipe: Recipe) -> str:
 
 
 def _ids(whole: Table, ids: dict[str, np.ndarray], part: Table) -> dict[str, np.ndarray]:
-    index = pd.Index(whole.rows).get_indexer(part.rows)
+    index = _places(whole, part)
     return {spec.name: ids[spec.name][index] for spec in part.schema.inputs}
+
+
+def _places(whole: Table, part: Table) -> np.ndarray:
+    """int64: where the records of `part` stand in `whole`."""
+    return pd.Index(whole.rows).get_indexer(part.rows)

@@ -6,12 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import torch
 from accelerate import Accelerator
 from rich.console import RenderableType
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from torch import nn
 
 from sensorium.data.loading import Records
+from sensorium.data.schema import MEDIA
 from sensorium.data.table import Table
 from sensorium.errors import UserError, counted
 from sensorium.evaluation.embedding import Checked, embed_batches
@@ -77,6 +81,18 @@ class Pretraining:
                     " some that do, or align others."
                 )
         return Sorted(table, ids, None, None)
+
+    def together(self, table: Table, ids: dict[str, np.ndarray], talk: Talk) -> np.ndarray | None:
+        """Records of one picture, or one of other media, stay on one side: several captions of it are usual."""
+        if table.schema.group is not None:
+            return None
+        groups = sharing([ids[spec.name] for spec in table.schema.inputs if spec.modality in MEDIA])
+        if groups is not None:
+            talk.say(
+                f"Records that share a file stay on one side of every split: {counted(len(table), 'record')} in"
+                f" {counted(int(groups.max()) + 1, 'group')}."
+            )
+        return groups
 
     def check_parts(self, split: dict[str, Part], recipe: Recipe) -> None:
         """Every pair of inputs has records in every part, and in training more than one."""
@@ -153,7 +169,35 @@ class Pretraining:
         train = split["train"]
         together = [_together(train.ids, a, b) for a, b in self._pairs(train.table, recipe)]
         loss = recipe.family.loss or "softmax"
-        return Chance(loss, together, len(train.table), recipe.training.batch_size)
+        return Chance(loss, together, len(train.table), recipe.training.batch_size, _alike(train.table))
+
+
+def _alike(table: Table) -> float:
+    """The share of the pairs of different records that have one label."""
+    if not table.schema.targets or len(table) < 2:
+        return 0.0
+    counts = pd.Series(table.cells(table.schema.targets[0].name, "class")).value_counts().to_numpy(float)
+    return float((counts * (counts - 1)).sum() / (len(table) * (len(table) - 1)))
+
+
+def sharing(ids: list[np.ndarray]) -> np.ndarray | None:
+    """int64 [N], a number for each set of records that hang together by equal contents, from 0; None when none do, or
+    all.
+
+    ids: of each input, int64 [N], hashes of contents; 0 where it is absent.
+    """
+    if not ids:
+        return None
+    count, rows, firsts = len(ids[0]), [], []
+    for values in ids:
+        present = np.flatnonzero(values)
+        _, first, inverse = np.unique(values[present], return_index=True, return_inverse=True)
+        rows.append(present)
+        firsts.append(present[first[inverse]])
+    ones = (np.concatenate(rows), np.concatenate(firsts))
+    links = coo_array((np.ones(len(ones[0]), dtype=bool), ones), shape=(count, count))
+    groups, labels = connected_components(links, directed=False)
+    return None if groups in (1, count) else labels.astype(np.int64)
 
 
 def _together(ids: dict[str, np.ndarray], a: str, b: str) -> int:

@@ -146,7 +146,7 @@ def carry_out(table: Table, stage: Stage) -> Run:
     table, ids, facts = look_once(table, stage)
     table, ids, seen, memory = stage.task.sort_out(table, ids, stage.recipe, stage.talk)
     stage = replace(stage, memory=memory)
-    split = parts(table, ids, stage.recipe, seen)
+    split = parts(table, ids, stage.recipe, seen, stage.task.together(table, ids, stage.talk))
     stage.task.check_parts(split, stage.recipe)
     if stage.recipe.budget is not None:
         stage = search(split, facts, stage)

@@ -61,6 +61,10 @@ class Fitting:
         """As Task says."""
         return sort_out(table, ids, recipe, talk)
 
+    def together(self, table: Table, ids: dict[str, np.ndarray], talk: Talk) -> np.ndarray | None:
+        """None: the user names a group."""
+        return None
+
     def check_parts(self, split: dict[str, Part], recipe: Recipe) -> None:
         """Nothing more than `parts` sees to."""
 

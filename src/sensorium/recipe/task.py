@@ -48,6 +48,9 @@ class Task(Protocol):
     def sort_out(self, table: Table, ids: dict[str, np.ndarray], recipe: Recipe, talk: Talk) -> Sorted:
         """The records without those that a run which is gone on from has been tested on."""
 
+    def together(self, table: Table, ids: dict[str, np.ndarray], talk: Talk) -> np.ndarray | None:
+        """int64 [N], equal for records that a split keeps on one side; None when each may stand for itself."""
+
     def check_parts(self, split: dict[str, Part], recipe: Recipe) -> None:
         """Sees to it that there is something to learn from, and to choose by. Raises UserError."""
 
