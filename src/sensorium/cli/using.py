@@ -36,6 +36,9 @@ def evaluate(
     name: Annotated[
         str | None, typer.Option("--input", help="For zero-shot and few-shot: the input to classify.")
     ] = None,
+    text: Annotated[
+        str | None, typer.Option(help="For zero-shot: the text input that the labels are, where there are several.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for metrics.json and scores.parquet.")] = None,
     bad_records: BadRecords = "stop",
     as_json: Json = False,
@@ -65,6 +68,7 @@ def evaluate(
             labels=labels,
             templates=templates,
             input=name,
+            text=text,
             shots=shots,
             draws=draws,
         )
