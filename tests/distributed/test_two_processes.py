@@ -1,4 +1,6 @@
-"""Two real processes against one: the same gradients and the same weights after five steps, with uneven batches."""
+"""Two real processes against one, and FSDP2 against DDP: the same gradients and the same weights after five steps, with
+uneven batches; stopped and resumed, the same bits.
+"""
 
 import os
 import subprocess
@@ -7,8 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file
+from torch import nn
 
+from sensorium.errors import UserError
+from sensorium.training.processes import Processes
 from tests.distributed.worker import CASES
 
 ROOT = Path(__file__).parents[2]
@@ -63,8 +69,24 @@ def test_weights_that_are_shared_out_train_as_whole_ones(both, shared_out, case,
     equal(both[1][f"{case} {what}"], shared_out[f"{case} {what}"], nothing=lone)
 
 
+@pytest.mark.parametrize("launched", ["one", "two", "shared out"])
+def test_a_stopped_training_goes_on_to_the_same_bits(both, shared_out, launched):
+    found = {"one": both[0], "two": both[1], "shared out": shared_out}[launched]
+    undisturbed, resumed = found["undisturbed"], found["resumed"]
+    assert {"model.logit_scale", "model.logit_bias"} < undisturbed.keys() == resumed.keys()
+    assert all(torch.equal(undisturbed[name], resumed[name]) for name in undisturbed)
+
+
 def equal(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor], nothing: bool) -> None:
     assert one.keys() == two.keys()
     assert (sum(tensor.abs().sum() for tensor in one.values()) > 0) != nothing
     for name in one:
         assert (two[name] - one[name]).norm() <= 1e-5 * one[name].norm() + 1e-8, name
+
+
+def test_what_does_not_go_with_weights_that_are_shared_out_is_said(monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    monkeypatch.setattr(Accelerator, "num_processes", 2)
+    accelerator = Accelerator(cpu=True)
+    with pytest.raises(UserError, match="add --fsdp_version 2"):
+        Processes(nn.Linear(1, 1), accelerator)

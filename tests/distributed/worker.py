@@ -5,6 +5,7 @@ Once for losses that add up over the rows, and once for each contrastive loss, w
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from safetensors.torch import save_file
 
 from sensorium.data.loading import deal
 from sensorium.data.table import Table
-from sensorium.training.loop import Training
+from sensorium.training.learner import Learner
+from sensorium.training.loop import Training, Validation
 from sensorium.training.processes import full
 from tests.training.worlds import aligning, pairs, table, training
 
@@ -40,8 +42,44 @@ def ordered(rows: Table) -> np.ndarray:
     return order
 
 
+class Stop(Exception):
+    """Ends a training where it stands."""
+
+
+def resumed(folder: Path, accelerator: Accelerator) -> dict[str, dict[str, torch.Tensor]]:
+    """The weights after two epochs with dropout: of a training that was left alone, and of one that was stopped before
+    its last step was saved and went on in another object.
+    """
+
+    def make(name: str, stop: bool) -> Training:
+        torch.manual_seed(0)
+        settings = {"epochs": 2, "batch_size": 8, "pieces": 3, "checkpoint_seconds": 0}
+        run = aligning(folder / name / "last", accelerator, pairs(ROWS), kind="sigmoid", dropout=0.3, **settings)
+
+        def validate(_: Learner) -> Validation:
+            if stop and run.position.epoch == 1:
+                raise Stop
+            return Validation([float(run.position.epoch)], {})
+
+        run.hooks.validate = validate
+        return run
+
+    found = {}
+    for name in ("undisturbed", "resumed"):
+        run = make(name, stop=False)
+        if name == "resumed":
+            with suppress(Stop):
+                make(name, stop=True).run()
+            assert run.resume() and (run.position.epoch, run.position.step) == (1, 4)
+        run.run()
+        found[name] = {key: value.clone() for key, value in run.learner.state_dict().items()}
+    return found
+
+
 def main(folder: Path) -> None:
-    """Writes `CASE gradient`, `CASE uneven`, `CASE alone` and `CASE trained` into `folder`."""
+    """Writes `CASE gradient`, `CASE uneven`, `CASE alone` and `CASE trained`, `undisturbed` and `resumed` into
+    `folder`.
+    """
     accelerator = Accelerator(cpu=True)
     world, rank = accelerator.num_processes, accelerator.process_index
     for case, (make, rows, pieces) in CASES.items():
@@ -63,6 +101,9 @@ def main(folder: Path) -> None:
         if accelerator.is_main_process:
             for name, tensors in found.items():
                 save_file(tensors, folder / f"{case} {name}.safetensors")
+    for name, tensors in resumed(folder, accelerator).items():
+        if accelerator.is_main_process:
+            save_file(tensors, folder / f"{name}.safetensors")
     accelerator.end_training()
 
 
