@@ -102,6 +102,17 @@ def test_candidates_are_all_fusions_and_the_first_without_each_input():
         candidates("hibrid", records, Recipe())
 
 
+def test_a_fusion_that_does_not_take_the_inputs_is_left_out_of_all_and_said():
+    rows = [{name: f"{name} of {i}, and more words" for name in "abcd"} | {"y": "yn"[i % 2]} for i in range(20)]
+    records = sensorium.read(rows, target="y", columns=dict.fromkeys("abcd", "text"), quiet=True)
+    said = []
+    found = candidates("all", records, Recipe(), said.append)
+    assert not any(one.fusion == "tensor" for one in found) and any(one.fusion == "low_rank" for one in found)
+    assert len(said) == 1 and said[0].startswith("Left out: The fusion 'tensor' multiplies")
+    with pytest.raises(UserError, match="take 'low_rank'"):
+        candidates("hybrid,tensor", records, Recipe())
+
+
 def test_the_same_fold_and_seed_give_every_candidate_the_same_features(done, tmp_path):
     """A candidate's scores do not depend on which others are compared with it."""
     found, _ = done

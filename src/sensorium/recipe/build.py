@@ -1,6 +1,6 @@
 """A recipe and a training table made a model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,8 +77,17 @@ def check_parts(table: Table, recipe: Recipe) -> None:
     for name in recipe.targets:
         if name not in targets:
             raise unknown("target", name, targets)
-    _fusion_config(fusion_of(recipe), recipe)
+    check_fusion(recipe, [spec.name for spec in table.schema.inputs])
     check_inputs(table, recipe.inputs)
+
+
+def check_fusion(recipe: Recipe, inputs: Sequence[str]) -> None:
+    """Sees to it that the recipe's fusion takes `inputs`. Raises UserError for a setting or a number of them that does
+    not fit it.
+    """
+    fusion = fusion_of(recipe)
+    # What a fusion refuses it refuses when it is made; the widths are known only after files were read.
+    fusion(_fusion_config(fusion, recipe), dict.fromkeys(inputs, 1))
 
 
 def check_inputs(table: Table, settings: dict[str, InputSettings]) -> None:

@@ -1,6 +1,6 @@
 """What is compared with what: the candidates, and the folds that all of them go through."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +9,7 @@ from sensorium.data.split import sides
 from sensorium.data.table import Table
 from sensorium.errors import UserError, counted, unknown
 from sensorium.fusion import FUSIONS
-from sensorium.recipe.build import fusion_of
+from sensorium.recipe.build import check_fusion, fusion_of
 from sensorium.recipe.settings import FusionSettings, Recipe
 
 DEFAULT = FusionSettings().name
@@ -33,19 +33,31 @@ class Candidate(NamedTuple):
         return recipe.model_copy(update={"fusion": own, "seed": recipe.seed + seed})
 
 
-def candidates(fusions: str | Sequence[str], table: Table, recipe: Recipe) -> list[Candidate]:
+def candidates(
+    fusions: str | Sequence[str], table: Table, recipe: Recipe, tell: Callable[[str], None] = lambda said: None
+) -> list[Candidate]:
     """The named fusions, or "all", each over all inputs; then the recipe's without each one of several inputs.
 
-    Raises UserError for an unknown fusion, and where there is nothing to compare.
+    Of "all", one that does not take the table's inputs is left out, and `tell` hears why. Raises UserError for an
+    unknown fusion, for a named one that does not take the inputs, and where there is nothing to compare.
     """
     inputs = tuple(spec.name for spec in table.schema.inputs)
     known = [name if name != "separate" else "late" for name in FUSIONS]
     named = [one.strip() for one in fusions.split(",")] if isinstance(fusions, str) else list(fusions)
-    named = known if named == ["all"] else list(dict.fromkeys(named))
-    for name in named:
+    every = named == ["all"]
+    found = []
+    for name in known if every else dict.fromkeys(named):
         if name not in known:
             raise unknown("fusion", name, [*known, "all"])
-    found = [Candidate(name, inputs) for name in named]
+        try:
+            check_fusion(Candidate(name, inputs).recipe(recipe, 0), inputs)
+        except UserError as error:
+            if not every:
+                raise
+            tell(f"Left out: {error}")
+            continue
+        found.append(Candidate(name, inputs))
+    named = [one.fusion for one in found]
     default = recipe.fusion.name if recipe.fusion.name in named else named[0]
     if len(inputs) > 1:
         found += [Candidate(default, tuple(one for one in inputs if one != gone), gone) for gone in inputs]

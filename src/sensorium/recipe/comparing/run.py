@@ -80,7 +80,7 @@ def compare(
     if len(table.schema.targets) > 1:
         raise UserError("compare looks at one target at a time; name one with --target.")
     stage = Stage(folder, asked, accelerator, talk, precision, root=folder)
-    chosen = candidates(fusion, table, asked)
+    chosen = candidates(fusion, table, asked, talk.say)
     _begin(stage, resume, overwrite)
     with half_the_cores():
         ground = _ground(table, folds, seeds, chosen, stage)
