@@ -1,6 +1,7 @@
 """Verbs that compare: compare."""
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,6 +31,9 @@ def compare(
         list[str] | None, typer.Option(help="NAME=KIND where the guess is not what is meant, as for fit.")
     ] = None,
     encoder: Annotated[list[str] | None, typer.Option(help="INPUT=NAME:MODEL,setting=value, as for fit.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that train side by side, on a thread each; 0 for none.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Number that every random choice follows from.")] = None,
     bad_records: Annotated[
         str | None,
@@ -57,7 +61,8 @@ def compare(
         "encoders": pairs(encoder, "--encoder"), "bad_records": bad_records,
     }  # fmt: skip
     options |= {name: value_of(value, f"--set {name}") for name, value in (pairs(setting, "--set") or {}).items()}
-    how = {"fusion": fusion, "seeds": seeds, "folds": folds, "recipe": recipe}
+    workers = (os.cpu_count() or 1) if workers is None else workers
+    how = {"fusion": fusion, "seeds": seeds, "folds": folds, "workers": workers, "recipe": recipe}
     try:
         found = run(table, out, **how, resume=resume, overwrite=overwrite, quiet=as_json, **options)
     except KeyboardInterrupt as error:

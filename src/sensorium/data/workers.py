@@ -15,6 +15,7 @@ import torch
 
 from sensorium.errors import UserError
 
+FORK = "fork" if sys.platform == "linux" else None
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -22,9 +23,11 @@ R = TypeVar("R")
 _task: Callable[[Any], Any]
 
 
-def in_order(function: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+def in_order(function: Callable[[T], R], items: Iterable[T], workers: int, method: str | None = FORK) -> Iterator[R]:
     """`function` of each item, in order, worked out by `workers` processes; by this one when there are none.
 
+    method: how they start. Forking starts at once, sends nothing, and asks no `if __name__ == "__main__"` of the user's
+    script, but a forked process cannot train once this one has; "spawn" can, and is sent the function.
     At most two items a worker are under way, so that memory is bounded. The processes end with the iterator, and with
     this process however it dies. An error in a worker is raised here as it was there; UserError when a worker was
     killed.
@@ -32,8 +35,6 @@ def in_order(function: Callable[[T], R], items: Iterable[T], workers: int) -> It
     if workers == 0:
         yield from map(function, items)
         return
-    # Forking starts at once, sends nothing, and asks no `if __name__ == "__main__"` of the user's script.
-    method = "fork" if sys.platform == "linux" else None
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context(method), initializer=_begin, initargs=(function,))
     waiting: deque[Future[R]] = deque()
     try:
@@ -45,7 +46,7 @@ def in_order(function: Callable[[T], R], items: Iterable[T], workers: int) -> It
             yield waiting.popleft().result()
     except BrokenProcessPool as error:
         raise UserError(
-            "A process that reads records was killed, most likely for lack of memory;"
+            "A process that worked for this one was killed, most likely for lack of memory;"
             " use fewer workers or smaller batches."
         ) from error
     except UserError as error:

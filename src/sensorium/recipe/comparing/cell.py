@@ -19,7 +19,6 @@ from sensorium.recipe.comparing.prepared import Prepared
 from sensorium.recipe.defaults import complete
 from sensorium.recipe.records import in_order
 from sensorium.recipe.stages import Stage, choose
-from sensorium.recipe.talk import Talk
 from sensorium.training.loop import Diverged
 from sensorium.training.validation import calibrate
 
@@ -61,7 +60,7 @@ def train(candidate: Candidate, seed: int, prepared: Prepared, folder: Path, sta
     tokens = fusion_of(recipe).reads == "tokens"
     parts = {name: prepared.part(name, candidate.inputs) for name in ("train", "validation", "test")}
     records = {name: prepared.records(part, tokens, recipe.seed) for name, part in parts.items()}
-    inner = replace(stage, folder=folder, recipe=recipe, talk=Talk(quiet=True))
+    inner = replace(stage, folder=folder, recipe=recipe)
     parameters = sum(one.numel() for one in model.parameters() if one.requires_grad)
     try:
         position = choose(model, parts, records, candidate.name, inner)

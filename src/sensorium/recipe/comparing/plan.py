@@ -28,9 +28,10 @@ class Candidate(NamedTuple):
         return self.fusion if self.without is None else f"{self.fusion} without {self.without}"
 
     def recipe(self, recipe: Recipe, seed: int) -> Recipe:
-        """`recipe` with this fusion at its defaults, or as the recipe has it, and for this seed."""
+        """`recipe` with this fusion at its defaults, or as the recipe has it, for this seed; of encoders it says
+        nothing, for they are not trained."""
         own = recipe.fusion if recipe.fusion.name == self.fusion else FusionSettings(name=self.fusion)
-        return recipe.model_copy(update={"fusion": own, "seed": recipe.seed + seed})
+        return recipe.model_copy(update={"fusion": own, "inputs": {}, "seed": recipe.seed + seed})
 
 
 def candidates(

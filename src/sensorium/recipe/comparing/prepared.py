@@ -26,12 +26,28 @@ from sensorium.training.views import Views, ViewsJob
 Facts = dict[str, dict[str, float]]
 
 
+class Known(nn.Module):
+    """In the place of an encoder whose features are all known."""
+
+    processor = None
+
+    def __init__(self, encoder: nn.Module):
+        super().__init__()
+        self.dim, self.modality = encoder.dim, encoder.modality
+
+
 class Prepared:
     """A fold of a table with the features of every input; `records` gives those of a part to a candidate."""
 
     def __init__(self, table: Table, ids: dict[str, np.ndarray], fold: Fold, encoders: dict[str, nn.Module]):
         self.table, self.ids, self.fold, self.encoders = table, ids, fold, encoders
         self.stores: dict[str, Views] = {}
+
+    def features_alone(self) -> "Prepared":
+        """The same without the encoders' weights, to be sent to another process."""
+        light = Prepared(self.table, self.ids, self.fold, {name: Known(one) for name, one in self.encoders.items()})
+        light.stores = self.stores
+        return light
 
     def part(self, name: str, inputs: tuple[str, ...]) -> Part:
         """The records of "train", "validation" or "test", with some of the inputs."""
@@ -76,7 +92,8 @@ def _alone(prepared: Prepared, name: str, place: Path, stage: Stage) -> nn.Modul
     if (place / "model").exists():
         return load(place).encoders[name]
     train, validation = (_having(prepared.part(part, (name,)), name) for part in ("train", "validation"))
-    recipe = stage.recipe.model_copy(update={"fusion": FusionSettings(name="concat"), "targets": stage.recipe.targets})
+    inputs = {one: settings for one, settings in stage.recipe.inputs.items() if one == name}
+    recipe = stage.recipe.model_copy(update={"fusion": FusionSettings(name="concat"), "inputs": inputs})
     recipe = complete(recipe, len(train.table), True)
     encoder = prepared.encoders[name]
     torch.manual_seed(recipe.seed)

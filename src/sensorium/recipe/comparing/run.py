@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 from accelerate import Accelerator
 
 from sensorium.data.table import Table
+from sensorium.data.workers import in_order
 from sensorium.errors import UserError, counted
 from sensorium.evaluation.comparison import Comparison, Contender
 from sensorium.evaluation.scoring import latency
@@ -20,6 +22,7 @@ from sensorium.recipe.comparing.cell import MEASURES, Cell, train, untrained
 from sensorium.recipe.comparing.plan import Candidate, Fold, candidates, folds, reads_tokens
 from sensorium.recipe.comparing.prepared import Facts, Prepared, prepare
 from sensorium.recipe.parts import Part, fingerprint
+from sensorium.recipe.settings import Recipe
 from sensorium.recipe.settling import settle
 from sensorium.recipe.stages import Stage, look_once
 from sensorium.recipe.talk import Talk
@@ -50,6 +53,7 @@ def compare(
     fusion: str | Sequence[str] = "all",
     seeds: int = 1,
     folds: int = 5,
+    workers: int = 0,
     recipe: dict[str, Any] | str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -62,6 +66,8 @@ def compare(
     fusion: names, as "hybrid,gated", or "all"; the first of them, or the recipe's, is also tried without each input.
     Each record is scored once a candidate and seed, by a model that has not seen it nor its group. Encoders are not
     trained by the candidates: pretrained ones stay as they are, others are trained once a fold, each by itself.
+    workers: processes that train side by side, on a thread each; 0 trains in this one. They are spawned, so a script
+    that asks for them has to begin its work under `if __name__ == "__main__"`. The outcome is the same.
     records, out, recipe, resume, overwrite and the `options` are as in `fit`. Raises UserError, and Interrupted.
     """
     folder = Path(out)
@@ -89,7 +95,7 @@ def compare(
             f"{counted(len(chosen), 'candidate')}, {folds} folds of {counted(len(ground.table), 'record')},"
             f" {counted(seeds, 'seed')}: {counted(len(chosen) * folds * seeds, 'training')}."
         )
-        found = _summed(chosen, ground, list(_cells(chosen, ground, stage)), stage)
+        found = _summed(chosen, ground, list(_cells(chosen, ground, stage, workers)), stage)
     found.save(folder)
     for name in ("features", "training"):
         discard(folder / name)
@@ -137,25 +143,37 @@ def _check_mark(ground: Ground, chosen: list[Candidate], stage: Stage) -> None:
         path.write_text(mark)
 
 
-def _cells(chosen: list[Candidate], ground: Ground, stage: Stage) -> Iterator[tuple[Candidate, int, Cell]]:
+def _cells(
+    chosen: list[Candidate], ground: Ground, stage: Stage, workers: int
+) -> Iterator[tuple[Candidate, int, Cell]]:
     """Every candidate on every fold with every seed: from the folder, where it was trained before."""
-    total = len(chosen) * len(ground.folds) * ground.seeds
-    with stage.talk.counting("Trainings", total) as advance:
+    each = [(one, seed) for seed in range(ground.seeds) for one in chosen]
+    with stage.talk.counting("Trainings", len(each) * len(ground.folds)) as advance:
         for place, fold in enumerate(ground.folds):
-            prepared: Prepared | None = None
-            for seed in range(ground.seeds):
-                for one in chosen:
-                    path = stage.folder / "cells" / f"{place}-{seed}-{one.name.replace('/', '_')}.json"
-                    if not path.exists():
-                        if prepared is None:
-                            prepared = _prepared(ground, place, fold, stage)
-                        train(one, seed, prepared, stage.folder / "training", stage).save(path)
+            paths = [stage.folder / "cells" / f"{place}-{seed}-{one.name.replace('/', '_')}.json" for one, seed in each]
+            left = [item for item in zip(each, paths, strict=True) if not item[1].exists()]
+            advance(len(each) - len(left))
+            if left:
+                light = _prepared(ground, place, fold, stage).features_alone()
+                work = partial(_fill, light, stage.folder, stage.recipe, stage.precision)
+                for _ in in_order(work, left, workers, "spawn"):
                     advance(1)
-                    yield one, seed, Cell.load(path)
+            for (one, seed), path in zip(each, paths, strict=True):
+                yield one, seed, Cell.load(path)
+
+
+def _fill(
+    prepared: Prepared, folder: Path, recipe: Recipe, precision: str, item: tuple[tuple[Candidate, int], Path]
+) -> None:
+    """Trains one cell and saves it; in a process of its own, or in this one."""
+    (one, seed), path = item
+    accelerator = Accelerator(cpu=choose_device(recipe.training.device).type == "cpu")
+    stage = Stage(folder, recipe, accelerator, Talk(quiet=True), precision, root=folder)
+    train(one, seed, prepared, folder / "training" / path.stem, stage).save(path)
 
 
 def _prepared(ground: Ground, place: int, fold: Fold, stage: Stage) -> Prepared:
-    discard(stage.folder / "training")  # of a cell that was killed
+    discard(stage.folder / "training")  # of cells that were killed
     folder = stage.folder / "encoders" / str(place)
     return prepare(ground.table, ground.ids, ground.facts, fold, ground.tokens, folder, stage)
 
