@@ -45,7 +45,7 @@ def evaluate(
 ) -> None:
     """Score a trained model on a table: every metric with its interval and chance level, and what each input is worth.
 
-    A model of aligned inputs, as pretrain makes, is scored by how well they find each other (--task retrieval), by how
+    A model of aligned inputs, as pretrain makes, is scored by how well they find each other (--task retrieval), how
     well it sorts records by the names of their labels (zero-shot), or with a few examples of each (few-shot).
 
     Example: [bold]sensorium evaluate runs/reviews test.csv --out runs/reviews/on-test[/bold]
@@ -58,20 +58,9 @@ def evaluate(
     talk = Talk(quiet=as_json)
     with talk.busy("Scoring"):
         report = evaluate_task(
-            model,
-            model.read(table),
-            task,
-            out=out,
-            bad_records=bad_records,
-            pair=names(pair),
-            target=target,
-            labels=labels,
-            templates=templates,
-            input=name,
-            text=text,
-            shots=shots,
-            draws=draws,
-        )
+            model, model.read(table), task, out=out, bad_records=bad_records, pair=names(pair), target=target,
+            labels=labels, templates=templates, input=name, text=text, shots=shots, draws=draws,
+        )  # fmt: skip
     if as_json:
         print(json.dumps(report.to_dict()))
     talk.show(report)
