@@ -13,12 +13,14 @@ from sensorium.fusion.concat import Concat
 from sensorium.fusion.cross_attention import CrossAttention
 from sensorium.fusion.film import Film
 from sensorium.fusion.gated import Gated
+from sensorium.fusion.graph import Graph
 from sensorium.fusion.hybrid import Hybrid
 from sensorium.fusion.low_rank import LowRank
 from sensorium.fusion.resampler import Resampler
 from sensorium.fusion.separate import Separate
 from sensorium.fusion.serial import Serial
 from sensorium.fusion.tensor import TensorFusion
+from sensorium.fusion.token_graph import TokenGraph
 from sensorium.fusion.transformer import TransformerFusion
 from sensorium.fusion.variational import Variational
 from sensorium.fusion.weighted_sum import WeightedSum
@@ -41,4 +43,6 @@ FUSIONS = {
     "co_attention": CoAttention,
     "bottleneck": Bottleneck,
     "resampler": Resampler,
+    "graph": Graph,
+    "token_graph": TokenGraph,
 }

@@ -61,14 +61,14 @@ class Bottleneck(nn.Module):
             met = []
             for name, stream in streams.items():
                 packing = packings[name]
-                out = packing.pad(layer[name](packing.pack(torch.cat([shared, stream], dim=1)), packing))
-                out_shared, streams[name] = out.split([many, stream.shape[1]], dim=1)
-                met.append(out_shared.flatten(1))  # [B, M * D]
+                x = layer[name](packing.pack(torch.cat([shared, stream], dim=1)), packing)
+                x = packing.pad(self.norm(x) if layer is self.layers[-1] else x)
+                out, streams[name] = x.split([many, stream.shape[1]], dim=1)
+                met.append(out.flatten(1))  # [B, M * D]
             shared = mean_of_real(torch.stack(met, dim=1), present).unflatten(1, (many, -1))
-        masks = torch.cat([features[name].mask for name in streams], dim=1)
-        summaries = mean_of_real(torch.stack([self.norm(z[:, 0]) for z in streams.values()], dim=1), present)
-        tokens = self.norm(torch.cat([z[:, 1:] for z in streams.values()], dim=1))
-        return Features(torch.where(masks[..., None], tokens, 0.0), masks, summaries)
+        summaries = mean_of_real(torch.stack([z[:, 0] for z in streams.values()], dim=1), present)
+        tokens = torch.cat([z[:, 1:] for z in streams.values()], dim=1)
+        return Features(tokens, torch.cat([features[name].mask for name in streams], dim=1), summaries)
 
     def _streams(self, features: dict[str, Features]) -> tuple[dict[str, Tensor], dict[str, Packing]]:
         """By input: its summary token and its own, [B, 1 + T, D], and the packing of the shared tokens and those.

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from sensorium.features import Features
-from sensorium.fusion.separate import mean_of_real
+from sensorium.fusion.separate import mean_of_inputs
 from sensorium.nn.inputs import Inputs
 from sensorium.nn.named import Named
 from sensorium.nn.packing import Packing
@@ -60,9 +60,7 @@ class CoAttention(nn.Module):
             others = [[next(asked[other]) for _ in range(self.config.layers)] for other in packed if other != name]
             tokens.append(packed[name][1].pad(asker(*packed[name], others)))  # [B, T, D]
         masks = [features[name].mask for name in packed]
-        means = torch.stack([mean_of_real(*pair) for pair in zip(tokens, masks, strict=True)], dim=1)  # [B, N, D]
-        present = torch.stack([mask.any(dim=1) for mask in masks], dim=1)
-        return Features(torch.cat(tokens, dim=1), torch.cat(masks, dim=1), mean_of_real(means, present))
+        return Features(torch.cat(tokens, dim=1), torch.cat(masks, dim=1), mean_of_inputs(tokens, masks))
 
 
 class _Asker(nn.Module):

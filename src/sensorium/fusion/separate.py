@@ -1,5 +1,6 @@
 """No fusion before the decision: one token for each input. With the head `late` this is late fusion."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -39,3 +40,12 @@ def mean_of_real(tokens: Tensor, mask: Tensor) -> Tensor:
     """The mean of the tokens, float [B, T, D], that `mask`, bool [B, T], says are real: [B, D], zero where none is."""
     count = mask.sum(dim=1, keepdim=True).clamp(min=1)
     return torch.where(mask[..., None], tokens, 0.0).sum(dim=1) / count
+
+
+def mean_of_inputs(tokens: Sequence[Tensor], masks: Sequence[Tensor]) -> Tensor:
+    """The mean over the present inputs of the means of their real tokens, [B, D], zero where none is present.
+
+    tokens: of each input, float [B, T, D]; masks: bool [B, T].
+    """
+    means = torch.stack([mean_of_real(*pair) for pair in zip(tokens, masks, strict=True)], dim=1)  # [B, N, D]
+    return mean_of_real(means, torch.stack([mask.any(dim=1) for mask in masks], dim=1))

@@ -1,0 +1,87 @@
+"""Graph attention between inputs: each input is a node, and takes from those it is joined to."""
+
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+
+from sensorium.errors import UserError, unknown
+from sensorium.features import Features
+from sensorium.fusion.separate import mean_of_real
+from sensorium.nn.graph import GraphStack
+from sensorium.nn.inputs import Inputs
+
+
+class GraphConfig(BaseModel, frozen=True, extra="forbid"):
+    """`edges`: pairs of inputs that take from each other (None: all do).
+
+    `dim`: width of a node, a multiple of `heads`; `layers`: how often they take; `dropout` acts on what they take.
+    """
+
+    edges: list[tuple[str, str]] | None = Field(None, min_length=1)
+    dim: int = Field(128, gt=0)
+    layers: int = Field(2, gt=0)
+    heads: int = Field(4, gt=0)
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+
+class Graph(nn.Module):
+    """GATv2 over the inputs' summaries (Brody et al. 2022, arXiv:2105.14491), on a complete or a given graph.
+
+    In each layer x_i <- x_i + ELU(Σ_j weight_ij W' norm(x_j)), over input i itself and the present inputs j joined to
+    it; the weights, a softmax of a · LeakyReLU(W norm(x_i) + W' norm(x_j)), are read with `attention`. Then a norm;
+    `pooled` is the mean of the present nodes. An absent input is no node. One input alone has nobody to take from.
+    Raises UserError for an edge with a name that is no input, or from an input to itself.
+    """
+
+    Config = GraphConfig
+    reads: Literal["pooled", "tokens"] = "pooled"
+
+    def __init__(self, config: GraphConfig, dims: dict[str, int]):
+        super().__init__()
+        self.config, self.dim, self.experts = config, config.dim, len(dims)
+        self.inputs = Inputs(dims, config.dim)
+        self.register_buffer("joined", joined(config.edges, list(dims)), persistent=False)
+        # A node alone would weigh itself 1 whatever the scores, which would never be trained.
+        self.stack = GraphStack(config.dim, config.layers if len(dims) > 1 else 0, config.heads, config.dropout)
+
+    def forward(self, features: dict[str, Features]) -> Features:
+        """Features of each of N inputs -> tokens float32 [B, N, D], the nodes, mask [B, N], pooled [B, D]."""
+        nodes, mask, _ = self._run(features)
+        return Features(nodes, mask, mean_of_real(nodes, mask))
+
+    def attention(self, features: dict[str, Features]) -> Tensor:
+        """What each node took from each, float32 [B, layers, heads, N, N]: row i sums to 1; 0 where i is absent."""
+        _, mask, weights = self._run(features)
+        if not weights:
+            return mask.new_zeros(len(mask), 0, self.config.heads, 1, 1, dtype=torch.float32)
+        return torch.where(
+            mask[:, None, None, :, None], torch.stack(weights, dim=1).permute(0, 1, 4, 2, 3).float(), 0.0
+        )
+
+    def _run(self, features: dict[str, Features]) -> tuple[Tensor, Tensor, list[Tensor]]:
+        summaries, mask = self.inputs.summaries(features)  # [B, N, D], [B, N]
+        nodes, weights = self.stack(summaries, with_itself(self.joined & mask[:, None]))
+        return torch.where(mask[..., None], nodes, 0.0), mask, weights
+
+
+def joined(edges: list[tuple[str, str]] | None, names: list[str]) -> Tensor:
+    """Which of N inputs takes from which, bool [N, N]: itself, and those that an edge joins to it, or all."""
+    if edges is None:
+        return torch.ones(len(names), len(names), dtype=torch.bool)
+    found = torch.eye(len(names), dtype=torch.bool)
+    for edge in edges:
+        for name in edge:
+            if name not in names:
+                raise unknown("input", name, names)
+        if edge[0] == edge[1]:
+            raise UserError(f"An edge of the graph joins '{edge[0]}' to itself; every input has that one anyway.")
+        one, other = (names.index(name) for name in edge)
+        found[one, other] = found[other, one] = True
+    return found
+
+
+def with_itself(taken: Tensor) -> Tensor:
+    """`taken`, bool [B, N, N], with each node's edge to itself, so that none is without."""
+    return taken | torch.eye(taken.shape[-1], dtype=torch.bool, device=taken.device)
