@@ -5,6 +5,7 @@ A transformer block is two or three of them one after another. Nothing is comput
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from sensorium.nn.attend import attend
@@ -106,8 +107,26 @@ def _allowed(packing: Packing) -> Tensor | None:
 
 def _heads(x: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
     """[B, L, parts * D] -> `parts` times [B, heads, L, D / heads]."""
-    # Taken apart before the transposition: backwards, they are put together in one copy.
-    return tuple(part.transpose(1, 2) for part in x.unflatten(-1, (parts, heads, -1)).unbind(-3))
+    return _Heads.apply(x.unflatten(-1, (parts, heads, -1)))
+
+
+class _Heads(torch.autograd.Function):
+    """[B, L, parts, heads, d] -> `parts` times [B, heads, L, d], laid out as products of matrices want it.
+
+    Its backward is one copy; autograd's own stacks transposed gradients, which is slow on a CPU.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> tuple[Tensor, ...]:
+        return tuple(part.transpose(1, 2).contiguous() for part in x.unbind(2))
+
+    @staticmethod
+    def backward(ctx, *gradients: Tensor) -> Tensor:
+        rows, heads, length, width = gradients[0].shape
+        whole = gradients[0].new_empty(rows, length, len(gradients), heads, width)
+        for part, gradient in enumerate(gradients):
+            whole[:, :, part] = gradient.transpose(1, 2)
+        return whole
 
 
 def _joined(attended: Tensor, packing: Packing) -> Tensor:
