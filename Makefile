@@ -1,6 +1,8 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+# A process for each core, on one thread; the tests of a file stay together, for they share what is made once.
+PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist loadfile
 
 .PHONY: demo test slow lint clean
 
@@ -15,10 +17,10 @@ demo: $(VENV)/installed
 	$(RUN) -m sensorium.cli demo
 
 test: $(VENV)/installed
-	$(RUN) -m pytest
+	$(PYTEST)
 
 slow: $(VENV)/installed
-	$(RUN) -m pytest -m slow
+	$(PYTEST) -m slow
 
 lint: $(VENV)/installed
 	$(RUN) -m ruff check
