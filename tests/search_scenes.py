@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from sensorium.model import load
 from sensorium.search import Index
@@ -31,10 +34,20 @@ def numbered(path: str) -> None:
     Index.build(load("runs/pairs"), "names.csv", path, run="runs/pairs")
 
 
+def full(scene: Any) -> None:
+    """The shop, and beside it a disk that is full to the last byte."""
+    opened()(scene)
+    scene.disk("full", "size=64k")
+    with pytest.raises(OSError, match="No space left"), open("full/filler", "wb", buffering=0) as filler:
+        while True:
+            filler.write(bytes(4096))
+
+
 SCENES: dict[str, Callable[[object], None]] = {
     "The index is not there": opened(),
     "The folder is no index": opened(folder("photographs", "notes.txt")),
     "The index is there already": opened(),
+    "The disk is full at indexing": full,
     "The index's name does not end as it should": opened(),
     "The folder to index holds nothing that the model reads": opened(folder("papers", "notes.txt")),
     "The table to index has several of the model's inputs": opened(

@@ -56,7 +56,7 @@ def test_a_tables_columns_are_kept_and_filtered_by(pairs):
     row = rows(index)["W-4"]
     assert np.linalg.norm(row.pop("vector")) == pytest.approx(1, abs=1e-6)
     assert row == {"image": "pictures/04.png", "price": 9.0, "stock": 4, "code": "004", "colour": "green"}
-    hits = index.search({"text": "a red shoe"}, top=100, where="price < 20 AND colour = 'red'")
+    hits = index.search({"text": "a red shoe"}, top=4, where="price < 20 AND colour = 'red'")
     assert {hit.key for hit in hits} == {"W-0", "W-3", "W-6", "W-9"}
     everything = index.search({"text": "a red shoe"}, top=100)
     assert [hit for hit in everything if hit.key in {one.key for one in hits}] == hits

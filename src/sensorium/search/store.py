@@ -4,6 +4,7 @@ import json
 import re
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ _ENTRY = "sensorium"  # where the metadata of the table and of its vectors hold 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")  # LanceDB's rule
 _LANCE = {"data", "_versions", "_transactions", "_indices", "_deletions"}
 _READ = 8192  # rows that are read at a time
+_INDEX_CACHE, _METADATA_CACHE = 2**29, 2**26  # bytes; what has no room in them is read from the disk's own cache
 
 
 class Facts(BaseModel):
@@ -115,7 +117,7 @@ class Store:
         schema = pa.schema(fields, metadata={_ENTRY: facts.model_dump_json()})
         with _sentences(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            return cls(path, lancedb.connect(str(path.parent)).create_table(name, schema=schema))
+            return cls(path, _connected(lancedb, path).create_table(name, schema=schema))
 
     @classmethod
     def open(cls, path: Path) -> "Store":
@@ -127,7 +129,7 @@ class Store:
         if not path.is_dir() or not _has_commit(path):
             raise foreign
         try:
-            return cls(path, lancedb.connect(str(path.parent)).open_table(_name(path)))
+            return cls(path, _connected(lancedb, path).open_table(_name(path)))
         except (KeyError, TypeError, ValidationError, json.JSONDecodeError):
             raise foreign from None
         except (ValueError, RuntimeError, OSError) as error:
@@ -230,6 +232,12 @@ def _lancedb() -> Any:
     return lancedb
 
 
+def _connected(lancedb: Any, path: Path) -> Any:
+    """The folder that `path` lies in as LanceDB's database, with bounds on what it keeps in memory (else 6 GiB)."""
+    session = lancedb.Session(index_cache_size_bytes=_INDEX_CACHE, metadata_cache_size_bytes=_METADATA_CACHE)
+    return lancedb.connect(str(path.parent), session=session)
+
+
 def _name(path: Path) -> str:
     if path.suffix != ".lance" or not _NAME.fullmatch(path.stem):
         raise UserError(f"{path} does not name an index: its name is letters, digits, _ and -, and ends in .lance.")
@@ -251,19 +259,16 @@ def _check_ours(path: Path) -> None:
         Store.open(path)
 
 
-class _sentences:
-    """Turns what the disk refuses while writing into a sentence."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type | None, error: BaseException | None, _: Any) -> None:
+@contextmanager
+def _sentences(path: Path) -> Iterator[None]:
+    """Turns what the disk refuses while writing `path` into a sentence."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:
         said = re.search(r"No space left on device|Permission denied|Read-only file system|File too large", str(error))
-        if isinstance(error, OSError | RuntimeError | ValueError) and said:
-            raise UserError(f"Cannot write {self.path}: {said[0]}; make room or choose another place.") from error
+        if said is None:
+            raise
+        raise UserError(f"Cannot write {path}: {said[0]}; make room or choose another place.") from error
 
 
 def _first(error: Exception) -> str:
