@@ -40,6 +40,16 @@ def fit(
         ),
     ] = None,
     fusion: Annotated[str | None, typer.Option(help="hybrid, late, concat, transformer or cross_attention.")] = None,
+    align: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A,B or A,B=OBJECTIVE: inputs that a second loss brings together, contrastive (as usual), triplet,"
+            " information, correlation or dual; again for more."
+        ),
+    ] = None,
+    teacher: Annotated[
+        Path | None, typer.Option(help="Folder of a trained run whose decisions are learned beside the target.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training records.")] = None,
     budget: Annotated[
         str | None,
@@ -94,8 +104,8 @@ def fit(
     options: dict[str, Any] = {
         "target": target, "group": group, "key": key, "columns": pairs(column, "--column"), "test": test, "seed": seed,
         "encoders": pairs(encoder, "--encoder"), "fusion": fusion, "epochs": epochs, "device": device,
-        "workers": workers, "bad_records": bad_records, "budget": budget,
-        "start_from": start_from and str(start_from), "old_table": old_table and str(old_table),
+        "align": align or None, "teacher": teacher and str(teacher), "workers": workers, "bad_records": bad_records,
+        "budget": budget, "start_from": start_from and str(start_from), "old_table": old_table and str(old_table),
     }  # fmt: skip
     if split is not None:
         options["split"], _, value = split.partition("=")

@@ -1,5 +1,6 @@
 """Records made batches: which rows make a step, values decoded and processed, chance drawn from record keys."""
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
@@ -69,6 +70,7 @@ class Records:
         given = [target for target in table.schema.targets if target.name in table.frame.columns]
         self.targets = {target.name: encode(table, target) for target in given}
         self._keys = Strings.of(table.keys)  # [N]
+        self._views: dict[str, Records] = {}
         for spec in self.specs if len(table) else []:
             table.value(0, spec)  # converts the column here, once, and not in each process
 
@@ -78,7 +80,17 @@ class Records:
     @property
     def decodes(self) -> bool:
         """True when any input has to be decoded; False when all come from stores."""
-        return any(spec.name not in self.stores for spec in self.specs)
+        others = any(other.decodes for other in self._views.values())
+        return others or any(spec.name not in self.stores for spec in self.specs)
+
+    def viewed(self, view: str, other: "Records") -> "Records":
+        """These records, each input of which has, as `other` prepares the same records, the view `NAME/view` as well.
+
+        `other` may have inputs that these do not.
+        """
+        seen = copy.copy(self)
+        seen._views = self._views | {view: other}
+        return seen
 
     def batch(self, rows: np.ndarray, epoch: int | None = None) -> Batch:
         """The records `rows`, int64 [B] from 0, as a batch; augmented, by the chance of `epoch`, when that is given.
@@ -94,11 +106,16 @@ class Records:
         if not self.decodes:
             return {}
         with _as_in_a_worker():
-            return {
+            own = {
                 spec.name: self.processors[spec.name].pad([self._item(spec, int(row), epoch) for row in rows] or [None])
                 for spec in self.specs
                 if spec.name not in self.stores
             }
+        return own | {
+            f"{name}/{view}": value
+            for view, other in self._views.items()
+            for name, value in other.decoded(rows, epoch).items()
+        }
 
     def complete(self, rows: np.ndarray, decoded: dict[str, dict[str, Tensor]], epoch: int | None = None) -> Batch:
         """The batch of `rows`, whose decoded inputs are given: all else is picked by index, with no loop over rows."""
@@ -106,6 +123,7 @@ class Records:
             spec.name: decoded[spec.name] if spec.name in decoded else self._stored(spec.name, rows, epoch)
             for spec in self.specs
         }
+        inputs |= {name: value for name, value in decoded.items() if name not in inputs}
         index = torch.from_numpy(rows)
         targets = {
             name: {key: _rows(tensor, index) for key, tensor in target.items()} for name, target in self.targets.items()

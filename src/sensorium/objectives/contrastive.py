@@ -2,6 +2,7 @@
 
 import math
 
+from pydantic import BaseModel
 from torch import Tensor, nn
 
 from sensorium.errors import UserError, unknown
@@ -13,6 +14,12 @@ from sensorium.objectives.step import Step
 
 # The largest factor on the cosines, as its logarithm: CLIP's own; published SigLIP models have come to 120.
 MOST_SCALE = {"softmax": math.log(100), "sigmoid": math.log(500)}
+
+
+class ContrastiveConfig(BaseModel, frozen=True, extra="forbid"):
+    """labels: a target of classes; records of one class belong together as well."""
+
+    labels: str | None = None
 
 
 class Contrastive(nn.Module):
@@ -29,6 +36,7 @@ class Contrastive(nn.Module):
     each process's records are told from those of all others. Raises UserError for an unknown kind.
     """
 
+    Config = ContrastiveConfig
     reads = "embeddings"
 
     def __init__(self, a: str, b: str, kind: str = "softmax", weight: float = 1.0, labels: str | None = None):

@@ -1,5 +1,6 @@
 """Learning embeddings that vary together: deep canonical correlation analysis."""
 
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from sensorium.errors import UserError
@@ -7,6 +8,15 @@ from sensorium.features import Batch, Loss
 from sensorium.objectives.losses import canonical_correlation
 from sensorium.objectives.pair import Pair, together
 from sensorium.objectives.step import Step
+
+
+class CorrelationConfig(BaseModel, frozen=True, extra="forbid"):
+    """directions: of how many of the largest correlations the mean counts (None: of all). ridge: what is added to the
+    variances, as a part of their mean.
+    """
+
+    directions: int | None = Field(None, ge=1)
+    ridge: float = Field(1e-3, gt=0)
 
 
 class Correlation(nn.Module):
@@ -22,6 +32,7 @@ class Correlation(nn.Module):
     covariances are those of all processes' records. Raises UserError for no direction at all.
     """
 
+    Config = CorrelationConfig
     reads = "embeddings"
 
     def __init__(self, a: str, b: str, directions: int | None = None, ridge: float = 1e-3, weight: float = 1.0):

@@ -1,6 +1,7 @@
 """Learning what a trained model decides, and what it sees: from a larger one, or from one with more inputs."""
 
 import torch
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -13,6 +14,16 @@ from sensorium.objectives.step import Step
 from sensorium.objectives.teacher import Teacher
 
 
+class DistillationConfig(BaseModel, frozen=True, extra="forbid"):
+    """temperature: above 1 it shows more of what the teacher thinks of the less likely classes."""
+
+    temperature: float = Field(2.0, gt=0)
+
+
+class FeatureDistillationConfig(BaseModel, frozen=True, extra="forbid"):
+    """It has no settings of its own."""
+
+
 class Distillation(nn.Module):
     """The decision of the model's head `head` comes near the teacher's (Hinton et al. 2015, arXiv:1503.02531).
 
@@ -23,6 +34,7 @@ class Distillation(nn.Module):
     Raises UserError when the teacher has no such head, or one for other classes, and for a vote, which has no gradient.
     """
 
+    Config = DistillationConfig
     reads = "fused"
 
     def __init__(self, teacher: Teacher, model: Model, head: str, temperature: float = 2.0, weight: float = 1.0):
@@ -70,6 +82,7 @@ class FeatureDistillation(nn.Module):
     `weight`: of this loss in the sum. Raises UserError when one of the two does not have what is compared.
     """
 
+    Config = FeatureDistillationConfig
     reads = "fused"
 
     def __init__(self, teacher: Teacher, model: Model, view: str | None = None, weight: float = 1.0):

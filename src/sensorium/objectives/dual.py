@@ -1,11 +1,19 @@
 """Learning two inputs by each other: either's embedding says the other's, and the way there leads back."""
 
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from sensorium.features import Batch, Loss
 from sensorium.objectives.losses import dual
 from sensorium.objectives.pair import Pair
 from sensorium.objectives.step import Step
+
+
+class DualConfig(BaseModel, frozen=True, extra="forbid"):
+    """gap: weight of the duality gap beside the reconstructions. hidden: units of the hidden layer of the maps."""
+
+    gap: float = Field(1.0, ge=0)
+    hidden: int = Field(128, gt=0)
 
 
 class Dual(nn.Module):
@@ -20,6 +28,7 @@ class Dual(nn.Module):
     content are so many observations; one that lacks a side counts for nothing. See `losses.dual` for the formula.
     """
 
+    Config = DualConfig
     reads = "embeddings"
 
     def __init__(self, a: str, b: str, dims: tuple[int, int], gap: float = 1.0, hidden: int = 128, weight: float = 1.0):

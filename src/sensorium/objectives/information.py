@@ -3,6 +3,7 @@
 import math
 
 import torch
+from pydantic import BaseModel
 from torch import Tensor, nn
 
 from sensorium.features import Batch, Loss
@@ -12,6 +13,12 @@ from sensorium.objectives.step import Step
 
 CHANCE = 2 * math.log(2)
 """The loss of embeddings that say nothing of each other."""
+
+
+class InformationConfig(BaseModel, frozen=True, extra="forbid"):
+    """labels: a target of classes; records of one class belong together as well."""
+
+    labels: str | None = None
 
 
 class Information(nn.Module):
@@ -26,6 +33,7 @@ class Information(nn.Module):
     each process's records are told from those of all others.
     """
 
+    Config = InformationConfig
     reads = "embeddings"
 
     def __init__(self, a: str, b: str, weight: float = 1.0, labels: str | None = None):

@@ -1,5 +1,8 @@
 """Learning that a record's own input is nearer than another record's, by a margin."""
 
+from typing import Literal
+
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from sensorium.errors import unknown
@@ -8,6 +11,17 @@ from sensorium.objectives.losses import triplet
 from sensorium.objectives.losses.triplet import MININGS
 from sensorium.objectives.pair import Pair
 from sensorium.objectives.step import Step
+
+
+class TripletConfig(BaseModel, frozen=True, extra="forbid"):
+    """mining: "semihard" learns from the nearest stranger that is further away than the record's own, "hardest" from
+    the nearest of all. margin: by which the own is to be nearer, of squared distances, which are 0 to 4. labels: a
+    target of classes; records of one class belong together as well.
+    """
+
+    mining: Literal["semihard", "hardest"] = "semihard"
+    margin: float = Field(0.2, gt=0, le=4)
+    labels: str | None = None
 
 
 class Triplet(nn.Module):
@@ -26,6 +40,7 @@ class Triplet(nn.Module):
     unknown mining.
     """
 
+    Config = TripletConfig
     reads = "embeddings"
 
     def __init__(

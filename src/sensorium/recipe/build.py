@@ -17,7 +17,10 @@ from sensorium.errors import UserError, unknown
 from sensorium.fusion import FUSIONS
 from sensorium.heads import HEADS
 from sensorium.model import Model
-from sensorium.recipe.settings import InputSettings, Recipe, TargetSettings, wrong
+from sensorium.nn.projection import Projection
+from sensorium.recipe.kinds import config_of, kind_of
+from sensorium.recipe.objectives import TEMPERATURE, aligned, check_objectives
+from sensorium.recipe.settings import InputSettings, Recipe, TargetSettings
 from sensorium.training.adapters import check_adapters
 
 SCRATCH = {
@@ -53,7 +56,9 @@ def assemble(table: Table, recipe: Recipe, encoders: dict[str, nn.Module]) -> Mo
     dims = {name: encoder.dim for name, encoder in encoders.items()}
     fused = fusion(_fusion_config(fusion, recipe), dims)
     heads = {spec.name: _head(table, spec, recipe, fused) for spec in table.schema.targets}
-    return Model(encoders, fusion=fused, heads=heads, schema=table.schema)
+    shared, contrasts = aligned(recipe, list(encoders))
+    projections = {name: Projection(dims[name], recipe.space) for name in shared}
+    return Model(encoders, projections, fused, heads, TEMPERATURE if contrasts else None, table.schema)
 
 
 def encoders_of(
@@ -79,6 +84,7 @@ def check_parts(table: Table, recipe: Recipe) -> None:
             raise unknown("target", name, targets)
     check_fusion(recipe, [spec.name for spec in table.schema.inputs])
     check_inputs(table, recipe.inputs)
+    check_objectives(table, recipe)
 
 
 def check_fusion(recipe: Recipe, inputs: Sequence[str]) -> None:
@@ -105,26 +111,26 @@ def check_inputs(table: Table, settings: dict[str, InputSettings]) -> None:
 
 def fusion_of(recipe: Recipe) -> type:
     """The class of the recipe's fusion. Raises UserError for an unknown name."""
-    return _kind(FUSIONS | {"late": FUSIONS["separate"]}, "fusion", recipe.fusion.name)
+    return kind_of(FUSIONS | {"late": FUSIONS["separate"]}, "fusion", recipe.fusion.name)
 
 
 def _fusion_config(fusion: type, recipe: Recipe) -> BaseModel:
     own = {"modality_dropout": recipe.training.modality_dropout}
     stated = {name: value for name, value in own.items() if name in fusion.Config.model_fields} | recipe.fusion.config
-    return _config(fusion, stated, f"the fusion '{recipe.fusion.name}'")
+    return config_of(fusion, stated, f"the fusion '{recipe.fusion.name}'")
 
 
 def _encoder_config(spec: InputSpec, settings: InputSettings) -> tuple[type, BaseModel]:
     """The kind of encoder of an input, and its settings."""
     name = settings.encoder or SCRATCH[spec.modality]
-    kind = _kind(ENCODERS, "encoder", name)
+    kind = kind_of(ENCODERS, "encoder", name)
     if kind.modality != spec.modality:
         fitting = ", ".join(known for known, one in ENCODERS.items() if one.modality == spec.modality)
         raise UserError(
             f"The encoder '{name}' reads {kind.modality}, but '{spec.name}' is {spec.modality};"
             f" choose one of: {fitting}."
         )
-    return kind, _config(kind, settings.config, f"the encoder of '{spec.name}'")
+    return kind, config_of(kind, settings.config, f"the encoder of '{spec.name}'")
 
 
 def _encoder(
@@ -159,9 +165,9 @@ def _head(table: Table, spec: TargetSpec, recipe: Recipe, fusion: nn.Module) -> 
     name = HEAD_OF[spec.kind]
     stated = statistics(table, spec, settings) | settings.config
     if recipe.fusion.name not in EXPERTS:
-        return HEADS[name](_config(HEADS[name], stated, f"the head of '{spec.name}'"), fusion.dim)
+        return HEADS[name](config_of(HEADS[name], stated, f"the head of '{spec.name}'"), fusion.dim)
     late = {"head": name, "config": stated, "experts": fusion.experts, "combine": recipe.fusion.combine}
-    return HEADS["late"](_config(HEADS["late"], late, f"the head of '{spec.name}'"), fusion.dim)
+    return HEADS["late"](config_of(HEADS["late"], late, f"the head of '{spec.name}'"), fusion.dim)
 
 
 def statistics(table: Table, spec: TargetSpec, settings: TargetSettings) -> dict[str, Any]:
@@ -188,20 +194,3 @@ def statistics(table: Table, spec: TargetSpec, settings: TargetSettings) -> dict
         "class_weights": weights,
         "choose_threshold": imbalanced,
     }
-
-
-def _kind(known: dict[str, type], what: str, name: str) -> type:
-    if name not in known:
-        raise unknown(what, name, known)
-    return known[name]
-
-
-def _config(kind: type, settings: dict[str, Any], where: str) -> BaseModel:
-    try:
-        return kind.Config.model_validate(settings)
-    except ValidationError as error:
-        first = error.errors()[0]
-        if first["type"] == "extra_forbidden":
-            setting = ".".join(str(part) for part in first["loc"])
-            raise UserError(f"In {where}: {unknown('setting', setting, kind.Config.model_fields)}") from error
-        raise UserError(f"In {where}, {wrong(first)}.") from error

@@ -14,9 +14,9 @@ from sensorium.data.schema import MEDIA
 from sensorium.data.table import Table
 from sensorium.features import Batch
 from sensorium.model import Model, is_frozen
-from sensorium.objectives import Supervised
 from sensorium.recipe.build import build
 from sensorium.recipe.defaults import complete
+from sensorium.recipe.objectives import fitted_by, with_teacher
 from sensorium.recipe.parts import parts
 from sensorium.recipe.settings import Recipe
 from sensorium.training.learner import Learner
@@ -93,10 +93,9 @@ def _measured(model: Model, table: Table, recipe: Recipe, precision: str) -> tup
     """Seconds of reading a record in one process, of a step's computing, and of one record without training."""
     batch_size = recipe.training.batch_size or 1
     processors = {name: encoder.processor for name, encoder in model.encoders.items()}
-    records = Records(table, processors, seed=recipe.seed)
-    learner = Learner(
-        model, [Supervised(name) for name in model.heads.names], recipe.training.modality_dropout, precision
-    )
+    objectives = fitted_by(model, recipe)
+    records = with_teacher(Records(table, processors, seed=recipe.seed), objectives)
+    learner = Learner(model, objectives, recipe.training.modality_dropout, precision)
     update = optimizer(learner, recipe.training, {})
     learner.train()
     reads, steps, judged, begun = [], [], [], time.perf_counter()

@@ -12,8 +12,9 @@ from sensorium.training.settings import TrainingSettings
 
 DATA = set(DataSettings.model_fields) - {"path", "target"}
 TRAINING = set(TrainingSettings.model_fields)
-TOP = {"seed", "cache", "cache_gigabytes", "start_from", "old_table", "budget"}
-OWN = {"target", "encoders", "fusion", "combine", "target_weights", "class_weights"}
+TOP = {"loss_weights", "space", "seed", "cache", "cache_gigabytes", "start_from", "old_table", "budget"}
+OWN = {"target", "encoders", "fusion", "combine", "target_weights", "class_weights", "align", "teacher"}
+ALIGNED = "contrastive"  # what brings the inputs of a fit together where nothing else is said
 COLUMNS = ("image", "text", "audio")  # kinds of which an option of pretraining names the column
 FAMILY = set(FamilySettings.model_fields) - {"name", "pairs"}
 PRETRAINING = FAMILY | {*COLUMNS, "align", "encoders"}
@@ -24,8 +25,9 @@ def apply(settings: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any
 
     Options: any setting of data, of training and at the top by its own name, and target (a name, a list of names, or
     name → kind), encoders (input → `NAME:MODEL,setting=value`), fusion, combine, target_weights (target → weight),
-    class_weights. Settings with a family take its own settings in the place of what is about targets and their fusion,
-    and image, text, audio (the column of that kind) and align (a list of pairs of inputs, or of `a,b`).
+    class_weights, align (a list of pairs of inputs that are brought together, each `a,b` or `a,b=triplet`), teacher
+    (the folder of a run to learn from). Settings with a family take its own settings in the place of what is about
+    targets and their fusion, and image, text, audio (the column of that kind) and align.
     Raises UserError for an unknown option, naming the nearest.
     """
     result = {key: _copy(key, value) for key, value in settings.items()}
@@ -67,7 +69,12 @@ def _own(result: dict[str, Any], name: str, value: Any) -> None:
     if name in FAMILY:
         result["family"][name] = value
     elif name == "align":
-        result["family"]["pairs"] = [_pair(one) for one in value]
+        _align(result, [value] if isinstance(value, str) else value)
+    elif name == "teacher":
+        result["teacher"] = str(value)
+        objectives = result.get("objectives") or []
+        if not any(str(_section("objectives", one).get("name")).endswith("distillation") for one in objectives):
+            result["objectives"] = [*objectives, {"name": "distillation"}]
     elif name in COLUMNS:
         pass  # together, in _inputs
     elif name == "target":
@@ -88,6 +95,22 @@ def _own(result: dict[str, Any], name: str, value: Any) -> None:
             places[target] = _section(f"targets.{target}", places.get(target)) | {setting: one}
 
 
+def _align(result: dict[str, Any], stated: Iterable[str | Iterable[str]]) -> None:
+    """Pairs of inputs that are brought together, each by what stands behind its `=`; a fit's are contrastive unless
+    it says otherwise, a pretraining's are the family's.
+    """
+    pairs, objectives = [], []
+    for one in stated:
+        names, _, by = one.partition("=") if isinstance(one, str) else (one, "", "")
+        pairs.append(_pair(names))
+        known = by.split("+") if by else [] if result.get("family") else [ALIGNED]
+        objectives += [{"name": name, "inputs": pairs[-1]} for name in known]
+    if result.get("family"):
+        result["family"]["pairs"] = pairs
+    kept = [one for one in result.get("objectives") or [] if len(_section("objectives", one).get("inputs") or []) != 2]
+    result["objectives"] = kept + objectives
+
+
 def _pair(stated: str | Iterable[str]) -> list[str]:
     """The two inputs of `a,b`, or of two names."""
     names = stated.split(",") if isinstance(stated, str) else list(stated)
@@ -97,7 +120,11 @@ def _pair(stated: str | Iterable[str]) -> list[str]:
 
 
 def _copy(name: str, value: Any) -> Any:
-    plain = name in TOP or name not in Recipe.model_fields or (name == "family" and value is None)
+    plain = (
+        name in TOP | {"objectives", "teacher"}
+        or name not in Recipe.model_fields
+        or (name == "family" and value is None)
+    )
     return value if plain else _section(name, value)
 
 

@@ -99,8 +99,9 @@ def fingerprint(split: dict[str, Part], recipe: Recipe) -> str:
     # Sorted, for in a recipe the order of names means nothing; that of the targets is in the schema.
     settings = json.dumps(recipe.model_dump(mode="json", exclude=FREE), sort_keys=True)
     digest = hashlib.blake2b(settings.encode(), digest_size=16)
-    if recipe.start_from is not None:
-        digest.update(trained_mark(recipe.start_from))
+    for run in (recipe.start_from, recipe.teacher):
+        if run is not None:
+            digest.update(trained_mark(run))
     for name in sorted(split):
         part = split[name]
         digest.update("\0".join([name, *part.table.keys]).encode())

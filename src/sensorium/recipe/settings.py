@@ -100,6 +100,22 @@ class FusionSettings(Frozen):
     config: dict[str, Any] = Field({}, description="settings of the fusion")
 
 
+class ObjectiveSettings(Frozen):
+    """A loss beside those of the targets; in pretraining, in the place of the family's. `config` goes to it."""
+
+    name: str = Field(
+        description="contrastive, triplet, information, correlation or dual, which bring inputs together;"
+        " distillation or feature_distillation, which learn from `teacher`"
+    )
+    inputs: list[str] = Field(
+        [], description="the two that are brought together; empty: every two. Of feature_distillation the one that is"
+        " compared; empty: all of them fused"
+    )  # fmt: skip
+    target: str | None = Field(None, description="of distillation: whose decision is learned; none: every target's")
+    weight: float = Field(1.0, gt=0, description="of this loss in the sum")
+    config: dict[str, Any] = Field({}, description="settings of the objective")
+
+
 class Recipe(Frozen):
     """Everything that a run depends on, besides the records themselves."""
 
@@ -108,6 +124,14 @@ class Recipe(Frozen):
     targets: dict[str, TargetSettings] = {}
     fusion: FusionSettings = FusionSettings()
     family: FamilySettings | None = None
+    objectives: list[ObjectiveSettings] = []
+    loss_weights: Literal["fixed", "uncertainty"] = Field(
+        "fixed", description="uncertainty: the weights of all losses in the sum are learned, beside those stated"
+    )
+    space: int = Field(
+        128, ge=1, description="width of the space in which the objectives of a fit bring inputs together"
+    )
+    teacher: str | None = Field(None, description="folder of the trained run that distillation learns from")
     training: TrainingSettings = TrainingSettings()
     budget: str | None = Field(
         None, description="time for trying settings, as 90s, 30m or 2h: the best on the validation records is taken"

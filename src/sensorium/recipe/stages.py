@@ -16,6 +16,7 @@ from sensorium.data.table import Table
 from sensorium.errors import counted
 from sensorium.model import Model, load
 from sensorium.recipe.memory import Memory
+from sensorium.recipe.objectives import with_teacher
 from sensorium.recipe.parts import Part
 from sensorium.recipe.settings import Recipe
 from sensorium.recipe.talk import Hears, Talk
@@ -124,6 +125,7 @@ def _training(model: Model, records: Records, recipe: Recipe, folder: str, mark:
     learner = Learner(model, objectives, recipe.training.modality_dropout, stage.precision)
     rates = {name: Rate(one.learning_rate, one.layer_decay) for name, one in recipe.inputs.items()}
     order = partial(balanced, records, recipe.seed) if recipe.training.sampling == "balanced" else None
+    records = with_teacher(records, objectives)
     return Training(
         learner, records, recipe.training, stage.folder / folder, Hooks(order=order), mark, stage.accelerator, rates
     )

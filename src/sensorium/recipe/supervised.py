@@ -16,11 +16,10 @@ from sensorium.errors import UserError
 from sensorium.evaluation import Report, evaluate
 from sensorium.features import Batch
 from sensorium.model import Model
-from sensorium.objectives import Supervised
-from sensorium.objectives.of_fusion import OfFusion, has_losses
 from sensorium.recipe.memory import Sorted, compare, sort_out
+from sensorium.recipe.objectives import fitted_by
 from sensorium.recipe.parts import Part
-from sensorium.recipe.settings import Recipe, TargetSettings
+from sensorium.recipe.settings import Recipe
 from sensorium.recipe.source import open_table
 from sensorium.recipe.talk import Hears, Talk, five
 from sensorium.recipe.task import Source
@@ -73,9 +72,8 @@ class Fitting:
         return begin(table, recipe, facts)
 
     def objectives(self, model: Model, recipe: Recipe) -> list[nn.Module]:
-        """One for each target, and what the fusion itself has to learn."""
-        targets = [Supervised(name, recipe.targets.get(name, TargetSettings()).weight) for name in model.heads.names]
-        return [*targets, OfFusion(model)] if has_losses(model) else targets
+        """One for each target, what the fusion itself has to learn, and the recipe's own."""
+        return fitted_by(model, recipe)
 
     def validator(
         self, split: dict[str, Part], records: Records, recipe: Recipe, accelerator: Accelerator
