@@ -92,6 +92,11 @@ class Batch(NamedTuple):
         value = self.inputs[name]
         return (value.mask if isinstance(value, Features) else value["mask"]).any(dim=1)
 
+    def anything(self) -> Tensor:
+        """bool [B]: which rows have any input; a view such as `photo/teacher`, which another model reads, is none."""
+        names = [name for name in self.inputs if name in self.ids or "/" not in name]
+        return torch.stack([self.present(name) for name in names]).any(dim=0)
+
     def to(self, device: torch.device) -> "Batch":
         """The same batch on `device`."""
         inputs = {

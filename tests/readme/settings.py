@@ -15,7 +15,15 @@ from sensorium.encoders import ENCODERS
 from sensorium.families.family import FamilySettings, ProjectionSettings
 from sensorium.fusion import FUSIONS
 from sensorium.heads import HEADS
-from sensorium.recipe.settings import DataSettings, FusionSettings, InputSettings, Recipe, TargetSettings
+from sensorium.recipe.objectives import KNOWN
+from sensorium.recipe.settings import (
+    DataSettings,
+    FusionSettings,
+    InputSettings,
+    ObjectiveSettings,
+    Recipe,
+    TargetSettings,
+)
 from sensorium.training.settings import TrainingSettings
 
 PAGE = Path(__file__).parents[2] / "docs" / "recipes.md"
@@ -24,6 +32,7 @@ SECTIONS = {
     "inputs.NAME": InputSettings,
     "targets.NAME": TargetSettings,
     "fusion": FusionSettings,
+    "objectives[]": ObjectiveSettings,
     "family": FamilySettings,
     "family.projections.NAME": ProjectionSettings,
     "training": TrainingSettings,
@@ -34,6 +43,7 @@ ROOMS = {
     "encoders": ("inputs.NAME.config", ENCODERS),
     "fusions": ("fusion.config", FUSIONS),
     "heads": ("targets.NAME.config", {name: kind for name, kind in HEADS.items() if name != "late"}),
+    "objectives": ("objectives[].config", KNOWN),
 }
 
 

@@ -27,7 +27,7 @@ class OfFusion(nn.Module):
     def forward(self, step: Step) -> dict[str, Loss]:
         """Sum and count of each of the fusion's losses."""
         features = {name: step.features(name) for name in step.model.encoders.names}
-        counted = self._counted(step.batch)
+        counted = step.batch.anything()  # [B]
         losses = step.model.fusion.losses(features)
         return {
             _named(name): Loss(torch.where(counted, loss, 0.0).sum(), counted.sum()) for name, loss in losses.items()
@@ -35,10 +35,7 @@ class OfFusion(nn.Module):
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
         """How many rows `forward` will count."""
-        return {name: self._counted(batch).sum() for name in self.weights}
-
-    def _counted(self, batch: Batch) -> Tensor:
-        return torch.stack([batch.present(name) for name in batch.inputs]).any(dim=0)  # [B]
+        return {name: batch.anything().sum() for name in self.weights}
 
 
 def has_losses(model: Model) -> bool:
