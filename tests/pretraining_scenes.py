@@ -27,5 +27,6 @@ SCENES: dict[str, Callable[[object], None]] = {
     "No record has both of the columns to align": _apart,
     "A pretrained model has no input of that kind": _pretrained,
     "A pretrained model is to get another size": _pretrained,
+    "A pretrained model is asked for decisions": _pretrained,
     "A recipe of pretraining is fitted": _pretrained,
 }

@@ -159,9 +159,14 @@ class Model(nn.Module):
     def predict(self, records: Table | Iterable[dict], batch_size: int = 64) -> list[dict[str, Any]]:
         """For each record the decision on each target, and which inputs were absent.
 
-        Classes carry `probabilities` by label. Raises UserError for a value of the wrong kind or a file that cannot be
-        read.
+        Classes carry `probabilities` by label. Raises UserError for a value of the wrong kind, for a file that cannot be
+        read, and when the model has no heads.
         """
+        if not len(self.heads):
+            raise UserError(
+                "This model aligns inputs and decides on no target; take sensorium classify or index, or embed() in"
+                " Python."
+            )
         table = self.read(records)
         self.eval()
         results = []
