@@ -1,5 +1,7 @@
 """`pretrain` killed and resumed, whole batches and batches in pieces: the same outcome as undisturbed."""
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,21 +48,29 @@ def three_inputs(folder: Path) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["whole", "pieces"])
-def world(request, tmp_path_factory) -> tuple[dict[str, Any], Path]:
-    folder = tmp_path_factory.mktemp("pretraining")
-    arguments = three_inputs(folder)
-    arguments["recipe"]["training"]["pieces"] = request.param
-    journey = Journey(folder / "run", arguments)
-    said = {stage for _, stage in journey.finish()}
-    assert journey.process.exitcode == 0
-    assert {"cache", "training", "checkpoint", "evaluation", "saving"} <= said
-    return arguments, folder / "run"
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory) -> Callable[[int], tuple[dict[str, Any], Path]]:
+    """By the number of pieces: the arguments of a run, and the folder of one that nobody killed."""
+
+    @cache
+    def made(pieces: int) -> tuple[dict[str, Any], Path]:
+        folder = tmp_path_factory.mktemp("pretraining")
+        arguments = three_inputs(folder)
+        arguments["recipe"]["training"]["pieces"] = pieces
+        journey = Journey(folder / "run", arguments)
+        said = {stage for _, stage in journey.finish()}
+        assert journey.process.exitcode == 0
+        assert {"cache", "training", "checkpoint", "evaluation", "saving"} <= said
+        return arguments, folder / "run"
+
+    return made
 
 
-@pytest.mark.parametrize(("stage", "time"), [("cache", 2), ("training", 5), ("training", 13), ("saving", 1)])
-def test_killed_and_resumed_it_ends_in_the_same_bits(world, tmp_path, stage, time):
-    arguments, whole = world
+@pytest.mark.parametrize(
+    ("pieces", "stage", "time"), [(1, "cache", 2), (1, "training", 5), (2, "training", 13), (2, "saving", 1)]
+)
+def test_killed_and_resumed_it_ends_in_the_same_bits(worlds, tmp_path, pieces, stage, time):
+    arguments, whole = worlds(pieces)
     journey = Journey(tmp_path / "run", arguments)
     for _ in range(time):
         while journey.said()[1] != stage:
@@ -70,4 +80,4 @@ def test_killed_and_resumed_it_ends_in_the_same_bits(world, tmp_path, stage, tim
     resumed = Journey(tmp_path / "run", arguments, resume=True)
     resumed.finish()
     assert resumed.process.exitcode == 0
-    check_same(whole, tmp_path / "run", f"killed in {stage} {time}")
+    check_same(whole, tmp_path / "run", f"in {pieces} pieces, killed in {stage} {time}")

@@ -159,8 +159,8 @@ class Model(nn.Module):
     def predict(self, records: Table | Iterable[dict], batch_size: int = 64) -> list[dict[str, Any]]:
         """For each record the decision on each target, and which inputs were absent.
 
-        Classes carry `probabilities` by label. Raises UserError for a value of the wrong kind, for a file that cannot be
-        read, and when the model has no heads.
+        Classes carry `probabilities` by label. Raises UserError for a value of the wrong kind, a file that cannot be
+        read, or a model without heads.
         """
         if not len(self.heads):
             raise UserError(

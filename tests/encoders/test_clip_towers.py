@@ -197,3 +197,11 @@ def test_mistakes_in_a_towers_settings():
 def test_an_unstated_size_is_that_of_the_pictures():
     encoder = ClipImage.build(ClipImageConfig(**SMALL, patch=8), [np.zeros((30, 30, 3))], {"height": 30, "width": 28})
     assert encoder.config.size == 32
+
+
+@pytest.mark.parametrize(("words", "context"), [(3, 77), (100, 102), (400, 256)])
+def test_an_open_context_is_that_of_the_longest_training_text_within_bounds(words, context):
+    texts = ["two three one", "one " * words] * 3  # "one" is seen often enough to be a token
+    encoder = ClipText.build(ClipTextConfig(width=32, depth=1, heads=2, context=None), texts, {})
+    assert encoder.config.context == len(encoder.position) == encoder.processor.max_tokens == context
+    assert len(encoder.processor("one " * 500)["tokens"]) == context

@@ -16,7 +16,7 @@ from sensorium.nn.activation import Activation
 from sensorium.nn.packing import Packing
 from sensorium.nn.tower import Tower
 
-MOST_CONTEXT = 256  # tokens of a training text, where no context is stated
+CONTEXT, MOST_CONTEXT = 77, 256  # where none is stated: that of CLIP, or more for longer training texts
 ClipPooling = Literal["end", "largest", "last", "first", "mean"]
 
 
@@ -26,7 +26,7 @@ class ClipTextConfig(BaseModel):
     vocabulary: tokens known, of which 260 are bytes and marks in a tokenizer of ours; None lets `build` choose it from
                 the training texts.
     context:    positions learned; a longer text is cut. None lets `build` take the length of the longest training text,
-                at most 256.
+                but at least 77, for later texts may be longer, and at most 256.
     width, depth, heads, ratio: of the transformer; `heads` divides `width`, the MLP is `ratio` times as wide.
     activation: that of the weights: OpenAI's were trained with quick_gelu, most later ones with gelu.
     causal:     no token sees a later one, as in CLIP; SigLIP's see all.
@@ -42,7 +42,7 @@ class ClipTextConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     vocabulary: int | None = Field(None, ge=1)
-    context: int | None = Field(77, ge=4)
+    context: int | None = Field(CONTEXT, ge=4)
     width: int = Field(128, ge=1)
     depth: int = Field(4, ge=1)
     heads: int = Field(2, ge=1)
@@ -112,7 +112,7 @@ class ClipText(nn.Module):
         processor = TextProcessor.train(values, config.context or MOST_CONTEXT, config.vocabulary, config.augmentation)
         processor.tokenizer = with_end_last(processor.tokenizer)
         if config.context is None:
-            processor.cut(max([4, *(len(processor(text)["tokens"]) for text in values)]))
+            processor.cut(max([CONTEXT, *(len(processor(text)["tokens"]) for text in values)]))
         stated = {"vocabulary": processor.vocabulary, "context": processor.max_tokens, "end_token": None}
         return cls(config.model_copy(update=stated), processor, summary_only)
 
