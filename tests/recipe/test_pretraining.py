@@ -54,7 +54,8 @@ def test_the_run_is_a_fits_folder_and_its_model_embeds_both_inputs(run, table):
     records = model.read(table)
     photos, captions = model.embed(records, "photo"), model.embed(records, "caption")
     assert photos.dtype == np.float32 and np.allclose(np.linalg.norm(photos, axis=1), 1, atol=1e-5)
-    assert ((photos @ captions.T).argmax(axis=1) == np.arange(len(records))).mean() > 0.4
+    scores = photos @ captions.T  # [49, 49]
+    assert np.median((scores > np.diag(scores)[:, None]).sum(axis=1)) <= 4, "by chance it is 24"
 
 
 def test_the_recipe_of_a_run_repeats_it(run, table, tmp_path):
