@@ -1,4 +1,4 @@
-"""A fusion with losses of its own, on two processes: every weight it has gets its gradient, so none waits for another."""
+"""A fusion with losses of its own, on two processes: every weight gets its gradient, so none waits for another."""
 
 import os
 import subprocess

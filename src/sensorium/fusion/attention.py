@@ -7,7 +7,6 @@ from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
 from sensorium.features import Features
-from sensorium.fusion.separate import mean_of_real
 from sensorium.nn.inputs import Inputs
 from sensorium.nn.precision import wide
 
@@ -67,7 +66,8 @@ class Attention(nn.Module):
         here = present[..., None]
         if self.score is None:
             return here.to(summaries.dtype).expand(-1, -1, self.config.heads)
-        asks = mean_of_real(summaries, present)[:, None].expand_as(summaries)  # [B, N, D]
+        mean = summaries.sum(dim=1, keepdim=True) / present.sum(dim=1).clamp(min=1)[:, None, None]
+        asks = mean.expand_as(summaries)  # [B, N, D]
         scores = wide(self.score(torch.cat([asks, summaries], dim=-1)))  # [B, N, heads]
         lowest = torch.finfo(scores.dtype).min  # not -inf, which makes NaN of a record without any input
         return torch.where(here, scores.masked_fill(~here, lowest).softmax(dim=1), 0.0)

@@ -47,8 +47,11 @@ class Film(nn.Module):
         state, begun = summaries[:, 0], present[:, :1]  # [B, D], [B, 1]
         for place, modulation in enumerate(self.modulations, start=1):
             x, here = summaries[:, place], present[:, place, None]
-            scale, shift = wide(modulation(state)).chunk(2, dim=-1)
-            state = torch.where(begun & here, (1 + scale) * x + shift, torch.where(here, x, state))
+            before, (scale, shift) = state, wide(modulation(state)).chunk(2, dim=-1)
+            change = torch.addcmul(shift, scale, x)
+            # An absent x is zero: a row that has it not keeps its state, and one that begins with it is x.
+            state = torch.addcmul(x, change, (begun & here).to(x.dtype))
+            state = torch.addcmul(state, before, (~here).to(x.dtype))
             begun = begun | here
         return Features.one(state, begun[:, 0])
 

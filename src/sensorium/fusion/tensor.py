@@ -2,8 +2,9 @@
 
 from typing import Literal
 
+import torch
 from pydantic import BaseModel, Field
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sensorium.errors import UserError
@@ -29,7 +30,8 @@ class TensorFusion(nn.Module):
 
     The tensor fusion network (Zadeh et al. 2017, arXiv:1707.07250). Of an absent input the constant part remains,
     [0; 1]: z then holds the interactions of the others. The product grows by a factor of width + 1 with each input, so
-    for more than three inputs it raises a UserError that names `low_rank`, which is the same without the product.
+    for more than three inputs it raises a UserError that names `low_rank`, which is the same without the product. z is
+    not formed where W meets all inputs but the last in less room, so nothing that is kept is larger than z.
     """
 
     Config = TensorConfig
@@ -47,12 +49,28 @@ class TensorFusion(nn.Module):
             )
         self.config, self.dim = config, config.dim
         self.inputs = Inputs(dims, config.width, config.dropout)
-        self.linear = nn.Linear((config.width + 1) ** len(dims), config.dim)
+        self.side = config.width + 1
+        rest = self.side ** (len(dims) - 1)
+        self.weight = nn.Parameter(torch.empty(rest, self.side * config.dim))  # W [D, (width + 1) ** N], turned
+        self.bias = nn.Parameter(torch.zeros(config.dim))
+        bound = (rest * self.side) ** -0.5  # as a linear layer has it
+        nn.init.uniform_(self.weight, -bound, bound)
 
     def forward(self, features: dict[str, Features]) -> Features:
         """Features of every input, widths as in `dims` -> tokens float32 [B, 1, D], mask [B, 1], pooled [B, D]."""
         summaries, present = self.inputs.summaries(features)  # [B, N, width], zero where absent
-        product, *others = F.pad(summaries, (0, 1), value=1.0).unbind(dim=1)  # [B, width + 1] each
+        *others, last = F.pad(summaries, (0, 1), value=1.0).unbind(dim=1)  # [B, width + 1] each
+        product = last.new_ones(len(last), 1)
         for other in others:
-            product = (product[:, :, None] * other[:, None]).flatten(1)  # [B, (width + 1) ** how many so far]
-        return Features.one(wide(self.linear(product)), present.any(dim=1))
+            product = _outer(product, other)  # [B, (width + 1) ** how many so far]
+        if product.shape[1] > self.dim:
+            mapped = (product @ self.weight).unflatten(1, (self.side, self.dim))  # [B, width + 1, D]
+            fused = torch.bmm(last[:, None].to(mapped.dtype), mapped)[:, 0]
+        else:
+            fused = _outer(product, last) @ self.weight.view(-1, self.dim)
+        return Features.one(wide(fused) + self.bias, present.any(dim=1))
+
+
+def _outer(one: Tensor, other: Tensor) -> Tensor:
+    """[B, P], [B, Q] -> [B, P * Q], every product."""
+    return torch.bmm(one[:, :, None], other[:, None]).flatten(1)

@@ -117,7 +117,7 @@ def _product(summaries: Tensor, given: Tensor) -> Gaussian:
     """The prior times the experts that are `given`, bool [B, N]; `summaries` [B, N, 2 D]: means, log variances."""
     means, log_variances = summaries.chunk(2, dim=-1)  # [B, N, D]
     precisions = (-log_variances.clamp(LEAST_LOG_VARIANCE, MOST_LOG_VARIANCE)).exp()
-    precisions = torch.where(given[..., None], precisions, 0.0)
+    precisions = precisions * given[..., None].to(precisions.dtype)
     variance = 1 / (1 + precisions.sum(dim=1))
     return Gaussian(variance * (precisions * means).sum(dim=1), variance)
 

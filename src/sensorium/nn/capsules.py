@@ -15,7 +15,7 @@ def squash(x: Tensor) -> Tensor:
     x = wide(x)
     square = x.square().sum(dim=-1, keepdim=True)
     # The length is square root and divisor, so a zero vector would have no gradient.
-    return x * square / ((1 + square) * (square + 1e-9).sqrt())
+    return x * (square / ((1 + square) * (square + 1e-9).sqrt()))
 
 
 class Routed(NamedTuple):

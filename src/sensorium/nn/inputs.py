@@ -46,8 +46,14 @@ class Inputs(nn.Module):
 
     def summaries(self, features: dict[str, Features]) -> tuple[Tensor, Tensor]:
         """The pooled features alone: float32 [B, N, D] for N inputs, and which are present, bool [B, N]."""
-        pooled = [self._map(name, features[name].pooled, features[name].present) for name in self.names]
-        return torch.stack(pooled, dim=1), torch.stack([features[name].present for name in self.names], dim=1)
+        present = torch.stack([features[name].present for name in self.names], dim=1)
+        pooled = [features[name].pooled for name in self.names]
+        everyone = bool(present.all())  # as in most batches: there is nothing to hide
+        if not everyone:
+            pooled = [torch.where(real[:, None], x, 0.0) for real, x in zip(present.unbind(dim=1), pooled, strict=True)]
+        mapped = [self.maps[name](wide(x)) for name, x in zip(self.names, pooled, strict=True)]
+        summaries = wide(torch.stack(mapped, dim=1))  # [B, N, D]
+        return summaries if everyone else _zeroed(summaries, present), present
 
     def packed(self, features: dict[str, Features]) -> dict[str, tuple[Tensor, Packing]]:
         """The real tokens alone: for each input float32 [N, D] and where its N tokens lie; see `Packing`."""
@@ -58,6 +64,10 @@ class Inputs(nn.Module):
         return found
 
     def _map(self, name: str, x: Tensor, real: Tensor) -> Tensor:
-        real = real[..., None]  # [B, T, 1] of tokens, [B, 1] of pooled
-        mapped = self.maps[name](wide(torch.where(real, x, 0.0)))
-        return wide(torch.where(real, mapped, 0.0))
+        return _zeroed(self.maps[name](wide(torch.where(real[..., None], x, 0.0))), real)
+
+
+def _zeroed(mapped: Tensor, real: Tensor) -> Tensor:
+    """float [..., D] -> float32, zero where `real`, bool [...], is False. Noise is gone before."""
+    mapped = wide(mapped)
+    return mapped * real[..., None].to(mapped.dtype)  # on a CPU several times as fast as torch.where
