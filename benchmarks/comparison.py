@@ -33,7 +33,10 @@ def digits(source: Path, folder: Path) -> tuple[Path, dict]:
 
 def emojis(source: Path, folder: Path) -> tuple[Path, dict]:
     """The demo's table of emoji, and how it is read; the pictures come from a package, not from `source`."""
-    options = {"target": "category", "group": "family", "columns": {"sentiment": "ignored"}, "encoders": pretrained()}
+    voice = {"encoder": "audio_conv", "config": {"rate": 8000, "seconds": 1.5, "window": 0.04, "hop": 0.02}}
+    columns = {"name": "text", "sentiment": "ignored"}
+    options = {"target": "category", "group": "family", "key": "emoji", "columns": columns}
+    options["encoders"] = pretrained() | {"voice": voice}
     return emoji(folder), options
 
 
