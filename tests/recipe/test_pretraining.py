@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 import sensorium
 from sensorium.data.pack import pack
 from sensorium.errors import UserError
+from sensorium.recipe import pretraining
 from tests.pretraining import SMALL, pairs, small
 
 
@@ -116,3 +117,12 @@ def test_records_of_shards_are_seen_once_an_epoch(table, tmp_path):
     options = small(epochs=1, batch_size=16, refit=False)
     run = sensorium.pretrain("clip", str(tmp_path / "shards" / "*.tar"), out=tmp_path / "run", **options)
     assert run.metrics["records"]["all"] == 7
+
+
+def test_retrieval_is_scored_among_so_many_records_at_most(table, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(pretraining, "MOST", 5)
+    options = small(epochs=1, batch_size=16, refit=False, test=0.3) | {"quiet": False}
+    run = sensorium.pretrain("clip", table, out=tmp_path / "run", **options)
+    assert "scored among 5 of the 15 test records" in capsys.readouterr().out
+    assert run.metrics["records"]["all"] == 5
+    assert run.metrics["retrieval"]["photo→caption"]["recall@1"]["chance"] == pytest.approx(1 / 5)

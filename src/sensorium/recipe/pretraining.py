@@ -1,6 +1,6 @@
 """Bringing inputs together: what `pretrain` trains, validates and reports."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,6 @@ from sensorium.errors import UserError, counted
 from sensorium.evaluation.embedding import Checked, embed_batches
 from sensorium.evaluation.retrieval import RetrievalReport, retrieval_report
 from sensorium.families.family import Family, FamilySettings
-from sensorium.features import Batch
 from sensorium.model import Model
 from sensorium.recipe.aligned import check_aligned, open_aligned, towers
 from sensorium.recipe.beginning import going_on
@@ -30,6 +29,7 @@ from sensorium.recipe.chance import Chance, Watch
 from sensorium.recipe.matches import matches
 from sensorium.recipe.memory import Sorted
 from sensorium.recipe.parts import Part
+from sensorium.recipe.records import in_order
 from sensorium.recipe.settings import Recipe
 from sensorium.recipe.talk import Hears, Talk
 from sensorium.recipe.task import Source
@@ -39,6 +39,9 @@ from sensorium.training.retrieval_validation import retrieval_validator
 
 if TYPE_CHECKING:
     from sensorium.recipe.stages import Stage
+
+
+MOST = 50_000  # records that retrieval is scored among at the end
 
 
 class Pretraining:
@@ -145,11 +148,19 @@ class Pretraining:
         return Watch(report, self._chance(split, stage.recipe), stage.recipe.training.epochs, stage.talk)
 
     def report(
-        self, scored: Model, part: Part, batches: Iterable[Batch], stage: "Stage", seconds: float, saved: Model
+        self, scored: Model, part: Part, records: Records, stage: "Stage", seconds: float, saved: Model
     ) -> RetrievalReport:
-        """Retrieval in both directions of every pair."""
-        known, vectors = Checked(part.table, part.ids, []), embed_batches(scored, batches)
-        report = retrieval_report(scored, known, vectors, self._pairs(part.table, stage.recipe), stage.recipe.seed)
+        """Retrieval in both directions of every pair, among 50,000 records at most, for its work grows with their
+        square.
+        """
+        rows = np.arange(len(records))
+        if len(rows) > MOST:
+            rows = np.sort(np.random.default_rng(stage.recipe.seed).permutation(len(rows))[:MOST])
+            stage.talk.say(f"Retrieval is scored among {MOST:,} of the {len(records):,} {part.name} records.")
+        known = Checked(part.table.take(rows), {name: ids[rows] for name, ids in part.ids.items()}, [])
+        vectors = embed_batches(scored, in_order(records, scored, rows))
+        pairs = [pair for pair in self._pairs(part.table, stage.recipe) if _together(known.ids, *pair)]
+        report = retrieval_report(scored, known, vectors, pairs, stage.recipe.seed)
         return replace(report, cost=report.cost | {"train_seconds": seconds})
 
     def closing(self, model: Model, part: Part, stage: "Stage") -> tuple[list[RenderableType], list[str]]:

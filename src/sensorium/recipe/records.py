@@ -1,6 +1,7 @@
 """The records of a run's parts, with the features of frozen encoders from the cache."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -10,13 +11,15 @@ from sensorium.features import Batch
 from sensorium.model import Model
 from sensorium.recipe.parts import Part
 from sensorium.recipe.settings import InputSettings
-from sensorium.recipe.stages import Stage
 from sensorium.training.views import Views, ViewsJob
+
+if TYPE_CHECKING:
+    from sensorium.recipe.stages import Stage
 
 EVALUATION_BATCH = 256
 
 
-def records_of(model: Model, part: Part, cached: list[str], stage: Stage) -> Records:
+def records_of(model: Model, part: Part, cached: list[str], stage: "Stage") -> Records:
     """The records of one part; the inputs of frozen encoders come as features from the cache, which is filled first."""
     stores: dict[str, Views] = {}
     for name in cached:
@@ -53,7 +56,8 @@ def share(known: Records, part: Part) -> Records:
     return Records(part.table, known.processors, part.ids, stores, known.seed)
 
 
-def in_order(records: Records, model: Model) -> Iterator[Batch]:
-    """All of the records as batches on the model's device, to be scored."""
-    for start in range(0, len(records), EVALUATION_BATCH):
-        yield records.batch(np.arange(start, min(start + EVALUATION_BATCH, len(records)))).to(model.device)
+def in_order(records: Records, model: Model, rows: np.ndarray | None = None) -> Iterator[Batch]:
+    """All of the records, or the `rows`, int64 [M] from 0, as batches on the model's device, to be scored."""
+    rows = np.arange(len(records)) if rows is None else rows
+    for start in range(0, len(rows), EVALUATION_BATCH):
+        yield records.batch(rows[start : start + EVALUATION_BATCH]).to(model.device)

@@ -18,7 +18,6 @@ from sensorium.files import discard, writing
 from sensorium.model import Model
 from sensorium.recipe.parts import Part, parts
 from sensorium.recipe.ready import make_ready
-from sensorium.recipe.records import in_order
 from sensorium.recipe.search import search
 from sensorium.recipe.settings import Recipe
 from sensorium.recipe.settling import settle
@@ -173,8 +172,7 @@ def _finish(
     name = "test" if "test" in split else "validation"
     scored = model if name == "test" else judged
     with stage.talk.busy(f"Scoring the {name} records"):
-        batches = in_order(records[name], scored)
-        report = stage.task.report(scored, split[name], batches, stage, position.seconds, model)
+        report = stage.task.report(scored, split[name], records[name], stage, position.seconds, model)
     if stage.accelerator.is_main_process:
         model.save(stage.folder / "model")
         report.save(stage.folder)

@@ -1,6 +1,6 @@
 """Learning targets: what `fit` trains, validates and reports."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +14,11 @@ from sensorium.data.loading import Records
 from sensorium.data.table import Table
 from sensorium.errors import UserError
 from sensorium.evaluation import Report, evaluate
-from sensorium.features import Batch
 from sensorium.model import Model
 from sensorium.recipe.memory import Sorted, compare, sort_out
 from sensorium.recipe.objectives import fitted_by
 from sensorium.recipe.parts import Part
+from sensorium.recipe.records import in_order
 from sensorium.recipe.settings import Recipe
 from sensorium.recipe.source import open_table
 from sensorium.recipe.talk import Hears, Talk, five
@@ -94,10 +94,12 @@ class Fitting:
         return report
 
     def report(
-        self, scored: Model, part: Part, batches: Iterable[Batch], stage: "Stage", seconds: float, saved: Model
+        self, scored: Model, part: Part, records: Records, stage: "Stage", seconds: float, saved: Model
     ) -> Report:
         """Every metric, what each input is worth, and what a run that went on has forgotten."""
-        report = evaluate(scored, part.table, batches=batches, seed=stage.recipe.seed, train_seconds=seconds)
+        report = evaluate(
+            scored, part.table, batches=in_order(records, scored), seed=stage.recipe.seed, train_seconds=seconds
+        )
         if stage.memory is None:
             return report
         return replace(report, forgetting=compare(stage.memory, stage.recipe, saved, stage.talk))

@@ -1,6 +1,6 @@
 """What differs between the kinds of runs: which model, which objectives, which validation, which report."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,7 +13,6 @@ from torch import nn
 from sensorium.data.loading import Records
 from sensorium.data.table import Table
 from sensorium.evaluation import Report
-from sensorium.features import Batch
 from sensorium.model import Model
 from sensorium.recipe.memory import Sorted
 from sensorium.recipe.parts import Part
@@ -75,9 +74,9 @@ class Task(Protocol):
         """`report`, the hook that hears of every step, with an eye on how training goes."""
 
     def report(
-        self, scored: Model, part: Part, batches: Iterable[Batch], stage: "Stage", seconds: float, saved: Model
+        self, scored: Model, part: Part, records: Records, stage: "Stage", seconds: float, saved: Model
     ) -> Report:
-        """How good the model `scored` is on the records of `part`, of which `saved` may have learned more."""
+        """How good the model `scored` is on a `part`, which `records` reads; the one `saved` may have learned more."""
 
     def closing(self, model: Model, part: Part, stage: "Stage") -> tuple[list[RenderableType], list[str]]:
         """What is shown after the report, and the commands that may follow."""
