@@ -39,7 +39,7 @@ def fit(
             help="INPUT=NAME:MODEL,setting=value, as photo=timm:resnet50,pretrained=true; see docs/recipes.md."
         ),
     ] = None,
-    fusion: Annotated[str | None, typer.Option(help="hybrid, late, concat, transformer or cross_attention.")] = None,
+    fusion: Annotated[str | None, typer.Option(help="hybrid, late, concat, gated, ...: docs/fusions.md.")] = None,
     align: Annotated[
         list[str] | None,
         typer.Option(

@@ -93,7 +93,7 @@ class TargetSettings(Frozen):
 class FusionSettings(Frozen):
     """How the inputs come together: a fusion's name, or `late`: the fusion `separate` and the head `late`."""
 
-    name: str = Field("hybrid", description="concat, late, transformer, cross_attention or hybrid")
+    name: str = Field("hybrid", description="hybrid, late or another of docs/fusions.md")
     combine: Literal["mean", "learned", "vote", "product"] = Field(
         "product", description="how late and hybrid come to one decision"
     )
