@@ -1,4 +1,4 @@
-"""A training step of each fusion, forward and backward, against its formula written plainly in PyTorch: time and ratio.
+"""A training step of each fusion of tokens, forward and backward, against its formula in plain PyTorch: time and ratio.
 
     python benchmarks/fusions.py [--fusions co_attention bottleneck ...] [--rows 256] [--tokens 50] [--width 128]
         [--rounds 7] [--ragged]
@@ -8,7 +8,7 @@ squares of the summary. Without `--ragged` every token is real, and the peer is 
 input has between one token and all, and a fifth of the inputs are absent. Dropout is off in both, so that both do the
 same arithmetic. The two alternate in one process; what is taken is processor time, medians, and the ratio of each round
 with its spread. `token_graph` takes a sixteenth of the rows: the peer holds every pair of tokens at full width.
-For `tensor` the largest intermediate is printed beside the size of what comes out. Threads are as OMP_NUM_THREADS says.
+The fusions of summaries are in `benchmarks/pooled_fusions.py`. Threads are as OMP_NUM_THREADS says.
 """
 
 import argparse

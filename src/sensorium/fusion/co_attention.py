@@ -11,6 +11,7 @@ from sensorium.fusion.separate import mean_of_inputs
 from sensorium.nn.inputs import Inputs
 from sensorium.nn.named import Named
 from sensorium.nn.packing import Packing
+from sensorium.nn.precision import wide
 from sensorium.nn.residual import Crossing, FeedForward, Keys, KeysOf, SelfAttention
 
 
@@ -88,5 +89,5 @@ class _Asker(nn.Module):
             for crossing, feed, keys in zip(crossings, feeds, layers, strict=True):
                 answer = feed(crossing(answer, packing, keys))
             answers.append(answer)
-        joined = self.join(torch.cat(answers or [x], dim=-1)).float()
+        joined = wide(self.join(torch.cat(answers or [x], dim=-1)))
         return self.norm(self.feed(self.attention(joined, packing)))

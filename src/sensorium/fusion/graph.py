@@ -11,6 +11,7 @@ from sensorium.features import Features
 from sensorium.fusion.separate import mean_of_real
 from sensorium.nn.graph import GraphStack
 from sensorium.nn.inputs import Inputs
+from sensorium.nn.precision import wide
 
 
 class GraphConfig(BaseModel, frozen=True, extra="forbid"):
@@ -30,7 +31,7 @@ class Graph(nn.Module):
     """GATv2 over the inputs' summaries (Brody et al. 2022, arXiv:2105.14491), on a complete or a given graph.
 
     In each layer x_i <- x_i + ELU(Σ_j weight_ij W' norm(x_j)), over input i itself and the present inputs j joined to
-    it; the weights, a softmax of a · LeakyReLU(W norm(x_i) + W' norm(x_j)), are read with `attention`. Then a norm;
+    it; the weights, a softmax of a · LeakyReLU(W norm(x_i) + W' norm(x_j)), are read with `weights`. Then a norm;
     `pooled` is the mean of the present nodes. An absent input is no node. One input alone has nobody to take from.
     Raises UserError for an edge with a name that is no input, or from an input to itself.
     """
@@ -51,14 +52,13 @@ class Graph(nn.Module):
         nodes, mask, _ = self._run(features)
         return Features(nodes, mask, mean_of_real(nodes, mask))
 
-    def attention(self, features: dict[str, Features]) -> Tensor:
+    def weights(self, features: dict[str, Features]) -> Tensor:
         """What each node took from each, float32 [B, layers, heads, N, N]: row i sums to 1; 0 where i is absent."""
-        _, mask, weights = self._run(features)
+        nodes, mask, weights = self._run(features)
         if not weights:
-            return mask.new_zeros(len(mask), 0, self.config.heads, 1, 1, dtype=torch.float32)
-        return torch.where(
-            mask[:, None, None, :, None], torch.stack(weights, dim=1).permute(0, 1, 4, 2, 3).float(), 0.0
-        )
+            return nodes.new_zeros(len(mask), 0, self.config.heads, 1, 1)
+        found = wide(torch.stack(weights, dim=1)).permute(0, 1, 4, 2, 3)
+        return torch.where(mask[:, None, None, :, None], found, 0.0)
 
     def _run(self, features: dict[str, Features]) -> tuple[Tensor, Tensor, list[Tensor]]:
         summaries, mask = self.inputs.summaries(features)  # [B, N, D], [B, N]

@@ -10,6 +10,7 @@ from sensorium.fusion.graph import GraphConfig, joined, with_itself
 from sensorium.fusion.separate import mean_of_inputs
 from sensorium.nn.graph import GraphStack
 from sensorium.nn.inputs import Inputs
+from sensorium.nn.precision import wide
 
 
 class TokenGraph(nn.Module):
@@ -39,12 +40,11 @@ class TokenGraph(nn.Module):
         parts = tokens.split([part.shape[1] for part in masks], dim=1)
         return Features(tokens, mask, mean_of_inputs(parts, masks))
 
-    def attention(self, features: dict[str, Features]) -> Tensor:
+    def weights(self, features: dict[str, Features]) -> Tensor:
         """What each token took from each, float32 [B, layers, heads, T, T] for T tokens of all inputs together."""
         _, mask, weights = self._run(features)
-        return torch.where(
-            mask[:, None, None, :, None], torch.stack(weights, dim=1).permute(0, 1, 4, 2, 3).float(), 0.0
-        )
+        found = wide(torch.stack(weights, dim=1)).permute(0, 1, 4, 2, 3)
+        return torch.where(mask[:, None, None, :, None], found, 0.0)
 
     def _run(self, features: dict[str, Features]) -> tuple[Tensor, Tensor, list[Tensor]]:
         packed = self.inputs.packed(features)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from sensorium.nn.attention import Attention
+from sensorium.nn.precision import wide
 
 
 class Block(nn.Module):
@@ -70,7 +71,7 @@ class Transformer(nn.Module):
         context_mask, bool [B, S], says what is real; both are given exactly when the blocks have a `context_dim`.
         A row without context attends to none.
         """
-        x = x.float()
+        x = wide(x)
         for block in self.blocks:
             x = block(x, mask, context, context_mask)
         return self.norm(x)
