@@ -10,6 +10,7 @@ import typer
 from sensorium.cli.comparing import compare
 from sensorium.cli.labelling import classify
 from sensorium.cli.pretraining import pretrain
+from sensorium.cli.reporting import report
 from sensorium.cli.searching import index, search, unindex
 from sensorium.cli.tables import inspect, pack
 from sensorium.cli.training import demo, fit
@@ -26,6 +27,7 @@ VERBS = (
     compare,
     pretrain,
     evaluate,
+    report,
     predict,
     classify,
     index,

@@ -72,7 +72,7 @@ def _parts(table: Table, run: Path, part: str) -> Memory:
     scores = scores.filter(pa.compute.equal(scores["coalition"], "all"))
     held = np.isin(np.array(table.keys), scores["key"].to_numpy())
     memory = Memory(part, table.take(held), table.take(~held))
-    if memory.held.keys != scores["key"].to_pylist() or not _same_truths(memory.held, scores):
+    if memory.held.keys != scores["key"].to_pylist() or not same_truths(memory.held, scores):
         raise UserError(
             f"{table.source} is not the table that {run} learned from, or has changed since;"
             " name that with --old-table."
@@ -80,7 +80,8 @@ def _parts(table: Table, run: Path, part: str) -> Memory:
     return memory
 
 
-def _same_truths(table: Table, scores: pa.Table) -> bool:
+def same_truths(table: Table, scores: pa.Table) -> bool:
+    """Whether the targets of `table` are those that `scores`, a row a record, has."""
     for spec in table.schema.targets:
         if spec.name not in scores.column_names:
             continue

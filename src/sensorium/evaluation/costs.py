@@ -1,0 +1,111 @@
+"""What deciding costs: multiply-adds, time at several batch sizes, memory."""
+
+import contextlib
+import re
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from sensorium.data.table import Table
+from sensorium.features import Batch
+from sensorium.model import Model
+
+SIZES = (1, 32)
+TIMES, SECONDS = 30, 8.0
+_HIGHEST = re.compile(r"VmHWM:\s+(\d+) kB")
+
+
+class Costs(NamedTuple):
+    """What a model costs.
+
+    multiply_adds: of one record. latency_ms: by batch size, {"p50", "p95"}. peak_bytes: the most that the process held
+    while it decided on the largest batch, and of that pass_bytes more than before; None where the system does not say.
+    """
+
+    multiply_adds: int
+    latency_ms: dict[int, dict[str, float]]
+    peak_bytes: int | None
+    pass_bytes: int | None
+    device: str
+    threads: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """As metrics.json spells costs."""
+        return {
+            "multiply_adds": self.multiply_adds,
+            "latency_ms": {f"batch_{size}": times for size, times in self.latency_ms.items()},
+            "peak_bytes": self.peak_bytes,
+            "pass_bytes": self.pass_bytes,
+        }
+
+
+@torch.no_grad()
+def costs(model: Model, table: Table) -> Costs:
+    """Measures `model` on the first records of `table`, from their tensors to their decisions; where a record lacks an
+    input, that input costs nothing. The model is left in evaluation mode.
+    """
+    model.eval()
+    batches = {size: _batch(model, table, size) for size in SIZES}
+    for batch in batches.values():
+        _decide(model, batch)  # warms up
+    with FlopCounterMode(display=False) as counter:
+        _decide(model, batches[1])
+    peak, own = _memory(model, batches[max(SIZES)])
+    return Costs(
+        multiply_adds=counter.get_total_flops() // 2,
+        latency_ms={size: _times(model, batch) for size, batch in batches.items()},
+        peak_bytes=peak,
+        pass_bytes=own,
+        device=model.device.type.upper(),
+        threads=torch.get_num_threads(),
+    )
+
+
+def _batch(model: Model, table: Table, size: int) -> Batch:
+    """A batch of `size` records, of which those with the most inputs come first."""
+    present = sum(table.present(spec).astype(int) for spec in table.schema.inputs)
+    rows = np.argsort(-present, kind="stable")
+    return next(iter(model.batches(table.take(rows[np.arange(size) % len(rows)]), batch_size=size)))
+
+
+def _decide(model: Model, batch: Batch) -> None:
+    """From tensors to decisions, or of a model without targets to embeddings; waits for the device."""
+    features = model.encode(batch.inputs)
+    if model.fusion is not None and len(model.heads):
+        outcome = [one for target in model.decide(model.fuse(features)).values() for one in target.values()]
+    else:
+        outcome = [model.embedding(name, one) for name, one in features.items()]
+    for tensor in outcome:
+        tensor.cpu()
+
+
+def _times(model: Model, batch: Batch) -> dict[str, float]:
+    times, end = [], time.perf_counter() + SECONDS
+    while len(times) < TIMES and (len(times) < 3 or time.perf_counter() < end):
+        start = time.perf_counter()
+        _decide(model, batch)
+        times.append(1000 * (time.perf_counter() - start))
+    p50, p95 = np.percentile(times, [50, 95])
+    return {"p50": float(p50), "p95": float(p95)}
+
+
+def _memory(model: Model, batch: Batch) -> tuple[int | None, int | None]:
+    """The process's highest resident set during one pass, in bytes, and how much it rose; Linux says so."""
+    status = Path("/proc/self/status")
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # the highest mark begins anew
+        before = _highest(status)
+        _decide(model, batch)
+        after = _highest(status)
+        if before is not None and after is not None:
+            return after, max(0, after - before)
+    return None, None
+
+
+def _highest(status: Path) -> int | None:
+    found = _HIGHEST.search(status.read_text())
+    return None if found is None else 1024 * int(found[1])

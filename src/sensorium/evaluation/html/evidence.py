@@ -1,0 +1,33 @@
+"""What a report is made of."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from sensorium.data.schema import Schema
+from sensorium.data.table import Table
+from sensorium.evaluation.costs import Costs
+from sensorium.evaluation.robustness import Curve
+from sensorium.evaluation.saved_scores import SavedScores
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that is known of a run; what is None is left out.
+
+    figures: what metrics.json holds. ranks: of retrieval, what scores.parquet holds. recipe: nested settings. log: one
+    row an epoch. held: the scored records, in the order of the scores. left_out: sentences, why something is missing.
+    """
+
+    name: str
+    figures: dict[str, Any]
+    scores: SavedScores | None = None
+    ranks: pd.DataFrame | None = None
+    recipe: dict[str, Any] | None = None
+    schema: Schema | None = None
+    log: pd.DataFrame | None = None
+    held: Table | None = None
+    costs: Costs | None = None
+    curves: list[Curve] | None = None
+    left_out: list[str] = field(default_factory=list)

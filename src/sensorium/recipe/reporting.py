@@ -1,0 +1,129 @@
+"""report: a finished run → report.html in its folder."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.parquet
+
+from sensorium.data.table import Table, read
+from sensorium.errors import UserError
+from sensorium.evaluation.comparison import Comparison
+from sensorium.evaluation.costs import costs
+from sensorium.evaluation.html import Evidence, comparison_page, run_page
+from sensorium.evaluation.saved_scores import SavedScores
+from sensorium.files import whole_file
+from sensorium.model import Model, load
+from sensorium.recipe.memory import same_truths
+from sensorium.recipe.settings import Recipe, check, read_recipe
+
+PAGE = "report.html"
+
+
+def report(run: str | Path, table: str | Path | None = None, robustness: bool = True) -> Path:
+    """Writes report.html into the folder `run` of a fit, a pretraining, an evaluation or a comparison; gives its path.
+
+    table: where the run's records are now, when they are not where its recipe says. robustness: also spoil each input,
+    more and more, and see what the model makes of it, which takes a while. Raises UserError.
+    """
+    folder = Path(run)
+    figures = _figures(folder)
+    name = folder.resolve().name
+    if "comparison" in figures:
+        return _write(folder, comparison_page(name, Comparison.load(folder)))
+    return _write(folder, run_page(_evidence(folder, name, figures, table, robustness)))
+
+
+def _write(folder: Path, text: str) -> Path:
+    with whole_file(folder / PAGE) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return folder / PAGE
+
+
+def _figures(folder: Path) -> dict[str, Any]:
+    path = folder / "metrics.json"
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}; give that of a run, an evaluation or a comparison.")
+    if not path.exists():
+        raise UserError(f"{folder} has no metrics.json, so there is nothing to report; has the run finished?")
+    try:
+        figures = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}); bring a whole copy, or score the model again.") from error
+    if not isinstance(figures, dict) or not {"targets", "retrieval", "comparison"} & figures.keys():
+        raise UserError(
+            f"{path} holds no targets, no retrieval and no comparison; a report is made of a fit, a pretraining, an"
+            " evaluation of these, or a comparison."
+        )
+    return figures
+
+
+def _evidence(folder: Path, name: str, figures: dict[str, Any], table: str | Path | None, robustness: bool) -> Evidence:
+    saved = _saved(folder)
+    scores = SavedScores.of(saved, figures) if "targets" in figures else None
+    model = load(folder) if (folder / "model" / "model.json").exists() else None
+    recipe = check(read_recipe(folder / "recipe.yaml"), "the recipe") if (folder / "recipe.yaml").exists() else None
+    left_out: list[str] = []
+    held = None if model is None else _held(folder, model, saved, recipe, table, left_out)
+    return Evidence(
+        name=name,
+        figures=figures,
+        scores=scores,
+        ranks=saved.to_pandas() if "retrieval" in figures else None,
+        recipe=None if recipe is None else recipe.model_dump(mode="json"),
+        schema=None if model is None else model.schema,
+        log=pd.read_csv(folder / "log.csv") if (folder / "log.csv").exists() else None,
+        held=held,
+        costs=None if held is None else costs(model, held),
+        left_out=left_out,
+    )
+
+
+def _saved(folder: Path) -> pa.Table:
+    path = folder / "scores.parquet"
+    try:
+        return pa.parquet.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UserError(
+            f"{path} cannot be read; bring a whole copy of the folder, or score the model again."
+        ) from error
+
+
+def _held(
+    folder: Path, model: Model, saved: pa.Table, recipe: Recipe | None, table: str | Path | None, left_out: list[str]
+) -> Table | None:
+    """The records that were scored, in the order of the scores.
+
+    None, and a sentence in `left_out`, when they are not found where the recipe says. Raises UserError when they are
+    not in the `table` that is named.
+    """
+    path = table or (None if recipe is None else recipe.data.path)
+    try:
+        if path is None:
+            raise UserError(
+                f"The records of {folder} were given in Python; save them and name their file with --table."
+            )
+        return _same(read(path, schema=model.schema), saved, folder)
+    except UserError as error:
+        if table is not None:
+            raise
+        left_out.append(f"Samples, subgroups, curves and measured costs, which need the records. {error}")
+        return None
+
+
+def _same(table: Table, saved: pa.Table, folder: Path) -> Table:
+    if "coalition" in saved.column_names:
+        saved = saved.filter(pa.compute.equal(saved["coalition"], "all"))
+    scored = saved["key"].to_pylist()
+    held = table.take(np.isin(np.array(table.keys), np.array(scored)))
+    same = held.keys == scored and same_truths(held, saved) if "coalition" in saved.column_names else len(held) > 0
+    if not same:
+        raise UserError(
+            f"{table.source} is not the table that {folder} was scored on, or has changed since; name that"
+            " with --table."
+        )
+    return held
