@@ -138,3 +138,20 @@ def test_mistakes_are_sentences(tmp_path, options, said):
     with pytest.raises(UserError) as error:
         fit(tmp_path / "run", records(), **options)
     assert said in str(error.value)
+
+
+def test_pretraining_brings_a_pair_together_otherwise(tmp_path):
+    """By the family's loss where nothing is said, by another in its place, or by both."""
+    options = {"inputs": "words,note", "columns": {"words": "text", "note": "text"}, "epochs": 2, "quiet": True}
+    options |= {"dim": 8, "batch_size": 16, "pieces": 2, "refit": False}
+    options["encoders"] = dict.fromkeys(["words", "note"], "text:,width=8,depth=1,heads=1")
+    losses = {}
+    for name, align in (("usual", None), ("other", ["words,note=triplet"]), ("both", ["words,note=contrastive+dual"])):
+        run = sensorium.pretrain("clip", records(), tmp_path / name, align=align, **options)
+        figures = logged(tmp_path / name)
+        losses[name] = {key.removeprefix("loss_") for key in figures if key.startswith("loss_")}
+        assert ("chance" in figures) == (name == "usual")
+        assert "words→note" in run.report.to_dict()["retrieval"]
+    assert losses == {
+        "usual": {"words_note"}, "other": {"words_note_triplet"}, "both": {"words_note", "words_note_dual"}
+    }  # fmt: skip

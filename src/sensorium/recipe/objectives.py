@@ -112,7 +112,7 @@ def with_objectives(model: Model, recipe: Recipe, own: list[nn.Module]) -> list[
     found = [one for one in own if not (isinstance(one, Contrastive) and frozenset(one.views) in named)]
     teacher = None if recipe.teacher is None else Teacher(load(recipe.teacher).to(model.device))
     for one in recipe.objectives:
-        found += _aligning(one, model) if one.name in ALIGNING else _learning(one, model, teacher)
+        found += _aligning(one, model, recipe) if one.name in ALIGNING else _learning(one, model, teacher)
     names = [name for one in found for name in one.weights]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -120,8 +120,10 @@ def with_objectives(model: Model, recipe: Recipe, own: list[nn.Module]) -> list[
     return [Uncertainty(found)] if recipe.loss_weights == "uncertainty" else found
 
 
-def _aligning(one: ObjectiveSettings, model: Model) -> list[nn.Module]:
+def _aligning(one: ObjectiveSettings, model: Model, recipe: Recipe) -> list[nn.Module]:
     options = config_of(KNOWN[one.name], one.config, f"the objective '{one.name}'").model_dump()
+    if "labels" in options and recipe.family is not None:
+        options["labels"] = options["labels"] or recipe.family.labels
     if one.name == "contrastive":
         options["kind"] = "sigmoid" if hasattr(model, "logit_bias") else "softmax"
     made = []

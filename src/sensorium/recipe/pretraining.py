@@ -28,6 +28,7 @@ from sensorium.recipe.build import encoders_of
 from sensorium.recipe.chance import Chance, Watch
 from sensorium.recipe.matches import matches
 from sensorium.recipe.memory import Sorted
+from sensorium.recipe.objectives import check_objectives, with_objectives
 from sensorium.recipe.parts import Part
 from sensorium.recipe.records import in_order
 from sensorium.recipe.settings import Recipe
@@ -70,6 +71,7 @@ class Pretraining:
         """As Task says."""
         table, recipe = open_aligned(records, recipe, self.family, talk)
         self._pairs(table, recipe)
+        check_objectives(table, recipe)
         return table, recipe
 
     def sort_out(self, table: Table, ids: dict[str, np.ndarray], recipe: Recipe, talk: Talk) -> Sorted:
@@ -121,15 +123,15 @@ class Pretraining:
         return self.family.model(recipe.family, encoders, schema)
 
     def objectives(self, model: Model, recipe: Recipe) -> list[nn.Module]:
-        """The family's."""
-        return self.family.objectives(recipe.family, model)
+        """The family's, but for pairs of which the recipe says otherwise."""
+        return with_objectives(model, recipe, self.family.objectives(recipe.family, model))
 
     def validator(
         self, split: dict[str, Part], records: Records, recipe: Recipe, accelerator: Accelerator
     ) -> Callable[[Learner], Validation]:
         """Retrieval between the pairs of inputs."""
         pairs, chance = self._pairs(records.table, recipe), self._chance(split, recipe)
-        return retrieval_validator(records, pairs, chance.of_an_epoch, accelerator)
+        return retrieval_validator(records, pairs, chance and chance.of_an_epoch, accelerator)
 
     def calibrate(self, model: Model, records: Records) -> None:
         """Nothing."""
@@ -141,11 +143,13 @@ class Pretraining:
         shown = "; ".join(
             f"'{a}' with '{b}' ({counted(_together(train.ids, a, b), 'training record')})" for a, b in pairs
         )
-        return [f"Aligned: {shown}.", self._chance(split, recipe).sentence]
+        chance = self._chance(split, recipe)
+        return [f"Aligned: {shown}.", *([] if chance is None else [chance.sentence])]
 
     def watched(self, report: Hears, split: dict[str, Part], stage: "Stage") -> Hears:
         """`report`, and a warning when the loss stays where it began."""
-        return Watch(report, self._chance(split, stage.recipe), stage.recipe.training.epochs, stage.talk)
+        chance = self._chance(split, stage.recipe)
+        return report if chance is None else Watch(report, chance, stage.recipe.training.epochs, stage.talk)
 
     def report(
         self, scored: Model, part: Part, records: Records, stage: "Stage", seconds: float, saved: Model
@@ -176,7 +180,10 @@ class Pretraining:
     def _pairs(self, table: Table, recipe: Recipe) -> list[tuple[str, str]]:
         return self.family.pairs(recipe.family, [spec.name for spec in table.schema.inputs])
 
-    def _chance(self, split: dict[str, Part], recipe: Recipe) -> Chance:
+    def _chance(self, split: dict[str, Part], recipe: Recipe) -> Chance | None:
+        """What the family's losses are at chance; None where the recipe has others, or weighs them."""
+        if recipe.objectives or recipe.loss_weights != "fixed":
+            return None
         train = split["train"]
         together = [_together(train.ids, a, b) for a, b in self._pairs(train.table, recipe)]
         loss = recipe.family.loss or "softmax"

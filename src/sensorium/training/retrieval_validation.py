@@ -19,14 +19,14 @@ SHOWN = ("recall@1", "recall@10", "median_rank")
 
 
 def retrieval_validator(
-    records: Records, pairs: list[tuple[str, str]], chance: float, accelerator: Accelerator
+    records: Records, pairs: list[tuple[str, str]], chance: float | None, accelerator: Accelerator
 ) -> Callable[[Learner], Validation]:
     """Gives the function that scores a learner on `records`, or 5,000 of them: the mean over all `pairs` of inputs, in
     both directions, of one over the rank at which a query finds what belongs to it.
 
     Figures beside it: recall and rank of every direction, the temperature, for each input how far its embeddings spread
     (one less the squared length of their mean; 0 when all are the same), and `chance`, the loss of a model that cannot
-    tell records apart. Each process looks at its share of the records, and all get the same answer.
+    tell records apart, where that is known. Each process looks at its share of the records; all get the same answer.
     """
     chosen = np.sort(np.random.default_rng(records.seed).permutation(len(records))[:MOST])
     ids = {name: values.numpy()[chosen] for name, values in records.ids.items()}
@@ -49,9 +49,8 @@ def retrieval_validator(
         score = float(np.mean(scores))
         spread = {f"spread_{name}": _spread(found[name][ids[name] != 0]) for name in found}
         temperature = float((-learner.model.logit_scale.detach()).exp())
-        return Validation(
-            [score], {"validation": score, "chance": chance, "temperature": temperature} | spread | figures
-        )
+        known = {"validation": score} | ({} if chance is None else {"chance": chance})
+        return Validation([score], known | {"temperature": temperature} | spread | figures)
 
     return validate
 
