@@ -24,6 +24,7 @@ from tests import (
     encoder_scenes,
     film_scenes,
     media_scenes,
+    objective_scenes,
     pretraining_scenes,
     reading_scenes,
     search_scenes,
@@ -192,6 +193,7 @@ SCENES: dict[str, Callable[[Scene], None]] = (
     | pretraining_scenes.SCENES
     | search_scenes.SCENES
     | zero_shot_scenes.SCENES
+    | objective_scenes.SCENES
 )
 
 

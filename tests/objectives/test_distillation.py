@@ -10,11 +10,12 @@ from sensorium.features import Batch
 from sensorium.fusion import FUSIONS
 from sensorium.heads import HEADS
 from sensorium.model import Model
-from sensorium.objectives import Distillation, FeatureDistillation, Supervised
+from sensorium.objectives import Distillation, FeatureDistillation, Supervised, Uncertainty
 from sensorium.objectives.losses import class_divergence, label_divergence
 from sensorium.objectives.step import Step
 from sensorium.objectives.teacher import Teacher
 from sensorium.training.learner import Learner
+from sensorium.training.state import Position, save_state, trained
 from tests.objectives.test_contrastive import Tower, batch
 
 CONFIGS = {
@@ -165,6 +166,19 @@ def test_classes_in_another_order_are_found_by_name():
             parameter.copy_(parameter.flip(0))
     again = Distillation(Teacher(turned), student, "kind")(Step(student, records))["kind_distilled"].total
     assert torch.isclose(again, totals[0], rtol=1e-5) and not torch.isclose(totals[1], totals[0], rtol=1e-2)
+
+
+def test_the_state_of_a_training_holds_no_teacher(tmp_path):
+    """It is in its own folder; two objectives share it, which a file of weights could not say."""
+    teacher, student = Teacher(model(("photo", "caption"), seed=1)), model(("caption",), seed=2)
+    inner = [Distillation(teacher, student, "kind"), FeatureDistillation(teacher, student, "caption")]
+    learner = Learner(student, [Uncertainty([*inner, FeatureDistillation(teacher, student)])])
+    kept = trained(learner)
+    assert not any("teacher" in name for name in kept)
+    for name in ("log_variance", "objectives.1.mapping.weight", "objectives.2.mapping.weight"):
+        assert f"objectives.0.{name}" in kept
+    assert {f"model.{name}" for name in student.state_dict()} <= kept.keys()
+    save_state(tmp_path / "state", learner, kept, {}, Position(fingerprint="one"))
 
 
 def test_mistakes_are_sentences():

@@ -25,7 +25,8 @@ def pretrain(
         str | None, typer.Option(help="Columns A,B,C that are aligned; their kinds are guessed, or stated by --column.")
     ] = None,
     align: Annotated[
-        list[str] | None, typer.Option(help="A,B: two inputs to align; again for more. Without it every two are.")
+        list[str] | None,
+        typer.Option(help="A,B or A,B=OBJECTIVE: two inputs to align; again for more. Without it every two are."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/pretrain"),
     size: Annotated[

@@ -171,8 +171,13 @@ def shares_a_space(model: Model) -> bool:
     return hasattr(model, "logit_scale") or len(model.projections) > 0
 
 
+def sharing(model: Model) -> list[str]:
+    """The inputs whose embeddings lie in the model's shared space: of a model that fuses, those that were aligned."""
+    return [name for name in model.encoders.names if model.fusion is None or name in model.projections]
+
+
 def _pairs(model: Model, pair: tuple[str, str] | None) -> list[tuple[str, str]]:
-    names = model.encoders.names
+    names = sharing(model)
     if not shares_a_space(model) or len(names) < 2:
         raise UserError(
             "This model has no space that its inputs share, so none can be looked for by another; take a pretrained"

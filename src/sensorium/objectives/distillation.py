@@ -48,7 +48,7 @@ class Distillation(nn.Module):
         self.inputs = model.encoders.names
         self.name = f"{head}_distilled"
         self.weights = {self.name: weight}
-        order = None if kind == "number" else _order(head, model.schema, teacher.model.schema)
+        order = None if kind == "number" else class_order(head, model.schema, teacher.model.schema)
         self.register_buffer("order", order, persistent=False)
 
     def forward(self, step: Step) -> dict[str, Loss]:
@@ -123,13 +123,19 @@ def _width(model: Model, view: str | None, who: str) -> int:
     return model.fusion.dim
 
 
-def _order(head: str, ours: Schema | None, theirs: Schema | None) -> Tensor | None:
-    """int64 [K]: the place among the teacher's labels of each of the student's; None where schemas do not say."""
+def class_order(head: str, ours: Schema | None, theirs: Schema | None) -> Tensor | None:
+    """int64 [K]: the place among the teacher's labels of each of the student's; None where schemas do not say.
+
+    Raises UserError when they are not the same labels.
+    """
     if ours is None or theirs is None:
         return None
-    labels, known = (
-        next(target.labels for target in schema.targets if target.name == head) for schema in (ours, theirs)
+    (labels, kind), (known, theirs_is) = (
+        next((target.labels, target.kind) for target in schema.targets if target.name == head)
+        for schema in (ours, theirs)
     )
+    if kind != theirs_is:
+        raise UserError(f"The target '{head}' is of kind {kind}, but the teacher's is of kind {theirs_is}.")
     if set(labels) != set(known):
         odd = next(iter(set(labels) ^ set(known)))
         raise UserError(

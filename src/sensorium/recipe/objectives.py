@@ -18,6 +18,7 @@ from sensorium.objectives import (
     Supervised,
     Uncertainty,
 )
+from sensorium.objectives.distillation import class_order
 from sensorium.objectives.of_fusion import OfFusion, has_losses
 from sensorium.objectives.teacher import VIEW, Teacher
 from sensorium.recipe.kinds import config_of, kind_of
@@ -94,6 +95,10 @@ def _check_teacher(table: Table, recipe: Recipe) -> None:
     for one in learning:
         if one.target is not None and one.target not in targets:
             raise unknown("target of the teacher", one.target, targets)
+    if any(one.name == "distillation" for one in learning):
+        for spec in table.schema.targets:
+            if spec.name in targets:
+                class_order(spec.name, table.schema, schema)
 
 
 def fitted_by(model: Model, recipe: Recipe) -> list[nn.Module]:

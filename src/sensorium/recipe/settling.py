@@ -41,6 +41,8 @@ def settle(
         raise UserError(
             "A split and a share for the test both say which records are held out; leave one of the two out."
         )
+    if settled.teacher is not None and Path(settled.teacher).resolve() == folder.resolve():
+        raise UserError(f"--teacher and --out are both {folder}; give the student a folder of its own.")
     task.check(settled, folder)
     known = (saved.get("data") or {}).get("target")
     if settled.data.target == known:  # but for the order, which decides the order of the model's heads

@@ -50,11 +50,17 @@ def changed(folder: Path) -> UserError:
 
 
 def trained(learner: Learner) -> dict[str, Tensor]:
-    """The learner's state without frozen encoders and, beside adapters, frozen weights: training never changes them."""
+    """The learner's state without frozen encoders, teachers and, beside adapters, frozen weights: training never
+    changes them.
+    """
     frozen = tuple(
         f"model.encoders.parts.{index}."
         for index, encoder in enumerate(learner.model.encoders.modules_once)
         if is_frozen(encoder)
+    ) + tuple(
+        f"objectives.{name}."
+        for name, part in learner.objectives.named_modules(remove_duplicate=False)
+        if name and is_frozen(part)
     )
     fixed = {key for key, parameter in learner.named_parameters() if not parameter.requires_grad}
     return {
