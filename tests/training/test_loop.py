@@ -158,6 +158,14 @@ def test_patience_ends_training_and_the_best_weights_come_back(tmp_path, acceler
     assert all(torch.equal(value, seen[1][key]) for key, value in run.learner.state_dict().items())
 
 
+def test_the_last_epoch_is_kept_when_asked_for_and_nothing_ends_sooner(tmp_path, accelerator):
+    scores = iter([1.0, 3.0, 2.0, 2.5, 0.5])
+    run = training(tmp_path, accelerator, table(), epochs=5, patience=2, keep="last")
+    run.hooks.validate = lambda learner: Validation([next(scores)], {})
+    position = run.run()
+    assert position.epoch == 5 and position.best_epoch == 4 and position.best_score == [0.5]
+
+
 def test_a_loss_that_is_not_finite_is_a_sentence(tmp_path, accelerator):
     run = training(tmp_path, accelerator, table())
     with torch.no_grad():

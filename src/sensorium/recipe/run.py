@@ -179,5 +179,6 @@ def _finish(
         discard(stage.folder / "start")
     stage.accelerator.wait_for_everyone()
     run = Run(model, report, stage.folder, stage.accelerator.is_main_process)
-    stage.talk.finished(run, name, position, *stage.task.closing(model, split[name], stage))
+    chosen = stage.recipe.training.keep == "best"
+    stage.talk.finished(run, name, position, chosen, *stage.task.closing(model, split[name], stage))
     return run

@@ -105,13 +105,16 @@ class Talk:
             yield report
 
     def finished(
-        self, run: "Run", part: str, position: Position, shown: list[RenderableType], commands: list[str]
+        self, run: "Run", part: str, position: Position, chosen: bool, shown: list[RenderableType], commands: list[str]
     ) -> None:
-        """The report and what is `shown` after it, where all of it is, and the commands that may follow."""
+        """The report and what is `shown` after it, where all of it is, and the commands that may follow.
+
+        chosen: whether the validation records chose the epoch.
+        """
         best, refit = position.best_epoch + 1, (run.folder / "refit").exists()
         self.say(
             f"Trained for {counted(position.epoch, 'epoch')}"
-            + (f", of which epoch {best} was the best" if position.epoch > 1 else "")
+            + (f", of which epoch {best} was the best" if position.epoch > 1 and chosen else "")
             + (f"; then anew on training and validation records for {best}" if refit else "")
             + f"; {position.seconds:.0f} s in all."
         )
@@ -119,7 +122,7 @@ class Talk:
             self.say(
                 "Scored on the validation records"
                 + (", by the model that had not learned from them" if refit else "")
-                + "; they chose the epoch, so a little too well: hold records out with --test 0.2."
+                + ("; they chose the epoch, so a little too well: hold records out with --test 0.2." if chosen else ".")
             )
         self.show(run.report)
         for one in shown:

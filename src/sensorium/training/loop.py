@@ -252,7 +252,8 @@ class Training:
             found = (
                 self.hooks.validate(self.learner) if self.hooks.validate else Validation([float(position.epoch)], {})
             )
-            if position.best_score is None or found.score > position.best_score:
+            better = position.best_score is None or found.score > position.best_score
+            if better or self.settings.keep == "last":
                 position.best_score, position.best_epoch = found.score, position.epoch
                 self.best = {key: value.detach().clone() for key, value in trained(self.learner).items()}
         self.processes.live.train()

@@ -27,6 +27,10 @@ class TrainingSettings(BaseModel):
     modality_dropout: float = Field(
         0.2, ge=0, lt=1, description="rate at which training hides an input where the fusion mixes inputs"
     )
+    keep: Literal["best", "last"] = Field(
+        "best",
+        description="whose weights are kept: those of the epoch that the validation records find best, or the last's",
+    )
     refit: bool | None = Field(
         None,
         description="train anew, validation records too, for the best number of epochs; none: if 20,000 or fewer",
