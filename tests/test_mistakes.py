@@ -26,6 +26,7 @@ from tests import (
     media_scenes,
     objective_scenes,
     pretraining_scenes,
+    projection_scenes,
     reading_scenes,
     search_scenes,
     source_scenes,
@@ -190,7 +191,7 @@ SCENES: dict[str, Callable[[Scene], None]] = (
     | reading_scenes.SCENES
     | training_scenes.SCENES
     | clip_scenes.SCENES
-    | pretraining_scenes.SCENES
+    | pretraining_scenes.SCENES | projection_scenes.SCENES
     | search_scenes.SCENES
     | zero_shot_scenes.SCENES
     | objective_scenes.SCENES
