@@ -191,7 +191,8 @@ SCENES: dict[str, Callable[[Scene], None]] = (
     | reading_scenes.SCENES
     | training_scenes.SCENES
     | clip_scenes.SCENES
-    | pretraining_scenes.SCENES | projection_scenes.SCENES
+    | pretraining_scenes.SCENES
+    | projection_scenes.SCENES
     | search_scenes.SCENES
     | zero_shot_scenes.SCENES
     | objective_scenes.SCENES
