@@ -1,6 +1,7 @@
 """One process of the test of two: gradients of uneven steps, then five steps of training; saved by the first process.
 
-Once for losses that add up over the rows, and once for each contrastive loss, whole and in three pieces.
+Once for losses that add up over the rows, and once for each contrastive loss and for the others that align,
+whole and in three pieces.
 """
 
 import sys
@@ -28,6 +29,8 @@ CASES: dict[str, tuple[Callable[..., Training], Callable[[int], Table], int]] = 
     "softmax 3": (aligning, pairs, 3),
     "sigmoid 1": (partial(aligning, kind="sigmoid"), pairs, 1),
     "sigmoid 3": (partial(aligning, kind="sigmoid"), pairs, 3),
+    "others 1": (partial(aligning, kind="others"), pairs, 1),
+    "others 3": (partial(aligning, kind="others"), pairs, 3),
 }
 
 

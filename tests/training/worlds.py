@@ -12,7 +12,7 @@ from sensorium.data.scan import scan
 from sensorium.data.table import Table, read
 from sensorium.model import Model
 from sensorium.nn.projection import Projection
-from sensorium.objectives import Contrastive, Supervised
+from sensorium.objectives import Contrastive, Correlation, Dual, Information, Supervised, Triplet, Uncertainty
 from sensorium.recipe.build import build
 from sensorium.recipe.settings import check
 from sensorium.training.learner import Learner
@@ -76,7 +76,10 @@ def aligning(
     dropout: float = 0.0,
     **settings,
 ) -> Training:
-    """A training that aligns `a`, `b` and `c` of `pairs` pairwise; two pairs know of the class, one counts half."""
+    """A training that aligns `a`, `b` and `c` of `pairs` pairwise; two pairs know of the class, one counts half.
+
+    kind: of the contrastive losses, or "others": one of each loss that is not contrastive.
+    """
     quiet = {"config": {"dropout": dropout, "augmentation": None}}
     made = build(rows, check({"inputs": dict.fromkeys("abc", quiet), "fusion": {"name": "concat"}}), {})
     encoders = dict(made.encoders.items())
@@ -85,5 +88,11 @@ def aligning(
     bias = -3.0 if kind == "sigmoid" else None
     model = Model(encoders, projections, temperature=0.1, logit_bias=bias, schema=rows.schema)
     told = (("a", "b", 1.0, "y"), ("a", "c", 0.5, None), ("b", "c", 1.0, "y"))
-    objectives = [Contrastive(a, b, kind, weight, labels) for a, b, weight, labels in told]
+    if kind == "others":
+        model = Model(encoders, projections, schema=rows.schema)
+        others = [Triplet("a", "b", margin=1.0, labels="y"), Triplet("b", "c", "hardest", 1.0, weight=0.5)]
+        others += [Information("a", "c", labels="y"), Correlation("a", "c", 2, ridge=0.1), Dual("a", "b", (6, 6))]
+        objectives = [Uncertainty(others)]
+    else:
+        objectives = [Contrastive(a, b, kind, weight, labels) for a, b, weight, labels in told]
     return _training(Learner(model, objectives), folder, accelerator, rows, order, settings)

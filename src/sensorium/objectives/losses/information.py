@@ -37,7 +37,8 @@ def jensen_shannon(
     """
     a, b, meeting = meet(a, b, [ids_a, ids_b, labels], present_a, present_b, group)
     [others] = gathered(meeting.ring, b)
-    sums = torch.stack([a.sum(), others.sum()]) * 0.0  # so that a process without rows has a gradient too
+    # A process without rows, too, has a gradient of everything, which the others wait for.
+    sums = torch.stack([a.sum() + log_factor, others.sum() + bias]) * 0.0
     for rows, together in strips(meeting):
         sums = sums + checkpoint(
             _strip, a[rows], others, together, log_factor, bias, use_reentrant=False, preserve_rng_state=False
