@@ -63,6 +63,24 @@ def test_a_fit_brings_inputs_together_by_every_objective(tmp_path):
     assert again.report.to_dict()["targets"] == run.report.to_dict()["targets"]
 
 
+def test_a_run_that_goes_on_keeps_its_space(tmp_path):
+    fit(tmp_path / "old", records(), align=["words,note", "words,size=triplet"], space=8)
+    options = {"start_from": tmp_path / "old", "epochs": 1, "quiet": True}
+    run = sensorium.fit(records(seed=1), tmp_path / "new", **options)
+    assert "loss_words_size_triplet" in logged(tmp_path / "new") and len(run.model.projections) == 3
+    fit(tmp_path / "plain", records())
+    with pytest.raises(UserError, match="no space that 'words' and 'note' share"):
+        options["start_from"] = tmp_path / "plain"
+        sensorium.fit(records(seed=1), tmp_path / "other", align="words,note", **options)
+
+
+def test_what_is_learned_is_said(tmp_path, capsys):
+    options = {"target": "y", "columns": KINDS, "epochs": 1, "refit": False, "loss_weights": "uncertainty"}
+    sensorium.fit(records(), tmp_path / "run", align="words,note=dual+triplet", **options)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "'words' and 'note' are brought together: dual, triplet. The losses find their weights themselves." in said
+
+
 def test_without_objectives_a_fit_is_what_it_was(tmp_path):
     model = fit(tmp_path / "run", records()).model
     assert not hasattr(model, "logit_scale") and len(model.projections) == 0

@@ -157,6 +157,18 @@ def _learning(one: ObjectiveSettings, model: Model, teacher: Teacher) -> list[nn
     return [Distillation(teacher, model, name, weight=one.weight, **options) for name in targets]
 
 
+def sentences(model: Model, recipe: Recipe) -> list[str]:
+    """What is learned beside what the run is for, in words."""
+    by: dict[tuple[str, str], list[str]] = {}
+    for one in recipe.objectives:
+        for pair in pairs(one, _names(model)) if one.name in ALIGNING else []:
+            by.setdefault(pair, []).append(one.name)
+    said = [f"'{a}' and '{b}' are brought together: {', '.join(names)}." for (a, b), names in by.items()]
+    if recipe.teacher is not None:
+        said.append(f"The teacher in {recipe.teacher} is learned from as well.")
+    return said + ([] if recipe.loss_weights == "fixed" else ["The losses find their weights themselves."])
+
+
 def with_teacher(records: Records, objectives: list[nn.Module]) -> Records:
     """The records with, beside their inputs, those of the teacher that an objective learns from, if any does."""
     parts = [part for one in objectives for part in one.modules() if isinstance(part, Teacher)]

@@ -28,7 +28,7 @@ from sensorium.recipe.build import encoders_of
 from sensorium.recipe.chance import Chance, Watch
 from sensorium.recipe.matches import matches
 from sensorium.recipe.memory import Sorted
-from sensorium.recipe.objectives import check_objectives, with_objectives
+from sensorium.recipe.objectives import check_objectives, sentences, with_objectives
 from sensorium.recipe.parts import Part
 from sensorium.recipe.records import in_order
 from sensorium.recipe.settings import Recipe
@@ -144,7 +144,7 @@ class Pretraining:
             f"'{a}' with '{b}' ({counted(_together(train.ids, a, b), 'training record')})" for a, b in pairs
         )
         chance = self._chance(split, recipe)
-        return [f"Aligned: {shown}.", *([] if chance is None else [chance.sentence])]
+        return [f"Aligned: {shown}.", *([] if chance is None else [chance.sentence]), *sentences(model, recipe)]
 
     def watched(self, report: Hears, split: dict[str, Part], stage: "Stage") -> Hears:
         """`report`, and a warning when the loss stays where it began."""

@@ -16,7 +16,7 @@ from sensorium.errors import UserError
 from sensorium.evaluation import Report, evaluate
 from sensorium.model import Model
 from sensorium.recipe.memory import Sorted, compare, sort_out
-from sensorium.recipe.objectives import fitted_by
+from sensorium.recipe.objectives import fitted_by, sentences
 from sensorium.recipe.parts import Part
 from sensorium.recipe.records import in_order
 from sensorium.recipe.settings import Recipe
@@ -86,8 +86,8 @@ class Fitting:
         calibrate(model, records)
 
     def sentences(self, model: Model, split: dict[str, Part], recipe: Recipe) -> list[str]:
-        """None."""
-        return []
+        """What is learned beside the targets."""
+        return sentences(model, recipe)
 
     def watched(self, report: Hears, split: dict[str, Part], stage: "Stage") -> Hears:
         """`report` alone."""

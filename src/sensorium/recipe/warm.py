@@ -171,7 +171,7 @@ def grow(model: Model, table: Table, recipe: Recipe) -> Model:
         heads[spec.name] = _grow_head(old, statistics(table, spec, settings), model.fusion.dim)
     encoders = {name: model.encoders[name] for name in model.encoders.names}
     projections = {name: model.projections[name] for name in model.projections.names}
-    temperature = float((-model.logit_scale).exp()) if hasattr(model, "logit_scale") else None
+    temperature = float((-model.logit_scale.detach()).exp()) if hasattr(model, "logit_scale") else None
     return Model(encoders, projections, model.fusion, heads, temperature, table.schema)
 
 
