@@ -28,6 +28,7 @@ from tests import (
     pretraining_scenes,
     projection_scenes,
     reading_scenes,
+    report_scenes,
     search_scenes,
     source_scenes,
     training_scenes,
@@ -189,6 +190,7 @@ SCENES: dict[str, Callable[[Scene], None]] = (
     | encoder_scenes.SCENES
     | warm_scenes.SCENES
     | reading_scenes.SCENES
+    | report_scenes.SCENES
     | training_scenes.SCENES
     | clip_scenes.SCENES
     | pretraining_scenes.SCENES

@@ -1,11 +1,15 @@
 """report.html: what stands in it, that nothing breaks out of it, and that it needs nothing but itself."""
 
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
+import pytest
+
 from sensorium.evaluation.html.markup import element, table
-from tests.reviews import sensorium
+from tests.reviews import FEW, cells, sensorium, write
 
 EMPTY = {"br", "img", "meta", "link"}
 RUN = "runs/reviews"
@@ -61,3 +65,62 @@ def test_a_report_of_a_fit_has_its_sections_and_nothing_from_elsewhere(world: Pa
     for graphic in found.all("svg"):
         assert graphic["role"] == "img" and len(graphic["aria-label"]) > 20
     assert found.all("svg")
+
+
+def test_records_stand_in_the_report_with_picture_text_and_sound(world: Path):
+    found = report("--no-robustness")
+    cards = [attributes for attributes in found.all("li") if attributes.get("class") == "card"]
+    wrong = len(_wrong())
+    assert len(cards) >= min(wrong, 12)
+    if wrong:
+        assert found.all("img") and found.all("audio") and found.all("blockquote")
+    assert all(one["src"].startswith("data:image/jpeg;base64,") for one in found.all("img"))
+
+
+def _wrong() -> list[str]:
+    scores = pd.read_parquet(f"{RUN}/scores.parquet")
+    whole = scores[scores["coalition"] == "all"]
+    return whole["key"][whole["sentiment"] != whole["sentiment_decision"]].tolist()
+
+
+def test_a_report_without_its_table_says_what_is_left_out(world: Path):
+    Path("reviews.csv").rename("moved.csv")
+    found = report("--no-robustness")
+    assert not found.all("img") and "left-out" in {one["id"] for one in found.all("section")}
+    assert any("--table" in word or "reviews.csv" in word for word in found.words)
+    assert report("--no-robustness --table moved.csv").all("img")
+
+
+def test_names_of_columns_and_labels_cannot_break_out(world: Path):
+    name, label = "<script>alert(1)</script>", '"><img src=x>'
+    records = [row | {"sentiment": label if row["sentiment"] == "good" else "bad"} for row in cells("reviews.csv")]
+    records = [{(name if key == "review" else key): value for key, value in row.items()} for row in records]
+    write("evil.csv", records)
+    said = sensorium(f"fit evil.csv --target sentiment --column author=ignored --seed 3 {FEW} --out runs/evil")
+    assert said.code == 0, said.err
+    found = report("--no-robustness", "runs/evil")
+    assert not found.all("script")
+    assert all(one["src"].startswith("data:") for one in found.all("img"))
+    assert any(name in word for word in found.words)
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Debian's chromium, which is not installed")
+def test_a_report_opens_in_a_browser_without_a_word_on_the_console(world: Path):
+    api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright, which is not installed")
+    report()
+    path = Path(RUN, "report.html").resolve()
+    assert path.stat().st_size < 3_000_000
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        for width in (1280, 390):
+            page, said = browser.new_page(viewport={"width": width, "height": 800}), []
+            page.on("console", lambda message, said=said: said.append(message.text))
+            page.on("pageerror", lambda error, said=said: said.append(str(error)))
+            page.on("requestfailed", lambda request, said=said: said.append(request.url[:80]))
+            page.goto(path.as_uri())
+            for picture in page.locator("img").all():
+                picture.scroll_into_view_if_needed()
+            assert not said
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.evaluate("[...document.images].every(one => one.closest('details') || one.naturalWidth > 0)")
+        browser.close()

@@ -24,5 +24,5 @@ def report(
     """
     from sensorium.recipe.reporting import report as run_report
 
-    path = run_report(run, table, robustness=not no_robustness)
+    path = run_report(run, table, robust=not no_robustness)
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB): open it in a browser.")

@@ -49,6 +49,10 @@ class SavedScores:
         groups = self.by_coalition["all"]["group"]
         return None if groups.isna().all() else groups.to_numpy(dtype=object)
 
+    def target(self, name: str) -> SavedTarget:
+        """The target of this name."""
+        return next(one for one in self.targets if one.name == name)
+
     def known(self, target: SavedTarget) -> np.ndarray:
         """bool [N]: who has the target."""
         return self.by_coalition["all"][target.name].notna().to_numpy()

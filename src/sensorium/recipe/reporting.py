@@ -15,19 +15,21 @@ from sensorium.errors import UserError
 from sensorium.evaluation.comparison import Comparison
 from sensorium.evaluation.costs import costs
 from sensorium.evaluation.html import Evidence, comparison_page, run_page
+from sensorium.evaluation.robustness import Curve, robustness, trials
 from sensorium.evaluation.saved_scores import SavedScores
 from sensorium.files import whole_file
 from sensorium.model import Model, load
 from sensorium.recipe.memory import same_truths
 from sensorium.recipe.settings import Recipe, check, read_recipe
+from sensorium.recipe.talk import Talk
 
 PAGE = "report.html"
 
 
-def report(run: str | Path, table: str | Path | None = None, robustness: bool = True) -> Path:
+def report(run: str | Path, table: str | Path | None = None, robust: bool = True) -> Path:
     """Writes report.html into the folder `run` of a fit, a pretraining, an evaluation or a comparison; gives its path.
 
-    table: where the run's records are now, when they are not where its recipe says. robustness: also spoil each input,
+    table: where the run's records are now, when they are not where its recipe says. robust: also spoil each input,
     more and more, and see what the model makes of it, which takes a while. Raises UserError.
     """
     folder = Path(run)
@@ -35,7 +37,7 @@ def report(run: str | Path, table: str | Path | None = None, robustness: bool = 
     name = folder.resolve().name
     if "comparison" in figures:
         return _write(folder, comparison_page(name, Comparison.load(folder)))
-    return _write(folder, run_page(_evidence(folder, name, figures, table, robustness)))
+    return _write(folder, run_page(_evidence(folder, name, figures, table, robust)))
 
 
 def _write(folder: Path, text: str) -> Path:
@@ -62,7 +64,7 @@ def _figures(folder: Path) -> dict[str, Any]:
     return figures
 
 
-def _evidence(folder: Path, name: str, figures: dict[str, Any], table: str | Path | None, robustness: bool) -> Evidence:
+def _evidence(folder: Path, name: str, figures: dict[str, Any], table: str | Path | None, robust: bool) -> Evidence:
     saved = _saved(folder)
     scores = SavedScores.of(saved, figures) if "targets" in figures else None
     model = load(folder) if (folder / "model" / "model.json").exists() else None
@@ -79,8 +81,23 @@ def _evidence(folder: Path, name: str, figures: dict[str, Any], table: str | Pat
         log=pd.read_csv(folder / "log.csv") if (folder / "log.csv").exists() else None,
         held=held,
         costs=None if held is None else costs(model, held),
+        curves=_curves(model, held, figures, recipe, robust, left_out) if held is not None else None,
         left_out=left_out,
     )
+
+
+def _curves(
+    model: Model, held: Table, figures: dict[str, Any], recipe: Recipe | None, robust: bool, left_out: list[str]
+) -> list[Curve] | None:
+    """What spoiling the inputs does; None, and a sentence, when that is not asked for."""
+    if "targets" not in figures:
+        return None
+    if not robust:
+        left_out.append("What happens when an input is spoiled; sensorium report without --no-robustness measures it.")
+        return None
+    metric_of = {name: known["metric"] for name, known in figures["inputs"].items()}
+    with Talk().counting("Spoiling inputs", trials(model, held)) as advance:
+        return robustness(model, held, metric_of, 0 if recipe is None else recipe.seed, advance)
 
 
 def _saved(folder: Path) -> pa.Table:

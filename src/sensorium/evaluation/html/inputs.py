@@ -7,8 +7,10 @@ import pandas as pd
 
 from sensorium.evaluation.html.evidence import Evidence
 from sensorium.evaluation.html.markup import Html, element, joined, paragraphs, table
+from sensorium.evaluation.html.media import Media
 from sensorium.evaluation.html.page import Section, note, plots
 from sensorium.evaluation.html.plots import Row, intervals
+from sensorium.evaluation.html.samples import inputs_that_decided
 from sensorium.evaluation.html.values import value_of, words
 from sensorium.evaluation.inputs import figure
 from sensorium.evaluation.printing import between
@@ -18,9 +20,9 @@ from sensorium.metrics import Resamples, Value, distribution, metrics, point, su
 FEWEST = 5  # records of a pattern that are scored by themselves
 
 
-def inputs(evidence: Evidence) -> Section:
+def inputs(evidence: Evidence, media: Media | None) -> Section:
     """The section."""
-    parts = [_target(name, known, evidence) for name, known in evidence.figures["inputs"].items()]
+    parts = [_target(name, known, evidence, media) for name, known in evidence.figures["inputs"].items()]
     return Section("inputs", "What each input is worth", joined(*parts))
 
 
@@ -30,7 +32,7 @@ def named(known: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {("metric" if name == "metric (input)" else name): worth for name, worth in each.items()}
 
 
-def _target(name: str, known: dict[str, Any], evidence: Evidence) -> Html:
+def _target(name: str, known: dict[str, Any], evidence: Evidence, media: Media | None) -> Html:
     metric, each = known["metric"], named(known)
     whole = evidence.figures["targets"][name][metric]
     shares = [
@@ -56,6 +58,7 @@ def _target(name: str, known: dict[str, Any], evidence: Evidence) -> Html:
             " be told from nothing. A record that lacks all inputs it may use gets the training prior. Dashed: chance."
         ),
         _patterns(name, metric, evidence),
+        None if media is None else inputs_that_decided(evidence.scores.target(name), evidence, media),
     )
 
 
@@ -68,7 +71,7 @@ def _patterns(name: str, metric: str, evidence: Evidence) -> Html | None:
     if evidence.held is None or evidence.scores is None:
         return None
     scores = evidence.scores
-    target = next(one for one in scores.targets if one.name == name)
+    target = scores.target(name)
     specs = evidence.held.schema.inputs
     present = np.stack([evidence.held.present(spec) for spec in specs], axis=1)[scores.known(target)]  # [M, N]
     if present.all():

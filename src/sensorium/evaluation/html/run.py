@@ -1,10 +1,15 @@
 """The report of a run: all of its sections in order."""
 
 from sensorium.evaluation.html.cost import cost
+from sensorium.evaluation.html.curves import curves
 from sensorium.evaluation.html.evidence import Evidence
 from sensorium.evaluation.html.inputs import inputs
+from sensorium.evaluation.html.media import Media
 from sensorium.evaluation.html.page import Section, note, page
 from sensorium.evaluation.html.plots import spelled
+from sensorium.evaluation.html.retrieval import furthest, retrieval
+from sensorium.evaluation.html.samples import errors
+from sensorium.evaluation.html.subgroups import subgroups_section
 from sensorium.evaluation.html.targets import targets
 from sensorium.evaluation.html.training import training
 from sensorium.evaluation.html.values import value_of, words
@@ -13,13 +18,21 @@ from sensorium.evaluation.inputs import figure
 
 def run_page(evidence: Evidence) -> str:
     """report.html of a run that learned targets, or aligned inputs."""
-    sections = [training(evidence)]
+    media = None if evidence.held is None else Media(evidence.held)
+    sections: list[Section | None] = [training(evidence)]
+    if evidence.figures.get("retrieval"):
+        sections.append(retrieval(evidence))
+        sections.append(furthest(evidence, media) if media else None)
     if evidence.figures.get("targets"):
-        sections += [targets(evidence), inputs(evidence)]
+        sections += [targets(evidence), inputs(evidence, media)]
+        sections.append(curves(evidence) if evidence.curves else None)
+        sections.append(subgroups_section(evidence) if evidence.held is not None else None)
+        sections.append(errors(evidence, media) if media else None)
     sections.append(cost(evidence))
     if evidence.left_out:
         sections.append(Section("left-out", "What is not here", note(*evidence.left_out)))
-    return page(evidence.name, list(evidence.figures.get("sentences", {}).values()), _large(evidence), sections)
+    kept = [section for section in sections if section is not None]
+    return page(evidence.name, list(evidence.figures.get("sentences", {}).values()), _large(evidence), kept)
 
 
 def _large(evidence: Evidence) -> list[tuple[str, str, str]]:
@@ -29,6 +42,10 @@ def _large(evidence: Evidence) -> list[tuple[str, str, str]]:
         value = value_of(evidence.figures["targets"][name][known["metric"]])
         rest = spelled(value).partition(" (")[2].rstrip(")")
         shown.append((f"{name}: {words(known['metric'])}", figure(value.value), _beside(rest, value.chance)))
+    for name, metrics in evidence.figures.get("retrieval", {}).items():
+        value = value_of(metrics["recall@1"])
+        rest = spelled(value).partition(" (")[2].rstrip(")")
+        shown.append((f"{name}: recall@1", figure(value.value), _beside(rest, value.chance)))
     return shown
 
 

@@ -55,7 +55,7 @@ def _above(metrics: dict[str, Any]) -> list[str]:
 def _trust(name: str, evidence: Evidence) -> Html | None:
     """Calibration of a class or labels; of a number, what was decided against what is true."""
     scores = evidence.scores
-    target = None if scores is None else next((one for one in scores.targets if one.name == name), None)
+    target = None if scores is None else scores.target(name)
     if target is None or not scores.known(target).any():
         return None
     if target.kind == "number":
@@ -146,8 +146,3 @@ def _classes(name: str, classes: dict[str, Any]) -> Html | None:
     of = f"{len(shown)} of {len(rows)}, those" if len(rows) > len(shown) else "all, those"
     listed = table(["label", "precision", "recall", "F1", "records"], cells, f"{name}: {of} with the lowest F1 first")
     return joined(element("h4", "Each label"), listed)
-
-
-def lead(evidence: Evidence) -> list[str]:
-    """What is said above all."""
-    return list(evidence.figures.get("sentences", {}).values())

@@ -1,0 +1,37 @@
+"""What becomes of the decisions when an input is spoiled."""
+
+from itertools import groupby
+
+from sensorium.errors import counted
+from sensorium.evaluation.html.evidence import Evidence
+from sensorium.evaluation.html.markup import Html, element, joined
+from sensorium.evaluation.html.page import Section, note, plots
+from sensorium.evaluation.html.plots import Line, lines
+from sensorium.evaluation.html.values import words
+from sensorium.evaluation.robustness import Curve
+
+
+def curves(evidence: Evidence) -> Section:
+    """The section."""
+    parts = []
+    for target, each in groupby(evidence.curves, key=lambda curve: curve.target):
+        each = list(each)
+        parts.append(element("h3", f"{target}, by {words(each[0].metric)}"))
+        parts.append(plots(*map(_curve, each)))
+    explained = (
+        "Each curve spoils one input and leaves the others as they are; the band is the 95 % interval. Dashed: the same"
+        " records without that input. A curve below it says that a spoiled input is worse than none."
+    )
+    count = max(curve.records for curve in evidence.curves)
+    drawn = f"On {counted(count, 'record')} at most, drawn by chance."
+    return Section("robustness", "When an input is spoiled", joined(note(explained, drawn), *parts))
+
+
+def _curve(curve: Curve) -> Html:
+    at = list(range(len(curve.values)))
+    values, lows, highs = ([getattr(one, side) for one in curve.values] for side in ("value", "low", "high"))
+    known = all(one is not None for one in (*lows, *highs))
+    line = Line(curve.corruption, at, values, lows if known else None, highs if known else None)
+    rules = [] if curve.without.value is None else [("without it", curve.without.value)]
+    labels = list(zip(at, curve.strengths, strict=True))
+    return lines(f"{curve.input}: {curve.corruption}", [line], curve.unit, labels, rules)

@@ -1,0 +1,113 @@
+"""How a model does on each subgroup of the records, and how far the best and the worst lie apart."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sensorium.metrics import Columns, Metric, Resamples, Value, distribution, metrics, point, summary
+
+FEWEST, MOST = 10, 12
+SHUFFLES, AT_ONCE = 499, 2_000_000
+
+
+class Subgroup(NamedTuple):
+    """One of them: its name, how many records it has, its metric."""
+
+    name: str
+    records: int
+    value: Value
+
+
+class Subgroups(NamedTuple):
+    """The subgroups that a column makes, the best first, and the gap between the best and the worst.
+
+    gap: the difference, with its 95 % interval. p: in how large a share of random groupings of the same sizes the best
+    and the worst lie as far apart. small: how many records are of no subgroup that is large enough.
+    """
+
+    column: str
+    metric: str
+    groups: list[Subgroup]
+    gap: Value
+    p: float
+    small: int
+
+
+def subgroups(
+    kind: str,
+    truth: Columns,
+    prediction: Columns,
+    metric: str,
+    column: str,
+    member: np.ndarray,
+    clusters: np.ndarray | None = None,
+    seed: int = 0,
+) -> Subgroups | None:
+    """The MOST largest subgroups of at least FEWEST records; None when there are fewer than two.
+
+    member: object [N], each record's subgroup, None for none. clusters: [N], records that are drawn together; where the
+    subgroups are the clusters themselves, records are drawn.
+    """
+    member = np.array(["" if one is None or one != one else str(one) for one in member], dtype=object)
+    names, counts = np.unique(member[member != ""].astype(str), return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:MOST]
+    names = [str(names[place]) for place in order if counts[place] >= FEWEST]
+    if len(names) < 2:
+        return None
+    one = metrics(kind, truth, prediction)[metric]
+    masks = {name: member == name for name in names}
+    if clusters is not None and all(len(set(clusters[mask])) == 1 for mask in masks.values()):
+        clusters = None
+    resamples = Resamples(len(member), clusters, 1000, seed)
+    each = {name: _within(one, mask) for name, mask in masks.items()}
+    with np.errstate(invalid="ignore", divide="ignore"):
+        drawn = distribution(each, resamples)
+        at = {name: point(metric, len(member)) for name, metric in each.items()}
+    known = [name for name in names if np.isfinite(at[name])]
+    if len(known) < 2:
+        return None
+    known.sort(key=lambda name: -at[name])
+    groups = [
+        Subgroup(name, int(masks[name].sum()), summary(at[name], drawn[name], _units(masks[name], clusters)))
+        for name in known
+    ]
+    best, worst = known[0], known[-1]
+    gap = summary(at[best] - at[worst], drawn[best] - drawn[worst], resamples.units, 0.0)
+    p = _chance(one, [masks[name] for name in known], clusters, at[best] - at[worst], seed)
+    return Subgroups(column, metric, groups, gap, p, len(member) - sum(group.records for group in groups))
+
+
+def _within(metric: Metric, mask: np.ndarray) -> Metric:
+    return lambda weights: metric(weights * mask[:, None].astype(weights.dtype))
+
+
+def _units(mask: np.ndarray, clusters: np.ndarray | None) -> int:
+    return int(mask.sum()) if clusters is None else len(set(clusters[mask]))
+
+
+def _chance(metric: Metric, masks: list[np.ndarray], clusters: np.ndarray | None, seen: float, seed: int) -> float:
+    """The share of groupings, the observed among them, whose best and worst lie `seen` or further apart.
+
+    Records change places; where each cluster is of one subgroup, clusters do.
+    """
+    generator = np.random.default_rng(seed)
+    place = np.full(len(masks[0]), -1)
+    for index, mask in enumerate(masks):
+        place[mask] = index
+    unit = np.arange(len(place)) if clusters is None else np.unique(clusters, return_inverse=True)[1]
+    first = np.zeros(unit.max() + 1, dtype=int)
+    first[unit] = place
+    if not (first[unit] == place).all():
+        unit, first = np.arange(len(place)), place
+    reached, done = 1, 0
+    size = max(1, AT_ONCE // (len(place) * len(masks)))
+    while done < SHUFFLES:
+        count = min(size, SHUFFLES - done)
+        shuffled = np.stack([generator.permutation(first)[unit] for _ in range(count)], axis=1)  # [N, count]
+        weights = (shuffled[:, :, None] == np.arange(len(masks))).astype(np.float32)  # [N, count, G]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values = metric(weights.reshape(len(place), -1)).reshape(count, len(masks))  # [count, G]
+        values = np.where(np.isfinite(values).all(axis=1, keepdims=True), values, 0.0)
+        reached += int((np.ptp(values, axis=1) >= seen - 1e-9).sum())
+        done += count
+    return reached / (SHUFFLES + 1)
