@@ -7,7 +7,8 @@ import numpy as np
 from sensorium.metrics import Columns, Metric, Resamples, Value, distribution, metrics, point, summary
 
 FEWEST, MOST = 10, 12
-SHUFFLES, AT_ONCE = 499, 2_000_000
+SHUFFLES, FEWEST_SHUFFLES = 499, 99
+AT_ONCE, IN_ALL = 2_000_000, 200_000_000  # weights
 
 
 class Subgroup(NamedTuple):
@@ -101,8 +102,9 @@ def _chance(metric: Metric, masks: list[np.ndarray], clusters: np.ndarray | None
         unit, first = np.arange(len(place)), place
     reached, done = 1, 0
     size = max(1, AT_ONCE // (len(place) * len(masks)))
-    while done < SHUFFLES:
-        count = min(size, SHUFFLES - done)
+    wanted = int(np.clip(IN_ALL // (len(place) * len(masks)), FEWEST_SHUFFLES, SHUFFLES))
+    while done < wanted:
+        count = min(size, wanted - done)
         shuffled = np.stack([generator.permutation(first)[unit] for _ in range(count)], axis=1)  # [N, count]
         weights = (shuffled[:, :, None] == np.arange(len(masks))).astype(np.float32)  # [N, count, G]
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -110,4 +112,4 @@ def _chance(metric: Metric, masks: list[np.ndarray], clusters: np.ndarray | None
         values = np.where(np.isfinite(values).all(axis=1, keepdims=True), values, 0.0)
         reached += int((np.ptp(values, axis=1) >= seen - 1e-9).sum())
         done += count
-    return reached / (SHUFFLES + 1)
+    return reached / (wanted + 1)

@@ -1,6 +1,7 @@
 """report: a finished run → report.html in its folder."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,18 @@ def report(run: str | Path, table: str | Path | None = None, robust: bool = True
     return _write(folder, run_page(_evidence(folder, name, figures, table, robust)))
 
 
+def brief(folder: Path, held: Table) -> None:
+    """Writes the report at a run's end, without what has to be measured. held: the records that were scored."""
+    kept = _kept(folder, folder.resolve().name, _figures(folder))
+    said = f"What happens when an input is spoiled, and all that it costs; sensorium report {folder} measures it."
+    _write(folder, run_page(replace(kept, schema=held.schema, held=held, left_out=[said])))
+
+
+def brief_comparison(folder: Path, found: Comparison) -> None:
+    """Writes the report at a comparison's end."""
+    _write(folder, comparison_page(folder.resolve().name, found))
+
+
 def _write(folder: Path, text: str) -> Path:
     with whole_file(folder / PAGE) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -65,25 +78,36 @@ def _figures(folder: Path) -> dict[str, Any]:
 
 
 def _evidence(folder: Path, name: str, figures: dict[str, Any], table: str | Path | None, robust: bool) -> Evidence:
-    saved = _saved(folder)
-    scores = SavedScores.of(saved, figures) if "targets" in figures else None
-    model = load(folder) if (folder / "model" / "model.json").exists() else None
-    recipe = check(read_recipe(folder / "recipe.yaml"), "the recipe") if (folder / "recipe.yaml").exists() else None
-    left_out: list[str] = []
-    held = None if model is None else _held(folder, model, saved, recipe, table, left_out)
+    """All that the folder tells, and what is measured now."""
+    known = _kept(folder, name, figures)
+    if not (folder / "model" / "model.json").exists():
+        return known
+    model, left_out = load(folder), []
+    recipe = read_run(folder)
+    held = _held(folder, model, _saved(folder), recipe, table, left_out)
+    known = replace(known, schema=model.schema, held=held, left_out=left_out)
+    if held is None:
+        return known
+    return replace(known, costs=costs(model, held), curves=_curves(model, held, figures, recipe, robust, left_out))
+
+
+def _kept(folder: Path, name: str, figures: dict[str, Any]) -> Evidence:
+    """What stands in the folder, but for the model."""
+    saved, recipe, log = _saved(folder), read_run(folder), folder / "log.csv"
     return Evidence(
         name=name,
         figures=figures,
-        scores=scores,
+        scores=SavedScores.of(saved, figures) if "targets" in figures else None,
         ranks=saved.to_pandas() if "retrieval" in figures else None,
         recipe=None if recipe is None else recipe.model_dump(mode="json"),
-        schema=None if model is None else model.schema,
-        log=pd.read_csv(folder / "log.csv") if (folder / "log.csv").exists() else None,
-        held=held,
-        costs=None if held is None else costs(model, held),
-        curves=_curves(model, held, figures, recipe, robust, left_out) if held is not None else None,
-        left_out=left_out,
+        log=pd.read_csv(log) if log.exists() else None,
     )
+
+
+def read_run(folder: Path) -> Recipe | None:
+    """The recipe of the run in `folder`, None when there is none."""
+    path = folder / "recipe.yaml"
+    return check(read_recipe(path), f"the recipe {path}") if path.exists() else None
 
 
 def _curves(

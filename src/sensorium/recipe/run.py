@@ -18,6 +18,7 @@ from sensorium.files import discard, writing
 from sensorium.model import Model
 from sensorium.recipe.parts import Part, parts
 from sensorium.recipe.ready import make_ready
+from sensorium.recipe.reporting import brief
 from sensorium.recipe.search import search
 from sensorium.recipe.settings import Recipe
 from sensorium.recipe.settling import settle
@@ -27,7 +28,10 @@ from sensorium.recipe.tasks import task_of
 from sensorium.training.precision import choose_device, half_the_cores
 from sensorium.training.state import Position
 
-FILES = ("recipe.yaml", "metrics.json", "scores.parquet", "log.csv", "bad_records.csv", "search.csv", "search.json")
+FILES = (
+    "recipe.yaml", "metrics.json", "scores.parquet", "log.csv", "bad_records.csv", "search.csv", "search.json",
+    "report.html",
+)  # fmt: skip
 FOLDERS = ("start", "last", "refit", "model", "features", "search")
 # One process fills the feature cache while the others wait, for hours maybe; one that dies ends the others anyhow.
 PATIENT = InitProcessGroupKwargs(timeout=timedelta(days=7))
@@ -176,6 +180,7 @@ def _finish(
     if stage.accelerator.is_main_process:
         model.save(stage.folder / "model")
         report.save(stage.folder)
+        brief(stage.folder, split[name].table)
         discard(stage.folder / "start")
     stage.accelerator.wait_for_everyone()
     run = Run(model, report, stage.folder, stage.accelerator.is_main_process)

@@ -127,7 +127,7 @@ class Talk:
         self.show(run.report)
         for one in shown:
             self.show(one)
-        self.say(f"Saved in {run.folder}: model/, recipe.yaml, metrics.json, scores.parquet, log.csv.")
+        self.say(f"Saved in {run.folder}: model/, recipe.yaml, metrics.json, scores.parquet, log.csv, report.html.")
         self.say("\n  ".join(["Next:", *commands]))
 
     @contextmanager

@@ -18,6 +18,7 @@ from sensorium.evaluation.saved_scores import SavedScores, SavedTarget
 from sensorium.metrics import Resamples, Value, distribution, metrics, point, summary
 
 FEWEST = 5  # records of a pattern that are scored by themselves
+MOST = 20  # patterns that are listed
 
 
 def inputs(evidence: Evidence, media: Media | None) -> Section:
@@ -79,7 +80,7 @@ def _patterns(name: str, metric: str, evidence: Evidence) -> Html | None:
     lacking = [", ".join(spec.name for spec, has in zip(specs, row, strict=True) if not has) for row in present]
     counts = pd.Series(lacking).value_counts()
     rows = []
-    for pattern, count in counts.items():
+    for pattern, count in counts.head(MOST).items():
         value = measured(scores, target, metric, np.array(lacking) == pattern) if count >= FEWEST else None
         cells = ["too few", ""] if value is None else [figure(value.value), between(value)]
         rows.append([pattern or "nothing", f"{count:,}", f"{count / len(lacking):.1%}", *cells])

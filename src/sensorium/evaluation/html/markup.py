@@ -48,9 +48,7 @@ def table(headers: list[Child], rows: list[list[Child]], caption: Child = None, 
     body = []
     for row in rows:
         cells = [element("th", row[0], scope="row")]
-        cells += [
-            element("td", one, class_=None if place < words else "n") for place, one in enumerate(row[1:], start=1)
-        ]
+        cells += [element("td", one, class_=_kind(one, place < words)) for place, one in enumerate(row[1:], start=1)]
         body.append(element("tr", *cells))
     whole = element(
         "table",
@@ -59,6 +57,12 @@ def table(headers: list[Child], rows: list[list[Child]], caption: Child = None, 
         element("tbody", *body),
     )
     return scrolling(whole, "table" if caption is None else str(getattr(caption, "text", caption)))
+
+
+def _kind(cell: Child, is_word: bool) -> str | None:
+    if not is_word:
+        return "n"
+    return "long" if isinstance(cell, str) and len(cell) > 24 else None
 
 
 def scrolling(wide: Html, label: str) -> Html:

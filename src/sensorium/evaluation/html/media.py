@@ -66,9 +66,7 @@ def _picture(name: str, pixels: np.ndarray) -> Html:
     image.thumbnail((SIDE, SIDE))
     file = io.BytesIO()
     image.save(file, "JPEG", quality=QUALITY)
-    return element(
-        "img", src=_uri("image/jpeg", file), alt=name, width=image.width, height=image.height, loading="lazy"
-    )
+    return element("img", src=_uri("image/jpeg", file), alt=name, width=image.width, height=image.height)
 
 
 def _sound(name: str, samples: np.ndarray) -> Html:

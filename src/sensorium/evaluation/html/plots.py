@@ -103,11 +103,11 @@ def lines(
     if diagonal:
         low, high = max(first, ticks[0]), min(last, ticks[-1])
         parts.append(element("line", x1=r(x(low)), y1=r(y(low)), x2=r(x(high)), y2=r(y(high)), class_="chance"))
-    for name, level in rules:
+    for _, level in rules:
         parts.append(element("line", x1=left, x2=WIDTH - 12, y1=r(y(level)), y2=r(y(level)), class_="chance"))
-        parts.append(_text(WIDTH - 14, y(level) - 4, name, "s", "end"))
     for index, one in enumerate(drawn):
         parts.append(_line(one, f"c{index % 5 + 1}", x, y))
+    parts += [_text(WIDTH - 14, y(level) - 4, name, "s", "end") for name, level in rules]
     height = bottom + 36
     if len(drawn) > 1:
         parts.append(_legend([one.name for one in drawn], height))

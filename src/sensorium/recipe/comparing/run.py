@@ -22,6 +22,7 @@ from sensorium.recipe.comparing.cell import MEASURES, Cell, train, untrained
 from sensorium.recipe.comparing.plan import Candidate, Fold, candidates, folds, reads_tokens
 from sensorium.recipe.comparing.prepared import Facts, Prepared, prepare
 from sensorium.recipe.parts import Part, fingerprint
+from sensorium.recipe.reporting import brief_comparison
 from sensorium.recipe.settings import Recipe
 from sensorium.recipe.settling import settle
 from sensorium.recipe.stages import Stage, look_once
@@ -30,7 +31,7 @@ from sensorium.recipe.tasks import task_of
 from sensorium.training.precision import choose_device, choose_precision, half_the_cores
 from sensorium.training.state import changed
 
-MADE = ("recipe.yaml", "mark", "metrics.json", "scores.parquet", "bad_records.csv")
+MADE = ("recipe.yaml", "mark", "metrics.json", "scores.parquet", "bad_records.csv", "report.html")
 FOLDERS = ("encoders", "features", "cells", "training")
 
 
@@ -97,10 +98,11 @@ def compare(
         )
         found = _summed(chosen, ground, list(_cells(chosen, ground, stage, workers)), stage)
     found.save(folder)
+    brief_comparison(folder, found)
     for name in ("features", "training"):
         discard(folder / name)
     talk.show(found)
-    talk.say(f"Saved in {folder}: metrics.json, scores.parquet, cells/.")
+    talk.say(f"Saved in {folder}: metrics.json, scores.parquet, report.html, cells/.")
     return found
 
 
