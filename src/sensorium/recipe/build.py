@@ -64,13 +64,24 @@ def assemble(table: Table, recipe: Recipe, encoders: dict[str, nn.Module]) -> Mo
 def encoders_of(
     table: Table, settings: dict[str, InputSettings], facts: dict[str, dict[str, float]], summary_only: bool
 ) -> dict[str, nn.Module]:
-    """By input of the training table, its encoder. Raises UserError for a setting or a value that does not fit it."""
-    return {
-        spec.name: _encoder(
-            table, spec, settings.get(spec.name, InputSettings()), facts.get(spec.name, {}), summary_only
-        )
-        for spec in table.schema.inputs
+    """By input of the training table, its encoder; one that several share is made from the values of all of them.
+
+    Raises UserError for a setting or a value that does not fit it.
+    """
+    sharing: dict[str, list[InputSpec]] = {}
+    for spec in table.schema.inputs:
+        sharing.setdefault(settings.get(spec.name, InputSettings()).shares or spec.name, []).append(spec)
+    made = {
+        name: _encoder(table, specs, settings.get(name, InputSettings()), _largest(facts, specs), summary_only)
+        for name, specs in sharing.items()
     }
+    return {spec.name: made[name] for name, specs in sharing.items() for spec in specs}
+
+
+def _largest(facts: dict[str, dict[str, float]], specs: list[InputSpec]) -> dict[str, float]:
+    """Of each fact about the inputs the largest."""
+    known = [facts.get(spec.name, {}) for spec in specs]
+    return {key: max(one[key] for one in known if key in one) for one in known for key in one}
 
 
 def check_parts(table: Table, recipe: Recipe) -> None:
@@ -104,9 +115,22 @@ def check_inputs(table: Table, settings: dict[str, InputSettings]) -> None:
             raise unknown("input", name, inputs)
     for spec in table.schema.inputs:
         one = settings.get(spec.name, InputSettings())
+        if one.shares is not None:
+            _check_sharing(spec, one.shares, table)
         _encoder_config(spec, one)
         if one.adapter is not None:
             check_adapters()
+
+
+def _check_sharing(spec: InputSpec, shares: str, table: Table) -> None:
+    known = {other.name: other.modality for other in table.schema.inputs}
+    if shares not in known:
+        raise unknown("input", shares, known)
+    if known[shares] != spec.modality or spec.modality == "table":
+        raise UserError(
+            f"'{spec.name}' is {spec.modality} and '{shares}' is {known[shares]}: two inputs share an encoder when both"
+            " are text, pictures, sounds, films, series or points."
+        )
 
 
 def fusion_of(recipe: Recipe) -> type:
@@ -134,30 +158,32 @@ def _encoder_config(spec: InputSpec, settings: InputSettings) -> tuple[type, Bas
 
 
 def _encoder(
-    table: Table, spec: InputSpec, settings: InputSettings, facts: dict[str, float], summary_only: bool
+    table: Table, specs: list[InputSpec], settings: InputSettings, facts: dict[str, float], summary_only: bool
 ) -> nn.Module:
-    kind, config = _encoder_config(spec, settings)
+    kind, config = _encoder_config(specs[0], settings)
     if not settings.augment and "augmentation" in kind.Config.model_fields:
         config = config.model_copy(update={"augmentation": None})
     try:
-        return kind.build(config, _Values(table, spec), facts, summary_only)
+        return kind.build(config, _Values(table, specs), facts, summary_only)
     except ValidationError:
         raise
     except ValueError as error:
-        raise UserError(f"Column '{spec.name}' of {table.source}: {error}.") from error
+        columns = " and ".join(f"'{spec.name}'" for spec in specs)
+        raise UserError(f"Column {columns} of {table.source}: {error}.") from error
 
 
 class _Values:
-    """The decoded training values of an input, absent ones left out; can be gone through again."""
+    """The decoded training values of inputs, absent ones left out; can be gone through again."""
 
-    def __init__(self, table: Table, spec: InputSpec):
-        self.table, self.spec = table, spec
+    def __init__(self, table: Table, specs: list[InputSpec]):
+        self.table, self.specs = table, specs
 
     def __iter__(self) -> Iterator[Any]:
-        for index in range(len(self.table)):
-            value = self.table.value(index, self.spec)
-            if value is not None:
-                yield decode(self.spec.decoder, value, self.table.root)
+        for spec in self.specs:
+            for index in range(len(self.table)):
+                value = self.table.value(index, spec)
+                if value is not None:
+                    yield decode(spec.decoder, value, self.table.root)
 
 
 def _head(table: Table, spec: TargetSpec, recipe: Recipe, fusion: nn.Module) -> nn.Module:

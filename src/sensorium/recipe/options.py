@@ -152,12 +152,16 @@ def targets(value: str | Iterable[str] | Mapping[str, str | None] | None) -> dic
 def encoder(column: str, text: str | Mapping[str, Any]) -> dict[str, Any]:
     """The settings of one input from `NAME`, `NAME:MODEL` or `NAME:MODEL,setting=value,...`; a mapping stays so.
 
+    `shares:INPUT` is another input's encoder.
+
     A value may be a list, `[1, 2]`, or a mapping, `{rate: 0.2}`.
     """
     if isinstance(text, Mapping):
         return dict(text)
     head, *rest = _pieces(text)
     name, _, model = head.partition(":")
+    if name == "shares" and model and not rest:
+        return {"shares": model}
     config: dict[str, Any] = {"model": model} if model else {}
     result: dict[str, Any] = {"encoder": name}
     for part in rest:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from sensorium.errors import UserError, unknown
 from sensorium.families.family import FamilySettings
@@ -58,6 +58,9 @@ class DataSettings(Frozen):
 class InputSettings(Frozen):
     """How one input is encoded. `config` goes to the encoder."""
 
+    shares: str | None = Field(
+        None, description="another input, whose encoder this one has too, weights and settings and all"
+    )
     encoder: str | None = Field(
         None, description="name of an encoder; none takes the small one of the input's kind, from scratch"
     )
@@ -150,6 +153,20 @@ class Recipe(Frozen):
         if budget is not None and (BUDGET.fullmatch(budget) is None or seconds(budget) == 0):
             raise ValueError("a number and its unit, as 90s, 30m or 2h")
         return budget
+
+    @model_validator(mode="after")
+    def _shares(self) -> "Recipe":
+        """An input that shares another's encoder has that one's settings."""
+        for name, one in self.inputs.items():
+            if one.shares is not None:
+                first = self.inputs.get(one.shares, InputSettings())
+                whole = first.model_copy(update={"shares": one.shares})
+                if first.shares is not None or one.shares == name:
+                    raise ValueError(f"'{name}' shares the encoder of an input that has one of its own")
+                if one not in (InputSettings(shares=one.shares), whole):
+                    raise ValueError(f"'{name}' shares the encoder of '{one.shares}', so only that one has settings")
+                self.inputs[name] = whole
+        return self
 
     def save(self, path: Path) -> None:
         """Writes the recipe as YAML, whole or not at all."""

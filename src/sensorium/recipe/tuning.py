@@ -16,6 +16,8 @@ def tune(model: Model, recipe: Recipe) -> None:
     """
     for name, encoder in model.encoders.items():
         settings = recipe.inputs.get(name, InputSettings())
+        if settings.shares is not None:  # it was tuned as that input's
+            continue
         encoder.requires_grad_(not freezes(encoder, settings))
         if settings.adapter is not None and settings.frozen:
             raise UserError(f"The encoder of '{name}' is frozen, and its adapter too; leave frozen or the adapter out.")

@@ -84,6 +84,8 @@ def compare(
     talk = Talk(quiet)
     precision, _ = choose_precision(asked.training.precision, accelerator.device)
     table, asked = task.open(records, asked, talk)
+    if any(one.shares for one in asked.inputs.values()):
+        raise UserError("compare trains each input's encoder by itself, so none can be shared; leave shares out.")
     if len(table.schema.targets) > 1:
         raise UserError("compare looks at one target at a time; name one with --target.")
     stage = Stage(folder, asked, accelerator, talk, precision, root=folder)
