@@ -124,3 +124,33 @@ def test_a_report_opens_in_a_browser_without_a_word_on_the_console(world: Path):
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             assert page.evaluate("[...document.images].every(one => one.closest('details') || one.naturalWidth > 0)")
         browser.close()
+
+
+def test_the_report_of_a_comparison_has_candidates_on_one_axis_and_the_verdict(world: Path):
+    options = "--target sentiment --column author=ignored --fusion hybrid,concat --folds 2 --workers 0 --set epochs=1"
+    said = sensorium(f"compare reviews.csv {options} --out runs/compare")
+    assert said.code == 0, said.err
+    assert Path("runs/compare/report.html").exists()
+    found = report(run="runs/compare")
+    assert {one["id"] for one in found.all("section")} == {"verdict", "candidates", "pairs", "cost"}
+    (whole, less) = found.all("svg")
+    assert (
+        "hybrid:" in whole["aria-label"] and "concat:" in whole["aria-label"] and "without" not in whole["aria-label"]
+    )
+    assert "hybrid without photo:" in less["aria-label"]
+    assert any("Take " in word for word in found.words)
+
+
+def test_a_run_ends_with_a_report_and_one_without_records_to_read_is_made_too(world: Path):
+    brief = Reader(Path(RUN, "report.html").read_text(encoding="utf-8"))
+    sections = {one["id"] for one in brief.all("section")}
+    assert {"training", "metrics", "inputs", "cost", "left-out"} <= sections and "robustness" not in sections
+    whole = {one["id"] for one in report().all("section")}
+    assert "robustness" in whole and "left-out" not in whole
+
+
+def test_the_report_of_an_evaluation_needs_no_model(world: Path):
+    said = sensorium(f"evaluate {RUN} reviews.csv --out judged")
+    assert said.code == 0, said.err
+    found = report(run="judged")
+    assert {"metrics", "inputs"} <= {one["id"] for one in found.all("section")}

@@ -23,19 +23,27 @@ def comparison_page(name: str, found: Comparison) -> str:
 
 
 def _candidates(found: Comparison) -> Html:
-    whole = found.contenders[0].value
-    tied = {one.a if one.b == found.contenders[0].name else one.b for one in found.differences
-            if found.contenders[0].name in (one.a, one.b) and not one.significant}  # fmt: skip
-    rows = [Row(one.name, one.value, index > 0 and one.name not in tied) for index, one in enumerate(found.contenders)]
+    whole = [one for one in found.contenders if one.without is None]
+    less = [one for one in found.contenders if one.without is not None]
+    best, chance = whole[0], whole[0].value.chance
+    rows = [
+        Row(one.name, one.value, one is not best and found.between(best.name, one.name).significant) for one in whole
+    ]
+    alone = [Row(one.name, one.value) for one in whole if one.name in {other.fusion for other in less}]
+    alone += [Row(one.name, one.value, found.between(one.name, one.fusion).significant) for one in less]
     cells: list[list[Child]] = [
         [one.name, figure(one.value.value), between(one.value), figure(one.value.chance)] for one in found.contenders
     ]
     drawn = "by " + found.group if found.group else "by record"
     return joined(
-        plots(intervals(f"{found.measure}, mean and 95 % interval", rows, whole.chance)),
+        plots(
+            intervals(f"{found.measure}, mean and 95 % interval", rows, chance),
+            intervals(f"{found.measure} when an input is left out", alone, chance) if less else None,
+        ),
         note(
-            "Blue: the best, and what cannot be told from it. Dashed: chance. Intervals may overlap where a difference"
-            " is sure, for candidates are compared on the same records."
+            "Blue: what cannot be told from the best, or from the fusion with all inputs. Grey: what differs from it."
+            " Dashed: chance. Intervals may overlap where a difference is sure, for candidates are compared on the same"
+            " records."
         ),
         table(["candidate", "mean", "95 % interval", "chance"], cells, f"Intervals are drawn {drawn}"),
     )

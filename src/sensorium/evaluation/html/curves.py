@@ -10,6 +10,8 @@ from sensorium.evaluation.html.plots import Line, lines
 from sensorium.evaluation.html.values import words
 from sensorium.evaluation.robustness import Curve
 
+SEEN = "The saved model has learned from these records since they were scored, so the curves begin a little too high."
+
 
 def curves(evidence: Evidence) -> Section:
     """The section."""
@@ -24,7 +26,15 @@ def curves(evidence: Evidence) -> Section:
     )
     count = max(curve.records for curve in evidence.curves)
     drawn = f"On {counted(count, 'record')} at most, drawn by chance."
-    return Section("robustness", "When an input is spoiled", joined(note(explained, drawn), *parts))
+    seen = [SEEN] if _learned(evidence) else []
+    return Section("robustness", "When an input is spoiled", joined(note(explained, drawn, *seen), *parts))
+
+
+def _learned(evidence: Evidence) -> bool:
+    """Whether the saved model has learned from the records that were scored."""
+    recipe = evidence.recipe
+    held_out = recipe is None or recipe["data"]["test"] is not None or recipe["data"]["split"] is not None
+    return not held_out and bool(recipe["training"]["refit"])
 
 
 def _curve(curve: Curve) -> Html:

@@ -18,6 +18,7 @@ from sensorium.evaluation.inputs import figure
 SIDE, QUALITY = 200, 72  # pixels of a picture's longer side; of its JPEG
 RATE, SECONDS, BITS = 16_000, 8, 32_000  # of a sound: hertz, at most so long, bits a second
 LETTERS, CELLS = 400, 8
+SMALL = 96  # pixels that the longer side of a smaller picture is shown at
 
 
 class Media:
@@ -66,7 +67,9 @@ def _picture(name: str, pixels: np.ndarray) -> Html:
     image.thumbnail((SIDE, SIDE))
     file = io.BytesIO()
     image.save(file, "JPEG", quality=QUALITY)
-    return element("img", src=_uri("image/jpeg", file), alt=name, width=image.width, height=image.height)
+    wide = max(1.0, SMALL / max(image.size))
+    width, height = round(wide * image.width), round(wide * image.height)
+    return element("img", src=_uri("image/jpeg", file), alt=name, width=width, height=height)
 
 
 def _sound(name: str, samples: np.ndarray) -> Html:

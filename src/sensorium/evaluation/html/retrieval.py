@@ -9,7 +9,7 @@ from sensorium.evaluation.html.markup import Html, element, joined, paragraphs
 from sensorium.evaluation.html.media import Media, card, cards
 from sensorium.evaluation.html.page import Section, note, plots
 from sensorium.evaluation.html.plots import Line, Row, intervals, lines
-from sensorium.evaluation.html.values import metrics_table, value_of
+from sensorium.evaluation.html.values import metrics_table, value_of, words
 
 FURTHEST = 6
 
@@ -22,7 +22,7 @@ def retrieval(evidence: Evidence) -> Section:
 
 def _direction(name: str, evidence: Evidence) -> Html:
     metrics = evidence.figures["retrieval"][name]
-    rows = [Row(one, value_of(known)) for one, known in metrics.items() if one != "median_rank"]
+    rows = [Row(words(one), value_of(known)) for one, known in metrics.items() if one != "median_rank"]
     ranks = evidence.ranks
     ranks = None if ranks is None else ranks[ranks["direction"] == name]["rank"].to_numpy(float)
     sentence = evidence.figures.get("sentences", {}).get(name)
