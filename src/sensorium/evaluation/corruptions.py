@@ -182,6 +182,7 @@ def _cells(spec: InputSpec, table: Table) -> Corruption:
     }
 
     def spoil(row: dict[str, Any], strength: float, generator: np.random.Generator) -> dict[str, Any]:
+        """The spoiled row; every cell draws alike at each strength."""
         spoiled = {}
         for name, value in row.items():
             noise, change = generator.standard_normal(), generator.random()
