@@ -38,7 +38,7 @@ def _measured(costs: Costs) -> Html:
             f"While it decides on a batch of 32 the whole process holds at most {costs.peak_bytes / 1e6:,.0f} MB, of"
             f" which {costs.pass_bytes / 1e6:,.0f} MB are the batch's own."
         )
-    said.append(f"Measured on {costs.device}, {counted(costs.threads, 'thread')}; reading and decoding files is not counted.")
+    said.append(f"Measured on {costs.device}, {counted(costs.threads, 'thread')}; files' reading is not counted.")
     return joined(
         table(["records a batch", "median", "95 % take less than", "records a second"], rows, "Time to decide"),
         note(*said),
