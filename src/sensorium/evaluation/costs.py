@@ -3,12 +3,13 @@
 import contextlib
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from sensorium.data.table import Table
 from sensorium.features import Batch
@@ -17,6 +18,22 @@ from sensorium.model import Model
 SIZES = (1, 32)
 TIMES, SECONDS = 30, 8.0
 _HIGHEST = re.compile(r"VmHWM:\s+(\d+) kB")
+
+
+def _attention(query: torch.Size, key: torch.Size, value: torch.Size, *_: Any, **__: Any) -> int:
+    """The CPU's fused attention, which torch's counter does not know."""
+    return sdpa_flop_count(query, key, value)
+
+
+def _recurrent(inputs: torch.Size, inner: torch.Size, outer: torch.Size, *_: Any, **__: Any) -> int:
+    """A layer of an LSTM on the CPU: at each of L steps two matrices, inputs [L, B, D]."""
+    return 2 * inputs[0] * inputs[1] * (inner.numel() + outer.numel())
+
+
+UNKNOWN_TO_TORCH = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+    torch.ops.aten.mkldnn_rnn_layer: _recurrent,
+}
 
 
 class Costs(NamedTuple):
@@ -52,17 +69,24 @@ def costs(model: Model, table: Table) -> Costs:
     batches = {size: _batch(model, table, size) for size in SIZES}
     for batch in batches.values():
         _decide(model, batch)  # warms up
-    with FlopCounterMode(display=False) as counter:
-        _decide(model, batches[1])
+    work = multiply_adds(lambda: _decide(model, batches[1]))
     peak, own = _memory(model, batches[max(SIZES)])
     return Costs(
-        multiply_adds=counter.get_total_flops() // 2,
+        multiply_adds=work,
         latency_ms={size: _times(model, batch) for size, batch in batches.items()},
         peak_bytes=peak,
         pass_bytes=own,
         device=model.device.type.upper(),
         threads=torch.get_num_threads(),
     )
+
+
+@torch.no_grad()
+def multiply_adds(run: Callable[[], object]) -> int:
+    """How many multiplications with an addition the matrix products of `run` take."""
+    with FlopCounterMode(display=False, custom_mapping=UNKNOWN_TO_TORCH) as counter:
+        run()
+    return counter.get_total_flops() // 2
 
 
 def _batch(model: Model, table: Table, size: int) -> Batch:
