@@ -2,6 +2,7 @@
 
 from sensorium.encoders.audio_conv import AudioConv
 from sensorium.encoders.audio_recurrent import AudioRecurrent
+from sensorium.encoders.bert_text import BertText
 from sensorium.encoders.clip_image import ClipImage
 from sensorium.encoders.clip_text import ClipText
 from sensorium.encoders.image_capsules import ImageCapsules
@@ -24,6 +25,7 @@ ENCODERS = {
     "text": TextTransformer,
     "text_recurrent": TextRecurrent,
     "text_causal": TextCausal,
+    "bert_text": BertText,
     "word_vectors": WordVectors,
     "transformers_text": TransformersText,
     "image_conv": ImageConv,

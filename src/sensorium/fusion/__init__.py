@@ -6,6 +6,7 @@ One that has to learn more than the targets ask for has `losses` and their `weig
 """
 
 from sensorium.fusion.attention import Attention
+from sensorium.fusion.bert import BertFusion
 from sensorium.fusion.bottleneck import Bottleneck
 from sensorium.fusion.capsules import CapsuleFusion
 from sensorium.fusion.co_attention import CoAttention
@@ -40,6 +41,7 @@ FUSIONS = {
     "transformer": TransformerFusion,
     "cross_attention": CrossAttention,
     "serial": Serial,
+    "bert": BertFusion,
     "co_attention": CoAttention,
     "bottleneck": Bottleneck,
     "resampler": Resampler,

@@ -24,6 +24,10 @@ class Keys(NamedTuple):
     value: Tensor
     allowed: Tensor | None
 
+    def take(self, index: Tensor) -> "Keys":
+        """The rows `index`, int64 [N], in that order and with repetition."""
+        return Keys(*(None if part is None else part[index] for part in self))
+
 
 class SelfAttention(nn.Module):
     """x + attention(norm(x)), of `heads` heads; `dropout` acts on what is added."""
@@ -39,8 +43,8 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor, packing: Packing) -> Tensor:
         """float32 [N, D], packed -> the same shape."""
-        query, key, value = _heads(packing.pad(self.qkv(self.norm(x))), 3, self.heads)
-        return x + self.dropout(self.out(_joined(attend(query, key, value, _allowed(packing)), packing)))
+        query, key, value = into_heads(packing.pad(self.qkv(self.norm(x))), 3, self.heads)
+        return x + self.dropout(self.out(joined(attend(query, key, value, allowed_of(packing)), packing)))
 
 
 class Crossing(nn.Module):
@@ -58,8 +62,8 @@ class Crossing(nn.Module):
 
     def forward(self, x: Tensor, packing: Packing, keys: Keys) -> Tensor:
         """float32 [N, D], packed -> the same shape."""
-        (query,) = _heads(packing.pad(self.query(self.norm(x))), 1, self.heads)
-        return x + self.dropout(self.out(_joined(attend(query, *keys), packing)))
+        (query,) = into_heads(packing.pad(self.query(self.norm(x))), 1, self.heads)
+        return x + self.dropout(self.out(joined(attend(query, *keys), packing)))
 
 
 class KeysOf(nn.Module):
@@ -74,8 +78,8 @@ class KeysOf(nn.Module):
 
     def forward(self, x: Tensor, packing: Packing) -> list[Keys]:
         """float32 [N, D], packed -> for each reader what it asks."""
-        parts = _heads(packing.pad(self.linear(self.norm(x))), 2 * self.readers, self.heads)
-        allowed = _allowed(packing)
+        parts = into_heads(packing.pad(self.linear(self.norm(x))), 2 * self.readers, self.heads)
+        allowed = allowed_of(packing)
         return [Keys(key, value, allowed) for key, value in zip(parts[::2], parts[1::2], strict=True)]
 
 
@@ -98,14 +102,15 @@ class FeedForward(nn.Module):
         return x + self.mlp(self.norm(x))
 
 
-def _allowed(packing: Packing) -> Tensor | None:
+def allowed_of(packing: Packing) -> Tensor | None:
+    """bool [B, 1, 1, L]: the tokens that are attended to, all of them in a row that has none; None for all."""
     if packing.mask is None:
         return None
     # A softmax over no key is NaN, backwards too: a row without any attends to its padding, whose values are zero.
     return (packing.mask | ~packing.mask.any(dim=1, keepdim=True))[:, None, None]  # [B, 1, 1, L]
 
 
-def _heads(x: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
+def into_heads(x: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
     """[B, L, parts * D] -> `parts` times [B, heads, L, D / heads]."""
     return _Heads.apply(x.unflatten(-1, (parts, heads, -1)))
 
@@ -129,6 +134,6 @@ class _Heads(torch.autograd.Function):
         return whole
 
 
-def _joined(attended: Tensor, packing: Packing) -> Tensor:
+def joined(attended: Tensor, packing: Packing) -> Tensor:
     """[B, heads, L, D / heads] -> [N, D], packed."""
     return packing.pack(attended.transpose(1, 2).flatten(2))
