@@ -34,7 +34,7 @@ class Model(nn.Module):
 
     Two inputs may share one encoder: give the same module twice. `temperature` gives the model a learned `logit_scale`
     (its logarithm's inverse, as in CLIP), `logit_bias` a learned bias of that start beside it (as in SigLIP), `schema`
-    what it needs to read records.
+    what it needs to read records. A head whose config says `tied` shares the words of that input's encoder.
     """
 
     def __init__(
@@ -52,6 +52,9 @@ class Model(nn.Module):
         self.projections = Named(projections or {})
         self.fusion = fusion
         self.heads = Named(heads or {})
+        for _, head in self.heads.items():
+            if getattr(head, "tied", None) is not None:
+                head.tie(self.encoders[head.tied])
         if temperature is not None:
             self.logit_scale = nn.Parameter(-torch.tensor(temperature).log())
         if logit_bias is not None:
@@ -140,9 +143,9 @@ class Model(nn.Module):
         pooled = self.projections[name](features.pooled) if name in self.projections else features.pooled
         return torch.where(features.present[:, None], nn.functional.normalize(wide(pooled), dim=-1), 0.0)
 
-    def fuse(self, features: dict[str, Features]) -> Features:
-        """One Features of all inputs; an input that `features` does not name is absent in every row."""
-        return self.fusion({name: features[name] for name in self.encoders.names})
+    def fuse(self, features: dict[str, Features], **asked: Any) -> Features:
+        """One Features of all inputs. `asked`: what the fusion's method of that name gave, if it has one."""
+        return self.fusion({name: features[name] for name in self.encoders.names}, **asked)
 
     def decide(self, fused: Features) -> dict[str, dict[str, Tensor]]:
         """By target: `decision` [B] and, for classes, `probabilities` [B, K]. A row without inputs gets the prior."""

@@ -99,12 +99,13 @@ def convert(
         str,
         typer.Argument(
             help="A published CLIP or SigLIP: a folder of Transformers or open_clip, a file of weights, a model on the"
-            " hub. Or, with --to, a run's or a checkpoint's folder."
+            " hub; or an ALBEF's file of weights. Or, with --to, a run's or a checkpoint's folder."
         ),
     ],
     out: Annotated[Path, typer.Argument(help="Folder to write.")],
     to: Annotated[
-        str | None, typer.Option(help="transformers or open_clip; without it, a checkpoint of Sensorium's is written.")
+        str | None,
+        typer.Option(help="transformers, open_clip or albef; without it, a checkpoint of Sensorium's is written."),
     ] = None,
     activation: Annotated[
         str | None,
@@ -112,14 +113,14 @@ def convert(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in OUT.")] = False,
 ) -> None:
-    """Turn a published CLIP or SigLIP into a checkpoint, or a checkpoint into what others open.
+    """Turn a published CLIP, SigLIP or ALBEF into a checkpoint, or a checkpoint into what others open.
 
     The tokenizer and the preparation of pictures come with it. A weight that is missing, unknown or does not fit is an
     error.
 
     Example: [bold]sensorium convert openai/clip-vit-base-patch32 runs/openai[/bold]
     """
-    from sensorium.families.clip_checkpoints import convert as run
+    from sensorium.families.checkpoints import convert as run
 
     run(source, out, to, activation, overwrite)
     print(f"{source} is written to {out}, {f'for {to}' if to else 'as a checkpoint'}.")

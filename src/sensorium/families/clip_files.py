@@ -34,7 +34,8 @@ def read_json(path: Path) -> dict[str, Any]:
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The weights of a .safetensors, .pt, .pth or .bin file, by name. Raises UserError when it holds anything else.
 
-    Nothing is unpickled but tensors. A training checkpoint's `state_dict` and the front `module.` are looked through.
+    Nothing is unpickled but tensors. A training checkpoint's `state_dict` or `model` and the front `module.` are looked
+    through.
     """
     try:
         if path.suffix == ".safetensors":
@@ -43,8 +44,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for what weights_only refuses; all mean the same to a user
         raise _no_weights(path, error) from error
-    if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
-        found = found["state_dict"]
+    for name in ("state_dict", "model"):
+        if isinstance(found, dict) and isinstance(found.get(name), dict):
+            found = found[name]
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
         raise UserError(f"{path} holds no state dictionary, that is, tensors by name; save the model's state_dict().")
     return {name.removeprefix("module."): value for name, value in found.items()}

@@ -1,12 +1,23 @@
 """Kinds of decision: each takes what a fusion gives and has a loss of each row, a prediction, and a calibration.
 
-Each declares `kind`, the kind of target it decides ("class", "labels" or "number"); all of them give a row without any
-input the training prior.
+Each declares `kind`, what it decides: a target's kind ("class", "labels" or "number"), whose heads give a row without
+any input the training prior; or "match", "words" or "answer", which families ask for.
 """
 
+from sensorium.heads.answer import Answer
 from sensorium.heads.classes import Classes
 from sensorium.heads.labels import Labels
 from sensorium.heads.late import Late
+from sensorium.heads.masked_words import MaskedWords
+from sensorium.heads.match import Match
 from sensorium.heads.number import Number
 
-HEADS = {"classes": Classes, "labels": Labels, "number": Number, "late": Late}
+HEADS = {
+    "classes": Classes,
+    "labels": Labels,
+    "number": Number,
+    "late": Late,
+    "match": Match,
+    "words": MaskedWords,
+    "answer": Answer,
+}

@@ -5,6 +5,9 @@ from sensorium.objectives.correlation import Correlation
 from sensorium.objectives.distillation import Distillation, FeatureDistillation
 from sensorium.objectives.dual import Dual
 from sensorium.objectives.information import Information
+from sensorium.objectives.masked import Masked
+from sensorium.objectives.matching import Matching
+from sensorium.objectives.momentum_contrastive import MomentumContrastive
 from sensorium.objectives.supervised import Supervised
 from sensorium.objectives.triplet import Triplet
 from sensorium.objectives.uncertainty import Uncertainty
@@ -12,6 +15,9 @@ from sensorium.objectives.uncertainty import Uncertainty
 OBJECTIVES = {
     "supervised": Supervised,
     "contrastive": Contrastive,
+    "momentum_contrastive": MomentumContrastive,
+    "matching": Matching,
+    "masked": Masked,
     "triplet": Triplet,
     "information": Information,
     "correlation": Correlation,

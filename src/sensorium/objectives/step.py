@@ -1,6 +1,6 @@
 """Step: one batch through one model, everything once."""
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -28,6 +28,7 @@ class Step:
         self._similarities: dict[tuple[str, str], Tensor] = {}
         self._fused: dict[tuple[tuple[str, str], ...], Features] = {}
         self._kept: dict[str, Tensor] | None = None
+        self._asked: list[Any] | None = None
 
     def features(self, view: str) -> Features:
         """Features of an input, or of another view of it (`caption/masked`)."""
@@ -52,8 +53,20 @@ class Step:
         asked = tuple(sorted(views.items()))
         if asked not in self._fused:
             features = {name: self.features(views.get(name, name)) for name in self.model.encoders.names}
-            self._fused[asked] = self.model.fuse(self._hide(features))
+            known = {} if self._modality_dropout or not self._can_ask(views) else {"asked": self.asked()}
+            self._fused[asked] = self.model.fuse(self._hide(features), **known)
         return self._fused[asked]
+
+    def asked(self) -> list[Any]:
+        """What the leading input asks of the others, made once for all passes through a fusion that has it."""
+        if self._asked is None:
+            fusion = self.model.fusion
+            self._asked = fusion.asked({name: self.features(name) for name in fusion.context})
+        return self._asked
+
+    def _can_ask(self, views: dict[str, str]) -> bool:
+        fusion = self.model.fusion
+        return hasattr(fusion, "asked") and not views.keys() & set(fusion.context)
 
     def _hide(self, features: dict[str, Features]) -> dict[str, Features]:
         """Modality dropout, the same rows for every view of a step."""

@@ -58,7 +58,12 @@ class Learner(nn.Module):
         return {name: count for objective in self.objectives for name, count in objective.counts(batch).items()}
 
     def bound(self) -> None:
-        """Brings parameters that have bounds back within them; called after each step of the optimiser."""
+        """Brings parameters that have bounds back within them, and teachers and queues up to date; called after each
+        step of the optimiser.
+        """
         for objective in self.objectives:
             if hasattr(objective, "bound"):
                 objective.bound(self.model)
+        for part in self.objectives.modules():  # each once, however many objectives share it
+            if hasattr(part, "after_step"):
+                part.after_step(self.model)

@@ -62,10 +62,10 @@ def trained(learner: Learner) -> dict[str, Tensor]:
         for name, part in learner.objectives.named_modules(remove_duplicate=False)
         if name and is_frozen(part)
     )
-    fixed = {key for key, parameter in learner.named_parameters() if not parameter.requires_grad}
-    return {
-        key: value for key, value in learner.state_dict().items() if key not in fixed and not key.startswith(frozen)
-    }
+    # What objectives share, such as a teacher, has one name here and several in the state.
+    moving = {key for key, parameter in learner.named_parameters() if parameter.requires_grad}
+    kept = moving | {key for key, _ in learner.named_buffers()}
+    return {key: value for key, value in learner.state_dict().items() if key in kept and not key.startswith(frozen)}
 
 
 def put_weights(learner: Learner, weights: dict[str, Tensor]) -> None:

@@ -1,0 +1,238 @@
+"""Published ALBEF checkpoints, of pre-training and of answering questions: read, and written back."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from sensorium.encoders.bert_text import BertTextConfig
+from sensorium.encoders.clip_image import ClipImageConfig
+from sensorium.encoders.text_processor import TextProcessor
+from sensorium.errors import UserError
+from sensorium.families.albef import AlbefConfig, albef
+from sensorium.families.albef_weights import fronts, weights
+from sensorium.families.clip_files import read_json, read_tensors
+from sensorium.families.weights import filled, published
+from sensorium.files import whole_folder
+from sensorium.heads.answer import AnswerConfig
+from sensorium.model import Model, load
+from sensorium.objectives.momentum import Momentum, Queue
+
+SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+SIGN = "visual_encoder.cls_token"  # a weight that ALBEF has, and CLIP has not
+OBJECTIVES = "objectives.safetensors"
+WRITTEN = "albef.safetensors"
+HEAD = 64  # the width of a head, where no configuration says how many there are
+QUEUE = ("image_queue", "text_queue", "queue_ptr")
+
+
+class Albef(NamedTuple):
+    """A model and, where the checkpoint has them, the teacher and the queue that its training goes on with."""
+
+    model: Model
+    teacher: Momentum | None
+    queue: Queue | None
+
+
+def recognises(source: Path) -> bool:
+    """Whether it is a file with an ALBEF's weights."""
+    if not source.is_file() or source.suffix not in SUFFIXES:
+        return False
+    if source.suffix == ".safetensors":
+        with safe_open(source, "pt") as file:
+            return SIGN in file.keys()  # noqa: SIM118 (it is no dictionary)
+    return SIGN in read_tensors(source)
+
+
+def read(path: Path) -> Albef:
+    """The model of a published file, with tokenizer.json beside it, in evaluation mode; inputs `image` and `text`.
+
+    Its sizes are the weights'; how many heads, config.json beside it (`bert.num_attention_heads`, `vit.heads`), else
+    those are 64 wide. Nothing is unpickled but tensors. Raises UserError for a missing, unknown or misfitting weight,
+    and for a model that is not BERT's and a vision transformer's.
+    """
+    tensors = read_tensors(path)
+    kept = {name: value for name, value in tensors.items() if name not in QUEUE}
+    for name in [name for name in kept if name.endswith(".position_ids")]:
+        del kept[name]  # the numbers from 0 on, which ours need not be told
+    tokenizer = _tokenizer(path.parent, len(_of(tensors, "embeddings.position_embeddings.weight", path)))
+    model = albef(_config(tensors, path, tokenizer), tokenizer)
+    if "temp" in kept:
+        kept["temp"] = -kept["temp"].double().log()
+    follows = any(name.startswith("visual_encoder_m.") for name in kept)
+    teacher = Momentum(model) if follows else None
+    table = weights(model) + (weights(model, teacher=True) if follows else [])
+    new = filled(_state(model, teacher), table, kept, str(path), fronts(model))
+    # Published ALBEF always has a text, and so no token that stands for an absent one.
+    new["fusion.absent"] = torch.zeros(model.fusion.dim)
+    model.load_state_dict({name: value for name, value in new.items() if not name.startswith("teacher.")}, strict=True)
+    if teacher is not None:
+        own = {f"model.{name}": value for name, value in model.state_dict().items()}
+        theirs = {name.removeprefix("teacher."): value for name, value in new.items() if name.startswith("teacher.")}
+        teacher.load_state_dict(teacher.state_dict() | own | theirs)
+    return Albef(model.eval(), teacher, _queue(tensors))
+
+
+def _state(model: Model, teacher: Momentum | None) -> dict[str, Tensor]:
+    theirs = {} if teacher is None else {f"teacher.{name}": value for name, value in teacher.state_dict().items()}
+    return model.state_dict() | theirs
+
+
+def _queue(tensors: dict[str, Tensor]) -> Queue | None:
+    if QUEUE[0] not in tensors:
+        return None
+    image, text, pointer = (tensors[name] for name in QUEUE)
+    queue = Queue(image.shape[1], image.shape[0])
+    # What the embeddings are of is not published: numbers that no content has stand for it.
+    queue.push(image.T, text.T, *(-1 - torch.arange(queue.size) for _ in range(2)))
+    queue.pointer.copy_(pointer[0])
+    return queue
+
+
+def _config(tensors: dict[str, Tensor], path: Path, tokenizer: TextProcessor) -> AlbefConfig:
+    stated = read_json(path.parent / "config.json") if (path.parent / "config.json").exists() else {}
+    bert, vit = stated.get("bert", {}), stated.get("vit", {})
+    if bert.get("hidden_act", "gelu") != "gelu":
+        raise UserError(f"{path.parent / 'config.json'} has the activation '{bert['hidden_act']}', ours is gelu.")
+    kernel, position = (
+        tensors[SIGN.replace("cls_token", "patch_embed.proj.weight")],
+        tensors["visual_encoder.pos_embed"],
+    )
+    words = _of(tensors, "embeddings.word_embeddings.weight", path)
+    shape = {
+        "ratio": len(_of(tensors, "encoder.layer.0.intermediate.dense.weight", path)) / words.shape[1],
+        "heads": bert.get("num_attention_heads", words.shape[1] // HEAD),
+        "kinds": len(_of(tensors, "embeddings.token_type_embeddings.weight", path)),
+        "dropout": bert.get("hidden_dropout_prob", 0.1), "eps": bert.get("layer_norm_eps", 1e-12),
+    }  # fmt: skip
+    context = tokenizer.max_tokens
+    depth, crossing = (_layers(tensors, "text_encoder.", part) for part in ("attention.self", "crossattention.self"))
+    width, side = len(kernel), round((position.shape[1] - 1) ** 0.5)
+    rise = tensors["visual_encoder.blocks.0.mlp.fc1.weight"]
+    image = ClipImageConfig(
+        size=side * kernel.shape[2], patch=kernel.shape[2], width=width, heads=vit.get("heads", width // HEAD),
+        depth=len({name for name in tensors if re.fullmatch(r"visual_encoder\.blocks\.\d+\.norm1\.weight", name)}),
+        ratio=len(rise) / width, pre_norm=False, patch_bias=True, eps=vit.get("layer_norm_eps", 1e-6), fit="squash",
+        augmentation=None,
+    )  # fmt: skip
+    text = BertTextConfig(vocabulary=len(words), context=context, width=words.shape[1], depth=depth - crossing, **shape)
+    if "text_proj.weight" in tensors:
+        return AlbefConfig(image=image, text=text, fusion_layers=crossing, dim=len(tensors["text_proj.weight"]))
+    marks = {name: tokenizer.tokenizer.token_to_id(word) for name, word in (("start", "[CLS]"), ("end", "[SEP]"))}
+    layers = _layers(tensors, "text_decoder.", "crossattention.self")
+    answer = AnswerConfig(
+        vocabulary=len(words), context=context, layers=layers, pad=tokenizer.pad_token, **marks, **shape
+    )
+    return AlbefConfig(image=image, text=text, fusion_layers=crossing, answer=answer)
+
+
+def _of(tensors: dict[str, Tensor], name: str, path: Path) -> Tensor:
+    """A weight of the text encoder, whose names have `bert.` in them in one of the layouts."""
+    for front in ("text_encoder.bert.", "text_encoder."):
+        if front + name in tensors:
+            return tensors[front + name]
+    raise UserError(f"{path} lacks the weight 'text_encoder.{name}'; bring a whole checkpoint of an ALBEF.")
+
+
+def _layers(tensors: dict[str, Tensor], front: str, part: str) -> int:
+    wanted = re.compile(rf"{re.escape(front)}(bert\.)?encoder\.layer\.\d+\.{re.escape(part)}\.query\.weight")
+    return len([name for name in tensors if wanted.fullmatch(name)])
+
+
+def _tokenizer(folder: Path, context: int) -> TextProcessor:
+    path = folder / "tokenizer.json"
+    if not path.exists():
+        raise UserError(
+            f"There is no tokenizer.json in {folder}, without which no text can be read; put that of the BERT there"
+            " that the model began with (of the published ones, bert-base-uncased)."
+        )
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the tokenizers library raises plain Exception
+        raise UserError(f"{path} is no tokenizer ({error}); bring a whole copy.") from error
+    marks = {word: tokenizer.token_to_id(word) for word in ("[PAD]", "[UNK]", "[MASK]", "[CLS]", "[SEP]")}
+    for word, number in marks.items():
+        if number is None:
+            raise UserError(f"{path} has no token {word}, which BERT's tokenizers have; bring the model's own.")
+    return TextProcessor(tokenizer, context, marks["[PAD]"], marks["[UNK]"], marks["[MASK]"], None)
+
+
+def save(found: Albef, out: Path) -> None:
+    """Writes a checkpoint of ours: the model, and the teacher and the queue in objectives.safetensors beside it."""
+    parts = {"teacher": found.teacher, "queue": found.queue}
+    tensors = {
+        f"{front}.{name}": value.contiguous()
+        for front, part in parts.items()
+        if part is not None
+        for name, value in part.state_dict().items()
+    }
+    with whole_folder(out) as folder:
+        found.model.save(folder)
+        if tensors:
+            save_file(tensors, folder / OBJECTIVES)
+
+
+def open_own(source: Path) -> Albef:
+    """The checkpoint of ours that `save` wrote. Raises UserError when it is no ALBEF."""
+    model = load(source)
+    if set(model.heads.names) not in ({"match", "words"}, {"answer"}) or set(model.encoders.names) != {"image", "text"}:
+        raise UserError(
+            f"{source} is no ALBEF, whose inputs are image and text and whose heads are match and words, or answer."
+        )
+    inner = source / "model"
+    file = (inner if (inner / "model.json").exists() else source) / OBJECTIVES
+    tensors = load_file(file) if file.exists() else {}
+    teacher = queue = None
+    if any(name.startswith("teacher.") for name in tensors):
+        teacher = Momentum(model)
+        teacher.load_state_dict(_within(tensors, "teacher."))
+    if "queue.a" in tensors:
+        queue = Queue(*tensors["queue.a"].shape)
+        queue.load_state_dict(_within(tensors, "queue."))
+    return Albef(model, teacher, queue)
+
+
+def _within(tensors: dict[str, Tensor], front: str) -> dict[str, Tensor]:
+    return {name.removeprefix(front): value for name, value in tensors.items() if name.startswith(front)}
+
+
+def write(found: Albef, out: Path) -> None:
+    """Writes the folder `out` with the file albef.safetensors in the published layout, and what `read` finds beside it.
+
+    The temperature comes back to a rounding of float32, all else bit for bit.
+    """
+    model, teacher, queue = found
+    table = weights(model) + (weights(model, teacher=True) if teacher is not None else [])
+    tensors = published(_state(model, teacher), table, fronts(model))
+    if "temp" in tensors:
+        tensors["temp"] = (-tensors["temp"].double()).exp().float()
+    for name in [name for name in tensors if name.endswith("embeddings.position_embeddings.weight")]:
+        places = torch.arange(len(tensors[name]))[None]  # [1, L]
+        tensors[name.replace("position_embeddings.weight", "position_ids")] = places
+    if queue is not None:
+        parts = (queue.a.T.contiguous(), queue.b.T.contiguous(), queue.pointer[None])
+        tensors |= dict(zip(QUEUE, parts, strict=True))
+    with whole_folder(out) as folder:
+        save_file(tensors, folder / WRITTEN)
+        (folder / "config.json").write_text(json.dumps(_stated(model), indent=1))
+        tokenizer = model.encoders["text"].processor.tokenizer
+        (folder / "tokenizer.json").write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
+
+
+def _stated(model: Model) -> dict[str, Any]:
+    image, text = model.encoders["image"].config, model.encoders["text"].config
+    bert = {
+        "hidden_size": text.width, "num_attention_heads": text.heads, "hidden_dropout_prob": text.dropout,
+        "num_hidden_layers": text.depth + model.fusion.config.layers, "fusion_layer": text.depth,
+        "intermediate_size": text.shape.hidden, "vocab_size": text.vocabulary, "hidden_act": "gelu",
+        "max_position_embeddings": text.context, "type_vocab_size": text.kinds, "layer_norm_eps": text.eps,
+        "encoder_width": image.width,
+    }  # fmt: skip
+    vit = {"image_size": image.size, "patch_size": image.patch, "width": image.width, "depth": image.depth}
+    return {"bert": bert, "vit": vit | {"heads": image.heads, "mlp_ratio": image.ratio, "layer_norm_eps": image.eps}}

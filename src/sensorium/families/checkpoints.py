@@ -1,0 +1,33 @@
+"""Published checkpoints of any family made ours, and back."""
+
+from pathlib import Path
+
+from sensorium.errors import UserError, unknown
+from sensorium.families import albef_checkpoints, clip_checkpoints
+from sensorium.model import Model
+
+
+def convert(
+    source: str | Path, out: str | Path, to: str | None = None, activation: str | None = None, overwrite: bool = False
+) -> Model:
+    """Writes `source` to the folder `out` and gives the model: `source` is a published CLIP, SigLIP or ALBEF; or, with
+    `to` ("transformers", "open_clip", "albef"), a checkpoint of ours.
+
+    For the other arguments and what it raises see the families' own.
+    """
+    path, out = Path(source), Path(out)
+    if to is not None and to not in (known := (*clip_checkpoints.WRITERS, "albef")):
+        raise unknown("format to write", to, known)
+    if to != "albef" and not (to is None and albef_checkpoints.recognises(path)):
+        return clip_checkpoints.convert(source, out, to, activation, overwrite)
+    if out.exists() and not overwrite:
+        raise UserError(f"There is something in {out} already; choose another folder, or replace it with --overwrite.")
+    if activation is not None:
+        raise UserError("An ALBEF's activation is gelu; leave --activation out.")
+    if to is None:
+        found = albef_checkpoints.read(path)
+        albef_checkpoints.save(found, out)
+    else:
+        found = albef_checkpoints.open_own(path)
+        albef_checkpoints.write(found, out)
+    return found.model

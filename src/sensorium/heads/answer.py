@@ -1,0 +1,131 @@
+"""An answer in words: the likeliest of a list, or one written word by word."""
+
+import torch
+from pydantic import BaseModel, Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sensorium.features import Features
+from sensorium.nn.packing import Packing
+from sensorium.nn.post_norm import Asked, Asking, Block, Embeddings, Shape, WordLogits, run
+
+
+class AnswerConfig(BaseModel, frozen=True, extra="forbid"):
+    """vocabulary: words known. context: places learned. start, end, pad: the tokens that begin, end and fill an answer.
+
+    layers, heads, ratio: of the decoder, which is as wide as the fusion. kinds, dropout, eps: see BertTextConfig.
+    """
+
+    vocabulary: int = Field(ge=2)
+    context: int = Field(ge=2)
+    start: int = Field(ge=0)
+    end: int = Field(ge=0)
+    pad: int = Field(0, ge=0)
+    layers: int = Field(2, gt=0)
+    heads: int = Field(4, gt=0)
+    ratio: float = Field(4.0, gt=0)
+    kinds: int = Field(1, ge=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
+    eps: float = Field(1e-12, gt=0)
+
+    @model_validator(mode="after")
+    def _known(self) -> "AnswerConfig":
+        for name in ("start", "end", "pad"):
+            if getattr(self, name) >= self.vocabulary:
+                raise ValueError(f"{name} ({getattr(self, name)}) must be less than vocabulary ({self.vocabulary})")
+        return self
+
+
+class Answer(nn.Module):
+    """BERT's blocks, each word seeing the earlier ones of its answer and all tokens of the fusion: the decoder with
+    which ALBEF answers questions (Li et al. 2021, arXiv:2107.07651).
+
+    An answer is its tokens, from `start` to `end`. In a row without any input the fusion is not read, which leaves how
+    likely answers are without a question.
+    """
+
+    Config = AnswerConfig
+    kind = "answer"
+
+    def __init__(self, config: AnswerConfig, dim: int):
+        super().__init__()
+        self.config = config
+        shape = Shape(dim, config.heads, round(dim * config.ratio), config.dropout, config.eps)
+        self.embeddings = Embeddings(config.vocabulary, config.context, config.kinds, shape)
+        self.asking = Asking(dim, shape, config.layers)
+        self.blocks = nn.ModuleList(Block(shape, contexts=1, causal=True) for _ in range(config.layers))
+        self.network = WordLogits(dim, config.vocabulary, config.eps)
+
+    def logits(self, fused: Features, tokens: Tensor, real: Tensor) -> Tensor:
+        """float32 [B, L, V]: how likely each word is after each token of an answer; zero where that is not `real`.
+
+        tokens: int64 [B, L], an answer to each row. real: bool [B, L], the first ones of a row.
+        """
+        return self._logits(self._asked(fused), tokens, real, real)
+
+    def loss(self, fused: Features, target: dict[str, Tensor]) -> Tensor:
+        """float32 [B]: the sum over a row's answers of weight times the cross-entropy of all words after `start`.
+
+        target: `tokens` int64 [B, A, L], `real` bool [B, A, L] (an answer without any real token is none), `weight`
+        float [B, A].
+        """
+        tokens, real = target["tokens"], target["real"]
+        row, place = real.any(dim=2).nonzero().unbind(1)  # [N]
+        words = self._words(self._asked(fused).take(row), tokens[row, place], real[row, place])  # [N]
+        weighed = -words * target["weight"][row, place]
+        return weighed.new_zeros(len(tokens)).index_add(0, row, weighed)
+
+    def rank(self, fused: Features, answers: Tensor, real: Tensor, most: int) -> tuple[Tensor, Tensor]:
+        """The `most` likeliest of a list of answers: their places in it, int64 [B, k], best first, and how likely each
+        is among them, float32 [B, k].
+
+        answers: int64 [A, L], real: bool [A, L]. Only those whose first word is likeliest are read whole. As in the
+        published code, whose order this is, the first word counts twice.
+        """
+        asked, most = self._asked(fused), min(most, len(answers))
+        rows = len(fused.mask)
+        start = answers[:1, :1].expand(rows, 1)
+        first = self._logits(asked, start, torch.ones_like(start, dtype=torch.bool), None)[:, 0].log_softmax(dim=1)
+        likely, chosen = first[:, answers[:, 1]].topk(most, dim=1)  # [B, k]
+        row = torch.arange(rows, device=chosen.device).repeat_interleave(most)
+        picked = chosen.flatten()
+        words = self._words(asked.take(row), answers[picked], real[picked]).view(rows, most)
+        probabilities, order = (likely + words).softmax(dim=1).sort(dim=1, descending=True)
+        return chosen.gather(1, order), probabilities
+
+    def predict(self, fused: Features, longest: int = 16) -> dict[str, Tensor]:
+        """The answer of the likeliest next words, at most `longest` tokens: `decision` int64 [B, L], from `start` to
+        `end`, then `pad`, and its `probability`, float32 [B].
+        """
+        config, asked = self.config, self._asked(fused)
+        tokens = torch.full((len(fused.mask), 1), config.start, device=fused.mask.device)
+        going, probability = torch.ones_like(tokens[:, 0], dtype=torch.bool), torch.zeros(len(tokens)).to(fused.pooled)
+        for _ in range(min(longest, config.context) - 1):
+            found = self._logits(asked, tokens, torch.ones_like(tokens, dtype=torch.bool), None)[:, -1]
+            likely, word = found.log_softmax(dim=1).max(dim=1)
+            probability = torch.where(going, probability + likely, probability)
+            tokens = torch.cat([tokens, torch.where(going, word, config.pad)[:, None]], dim=1)
+            going = going & (word != config.end)
+            if not going.any():
+                break
+        return {"decision": tokens, "probability": probability.float().exp()}
+
+    def _asked(self, fused: Features) -> Asked:
+        return self.asking(fused.tokens, fused.mask)
+
+    def _words(self, asked: Asked, tokens: Tensor, real: Tensor) -> Tensor:
+        """float32 [N]: the logarithm of how likely each answer's words are, all of them after the first token."""
+        before = real & F.pad(real[:, 1:], (0, 1))  # those that have a next one
+        found = self._logits(asked, tokens, real, before).log_softmax(dim=2)
+        following = F.pad(tokens[:, 1:], (0, 1))[:, :, None]  # [N, L, 1]
+        return torch.where(before, found.gather(2, following)[:, :, 0], 0.0).sum(dim=1)
+
+    def _logits(self, asked: Asked, tokens: Tensor, real: Tensor, wanted: Tensor | None) -> Tensor:
+        """float32 [N, L, V], computed where `wanted`, bool [N, L], zero elsewhere; None for where the last token is."""
+        packing = Packing.of(real)
+        x = self.embeddings(tokens, packing)  # [tokens, D]
+        states = packing.pad(run(self.blocks, x, packing, [asked]))  # [N, L, D]
+        if wanted is None:
+            return self.network(states[:, -1:], self.embeddings.words.weight).float()
+        found = self.network(states[wanted], self.embeddings.words.weight).float()
+        return found.new_zeros(*real.shape, found.shape[1]).index_put((wanted,), found)

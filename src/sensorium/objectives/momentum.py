@@ -1,0 +1,94 @@
+"""A teacher that follows its student."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from sensorium.features import Batch
+from sensorium.model import Model
+from sensorium.objectives.step import Step
+
+
+class Momentum(nn.Module):
+    """A copy of the model whose weights are a running mean of the model's: after each step of the optimiser, `momentum`
+    of themselves and the rest of the model's (MoCo, He et al. 2019, arXiv:1911.05722, as in ALBEF, Li et al. 2021,
+    arXiv:2107.07651).
+
+    What it says counts for the share `alpha` of a target, which rises linearly over the first `ramp` steps of the
+    optimiser, and is whole from the start when that is 0. Its weights are buffers: no optimiser moves them, and they
+    are saved with the objective. Objectives that share it share what it says of a batch.
+    """
+
+    def __init__(self, model: Model, momentum: float = 0.995, alpha: float = 0.4, ramp: int = 0):
+        super().__init__()
+        self.momentum, self.ramp, self._alpha = momentum, ramp, alpha
+        self.model = _settled(model)
+        self.register_buffer("steps", torch.tensor(0))
+        self._last: tuple[Batch, Step] | None = None
+
+    def train(self, mode: bool = True) -> "Momentum":
+        """The copy stays in evaluation mode."""
+        self.training = mode
+        return self
+
+    @property
+    def alpha(self) -> float:
+        """The share of a target that is the teacher's, now."""
+        return self._alpha * min(1.0, self.steps.item() / self.ramp) if self.ramp else self._alpha
+
+    def step(self, batch: Batch) -> Step:
+        """What it says of a batch, without gradient."""
+        if self._last is None or self._last[0] is not batch:
+            self._last = (batch, Step(self.model, batch))
+        return self._last[1]
+
+    @torch.no_grad()
+    def after_step(self, model: Model) -> None:
+        """Follows the model, once it has made a step."""
+        self._last = None
+        theirs, ours = dict(model.named_parameters()), dict(self.model.named_buffers())
+        torch._foreach_lerp_([ours[name] for name in theirs], list(theirs.values()), 1 - self.momentum)
+        for name, buffer in model.named_buffers():
+            ours[name].copy_(buffer)
+        self.steps += 1
+
+
+def _settled(model: Model) -> Model:
+    """A copy in evaluation mode whose parameters are buffers, under the same names."""
+    copied = copy.deepcopy(model).eval()
+    for module in copied.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            delattr(module, name)
+            module.register_buffer(name, parameter.detach())
+    return copied
+
+
+class Queue(nn.Module):
+    """The last `size` pairs of embeddings that a teacher gave, and what they are of; the oldest make way.
+
+    a, b: float32 [size, E]. ids_a, ids_b: int64 [size].
+    """
+
+    def __init__(self, size: int, dim: int):
+        super().__init__()
+        self.size = size
+        for name in ("a", "b"):
+            self.register_buffer(name, torch.zeros(size, dim))
+            self.register_buffer(f"ids_{name}", torch.zeros(size, dtype=torch.long))
+        self.register_buffer("pointer", torch.tensor(0))
+        self.register_buffer("filled", torch.tensor(0))
+
+    def pairs(self) -> list[Tensor]:
+        """a, b, ids_a and ids_b of the pairs there are."""
+        return [part[: int(self.filled)] for part in (self.a, self.b, self.ids_a, self.ids_b)]
+
+    @torch.no_grad()
+    def push(self, a: Tensor, b: Tensor, ids_a: Tensor, ids_b: Tensor) -> None:
+        """Takes in pairs, [N, E] twice and [N] twice; of more than `size`, the last."""
+        count = len(a)
+        places = (int(self.pointer) + torch.arange(count, device=a.device))[-self.size :] % self.size
+        for own, new in zip((self.a, self.b, self.ids_a, self.ids_b), (a, b, ids_a, ids_b), strict=True):
+            own.index_copy_(0, places, new[-self.size :].to(own.dtype))
+        self.pointer.copy_((self.pointer + count) % self.size)
+        self.filled.copy_((self.filled + count).clamp(max=self.size))

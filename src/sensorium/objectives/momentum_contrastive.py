@@ -1,0 +1,71 @@
+"""Learning that two inputs of a record belong together, from a teacher and a queue of what it saw last."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from sensorium.features import Batch, Loss
+from sensorium.model import Model
+from sensorium.objectives.losses.contrastive import bound_logit_scale
+from sensorium.objectives.losses.ring import Ring
+from sensorium.objectives.losses.soft_contrastive import soft_contrastive
+from sensorium.objectives.momentum import Momentum, Queue
+from sensorium.objectives.pair import Pair, together
+from sensorium.objectives.step import Step
+
+SCALE = math.log(2), math.log(1000)  # a temperature of 0.5 to 0.001, as published
+
+
+class MomentumContrastive(nn.Module):
+    """ALBEF's image-text contrastive loss (Li et al. 2021, arXiv:2107.07651): the embedding of `a` finds its record's
+    `b` among the teacher's embeddings of the batch and of `queue`, and the other way round; a share of the target is
+    what the teacher finds.
+
+    Records with the same content on either side belong together, in the queue too; one that lacks a side counts for
+    nothing. In training each process's records are told from those of all; pieces of a batch are told apart within
+    each, and from the queue. What is seen in training joins the queue after the step of the optimiser. `weight`: of
+    this loss in the sum.
+    """
+
+    reads = "fused"
+
+    def __init__(self, a: str, b: str, teacher: Momentum, queue: Queue, weight: float = 1.0):
+        super().__init__()
+        self.pair, self.teacher, self.queue = Pair(a, b), teacher, queue
+        self.name = f"{a}_{b}"
+        self.weights = {self.name: weight}
+        self._seen: list[list[Tensor]] = []
+
+    def forward(self, step: Step) -> dict[str, Loss]:
+        """Sum and count of the loss, the mean of both directions, over the records that have both inputs."""
+        (a, b, _), batch, their = self.pair, step.batch, self.teacher.step(step.batch)
+        rows = (batch.present(a) & batch.present(b)).nonzero()[:, 0]
+        own = [their.embedding(a)[rows], their.embedding(b)[rows], batch.ids[a][rows], batch.ids[b][rows]]
+        ring = Ring(together(step), len(rows), rows.device)
+        seen = [ring.gather(part) for part in own]
+        if self.training:
+            self._seen.append(seen)
+        all_a, all_b, all_ids_a, all_ids_b = (
+            torch.cat(both) for both in zip(seen, self.queue.pairs(), strict=True)
+        )  # [M, E] twice, [M] twice
+        positives = (own[2][:, None] == all_ids_a) | (own[3][:, None] == all_ids_b)  # [rows, M]
+        rest = {"logit_scale": step.model.logit_scale, "alpha": self.teacher.alpha}
+        there = soft_contrastive(step.embedding(a)[rows], all_b, positives, own[0], **rest)
+        back = soft_contrastive(step.embedding(b)[rows], all_a, positives, own[1], **rest)
+        count = torch.tensor(len(rows), device=rows.device)
+        return {self.name: Loss((there + back).sum() / 2, count)}
+
+    def counts(self, batch: Batch) -> dict[str, Tensor]:
+        """How many rows `forward` will count."""
+        return {self.name: self.pair.count(batch)}
+
+    def bound(self, model: Model) -> None:
+        """Brings the model's `logit_scale` back within its bounds, in place."""
+        bound_logit_scale(model.logit_scale, *SCALE)
+
+    def after_step(self, model: Model) -> None:
+        """What was seen since the last step of the optimiser joins the queue."""
+        for seen in self._seen:
+            self.queue.push(*seen)
+        self._seen.clear()
