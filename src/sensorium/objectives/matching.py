@@ -51,10 +51,10 @@ class Matching(nn.Module):
         may = both[:, None] & both & ~same  # [B, B]
         return _Others(both.nonzero()[:, 0], may.any(dim=1).nonzero()[:, 0], may)
 
-    @torch.no_grad()
     def _drawn(self, step: Step, others: "_Others") -> "_Drawn":
         a, b, _ = self.pair
-        logits = step.model.logit_scale.exp() * step.similarity(a, b).float()  # [B, B]
+        # The step keeps what it is asked for, and others take gradients of it: so they are cut off here, not before.
+        logits = (step.model.logit_scale.exp() * step.similarity(a, b).float()).detach()  # [B, B]
         rows = others.paired
         found = []
         for one in (logits, logits.T):
