@@ -1,0 +1,165 @@
+"""The heads that ALBEF asks for: words in masked places, a match, an answer; alone as in a batch, by plain search."""
+
+import itertools
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from sensorium.features import Features
+from sensorium.heads.answer import Answer, AnswerConfig
+from sensorium.heads.masked_words import MaskedWords, MaskedWordsConfig
+from sensorium.heads.match import Match, MatchConfig
+
+WORDS, DIM, START, END = 9, 8, 1, 2
+
+
+def answering(**options) -> Answer:
+    """A decoder whose answers differ from row to row."""
+    torch.manual_seed(0)
+    config = {"vocabulary": WORDS, "context": 6, "start": START, "end": END, "layers": 2, "heads": 2} | options
+    head = Answer(AnswerConfig(**config), DIM).eval()
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.4)
+    return head
+
+
+def fused_rows(rows: int = 5, longest: int = 4) -> Features:
+    """Rows of several lengths; row 0 has no input."""
+    torch.manual_seed(1)
+    mask = torch.arange(longest) < torch.arange(rows)[:, None].clamp(max=longest)
+    tokens = torch.randn(rows, longest, DIM) * mask[..., None]
+    return Features(tokens, mask, tokens[:, 0])
+
+
+def alone(fused: Features, row: int) -> Features:
+    length = max(1, int(fused.mask[row].sum()))
+    one = fused.take(torch.tensor([row]))
+    return Features(one.tokens[:, :length], one.mask[:, :length], one.pooled)
+
+
+ANSWERS = torch.tensor([[1, 5, 2, 0], [1, 6, 7, 2], [1, 5, 8, 2], [1, 3, 2, 0]])
+REAL = ANSWERS != 0
+
+
+@torch.no_grad()
+def likelihood(head: Answer, fused: Features, answer: list[int]) -> torch.Tensor:
+    """log p of each word after the first, each from its own prefix alone: [1, words]."""
+    found = []
+    for end in range(1, len(answer)):
+        prefix = torch.tensor([answer[:end]])
+        found.append(head.logits(fused, prefix, torch.ones_like(prefix, dtype=torch.bool))[:, -1].log_softmax(1))
+    return torch.stack([one[:, word] for one, word in zip(found, answer[1:], strict=True)], dim=1)
+
+
+def test_the_loss_of_weighted_answers_is_the_sum_of_their_words_and_a_row_alone_is_the_row_in_a_batch():
+    head, fused = answering(), fused_rows()
+    real = REAL[None].repeat(5, 1, 1)
+    real[2, 1:] = False  # one answer to that question
+    weight = torch.tensor([0.5, 0.2, 0.2, 0.1]).repeat(5, 1)
+    target = {"tokens": ANSWERS[None].expand(5, -1, -1), "real": real, "weight": weight}
+    losses = head.loss(fused, target)
+    for row in range(5):
+        wanted = sum(
+            -weight[row, place] * likelihood(head, alone(fused, row), ANSWERS[place][keep].tolist()).sum()
+            for place, keep in enumerate(real[row])
+            if keep.any()
+        )
+        torch.testing.assert_close(losses[row], wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_ranking_orders_answers_by_their_words_the_first_twice():
+    head, fused = answering(), fused_rows()
+    with torch.no_grad():
+        places, probabilities = head.rank(fused, ANSWERS, REAL, 4)
+        few, _ = head.rank(fused, ANSWERS, REAL, 2)
+    for row in range(5):
+        words = [likelihood(head, alone(fused, row), one[keep].tolist())[0] for one, keep in zip(ANSWERS, REAL)]  # noqa: B905
+        scores = torch.stack([one[0] + one.sum() for one in words])
+        assert torch.equal(places[row], scores.argsort(descending=True))
+        torch.testing.assert_close(probabilities[row], scores.softmax(0)[places[row]], rtol=1e-4, atol=1e-6)
+        first = torch.stack([one[0] for one in words])
+        assert set(first[few[row]].tolist()) <= set(first.topk(3).values.tolist())
+    assert few.shape == (5, 2) and head.rank(fused, ANSWERS, REAL, 99)[0].shape == (5, 4)
+
+
+def test_an_answer_is_its_likeliest_next_words_and_ends_once():
+    head, fused = answering(), fused_rows()
+    with torch.no_grad():
+        found = head.predict(fused)
+        for row in range(5):
+            answer = [START]
+            while answer[-1] != END and len(answer) < head.config.context:
+                prefix = torch.tensor([answer])
+                logits = head.logits(alone(fused, row), prefix, torch.ones_like(prefix, dtype=torch.bool))
+                answer.append(int(logits[0, -1].argmax()))
+            said = found["decision"][row].tolist()
+            assert said[: len(answer)] == answer and set(said[len(answer) :]) <= {head.config.pad}
+            likely = likelihood(head, alone(fused, row), answer).sum().exp()
+            torch.testing.assert_close(found["probability"][row], likely, rtol=1e-4, atol=1e-7)
+
+
+def test_a_word_sees_no_later_one_and_padding_is_not_read():
+    head, fused = answering(), fused_rows()
+    tokens = ANSWERS[:1].expand(5, -1).clone()
+    real = REAL[:1].expand(5, -1)
+    before = head.logits(fused, tokens, real)
+    tokens[:, 3] = 8
+    assert torch.equal(before, head.logits(fused, tokens, real))
+    tokens[:, 2] = 7
+    after = head.logits(fused, tokens, real)
+    assert torch.equal(before[:, :2], after[:, :2]) and not torch.allclose(before[:, 2], after[:, 2])
+
+
+def test_an_answers_loss_reaches_every_weight():
+    head, fused = answering().train(), fused_rows()
+    target = {"tokens": ANSWERS[None].expand(5, -1, -1), "real": REAL[None].expand(5, -1, -1)}
+    head.loss(fused, target | {"weight": torch.ones(5, 4)}).sum().backward()
+    for name, parameter in head.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().max() > 1e-7, name
+
+
+@pytest.mark.parametrize("mark", ["start", "end", "pad"])
+def test_a_mark_that_is_no_word_is_named(mark):
+    with pytest.raises(ValidationError, match=rf"{mark} \(9\) must be less than vocabulary \(9\)"):
+        AnswerConfig(**{"vocabulary": WORDS, "context": 6, "start": 1, "end": 2} | {mark: 9})
+
+
+def test_words_are_decided_only_where_they_are_asked_for():
+    torch.manual_seed(0)
+    head, fused = MaskedWords(MaskedWordsConfig(vocabulary=WORDS), DIM).eval(), fused_rows()
+    labels = torch.full((5, 4), -100)
+    labels[[1, 3, 3], [0, 0, 2]] = torch.tensor([4, 5, 6])
+    seen = []
+    head.network.register_forward_hook(lambda _, given, out: seen.append(out.shape))
+    losses = head.loss(fused, {"labels": labels})
+    assert seen == [(3, WORDS)] and (losses[[0, 2, 4]] == 0).all()
+    logits = head.logits(fused, fused.mask)
+    everywhere = torch.zeros(5, 4, WORDS).masked_scatter(fused.mask[..., None], logits)
+    for row in (1, 3):
+        wanted = sum(
+            -everywhere[row, place].log_softmax(0)[labels[row, place]] for place in range(4) if labels[row, place] >= 0
+        )
+        torch.testing.assert_close(losses[row], wanted)
+    decision = head.predict(fused)["decision"]
+    assert (decision[~fused.mask] == -1).all() and torch.equal(decision[fused.mask], logits.argmax(1))
+    losses.sum().backward()
+    assert all(parameter.grad.abs().max() > 0 for parameter in head.parameters())
+
+
+def test_a_match_is_the_cross_entropy_of_two_logits():
+    torch.manual_seed(0)
+    head, fused = Match(MatchConfig(), DIM), fused_rows()
+    match = torch.tensor([True, False, True, True, False])
+    losses, said = head.loss(fused, {"match": match}), head.predict(fused)
+    wanted = -said["probabilities"][torch.arange(5), match.long()].log()
+    torch.testing.assert_close(losses, wanted)
+    assert torch.equal(said["decision"], said["probabilities"].argmax(1) == 1)
+
+
+def test_no_rows_at_all_give_no_numbers():
+    head, none = answering(), fused_rows().take(torch.arange(0))
+    assert head.predict(none)["decision"].shape == (0, 2)
+    assert head.rank(none, ANSWERS, REAL, 2)[0].shape == (0, 2)
+    assert list(itertools.chain(head.logits(none, ANSWERS[:0], REAL[:0]))) == []
