@@ -42,7 +42,7 @@ SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 ROOMS = {
     "encoders": ("inputs.NAME.config", ENCODERS),
     "fusions": ("fusion.config", FUSIONS),
-    "heads": ("targets.NAME.config", {name: kind for name, kind in HEADS.items() if name != "late"}),
+    "heads": ("targets.NAME.config", {name: HEADS[name] for name in ("classes", "labels", "number")}),
     "objectives": ("objectives[].config", KNOWN),
 }
 
