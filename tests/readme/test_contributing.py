@@ -39,6 +39,19 @@ def test_a_fit_with_them(written, tmp_path, monkeypatch):
     assert before[2]["price"]["decision"] == pytest.approx(run.model.heads["price"].config.mean)
 
 
+def test_a_comparison_and_its_report_with_the_fusion(written, tmp_path, monkeypatch):
+    monkeypatch.setitem(FUSIONS, "loudest", written["Loudest"])
+    monkeypatch.chdir(tmp_path)
+    example.make(tmp_path, reviews=60)
+    training = {"epochs": 1, "batch_size": 20}
+    found = sensorium.compare(
+        "reviews.csv", "compared", target="sentiment", fusion="loudest,concat", folds=2, quiet=True,
+        recipe={"training": training, "data": {"columns": {"photo": "ignored", "voice": "ignored"}}},
+    )  # fmt: skip
+    assert {"loudest", "concat"} < {one.name for one in found.contenders}
+    assert "loudest" in (tmp_path / "compared" / "report.html").read_text(encoding="utf-8")
+
+
 def test_noise_in_an_absent_slot_changes_no_bit(written):
     torch.manual_seed(0)
     fusion = written["Loudest"](written["LoudestConfig"](dim=8), {"a": 4, "b": 6}).eval()
