@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from sensorium.evaluation.html.markup import element, table
+from sensorium.evaluation.html.plots import nice
 from tests.reviews import FEW, cells, sensorium, write
 
 EMPTY = {"br", "img", "meta", "link"}
@@ -154,3 +155,9 @@ def test_the_report_of_an_evaluation_needs_no_model(world: Path):
     assert said.code == 0, said.err
     found = report(run="judged")
     assert {"metrics", "inputs"} <= {one["id"] for one in found.all("section")}
+
+
+@pytest.mark.parametrize(("low", "high"), [(1.0, 1.0), (0.3, 0.1 * 3), (1e6, 1e6 * (1 + 1e-16)), (0.0, 0.0), (-2, 37)])
+def test_an_axis_holds_its_values(low, high):
+    ticks = nice(low, high)
+    assert ticks[0] <= low <= high <= ticks[-1] and 2 <= len(ticks) <= 8

@@ -153,7 +153,7 @@ def figure_of(title: str, drawn: Html, height: float, said: str) -> Html:
 
 def nice(low: float, high: float, count: int = 5) -> list[float]:
     """Round numbers, about `count`, of which the first is not above `low` and the last not below `high`."""
-    if not high > low:
+    if not high - low > 1e-9 * max(abs(low), abs(high)):  # the same but for rounding
         pad = abs(low) * 0.1 or 0.5
         low, high = low - pad, high + pad
     raw = (high - low) / (count - 1)
