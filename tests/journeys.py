@@ -163,9 +163,15 @@ def wait_for(holds: Callable[[], bool], what: str, seconds: float = PATIENCE) ->
 
 
 def outcome(folder: Path) -> dict[str, Any]:
-    """All that a run leaves, less its times: by file, its bytes or what it holds."""
+    """All that a run leaves, less its times: by file, its bytes or what it holds; of the report, which draws the times
+    too, that it is there."""
     files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    return {name: _untimed(path) if path.name in TIMED else path.read_bytes() for name, path in files.items()}
+    there = {name: "there" for name, path in files.items() if path.name == "report.html"}
+    return there | {
+        name: _untimed(path) if path.name in TIMED else path.read_bytes()
+        for name, path in files.items()
+        if name not in there
+    }
 
 
 def _untimed(path: Path) -> str:
