@@ -33,7 +33,7 @@ def _unfinished(run: Path) -> None:
 SCENES: dict[str, Callable[[object], None]] = {
     "A run that has not finished": _copied("stopped", _unfinished),
     "The report of a file that is cut short": _copied("cut", _cut),
-    "Another table than the run's": lambda _: write("other.csv", rows(24, 100)),
+    "Another table than the run's": lambda _: write("other.csv", rows(24, 101)),
     "The report of a run without its scores": _copied("scoreless", _scoreless),
     "The report of something else": _copied("else", lambda run: put(run / "metrics.json", '{"few_shot": {}}')),
 }
