@@ -68,9 +68,7 @@ def frozen() -> dict[str, Any]:
 
 
 def scratch() -> dict[str, Any]:
-    """The recipe from nothing: a small convolution stack, and the mean of word vectors that are trained with it; a text
-    transformer has learned next to nothing of 1,585 names by the time that these know them.
-    """
+    """The recipe from nothing: a small convolution stack, and the mean of word vectors that are trained with it."""
     words = {"width": 256, "at_least": 1, "tune": True}
     return {
         "data": {"validation": 0.03},
@@ -82,7 +80,7 @@ def scratch() -> dict[str, Any]:
             "name": {"encoder": "word_vectors", "config": words},
         },
         "family": {"dim": 256, "temperature": 0.07, "projections": {"name": {"norm": True}}},
-        "training": TRAINING | {"learning_rate": 3e-3, "epochs": 60, "batch_size": 128, "refit": False},
+        "training": TRAINING | {"learning_rate": 3e-3, "epochs": 30, "batch_size": 128, "refit": False},
     }
 
 

@@ -7,7 +7,20 @@ from typing import Annotated, Any
 
 import typer
 
-from sensorium.cli.options import Json, pairs
+from sensorium.cli.options import (
+    Encoders,
+    Group,
+    Json,
+    Key,
+    Overwrite,
+    Recipe,
+    Resume,
+    Seed,
+    Settings,
+    SkipOrStop,
+    pairs,
+    settings,
+)
 
 
 def compare(
@@ -18,33 +31,27 @@ def compare(
         str | None, typer.Option(help="Column to learn; NAME=class|labels|number to state its kind.")
     ] = None,
     fusion: Annotated[
-        str, typer.Option(help="Ways of fusing, as hybrid,gated, or all; the first is also tried without each input.")
+        str,
+        typer.Option(help="Ways of fusing, as hybrid,gated, or all; one of them also without each input."),
     ] = "all",
     folds: Annotated[int, typer.Option(help="Parts of the table, each scored by models that have not seen it.")] = 5,
     seeds: Annotated[int, typer.Option(help="Trainings of each candidate on each fold.")] = 1,
     out: Annotated[Path, typer.Option(help="Folder of the comparison.")] = Path("runs/compare"),
-    group: Annotated[
-        str | None, typer.Option(help="Column whose records share a source (speaker, patient) and stay in one fold.")
-    ] = None,
-    key: Annotated[str | None, typer.Option(help="Column that names a record.")] = None,
+    group: Group = None,
+    key: Key = None,
     column: Annotated[
         list[str] | None, typer.Option(help="NAME=KIND where the guess is not what is meant, as for fit.")
     ] = None,
-    encoder: Annotated[list[str] | None, typer.Option(help="INPUT=NAME:MODEL,setting=value, as for fit.")] = None,
+    encoder: Encoders = None,
     workers: Annotated[
         int | None, typer.Option(help="Processes that train side by side, on a thread each; 0 for none.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Number that every random choice follows from.")] = None,
-    bad_records: Annotated[
-        str | None,
-        typer.Option(help="A file that cannot be read: 'stop' (as usual), or 'skip' to set the record aside."),
-    ] = None,
-    setting: Annotated[
-        list[str] | None, typer.Option("--set", help="NAME=VALUE for any other setting of docs/recipes.md.")
-    ] = None,
-    recipe: Annotated[Path | None, typer.Option(help="YAML file with the settings; options lie over it.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the stopped comparison in --out.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the comparison in --out.")] = False,
+    seed: Seed = None,
+    bad_records: SkipOrStop = None,
+    setting: Settings = None,
+    recipe: Recipe = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Train every way of fusing on the same folds and say which to take, and whether the difference is real.
@@ -54,13 +61,12 @@ def compare(
     Example: [bold]sensorium compare reviews.csv --target sentiment --group author --fusion hybrid,gated[/bold]
     """
     from sensorium.recipe.comparing import compare as run
-    from sensorium.recipe.options import value_of
 
     options: dict[str, Any] = {
         "target": target, "group": group, "key": key, "columns": pairs(column, "--column"), "seed": seed,
         "encoders": pairs(encoder, "--encoder"), "bad_records": bad_records,
     }  # fmt: skip
-    options |= {name: value_of(value, f"--set {name}") for name, value in (pairs(setting, "--set") or {}).items()}
+    options |= settings(setting)
     workers = (os.cpu_count() or 1) if workers is None else workers
     how = {"fusion": fusion, "seeds": seeds, "folds": folds, "workers": workers, "recipe": recipe}
     try:

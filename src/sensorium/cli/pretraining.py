@@ -6,7 +6,26 @@ from typing import Annotated, Any
 
 import typer
 
-from sensorium.cli.options import Json, pairs
+from sensorium.cli.options import (
+    Device,
+    Encoders,
+    Epochs,
+    Group,
+    Json,
+    Key,
+    Overwrite,
+    Recipe,
+    Resume,
+    Seed,
+    Settings,
+    SkipOrStop,
+    Split,
+    Test,
+    Workers,
+    held_out,
+    pairs,
+    settings,
+)
 
 
 def pretrain(
@@ -33,12 +52,7 @@ def pretrain(
         str | None,
         typer.Option(help="Of the encoders that are not named: tiny (as usual), ViT-B-32, ViT-B-16, ViT-L-14."),
     ] = None,
-    encoder: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="INPUT=NAME:MODEL,setting=value, as photo=timm:resnet50,pretrained=true; see docs/recipes.md."
-        ),
-    ] = None,
+    encoder: Encoders = None,
     loss: Annotated[str | None, typer.Option(help="softmax (CLIP, as usual) or sigmoid (SigLIP).")] = None,
     labels: Annotated[
         str | None, typer.Option(help="Column of classes: records of one class belong together as well.")
@@ -47,11 +61,9 @@ def pretrain(
         list[str] | None,
         typer.Option(help="NAME=KIND of one of the --inputs where the guess is not what is meant: text, image, audio."),
     ] = None,
-    group: Annotated[
-        str | None, typer.Option(help="Column whose records share a source (album, speaker) and stay on one side.")
-    ] = None,
-    key: Annotated[str | None, typer.Option(help="Column that names a record.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training records.")] = None,
+    group: Group = None,
+    key: Key = None,
+    epochs: Epochs = None,
     batch_size: Annotated[
         int | None, typer.Option(help="Records that are told from each other in a step, over all processes.")
     ] = None,
@@ -59,33 +71,20 @@ def pretrain(
         int | None,
         typer.Option(help="Encode a step's records in this many pieces, for less memory; the outcome is the same."),
     ] = None,
-    test: Annotated[
-        float | None, typer.Option(help="Share of the records held out and scored once at the end.")
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            help="COLUMN=VALUE: records with this value are held out; COLUMN alone if it is 'test' against one other."
-        ),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Number that every random choice follows from.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that read records.")] = None,
-    bad_records: Annotated[
-        str | None,
-        typer.Option(help="A file that cannot be read: 'stop' (as usual), or 'skip' to set the record aside."),
-    ] = None,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="NAME=VALUE for any other setting of docs/recipes.md, as learning_rate=0.0005."),
-    ] = None,
-    recipe: Annotated[Path | None, typer.Option(help="YAML file with the settings; options lie over it.")] = None,
+    test: Test = None,
+    split: Split = None,
+    seed: Seed = None,
+    device: Device = None,
+    workers: Workers = None,
+    bad_records: SkipOrStop = None,
+    setting: Settings = None,
+    recipe: Recipe = None,
     start_from: Annotated[
         Path | None,
         typer.Option("--from", help="Folder of a pretrained run or of a converted checkpoint: begin with its weights."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the stopped or killed run in --out.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Bring pictures, texts, sounds together in one space: what belongs to a record ends up close, all else apart.
@@ -95,7 +94,6 @@ def pretrain(
 
     Example: [bold]sensorium pretrain clip pairs.csv --image photo --text caption --out runs/pairs[/bold]
     """
-    from sensorium.recipe.options import value_of
     from sensorium.recipe.run import pretrain as run
 
     options: dict[str, Any] = {
@@ -105,10 +103,7 @@ def pretrain(
         "seed": seed, "device": device, "workers": workers, "bad_records": bad_records,
         "start_from": start_from and str(start_from),
     }  # fmt: skip
-    if split is not None:
-        options["split"], _, value = split.partition("=")
-        options["held_out"] = value or None
-    options |= {name: value_of(value, f"--set {name}") for name, value in (pairs(setting, "--set") or {}).items()}
+    options |= held_out(split) | settings(setting)
     try:
         done = run(family, table, out, recipe=recipe, resume=resume, overwrite=overwrite, quiet=as_json, **options)
     except KeyboardInterrupt as error:

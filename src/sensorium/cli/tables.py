@@ -6,29 +6,19 @@ from typing import Annotated, Any
 
 import typer
 
-from sensorium.cli.options import Json, pairs
+from sensorium.cli.options import Group, Json, Key, Split, Targets, held_out, pairs
 
 
 def inspect(
     table: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL or Parquet file; media columns hold paths beside it.")],
-    target: Annotated[
-        list[str] | None,
-        typer.Option(help="Column to learn; again for several; NAME=class|labels|number to state its kind."),
-    ] = None,
-    group: Annotated[
-        str | None, typer.Option(help="Column whose records share a source (speaker, patient) and stay on one side.")
-    ] = None,
-    key: Annotated[str | None, typer.Option(help="Column that names a record.")] = None,
+    target: Targets = None,
+    group: Group = None,
+    key: Key = None,
     column: Annotated[
         list[str] | None, typer.Option(help="NAME=KIND where the guess is not what is meant, as for fit.")
     ] = None,
     test: Annotated[float | None, typer.Option(help="Share of the records that fit would hold out.")] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            help="COLUMN=VALUE: records with this value are held out; COLUMN alone if it is 'test' against one other."
-        ),
-    ] = None,
+    split: Split = None,
     workers: Annotated[int | None, typer.Option(help="Processes that read files.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -46,9 +36,7 @@ def inspect(
     options: dict[str, Any] = {
         "target": target, "group": group, "key": key, "columns": pairs(column, "--column"), "test": test,
     }  # fmt: skip
-    if split is not None:
-        options["split"], _, value = split.partition("=")
-        options["held_out"] = value or None
+    options |= held_out(split)
     talk = Talk(quiet=as_json)
     with talk.busy("Looking at every record once"):
         seen = look(table, workers=workers, **options)

@@ -6,7 +6,27 @@ from typing import Annotated, Any
 
 import typer
 
-from sensorium.cli.options import Json, pairs
+from sensorium.cli.options import (
+    Device,
+    Encoders,
+    Epochs,
+    Group,
+    Json,
+    Key,
+    Overwrite,
+    Recipe,
+    Resume,
+    Seed,
+    Settings,
+    SkipOrStop,
+    Split,
+    Targets,
+    Test,
+    Workers,
+    held_out,
+    pairs,
+    settings,
+)
 
 
 def fit(
@@ -17,15 +37,10 @@ def fit(
             " of tar shards or saved by Datasets; or 'shards/*.tar'."
         ),
     ] = None,
-    target: Annotated[
-        list[str] | None,
-        typer.Option(help="Column to learn; again for several; NAME=class|labels|number to state its kind."),
-    ] = None,
+    target: Targets = None,
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/fit"),
-    group: Annotated[
-        str | None, typer.Option(help="Column whose records share a source (speaker, patient) and stay on one side.")
-    ] = None,
-    key: Annotated[str | None, typer.Option(help="Column that names a record.")] = None,
+    group: Group = None,
+    key: Key = None,
     column: Annotated[
         list[str] | None,
         typer.Option(
@@ -33,12 +48,7 @@ def fit(
             " number, category, ignored."
         ),
     ] = None,
-    encoder: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="INPUT=NAME:MODEL,setting=value, as photo=timm:resnet50,pretrained=true; see docs/recipes.md."
-        ),
-    ] = None,
+    encoder: Encoders = None,
     fusion: Annotated[str | None, typer.Option(help="hybrid, late, concat, gated, ...: docs/fusions.md.")] = None,
     align: Annotated[
         list[str] | None,
@@ -50,32 +60,19 @@ def fit(
     teacher: Annotated[
         Path | None, typer.Option(help="Folder of a trained run whose decisions are learned beside the target.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training records.")] = None,
+    epochs: Epochs = None,
     budget: Annotated[
         str | None,
         typer.Option(help="Time for trying a few settings, as 90s, 30m or 2h; the best on validation is taken."),
     ] = None,
-    test: Annotated[
-        float | None, typer.Option(help="Share of the records held out and scored once at the end.")
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            help="COLUMN=VALUE: records with this value are held out; COLUMN alone if it is 'test' against one other."
-        ),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Number that every random choice follows from.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that read records.")] = None,
-    bad_records: Annotated[
-        str | None,
-        typer.Option(help="A file that cannot be read: 'stop' (as usual), or 'skip' to set the record aside."),
-    ] = None,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="NAME=VALUE for any other setting of docs/recipes.md, as learning_rate=0.0005."),
-    ] = None,
-    recipe: Annotated[Path | None, typer.Option(help="YAML file with the settings; options lie over it.")] = None,
+    test: Test = None,
+    split: Split = None,
+    seed: Seed = None,
+    device: Device = None,
+    workers: Workers = None,
+    bad_records: SkipOrStop = None,
+    setting: Settings = None,
+    recipe: Recipe = None,
     start_from: Annotated[
         Path | None,
         typer.Option(
@@ -87,8 +84,8 @@ def fit(
         Path | None,
         typer.Option(help="With --from, the file that run learned from, where its recipe does not lead to it."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the stopped or killed run in --out.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Train a model on a table and score it on records it has not seen.
@@ -98,7 +95,6 @@ def fit(
 
     Example: [bold]sensorium fit reviews.csv --target sentiment --group author --test 0.2 --out runs/reviews[/bold]
     """
-    from sensorium.recipe.options import value_of
     from sensorium.recipe.run import fit as run
 
     options: dict[str, Any] = {
@@ -107,10 +103,7 @@ def fit(
         "align": align or None, "teacher": teacher and str(teacher), "workers": workers, "bad_records": bad_records,
         "budget": budget, "start_from": start_from and str(start_from), "old_table": old_table and str(old_table),
     }  # fmt: skip
-    if split is not None:
-        options["split"], _, value = split.partition("=")
-        options["held_out"] = value or None
-    options |= {name: value_of(value, f"--set {name}") for name, value in (pairs(setting, "--set") or {}).items()}
+    options |= held_out(split) | settings(setting)
     try:
         done = run(table, out, recipe=recipe, resume=resume, overwrite=overwrite, quiet=as_json, **options)
     except KeyboardInterrupt as error:

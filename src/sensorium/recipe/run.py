@@ -12,15 +12,14 @@ from accelerate import Accelerator, InitProcessGroupKwargs
 from sensorium.data.loading import Records
 from sensorium.data.shards import dealt
 from sensorium.data.table import Table
-from sensorium.errors import UserError
 from sensorium.evaluation import Report
-from sensorium.files import discard, writing
+from sensorium.files import discard
 from sensorium.model import Model
+from sensorium.recipe.folder import Made, claim
 from sensorium.recipe.parts import Part, parts
 from sensorium.recipe.ready import make_ready
 from sensorium.recipe.reporting import brief
 from sensorium.recipe.search import search
-from sensorium.recipe.settings import Recipe
 from sensorium.recipe.settling import settle
 from sensorium.recipe.stages import Stage, choose, look_once, refit, untrained
 from sensorium.recipe.talk import Talk
@@ -28,11 +27,15 @@ from sensorium.recipe.tasks import task_of
 from sensorium.training.precision import choose_device, half_the_cores
 from sensorium.training.state import Position
 
-FILES = (
-    "recipe.yaml", "metrics.json", "scores.parquet", "log.csv", "bad_records.csv", "search.csv", "search.json",
-    "report.html",
+MADE = Made(
+    "run",
+    files=(
+        "recipe.yaml", "metrics.json", "scores.parquet", "log.csv", "bad_records.csv", "search.csv", "search.json",
+        "report.html",
+    ),
+    folders=("start", "last", "refit", "model", "features", "search"),
+    begun=("start", "last", "model", "search", "search.json"),
 )  # fmt: skip
-FOLDERS = ("start", "last", "refit", "model", "features", "search")
 # One process fills the feature cache while the others wait, for hours maybe; one that dies ends the others anyhow.
 PATIENT = InitProcessGroupKwargs(timeout=timedelta(days=7))
 
@@ -114,34 +117,12 @@ def _start(
         atexit.register(accelerator.end_training)  # threads of gloo that still run at the end abort the process
         stage.talk.say(f"{accelerator.num_processes} processes train as one.")
     if accelerator.is_main_process:
-        _prepare(folder, asked, resume, overwrite)
+        claim(folder, asked, MADE, resume, overwrite)
     accelerator.wait_for_everyone()
     if resume and not begun:
         stage.talk.say(f"There is no run in {folder} yet, so this one begins from the start.")
     with half_the_cores():
         return carry_out(table, replace(stage, recipe=asked))
-
-
-def _prepare(folder: Path, recipe: Recipe, resume: bool, overwrite: bool) -> None:
-    """Makes the run's folder and puts the recipe in it. Raises UserError when a run is there already."""
-    if resume and overwrite:
-        raise UserError("--resume goes on with a run and --overwrite replaces it; leave one of the two out.")
-    # A recipe alone is left by a run that found a mistake in the records: the mended command may follow it.
-    taken = any((folder / name).exists() for name in ("start", "last", "model", "search", "search.json"))
-    if taken and not (resume or overwrite):
-        raise UserError(
-            f"{folder} holds a run already; add --resume to go on with it, --overwrite to replace it, "
-            "or choose another --out."
-        )
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        if taken and overwrite:
-            for name in FILES:
-                (folder / name).unlink(missing_ok=True)
-            for name in FOLDERS:
-                discard(folder / name)
-    if not (resume and (folder / "recipe.yaml").exists()):
-        recipe.save(folder / "recipe.yaml")
 
 
 def carry_out(table: Table, stage: Stage) -> Run:

@@ -37,15 +37,19 @@ class Known(nn.Module):
 
 
 class Prepared:
-    """A fold of a table with the features of every input; `records` gives those of a part to a candidate."""
+    """A fold of a table, its encoders by input, and the features of every input, once they are there (see `prepare` and
+    `fill`). ids: by input, int64 [N], content hashes of the table's records.
+    """
 
-    def __init__(self, table: Table, ids: dict[str, np.ndarray], fold: Fold, encoders: dict[str, nn.Module]):
-        self.table, self.ids, self.fold, self.encoders = table, ids, fold, encoders
+    def __init__(self, table: Table, ids: dict[str, np.ndarray], fold: Fold):
+        self.table, self.ids, self.fold = table, ids, fold
+        self.encoders: dict[str, nn.Module] = {}
         self.stores: dict[str, Views] = {}
 
     def features_alone(self) -> "Prepared":
         """The same without the encoders' weights, to be sent to another process."""
-        light = Prepared(self.table, self.ids, self.fold, {name: Known(one) for name, one in self.encoders.items()})
+        light = Prepared(self.table, self.ids, self.fold)
+        light.encoders = {name: Known(one) for name, one in self.encoders.items()}
         light.stores = self.stores
         return light
 
@@ -62,29 +66,29 @@ class Prepared:
         return Records(part.table, {}, part.ids, stores, seed)
 
 
-def prepare(
-    table: Table, ids: dict[str, np.ndarray], facts: Facts, fold: Fold, tokens: bool, place: Path, stage: Stage
-) -> Prepared:
-    """The encoders of a fold, and their features of every record.
+def prepare(prepared: Prepared, facts: Facts, tokens: bool, place: Path, stage: Stage) -> Prepared:
+    """`prepared` with its encoders.
 
     Pretrained ones stay as they are. One from scratch is trained on the fold's training records with a head of its own,
     no other input beside it, and then stays as it is: so no way of fusing has shaped it. `place` keeps those encoders.
     """
     torch.manual_seed(stage.recipe.seed)
-    known = table.take(fold.train)
-    prepared = Prepared(table, ids, fold, encoders_of(known, stage.recipe.inputs, facts, not tokens))
+    known = prepared.table.take(prepared.fold.train)
+    prepared.encoders = encoders_of(known, stage.recipe.inputs, facts, not tokens)
     for name, encoder in prepared.encoders.items():
         if not freezes(encoder, stage.recipe.inputs.get(name, InputSettings())):
             prepared.encoders[name] = _alone(prepared, name, place / name, stage)
-        prepared.encoders[name].requires_grad_(False)
-    with torch.no_grad():
-        for name, encoder in prepared.encoders.items():
-            encoder.to(stage.accelerator.device)
-            whole = Records(table, {name: encoder.processor}, ids, seed=stage.recipe.seed)
-            job = ViewsJob(stage.features, name, encoder, whole, tokens, stage.precision, 1)
-            with stage.talk.counting(f"Features of '{name}'", job.rows) as advance:
-                prepared.stores[name] = job.fill(stage.recipe.training.workers or 0, advance)
+        prepared.encoders[name].requires_grad_(False).to(stage.accelerator.device)
     return prepared
+
+
+def fill(prepared: Prepared, tokens: bool, stage: Stage) -> None:
+    """Gives `prepared` the features of every record of the table, all `tokens` or the summary alone."""
+    for name, encoder in prepared.encoders.items():
+        whole = Records(prepared.table, {name: encoder.processor}, prepared.ids, seed=stage.recipe.seed)
+        job = ViewsJob(stage.features, name, encoder, whole, tokens, stage.precision, 1)
+        with stage.talk.counting(f"Features of '{name}'", job.rows) as advance:
+            prepared.stores[name] = job.fill(stage.recipe.training.workers or 0, advance)
 
 
 def _alone(prepared: Prepared, name: str, place: Path, stage: Stage) -> nn.Module:

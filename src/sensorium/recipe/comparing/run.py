@@ -16,11 +16,12 @@ from sensorium.data.workers import in_order
 from sensorium.errors import UserError, counted
 from sensorium.evaluation.comparison import Comparison, Contender
 from sensorium.evaluation.scoring import latency
-from sensorium.files import discard, writing
+from sensorium.files import discard, whole_file, writing
 from sensorium.metrics import Difference, Resamples, compare_all, distribution, holm, mean, point, summary
 from sensorium.recipe.comparing.cell import MEASURES, Cell, train, untrained
 from sensorium.recipe.comparing.plan import Candidate, Fold, candidates, folds, reads_tokens
-from sensorium.recipe.comparing.prepared import Facts, Prepared, prepare
+from sensorium.recipe.comparing.prepared import Facts, Prepared, fill, prepare
+from sensorium.recipe.folder import Made, claim
 from sensorium.recipe.parts import Part, fingerprint
 from sensorium.recipe.reporting import brief_comparison
 from sensorium.recipe.settings import Recipe
@@ -31,8 +32,12 @@ from sensorium.recipe.tasks import task_of
 from sensorium.training.precision import choose_device, choose_precision, half_the_cores
 from sensorium.training.state import changed
 
-MADE = ("recipe.yaml", "mark", "metrics.json", "scores.parquet", "bad_records.csv", "report.html")
-FOLDERS = ("encoders", "features", "cells", "training")
+MADE = Made(
+    "comparison",
+    files=("recipe.yaml", "mark", "metrics.json", "scores.parquet", "bad_records.csv", "report.html"),
+    folders=("encoders", "features", "cells", "training"),
+    begun=("mark", "metrics.json"),
+)
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,8 @@ def compare(
     """Trains every candidate on the same `folds` with the same `seeds`, and says which is better and whether that is
     more than chance.
 
-    fusion: names, as "hybrid,gated", or "all"; the first of them, or the recipe's, is also tried without each input.
+    fusion: names, as "hybrid,gated", or "all". The recipe's (hybrid, unless it says otherwise), where it is among them,
+    else the first, is also tried without each input.
     Each record is scored once a candidate and seed, by a model that has not seen it nor its group. Encoders are not
     trained by the candidates: pretrained ones stay as they are, others are trained once a fold, each by itself.
     workers: processes that train side by side, on a thread each; 0 trains in this one. They are spawned, so a script
@@ -74,8 +80,7 @@ def compare(
     folder = Path(out)
     task = task_of(None)
     asked = settle(task, folder, recipe, options, resume)
-    if asked.data.test is not None or asked.data.split is not None or asked.budget is not None:
-        raise UserError("compare scores every record once, by folds; leave --test, --split and --budget out.")
+    _check(asked)
     if seeds < 1:
         raise UserError(f"There is at least one seed, and {seeds} is none; leave --seeds out for one.")
     accelerator = Accelerator(cpu=choose_device(asked.training.device).type == "cpu")
@@ -84,13 +89,13 @@ def compare(
     talk = Talk(quiet)
     precision, _ = choose_precision(asked.training.precision, accelerator.device)
     table, asked = task.open(records, asked, talk)
-    if any(one.shares for one in asked.inputs.values()):
-        raise UserError("compare trains each input's encoder by itself, so none can be shared; leave shares out.")
     if len(table.schema.targets) > 1:
         raise UserError("compare looks at one target at a time; name one with --target.")
     stage = Stage(folder, asked, accelerator, talk, precision, root=folder)
     chosen = candidates(fusion, table, asked, talk.say)
-    _begin(stage, resume, overwrite)
+    claim(folder, asked, MADE, resume, overwrite)
+    with writing(folder):
+        (folder / "cells").mkdir(exist_ok=True)
     with half_the_cores():
         ground = _ground(table, folds, seeds, chosen, stage)
         _check_mark(ground, chosen, stage)
@@ -108,24 +113,18 @@ def compare(
     return found
 
 
-def _begin(stage: Stage, resume: bool, overwrite: bool) -> None:
-    """Makes the folder. Raises UserError when something is there already."""
-    folder = stage.folder
-    taken = any((folder / name).exists() for name in (*MADE[1:], *FOLDERS))
-    if taken and not (resume or overwrite):
-        raise UserError(
-            f"{folder} holds a comparison already; add --resume to go on with it, --overwrite to replace it, or choose"
-            " another --out."
-        )
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        if taken and overwrite:
-            for name in MADE:
-                (folder / name).unlink(missing_ok=True)
-            for name in FOLDERS:
-                discard(folder / name)
-        (folder / "cells").mkdir(exist_ok=True)
-    stage.recipe.save(folder / "recipe.yaml")
+def _check(recipe: Recipe) -> None:
+    """Refuses what a comparison would leave out without a word. Raises UserError."""
+    if recipe.data.test is not None or recipe.data.split is not None or recipe.budget is not None:
+        raise UserError("compare scores every record once, by folds; leave --test, --split and --budget out.")
+    if recipe.start_from is not None or recipe.teacher is not None or recipe.objectives:
+        raise UserError("compare trains from the start, by the target alone; leave --from, --teacher and --align out.")
+    for name, one in recipe.inputs.items():
+        if one.shares is not None or one.adapter is not None or one.views > 1:
+            raise UserError(
+                f"compare trains the encoder of '{name}' by itself or not at all, and keeps one view of each record;"
+                " leave shares, adapter and views out."
+            )
 
 
 def _ground(table: Table, count: int, seeds: int, chosen: list[Candidate], stage: Stage) -> Ground:
@@ -143,8 +142,8 @@ def _check_mark(ground: Ground, chosen: list[Candidate], stage: Stage) -> None:
     path = stage.folder / "mark"
     if path.exists() and path.read_text() != mark:
         raise changed(stage.folder)
-    with writing(path):
-        path.write_text(mark)
+    with whole_file(path) as new:
+        new.write_text(mark)
 
 
 def _cells(
@@ -158,7 +157,9 @@ def _cells(
             left = [item for item in zip(each, paths, strict=True) if not item[1].exists()]
             advance(len(each) - len(left))
             if left:
-                light = _prepared(ground, place, fold, stage).features_alone()
+                prepared = _prepared(ground, place, fold, stage)
+                fill(prepared, ground.tokens, stage)
+                light = prepared.features_alone()
                 work = partial(_fill, light, stage.folder, stage.recipe, stage.precision)
                 for _ in in_order(work, left, workers, "spawn"):
                     advance(1)
@@ -179,7 +180,7 @@ def _fill(
 def _prepared(ground: Ground, place: int, fold: Fold, stage: Stage) -> Prepared:
     discard(stage.folder / "training")  # of cells that were killed
     folder = stage.folder / "encoders" / str(place)
-    return prepare(ground.table, ground.ids, ground.facts, fold, ground.tokens, folder, stage)
+    return prepare(Prepared(ground.table, ground.ids, fold), ground.facts, ground.tokens, folder, stage)
 
 
 def _summed(
