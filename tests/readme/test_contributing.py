@@ -46,7 +46,7 @@ def test_a_comparison_and_its_report_with_the_fusion(written, tmp_path, monkeypa
     training = {"epochs": 1, "batch_size": 20}
     found = sensorium.compare(
         "reviews.csv", "compared", target="sentiment", fusion="loudest,concat", folds=2, quiet=True,
-        recipe={"training": training, "data": {"columns": {"photo": "ignored", "voice": "ignored"}}},
+        recipe={"training": training, "data": {"columns": {"photo": "ignored"}}},
     )  # fmt: skip
     assert {"loudest", "concat"} < {one.name for one in found.contenders}
     assert "loudest" in (tmp_path / "compared" / "report.html").read_text(encoding="utf-8")
