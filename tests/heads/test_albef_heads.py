@@ -100,6 +100,67 @@ def test_an_answer_is_its_likeliest_next_words_and_ends_once():
             torch.testing.assert_close(found["probability"][row], likely, rtol=1e-4, atol=1e-7)
 
 
+@torch.no_grad()
+def every_answer(head: Answer, fused: Features) -> list[tuple[float, list[int]]]:
+    """All answers of at most `context` tokens, the likeliest first, each with its logarithm."""
+    context, found, open_ones = head.config.context, [], [(0.0, [START])]
+    while open_ones:
+        before, answer = open_ones.pop()
+        prefix = torch.tensor([answer])
+        words = head.logits(fused, prefix, torch.ones_like(prefix, dtype=torch.bool))[0, -1].log_softmax(0).tolist()
+        for word, likely in enumerate(words):
+            ended = word == END or len(answer) + 1 == context
+            (found if ended else open_ones).append((before + likely, [*answer, word]))
+    return sorted(found, reverse=True)
+
+
+def test_beams_as_many_as_there_are_prefixes_find_the_likeliest_answers_of_all():
+    head, fused = answering(vocabulary=5, context=5), fused_rows()
+    with torch.no_grad():
+        found = head.generate(fused, beams=130)  # 4 ** 3 that go on, and as many as have ended
+    for row in range(5):
+        wanted = every_answer(head, alone(fused, row))[:100]
+        assert [drop(one) for one in found.tokens[row, :100].tolist()] == [answer for _, answer in wanted]
+        likely = torch.tensor([likely for likely, _ in wanted])
+        torch.testing.assert_close(found.likely[row, :100], likely, rtol=1e-4, atol=1e-4)
+
+
+def drop(answer: list[int]) -> list[int]:
+    """The answer without what fills it up behind its end."""
+    return answer[: answer.index(END) + 1] if END in answer else answer
+
+
+def test_more_beams_find_what_greedy_search_misses_and_a_row_alone_finds_what_it_finds_in_a_batch():
+    head, fused = answering(), fused_rows()
+    with torch.no_grad():
+        one, three = head.generate(fused, beams=1), head.generate(fused, beams=3)
+        assert torch.equal(one.tokens[:, 0], head.predict(fused)["decision"])
+        for row in range(5):
+            by_itself = head.generate(alone(fused, row), beams=3)
+            length = by_itself.tokens.shape[2]
+            assert torch.equal(three.tokens[row, :, :length], by_itself.tokens[0])
+            assert (three.tokens[row, :, length:] == head.config.pad).all()
+            torch.testing.assert_close(three.likely[row], by_itself.likely[0], rtol=1e-4, atol=1e-5)
+    assert (three.likely[:, 0] > one.likely[:, 0] + 1e-4).any()
+    assert three.likely.diff(dim=1).max() <= 0
+
+
+def test_beams_for_which_there_is_nothing_have_no_likelihood():
+    head, fused = answering(vocabulary=3, context=2), fused_rows()
+    with torch.no_grad():
+        found = head.generate(fused, beams=4)
+    assert found.tokens.shape == (5, 4, 2) and (found.likely[:, 3] == -torch.inf).all()
+    torch.testing.assert_close(found.likely.exp().sum(1), torch.ones(5))
+
+
+def test_what_the_fusion_is_asked_is_projected_once():
+    head, fused, calls = answering(), fused_rows(), []
+    head.asking.register_forward_hook(lambda *_: calls.append(1))
+    with torch.no_grad():
+        head.generate(fused, beams=3)
+    assert calls == [1]
+
+
 def test_a_word_sees_no_later_one_and_padding_is_not_read():
     head, fused = answering(), fused_rows()
     tokens = ANSWERS[:1].expand(5, -1).clone()

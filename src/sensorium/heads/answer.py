@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sensorium.features import Features
+from sensorium.heads.beams import Found, Marks, beam_search
 from sensorium.nn.packing import Packing
 from sensorium.nn.post_norm import Asked, Asking, Block, Embeddings, Shape, WordLogits, run
 
@@ -93,22 +94,29 @@ class Answer(nn.Module):
         probabilities, order = (likely + words).softmax(dim=1).sort(dim=1, descending=True)
         return chosen.gather(1, order), probabilities
 
+    def generate(self, fused: Features, longest: int = 16, beams: int = 3) -> Found:
+        """For each row the `beams` likeliest answers of at most `longest` tokens that beam search finds, best first.
+
+        What the fusion is asked is projected once, for all steps and beams.
+        """
+        config = self.config
+        rows = torch.arange(len(fused.mask), device=fused.mask.device).repeat_interleave(beams)  # [B * k]
+        asked = self._asked(fused).take(rows)
+        begun = torch.full((len(fused.mask), beams, 1), config.start, device=fused.mask.device)
+
+        def following(tokens: Tensor) -> Tensor:
+            found = self._logits(asked, tokens, torch.ones_like(tokens, dtype=torch.bool), None)
+            return found[:, -1].log_softmax(dim=1)
+
+        marks = Marks(config.start, config.end, config.pad)
+        return beam_search(following, begun, marks, min(longest, config.context))
+
     def predict(self, fused: Features, longest: int = 16) -> dict[str, Tensor]:
         """The answer of the likeliest next words, at most `longest` tokens: `decision` int64 [B, L], from `start` to
         `end`, then `pad`, and its `probability`, float32 [B].
         """
-        config, asked = self.config, self._asked(fused)
-        tokens = torch.full((len(fused.mask), 1), config.start, device=fused.mask.device)
-        going, probability = torch.ones_like(tokens[:, 0], dtype=torch.bool), torch.zeros(len(tokens)).to(fused.pooled)
-        for _ in range(min(longest, config.context) - 1):
-            found = self._logits(asked, tokens, torch.ones_like(tokens, dtype=torch.bool), None)[:, -1]
-            likely, word = found.log_softmax(dim=1).max(dim=1)
-            probability = torch.where(going, probability + likely, probability)
-            tokens = torch.cat([tokens, torch.where(going, word, config.pad)[:, None]], dim=1)
-            going = going & (word != config.end)
-            if not going.any():
-                break
-        return {"decision": tokens, "probability": probability.float().exp()}
+        found = self.generate(fused, longest, beams=1)
+        return {"decision": found.tokens[:, 0], "probability": found.likely[:, 0].exp()}
 
     def _asked(self, fused: Features) -> Asked:
         return self.asking(fused.tokens, fused.mask)
