@@ -9,6 +9,7 @@ from sensorium.features import Features
 from sensorium.heads.beams import Found, Marks, beam_search
 from sensorium.nn.packing import Packing
 from sensorium.nn.post_norm import Asked, Asking, Block, Embeddings, Shape, WordLogits, run
+from sensorium.nn.precision import wide
 
 
 class AnswerConfig(BaseModel, frozen=True, extra="forbid"):
@@ -134,6 +135,6 @@ class Answer(nn.Module):
         x = self.embeddings(tokens, packing)  # [tokens, D]
         states = packing.pad(run(self.blocks, x, packing, [asked]))  # [N, L, D]
         if wanted is None:
-            return self.network(states[:, -1:], self.embeddings.words.weight).float()
-        found = self.network(states[wanted], self.embeddings.words.weight).float()
+            return wide(self.network(states[:, -1:], self.embeddings.words.weight))
+        found = wide(self.network(states[wanted], self.embeddings.words.weight))
         return found.new_zeros(*real.shape, found.shape[1]).index_put((wanted,), found)

@@ -37,7 +37,7 @@ def beam_search(following: Callable[[Tensor], Tensor], begun: Tensor, marks: Mar
     likely[:, 1:] = -torch.inf  # at first all beams are one
     going = torch.ones_like(likely, dtype=torch.bool)
     for _ in range(longest - 1):
-        words = following(tokens.flatten(0, 1)).float().unflatten(0, (rows, beams))  # [B, k, V]
+        words = following(tokens.flatten(0, 1)).unflatten(0, (rows, beams))  # [B, k, V]
         still = torch.full_like(words[:1, :1], -torch.inf)  # [1, 1, V]
         still[..., marks.pad] = 0.0
         words = torch.where(going[..., None], words, still)  # one that has ended stays as it is

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from sensorium.nn.precision import wide
+
 
 class Network(nn.Module):
     """Dropout and a linear map, or an MLP with one hidden layer of `hidden` units when that is not 0.
@@ -19,5 +21,5 @@ class Network(nn.Module):
             last.bias.copy_(bias)
 
     def forward(self, pooled: Tensor) -> Tensor:
-        """float [B, D] -> float32 [B, outputs]."""
-        return self.layers(pooled).float()
+        """float [B, D] -> float32 [B, outputs]; of a float64 model, float64."""
+        return wide(self.layers(pooled))
