@@ -95,6 +95,11 @@ class Model(nn.Module):
         """Where the weights are."""
         return next(self.parameters()).device
 
+    @property
+    def decides(self) -> bool:
+        """Whether it decides on targets of records; a head that only taught it, such as `match`, decides on none."""
+        return len(self.heads) > 0 and (self.schema is None or len(self.schema.targets) > 0)
+
     def encode(self, inputs: dict[str, dict[str, Tensor] | Features]) -> dict[str, Features]:
         """Features of each input or view (`caption/masked` is read by the encoder of `caption`).
 
@@ -165,7 +170,7 @@ class Model(nn.Module):
         Classes carry `probabilities` by label. Raises UserError for a value of the wrong kind, a file that cannot be
         read, or a model without heads.
         """
-        if not len(self.heads):
+        if not self.decides:
             raise UserError(
                 "This model aligns inputs and decides on no target; take sensorium classify or index, or embed() in"
                 " Python."

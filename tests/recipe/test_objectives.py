@@ -12,7 +12,7 @@ import sensorium
 from sensorium.data.loading import Records, load
 from sensorium.errors import UserError
 from sensorium.objectives import Supervised
-from sensorium.recipe.objectives import with_objectives, with_teacher
+from sensorium.recipe.objectives import with_objectives, with_views
 from sensorium.recipe.options import apply
 from sensorium.recipe.settings import check
 
@@ -110,7 +110,7 @@ def test_the_teacher_reads_the_records_by_its_own_processors(tmp_path, workers):
     table = sensorium.read(records(), target="y", columns=KINDS, inputs=["words", "note"], quiet=True)
     own = Records(table, {name: encoder.processor for name, encoder in student.encoders.items()}, seed=5)
     rows = np.array([3, 0, 7])
-    [batch] = load(with_teacher(own, with_objectives(student, recipe, [])), [(rows, None)], workers)
+    [batch] = load(with_views(own, student, with_objectives(student, recipe, [])), [(rows, None)], workers)
     assert batch.inputs.keys() == {"words", "note", "note/teacher", "size/teacher"}
     theirs = next(teacher.batches(sensorium.read(records().iloc[rows], schema=teacher.schema, quiet=True)))
     for name in ("note", "size"):

@@ -29,7 +29,7 @@ from sensorium.cli.options import (
 
 
 def pretrain(
-    family: Annotated[str, typer.Argument(help="The family of models: clip.")],
+    family: Annotated[str, typer.Argument(help="The family of models: clip, albef.")],
     table: Annotated[
         Path | None,
         typer.Argument(
@@ -50,7 +50,9 @@ def pretrain(
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/pretrain"),
     size: Annotated[
         str | None,
-        typer.Option(help="Of the encoders that are not named: tiny (as usual), ViT-B-32, ViT-B-16, ViT-L-14."),
+        typer.Option(
+            help="Of the encoders that are not named: tiny (as usual); clip: ViT-B-32, ViT-B-16, ViT-L-14; albef: base."
+        ),
     ] = None,
     encoder: Encoders = None,
     loss: Annotated[str | None, typer.Option(help="softmax (CLIP, as usual) or sigmoid (SigLIP).")] = None,

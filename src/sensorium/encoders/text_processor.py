@@ -105,11 +105,17 @@ class TextProcessor:
 
     def __call__(self, value: str, augment: bool = False) -> dict[str, Tensor]:
         """A text → {"tokens": int64 [L]}. With `augment`, tokens are dropped by torch's global random state."""
-        encoding = self.tokenizer.encode(value[: self.max_tokens * CHARACTERS_A_TOKEN])
-        tokens = torch.tensor(encoding.ids or [self.unknown_token])  # [L]
-        if augment and self.augmentation is not None and encoding.ids:
-            tokens = self._drop(tokens, torch.tensor(encoding.special_tokens_mask, dtype=torch.bool))
+        tokens, special = self.encode(value)
+        if augment and self.augmentation is not None and not special.all():
+            tokens = self._drop(tokens, special)
         return {"tokens": tokens}
+
+    def encode(self, value: str) -> tuple[Tensor, Tensor]:
+        """A text → its tokens, int64 [L], and which of them the tokenizer added, bool [L]."""
+        encoding = self.tokenizer.encode(value[: self.max_tokens * CHARACTERS_A_TOKEN])
+        if not encoding.ids:
+            return torch.tensor([self.unknown_token]), torch.tensor([True])
+        return torch.tensor(encoding.ids), torch.tensor(encoding.special_tokens_mask, dtype=torch.bool)
 
     def _drop(self, tokens: Tensor, special: Tensor) -> Tensor:
         dropped = (torch.rand(len(tokens)) < self.augmentation.rate) & ~special

@@ -99,7 +99,7 @@ def _batch(model: Model, table: Table, size: int) -> Batch:
 def _decide(model: Model, batch: Batch) -> None:
     """From tensors to decisions, or of a model without targets to embeddings; waits for the device."""
     features = model.encode(batch.inputs)
-    if model.fusion is not None and len(model.heads):
+    if model.fusion is not None and model.decides:
         outcome = [one for target in model.decide(model.fuse(features)).values() for one in target.values()]
     else:
         outcome = [model.embedding(name, one) for name, one in features.items()]

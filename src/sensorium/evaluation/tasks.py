@@ -33,19 +33,19 @@ def evaluate_task(
 ) -> Report | RetrievalReport | ZeroShotReport | FewShotReport:
     """The report of a task: "targets" (a model's own decisions), "retrieval", "zero-shot" or "few-shot".
 
-    Without a `task` a model with heads is judged by its targets, one with a space that inputs share by retrieval.
+    Without a `task` a model with targets is judged by its targets, one with a space that inputs share by retrieval.
     bad_records: "stop" at a file that cannot be read, or "skip" such records. seed: that chance follows
     from. `options` are those of the task's function; one that is None is left to it.
     Raises UserError for a task that the model cannot do, for an option that is not the task's, and as that function
     does.
     """
-    task = _named(task) or ("retrieval" if not len(model.heads) and shares_a_space(model) else "targets")
+    task = _named(task) or ("retrieval" if not model.decides and shares_a_space(model) else "targets")
     function, own = TASKS[task]
     given = {name: value for name, value in options.items() if value is not None}
     for name in given.keys() - set(own):
         owners = " or ".join(f"--task {other}" for other, (_, names) in TASKS.items() if name in names)
         raise UserError(f"--{name} says nothing to --task {task}; leave it out{owners and f', or give {owners}'}.")
-    if task == "targets" and not len(model.heads):
+    if task == "targets" and not model.decides:
         raise UserError(
             "This model decides on no target, so there are no decisions to score; evaluate it with --task retrieval."
         )

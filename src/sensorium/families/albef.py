@@ -8,6 +8,7 @@ from sensorium.encoders.bert_text import BertText, BertTextConfig
 from sensorium.encoders.clip_image import ClipImage, ClipImageConfig
 from sensorium.encoders.image_processor import ImageProcessor
 from sensorium.encoders.text_processor import TextProcessor
+from sensorium.errors import UserError
 from sensorium.fusion.bert import BertFusion, BertFusionConfig
 from sensorium.heads.answer import Answer, AnswerConfig
 from sensorium.heads.masked_words import MaskedWords, MaskedWordsConfig
@@ -45,35 +46,64 @@ def albef(config: AlbefConfig, tokenizer: TextProcessor | None = None, pictures:
     Heads `match` and `words`; or, of a model that answers, `answer` alone, and no shared space. Without `tokenizer` it
     takes token numbers only. Raises UserError when text layers and tokenizer do not fit.
     """
-    image, text = config.image, config.text
-    encoders = {"image": ClipImage(image, pictures), "text": BertText(text, tokenizer)}
-    shape = {"heads": text.heads, "ratio": text.ratio, "dropout": text.dropout, "eps": text.eps}
-    fusion = BertFusion(
-        BertFusionConfig(query="text", dim=text.width, layers=config.fusion_layers, **shape),
-        {"image": image.width, "text": text.width},
-    )
-    if config.answer is not None:
-        return Model(encoders, fusion=fusion, heads={"answer": Answer(config.answer, text.width)}, schema=SCHEMA)
-    words = MaskedWordsConfig(vocabulary=encoders["text"].config.vocabulary, tied="text", eps=text.eps)
+    encoders = {"image": ClipImage(config.image, pictures), "text": BertText(config.text, tokenizer)}
+    if config.answer is None:
+        return around(encoders, config.fusion_layers, config.dim, config.temperature, SCHEMA)
+    heads = {"answer": Answer(config.answer, config.text.width)}
+    return Model(encoders, fusion=_fusion(encoders, "text", config.fusion_layers), heads=heads, schema=SCHEMA)
+
+
+def around(
+    encoders: dict[str, nn.Module], fusion_layers: int, dim: int, temperature: float, schema: Schema | None
+) -> Model:
+    """An ALBEF that is pre-trained, around the encoders of one picture and one text (a BertText), by input name.
+
+    Raises UserError for other inputs, or another encoder of text.
+    """
+    _, text = sides({name: encoder.modality for name, encoder in encoders.items()})
+    lender = encoders[text]
+    if not isinstance(lender, BertText):
+        raise UserError(
+            f"ALBEF fills in masked words by the words of the encoder bert_text, and that of '{text}' is another; leave"
+            " it out."
+        )
+    words = MaskedWordsConfig(vocabulary=lender.config.vocabulary, tied=text, eps=lender.config.eps)
     return Model(
         encoders=encoders,
-        projections={
-            "image": Projection(image.width, config.dim, bias=True),
-            "text": Projection(text.width, config.dim, bias=True),
-        },
-        fusion=fusion,
-        heads={"match": Match(MatchConfig(), text.width), "words": MaskedWords(words, text.width)},
-        temperature=config.temperature,
-        schema=SCHEMA,
+        projections={name: Projection(encoder.dim, dim, bias=True) for name, encoder in encoders.items()},
+        fusion=_fusion(encoders, text, fusion_layers),
+        heads={"match": Match(MatchConfig(), lender.dim), "words": MaskedWords(words, lender.dim)},
+        temperature=temperature,
+        schema=schema,
     )
+
+
+def _fusion(encoders: dict[str, nn.Module], text: str, layers: int) -> BertFusion:
+    """BERT's upper layers, in the shape of the lower ones of the input `text`."""
+    lower = encoders[text].config
+    shape = {"heads": lower.heads, "ratio": lower.ratio, "dropout": lower.dropout, "eps": lower.eps}
+    dims = {name: encoder.dim for name, encoder in encoders.items()}
+    return BertFusion(BertFusionConfig(query=text, dim=lower.width, layers=layers, **shape), dims)
+
+
+def sides(kinds: dict[str, str]) -> tuple[str, str]:
+    """The names of the picture and of the text among inputs, name → kind. Raises UserError for any other inputs."""
+    if sorted(kinds.values()) != ["image", "text"]:
+        has = ", ".join(f"'{name}' ({kind})" for name, kind in kinds.items())
+        raise UserError(f"ALBEF has one picture and one text, and the inputs are {has}; name one column of each.")
+    image, text = sorted(kinds, key=lambda name: kinds[name])
+    return image, text
 
 
 def objectives(teacher: Momentum, queue: Queue) -> list[nn.Module]:
-    """What an ALBEF is pre-trained by: alignment, matching, masked words (of the view `text/masked`)."""
+    """What the ALBEF that `teacher` follows is pre-trained by: alignment, matching, masked words (of the view `masked`
+    of its text).
+    """
+    image, text = sides({name: encoder.modality for name, encoder in teacher.model.encoders.items()})
     return [
-        MomentumContrastive("image", "text", teacher, queue),
-        Matching("match", "image", "text"),
-        Masked("words", MASKED, teacher),
+        MomentumContrastive(image, text, teacher, queue),
+        Matching("match", image, text),
+        Masked("words", f"{text}/masked", teacher),
     ]
 
 

@@ -1,16 +1,14 @@
 """CLIP as a family that is pretrained: any named inputs, aligned two by two by a contrastive loss."""
 
-import math
 from itertools import combinations
 from typing import Any
 
-import torch
 from torch import nn
 
 from sensorium.data.schema import Schema
 from sensorium.errors import UserError, unknown
 from sensorium.families.clip import preset
-from sensorium.families.family import Family, FamilySettings, ProjectionSettings, Tower
+from sensorium.families.family import Family, FamilySettings, ProjectionSettings, Tower, refuse, set_temperature
 from sensorium.model import Model
 from sensorium.nn.projection import Projection
 from sensorium.objectives.contrastive import Contrastive
@@ -27,8 +25,9 @@ LOGIT_BIAS = {"softmax": None, "sigmoid": -10.0}
 def towers(settings: FamilySettings) -> dict[str, Tower]:
     """The towers of the published size, or of the tiny one, which takes the length of its texts from the records.
 
-    Raises UserError for an unknown size.
+    Raises UserError for an unknown size, and for settings that are another family's.
     """
+    refuse(settings, ("queue", "momentum", "alpha"))
     config = preset(settings.size or SIZE)
     image, text = (one.model_dump(exclude_unset=True) for one in (config.image, config.text))
     text.pop("end_token", None)  # that of the tokenizer, which is learned from the records
@@ -48,31 +47,34 @@ def model(settings: FamilySettings, encoders: dict[str, nn.Module], schema: Sche
     return Model(encoders, projections, temperature=temperature, logit_bias=LOGIT_BIAS[loss], schema=schema)
 
 
+def begun(old: Model, encoders: dict[str, nn.Module], taken: dict[str, str], schema: Schema) -> Model:
+    """The encoders with the projections and the temperature that they had."""
+    projections = {mine: old.projections[theirs] for mine, theirs in taken.items() if theirs in old.projections}
+    model = Model(encoders, projections, schema=schema)
+    for name in ("logit_scale", "logit_bias"):
+        if hasattr(old, name):
+            model.register_parameter(name, nn.Parameter(getattr(old, name).detach().clone()))
+    return model
+
+
 def going_on(settings: FamilySettings, model: Model) -> FamilySettings:
     """The settings with the loss that `model` was trained by; it gets the temperature that they state.
 
     Raises UserError when they ask for another size, space or loss than it has.
     """
-    if settings.size is not None or settings.dim is not None:
-        raise UserError("The model that --from names has its size and dim already; leave them out, or --from.")
-    if settings.projections:
-        raise UserError("The model that --from names has its projections already; leave them out, or --from.")
-    if not hasattr(model, "logit_scale"):
-        raise UserError("The model that --from names aligns nothing, for it has no temperature; name a pretrained one.")
+    set_temperature(settings, model)
     has = "sigmoid" if hasattr(model, "logit_bias") else "softmax"
     if settings.loss not in (None, has):
         raise UserError(
             f"The model that --from names learned by the {has} loss, and its temperature fits no other; leave --loss"
             " out."
         )
-    if settings.temperature is not None:
-        with torch.no_grad():
-            model.logit_scale.fill_(-math.log(settings.temperature))
     return settings.model_copy(update={"loss": has})
 
 
-def pairs(settings: FamilySettings, names: list[str]) -> list[tuple[str, str]]:
-    """The pairs of the settings, or every two of the inputs `names`. Raises UserError for one that cannot be."""
+def pairs(settings: FamilySettings, kinds: dict[str, str]) -> list[tuple[str, str]]:
+    """The pairs of the settings, or every two of the inputs `kinds`. Raises UserError for one that cannot be."""
+    names = list(kinds)
     for name in settings.projections:
         if name not in names:
             raise unknown("input", name, names)
@@ -89,10 +91,11 @@ def pairs(settings: FamilySettings, names: list[str]) -> list[tuple[str, str]]:
     return chosen
 
 
-def objectives(settings: FamilySettings, model: Model) -> list[nn.Module]:
+def objectives(settings: FamilySettings, model: Model, steps: int) -> list[nn.Module]:
     """A contrastive loss for each pair, the one that the model has the parameters of."""
     loss = "sigmoid" if hasattr(model, "logit_bias") else "softmax"
-    return [Contrastive(a, b, loss, labels=settings.labels) for a, b in pairs(settings, model.encoders.names)]
+    kinds = {name: encoder.modality for name, encoder in model.encoders.items()}
+    return [Contrastive(a, b, loss, labels=settings.labels) for a, b in pairs(settings, kinds)]
 
 
 def training(settings: FamilySettings, goes_on: bool) -> dict[str, Any]:
@@ -101,4 +104,4 @@ def training(settings: FamilySettings, goes_on: bool) -> dict[str, Any]:
     return {"learning_rate": rate, "weight_decay": 0.1}
 
 
-CLIP = Family(towers, model, going_on, objectives, pairs, training)
+CLIP = Family(towers, model, begun, going_on, objectives, pairs, training, "pooled")

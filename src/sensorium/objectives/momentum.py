@@ -83,6 +83,11 @@ class Queue(nn.Module):
         """a, b, ids_a and ids_b of the pairs there are."""
         return [part[: int(self.filled)] for part in (self.a, self.b, self.ids_a, self.ids_b)]
 
+    def in_order(self) -> list[Tensor]:
+        """As `pairs`, the oldest first."""
+        oldest = int(self.pointer) if int(self.filled) == self.size else 0
+        return [part.roll(-oldest, dims=0) for part in self.pairs()]
+
     @torch.no_grad()
     def push(self, a: Tensor, b: Tensor, ids_a: Tensor, ids_b: Tensor) -> None:
         """Takes in pairs, [N, E] twice and [N] twice; of more than `size`, the last."""

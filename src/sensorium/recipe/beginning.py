@@ -4,15 +4,22 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from torch import nn
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from sensorium.data.schema import InputSpec, Schema
 from sensorium.encoders import ENCODERS
 from sensorium.encoders.clip_image import ClipImage, changed
 from sensorium.errors import UserError, unknown
+from sensorium.families import FAMILIES
 from sensorium.model import Model, load
+from sensorium.objectives.momentum import Momentum, Queue
 from sensorium.recipe.settings import InputSettings, Recipe, wrong
 from sensorium.recipe.talk import Talk
+from sensorium.recipe.tuning import tune
+
+OBJECTIVES = "objectives.safetensors"  # beside a model, what its training had learned as well: teacher and queue
 
 
 def going_on(schema: Schema, recipe: Recipe, talk: Talk | None = None) -> Model:
@@ -21,8 +28,48 @@ def going_on(schema: Schema, recipe: Recipe, talk: Talk | None = None) -> Model:
     An input takes the place of the one that has its name there, else of the only one of its kind. Says so to `talk`.
     Raises UserError when there is none, and for encoder settings that the weights do not fit.
     """
+    return _begun(load(recipe.start_from), schema, recipe, talk)
+
+
+def carry_on(objectives: list[nn.Module], schema: Schema, recipe: Recipe) -> None:
+    """Gives the teacher and the queue among `objectives` what those of `start_from` had learned, where it has any.
+
+    Of its queue, as many pairs as there is room for, the last ones. Raises UserError when the file is damaged.
+    """
+    tensors = _beside(Path(recipe.start_from))
+    parts = {
+        kind: next((part for one in objectives for part in one.modules() if isinstance(part, kind)), None)
+        for kind in (Momentum, Queue)
+    }
+    if parts[Momentum] is not None and "teacher.steps" in tensors:
+        old = load(recipe.start_from)
+        old.load_state_dict(_within(tensors, "teacher.model."))
+        theirs = _begun(old, schema, recipe)
+        tune(theirs, recipe)
+        parts[Momentum].model.load_state_dict(theirs.state_dict())
+        parts[Momentum].steps.copy_(tensors["teacher.steps"])
+    if parts[Queue] is not None and "queue.a" in tensors:
+        queue = Queue(*tensors["queue.a"].shape)
+        queue.load_state_dict(_within(tensors, "queue."))
+        parts[Queue].push(*queue.in_order())
+
+
+def _beside(run: Path) -> dict[str, Tensor]:
+    """What stands beside the model in `run`."""
+    file = next((place / OBJECTIVES for place in (run / "model", run) if (place / OBJECTIVES).exists()), None)
+    try:
+        return {} if file is None else load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{file} is damaged; bring a whole copy of {run}, or begin without --from.") from error
+
+
+def _within(tensors: dict[str, Tensor], front: str) -> dict[str, Tensor]:
+    return {name.removeprefix(front): value for name, value in tensors.items() if name.startswith(front)}
+
+
+def _begun(old: Model, schema: Schema, recipe: Recipe, talk: Talk | None = None) -> Model:
+    """The trained model `old` with the inputs of `schema`."""
     run = Path(recipe.start_from)
-    old = load(run)
     names = [spec.name for spec in schema.inputs]
     for name in recipe.inputs:
         if name not in names:
@@ -34,12 +81,7 @@ def going_on(schema: Schema, recipe: Recipe, talk: Talk | None = None) -> Model:
         mine: _encoder(old.encoders[theirs], recipe.inputs.get(mine, InputSettings()), mine, run)
         for mine, theirs in taken.items()
     }
-    projections = {mine: old.projections[theirs] for mine, theirs in taken.items() if theirs in old.projections}
-    model = Model(encoders, projections, schema=schema)
-    for name in ("logit_scale", "logit_bias"):
-        if hasattr(old, name):
-            model.register_parameter(name, nn.Parameter(getattr(old, name).detach().clone()))
-    return model
+    return FAMILIES[recipe.family.name].begun(old, encoders, taken, schema)
 
 
 def _matched(specs: list[InputSpec], old: Model, run: Path) -> dict[str, str]:

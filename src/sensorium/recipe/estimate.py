@@ -16,7 +16,7 @@ from sensorium.features import Batch
 from sensorium.model import Model, is_frozen
 from sensorium.recipe.build import build
 from sensorium.recipe.defaults import complete
-from sensorium.recipe.objectives import fitted_by, with_teacher
+from sensorium.recipe.objectives import fitted_by, with_views
 from sensorium.recipe.parts import parts
 from sensorium.recipe.settings import Recipe
 from sensorium.training.learner import Learner
@@ -94,7 +94,7 @@ def _measured(model: Model, table: Table, recipe: Recipe, precision: str) -> tup
     batch_size = recipe.training.batch_size or 1
     processors = {name: encoder.processor for name, encoder in model.encoders.items()}
     objectives = fitted_by(model, recipe)
-    records = with_teacher(Records(table, processors, seed=recipe.seed), objectives)
+    records = with_views(Records(table, processors, seed=recipe.seed), model, objectives)
     learner = Learner(model, objectives, recipe.training.modality_dropout, precision)
     update = optimizer(learner, recipe.training, {})
     learner.train()

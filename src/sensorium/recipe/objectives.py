@@ -4,9 +4,10 @@ from itertools import combinations
 
 from torch import nn
 
-from sensorium.data.loading import Records
+from sensorium.data.loading import Records, draw
 from sensorium.data.schema import Schema
 from sensorium.data.table import Table
+from sensorium.encoders.masked_text import MaskedTextProcessor
 from sensorium.errors import UserError, unknown
 from sensorium.model import Model, load
 from sensorium.objectives import (
@@ -19,6 +20,7 @@ from sensorium.objectives import (
     Uncertainty,
 )
 from sensorium.objectives.distillation import class_order
+from sensorium.objectives.masked import Masked
 from sensorium.objectives.of_fusion import OfFusion, has_losses
 from sensorium.objectives.teacher import VIEW, Teacher
 from sensorium.recipe.kinds import config_of, kind_of
@@ -169,12 +171,25 @@ def sentences(model: Model, recipe: Recipe) -> list[str]:
     return said + ([] if recipe.loss_weights == "fixed" else ["The losses find their weights themselves."])
 
 
-def with_teacher(records: Records, objectives: list[nn.Module]) -> Records:
-    """The records with, beside their inputs, those of the teacher that an objective learns from, if any does."""
-    parts = [part for one in objectives for part in one.modules() if isinstance(part, Teacher)]
-    if not parts:
+def with_views(records: Records, model: Model, objectives: list[nn.Module]) -> Records:
+    """The training records with the views of their inputs that `objectives` read: those of a teacher, and those in
+    which words are masked. Raises UserError for a text whose tokenizer cannot mask.
+    """
+    parts = [part for one in objectives for part in one.modules()]
+    for view in dict.fromkeys(part.view for part in parts if isinstance(part, Masked)):
+        name = model.input_of(view)
+        processors = {name: MaskedTextProcessor(model.encoders[name].processor)}
+        # Of its own chance, so that other words are masked than those that an augmentation drops.
+        other = Records(records.table, processors, seed=draw(records.seed, view))
+        records = records.viewed(view.removeprefix(f"{name}/"), other)
+    return _with_teacher(records, [part for part in parts if isinstance(part, Teacher)])
+
+
+def _with_teacher(records: Records, teachers: list[Teacher]) -> Records:
+    """The records with, beside their inputs, those of the teacher that is learned from, if any is."""
+    if not teachers:
         return records
-    model, own = parts[0].model, records.table.schema
+    model, own = teachers[0].model, records.table.schema
     schema = model.schema.model_copy(update={"targets": [], "group": own.group, "key": own.key})
     processors = {name: encoder.processor for name, encoder in model.encoders.items()}
     return records.viewed(VIEW, Records(records.table.under(schema), processors, seed=records.seed))

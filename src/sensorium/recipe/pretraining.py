@@ -23,7 +23,7 @@ from sensorium.evaluation.retrieval import RetrievalReport, retrieval_report
 from sensorium.families.family import Family, FamilySettings
 from sensorium.model import Model
 from sensorium.recipe.aligned import check_aligned, open_aligned, towers
-from sensorium.recipe.beginning import going_on
+from sensorium.recipe.beginning import carry_on, going_on
 from sensorium.recipe.build import encoders_of
 from sensorium.recipe.chance import Chance, Watch
 from sensorium.recipe.matches import matches
@@ -119,12 +119,18 @@ class Pretraining:
             model = going_on(schema, recipe)
             self.family.going_on(recipe.family, model)
             return model
-        encoders = encoders_of(table, towers(table, recipe, self.family), facts, True)
+        pooled = self.family.reads == "pooled"
+        encoders = encoders_of(table, towers(table, recipe, self.family), facts, pooled)
         return self.family.model(recipe.family, encoders, schema)
 
-    def objectives(self, model: Model, recipe: Recipe) -> list[nn.Module]:
-        """The family's, but for pairs of which the recipe says otherwise."""
-        return with_objectives(model, recipe, self.family.objectives(recipe.family, model))
+    def objectives(self, model: Model, recipe: Recipe, steps: int) -> list[nn.Module]:
+        """The family's, but for pairs of which the recipe says otherwise; a teacher and a queue go on where those of
+        the run stood that this one begins with.
+        """
+        found = with_objectives(model, recipe, self.family.objectives(recipe.family, model, steps))
+        if recipe.start_from is not None:
+            carry_on(found, model.schema, recipe)
+        return found
 
     def validator(
         self, split: dict[str, Part], records: Records, recipe: Recipe, accelerator: Accelerator
@@ -178,11 +184,11 @@ class Pretraining:
         return [matches(model, part, self._pairs(part.table, stage.recipe)[0])], commands
 
     def _pairs(self, table: Table, recipe: Recipe) -> list[tuple[str, str]]:
-        return self.family.pairs(recipe.family, [spec.name for spec in table.schema.inputs])
+        return self.family.pairs(recipe.family, {spec.name: spec.modality for spec in table.schema.inputs})
 
     def _chance(self, split: dict[str, Part], recipe: Recipe) -> Chance | None:
         """What the family's losses are at chance; None where the recipe has others, or weighs them."""
-        if recipe.objectives or recipe.loss_weights != "fixed":
+        if recipe.objectives or recipe.loss_weights != "fixed" or self.family.reads == "tokens":
             return None
         train = split["train"]
         together = [_together(train.ids, a, b) for a, b in self._pairs(train.table, recipe)]

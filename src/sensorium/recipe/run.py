@@ -21,7 +21,7 @@ from sensorium.recipe.ready import make_ready
 from sensorium.recipe.reporting import brief
 from sensorium.recipe.search import search
 from sensorium.recipe.settling import settle
-from sensorium.recipe.stages import Stage, choose, look_once, refit, untrained
+from sensorium.recipe.stages import Stage, choose, look_once, refit, save_model, untrained
 from sensorium.recipe.talk import Talk
 from sensorium.recipe.tasks import task_of
 from sensorium.training.precision import choose_device, half_the_cores
@@ -159,7 +159,7 @@ def _finish(
     with stage.talk.busy(f"Scoring the {name} records"):
         report = stage.task.report(scored, split[name], records[name], stage, position.seconds, model)
     if stage.accelerator.is_main_process:
-        model.save(stage.folder / "model")
+        save_model(model, stage)
         report.save(stage.folder)
         brief(stage.folder, split[name].table)
         discard(stage.folder / "start")

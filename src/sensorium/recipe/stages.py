@@ -9,14 +9,17 @@ from pathlib import Path
 
 import numpy as np
 from accelerate import Accelerator
+from safetensors.torch import save_file
 
 from sensorium.data.loading import Records
 from sensorium.data.scan import save_bad, scan, set_aside
 from sensorium.data.table import Table
 from sensorium.errors import counted
+from sensorium.files import whole_folder
 from sensorium.model import Model, load
+from sensorium.recipe.beginning import OBJECTIVES
 from sensorium.recipe.memory import Memory
-from sensorium.recipe.objectives import with_teacher
+from sensorium.recipe.objectives import with_views
 from sensorium.recipe.parts import Part
 from sensorium.recipe.settings import Recipe
 from sensorium.recipe.talk import Hears, Talk
@@ -28,7 +31,7 @@ from sensorium.training.learner import Learner
 from sensorium.training.loop import Hooks, Training
 from sensorium.training.optimizer import Rate
 from sensorium.training.sampling import balanced
-from sensorium.training.state import Position, changed, load_position
+from sensorium.training.state import Position, changed, learned_beside, load_position
 
 
 @dataclass(frozen=True)
@@ -120,12 +123,23 @@ def refit(whole: Model, model: Model, known: Records, chosen: Position, mark: st
     return chosen.model_copy(update={"seconds": chosen.seconds + position.seconds})
 
 
+def save_model(model: Model, stage: Stage) -> None:
+    """Writes the checkpoint, and the teacher and the queue that training left beside it, whole or not at all."""
+    beside = learned_beside(stage.folder / ("refit" if stage.recipe.training.refit else "last"))
+    if not beside:
+        model.save(stage.folder / "model")
+        return
+    with whole_folder(stage.folder / "model") as new:
+        model.save(new)
+        save_file(beside, new / OBJECTIVES)
+
+
 def _training(model: Model, records: Records, recipe: Recipe, folder: str, mark: str, stage: Stage) -> Training:
-    objectives = stage.task.objectives(model, recipe)
+    objectives = stage.task.objectives(model, recipe, math.ceil(len(records) / recipe.training.batch_size))
     learner = Learner(model, objectives, recipe.training.modality_dropout, stage.precision)
     rates = {name: Rate(one.learning_rate, one.layer_decay) for name, one in recipe.inputs.items()}
     order = partial(balanced, records, recipe.seed) if recipe.training.sampling == "balanced" else None
-    records = with_teacher(records, objectives)
+    records = with_views(records, model, objectives)
     return Training(
         learner, records, recipe.training, stage.folder / folder, Hooks(order=order), mark, stage.accelerator, rates
     )

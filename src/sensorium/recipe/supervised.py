@@ -71,7 +71,7 @@ class Fitting:
         """As Task says."""
         return begin(table, recipe, facts)
 
-    def objectives(self, model: Model, recipe: Recipe) -> list[nn.Module]:
+    def objectives(self, model: Model, recipe: Recipe, steps: int) -> list[nn.Module]:
         """One for each target, what the fusion itself has to learn, and the recipe's own."""
         return fitted_by(model, recipe)
 

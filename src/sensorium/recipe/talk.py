@@ -65,9 +65,12 @@ class Talk:
         for name, projection in model.projections.items():
             printed.add_row(f"projection {name}", f"{projection.out_features} wide", f"{_count(projection)}, trained")
         if model.fusion is not None:
-            printed.add_row("fusion", recipe.fusion.name, f"{_count(model.fusion)}, trained")
+            name = recipe.fusion.name if recipe.family is None else type(model.fusion).__name__
+            printed.add_row("fusion", name, f"{_count(model.fusion)}, trained")
         for name, head in model.heads.items():
-            printed.add_row(f"target {name}", type(head).__name__, f"{_count(head)}, trained")
+            printed.add_row(
+                f"{'target' if model.decides else 'head'} {name}", type(head).__name__, f"{_count(head)}, trained"
+            )
         self.show(printed)
         for name, encoder in model.encoders.items():
             if isinstance(encoder.processor, AudioProcessor):

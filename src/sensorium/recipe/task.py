@@ -56,8 +56,8 @@ class Task(Protocol):
     def begin(self, table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> Model:
         """The untrained model for a training table."""
 
-    def objectives(self, model: Model, recipe: Recipe) -> list[nn.Module]:
-        """What it learns by."""
+    def objectives(self, model: Model, recipe: Recipe, steps: int) -> list[nn.Module]:
+        """What it learns by; `steps`: of the optimiser, in an epoch."""
 
     def validator(
         self, split: dict[str, Part], records: Records, recipe: Recipe, accelerator: Accelerator

@@ -91,6 +91,8 @@ class Training:
         self.average = None
         if settings.averaging == "ema":
             self.average = Average(self.processes.whole("the setting averaging: ema"), settings.ema_decay)
+        if any(hasattr(part, "after_step") for part in learner.objectives.modules()):
+            self.processes.whole("a teacher that follows the model")
         self.position = Position(fingerprint=fingerprint)
         self.best: dict[str, Tensor] = {}
         self.steps_per_epoch = math.ceil(len(records.table) / settings.batch_size)

@@ -3,6 +3,7 @@ absent.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -20,6 +21,8 @@ from sensorium.model import is_frozen
 from sensorium.training.averaging import Average
 from sensorium.training.learner import Learner
 from sensorium.training.processes import as_shared, full
+
+_BESIDE = re.compile(r"objectives\..*?\b(teacher|queue)\.(.+)")
 
 
 class Position(BaseModel):
@@ -76,6 +79,15 @@ def put_weights(learner: Learner, weights: dict[str, Tensor]) -> None:
     with torch.no_grad():
         for key, value in expected.items():
             value.copy_(weights[key])
+
+
+def learned_beside(folder: Path) -> dict[str, Tensor]:
+    """Of the best weights of a training whose state is in `folder`, those of its teacher and its queue: `teacher.NAME`
+    and `queue.NAME`; nothing where it has none. Raises UserError when the state is damaged or gone.
+    """
+    with _reading(folder), safe_open(folder / "best.safetensors", "pt") as best:
+        found = [_BESIDE.fullmatch(name) for name in best.keys()]  # noqa: SIM118 (it is no dictionary)
+        return {f"{name[1]}.{name[2]}": best.get_tensor(name[0]) for name in found if name is not None}
 
 
 def moments(optimizer: torch.optim.Optimizer, keep: bool) -> dict[str, Tensor]:
