@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sensorium.cli.asking import answer
 from sensorium.cli.comparing import compare
 from sensorium.cli.labelling import classify
 from sensorium.cli.pretraining import pretrain
@@ -29,6 +30,7 @@ VERBS = (
     evaluate,
     report,
     predict,
+    answer,
     classify,
     index,
     search,

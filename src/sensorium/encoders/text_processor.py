@@ -1,13 +1,13 @@
 """From a text to token numbers: a tokenizer trained on the data, or one that came with a model."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor
 
 from sensorium.errors import UserError
@@ -79,6 +79,7 @@ class TextProcessor:
             [normalizers.NFKC(), normalizers.Lowercase(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
         )
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        tokenizer.decoder = decoders.ByteLevel()
         trainer = trainers.BpeTrainer(
             vocab_size=vocabulary or LARGEST_VOCABULARY,
             min_frequency=2 if vocabulary else 3,
@@ -116,6 +117,10 @@ class TextProcessor:
         if not encoding.ids:
             return torch.tensor([self.unknown_token]), torch.tensor([True])
         return torch.tensor(encoding.ids), torch.tensor(encoding.special_tokens_mask, dtype=torch.bool)
+
+    def spelled(self, tokens: Sequence[int]) -> str:
+        """The text that tokens spell, without those that begin, end or fill it."""
+        return self.tokenizer.decode(list(tokens), skip_special_tokens=True).strip()
 
     def _drop(self, tokens: Tensor, special: Tensor) -> Tensor:
         dropped = (torch.rand(len(tokens)) < self.augmentation.rate) & ~special

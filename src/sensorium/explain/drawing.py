@@ -25,9 +25,7 @@ def draw(explanation: Explanation, photo: np.ndarray, title: str, out: str | Pat
     The first panel is of the whole text, under `title`; the others are of its words, and share one scale. In a PNG what
     `said` says is kept as the text `Description`. Raises UserError for a file that is no .png, .jpg or .webp.
     """
-    suffix = Path(out).suffix.lower()
-    if suffix not in FORMATS:
-        raise UserError(f"--explain {out} is of no known kind; end it in {', '.join(FORMATS)}.")
+    suffix = check_format(out)
     scale = SIDE / max(photo.shape[:2])
     small = Image.fromarray(photo).resize([max(1, round(side * scale)) for side in photo.shape[1::-1]], Image.LANCZOS)
     most = explanation.maps.max()
@@ -41,6 +39,14 @@ def draw(explanation: Explanation, photo: np.ndarray, title: str, out: str | Pat
     about.add_text("Description", " ".join(said(explanation)))
     with whole_file(Path(out)) as new:
         sheet.save(new, FORMATS[suffix], **({"pnginfo": about} if suffix == ".png" else {"quality": 92}))
+
+
+def check_format(out: str | Path) -> str:
+    """The ending of a file that can be drawn. Raises UserError for another."""
+    suffix = Path(out).suffix.lower()
+    if suffix not in FORMATS:
+        raise UserError(f"--explain {out} is of no known kind; end it in {', '.join(FORMATS)}.")
+    return suffix
 
 
 def said(explanation: Explanation) -> list[str]:

@@ -1,0 +1,172 @@
+"""A question about a picture, answered by a trained model; and which places of the picture the answer comes from."""
+
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sensorium.data.decoding import decode
+from sensorium.errors import RecordError, UserError
+from sensorium.evaluation.inputs import figure
+from sensorium.explain.drawing import check_format, draw, said
+from sensorium.explain.grad_cam import as_target
+from sensorium.explain.grad_cam import explain as explained_by
+from sensorium.features import Features
+from sensorium.heads.answer import Answer
+from sensorium.model import Model, load
+from sensorium.recipe.talk import Talk
+
+By = Literal["ranking", "generation"]
+WAYS = ("ranking", "generation")
+
+
+class Asked(NamedTuple):
+    """What of a model answers: the input that is the picture, the one that is the question, and the head."""
+
+    picture: str
+    question: str
+    target: str
+
+
+class Answered(NamedTuple):
+    """Answers, the likeliest first, how likely each is, and the first of them as the head's `loss` takes it."""
+
+    answers: list[str]
+    probabilities: list[float]
+    decision: dict[str, Tensor]
+
+
+def answer(
+    run: str | Path | Model,
+    picture: Any,
+    question: str,
+    *,
+    by: By | None = None,
+    beams: int = 3,
+    top: int = 5,
+    explain: str | Path | None = None,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Answers `question` about `picture` (a path, bytes or an array) with a model or a run's folder.
+
+    The model has one picture and one text among its inputs, and a head of classes or of answers. by: "ranking" the
+    answers that it has learned, or "generation" word by word, by a search with so many `beams`, which a head `answer`
+    alone can; None for the first of the two that there is. top: how many answers to give, at most.
+    explain: a file (.png, .jpg, .webp) for the heat map of each word over the picture.
+    Prints the answer unless `quiet`. Returns {"answer", "probability", "next": [{"answer", "probability"}], "by",
+    "explanation": {"file", "words": [{"word", "heat": h lists of w numbers}], "said"} or None}. Raises UserError for
+    what the user can mend.
+    """
+    if by not in (None, *WAYS):
+        raise UserError(f"--by {by} is no way to answer; take ranking or generation.")
+    if min(beams, top) < 1:
+        raise UserError(f"--beams {beams} and --top {top} have to be at least 1; raise the smaller one.")
+    if not question.strip():
+        raise UserError("The question is empty; ask something about the picture.")
+    if explain is not None:
+        check_format(explain)
+    talk, model = Talk(quiet), run if isinstance(run, Model) else load(run)
+    asked = _asked(model)
+    record = {asked.picture: picture, asked.question: question}
+    try:
+        found = _answered(model, asked, record, by, beams, top)
+    except RecordError as error:
+        raise UserError(f"The picture {error.value} cannot be used: {error.reason}; give another.") from error
+    answers = [
+        {"answer": one, "probability": likely} for one, likely in zip(found.answers, found.probabilities, strict=True)
+    ]
+    done = answers[0] | {"next": answers[1:], "by": by or _usual(model.heads[asked.target])}
+    done["explanation"] = None if explain is None else _explained(model, asked, record, found, Path(explain))
+    _say(done, talk)
+    return done
+
+
+def _asked(model: Model) -> Asked:
+    """Raises UserError for a model that does not answer questions about a picture."""
+    kinds = {name: encoder.modality for name, encoder in model.encoders.items()}
+    pictures, texts = ([name for name in kinds if kinds[name] == kind] for kind in ("image", "text"))
+    heads = [name for name, head in model.heads.items() if head.kind in ("class", "answer")]
+    if (len(pictures), len(texts), len(heads)) != (1, 1, 1):
+        inputs = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
+        targets = ", ".join(f"{name} ({head.kind})" for name, head in model.heads.items()) or "none"
+        raise UserError(
+            f"A question about a picture needs a model with one picture, one text and one target that is an answer or a"
+            f" class; this one has the inputs {inputs} and the targets {targets}; take sensorium predict."
+        )
+    return Asked(pictures[0], texts[0], heads[0])
+
+
+def _usual(head: nn.Module) -> By:
+    return "generation" if isinstance(head, Answer) and not _listed(head) else "ranking"
+
+
+def _listed(head: Answer) -> bool:
+    """Whether the head has a list of answers to rank."""
+    return getattr(head, "answers", None) is not None
+
+
+@torch.no_grad()
+def _answered(model: Model, asked: Asked, record: dict[str, Any], by: By | None, beams: int, top: int) -> Answered:
+    model.eval()
+    batch = next(model.batches(model.read([record]), 1))
+    fused, head = model.fuse(model.encode(batch.inputs)), model.heads[asked.target]
+    if (by or _usual(head)) == "generation":
+        if not isinstance(head, Answer):
+            raise UserError(
+                f"The head of '{asked.target}' chooses among answers and writes none; take --by ranking, or fit with"
+                " the head answer, as --family albef does."
+            )
+        return _generated(model, asked, head, fused, beams, top)
+    return _ranked(model, asked, head, fused, top)
+
+
+def _ranked(model: Model, asked: Asked, head: nn.Module, fused: Features, top: int) -> Answered:
+    """The likeliest of the answers that the model knows."""
+    if isinstance(head, Answer):
+        if not _listed(head):
+            raise UserError(f"The head of '{asked.target}' has no list of answers to rank; take --by generation.")
+        places, likely = head.rank(fused, head.answers, head.answers != head.config.pad, top)
+    else:
+        known = head.scores(fused).exp() if hasattr(head, "scores") else head.predict(fused)["probabilities"]  # [1, K]
+        likely, places = known.sort(dim=1, descending=True)
+    decision = as_target({"decision": places[:, 0]}, head.kind)
+    labels = next(spec.labels for spec in model.schema.targets if spec.name == asked.target)
+    answers = [labels[place] for place in places[0, :top].tolist()]
+    return Answered(answers, likely[0, :top].tolist(), decision)
+
+
+def _generated(model: Model, asked: Asked, head: Answer, fused: Features, beams: int, top: int) -> Answered:
+    """The likeliest answers that beam search writes."""
+    found, spelled = head.generate(fused, beams=beams), model.encoders[asked.question].processor.spelled
+    decision = as_target({"decision": found.tokens[:, 0]}, head.kind, head.config.pad)
+    real = int((found.likely[0, :top] > -torch.inf).sum())
+    answers = [spelled(tokens) for tokens in found.tokens[0, :real].tolist()]
+    return Answered(answers, found.likely[0, :real].exp().tolist(), decision)
+
+
+def _explained(model: Model, asked: Asked, record: dict[str, Any], found: Answered, out: Path) -> dict[str, Any]:
+    """Draws the heat map of the answer to `out`, and gives it as plain values."""
+    explanation = explained_by(model, record, asked.target, found.decision)
+    table = model.read([record])
+    spec = next(one for one in model.schema.inputs if one.name == asked.picture)
+    photo = decode(spec.decoder, table.value(0, spec), table.root)
+    draw(explanation, photo, f"{found.answers[0]} ({figure(found.probabilities[0])})", out)
+    words = zip(explanation.words, explanation.maps.tolist(), strict=True)
+    return {
+        "file": str(out),
+        "words": [{"word": word, "heat": heat} for word, heat in words],
+        "said": said(explanation),
+    }
+
+
+def _say(done: dict[str, Any], talk: Talk) -> None:
+    talk.say(f"{done['answer']} ({figure(done['probability'])})")
+    if done["next"]:
+        following = ", ".join(f"{one['answer']} {figure(one['probability'])}" for one in done["next"])
+        talk.say(f"Next: {following}.")
+    if done["explanation"] is not None:
+        talk.say("Where each word looks for that answer:")
+        for sentence in done["explanation"]["said"]:
+            talk.say(f"  {sentence}")
+        talk.say(f"Drawn in {done['explanation']['file']}.")

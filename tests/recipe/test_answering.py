@@ -1,0 +1,110 @@
+"""A question about a picture: the answer that the model's own decision is, in every way of answering."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sensorium.errors import UserError
+from sensorium.evaluation.inputs import figure
+from sensorium.heads.answer import Answer, AnswerConfig
+from sensorium.model import Model
+from sensorium.recipe.answering import answer
+from tests.explain.scenes import DIM, QUESTIONS, model, photo
+from tests.reviews import sensorium
+
+
+def writing() -> Model:
+    """A model of random weights that writes its answers in the words of its questions, as one converted does."""
+    made = model(head="answer")
+    processor = made.encoders["question"].processor
+    marks = {name: processor.tokenizer.token_to_id(word) for name, word in (("start", "[CLS]"), ("end", "[SEP]"))}
+    torch.manual_seed(3)
+    config = AnswerConfig(vocabulary=processor.vocabulary, context=6, layers=1, heads=2, **marks)
+    head = Answer(config, DIM)
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.4)
+    schema = made.schema.model_copy(update={"targets": []})
+    return Model(dict(made.encoders.items()), fusion=made.fusion, heads={"answer": head}, schema=schema).eval()
+
+
+def test_the_answer_of_a_class_is_the_models_prediction_and_the_others_follow():
+    made = model()
+    record = {"photo": photo(), "question": QUESTIONS[1]}
+    wanted = made.predict([record])[0]["answer"]
+    done = answer(made, photo(), QUESTIONS[1], quiet=True)
+    assert done["answer"] == wanted["decision"] and done["by"] == "ranking" and done["explanation"] is None
+    ordered = sorted(wanted["probabilities"].items(), key=lambda one: -one[1])
+    said = [(done["answer"], done["probability"]), *((one["answer"], one["probability"]) for one in done["next"])]
+    assert [name for name, _ in said] == [name for name, _ in ordered]
+    np.testing.assert_allclose([one for _, one in said], [one for _, one in ordered], rtol=1e-6)
+    assert len(answer(made, photo(), QUESTIONS[1], top=2, quiet=True)["next"]) == 1
+
+
+def test_an_answer_is_written_by_beam_search_and_spelled():
+    made = writing()
+    done = answer(made, photo(), QUESTIONS[0], beams=4, quiet=True)
+    batch = next(made.batches(made.read([{"photo": photo(), "question": QUESTIONS[0]}]), 1))
+    with torch.no_grad():
+        found = made.heads["answer"].generate(made.fuse(made.encode(batch.inputs)), beams=4)
+    tokenizer = made.encoders["question"].processor.tokenizer
+    spelled = [tokenizer.decode(tokens).strip() for tokens in found.tokens[0].tolist()]
+    assert [done["answer"], *(one["answer"] for one in done["next"])] == spelled and done["by"] == "generation"
+    assert done["probability"] == pytest.approx(float(found.likely[0, 0].exp()))
+    greedy = answer(made, photo(), QUESTIONS[0], beams=1, quiet=True)
+    assert greedy["next"] == [] and greedy["probability"] <= done["probability"]
+
+
+def test_words_are_spelled_as_they_were():
+    processor = model().encoders["question"].processor
+    assert processor.spelled(processor("Is it  a circle?")["tokens"].tolist()) == "is it a circle?"
+
+
+@pytest.mark.parametrize("make", [model, writing])
+def test_why_is_drawn_and_said(make, tmp_path):
+    out = tmp_path / "heat.png"
+    done = answer(make(), photo(0, 30, 40), QUESTIONS[0], explain=out, quiet=True)["explanation"]
+    assert done["file"] == str(out) and Image.open(out).text["Description"] == " ".join(done["said"])
+    assert [one["word"] for one in done["words"]] == ["what", "colour", "is", "the", "circle", "?"]
+    assert np.array(done["words"][0]["heat"]).shape == (3, 3)
+
+
+def test_from_the_command_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model().save("run")
+    Image.fromarray(photo()).save("photo.png")
+    said = sensorium('answer run photo.png "is it a circle" --explain heat.png')
+    assert said.code == 0, said.err
+    done = json.loads(sensorium('answer run photo.png "is it a circle" --explain again.png --json').out)
+    lines = said.out.splitlines()
+    assert lines[0] == f"{done['answer']} ({figure(done['probability'])})" and lines[-1] == "Drawn in heat.png."
+    assert "circle: " in said.out and (tmp_path / "heat.png").read_bytes() == (tmp_path / "again.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ('answer run photo.png " "', "The question is empty; ask something about the picture."),
+        ('answer run foto.png "is it"', "The picture foto.png cannot be used: there is no such file; give another."),
+        ('answer run photo.png "is it" --by luck', "--by luck is no way to answer; take ranking or generation."),
+        ('answer run photo.png "is it" --by generation', "The head of 'answer' chooses among answers and writes none"),
+        ('answer run photo.png "is it" --top 0', "--beams 3 and --top 0 have to be at least 1"),
+        ('answer run photo.png "is it" --explain heat.gif', "--explain heat.gif is of no known kind"),
+    ],
+)
+def test_a_mistake_is_a_sentence(command, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model().save("run")
+    Image.fromarray(photo()).save("photo.png")
+    done = sensorium(command)
+    assert done.code == 2 and said in done.err and len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_model_that_answers_nothing_is_named():
+    with pytest.raises(UserError, match=r"has the inputs photo \(image\), question \(text\) and the targets match"):
+        answer(model(head="match"), photo(), "is it")
+    with pytest.raises(UserError, match="has no list of answers to rank; take --by generation"):
+        answer(writing(), photo(), "is it", by="ranking")
