@@ -324,6 +324,9 @@ def _spell(decided: dict[str, Tensor], target: Any) -> list[dict[str, Any]]:
     decision = decided["decision"].tolist()
     if target.kind == "number":
         return [{"decision": value} for value in decision]
+    if target.kind == "answer":
+        likely = decided["probability"].float().tolist()
+        return [{"decision": target.labels[one], "probability": two} for one, two in zip(decision, likely, strict=True)]
     probabilities = [dict(zip(target.labels, row, strict=True)) for row in decided["probabilities"].float().tolist()]
     if target.kind == "class":
         decision = [target.labels[index] for index in decision]

@@ -16,7 +16,7 @@ SkipOrStop = Annotated[
 ]
 Targets = Annotated[
     list[str] | None,
-    typer.Option(help="Column to learn; again for several; NAME=class|labels|number to state its kind."),
+    typer.Option(help="Column to learn; again for several; NAME=class|labels|number|answer to state its kind."),
 ]
 Group = Annotated[
     str | None, typer.Option(help="Column whose records share a source (speaker, patient) and stay on one side.")

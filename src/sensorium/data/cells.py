@@ -1,5 +1,6 @@
 """Cells of a column: which are absent, and the form that each kind gives them."""
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from numbers import Number
@@ -8,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from PIL import Image
+
+from sensorium.data.answers import normalise
 
 TIMES = ("time", "timestamp", "t")  # what the column of a series is named that says when
 SCALARS = {str, int, float, bool, type(None)}
@@ -62,6 +65,25 @@ def labels(value: Any) -> list[str]:
     if isinstance(value, list | tuple | set | np.ndarray):
         return [spell(item) for item in value]
     return [part.strip() for part in spell(value).split("|") if part.strip()]
+
+
+def answers(value: Any) -> list[str] | None:
+    """The normalised answers of a cell, one or a list of them, which may be written in JSON; None for none.
+
+    Raises ValueError for what is no text, number or list of these.
+    """
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        value = _from_json(value)
+    several = value if isinstance(value, list | tuple | np.ndarray) else [value]
+    found = [normalise(spell(one)) for one in several if one is not None and one == one]
+    return [one for one in found if one] or None
+
+
+def _from_json(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
 
 
 def text(value: Any) -> str:
@@ -154,6 +176,7 @@ CELLS: dict[str, Callable[[Any], Any]] = {
     "key": spell,
     "class": spell,
     "labels": labels,
+    "answer": answers,
 }
 _SETTLED = {kind: {str} for kind in ("text", "category", "group", "key", "class")} | {
     "image": {str, bytes},
@@ -163,6 +186,7 @@ _SETTLED = {kind: {str} for kind in ("text", "category", "group", "key", "class"
     "series": {str, bytes, list, dict},
     "points": {str, bytes, list},
     "labels": set(),
+    "answer": set(),
 }
 
 

@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from sensorium.data.answers import commonest
 from sensorium.data.cells import (
     SCALARS,
     absent,
+    answers,
     is_film,
     is_picture,
     is_rows,
@@ -300,9 +302,14 @@ def _first(values: np.ndarray, where: np.ndarray) -> str:
     return repr(str(values[np.flatnonzero(where)[0]])[:30])
 
 
-def count_labels(values: np.ndarray, kind: str) -> dict[str, int]:
-    """How often each class or label stands in the cells [N], in the order of names (of numbers, when all are)."""
+def count_labels(values: np.ndarray, kind: str) -> dict[str, float]:
+    """How often each class or label stands in the cells [N], in the order of names (of numbers, when all are).
+
+    Of answers the share of each cell that it has, summed, and the commonest first.
+    """
     present = values[~absent(values)]
+    if kind == "answer":
+        return commonest(map(answers, present))
     named = pd.Series(present, dtype=object).map(spell) if kind == "class" else _labels_of(present)
     counted = named.value_counts()
     numbered = not np.isnan(numbers(counted.index.to_numpy(object))).any()

@@ -20,7 +20,7 @@ Kind = Literal[
     "ignored",
     "target",
 ]
-TargetKind = Literal["class", "labels", "number"]
+TargetKind = Literal["class", "labels", "number", "answer"]
 Modality = Literal["text", "image", "audio", "video", "series", "points", "table"]
 
 STATED_KINDS = tuple(kind for kind in get_args(Kind) if kind != "target")
@@ -61,13 +61,18 @@ class InputSpec(BaseModel):
 
 
 class TargetSpec(BaseModel):
-    """A target column: a class, several labels at once, or a number; `labels` names them in order, [] for a number."""
+    """A target column: a class, several labels at once, a number, or an answer; `labels` names them in order, [] for a
+    number; of answers the commonest first.
+
+    usual: of an answer, by the text that asks, the place in `labels` of the answer that training records have most.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     kind: TargetKind
     labels: list[str] = []
+    usual: dict[str, int] = {}
 
 
 class Schema(BaseModel):

@@ -202,12 +202,12 @@ def read(
     """A table from a CSV, TSV, JSONL or Parquet file, a pandas table or dicts; unless `quiet`, prints its schema.
 
     Or from a folder of class folders, a folder that Datasets saved, or tar shards: their folder or a pattern.
-    `target` is a name, several, or {name: class | labels | number}; `columns` states kinds, {name: kind}; what is not
-    stated is guessed from the values. `inputs` names the columns that are inputs, where not all of them are; the others
-    are ignored, unless they are the target, the group or the key. With `schema`, a model's, nothing is guessed or
-    printed: a missing column is absent in every row, a column that the schema does not have is not read, a cell of the
-    wrong kind is an error. Paths start at `root`: the file's folder, else the working folder. `rows`, int64 [N],
-    numbers the records otherwise than from 1. Raises UserError.
+    `target` is a name, several, or {name: class | labels | number | answer}; `columns` states kinds, {name: kind}; what
+    is not stated is guessed from the values. `inputs` names the columns that are inputs, where not all of them are; the
+    others are ignored, unless they are the target, the group or the key; a group of pictures is an input as well. With
+    `schema`, a model's, nothing is guessed or printed: a missing column is absent in every row, a column that the
+    schema does not have is not read, a cell of the wrong kind is an error. Paths start at `root`: the file's folder,
+    else the working folder. `rows`, int64 [N], numbers the records otherwise than from 1. Raises UserError.
     """
     frame, place, name, kinds, shards = load(source)
     root = Path(root) if root is not None else place

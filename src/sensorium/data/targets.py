@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from sensorium.data.answers import encode_answers
 from sensorium.data.cells import labels
 from sensorium.data.schema import TargetSpec
 from sensorium.data.table import Table
@@ -16,15 +17,18 @@ from sensorium.errors import unknown
 def encode(table: Table, target: TargetSpec) -> dict[str, Tensor]:
     """The target of all N records: `mask`, bool [N], False where it is absent, and its value by kind, 0 where absent.
 
-    class: `label` int64 [N]; labels: `labels` float32 [N, K]; number: `value` float32 [N] in the user's units.
+    class: `label` int64 [N]; labels: `labels` float32 [N, K]; number: `value` float32 [N] in the user's units; answer:
+    `answers` int64 [N, A], `weight` float32 [N, A] and `annotators` int64 [N], as encode_answers says.
 
-    Raises UserError, naming row, column and label, for a label that the model does not know.
+    Raises UserError, naming row, column and label, for a label that the model does not know; an answer may be unknown.
     """
     if target.kind == "number":
         values = table.cells(target.name, "number")
         present = ~np.isnan(values)
         return {"mask": torch.from_numpy(present), "value": torch.from_numpy(np.where(present, values, 0.0)).float()}
     cells = table.cells(target.name, target.kind)
+    if target.kind == "answer":
+        return {key: torch.from_numpy(one) for key, one in encode_answers(cells, target.labels).items()}
     present = ~pd.isna(cells)
     known = pd.Index(target.labels, dtype=object)
     if target.kind == "class":

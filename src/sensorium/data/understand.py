@@ -51,10 +51,7 @@ def understand(
             described.append(Column(name=name, kind=kind, reason=reason, absent=share))
     described = one_key(described, stated)
     specs.sort(key=lambda spec: list(targets).index(spec.name))
-    roles = {column.kind: column.name for column in described if column.kind in ("group", "key")}
-    schema = Schema(
-        columns=described, inputs=arrange(described), targets=specs, group=roles.get("group"), key=roles.get("key")
-    )
+    schema = Schema(columns=described, inputs=arrange(described), targets=specs, **roles_of(described, stated))
     _check(table, schema)
     return schema
 
@@ -113,6 +110,8 @@ def _refuse_kind(name: str, kind: str) -> None:
 
 def _input_kind(table: "Table", name: str, stated: str | None, share: float) -> Guess:
     values = table.frame[name].to_numpy()
+    if stated == "group" and (found := pictures(values)) is not None:
+        return found
     if stated in ("group", "key"):
         _check_role(table, name, stated)
     if stated and (share < 1 or stated == "ignored"):
@@ -125,6 +124,24 @@ def _input_kind(table: "Table", name: str, stated: str | None, share: float) -> 
     except Ambiguous as error:
         raise _ambiguous(table, name, error) from None
     return _with_sound(table, name, guess) if guess.kind == "video" else guess
+
+
+def pictures(values: np.ndarray) -> Guess | None:
+    """What a group column of paths of pictures is: an input as well, which several records share. None of another."""
+    try:
+        guess = guess_input(values)
+    except Ambiguous:
+        return None
+    named = guess.kind == "image" and all(isinstance(value, str) for value in values[~absent(values)])
+    return Guess("image", f"{guess.reason}; the group too") if named else None
+
+
+def roles_of(described: list[Column], stated: dict[str, str]) -> dict[str, str | None]:
+    """The names of the columns that are the `group` and the `key`, or None."""
+    return {
+        "group": next((name for name, kind in stated.items() if kind == "group"), None),
+        "key": next((column.name for column in described if column.kind == "key"), None),
+    }
 
 
 def _with_sound(table: "Table", name: str, guess: Guess) -> Guess:

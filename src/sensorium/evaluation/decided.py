@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sensorium.evaluation.saved_scores import SavedScores, SavedTarget
+from sensorium.metrics import exact_match
 
 
 class Decided(NamedTuple):
@@ -42,4 +43,6 @@ def _good(scores: SavedScores, target: SavedTarget, coalition: str) -> np.ndarra
     truth, given = scores.truth(target), scores.prediction(target, coalition)["decision"]
     if target.kind == "number":
         return np.zeros(len(given), dtype=bool)
+    if target.kind == "answer":
+        return exact_match(truth, given) > 0
     return given == truth["label"] if target.kind == "class" else (given == truth["labels"]).all(axis=1)

@@ -1,6 +1,7 @@
 """evaluate: a model and a table of records → a report."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from sensorium.data.scan import save_bad, scan, set_aside
 from sensorium.data.schema import TargetSpec
 from sensorium.data.table import Table
 from sensorium.errors import UserError, counted, unknown
+from sensorium.evaluation.baselines import baselines, sightless
 from sensorium.evaluation.coalitions import Coalition, coalitions
 from sensorium.evaluation.report import Report
 from sensorium.evaluation.samples import samples
@@ -45,7 +47,8 @@ def evaluate(
         found = scan(table)
         table, bad = set_aside(table, found, bad_records)[0], found.bad
     inputs = tuple(spec.name for spec in model.schema.inputs)
-    scores = score(model, model.batches(table) if batches is None else batches, coalitions(inputs))
+    wanted = [*coalitions(inputs), sightless(model.schema.inputs)]
+    scores = score(model, model.batches(table) if batches is None else batches, wanted)
     if scores.keys != list(table.keys):
         raise ValueError("the batches to evaluate are not the records of the table, in its order")
     targets = [target for target in targets if scores.targets[target.name]["mask"].any()]
@@ -61,7 +64,7 @@ def evaluate(
         present={name: int(scores.present[name].sum()) for name in inputs},
         bad=len({error.row for error in bad}),
         cost=_cost(model, table, train_seconds),
-        samples=samples(scores, table.groups, targets, inputs),
+        samples=samples(scores, table, targets, inputs),
     )
     if out is not None:
         report.save(out)
@@ -93,7 +96,12 @@ def _target(target: TargetSpec, scores: Scores, table: Table, inputs: Coalition,
         for coalition, by_target in scores.predictions.items()
     }
     clusters = None if table.groups is None else table.groups[known]
-    return examine(target, truth, predictions, inputs, Resamples(int(known.sum()), clusters, count, seed))
+    resamples = Resamples(int(known.sum()), clusters, count, seed)
+    found = examine(target, truth, predictions, inputs, resamples)
+    if target.kind != "answer":
+        return found
+    rivals = baselines(target, table.take(known), truth, predictions, resamples)
+    return replace(found, baselines=rivals)
 
 
 def _cost(model: Model, table: Table, train_seconds: float | None) -> dict[str, Any]:

@@ -21,6 +21,7 @@ COMPARED = {
     "class": ("accuracy", "balanced_accuracy", "neg_log_loss"),
     "labels": ("average_precision", "f1_macro"),
     "number": ("r2", "neg_mean_absolute_error"),
+    "answer": ("vqa_accuracy", "exact_match"),
 }
 
 

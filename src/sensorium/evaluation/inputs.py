@@ -88,6 +88,7 @@ METRIC_WORDS = {
     "balanced_accuracy": "balanced accuracy",
     "average_precision": "average precision",
     "r2": "R²",
+    "vqa_accuracy": "VQA accuracy",
 }
 
 

@@ -15,11 +15,14 @@ from sensorium.metrics import ClassScores, Value
 
 MOST_CLASSES_CROSSED = 12
 MOST_CLASSES_LISTED = 30
+RIVALS = {"commonest": "the usual answer to the question", "without_picture": "the model without the picture"}
 
 
 def target(report: TargetReport) -> Iterator[Any]:
     """The tables of one target: metrics, classes, confusion, inputs, and the sentence about them."""
     yield metric_table(f"{report.target.name}: {counted(report.records, 'record')}", report.metrics)
+    if report.baselines:
+        yield baselines(report)
     if report.classes:
         yield classes(report.target, report.classes)
     if report.confusion is not None and len(report.confusion) <= MOST_CLASSES_CROSSED:
@@ -52,6 +55,16 @@ def metric_table(title: str, metrics: dict[str, Value]) -> Table:
     table = columns(title, ["metric", "value", "95 % interval", "chance"])
     for name, value in metrics.items():
         table.add_row(name, figure(value.value), between(value), figure(value.chance))
+    return table
+
+
+def baselines(report: TargetReport) -> Table:
+    """What the model is compared with."""
+    title = f"{report.target.name}: beside what needs no picture, by {report.judgement.metric}"
+    table = columns(title, ["", "value", "95 % interval", "the model is above", "95 % interval"])
+    for name, one in report.baselines.items():
+        cells = [figure(one.value.value), between(one.value), figure(one.above.value), between(one.above)]
+        table.add_row(RIVALS[name], *cells)
     return table
 
 

@@ -40,6 +40,7 @@ class Report:
                 one.target.name: {key: _plain(value) for key, value in one.metrics.items()} for one in self.targets
             },
             "inputs": {one.target.name: _inputs(one.judgement) for one in self.targets},
+            "baselines": {one.target.name: _baselines(one) for one in self.targets if one.baselines},
             "cost": self.cost,
             "classes": {
                 one.target.name: {label: scores._asdict() for label, scores in one.classes.items()}
@@ -78,6 +79,13 @@ class Report:
 
 def _plain(value: Value) -> dict[str, float | None]:
     return value._asdict()
+
+
+def _baselines(report: TargetReport) -> dict[str, Any]:
+    """The metric and, by name, how good a baseline is and how much better the model."""
+    return {"metric": report.judgement.metric} | {
+        name: _between(one.value) | {"above": _between(one.above)} for name, one in report.baselines.items()
+    }
 
 
 def _between(value: Value) -> dict[str, float | None]:

@@ -4,22 +4,24 @@ import numpy as np
 import pyarrow as pa
 
 from sensorium.data.schema import TargetSpec
+from sensorium.data.table import Table
 from sensorium.evaluation.coalitions import Coalition, without
 from sensorium.evaluation.scoring import Scores
 from sensorium.metrics import Columns, sample_loss
 
 
-def samples(scores: Scores, groups: np.ndarray | None, targets: list[TargetSpec], inputs: Coalition) -> pa.Table:
-    """One row a record and coalition, with the columns
+def samples(scores: Scores, table: Table, targets: list[TargetSpec], inputs: Coalition) -> pa.Table:
+    """One row a record of `table` and coalition, with the columns
 
     key, group (null without groups), coalition, and for each target `<target>` (the truth, null where unknown),
-    `<target>_decision`, `<target>_probability_<label>` and `<target>_loss` (null where the truth is unknown).
+    `<target>_decision`, `<target>_probability_<label>` and `<target>_loss` (null where the truth is unknown). The truth
+    of an answer is the list of what each annotator said, normalised; its probability is `<target>_probability`.
     coalition: "all", "none" (the training prior), "only NAME", "without NAME". Sets that are one and the same (of two
     inputs, only the one is without the other) stand once, under the first of these names.
     """
     names = {inputs: "all", (): "none"} | {(name,): f"only {name}" for name in inputs if len(inputs) > 1}
     names |= {rest: f"without {name}" for name in inputs if (rest := without(inputs, name)) not in names}
-    count = len(scores.keys)
+    count, groups = len(scores.keys), table.groups
     parts = []
     for coalition, name in names.items():
         columns = {
@@ -28,17 +30,17 @@ def samples(scores: Scores, groups: np.ndarray | None, targets: list[TargetSpec]
             "coalition": pa.array([name] * count, pa.string()),
         }
         for target in targets:
-            columns |= _columns(target, scores.targets[target.name], scores.predictions[coalition][target.name])
+            predicted = scores.predictions[coalition][target.name]
+            if target.kind == "answer":
+                columns |= _answers(target, table, scores.targets[target.name], predicted)
+            else:
+                columns |= _columns(target, scores.targets[target.name], predicted)
         parts.append(pa.table(columns))
     return pa.concat_tables(parts)
 
 
 def _columns(target: TargetSpec, truth: Columns, prediction: Columns) -> dict[str, pa.Array]:
     known = truth["mask"]
-    loss = np.full(len(known), np.nan)
-    loss[known] = sample_loss(
-        target.kind, *({key: one[known] for key, one in side.items()} for side in (truth, prediction))
-    )
     value = {"class": "label", "labels": "labels", "number": "value"}[target.kind]
     columns = {
         target.name: _spelled(target, truth[value], known),
@@ -46,7 +48,27 @@ def _columns(target: TargetSpec, truth: Columns, prediction: Columns) -> dict[st
     }
     for place, label in enumerate(target.labels):
         columns[f"{target.name}_probability_{label}"] = pa.array(prediction["probabilities"][:, place], pa.float32())
-    return columns | {f"{target.name}_loss": pa.array(loss, pa.float64(), mask=~known)}
+    return columns | {f"{target.name}_loss": _loss(target, truth, prediction)}
+
+
+def _answers(target: TargetSpec, table: Table, truth: Columns, prediction: Columns) -> dict[str, pa.Array]:
+    decided = np.array(target.labels, dtype=object)[prediction["decision"]]
+    return {
+        target.name: pa.array(table.cells(target.name, "answer").tolist(), pa.list_(pa.string())),
+        f"{target.name}_decision": pa.array(decided, pa.string()),
+        f"{target.name}_probability": pa.array(prediction["probability"], pa.float32()),
+        f"{target.name}_loss": _loss(target, truth, prediction),
+    }
+
+
+def _loss(target: TargetSpec, truth: Columns, prediction: Columns) -> pa.Array:
+    """Each record's loss; null where the truth is unknown."""
+    known = truth["mask"]
+    loss = np.full(len(known), np.nan)
+    loss[known] = sample_loss(
+        target.kind, *({key: one[known] for key, one in side.items()} for side in (truth, prediction))
+    )
+    return pa.array(loss, pa.float64(), mask=~known)
 
 
 def _spelled(target: TargetSpec, values: np.ndarray, known: np.ndarray | None = None) -> pa.Array:

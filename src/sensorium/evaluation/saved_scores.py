@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from sensorium.data.answers import encode_answers
+from sensorium.data.cells import objects
 from sensorium.metrics import Columns
 
 
 @dataclass(frozen=True)
 class SavedTarget:
-    """A target as its columns tell: name, kind ("class", "labels" or "number") and labels."""
+    """A target as its columns tell: name, kind ("class", "labels", "number" or "answer") and labels."""
 
     name: str
     kind: str
@@ -35,6 +37,8 @@ class SavedScores:
         for name, metrics in figures["targets"].items():
             labels = list(figures["classes"].get(name, ()))
             kind = "labels" if "hamming_loss" in metrics else "class" if labels else "number"
+            if "vqa_accuracy" in metrics:
+                kind, labels = "answer", sorted(set(frame[f"{name}_decision"]))
             targets.append(SavedTarget(name, kind, labels))
         return cls(by_coalition, targets)
 
@@ -60,6 +64,8 @@ class SavedScores:
     def truth(self, target: SavedTarget) -> Columns:
         """The truths of the records that have the target, as the metrics take them."""
         values = self.by_coalition["all"][target.name][self.known(target)]
+        if target.kind == "answer":
+            return encode_answers(objects([list(one) for one in values]), target.labels)
         key = {"class": "label", "labels": "labels", "number": "value"}[target.kind]
         return {key: _numbers(values, target)}
 
@@ -67,7 +73,9 @@ class SavedScores:
         """What was predicted of the same records with these inputs."""
         frame = self.by_coalition[coalition][self.known(target)]
         columns = {"decision": _numbers(frame[f"{target.name}_decision"], target)}
-        if target.kind != "number":
+        if target.kind == "answer":
+            columns["probability"] = frame[f"{target.name}_probability"].to_numpy(np.float64)
+        elif target.kind != "number":
             names = [f"{target.name}_probability_{label}" for label in target.labels]
             columns["probabilities"] = frame[names].to_numpy(np.float64)
         return columns
@@ -82,7 +90,7 @@ def _numbers(values: pd.Series, target: SavedTarget) -> np.ndarray:
     if target.kind == "number":
         return values.to_numpy(np.float64)
     place = {label: index for index, label in enumerate(target.labels)}
-    if target.kind == "class":
+    if target.kind in ("class", "answer"):
         return values.map(place).to_numpy(np.int64)
     marks = np.zeros((len(values), len(place)), dtype=bool)
     for row, labels in enumerate(values):

@@ -39,7 +39,7 @@ def score(model: Model, batches: Iterable[Batch], coalitions: Iterable[Coalition
     A record that lacks all inputs of a coalition gets the training prior. Runs in evaluation mode and leaves the model
     in the mode it was in. Raises UserError for a prediction that is not finite.
     """
-    coalitions, mode = list(coalitions), model.training
+    coalitions, mode = list(dict.fromkeys(coalitions)), model.training
     keys, present, targets = [], [], []
     predictions = {coalition: [] for coalition in coalitions}
     model.eval()

@@ -1,10 +1,11 @@
 """All that an evaluation finds out about one target."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from sensorium.data.schema import TargetSpec
+from sensorium.evaluation.baselines import Baseline
 from sensorium.evaluation.coalitions import Coalition
 from sensorium.evaluation.inputs import Judgement, judge, sentence
 from sensorium.metrics import ClassScores, Columns, Resamples, Value, confusion, measure, per_class
@@ -14,7 +15,7 @@ from sensorium.metrics import ClassScores, Columns, Resamples, Value, confusion,
 class TargetReport:
     """One target: how many records have it, its metrics, the scores of each class, the confusion matrix, its inputs.
 
-    classes: by label, [] for a number. confusion: int [K, K], truth by decision; None but for a class.
+    classes: by label, {} for a number or an answer. confusion: int [K, K], truth by decision; None but for a class.
     """
 
     target: TargetSpec
@@ -23,6 +24,7 @@ class TargetReport:
     classes: dict[str, ClassScores]
     confusion: np.ndarray | None
     judgement: Judgement
+    baselines: dict[str, Baseline] = field(default_factory=dict)
 
     @property
     def sentence(self) -> str:
@@ -43,7 +45,7 @@ def examine(
         target=target,
         records=resamples.rows,
         metrics=measure(target.kind, truth, whole, predictions[()], resamples),
-        classes=dict(zip(target.labels, per_class(target.kind, truth, whole), strict=True)),
+        classes=dict(zip(target.labels, per_class(target.kind, truth, whole), strict=target.kind != "answer")),
         confusion=confusion(truth, whole) if target.kind == "class" else None,
         judgement=judge(target.kind, truth, predictions, inputs, resamples),
     )

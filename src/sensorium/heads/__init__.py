@@ -1,11 +1,12 @@
 """Kinds of decision: each takes what a fusion gives and has a loss of each row, a prediction, and a calibration.
 
-Each declares `kind`, what it decides: a target's kind ("class", "labels" or "number"), whose heads give a row without
-any input the training prior; or "match", "words" or "answer", which families ask for.
+Each declares `kind`, what it decides: a target's kind ("class", "labels", "number" or "answer"), whose heads
+give a row without any input the training prior; or "match" or "words", which families ask for.
 """
 
 from sensorium.heads.answer import Answer
 from sensorium.heads.classes import Classes
+from sensorium.heads.frequent import Frequent
 from sensorium.heads.labels import Labels
 from sensorium.heads.late import Late
 from sensorium.heads.masked_words import MaskedWords
@@ -16,6 +17,7 @@ HEADS = {
     "classes": Classes,
     "labels": Labels,
     "number": Number,
+    "frequent": Frequent,
     "late": Late,
     "match": Match,
     "words": MaskedWords,

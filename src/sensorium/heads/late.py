@@ -10,10 +10,11 @@ from sensorium.errors import UserError
 from sensorium.features import Features
 from sensorium.heads.calibration import fit_weights, known_rows
 from sensorium.heads.classes import Classes
+from sensorium.heads.frequent import Frequent
 from sensorium.heads.labels import Labels
 from sensorium.heads.number import Number
 
-INNER = {"classes": Classes, "labels": Labels, "number": Number}
+INNER = {"classes": Classes, "labels": Labels, "number": Number, "frequent": Frequent}
 
 
 class LateConfig(BaseModel, frozen=True, extra="forbid"):
@@ -23,7 +24,7 @@ class LateConfig(BaseModel, frozen=True, extra="forbid"):
     majority of their decisions (not of numbers).
     """
 
-    head: Literal["classes", "labels", "number"]
+    head: Literal["classes", "labels", "number", "frequent"]
     config: dict[str, Any]
     experts: int = Field(gt=0)
     combine: Literal["mean", "learned", "vote", "product"] = "product"

@@ -1,5 +1,6 @@
 """Per-sample scores → metric, interval, chance level, paired test."""
 
+from sensorium.metrics.answers import exact_match, vqa_accuracy
 from sensorium.metrics.comparison import Difference, compare_all, holm
 from sensorium.metrics.kinds import Columns, metrics, sample_loss
 from sensorium.metrics.measure import ClassScores, chance, confusion, headline, measure, per_class
@@ -27,6 +28,7 @@ __all__ = [
     "compare_all",
     "confusion",
     "distribution",
+    "exact_match",
     "finite",
     "headline",
     "holm",
@@ -39,4 +41,5 @@ __all__ = [
     "point",
     "sample_loss",
     "summary",
+    "vqa_accuracy",
 ]

@@ -4,6 +4,7 @@ Truth and prediction are a target's columns as data.targets and a head give them
 class:  truth {"label": int [N]},       prediction {"probabilities": float [N, K], "decision": int [N]}
 labels: truth {"labels": bool [N, K]},  prediction {"probabilities": float [N, K], "decision": bool [N, K]}
 number: truth {"value": float [N]},     prediction {"decision": float [N]}, both in the user's units
+answer: truth {"answers", "weight", "annotators"} as data.targets gives them, prediction {"decision": int [N]}, a place
 
 Conventions. A precision, recall or F1 whose denominator is zero is 0. Of a class target, macro precision, recall and F1
 average over the classes that occur among the truths or the decisions, balanced accuracy over those among the truths; of
@@ -15,6 +16,7 @@ is constant.
 import numpy as np
 from scipy.sparse import csr_array
 
+from sensorium.metrics.answers import exact_match, vqa_accuracy
 from sensorium.metrics.counts import Counts
 from sensorium.metrics.ranking import average_precision, members, ratio, roc_auc, spearman
 from sensorium.metrics.resampling import Metric, mean
@@ -24,8 +26,9 @@ CALIBRATION_BINS = 15
 
 
 def metrics(kind: str, truth: Columns, prediction: Columns) -> dict[str, Metric]:
-    """All metrics of a target of this kind, "class", "labels" or "number", by name."""
-    return {"class": class_metrics, "labels": labels_metrics, "number": number_metrics}[kind](truth, prediction)
+    """All metrics of a target of this kind, "class", "labels", "number" or "answer", by name."""
+    of = {"class": class_metrics, "labels": labels_metrics, "number": number_metrics, "answer": answer_metrics}
+    return of[kind](truth, prediction)
 
 
 def class_metrics(truth: Columns, prediction: Columns) -> dict[str, Metric]:
@@ -79,11 +82,23 @@ def number_metrics(truth: Columns, prediction: Columns) -> dict[str, Metric]:
     }
 
 
+def answer_metrics(truth: Columns, prediction: Columns) -> dict[str, Metric]:
+    """The metrics of a target that is an answer; where one person answered, both are the share of right ones."""
+    decision = prediction["decision"]
+    return {
+        "vqa_accuracy": mean(vqa_accuracy(truth, decision)),
+        "exact_match": mean(exact_match(truth, decision)),
+    }
+
+
 def sample_loss(kind: str, truth: Columns, prediction: Columns) -> np.ndarray:
     """Each row's loss, float [N].
 
-    A class: minus the log of its probability. Labels: the mean of that over them. A number: the squared error.
+    A class: minus the log of its probability. Labels: the mean of that over them. A number: the squared error. An
+    answer: one minus its VQA accuracy.
     """
+    if kind == "answer":
+        return 1 - vqa_accuracy(truth, prediction["decision"])
     if kind == "number":
         return (truth["value"].astype(np.float64) - prediction["decision"]) ** 2
     tiny = np.finfo(np.float64).eps

@@ -36,7 +36,7 @@ def chance(kind: str, truth: Columns, prior: Columns) -> dict[str, float | None]
     threshold, which is no part of the prior. None for the calibration error, which a prior that knows nothing can bring
     to its best; 0 for Spearman's correlation, which a constant leaves undefined.
     """
-    if kind != "number":
+    if kind in ("class", "labels"):
         share = prior["probabilities"]
         prior = {**prior, "decision": share.argmax(axis=1) if kind == "class" else share > 0.5}
     rows = len(prior["decision"])
@@ -48,16 +48,16 @@ def headline(kind: str, prior: Columns) -> str:
     """The one metric by which inputs are judged, given the training prior's prediction.
 
     A class: accuracy, or balanced accuracy when the training prior's largest class is above .8, where accuracy hardly
-    moves. Labels: average precision, which needs no threshold. A number: R².
+    moves. Labels: average precision, which needs no threshold. A number: R². An answer: VQA accuracy.
     """
     if kind == "class":
         return "balanced_accuracy" if prior["probabilities"].mean(axis=0).max() > 0.8 else "accuracy"
-    return {"labels": "average_precision", "number": "r2"}[kind]
+    return {"labels": "average_precision", "number": "r2", "answer": "vqa_accuracy"}[kind]
 
 
 def per_class(kind: str, truth: Columns, prediction: Columns) -> list[ClassScores]:
-    """The scores of each class or label, in the order of the labels; [] for a number."""
-    if kind == "number":
+    """The scores of each class or label, in the order of the labels; [] for a number or an answer."""
+    if kind in ("number", "answer"):
         return []
     if kind == "class":
         classes = np.arange(prediction["probabilities"].shape[1])

@@ -16,6 +16,7 @@ from sensorium.encoders import ENCODERS
 from sensorium.errors import UserError, unknown
 from sensorium.fusion import FUSIONS
 from sensorium.heads import HEADS
+from sensorium.heads.frequent import MOST
 from sensorium.model import Model
 from sensorium.nn.projection import Projection
 from sensorium.recipe.kinds import config_of, kind_of
@@ -32,7 +33,7 @@ SCRATCH = {
     "points": "points",
     "table": "table",
 }
-HEAD_OF = {"class": "classes", "labels": "labels", "number": "number"}
+HEAD_OF = {"class": "classes", "labels": "labels", "number": "number", "answer": "frequent"}
 EXPERTS = ("late", "hybrid")
 
 
@@ -95,6 +96,8 @@ def check_parts(table: Table, recipe: Recipe) -> None:
             raise unknown("target", name, targets)
     check_fusion(recipe, [spec.name for spec in table.schema.inputs])
     check_inputs(table, recipe.inputs)
+    for spec in table.schema.targets:
+        head_of(spec, recipe)
     check_objectives(table, recipe)
 
 
@@ -186,9 +189,17 @@ class _Values:
                     yield decode(spec.decoder, value, self.table.root)
 
 
+def head_of(spec: TargetSpec, recipe: Recipe) -> str:
+    """The name of a target's head. Raises UserError for one that does not decide on a target of this kind."""
+    name = recipe.targets.get(spec.name, TargetSettings()).head or HEAD_OF[spec.kind]
+    if getattr(kind_of(HEADS, "head", name), "kind", None) != spec.kind:
+        fitting = ", ".join(known for known, one in HEADS.items() if getattr(one, "kind", None) == spec.kind)
+        raise UserError(f"The head '{name}' does not decide on '{spec.name}', which is {spec.kind}; choose: {fitting}.")
+    return name
+
+
 def _head(table: Table, spec: TargetSpec, recipe: Recipe, fusion: nn.Module) -> nn.Module:
-    settings = recipe.targets.get(spec.name, TargetSettings())
-    name = HEAD_OF[spec.kind]
+    settings, name = recipe.targets.get(spec.name, TargetSettings()), head_of(spec, recipe)
     stated = statistics(table, spec, settings) | settings.config
     if recipe.fusion.name not in EXPERTS:
         return HEADS[name](config_of(HEADS[name], stated, f"the head of '{spec.name}'"), fusion.dim)
@@ -206,6 +217,12 @@ def statistics(table: Table, spec: TargetSpec, settings: TargetSettings) -> dict
     if spec.kind == "labels":
         share = (target["labels"].numpy()[mask].sum(axis=0) + 0.5) / (mask.sum() + 1)
         return {"classes": len(spec.labels), "prior": share.tolist()}
+    if spec.kind == "answer":
+        most = settings.config.get("most", MOST)
+        known = target["answers"].numpy() >= 0
+        counts = np.bincount(target["answers"].numpy()[known], target["weight"].numpy()[known], len(spec.labels))
+        counts = counts[: int(most)] + 0.5
+        return {"classes": len(counts), "prior": (counts / counts.sum()).tolist()}
     counts = np.bincount(target["label"].numpy()[mask], minlength=len(spec.labels))
     smoothed = (counts + 0.5) / (counts.sum() + 0.5 * len(counts))
     weights = (

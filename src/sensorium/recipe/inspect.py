@@ -177,7 +177,8 @@ def _broken(seen: Pass) -> list[Finding]:
 def _findings(table: Table, held_out: np.ndarray | None, contents: dict[str, Contents]) -> list[Finding]:
     found = value_findings(table)
     named = [(column.name, False) for column in table.schema.columns if column.kind in ("category", "group")]
-    named += [(target.name, target.kind == "labels") for target in table.schema.targets if target.kind != "number"]
+    spelled = [target for target in table.schema.targets if target.kind in ("class", "labels")]
+    named += [(target.name, target.kind == "labels") for target in spelled]
     for name, several in named:
         found += spelling(table, name, several)
     found += class_findings(table, held_out)

@@ -13,7 +13,7 @@ from sensorium.training.settings import TrainingSettings
 DATA = set(DataSettings.model_fields) - {"path", "target"}
 TRAINING = set(TrainingSettings.model_fields)
 TOP = {"loss_weights", "space", "seed", "cache", "cache_gigabytes", "start_from", "old_table", "budget"}
-OWN = {"target", "encoders", "fusion", "combine", "target_weights", "class_weights", "align", "teacher"}
+OWN = {"target", "encoders", "fusion", "combine", "target_weights", "class_weights", "head", "align", "teacher"}
 ALIGNED = "contrastive"  # what brings the inputs of a fit together where nothing else is said
 COLUMNS = ("image", "text", "audio")  # kinds of which an option of pretraining names the column
 FAMILY = set(FamilySettings.model_fields) - {"name", "pairs"}
@@ -25,9 +25,10 @@ def apply(settings: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any
 
     Options: any setting of data, of training and at the top by its own name, and target (a name, a list of names, or
     name → kind), encoders (input → `NAME:MODEL,setting=value`), fusion, combine, target_weights (target → weight),
-    class_weights, align (a list of pairs of inputs that are brought together, each `a,b` or `a,b=triplet`), teacher
-    (the folder of a run to learn from). Settings with a family take its own settings in the place of what is about
-    targets and their fusion, and image, text, audio (the column of that kind) and align.
+    class_weights, head (of every target, or target → name), align (a list of pairs of inputs that are brought together,
+    each `a,b` or `a,b=triplet`), teacher (the folder of a run to learn from). Settings with a family take its own
+    settings in the place of what is about targets and their fusion, and image, text, audio (the column of that kind)
+    and align.
     Raises UserError for an unknown option, naming the nearest.
     """
     result = {key: _copy(key, value) for key, value in settings.items()}

@@ -21,8 +21,8 @@ CHUNK = 4096
 def predict_file(run: str | Path, source: str | Path, out: str | Path, bad_records: str = "stop") -> dict[str, Any]:
     """Writes the predictions of `source` to `out` (.parquet, .csv or .jsonl), whole or not at all.
 
-    Columns: `key`, `<target>`, `<target>_probability_<label>`, `absent` (names of absent inputs; in CSV with
-    bars between them).
+    Columns: `key`, `<target>`, `<target>_probability_<label>` (of an answer `<target>_probability`), `absent` (names of
+    absent inputs; in CSV with bars between them).
     Records set aside are listed in bad_records.csv beside `out`.
     Returns {"out", "records", "set_aside", "bad_records"}. Raises UserError for what the user can mend.
     """
@@ -86,15 +86,20 @@ def _rows(model: Model, table: Table) -> list[dict[str, Any]]:
             row[target.name] = predicted[target.name]["decision"]
             for label, value in predicted[target.name].get("probabilities", {}).items():
                 row[f"{target.name}_probability_{label}"] = value
+            if target.kind == "answer":
+                row[f"{target.name}_probability"] = predicted[target.name]["probability"]
         rows.append(row)
     return rows
 
 
 def _schema(model: Model) -> pa.Schema:
-    kinds = {"class": pa.string(), "labels": pa.list_(pa.string()), "number": pa.float64()}
+    kinds = {"class": pa.string(), "labels": pa.list_(pa.string()), "number": pa.float64(), "answer": pa.string()}
     fields = [pa.field("key", pa.string())]
     for target in model.schema.targets:
         fields.append(pa.field(target.name, kinds[target.kind]))
+        if target.kind == "answer":
+            fields.append(pa.field(f"{target.name}_probability", pa.float32()))
+            continue
         fields += [pa.field(f"{target.name}_probability_{label}", pa.float32()) for label in target.labels]
     return pa.schema([*fields, pa.field("absent", pa.list_(pa.string()))])
 

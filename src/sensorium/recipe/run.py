@@ -15,6 +15,7 @@ from sensorium.data.table import Table
 from sensorium.evaluation import Report
 from sensorium.files import discard
 from sensorium.model import Model
+from sensorium.recipe.answers import learned
 from sensorium.recipe.folder import Made, claim
 from sensorium.recipe.parts import Part, parts
 from sensorium.recipe.ready import make_ready
@@ -131,6 +132,7 @@ def carry_out(table: Table, stage: Stage) -> Run:
     table, ids, seen, memory = stage.task.sort_out(table, ids, stage.recipe, stage.talk)
     stage = replace(stage, memory=memory)
     split = parts(table, ids, stage.recipe, seen, stage.task.together(table, ids, stage.talk))
+    split = learned(split, stage.recipe)
     stage.task.check_parts(split, stage.recipe)
     if stage.recipe.budget is not None:
         stage = search(split, facts, stage)

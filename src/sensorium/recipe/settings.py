@@ -38,7 +38,7 @@ class DataSettings(Frozen):
         [], description="the columns that are inputs, where not all are: for pretraining those that are aligned"
     )
     target: dict[str, str | None] = Field(
-        {}, description="what is learned; a kind (class, labels, number) or none to guess it"
+        {}, description="what is learned; a kind (class, labels, number, answer) or none to guess it"
     )
     group: str | None = Field(None, description="column whose records share a source and stay on one side of a split")
     key: str | None = Field(None, description="column that names a record")
@@ -90,6 +90,7 @@ class TargetSettings(Frozen):
     class_weights: Literal["none", "balanced"] = Field(
         "none", description="balanced: a class's loss weighs by its rarity"
     )
+    head: str | None = Field(None, description="name of the head; none: the usual one of the target's kind")
     config: dict[str, Any] = Field({}, description="settings of the head")
 
 

@@ -161,6 +161,8 @@ def _decided(predicted: dict[str, Any]) -> str:
         return ", ".join(decision) or "none"
     if "probabilities" in predicted:
         return f"{decision} ({predicted['probabilities'][decision]:.2f})"
+    if "probability" in predicted:
+        return f"{decision} ({predicted['probability']:.2f})"
     return f"{decision:.3g}"
 
 

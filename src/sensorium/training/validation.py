@@ -87,10 +87,10 @@ def _concatenate(parts: list) -> tuple:
 
 
 def _join(parts: list) -> tuple:
-    """The processes' findings on one target as one; labels and decisions of classes are whole numbers again."""
+    """The processes' findings on one target as one; places of classes and answers are whole numbers again."""
     truth, prediction, loss = _concatenate([(truth, prediction, {"loss": loss}) for truth, prediction, loss in parts])
-    if "label" in truth:
-        truth["label"], prediction["decision"] = truth["label"].astype(int), prediction["decision"].astype(int)
+    for place in {"label", "answers"} & truth.keys():
+        truth[place], prediction["decision"] = truth[place].astype(int), prediction["decision"].astype(int)
     return truth, prediction, loss
 
 

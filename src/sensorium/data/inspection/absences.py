@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from sensorium.data.cells import absent, labels, numbers, spell
+from sensorium.data.cells import absent, answers, labels, numbers, spell
 from sensorium.data.inspection.finding import Finding, at, plural
 from sensorium.data.schema import TargetSpec
 from sensorium.data.table import Table
@@ -123,7 +123,8 @@ def _codes(target: TargetSpec, values: np.ndarray, known: np.ndarray) -> tuple[n
     positions = np.flatnonzero(known)
     if target.kind == "class":
         return np.array([spell(value) for value in values[positions]], dtype=object), positions
-    named = ["|".join(sorted(labels(value))) for value in values[positions]]
+    read = (lambda value: (answers(value) or [])[:1]) if target.kind == "answer" else labels
+    named = ["|".join(sorted(read(value))) for value in values[positions]]
     return np.array(named, dtype=object), positions
 
 

@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from sensorium.data.cells import absent, labels, spell
+from sensorium.data.cells import absent, answers, labels, spell
 from sensorium.data.inspection.finding import Finding, at, listed, plural, quoted
 from sensorium.data.schema import TargetSpec
 from sensorium.data.table import Table
@@ -22,7 +22,7 @@ def class_findings(table: Table, held_out: np.ndarray | None) -> list[Finding]:
     """Rare and one-sided classes of every target; `held_out`, bool [N], says which rows are the test's."""
     found = []
     for target in table.schema.targets:
-        if target.kind != "number":
+        if target.kind in ("class", "labels"):
             codes, rows = members(table, target)
             found += _few(table, target, codes, rows)
             if held_out is not None:
@@ -37,7 +37,8 @@ def members(table: Table, target: TargetSpec) -> tuple[np.ndarray, np.ndarray]:
     if target.kind == "class":
         names, positions = [spell(value) for value in values[present]], present
     else:
-        split = [list(dict.fromkeys(labels(value))) for value in values[present]]
+        read = answers if target.kind == "answer" else labels
+        split = [list(dict.fromkeys(read(value) or ())) for value in values[present]]
         names = [name for one in split for name in one]
         positions = np.repeat(present, [len(one) for one in split])
     return pd.Index(target.labels, dtype=object).get_indexer(names), positions

@@ -176,6 +176,8 @@ def _contradictions(table: Table, same: list[Same], whole: np.ndarray) -> list[F
     for one in same:
         sides.append((one.column, one.what, one.exact))
     for target in table.schema.targets:
+        if target.kind == "answer":
+            continue  # of one picture much is asked, and who is asked twice may answer otherwise
         labels = _codes(table.frame[target.name].to_numpy())
         for column, what, codes in sides:
             known = (codes >= 0) & (labels >= 0)

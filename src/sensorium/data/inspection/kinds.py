@@ -12,7 +12,7 @@ from sensorium.data.inspection import written
 from sensorium.data.inspection.finding import Finding, at, listed, plural
 from sensorium.data.schema import Column, Schema, TargetSpec, arrange
 from sensorium.data.table import Table
-from sensorium.data.understand import one_key
+from sensorium.data.understand import one_key, pictures, roles_of
 
 
 class Settled(NamedTuple):
@@ -45,10 +45,8 @@ def settle(table: Table, targets: dict[str, str | None], stated: dict[str, str],
         found += said
     described = one_key(described, stated)
     specs.sort(key=lambda spec: list(targets).index(spec.name))
-    roles = {column.kind: column.name for column in described if column.kind in ("group", "key")}
-    schema = Schema(
-        columns=described, inputs=arrange(described), targets=specs, group=roles.get("group"), key=roles.get("key")
-    )
+    roles = roles_of(described, stated)
+    schema = Schema(columns=described, inputs=arrange(described), targets=specs, **roles)
     mended = Table(pd.DataFrame(frame, index=table.frame.index), schema, table.root, table.rows, table.source)
     return Settled(mended, found + _nothing_left(schema, table.source))
 
@@ -66,6 +64,8 @@ def _input(table: Table, name: str, stated: str | None) -> tuple[Guess, np.ndarr
         kind = Guess("ignored", "stated" if stated else f"all {len(values)} values are absent")
         return kind, values, []
     seen = written.look(name, values, table.rows)
+    if stated == "group" and (medium := pictures(values)) is not None:
+        return medium, values, []
     if stated:
         cells, wrong = _fitting(table, name, stated, seen.cells)
         said = seen.findings if stated in ("text", "number", "category") or wrong else []

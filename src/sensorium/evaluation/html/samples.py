@@ -10,6 +10,7 @@ from sensorium.evaluation.html.media import Media, card, cards
 from sensorium.evaluation.html.page import Section, note
 from sensorium.evaluation.inputs import figure
 from sensorium.evaluation.saved_scores import SavedScores, SavedTarget
+from sensorium.metrics import exact_match
 
 ERRORS, HELPED, HURT = 12, 3, 2
 
@@ -28,6 +29,7 @@ def _errors(target: SavedTarget, scores: SavedScores, media: Media) -> Html:
         "class": "Wrong decisions, the most probable first.",
         "labels": "The records with the largest loss among those that are not decided in full.",
         "number": "The records that are furthest off.",
+        "answer": "Answers that most people did not give, the most probable first.",
     }[target.kind]
     shown = [card(scores.keys[row], *media.shown(row), _said(scores, target, row, "all")) for row in rows[:ERRORS]]
     return joined(element("h3", target.name), note(f"{said} {counted(len(rows), 'record')} in all."), cards(shown))
@@ -39,6 +41,9 @@ def surest(scores: SavedScores, target: SavedTarget) -> np.ndarray:
     truth, given, loss = scores.truth(target), scores.prediction(target), scores.loss(target)
     if target.kind == "number":
         return rows[np.argsort(-loss, kind="stable")]
+    if target.kind == "answer":
+        places = np.flatnonzero(exact_match(truth, given["decision"]) == 0)
+        return rows[places[np.argsort(-given["probability"][places], kind="stable")]]
     wrong = given["decision"] != truth["label" if target.kind == "class" else "labels"]
     sure = loss
     if target.kind == "class":
@@ -90,10 +95,12 @@ def _said(scores: SavedScores, target: SavedTarget, row: int, *coalitions: str) 
     for name in coalitions:
         frame = scores.by_coalition[name]
         given = frame[f"{target.name}_decision"].iloc[row]
-        right = _same(given, truth)
+        right = given in set(truth) if target.kind == "answer" else _same(given, truth)
         said = _spelled(given)
         if target.kind == "class":
             said += f" ({frame[f'{target.name}_probability_{given}'].iloc[row]:.2f})"
+        if target.kind == "answer":
+            said += f" ({frame[f'{target.name}_probability'].iloc[row]:.2f})"
         kind = None if target.kind == "number" else "yes" if right else "no"
         parts += [element("dt", "decided" if name == "all" else name), element("dd", said, class_=kind)]
     return element("dl", *parts)

@@ -12,12 +12,12 @@ from sensorium.evaluation.html.plots import Line, Row, dots, intervals, lines
 from sensorium.evaluation.html.values import metrics_table, value_of, words
 from sensorium.evaluation.inputs import figure
 from sensorium.evaluation.saved_scores import SavedScores, SavedTarget
-from sensorium.metrics import Resamples, distribution, mean, point, summary
+from sensorium.metrics import Resamples, distribution, mean, point, summary, vqa_accuracy
 
 MOST_CROSSED, MOST_LISTED, MOST_DOTS = 30, 40, 1500
 BINS = 10
 SHARES = ("accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro", "roc_auc", "roc_auc_ovr",
-          "average_precision", "r2", "spearman")  # fmt: skip
+          "average_precision", "r2", "spearman", "vqa_accuracy", "exact_match")  # fmt: skip
 
 
 def targets(evidence: Evidence) -> Section:
@@ -61,7 +61,11 @@ def _trust(name: str, evidence: Evidence) -> Html | None:
     if target.kind == "number":
         return _scatter(target, scores)
     truth, given = scores.truth(target), scores.prediction(target)
-    if target.kind == "class":
+    if target.kind == "answer":
+        sure, right = given["probability"], vqa_accuracy(truth, given["decision"])
+        rows = np.arange(len(sure))
+        title, across = f"{name}: calibration", "probability of the decision (upwards: its VQA accuracy)"
+    elif target.kind == "class":
         sure, right = given["probabilities"].max(axis=1), given["probabilities"].argmax(axis=1) == truth["label"]
         rows = np.arange(len(sure))
         title, across = f"{name}: calibration", "probability of the decision (upwards: share that is right)"

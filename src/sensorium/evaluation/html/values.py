@@ -16,6 +16,7 @@ WORDS = {
     "roc_auc_ovr": "ROC AUC (one against the rest)",
     "f1_macro": "F1, macro",
     "f1_micro": "F1, micro",
+    "vqa_accuracy": "VQA accuracy",
     "spearman": "Spearman's correlation",
 }
 

@@ -11,7 +11,7 @@ import torch
 from sensorium.data.schema import TargetSpec
 from sensorium.evaluation.scoring import score
 from sensorium.files import discard, whole_file
-from sensorium.metrics import Columns
+from sensorium.metrics import Columns, vqa_accuracy
 from sensorium.model import Model
 from sensorium.recipe.build import assemble, fusion_of
 from sensorium.recipe.comparing.plan import Candidate
@@ -22,7 +22,12 @@ from sensorium.recipe.stages import Stage, choose
 from sensorium.training.loop import Diverged
 from sensorium.training.validation import calibrate
 
-MEASURES = {"class": "accuracy", "labels": "share of labels right", "number": "negative absolute error"}
+MEASURES = {
+    "class": "accuracy",
+    "labels": "share of labels right",
+    "number": "negative absolute error",
+    "answer": "VQA accuracy",
+}
 
 
 class Cell(NamedTuple):
@@ -91,12 +96,14 @@ def untrained(candidate: Candidate, seed: int, prepared: Prepared, stage: Stage)
 
 def sample_scores(spec: TargetSpec, truth: Columns, prediction: Columns) -> list[float]:
     """float [N]: 1 or 0 for a class that is right or wrong, the share of labels that are right, minus the absolute
-    error of a number; NaN where the record lacks the target.
+    error of a number, the VQA accuracy of an answer; NaN where the record lacks the target.
     """
     if spec.kind == "class":
         values = (prediction["decision"] == truth["label"]).astype(np.float64)
     elif spec.kind == "labels":
         values = (prediction["decision"].astype(bool) == truth["labels"].astype(bool)).mean(axis=1)
+    elif spec.kind == "answer":
+        values = vqa_accuracy(truth, prediction["decision"])
     else:
         values = -np.abs(prediction["decision"].astype(np.float64) - truth["value"])
     return np.where(truth["mask"], values, np.nan).tolist()

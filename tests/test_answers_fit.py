@@ -1,0 +1,79 @@
+"""Answers from one end to the other: fitted, scored beside their baselines, predicted, reported, saved and loaded."""
+
+import json
+
+import pandas as pd
+import pytest
+
+import sensorium
+from sensorium.recipe.predicting import predict_file
+from sensorium.recipe.reporting import report
+from tests import question_scenes
+
+COLUMNS = {"question": "text", "question_type": "ignored"}
+OPTIONS = {
+    "target": {"answer": "answer"},
+    "columns": COLUMNS,
+    "group": "photo",
+    "epochs": 4,
+    "learning_rate": 0.003,
+    "fusion": "film",
+    "quiet": True,
+}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("answers")
+    question_scenes.make(folder, 60)
+    question_scenes.make(folder, 20, "new", seed=1)
+    return folder, sensorium.fit(folder / "questions.csv", folder / "run", test=0.25, **OPTIONS)
+
+
+def test_a_fit_of_answers_is_scored_beside_two_baselines(world):
+    folder, run = world
+    figures = json.loads((folder / "run" / "metrics.json").read_text())
+    assert set(figures["targets"]["answer"]) == {"vqa_accuracy", "exact_match"}
+    assert figures["inputs"]["answer"]["metric"] == "vqa_accuracy"
+    known = figures["baselines"]["answer"]
+    assert known["metric"] == "vqa_accuracy" and set(known) == {"metric", "commonest", "without_picture"}
+    for name in ("commonest", "without_picture"):
+        assert known[name]["low"] < known[name]["value"] < known[name]["high"]
+    alone = figures["inputs"]["answer"]["question"]["alone"]
+    assert known["without_picture"]["value"] == alone["value"]
+    assert "the usual answer to the question" in str(run.report) and "the model without the picture" in str(run.report)
+
+
+def test_the_usual_answer_is_that_of_records_that_are_not_scored(world):
+    folder, run = world
+    spec = run.model.schema.targets[0]
+    table = pd.read_csv(folder / "questions.csv")
+    scored = set(pd.read_parquet(folder / "run" / "scores.parquet")["key"])
+    seen = table[[str(row + 1) not in scored for row in table.index]]
+    assert set(spec.usual) == set(seen["question"].str.lower())
+    for question in ("What is the shape?", "Is the shape red?"):
+        said = seen[seen["question"] == question]["answer"].map(json.loads)
+        counted = pd.Series([one for cell in said for one in [cell[0]]]).value_counts()
+        assert spec.labels[spec.usual[question.lower()]] in counted[counted == counted.max()].index
+    assert "thing" in spec.labels and len(spec.labels) == 8
+
+
+def test_a_saved_run_scores_another_table_and_its_report_shows_answers(world):
+    folder, _ = world
+    found = sensorium.evaluate(sensorium.load(folder / "run"), sensorium.read(
+        folder / "new.csv", target={"answer": "answer"}, group="photo", columns=COLUMNS, quiet=True
+    ))  # fmt: skip
+    assert found.to_dict()["baselines"]["answer"]["commonest"]["value"] > 0.3
+    page = report(folder / "run").read_text(encoding="utf-8")
+    assert "VQA accuracy" in page and "Answers that most people did not give" in page
+
+
+def test_predictions_have_one_probability_a_record(world):
+    folder, run = world
+    predict_file(folder / "run", folder / "new.csv", folder / "said.csv")
+    said = pd.read_csv(folder / "said.csv")
+    assert said.columns.tolist() == ["key", "answer", "answer_probability", "absent"]
+    labels = run.model.schema.targets[0].labels
+    assert set(said["answer"]) <= set(labels) and said["answer_probability"].between(0, 1).all()
+    (one,) = sensorium.load(folder / "run").predict([{"question": "What is the shape?", "photo": None}])
+    assert one["answer"]["decision"] in labels and one["absent"] == ["photo"]
