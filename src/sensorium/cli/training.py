@@ -50,6 +50,17 @@ def fit(
     ] = None,
     encoder: Encoders = None,
     fusion: Annotated[str | None, typer.Option(help="hybrid, late, concat, gated, ...: docs/fusions.md.")] = None,
+    family: Annotated[
+        str | None,
+        typer.Option(help="albef: a picture and a question, fused by its layers; with --image, --question, --answer."),
+    ] = None,
+    image: Annotated[str | None, typer.Option(help="With --family: the column of pictures.")] = None,
+    question: Annotated[str | None, typer.Option(help="With --family: the column of questions.")] = None,
+    answer: Annotated[
+        str | None,
+        typer.Option(help="With --family: the column of answers, written by a decoder; NAME=class for a plain class."),
+    ] = None,
+    size: Annotated[str | None, typer.Option(help="With --family: tiny (as usual) or base, the published one.")] = None,
     align: Annotated[
         list[str] | None,
         typer.Option(
@@ -77,7 +88,8 @@ def fit(
         Path | None,
         typer.Option(
             "--from",
-            help="Folder of a trained run: go on from it with the records of TABLE, which may have new classes.",
+            help="Folder of a trained run: go on from it with the records of TABLE, which may have new classes. With"
+            " --family: of a pre-trained run or a converted checkpoint, whose encoders and fusion it begins with.",
         ),
     ] = None,
     old_table: Annotated[
@@ -103,6 +115,7 @@ def fit(
         "align": align or None, "teacher": teacher and str(teacher), "workers": workers, "bad_records": bad_records,
         "budget": budget, "start_from": start_from and str(start_from), "old_table": old_table and str(old_table),
     }  # fmt: skip
+    options |= {"family": family, "image": image, "question": question, "answer": answer, "size": size}
     options |= held_out(split) | settings(setting)
     try:
         done = run(table, out, recipe=recipe, resume=resume, overwrite=overwrite, quiet=as_json, **options)

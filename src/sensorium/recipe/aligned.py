@@ -34,6 +34,8 @@ def check_aligned(recipe: Recipe, folder: Path) -> None:
         raise UserError(
             "Nothing is said to be aligned; name columns, as --image photo --text caption, or --inputs photo,caption."
         )
+    if recipe.begin_with is not None:
+        raise UserError("begin_with is of a fit; pretraining goes on with what --from names.")
     if recipe.start_from is not None and Path(recipe.start_from).resolve() == folder.resolve():
         raise UserError(f"--from and --out are both {folder}; give the run that goes on a folder of its own.")
 

@@ -78,7 +78,7 @@ def _begun(old: Model, schema: Schema, recipe: Recipe, talk: Talk | None = None)
     if talk is not None:
         talk.say(f"Begins with {run}: {', '.join(f'its {theirs} is {mine!r}' for mine, theirs in taken.items())}.")
     encoders = {
-        mine: _encoder(old.encoders[theirs], recipe.inputs.get(mine, InputSettings()), mine, run)
+        mine: with_settings(old.encoders[theirs], recipe.inputs.get(mine, InputSettings()), mine, run)
         for mine, theirs in taken.items()
     }
     return FAMILIES[recipe.family.name].begun(old, encoders, taken, schema)
@@ -102,8 +102,8 @@ def _matched(specs: list[InputSpec], old: Model, run: Path) -> dict[str, str]:
     return {spec.name: taken[spec.name] for spec in specs}
 
 
-def _encoder(encoder: nn.Module, settings: InputSettings, name: str, run: Path) -> nn.Module:
-    """The encoder with what the settings change of it."""
+def with_settings(encoder: nn.Module, settings: InputSettings, name: str, run: Path) -> nn.Module:
+    """A trained encoder with what the settings change of it. Raises UserError for what its weights do not fit."""
     config = encoder.config.model_dump(mode="json")
     other: dict[str, Any] = {key: value for key, value in settings.config.items() if config.get(key, ...) != value}
     if not settings.augment and config.get("augmentation") is not None:

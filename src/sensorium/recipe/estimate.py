@@ -14,11 +14,11 @@ from sensorium.data.schema import MEDIA
 from sensorium.data.table import Table
 from sensorium.features import Batch
 from sensorium.model import Model, is_frozen
-from sensorium.recipe.build import build
 from sensorium.recipe.defaults import complete
 from sensorium.recipe.objectives import fitted_by, with_views
 from sensorium.recipe.parts import parts
 from sensorium.recipe.settings import Recipe
+from sensorium.recipe.warm import begin
 from sensorium.training.learner import Learner
 from sensorium.training.optimizer import optimizer
 from sensorium.training.precision import choose_device, choose_precision, half_the_cores
@@ -75,7 +75,7 @@ def plan(table: Table, recipe: Recipe, scan_seconds: float) -> Plan:
     recipe = complete(recipe, len(train), any(spec.modality in MEDIA for spec in table.schema.inputs))
     precision, _ = choose_precision(recipe.training.precision, device)
     with half_the_cores():
-        model = build(few, recipe, _counted(facts, few)).to(device)
+        model = begin(few, recipe, _counted(facts, few)).to(device)
         read, step, judge = _measured(model, few, recipe, precision)
     return _plan(model, recipe, counts, (read, step, judge), precision, scan_seconds)
 

@@ -12,7 +12,7 @@ from sensorium.training.settings import TrainingSettings
 
 DATA = set(DataSettings.model_fields) - {"path", "target"}
 TRAINING = set(TrainingSettings.model_fields)
-TOP = {"loss_weights", "space", "seed", "cache", "cache_gigabytes", "start_from", "old_table", "budget"}
+TOP = {"loss_weights", "space", "seed", "cache", "cache_gigabytes", "start_from", "begin_with", "old_table", "budget"}
 OWN = {"target", "encoders", "fusion", "combine", "target_weights", "class_weights", "head", "align", "teacher"}
 ALIGNED = "contrastive"  # what brings the inputs of a fit together where nothing else is said
 COLUMNS = ("image", "text", "audio")  # kinds of which an option of pretraining names the column

@@ -16,7 +16,7 @@ from sensorium.recipe.warm import trained_mark
 # What may differ between a stopped run and the run that goes on with it: none of it changes a bit of the outcome.
 FREE = {
     "training": {"workers", "checkpoint_seconds"}, "data": {"path"}, "cache_gigabytes": True,
-    "start_from": True, "old_table": True, "budget": True,
+    "start_from": True, "begin_with": True, "old_table": True, "budget": True,
 }  # fmt: skip
 
 
@@ -99,7 +99,7 @@ def fingerprint(split: dict[str, Part], recipe: Recipe) -> str:
     # Sorted, for in a recipe the order of names means nothing; that of the targets is in the schema.
     settings = json.dumps(recipe.model_dump(mode="json", exclude=FREE), sort_keys=True)
     digest = hashlib.blake2b(settings.encode(), digest_size=16)
-    for run in (recipe.start_from, recipe.teacher):
+    for run in (recipe.start_from, recipe.begin_with, recipe.teacher):
         if run is not None:
             digest.update(trained_mark(run))
     for name in sorted(split):

@@ -18,6 +18,7 @@ from sensorium.model import Model
 from sensorium.recipe.answers import learned
 from sensorium.recipe.folder import Made, claim
 from sensorium.recipe.parts import Part, parts
+from sensorium.recipe.presets import expanded
 from sensorium.recipe.ready import make_ready
 from sensorium.recipe.reporting import brief
 from sensorium.recipe.search import search
@@ -71,9 +72,11 @@ def fit(
     records: a Table, a file (CSV, TSV, JSONL, Parquet), a folder (of class folders, of tar shards, or saved by
     Datasets), a pattern of shards, a pandas table or a list of dicts; None takes the recipe's.
     recipe: a nested dict of settings or a YAML file; `options` (see `sensorium.recipe.options.apply`) lie over it.
+    With `family="albef"`, `image`, `question` and `answer` name columns, and the family's settings lie under both.
     resume: goes on where a stopped or killed run in `out` stood, to the same bits. overwrite: replaces a run in `out`.
     Raises UserError for anything the user can mend, and Interrupted after Ctrl-C, once the state is saved.
     """
+    recipe, options = expanded(recipe, options)
     return _start(None, records, Path(out), recipe, options, resume, overwrite, quiet)
 
 

@@ -144,6 +144,11 @@ class Recipe(Frozen):
     cache_gigabytes: float = Field(20.0, gt=0, description="largest size of the cache")
     seed: int = Field(0, description="number that every random choice follows from")
     start_from: str | None = Field(None, description="folder of a trained run to go on from, with new records")
+    begin_with: str | None = Field(
+        None,
+        description="folder of a trained run or a checkpoint whose encoders and fusion a fit begins with, by kind of"
+        " input; its targets are new",
+    )
     old_table: str | None = Field(
         None, description="file of the records that `start_from` learned from; none takes the one its recipe names"
     )

@@ -15,6 +15,7 @@ from sensorium.data.table import Table
 from sensorium.errors import UserError
 from sensorium.evaluation import Report, evaluate
 from sensorium.model import Model
+from sensorium.recipe.begin_with import check_begins, sentence
 from sensorium.recipe.memory import Sorted, compare, sort_out
 from sensorium.recipe.objectives import fitted_by, sentences
 from sensorium.recipe.parts import Part
@@ -51,10 +52,14 @@ class Fitting:
                 f" {recipe.family.name}, or a recipe without a family."
             )
         check_agrees(recipe, folder)
+        check_begins(recipe, folder)
 
     def open(self, records: Source, recipe: Recipe, talk: Talk) -> tuple[Table, Recipe]:
         """As Task says."""
-        return open_table(records, recipe, talk)
+        table, recipe = open_table(records, recipe, talk)
+        if recipe.begin_with is not None:
+            talk.say(sentence(table, recipe))
+        return table, recipe
 
     def sort_out(self, table: Table, ids: dict[str, np.ndarray], recipe: Recipe, talk: Talk) -> Sorted:
         """As Task says."""

@@ -13,6 +13,7 @@ from sensorium.data.schema import Schema, TargetSpec
 from sensorium.data.table import Table, read
 from sensorium.errors import UserError, counted
 from sensorium.model import Model, load
+from sensorium.recipe.begin_with import begun_with
 from sensorium.recipe.build import build, statistics
 from sensorium.recipe.settings import InputSettings, Recipe, TargetSettings, check, read_recipe
 from sensorium.recipe.talk import Talk
@@ -153,7 +154,11 @@ def trained_mark(run: str | Path) -> bytes:
 
 
 def begin(table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> Model:
-    """The model as training finds it: new for the training records `table`, or that of the run it goes on from."""
+    """The model as training finds it: new for the training records `table`, or with parts of a trained one, or that of
+    the run it goes on from.
+    """
+    if recipe.begin_with is not None:
+        return begun_with(table, recipe, facts)
     return build(table, recipe, facts) if recipe.start_from is None else grow(load(recipe.start_from), table, recipe)
 
 

@@ -117,7 +117,7 @@ def _check(recipe: Recipe) -> None:
     """Refuses what a comparison would leave out without a word. Raises UserError."""
     if recipe.data.test is not None or recipe.data.split is not None or recipe.budget is not None:
         raise UserError("compare scores every record once, by folds; leave --test, --split and --budget out.")
-    if recipe.start_from is not None or recipe.teacher is not None or recipe.objectives:
+    if recipe.start_from is not None or recipe.begin_with or recipe.teacher is not None or recipe.objectives:
         raise UserError("compare trains from the start, by the target alone; leave --from, --teacher and --align out.")
     for name, one in recipe.inputs.items():
         if one.shares is not None or one.adapter is not None or one.views > 1:
