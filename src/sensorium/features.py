@@ -40,7 +40,7 @@ class Features(NamedTuple):
     @property
     def present(self) -> Tensor:
         """bool [B]: True where any token is real."""
-        return self.mask.any(dim=1)
+        return self.mask[:, 0] if self.mask.shape[1] == 1 else self.mask.any(dim=1)
 
     def take(self, index: Tensor) -> "Features":
         """The rows `index`, int64 [N], in that order and with repetition: re-pairs or repeats rows."""
@@ -57,7 +57,8 @@ class Features(NamedTuple):
     @classmethod
     def one(cls, pooled: Tensor, present: Tensor) -> "Features":
         """A single token a sample: `pooled` float [B, D], `present` bool [B]."""
-        pooled = torch.where(present[:, None], pooled, 0.0)
+        if not bool(present.all()):  # most batches have nothing to hide, and hiding costs as much as a layer
+            pooled = torch.where(present[:, None], pooled, 0.0)
         return cls(pooled[:, None], present[:, None], pooled)  # tokens [B, 1, D]
 
     @classmethod

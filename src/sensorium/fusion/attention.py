@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from sensorium.features import Features
 from sensorium.nn.inputs import Inputs
@@ -67,8 +68,10 @@ class Attention(nn.Module):
         if self.score is None:
             return here.to(summaries.dtype).expand(-1, -1, self.config.heads)
         mean = summaries.sum(dim=1, keepdim=True) / present.sum(dim=1).clamp(min=1)[:, None, None]
-        asks = mean.expand_as(summaries)  # [B, N, D]
-        scores = wide(self.score(torch.cat([asks, summaries], dim=-1)))  # [B, N, heads]
+        first, tanh, last = self.score
+        asks, asked = first.weight.chunk(2, dim=1)  # the half of W that reads h is multiplied once a record
+        mixed = F.linear(summaries, asked, first.bias) + F.linear(mean, asks)  # [B, N, D]
+        scores = wide(last(tanh(mixed)))  # [B, N, heads]
         lowest = torch.finfo(scores.dtype).min  # not -inf, which makes NaN of a record without any input
         return torch.where(here, scores.masked_fill(~here, lowest).softmax(dim=1), 0.0)
 

@@ -43,15 +43,13 @@ class Film(nn.Module):
 
     def forward(self, features: dict[str, Features]) -> Features:
         """Features of every input, widths as in `dims` -> tokens float32 [B, 1, D], mask [B, 1], pooled [B, D]."""
-        summaries, present = self.inputs.summaries(features)  # [B, N, D], zero where absent
-        state, begun = summaries[:, 0], present[:, :1]  # [B, D], [B, 1]
+        summaries, present = self.inputs.each(features)  # [B, D] of each input, zero where absent
+        state, begun, everyone = summaries[0], present[:, :1], bool(present.all())
         for place, modulation in enumerate(self.modulations, start=1):
-            x, here = summaries[:, place], present[:, place, None]
-            before, (scale, shift) = state, wide(modulation(state)).chunk(2, dim=-1)
-            change = torch.addcmul(shift, scale, x)
-            # An absent x is zero: a row that has it not keeps its state, and one that begins with it is x.
-            state = torch.addcmul(x, change, (begun & here).to(x.dtype))
-            state = torch.addcmul(state, before, (~here).to(x.dtype))
+            x, here = summaries[place], present[:, place, None]
+            scale, shift = wide(modulation(state)).chunk(2, dim=-1)
+            changed = torch.addcmul(x + shift, scale, x)
+            state = changed if everyone else torch.where(begun & here, changed, torch.where(here, x, state))
             begun = begun | here
         return Features.one(state, begun[:, 0])
 

@@ -37,7 +37,7 @@ def route(votes: Tensor, iterations: int) -> Routed:
         shares = logits.softmax(dim=2)
         wholes = squash((shares[..., None] * votes).sum(dim=1))  # [B, M, D]
         if iteration + 1 < iterations:
-            logits = logits + torch.einsum("bnmd,bmd->bnm", votes, wholes)
+            logits = logits + (votes * wholes[:, None]).sum(dim=3)
     return Routed(wholes, shares)
 
 

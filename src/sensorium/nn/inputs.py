@@ -45,15 +45,20 @@ class Inputs(nn.Module):
         }
 
     def summaries(self, features: dict[str, Features]) -> tuple[Tensor, Tensor]:
-        """The pooled features alone: float32 [B, N, D] for N inputs, and which are present, bool [B, N]."""
+        """The pooled features alone: float32 [B, N, D] for N inputs, zero where absent, and which are present,
+        bool [B, N].
+        """
+        each, present = self.each(features)
+        return torch.stack(each, dim=1), present
+
+    def each(self, features: dict[str, Features]) -> tuple[list[Tensor], Tensor]:
+        """The same, an input at a time: N of float32 [B, D]."""
         present = torch.stack([features[name].present for name in self.names], dim=1)
         pooled = [features[name].pooled for name in self.names]
-        everyone = bool(present.all())  # as in most batches: there is nothing to hide
-        if not everyone:
-            pooled = [torch.where(real[:, None], x, 0.0) for real, x in zip(present.unbind(dim=1), pooled, strict=True)]
-        mapped = [self.maps[name](wide(x)) for name, x in zip(self.names, pooled, strict=True)]
-        summaries = wide(torch.stack(mapped, dim=1))  # [B, N, D]
-        return summaries if everyone else _zeroed(summaries, present), present
+        if bool(present.all()):  # as in most batches: there is nothing to hide
+            return [wide(self.maps[name](wide(x))) for name, x in zip(self.names, pooled, strict=True)], present
+        rows = zip(self.names, pooled, present.unbind(dim=1), strict=True)
+        return [self._map(name, x, real) for name, x, real in rows], present
 
     def packed(self, features: dict[str, Features]) -> dict[str, tuple[Tensor, Packing]]:
         """The real tokens alone: for each input float32 [N, D] and where its N tokens lie; see `Packing`."""
