@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 
 import sensorium
+from sensorium.evaluation.decided import decided
+from sensorium.evaluation.saved_scores import SavedScores
 
 ROWS = 600
 
@@ -62,6 +64,27 @@ def test_a_redundant_input_can_go_without_loss(tmp_path):
     for twin in ("a", "b"):
         assert inputs[twin]["alone"]["value"] > 0.95 and inputs[twin]["without"]["value"] > 0.95
         assert inputs[twin]["shapley"]["low"] > 0.1
+
+
+def test_where_an_input_decides_only_for_a_tenth_of_the_records_they_are_found(tmp_path):
+    generator = np.random.default_rng(0)
+    usual, other, speaks = generator.integers(0, 2, 1200), generator.integers(0, 2, 1200), generator.random(1200) < 0.2
+    table = pd.DataFrame(
+        {
+            "a": 2 * usual - 1 + generator.normal(0, 0.15, 1200),
+            "b": np.where(speaks, 2 * other - 1, 0) + generator.normal(0, 0.15, 1200),
+            "y": np.where(np.where(speaks, other, usual), "yes", "no"),
+        }
+    )
+    run = sensorium.fit(table, tmp_path / "run", target="y", test=1 / 2, quiet=True)
+    scores = SavedScores.of(run.report.samples, run.metrics)
+    found = decided(scores, scores.target("y"), "b", ["a", "b"])
+    planted = {str(row + 1) for row in np.flatnonzero(speaks & (usual != other))} & set(scores.keys)
+    helped = {scores.keys[row] for row in found.helped}
+    assert 0.05 < len(planted) / len(scores.keys) < 0.15
+    assert len(helped & planted) >= 0.9 * len(planted) and len(helped - planted) <= 0.05 * len(planted)
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert f"b: right only with it in {len(helped)} records" in page
 
 
 @pytest.mark.slow
