@@ -19,6 +19,10 @@ def evaluate(
     pair: Annotated[
         str | None, typer.Option(help="For retrieval: two inputs, as photo,caption; without it, every two.")
     ] = None,
+    rerank: Annotated[
+        int | None,
+        typer.Option(help="For retrieval: how many of each query's best the matching head ranks anew."),
+    ] = None,
     target: Annotated[
         str | None, typer.Option(help="For zero-shot and few-shot: the column with the labels, which are names.")
     ] = None,
@@ -58,8 +62,8 @@ def evaluate(
     talk = Talk(quiet=as_json)
     with talk.busy("Scoring"):
         report = evaluate_task(
-            model, model.read(table), task, out=out, bad_records=bad_records, pair=names(pair), target=target,
-            labels=labels, templates=templates, input=name, text=text, shots=shots, draws=draws,
+            model, model.read(table), task, out=out, bad_records=bad_records, pair=names(pair), rerank=rerank,
+            target=target, labels=labels, templates=templates, input=name, text=text, shots=shots, draws=draws,
         )  # fmt: skip
     if as_json:
         print(json.dumps(report.to_dict()))

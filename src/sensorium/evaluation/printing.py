@@ -68,6 +68,14 @@ def baselines(report: TargetReport) -> Table:
     return table
 
 
+def gain_table(title: str, metrics: dict[str, Value], gain: dict[str, Value]) -> Table:
+    """Every metric with its interval, and how much more it is than something else, with that one's."""
+    table = columns(title, ["metric", "value", "95 % interval", "gain", "95 % interval"])
+    for name, value in metrics.items():
+        table.add_row(name, figure(value.value), between(value), figure(gain[name].value), between(gain[name]))
+    return table
+
+
 def classes(spec: TargetSpec, scores: dict[str, ClassScores]) -> Table:
     """The scores of each class or label; of very many the worst."""
     rows = list(scores.items())

@@ -15,22 +15,46 @@ from sensorium.data.scan import save_bad
 from sensorium.data.table import Table
 from sensorium.errors import UserError, counted, unknown
 from sensorium.evaluation.embedding import Checked, checked, embed_once, narrowed
-from sensorium.evaluation.printing import metric_table
+from sensorium.evaluation.printing import gain_table, metric_table
+from sensorium.evaluation.reranking import check_rerank, rerank_pair
 from sensorium.evaluation.saving import save, text
 from sensorium.metrics import Resamples, Value
-from sensorium.metrics.retrieval import Direction, measure_retrieval, retrieval
+from sensorium.metrics.retrieval import Direction, measure_gain, measure_retrieval, retrieval
 from sensorium.model import Model
 
 ARROW = "\N{RIGHTWARDS ARROW}"
 
 
+class Reranked(NamedTuple):
+    """A direction whose `best` first items the matching head has ordered anew: the metrics then, and by how much each
+    is more than without, a difference of the same queries.
+    """
+
+    best: int
+    metrics: dict[str, Value]
+    gain: dict[str, Value]
+
+    @property
+    def sentence(self) -> str:
+        """What it changes of recall at 1."""
+        change = self.gain["recall@1"]
+        said = f"Ranking the {self.best} best anew changes recall@1 by {100 * change.value:+.1f} points"
+        if change.low is None:
+            return f"{said}."
+        said += f" ({100 * change.low:+.1f} to {100 * change.high:+.1f})"
+        return f"{said}." if change.low > 0 or change.high < 0 else f"{said}: no difference that can be told from none."
+
+
 class Retrieved(NamedTuple):
-    """One direction: its name, as `caption→photo`, the metrics, how many different queries and items there were."""
+    """One direction: its name, as `caption→photo`, the metrics, how many different queries and items there were; and
+    what becomes of it when the best are ranked anew.
+    """
 
     name: str
     metrics: dict[str, Value]
     queries: int
     items: int
+    reranked: Reranked | None = None
 
     @property
     def sentence(self) -> str:
@@ -50,7 +74,8 @@ class RetrievalReport:
     """Retrieval in every direction between `records` records' inputs; print it, read it as a dictionary, save it.
 
     present: by input, how many records have it. bad: how many were set aside. samples: what becomes scores.parquet, one
-    row a query: key (of the first record it stands in), group, direction, rank, average_precision.
+    row a query: key (of the first record it stands in), group, direction, rank, average_precision, and when the best
+    were ranked anew reranked_rank and reranked_average_precision.
     """
 
     directions: list[Retrieved]
@@ -62,10 +87,14 @@ class RetrievalReport:
 
     def to_dict(self) -> dict[str, Any]:
         """What `metrics.json` holds: plain values, None where something is undefined."""
+        again = {one.name: one.reranked for one in self.directions if one.reranked is not None}
+        reranking = {
+            name: {"best": one.best, "metrics": _plain(one.metrics), "gain": _plain(one.gain), "sentence": one.sentence}
+            for name, one in again.items()
+        }
         return {
-            "retrieval": {
-                one.name: {metric: value._asdict() for metric, value in one.metrics.items()} for one in self.directions
-            },
+            "retrieval": {one.name: _plain(one.metrics) for one in self.directions},
+            **({"reranking": reranking} if reranking else {}),
             "cost": self.cost,
             "records": {
                 "all": self.records,
@@ -85,6 +114,10 @@ class RetrievalReport:
             title = f"{one.name}: {one.queries:,} queries among {counted(one.items, 'item')}"
             yield metric_table(title, one.metrics)
             yield Text(f"{one.sentence}\n", style="bold")
+            if one.reranked is not None:
+                title = f"{one.name}: the {one.reranked.best} best of each query ranked anew by the matching head"
+                yield gain_table(title, one.reranked.metrics, one.reranked.gain)
+                yield Text(f"{one.reranked.sentence}\n", style="bold")
         has = ", ".join(f"{count:,} have '{name}'" for name, count in self.present.items())
         yield Text(f"{counted(self.records, 'record')}: {has}. Equal contents count once.")
         if self.bad:
@@ -102,6 +135,7 @@ def evaluate_retrieval(
     out: str | Path | None = None,
     bad_records: str = "stop",
     seed: int = 0,
+    rerank: int | None = None,
     resamples: int = 2000,
     precision: str = "fp32",
 ) -> RetrievalReport:
@@ -109,11 +143,15 @@ def evaluate_retrieval(
 
     pair: two inputs; without it every two of which any record has both. Contents that are equal are encoded once and
     count once, as query and as item; what any record pairs belongs together. bad_records: "stop" at a file that cannot
-    be read, or "skip" such records, counted, and listed in bad_records.csv of the folder `out`. seed: of the
+    be read, or "skip" such records, counted, and listed in bad_records.csv of the folder `out`. rerank: so many of each
+    query's best are ranked anew by the head of the model that says whether two inputs belong together. seed: of the
     `resamples` bootstrap resamples behind every interval; they are drawn by group when the table has groups, else by
     the content of a pair's first input. Memory grows with the records, not with their square.
-    Raises UserError when the model has no shared space, when no record has two inputs, and as reading and decoding do.
+    Raises UserError when the model has no shared space, or no such head to rank anew by, when no record has two inputs,
+    and as reading and decoding do.
     """
+    if rerank is not None:
+        check_rerank(model, rerank)
     names = list(dict.fromkeys(name for two in _pairs(model, pair) for name in two))
     table = model.read(table)
     if not len(table):
@@ -128,7 +166,7 @@ def evaluate_retrieval(
         )
     used = list(dict.fromkeys(name for two in shared for name in two))
     vectors = {name: embed_once(model, known.table, name, known.ids[name], precision) for name in used}
-    report = retrieval_report(model, known, vectors, list(shared), seed, resamples)
+    report = retrieval_report(model, known, vectors, list(shared), seed, resamples, rerank, precision)
     if out is not None:
         report.save(out)
         if known.bad:
@@ -143,6 +181,8 @@ def retrieval_report(
     pairs: list[tuple[str, str]],
     seed: int = 0,
     resamples: int = 2000,
+    rerank: int | None = None,
+    precision: str = "fp32",
 ) -> RetrievalReport:
     """The report on embeddings that are at hand: `vectors`, by input float32 [N, E], of the N records that are `known`.
 
@@ -151,11 +191,17 @@ def retrieval_report(
     directions, samples = [], []
     for a, b in pairs:
         rows = np.flatnonzero((known.ids[a] != 0) & (known.ids[b] != 0))
-        for name, direction, clusters in _directions(known, vectors, (a, b), rows):
+        again: tuple[Direction | None, ...] = (None, None)
+        if rerank is not None:
+            again = rerank_pair(model, known, vectors, (a, b), rows, rerank, precision)
+        for (name, direction, clusters), other in zip(_directions(known, vectors, (a, b), rows), again, strict=True):
             drawn = Resamples(len(direction.records), clusters, resamples, seed)
-            metrics = measure_retrieval(direction, drawn)
-            directions.append(Retrieved(name, metrics, len(direction.records), direction.items))
-            samples.append(_samples(known.table, name, direction, rows))
+            found = Retrieved(name, measure_retrieval(direction, drawn), len(direction.records), direction.items)
+            if other is not None:
+                gain = measure_gain(direction, other, drawn)
+                found = found._replace(reranked=Reranked(rerank, measure_retrieval(other, drawn), gain))
+            directions.append(found)
+            samples.append(_samples(known.table, name, direction, other, rows))
     return RetrievalReport(
         directions=directions,
         records=len(known.table),
@@ -204,15 +250,21 @@ def _directions(
     yield f"{b}{ARROW}{a}", both.backward, cluster[both.backward.records]
 
 
-def _samples(table: Table, name: str, direction: Direction, rows: np.ndarray) -> pa.Table:
+def _samples(table: Table, name: str, direction: Direction, other: Direction | None, rows: np.ndarray) -> pa.Table:
     records = rows[direction.records]
     groups, keys = table.groups, np.array(table.keys, dtype=object)
+    found = {"rank": direction.found.rank, "average_precision": direction.found.precision}
+    if other is not None:
+        found |= {"reranked_rank": other.found.rank, "reranked_average_precision": other.found.precision}
     return pa.table(
         {
             "key": pa.array(keys[records], pa.string()),
             "group": pa.nulls(len(records), pa.string()) if groups is None else pa.array(groups[records], pa.string()),
             "direction": pa.array([name] * len(records), pa.string()),
-            "rank": pa.array(direction.found.rank, pa.float64()),
-            "average_precision": pa.array(direction.found.precision, pa.float64()),
         }
+        | {name: pa.array(values, pa.float64()) for name, values in found.items()}
     )
+
+
+def _plain(metrics: dict[str, Value]) -> dict[str, dict[str, float | None]]:
+    return {name: value._asdict() for name, value in metrics.items()}

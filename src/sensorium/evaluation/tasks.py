@@ -15,7 +15,7 @@ from sensorium.model import Model
 # By task: what carries it out, and which options are its own.
 TASKS = {
     "targets": (evaluate, ("batches", "train_seconds", "resamples")),
-    "retrieval": (evaluate_retrieval, ("pair", "resamples")),
+    "retrieval": (evaluate_retrieval, ("pair", "rerank", "resamples")),
     "zero-shot": (evaluate_zero_shot, ("target", "labels", "templates", "input", "text", "resamples")),
     "few-shot": (evaluate_few_shot, ("target", "shots", "draws", "templates", "input")),
 }

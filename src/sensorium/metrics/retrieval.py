@@ -4,7 +4,8 @@ Where scores tie, each figure is its expectation over all orders of the tied ite
 embeddings that are all equal score what chance does, neither better nor worse.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -60,6 +61,42 @@ class Directions(NamedTuple):
     backward: Direction
 
 
+class Contents(NamedTuple):
+    """The different contents of two inputs of the same records.
+
+    first_a, first_b: int64 [A] and [B], the first record of each content. pairs: int64 [2, P], which contents of the
+    one and of the other belong together, for any record pairs them.
+    """
+
+    first_a: np.ndarray
+    first_b: np.ndarray
+    pairs: np.ndarray
+
+    @property
+    def forward(self) -> tuple[np.ndarray, np.ndarray]:
+        """The right pairs of query and item, from the first input to the second."""
+        return self.pairs[0], self.pairs[1]
+
+    @property
+    def backward(self) -> tuple[np.ndarray, np.ndarray]:
+        """The right pairs of query and item, from the second input to the first."""
+        return self.pairs[1], self.pairs[0]
+
+    def directions(self, there: Found, back: Found) -> Directions:
+        """What the contents of the one input found among those of the other, `there`, and `back`."""
+        return Directions(
+            Direction(there, self.first_a, np.bincount(self.pairs[0]), len(self.first_b)),
+            Direction(back, self.first_b, np.bincount(self.pairs[1]), len(self.first_a)),
+        )
+
+
+def contents(ids_a: np.ndarray, ids_b: np.ndarray) -> Contents:
+    """The contents of two inputs by their hashes, int64 [R] each."""
+    first_a, inverse_a = np.unique(ids_a, return_index=True, return_inverse=True)[1:]
+    first_b, inverse_b = np.unique(ids_b, return_index=True, return_inverse=True)[1:]
+    return Contents(first_a, first_b, np.unique(np.stack([inverse_a, inverse_b]), axis=1))
+
+
 def retrieval(a: np.ndarray, b: np.ndarray, ids_a: np.ndarray, ids_b: np.ndarray) -> Directions:
     """Both directions between two inputs of the same R records.
 
@@ -67,14 +104,9 @@ def retrieval(a: np.ndarray, b: np.ndarray, ids_a: np.ndarray, ids_b: np.ndarray
     once, and two contents belong together when any record pairs them: so several captions of a picture are all right.
     Raises UserError for embeddings that are not finite.
     """
-    first_a, inverse_a = np.unique(ids_a, return_index=True, return_inverse=True)[1:]
-    first_b, inverse_b = np.unique(ids_b, return_index=True, return_inverse=True)[1:]
-    a, b = a[first_a], b[first_b]
-    pairs = np.unique(np.stack([inverse_a, inverse_b]), axis=1)  # [2, P]
-    return Directions(
-        Direction(found(a, b, (pairs[0], pairs[1])), first_a, np.bincount(pairs[0]), len(b)),
-        Direction(found(b, a, (pairs[1], pairs[0])), first_b, np.bincount(pairs[1]), len(a)),
-    )
+    known = contents(ids_a, ids_b)
+    a, b = a[known.first_a], b[known.first_b]
+    return known.directions(found(a, b, known.forward), found(b, a, known.backward))
 
 
 def found(queries: np.ndarray, items: np.ndarray, right: tuple[np.ndarray, np.ndarray]) -> Found:
@@ -89,10 +121,10 @@ def found(queries: np.ndarray, items: np.ndarray, right: tuple[np.ndarray, np.nd
     order = np.argsort(right[0], kind="stable")
     query, item = right[0][order], right[1][order]  # [P]
     score, above, level = np.empty(len(query), np.float32), *np.empty((2, len(query)), np.int64)
-    size = max(1, min(TILE, TILE_ELEMENTS // max(1, len(items))))
-    for start in range(0, len(queries), size):
-        tile = queries[start : start + size] @ items.T  # [size, N]
-        begin, end = np.searchsorted(query, [start, start + size])
+    size = _size(len(items))
+    for start, stop in tiles(len(queries), len(items)):
+        tile = queries[start:stop] @ items.T  # [size, N]
+        begin, end = np.searchsorted(query, [start, stop])
         for at in range(begin, end, size):
             pairs = slice(at, min(at + size, end))
             row = query[pairs] - start
@@ -100,10 +132,20 @@ def found(queries: np.ndarray, items: np.ndarray, right: tuple[np.ndarray, np.nd
             rows, own = tile[row], score[pairs, None]  # [size, N]
             above[pairs] = np.count_nonzero(rows > own, axis=1)
             level[pairs] = np.count_nonzero(rows == own, axis=1)
-    return _from_counts(len(queries), query, score, above, level)
+    return from_counts(len(queries), query, score, above, level)
 
 
-def _from_counts(count: int, query: np.ndarray, score: np.ndarray, above: np.ndarray, level: np.ndarray) -> Found:
+def tiles(queries: int, items: int) -> Iterator[tuple[int, int]]:
+    """From which query to which (not that one any more) similarities with all `items` are held at a time."""
+    size = _size(items)
+    return ((start, start + size) for start in range(0, queries, size))
+
+
+def _size(items: int) -> int:
+    return max(1, min(TILE, TILE_ELEMENTS // max(1, items)))
+
+
+def from_counts(count: int, query: np.ndarray, score: np.ndarray, above: np.ndarray, level: np.ndarray) -> Found:
     """What `count` queries found, of the P right pairs: their scores, and how many items score more and the same."""
     order = np.lexsort((-score, query))
     query, score, above, level = query[order], score[order], above[order], level[order]
@@ -189,6 +231,19 @@ def measure_retrieval(direction: Direction, resamples: Resamples) -> dict[str, V
     chance = retrieval_chance(direction)
     figures = retrieval_figures(direction)
     return {name: summary(at, drawn[name], resamples.units, chance[name]) for name, at in figures.items()}
+
+
+def measure_gain(before: Direction, after: Direction, resamples: Resamples) -> dict[str, Value]:
+    """By how much each metric of the same queries is more `after` than `before`, with its paired interval."""
+    old, new = retrieval_metrics(before.found), retrieval_metrics(after.found)
+    gains = {name: partial(_gain, old[name], new[name]) for name in old}
+    drawn = distribution(gains, resamples)
+    at = {name: point(gain, len(before.found.rank)) for name, gain in gains.items()}
+    return {name: summary(at[name], drawn[name], resamples.units, 0.0) for name in gains}
+
+
+def _gain(before: Metric, after: Metric, weights: np.ndarray) -> np.ndarray:
+    return after(weights) - before(weights)
 
 
 def median(values: np.ndarray) -> Metric:

@@ -19,6 +19,7 @@ from sensorium.data.schema import MEDIA
 from sensorium.data.table import Table
 from sensorium.errors import UserError, counted
 from sensorium.evaluation.embedding import Checked, embed_batches
+from sensorium.evaluation.reranking import BEST, matcher
 from sensorium.evaluation.retrieval import RetrievalReport, retrieval_report
 from sensorium.families.family import Family, FamilySettings
 from sensorium.model import Model
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from sensorium.recipe.stages import Stage
 
 
-MOST = 50_000  # records that retrieval is scored among at the end
+MOST, MOST_FUSED = 50_000, 5_000  # records that retrieval is scored among at the end
 
 
 class Pretraining:
@@ -161,23 +162,25 @@ class Pretraining:
         self, scored: Model, part: Part, records: Records, stage: "Stage", seconds: float, saved: Model
     ) -> RetrievalReport:
         """Retrieval in both directions of every pair, among 50,000 records at most, for its work grows with their
-        square.
+        square; ranked anew too where the model has a head for that, among 5,000 then, as each fuses 16 pairs and more.
         """
-        rows = np.arange(len(records))
-        if len(rows) > MOST:
-            rows = np.sort(np.random.default_rng(stage.recipe.seed).permutation(len(rows))[:MOST])
-            stage.talk.say(f"Retrieval is scored among {MOST:,} of the {len(records):,} {part.name} records.")
+        rows, again = np.arange(len(records)), None if matcher(scored) is None else BEST
+        most = MOST if again is None else MOST_FUSED
+        if len(rows) > most:
+            rows = np.sort(np.random.default_rng(stage.recipe.seed).permutation(len(rows))[:most])
+            stage.talk.say(f"Retrieval is scored among {most:,} of the {len(records):,} {part.name} records.")
         known = Checked(part.table.take(rows), {name: ids[rows] for name, ids in part.ids.items()}, [])
         vectors = embed_batches(scored, in_order(records, scored, rows))
         pairs = [pair for pair in self._pairs(part.table, stage.recipe) if _together(known.ids, *pair)]
-        report = retrieval_report(scored, known, vectors, pairs, stage.recipe.seed)
+        report = retrieval_report(scored, known, vectors, pairs, stage.recipe.seed, rerank=again)
         return replace(report, cost=report.cost | {"train_seconds": seconds})
 
     def closing(self, model: Model, part: Part, stage: "Stage") -> tuple[list[RenderableType], list[str]]:
         """What a few records find, and what a shared space is for."""
         kinds, folder = {spec.modality for spec in part.table.schema.inputs}, stage.folder
         source, index = "pictures/" if "image" in kinds else "new.csv", f"{folder.name}.lance"
-        commands = [f"sensorium evaluate {folder} test.csv --task retrieval"]
+        anew = "" if matcher(model) is None else f" --rerank {BEST}"
+        commands = [f"sensorium evaluate {folder} test.csv --task retrieval{anew}"]
         if "text" in kinds:
             commands.append(f'sensorium classify {folder} {source} --labels "one thing,another"')
         commands.append(f"sensorium index {folder} {source} --out {index}")
