@@ -103,7 +103,8 @@ def convert(
         str,
         typer.Argument(
             help="A published CLIP or SigLIP: a folder of Transformers or open_clip, a file of weights, a model on the"
-            " hub; or an ALBEF's file of weights. Or, with --to, a run's or a checkpoint's folder."
+            " hub; or an ALBEF's file of weights; or a BERT of Transformers, which an ALBEF begins with. Or, with --to,"
+            " a run's or a checkpoint's folder."
         ),
     ],
     out: Annotated[Path, typer.Argument(help="Folder to write.")],
@@ -114,6 +115,10 @@ def convert(
     activation: Annotated[
         str | None,
         typer.Option(help="gelu, gelu_tanh or quick_gelu, for a bare file of weights that does not say its own."),
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(help="With a BERT: file of weights of a vision transformer of timm (DeiT), for the pictures."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in OUT.")] = False,
 ) -> None:
@@ -126,5 +131,5 @@ def convert(
     """
     from sensorium.families.checkpoints import convert as run
 
-    run(source, out, to, activation, overwrite)
+    run(source, out, to, activation, overwrite, picture)
     print(f"{source} is written to {out}, {f'for {to}' if to else 'as a checkpoint'}.")

@@ -68,7 +68,7 @@ class TransformersText(nn.Module):
         architecture = load(AutoConfig, config.model, WHAT)
         pretrained = load_weights(config.model, WHAT)
         _check_reads_text(config.model, pretrained)
-        processor = _processor(config, pretrained)
+        processor = processor_of(config, pretrained)
         stated = {"architecture": architecture_of(architecture), "max_tokens": processor.max_tokens}
         config = config.model_copy(update=stated)
         with torch.device("meta"):  # no time is lost on random weights that are replaced at once
@@ -99,7 +99,8 @@ def _longest(model: PreTrainedModel) -> float:
     return getattr(model.config, "max_position_embeddings", None) or float("inf")
 
 
-def _processor(config: TransformersTextConfig, model: PreTrainedModel) -> TextProcessor:
+def processor_of(config: TransformersTextConfig, model: PreTrainedModel) -> TextProcessor:
+    """The tokenizer that came with a model. Raises UserError when there is none."""
     tokenizer = load(AutoTokenizer, config.model, WHAT)
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:

@@ -11,30 +11,39 @@ def weights(model: Model, teacher: bool = False) -> list[Weight]:
 
     teacher: of the copies that follow it, whose names have an `_m`, and ours the front `teacher.`.
     """
-    suffix, image, text = "_m" if teacher else "", model.encoders["image"].config, model.encoders["text"].config
+    suffix, text = "_m" if teacher else "", model.encoders["text"].config
     answers = "answer" in model.heads
-    visual, bert = f"visual_encoder{suffix}.", f"text_encoder{suffix}.{'' if answers else 'bert.'}"
+    bert = f"text_encoder{suffix}.{'' if answers else 'bert.'}"
     cls = f"text_encoder{suffix}.cls.predictions."
-    layers, count = range(text.depth, text.depth + model.fusion.config.layers), len(model.encoders["image"].position)
-    kernel = (image.width, 3, image.patch, image.patch)
+    layers = range(text.depth, text.depth + model.fusion.config.layers)
     table = [
-        Weight("image.patches.weight", (f"{visual}patch_embed.proj.weight",), shape=kernel),
-        Weight("image.patches.bias", (f"{visual}patch_embed.proj.bias",)),
-        Weight("image.summary", (f"{visual}cls_token",), shape=(1, 1, image.width)),
-        Weight("image.position", (f"{visual}pos_embed",), shape=(1, count, image.width)),
-        *blocks("image.", f"{visual}blocks.", image.depth, TIMM_BLOCK),
-        *pair("image.tower.norm.", f"{visual}norm."),
-        *_embeddings("text.", bert, () if answers else (f"{cls}decoder.weight",)),
-        *(each for i in range(text.depth) for each in _block(f"text.blocks.{i}.", f"{bert}encoder.layer.{i}.", False)),
+        *visual(model, f"visual_encoder{suffix}."),
+        *embeddings("text.", bert, () if answers else (f"{cls}decoder.weight",)),
+        *(each for i in range(text.depth) for each in block(f"text.blocks.{i}.", f"{bert}encoder.layer.{i}.", False)),
         *_asked("fusion.asking.0.", bert, layers),
         *(
             each
             for own, i in enumerate(layers)
-            for each in _block(f"fusion.blocks.{own}.", f"{bert}encoder.layer.{i}.", True)
+            for each in block(f"fusion.blocks.{own}.", f"{bert}encoder.layer.{i}.", True)
         ),
         *(_answer(model, suffix) if answers else _pretraining(cls, suffix)),
     ]
     return [one._replace(ours=f"teacher.{one.ours}") for one in table] if teacher else table
+
+
+def visual(model: Model, front: str) -> list[Weight]:
+    """The table of the pictures' encoder, a vision transformer of timm whose names begin with `front`."""
+    image, count = model.encoders["image"].config, len(model.encoders["image"].position)
+    return [
+        Weight(
+            "image.patches.weight", (f"{front}patch_embed.proj.weight",), shape=(image.width, 3, *[image.patch] * 2)
+        ),
+        Weight("image.patches.bias", (f"{front}patch_embed.proj.bias",)),
+        Weight("image.summary", (f"{front}cls_token",), shape=(1, 1, image.width)),
+        Weight("image.position", (f"{front}pos_embed",), shape=(1, count, image.width)),
+        *blocks("image.", f"{front}blocks.", image.depth, TIMM_BLOCK),
+        *pair("image.tower.norm.", f"{front}norm."),
+    ]
 
 
 def _pretraining(cls: str, suffix: str) -> Iterator[Weight]:
@@ -50,14 +59,15 @@ def _answer(model: Model, suffix: str) -> Iterator[Weight]:
     layers = range(model.heads["answer"].config.layers)
     front = f"text_decoder{suffix}."
     cls = f"{front}cls.predictions."
-    yield from _embeddings("answer.", f"{front}bert.", (f"{cls}decoder.weight",))
+    yield from embeddings("answer.", f"{front}bert.", (f"{cls}decoder.weight",))
     yield from _asked("answer.asking.", f"{front}bert.", layers)
     for i in layers:
-        yield from _block(f"answer.blocks.{i}.", f"{front}bert.encoder.layer.{i}.", True)
+        yield from block(f"answer.blocks.{i}.", f"{front}bert.encoder.layer.{i}.", True)
     yield from _words("answer.", cls)
 
 
-def _embeddings(ours: str, theirs: str, copies: tuple[str, ...]) -> Iterator[Weight]:
+def embeddings(ours: str, theirs: str, copies: tuple[str, ...]) -> Iterator[Weight]:
+    """BERT's embeddings; `copies`: further names of the words'."""
     own, other = f"{ours}embeddings.", f"{theirs}embeddings."
     yield Weight(f"{own}words.weight", (f"{other}word_embeddings.weight",), copies=copies)
     yield Weight(f"{own}places.weight", (f"{other}position_embeddings.weight",))
@@ -77,7 +87,8 @@ def _asked(ours: str, bert: str, layers: range) -> Iterator[Weight]:
     return pair(f"{ours}linear.", *names, shares=(1,) * len(names))
 
 
-def _block(ours: str, theirs: str, crosses: bool) -> Iterator[Weight]:
+def block(ours: str, theirs: str, crosses: bool) -> Iterator[Weight]:
+    """One of BERT's layers; `crosses`: with its attention to a context."""
     own = [f"{theirs}attention.self.{part}." for part in ("query", "key", "value")]
     yield from pair(f"{ours}attention.qkv.", *own, shares=(1, 1, 1))
     yield from pair(f"{ours}attention.out.", f"{theirs}attention.output.dense.")

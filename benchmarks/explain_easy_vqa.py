@@ -1,0 +1,77 @@
+"""Where a model that answers easy-VQA looks: is the heat of `sensorium answer --explain` on the shape?
+
+    python benchmarks/explain_easy_vqa.py RUN [--pictures 200] [--seed 0]
+
+RUN is a fit of the package `easy-vqa` with a fusion that the question leads (`--family albef`; benchmarks/easy_vqa.py
+makes one). Of the package's own test pictures so many are drawn, each with one of its questions whether a shape is
+there ("is there a circle?"). The share of the heat that lies on the shape, which is the pixels that differ from the
+background, is set against the shape's share of the area: what heat without aim would have. Prints both means and their
+paired difference with its interval over pictures, for the map of the whole question and for the word of the shape.
+"""
+
+import argparse
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+from easy_vqa import get_test_image_paths, get_test_questions
+
+import sensorium
+from sensorium.data.image import decode
+from sensorium.explain import explain
+from sensorium.explain.drawing import over
+from sensorium.metrics.resampling import paired
+
+ASKS = re.compile(r"is there a (circle|rectangle|triangle)\b|is a (circle|rectangle|triangle) present")
+APART = 16  # grey levels of a channel by which a pixel of the shape differs from the background, at least
+
+
+def asked(pictures: int, seed: int) -> list[tuple[str, str, str]]:
+    """The picture, the question and the shape that it names, one for each of so many pictures of the test."""
+    paths, found = get_test_image_paths(), {}
+    for question, _, place in zip(*get_test_questions(), strict=True):
+        match = ASKS.match(question)
+        if match is not None and place not in found:
+            found[place] = (paths[place], question, match[1] or match[2])
+    chosen = np.random.default_rng(seed).permutation(sorted(found))[:pictures]
+    return [found[place] for place in chosen.tolist()]
+
+
+def shape_of(picture: np.ndarray) -> np.ndarray:
+    """bool [H, W]: the pixels of uint8 [H, W, 3] that differ from its commonest colour."""
+    colours, counts = np.unique(picture.reshape(-1, 3), axis=0, return_counts=True)
+    return (np.abs(picture.astype(int) - colours[counts.argmax()]) > APART).any(axis=2)
+
+
+def shares(model: sensorium.Model, picture: str, question: str, shape: str) -> tuple[float, float, float]:
+    """Of the picture's area, of the whole question's heat and of the named shape's heat, what lies on the shape."""
+    image = next(name for name, encoder in model.encoders.items() if encoder.modality == "image")
+    found = explain(model, {image: picture, model.fusion.query: question})
+    pixels = decode(picture, Path())
+    inside = shape_of(pixels)
+    maps = [over(heat, found.box, *inside.shape[::-1]) for heat in (found.whole, found.maps[found.words.index(shape)])]
+    return inside.mean(), *(float(heat[inside].sum() / heat.sum()) if heat.any() else 0.0 for heat in maps)
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--pictures", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    model = sensorium.load(options.run)
+    values = np.array([shares(model, *one) for one in asked(options.pictures, options.seed)])  # [N, 3]
+    print(f"{len(values)} pictures; the shape has {values[:, 0].mean():.3f} of the area")
+    for name, share in (("the whole question", values[:, 1]), ("the word of the shape", values[:, 2])):
+        beyond = paired(share, values[:, 0], seed=options.seed)
+        print(
+            f"{name:22} {share.mean():.3f} of its heat on the shape, {beyond.value:+.3f} [{beyond.low:+.3f},"
+            f" {beyond.high:+.3f}] beyond that"
+        )
+
+
+if __name__ == "__main__":
+    main()
