@@ -10,7 +10,7 @@ from sensorium.errors import UserError
 from sensorium.evaluation.comparison import Comparison, Contender
 from sensorium.metrics import Difference, Value
 from sensorium.recipe.comparing import compare
-from sensorium.recipe.comparing.plan import candidates, folds
+from sensorium.recipe.comparing.plan import Candidate, candidates, folds
 from sensorium.recipe.settings import Recipe
 
 RATES = {"word": {"learning_rate": 0.002}, "size": {"learning_rate": 0.002}}  # of what a candidate does not train
@@ -101,6 +101,27 @@ def test_candidates_are_all_fusions_and_the_first_without_each_input():
     assert "late" in names and "separate" not in names and names[-2:] == ["hybrid without word", "hybrid without size"]
     with pytest.raises(UserError, match="no fusion 'hibrid'"):
         candidates("hibrid", records, Recipe())
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "left"),
+    [
+        ("film", {"order": ["size", "word"], "dim": 8}, {"order": ["size"], "dim": 8}),
+        ("serial", {"query": "word", "context": ["size"], "dim": 8}, {"dim": 8}),
+        ("serial", {"query": "size", "context": ["words", "word"]}, {"query": "size", "context": ["words"]}),
+        ("graph", {"edges": [["word", "size"]], "dim": 8}, {"edges": [], "dim": 8}),
+    ],
+)
+def test_settings_that_name_an_input_do_without_it(name, config, left):
+    asked = Recipe.model_validate({"fusion": {"name": name, "config": config}})
+    without = Candidate(name, ("size",), "word").recipe(asked, 0).fusion
+    assert without.config == left and Candidate(name, ("word", "size")).recipe(asked, 0).fusion.config == config
+
+
+def test_a_comparison_by_a_stated_order_is_also_tried_without_each_input(tmp_path):
+    film = {"fusion": {"name": "film", "config": {"order": ["size", "word"]}}}
+    found = run(tmp_path / "run", fusion="film", recipe=SETTINGS["recipe"] | film)
+    assert {one.name for one in found.contenders} == {"film", "film without word", "film without size"}
 
 
 def test_a_fusion_that_does_not_take_the_inputs_is_left_out_of_all_and_said():

@@ -20,7 +20,7 @@ class GraphConfig(BaseModel, frozen=True, extra="forbid"):
     `dim`: width of a node, a multiple of `heads`; `layers`: how often they take; `dropout` acts on what they take.
     """
 
-    edges: list[tuple[str, str]] | None = Field(None, min_length=1)
+    edges: list[tuple[str, str]] | None = None
     dim: int = Field(128, gt=0)
     layers: int = Field(2, gt=0)
     heads: int = Field(4, gt=0)

@@ -1,7 +1,7 @@
 """What is compared with what: the candidates, and the folds that all of them go through."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,7 +31,23 @@ class Candidate(NamedTuple):
         """`recipe` with this fusion at its defaults, or as the recipe has it, for this seed; of encoders it says
         nothing, for they are not trained."""
         own = recipe.fusion if recipe.fusion.name == self.fusion else FusionSettings(name=self.fusion)
+        if self.without is not None:
+            own = own.model_copy(update={"config": _unnamed(own.config, self.without)})
         return recipe.model_copy(update={"fusion": own, "inputs": {}, "seed": recipe.seed + seed})
+
+
+def _unnamed(config: dict[str, Any], gone: str) -> dict[str, Any]:
+    """A fusion's settings without the input `gone`: lists and edges lose it; where it was the one that leads, the
+    first of the others does, and asks the rest.
+    """
+    lists = {name: value for name, value in config.items() if isinstance(value, list | tuple)}
+    if gone in (value for value in config.values() if isinstance(value, str)):
+        return {name: value for name, value in config.items() if value != gone and name not in lists}
+    named = {
+        name: [one for one in value if gone not in ([one] if isinstance(one, str) else one)]
+        for name, value in lists.items()
+    }
+    return config | named
 
 
 def candidates(
