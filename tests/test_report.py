@@ -1,5 +1,6 @@
 """report.html: what stands in it, that nothing breaks out of it, and that it needs nothing but itself."""
 
+import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -148,6 +149,10 @@ def test_a_run_ends_with_a_report_and_one_without_records_to_read_is_made_too(wo
     assert {"training", "metrics", "inputs", "cost", "left-out"} <= sections and "robustness" not in sections
     whole = {one["id"] for one in report().all("section")}
     assert "robustness" in whole and "left-out" not in whole
+    measured = json.loads(Path(RUN, "measured.json").read_text(encoding="utf-8"))
+    assert measured["cost"]["latency_ms"]["batch_32"]["p50"] > 0
+    assert {curve["input"] for curve in measured["robustness"]} == {"review", "photo", "price", "voice"}
+    assert all(len(curve["values"]) == len(curve["strengths"]) for curve in measured["robustness"])
 
 
 def test_the_report_of_an_evaluation_needs_no_model(world: Path):

@@ -24,21 +24,24 @@ from sensorium.recipe.memory import same_truths
 from sensorium.recipe.settings import Recipe, check, read_recipe
 from sensorium.recipe.talk import Talk
 
-PAGE = "report.html"
+PAGE, MEASURED = "report.html", "measured.json"
 
 
 def report(run: str | Path, table: str | Path | None = None, robust: bool = True) -> Path:
     """Writes report.html into the folder `run` of a fit, a pretraining, an evaluation or a comparison; gives its path.
 
     table: where the run's records are now, when they are not where its recipe says. robust: also spoil each input,
-    more and more, and see what the model makes of it, which takes a while. Raises UserError.
+    more and more, and see what the model makes of it, which takes a while. What is measured also goes to
+    measured.json. Raises UserError.
     """
     folder = Path(run)
     figures = _figures(folder)
     name = folder.resolve().name
     if "comparison" in figures:
         return _write(folder, comparison_page(name, Comparison.load(folder)))
-    return _write(folder, run_page(_evidence(folder, name, figures, table, robust)))
+    evidence = _evidence(folder, name, figures, table, robust)
+    _keep(folder, evidence)
+    return _write(folder, run_page(evidence))
 
 
 def brief(folder: Path, held: Table) -> None:
@@ -51,6 +54,16 @@ def brief(folder: Path, held: Table) -> None:
 def brief_comparison(folder: Path, found: Comparison) -> None:
     """Writes the report at a comparison's end."""
     _write(folder, comparison_page(folder.resolve().name, found))
+
+
+def _keep(folder: Path, evidence: Evidence) -> None:
+    """Leaves what was measured for the report to machines, beside it."""
+    if evidence.costs is not None:
+        measured: dict[str, Any] = {"cost": evidence.costs.to_dict()}
+        if evidence.curves is not None:
+            measured["robustness"] = [curve.to_dict() for curve in evidence.curves]
+        with whole_file(folder / MEASURED) as temporary:
+            temporary.write_text(json.dumps(measured, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 def _write(folder: Path, text: str) -> Path:

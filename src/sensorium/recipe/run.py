@@ -33,7 +33,7 @@ MADE = Made(
     "run",
     files=(
         "recipe.yaml", "metrics.json", "scores.parquet", "log.csv", "bad_records.csv", "search.csv", "search.json",
-        "report.html",
+        "report.html", "measured.json",
     ),
     folders=("start", "last", "refit", "model", "features", "search"),
     begun=("start", "last", "model", "search", "search.json"),
