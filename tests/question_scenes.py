@@ -17,7 +17,7 @@ def make(folder: Path, pictures: int, name: str = "questions", seed: int = 0) ->
     for index in range(pictures):
         colour, shape, asked = chance.choice(COLOURS), chance.choice(SHAPES), chance.choice(COLOURS)
         photo = f"pictures/{name}-{index}.png"
-        image = Image.new("RGB", (16, 16), "white")
+        image = Image.new("RGB", (16, 16), tuple(chance.randrange(225, 256) for _ in range(3)))
         draw = ImageDraw.Draw(image)
         (draw.ellipse if shape == "circle" else draw.rectangle)((2 + index % 3, 3, 12 + index % 3, 13), fill=colour)
         image.save(folder / photo)

@@ -224,3 +224,38 @@ def test_no_rows_at_all_give_no_numbers():
     assert head.predict(none)["decision"].shape == (0, 2)
     assert head.rank(none, ANSWERS, REAL, 2)[0].shape == (0, 2)
     assert list(itertools.chain(head.logits(none, ANSWERS[:0], REAL[:0]))) == []
+
+
+LISTED = {"answers": [one[keep].tolist() for one, keep in zip(ANSWERS, REAL, strict=True)]}
+LISTED["prior"] = [0.2, 0.5, 0.2, 0.1]
+
+
+def test_a_place_in_the_list_is_learned_as_its_tokens_are():
+    head, fused = answering(**LISTED), fused_rows()
+    places = torch.tensor([[0, 2], [1, -1], [3, 0], [-1, -1], [2, 1]])
+    weight = torch.tensor([[0.7, 0.3]]).repeat(5, 1)
+    real = REAL[places] & (places >= 0)[..., None]
+    wanted = head.loss(fused, {"tokens": ANSWERS[places], "real": real, "weight": weight})
+    torch.testing.assert_close(head.loss(fused, {"answers": places, "weight": weight}), wanted)
+    assert wanted[3] == 0 and (wanted[:3] > 0).all()
+
+
+@torch.no_grad()
+def test_with_a_list_the_likeliest_of_it_is_decided_and_without_any_input_the_prior():
+    head, fused = answering(**LISTED, most=3), fused_rows()
+    said, (places, likely) = head.predict(fused), head.rank(fused, ANSWERS, REAL, 3)
+    assert torch.equal(said["decision"][1:], places[1:, 0])
+    torch.testing.assert_close(said["probability"][1:], likely[1:, 0])
+    assert said["decision"][0] == 1 and said["probability"][0] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"prior": [1.0]}, "a prior of 1 answers was given for 4"),
+        ({"answers": [[1, *[5] * 9, 2]], "prior": [1.0]}, "an answer of 11 tokens is longer than context"),
+    ],
+)
+def test_a_list_that_does_not_fit_is_named(options, said):
+    with pytest.raises(ValidationError, match=said):
+        answering(**(LISTED | options))

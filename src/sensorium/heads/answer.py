@@ -4,6 +4,7 @@ import torch
 from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 from sensorium.features import Features
 from sensorium.heads.beams import Found, Marks, beam_search
@@ -16,6 +17,8 @@ class AnswerConfig(BaseModel, frozen=True, extra="forbid"):
     """vocabulary: words known. context: places learned. start, end, pad: the tokens that begin, end and fill an answer.
 
     layers, heads, ratio: of the decoder, which is as wide as the fusion. kinds, dropout, eps: see BertTextConfig.
+    answers: the tokens of each answer of a list, from `start` to `end`; prior: how large a share of the training
+    records' answers each is. most: how many of the list are read whole when they are ranked.
     """
 
     vocabulary: int = Field(ge=2)
@@ -29,9 +32,17 @@ class AnswerConfig(BaseModel, frozen=True, extra="forbid"):
     kinds: int = Field(1, ge=1)
     dropout: float = Field(0.1, ge=0, lt=1)
     eps: float = Field(1e-12, gt=0)
+    answers: list[list[int]] = []
+    prior: list[float] = []
+    most: int = Field(128, ge=1)
 
     @model_validator(mode="after")
     def _known(self) -> "AnswerConfig":
+        if len(self.answers) != len(self.prior):
+            raise ValueError(f"a prior of {len(self.prior)} answers was given for {len(self.answers)}")
+        longest = max((len(one) for one in self.answers), default=0)
+        if longest > self.context:
+            raise ValueError(f"an answer of {longest} tokens is longer than context ({self.context})")
         for name in ("start", "end", "pad"):
             if getattr(self, name) >= self.vocabulary:
                 raise ValueError(f"{name} ({getattr(self, name)}) must be less than vocabulary ({self.vocabulary})")
@@ -43,7 +54,8 @@ class Answer(nn.Module):
     which ALBEF answers questions (Li et al. 2021, arXiv:2107.07651).
 
     An answer is its tokens, from `start` to `end`. In a row without any input the fusion is not read, which leaves how
-    likely answers are without a question.
+    likely answers are without a question. With a list of answers, targets and decisions are places in it: `answers`,
+    int64 [K, L], has their tokens, None without a list.
     """
 
     Config = AnswerConfig
@@ -57,6 +69,13 @@ class Answer(nn.Module):
         self.asking = Asking(dim, shape, config.layers)
         self.blocks = nn.ModuleList(Block(shape, contexts=1, causal=True) for _ in range(config.layers))
         self.network = WordLogits(dim, config.vocabulary, config.eps)
+        listed = [torch.tensor(one) for one in config.answers]
+        lengths = torch.tensor([len(one) for one in listed], dtype=torch.long)
+        padded = pad_sequence(listed, batch_first=True, padding_value=config.pad) if listed else None  # [K, L]
+        real = torch.arange(padded.shape[1]) < lengths[:, None] if listed else None  # [K, L]
+        self.register_buffer("answers", padded, persistent=False)
+        self.register_buffer("real", real, persistent=False)
+        self.register_buffer("prior", torch.tensor(config.prior), persistent=False)
 
     def logits(self, fused: Features, tokens: Tensor, real: Tensor) -> Tensor:
         """float32 [B, L, V]: how likely each word is after each token of an answer; zero where that is not `real`.
@@ -68,10 +87,10 @@ class Answer(nn.Module):
     def loss(self, fused: Features, target: dict[str, Tensor]) -> Tensor:
         """float32 [B]: the sum over a row's answers of weight times the cross-entropy of all words after `start`.
 
-        target: `tokens` int64 [B, A, L], `real` bool [B, A, L] (an answer without any real token is none), `weight`
-        float [B, A].
+        target: `weight` float [B, A] and either `tokens` int64 [B, A, L] with `real` bool [B, A, L] (an answer without
+        any real token is none), or `answers` int64 [B, A], places in the list (-1 is none).
         """
-        tokens, real = target["tokens"], target["real"]
+        tokens, real = self._spelled(target["answers"]) if "answers" in target else (target["tokens"], target["real"])
         row, place = real.any(dim=2).nonzero().unbind(1)  # [N]
         words = self._words(self._asked(fused).take(row), tokens[row, place], real[row, place])  # [N]
         weighed = -words * target["weight"][row, place]
@@ -113,11 +132,32 @@ class Answer(nn.Module):
         return beam_search(following, begun, marks, min(longest, config.context))
 
     def predict(self, fused: Features, longest: int = 16) -> dict[str, Tensor]:
-        """The answer of the likeliest next words, at most `longest` tokens: `decision` int64 [B, L], from `start` to
-        `end`, then `pad`, and its `probability`, float32 [B].
+        """The likeliest of the list: `decision` int64 [B], a place in it, and its `probability`, float32 [B]; the
+        training prior in a row without any input.
+
+        Without a list the answer of the likeliest next words, at most `longest` tokens: `decision` int64 [B, L], from
+        `start` to `end`, then `pad`.
         """
+        if self.answers is not None:
+            return self._chosen(fused)
         found = self.generate(fused, longest, beams=1)
         return {"decision": found.tokens[:, 0], "probability": found.likely[:, 0].exp()}
+
+    def calibrate(self, fused: Features, target: dict[str, Tensor]) -> None:
+        """Nothing is chosen after training."""
+
+    def _spelled(self, places: Tensor) -> tuple[Tensor, Tensor]:
+        """places int64 [B, A] -> their tokens, int64 [B, A, L], and which of these are real, bool [B, A, L]."""
+        known = places.clamp(min=0)
+        return self.answers[known], self.real[known] & (places >= 0)[..., None]
+
+    def _chosen(self, fused: Features) -> dict[str, Tensor]:
+        places, likely = self.rank(fused, self.answers, self.real, self.config.most)
+        share, usual = self.prior.max(dim=0)
+        return {
+            "decision": torch.where(fused.present, places[:, 0], usual),
+            "probability": torch.where(fused.present, likely[:, 0].float(), share),
+        }
 
     def _asked(self, fused: Features) -> Asked:
         return self.asking(fused.tokens, fused.mask)

@@ -22,6 +22,7 @@ from sensorium.nn.projection import Projection
 from sensorium.recipe.kinds import config_of, kind_of
 from sensorium.recipe.objectives import TEMPERATURE, aligned, check_objectives
 from sensorium.recipe.settings import InputSettings, Recipe, TargetSettings
+from sensorium.recipe.writing import shares, writing
 from sensorium.training.adapters import check_adapters
 
 SCRATCH = {
@@ -56,7 +57,7 @@ def assemble(table: Table, recipe: Recipe, encoders: dict[str, nn.Module]) -> Mo
     fusion = fusion_of(recipe)
     dims = {name: encoder.dim for name, encoder in encoders.items()}
     fused = fusion(_fusion_config(fusion, recipe), dims)
-    heads = {spec.name: _head(table, spec, recipe, fused) for spec in table.schema.targets}
+    heads = {spec.name: _head(table, spec, recipe, fused, encoders) for spec in table.schema.targets}
     shared, contrasts = aligned(recipe, list(encoders))
     projections = {name: Projection(dims[name], recipe.space) for name in shared}
     return Model(encoders, projections, fused, heads, TEMPERATURE if contrasts else None, table.schema)
@@ -195,12 +196,20 @@ def head_of(spec: TargetSpec, recipe: Recipe) -> str:
     if getattr(kind_of(HEADS, "head", name), "kind", None) != spec.kind:
         fitting = ", ".join(known for known, one in HEADS.items() if getattr(one, "kind", None) == spec.kind)
         raise UserError(f"The head '{name}' does not decide on '{spec.name}', which is {spec.kind}; choose: {fitting}.")
+    if name == "answer" and (recipe.fusion.name in EXPERTS or fusion_of(recipe).reads != "tokens"):
+        raise UserError(
+            f"The head 'answer' of '{spec.name}' reads tokens, and the fusion '{recipe.fusion.name}' gives none; choose"
+            " bert or cross_attention, or the head frequent."
+        )
     return name
 
 
-def _head(table: Table, spec: TargetSpec, recipe: Recipe, fusion: nn.Module) -> nn.Module:
+def _head(
+    table: Table, spec: TargetSpec, recipe: Recipe, fusion: nn.Module, encoders: dict[str, nn.Module]
+) -> nn.Module:
     settings, name = recipe.targets.get(spec.name, TargetSettings()), head_of(spec, recipe)
-    stated = statistics(table, spec, settings) | settings.config
+    known = writing(table, spec, encoders) if name == "answer" else statistics(table, spec, settings)
+    stated = known | settings.config
     if recipe.fusion.name not in EXPERTS:
         return HEADS[name](config_of(HEADS[name], stated, f"the head of '{spec.name}'"), fusion.dim)
     late = {"head": name, "config": stated, "experts": fusion.experts, "combine": recipe.fusion.combine}
@@ -218,11 +227,8 @@ def statistics(table: Table, spec: TargetSpec, settings: TargetSettings) -> dict
         share = (target["labels"].numpy()[mask].sum(axis=0) + 0.5) / (mask.sum() + 1)
         return {"classes": len(spec.labels), "prior": share.tolist()}
     if spec.kind == "answer":
-        most = settings.config.get("most", MOST)
-        known = target["answers"].numpy() >= 0
-        counts = np.bincount(target["answers"].numpy()[known], target["weight"].numpy()[known], len(spec.labels))
-        counts = counts[: int(most)] + 0.5
-        return {"classes": len(counts), "prior": (counts / counts.sum()).tolist()}
+        prior = shares(target, len(spec.labels))[: settings.config.get("most", MOST)]
+        return {"classes": len(prior), "prior": (prior / prior.sum()).tolist()}
     counts = np.bincount(target["label"].numpy()[mask], minlength=len(spec.labels))
     smoothed = (counts + 0.5) / (counts.sum() + 0.5 * len(counts))
     weights = (

@@ -12,11 +12,13 @@ from sensorium.data.guess import count_labels
 from sensorium.data.schema import Schema, TargetSpec
 from sensorium.data.table import Table, read
 from sensorium.errors import UserError, counted
+from sensorium.heads.answer import Answer
 from sensorium.model import Model, load
 from sensorium.recipe.begin_with import begun_with
 from sensorium.recipe.build import build, statistics
 from sensorium.recipe.settings import InputSettings, Recipe, TargetSettings, check, read_recipe
 from sensorium.recipe.talk import Talk
+from sensorium.recipe.writing import writing
 
 SLOWER = 0.3  # of the learning rate that the trained run had: benchmarks/warm_start.py measures it
 SMALL = 0.1  # of their usual spread: the weights of a class that is new
@@ -169,12 +171,12 @@ def grow(model: Model, table: Table, recipe: Recipe) -> Model:
     training (temperatures, thresholds) begins anew. Encoders, their processors and the fusion are those of `model`.
     """
     torch.manual_seed(recipe.seed)
-    heads = {}
+    encoders, heads = {name: model.encoders[name] for name in model.encoders.names}, {}
     for spec in table.schema.targets:
-        old = model.heads[spec.name]
-        settings = recipe.targets.get(spec.name, TargetSettings())
-        heads[spec.name] = _grow_head(old, statistics(table, spec, settings), model.fusion.dim)
-    encoders = {name: model.encoders[name] for name in model.encoders.names}
+        old, settings = model.heads[spec.name], recipe.targets.get(spec.name, TargetSettings())
+        writes = isinstance(old, Answer)
+        counted = writing(table, spec, encoders) if writes else statistics(table, spec, settings)
+        heads[spec.name] = _grow_head(old, counted, model.fusion.dim)
     projections = {name: model.projections[name] for name in model.projections.names}
     temperature = float((-model.logit_scale.detach()).exp()) if hasattr(model, "logit_scale") else None
     return Model(encoders, projections, model.fusion, heads, temperature, table.schema)
@@ -185,6 +187,9 @@ def _grow_head(old: nn.Module, counted: dict[str, Any], dim: int) -> nn.Module:
     inner = config["config"] if "experts" in config else config
     if "classes" in inner:
         inner |= _mixed(inner, counted)
+    if "answers" in counted:
+        fitting = [one[: config["context"] - 1] + one[-1:] for one in counted["answers"]]
+        config |= {"prior": counted["prior"], "answers": fitting}
     new = type(old)(old.Config.model_validate(config), dim)
     with torch.no_grad():
         for mine, theirs in zip(new.parameters(), old.parameters(), strict=True):
