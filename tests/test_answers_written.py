@@ -15,7 +15,7 @@ SMALL = {
     "fusion": {"name": "bert", "config": {"query": "question", "context": ["photo"], "dim": 32, "layers": 1}},
     "targets": {"answer": {"head": "answer", "config": {"layers": 1, "heads": 2}}},
 }
-OTHERS = {name: value for name, value in OPTIONS.items() if name != "fusion"} | {"learning_rate": 0.01, "epochs": 8}
+OTHERS = {name: value for name, value in OPTIONS.items() if name != "fusion"} | {"learning_rate": 0.01, "epochs": 14}
 
 
 @pytest.fixture(scope="module")
