@@ -15,7 +15,7 @@ OPTIONS = {
     "target": {"answer": "answer"},
     "columns": COLUMNS,
     "group": "photo",
-    "epochs": 4,
+    "epochs": 2,
     "learning_rate": 0.003,
     "fusion": "film",
     "quiet": True,
@@ -25,7 +25,7 @@ OPTIONS = {
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("answers")
-    question_scenes.make(folder, 60)
+    question_scenes.make(folder, 40)
     question_scenes.make(folder, 20, "new", seed=1)
     return folder, sensorium.fit(folder / "questions.csv", folder / "run", test=0.25, **OPTIONS)
 

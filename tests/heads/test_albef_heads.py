@@ -259,3 +259,14 @@ def test_with_a_list_the_likeliest_of_it_is_decided_and_without_any_input_the_pr
 def test_a_list_that_does_not_fit_is_named(options, said):
     with pytest.raises(ValidationError, match=said):
         answering(**(LISTED | options))
+
+
+def test_a_decoder_learns_which_of_the_list_each_row_means():
+    head, fused = answering(**LISTED, dropout=0.0).train(), fused_rows()
+    target = {"answers": torch.tensor([[0], [3], [1], [2], [0]]), "weight": torch.ones(5, 1)}
+    optimiser = torch.optim.AdamW(head.parameters(), lr=0.01)
+    for _ in range(60):
+        optimiser.zero_grad()
+        head.loss(fused, target)[1:].sum().backward()
+        optimiser.step()
+    assert head.eval().predict(fused)["decision"][1:].tolist() == [3, 1, 2, 0]
