@@ -13,7 +13,7 @@ from sensorium.cli.labelling import classify
 from sensorium.cli.pretraining import pretrain
 from sensorium.cli.reporting import report
 from sensorium.cli.searching import index, search, unindex
-from sensorium.cli.tables import inspect, pack
+from sensorium.cli.tables import inspect, pack, table
 from sensorium.cli.training import demo, fit
 from sensorium.cli.using import convert, evaluate, predict
 
@@ -35,6 +35,7 @@ VERBS = (
     index,
     search,
     unindex,
+    table,
     inspect,
     pack,
     convert,

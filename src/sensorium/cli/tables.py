@@ -1,4 +1,4 @@
-"""Verbs over tables alone: inspect and pack."""
+"""Verbs over tables alone: table, inspect and pack."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,36 @@ from typing import Annotated, Any
 
 import typer
 
-from sensorium.cli.options import Group, Json, Key, Split, Targets, held_out, pairs
+from sensorium.cli.options import BadRecords, Group, Json, Key, Split, Targets, held_out, pairs
+
+
+def table(
+    source: Annotated[
+        Path, typer.Argument(help="File of VQA v2 questions, COCO captions, Visual Genome, NLVR2, Flickr8k, easy-VQA.")
+    ],
+    images: Annotated[Path, typer.Option(help="Folder of the pictures, which may lie in folders within it.")],
+    out: Annotated[Path, typer.Option(help="The table: .csv, .tsv, .jsonl or .parquet.")],
+    annotations: Annotated[Path | None, typer.Option(help="VQA v2: file of the annotations, with the answers.")] = None,
+    bad_records: BadRecords = "stop",
+    as_json: Json = False,
+) -> None:
+    """Make a table of a file that the field's data sets come as; every other verb reads the table.
+
+    What the file is, is told by what stands in it: docs/readers.md lists the columns of each.
+
+    Example: [bold]sensorium table captions_val2014.json --images val2014 --out pairs.csv[/bold]
+    """
+    from sensorium.data.published import table as read
+    from sensorium.data.published import write
+    from sensorium.errors import counted
+
+    frame = read(source, images, annotations, bad_records)
+    write(frame, out)
+    done = {"out": str(out), "records": len(frame), "left_out": frame.attrs["left_out"], "columns": list(frame.columns)}
+    left = f", {done['left_out']:,} left out whose pictures are not there" if done["left_out"] else ""
+    print(
+        json.dumps(done) if as_json else f"{counted(len(frame), 'record')} in {out}{left}: {', '.join(frame.columns)}."
+    )
 
 
 def inspect(

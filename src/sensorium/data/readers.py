@@ -24,6 +24,7 @@ from sensorium.errors import UserError
 
 _COMPRESSED_SHARD = re.compile(r"\.(tgz|tar\.\w+)$")
 _BLOCK = 1 << 26  # bytes: no record of a CSV file may be longer
+_PUBLISHED = (".json", ".token", ".txt")  # what files of published data sets end in: see sensorium.data.published
 _MEDIA_FIELDS = {"bytes", "path"}  # of the structs that Hugging Face Datasets keeps media in
 
 
@@ -111,6 +112,11 @@ def _reader(path: Path) -> Any:
     if _COMPRESSED_SHARD.search(path.name.lower()):
         raise UserError(
             f"{path} is a compressed shard, whose records cannot be read one by one; unpack it to .tar first."
+        )
+    if path.suffix.lower() in _PUBLISHED:
+        raise UserError(
+            f"{path} is no table; if it is a data set's file (VQA, COCO, NLVR2, Flickr8k, ...), sensorium table makes a"
+            f" table of it, else convert it to one of {', '.join(READERS)}."
         )
     if path.suffix.lower() not in READERS:
         raise UserError(

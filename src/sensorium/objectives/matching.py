@@ -66,7 +66,7 @@ class Matching(nn.Module):
     def _fused(self, step: Step, left: Tensor, right: Tensor) -> Features:
         """The rows `left` of `a`, int64 [pairs], with the rows `right` of `b`, fused."""
         places, fusion = {self.pair.a: left, self.pair.b: right}, step.model.fusion
-        if not hasattr(fusion, "asked"):
+        if not hasattr(type(fusion), "asked"):
             return step.model.fuse({name: step.features(name).take(rows) for name, rows in places.items()})
         asked = [one.take(places[name]) for name, one in zip(fusion.context, step.asked(), strict=True)]
         return fusion({fusion.query: step.features(fusion.query).take(places[fusion.query])}, asked)

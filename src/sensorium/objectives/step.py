@@ -66,7 +66,7 @@ class Step:
 
     def _can_ask(self, views: dict[str, str]) -> bool:
         fusion = self.model.fusion
-        return hasattr(fusion, "asked") and not views.keys() & set(fusion.context)
+        return hasattr(type(fusion), "asked") and not views.keys() & set(fusion.context)
 
     def _hide(self, features: dict[str, Features]) -> dict[str, Features]:
         """Modality dropout, the same rows for every view of a step."""
