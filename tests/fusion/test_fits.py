@@ -20,8 +20,9 @@ ROWS = [
 TOLD = {"capsules": {"capsules": 2}, "tensor": {"width": 2}}
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
 @pytest.mark.parametrize("fusion", FUSIONS)
-def test_a_fit_with_it(fusion, tmp_path, monkeypatch):
+def test_a_fit_with_it(fusion, dropout, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write("table.csv", ROWS)
     run = api.fit(
@@ -32,6 +33,7 @@ def test_a_fit_with_it(fusion, tmp_path, monkeypatch):
         columns={"name": "text", "said": "text"},
         encoders={"name": TINY, "said": TINY, "price": "table,width=4,hidden=4"},
         epochs=1,
+        modality_dropout=dropout,
         refit=False,
         workers=0,
         quiet=True,

@@ -6,11 +6,12 @@ names
 it in about six of ten records, the face shows it in about nine of ten, the price says nothing, and some records lack a
 sentence or a photo.
 
-And films of a ball that rises or falls, most of them with a tone that does the same; and pictures of a shape with their
-captions.
+And films of a ball that rises or falls, most of them with a tone that does the same; pictures of a shape with their
+captions; and such pictures with captions, questions and sentences in the files of published data sets.
 """
 
 import csv
+import json
 import random
 from itertools import product
 from pathlib import Path
@@ -71,6 +72,51 @@ def pairs(folder: Path) -> None:
             (draw.ellipse if shape == "circle" else draw.rectangle)((8, 8, 24, 24), fill=colour)
             image.save(folder / photo)
             writer.writerow([photo, f"a {colour} {shape} on {ground}", "dark" if ground == "brown" else "light"])
+
+
+def published(folder: Path) -> None:
+    """Writes val2014/ with files of captions and of questions about its pictures, as COCO and VQA v2 have them, and
+    dev/ with dev.json, as NLVR2 has it, into `folder`.
+    """
+    chance = random.Random(2)
+    images, captions, questions, annotations = [], [], [], []
+    for number, (shape, colour) in enumerate(product(("circle", "square"), ("red", "green", "blue", "black")), 40):
+        images.append({"id": number, "file_name": f"COCO_val2014_{number:012}.jpg", "height": 32, "width": 32})
+        _draw(folder / "val2014" / images[-1]["file_name"], shape, colour)
+        for place, caption in enumerate((f"a {colour} {shape}", f"here is a {shape} in {colour}")):
+            captions.append({"image_id": number, "id": 10 * number + place, "caption": caption})
+        for place, (kind, asked, answer) in enumerate(
+            (("what color", "What color is the shape?", colour), ("what", "What is shown?", shape),
+             ("is there", "Is there a circle?", "yes" if shape == "circle" else "no"))
+        ):  # fmt: skip
+            questions.append({"image_id": number, "question": asked, "question_id": 1000 * number + place})
+            answers = [answer] * 9 + [chance.choice(("maybe", answer))]
+            entry = {"question_type": kind, "answer_type": "yes/no" if kind == "is there" else "other"}
+            said = [{"answer_id": i, "answer": one, "answer_confidence": "yes"} for i, one in enumerate(answers, 1)]
+            annotations.append(questions[-1] | entry | {"answers": said, "multiple_choice_answer": answer})
+    part = {"data_type": "mscoco", "data_subtype": "val2014"}
+    for name, content in {
+        "captions_val2014": {"images": images, "annotations": captions},
+        "v2_OpenEnded_mscoco_val2014_questions": part | {"questions": questions},
+        "v2_mscoco_val2014_annotations": part | {"annotations": annotations},
+    }.items():
+        (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+    with open(folder / "dev.json", "w", encoding="utf-8") as file:
+        for number in range(40):
+            sides = [chance.choice(("circle", "square")) for _ in range(2)]
+            for side, shape in enumerate(sides):
+                _draw(folder / "dev" / f"dev-{number}-0-img{side}.png", shape, chance.choice(("red", "blue")))
+            line = {"identifier": f"dev-{number}-0-0", "sentence": "Both pictures show a circle."}
+            file.write(json.dumps(line | {"label": str(sides == ["circle"] * 2)}) + "\n")
+
+
+def _draw(path: Path, shape: str, colour: str) -> None:
+    """A shape of 16 pixels in a picture of 32."""
+    path.parent.mkdir(exist_ok=True)
+    image = Image.new("RGB", (32, 32), "white")
+    draw = ImageDraw.Draw(image)
+    (draw.ellipse if shape == "circle" else draw.rectangle)((8, 8, 24, 24), fill=colour)
+    image.save(path)
 
 
 def record(folder: Path, name: str, author: int, chance: random.Random) -> dict[str, str]:
@@ -143,3 +189,4 @@ if __name__ == "__main__":
     make(Path())
     folders(Path())
     pairs(Path())
+    published(Path())

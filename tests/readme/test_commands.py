@@ -37,6 +37,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     example.make(folder, reviews=60)
     example.folders(folder)
     example.pairs(folder)
+    example.published(folder)
     torch.manual_seed(0)
     size = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     BertModel(BertConfig(**size, vocab_size=8)).save_pretrained(folder / "models" / "reader")
