@@ -27,6 +27,7 @@ from tests import (
     objective_scenes,
     pretraining_scenes,
     projection_scenes,
+    published_scenes,
     reading_scenes,
     report_scenes,
     search_scenes,
@@ -195,6 +196,7 @@ SCENES: dict[str, Callable[[Scene], None]] = (
     | clip_scenes.SCENES
     | pretraining_scenes.SCENES
     | projection_scenes.SCENES
+    | published_scenes.SCENES
     | search_scenes.SCENES
     | zero_shot_scenes.SCENES
     | objective_scenes.SCENES
