@@ -37,6 +37,7 @@ def beginning(bert: str, picture: Path | None, seed: int = 0) -> Model:
     timm (a class token, no distillation token); None for random ones, ViT-B/16 at 256 pixels. All that is new is drawn
     by `seed`. Raises UserError for another kind of model, and a weight that is missing or does not fit.
     """
+    pixels = {} if picture is None else _picture(picture)
     stated = load(AutoConfig, bert, WHAT)
     if stated.model_type != "bert" or stated.hidden_act != "gelu" or stated.num_hidden_layers < 2:
         raise UserError(
@@ -46,7 +47,6 @@ def beginning(bert: str, picture: Path | None, seed: int = 0) -> Model:
     body = load_weights(bert, WHAT)
     tensors = {name: value for name, value in body.state_dict().items() if not name.startswith("pooler.")}
     tokenizer = processor_of(TransformersTextConfig(model=bert, augmentation=None), body)
-    pixels = {} if picture is None else _picture(picture)
     depth = stated.num_hidden_layers // 2
     text = BertTextConfig(
         vocabulary=stated.vocab_size, context=stated.max_position_embeddings, width=stated.hidden_size, depth=depth,
