@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
@@ -39,7 +40,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     example.pairs(folder)
     example.published(folder)
     torch.manual_seed(0)
-    size = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
     BertModel(BertConfig(**size, vocab_size=8)).save_pretrained(folder / "models" / "reader")
     words = ["[PAD]", "[UNK]", "lovely", "joy", "good", "broke", "poor", "useless"]
     backend = Tokenizer(models.WordLevel({word: place for place, word in enumerate(words)}, unk_token="[UNK]"))
@@ -51,6 +52,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Wav2Vec2Model(Wav2Vec2Config(**waves, **size)).save_pretrained(folder / "models" / "listener")
     Wav2Vec2FeatureExtractor(sampling_rate=8000).save_pretrained(folder / "models" / "listener")
     transformers_folder(folder / "models" / "pair", "clip", "quick_gelu")
+    vit = timm.create_model("vit_tiny_patch16_224", img_size=32, patch_size=8, depth=1)
+    torch.save(vit.state_dict(), folder / "models" / "vit.pth")
     return folder
 
 

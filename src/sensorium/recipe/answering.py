@@ -126,7 +126,7 @@ def _ranked(model: Model, asked: Asked, head: nn.Module, fused: Features, top: i
     if isinstance(head, Answer):
         if not _listed(head):
             raise UserError(f"The head of '{asked.target}' has no list of answers to rank; take --by generation.")
-        places, likely = head.rank(fused, head.answers, head.answers != head.config.pad, top)
+        places, likely = head.rank(fused, head.answers, head.real, head.config.most)
     else:
         known = head.scores(fused).exp() if hasattr(head, "scores") else head.predict(fused)["probabilities"]  # [1, K]
         likely, places = known.sort(dim=1, descending=True)

@@ -36,7 +36,10 @@ def expanded(recipe: Given, options: Mapping[str, Any]) -> tuple[Given, dict[str
     if missing is not None:
         raise UserError(f"--family {family} needs --{missing}: the column of the table that it is.")
     given = read_recipe(recipe) if isinstance(recipe, str | Path) else recipe or {}
-    return _over(_settings(**named, begin_with=others.pop("start_from", None)), given), others
+    settings = _settings(**named, begin_with=others.pop("start_from", None))
+    if named["image"] == (options.get("group") or (given.get("data") or {}).get("group")):
+        del settings["data"]["columns"][named["image"]]  # a group of pictures is an input as well, and needs no kind
+    return _over(settings, given), others
 
 
 def _settings(image: str, question: str, answer: str, size: str | None, begin_with: Any) -> dict[str, Any]:
