@@ -12,6 +12,7 @@ from sensorium.errors import UserError
 from sensorium.families.albef_training import SIZES
 from sensorium.fusion.bert import BertFusion
 from sensorium.model import Model
+from sensorium.recipe.answering import answer
 from sensorium.recipe.begin_with import begun_with
 from sensorium.recipe.presets import expanded
 from sensorium.recipe.settings import check
@@ -106,10 +107,34 @@ def test_pictures_may_be_of_another_size_and_a_fusion_may_ask_two(world):
         assert torch.equal(made.fusion.blocks[0].crossings[place].out.weight, old.blocks[0].crossings[0].out.weight)
 
 
+def test_a_decoder_of_answers_begins_as_the_fusion_and_answers_when_it_is_asked(world):
+    options = NAMED | {"answer": "answer", "start_from": world / "pretrained", "group": "photo"}
+    run = sensorium.fit(world / "questions.csv", out=world / "decoder", **options, **QUICK)
+    old = sensorium.load(world / "pretrained")
+    begun, own = run.model.heads["answer"], old.fusion
+    assert begun.config.layers == own.config.layers and begun.config.answers
+    for mine, theirs in (
+        (begun.blocks[0].rise.weight, own.blocks[0].rise.weight),
+        (begun.embeddings.words.weight, old.encoders["caption"].embeddings.words.weight),
+        (begun.network.dense.weight, old.heads["words"].network.dense.weight),
+    ):
+        assert 0 < (mine - theirs).abs().max() < 0.02
+    photo, question = world / "pictures" / "questions-0.png", "What colour is the shape?"
+    ranked = answer(run.model, str(photo), question, quiet=True)
+    wanted = run.model.predict([{"photo": str(photo), "question": question}])[0]["answer"]
+    assert (ranked["by"], ranked["answer"]) == ("ranking", wanted["decision"])
+    assert ranked["probability"] == pytest.approx(wanted["probability"], rel=1e-4) and len(ranked["next"]) == 4
+    out = world / "heat.png"
+    written = answer(run.model, str(photo), question, by="generation", beams=2, explain=out, quiet=True)
+    assert written["by"] == "generation" and len(written["next"]) == 1 and out.exists()
+    assert len(written["explanation"]["words"]) >= 1
+
+
 def test_a_run_that_begins_with_it_is_trained_and_says_so(world, capsys):
     options = QUICK | {"quiet": False, "start_from": world / "pretrained"}
     run = sensorium.fit(world / "questions.csv", out=world / "begun", **NAMED, **options)
-    assert "Begins with" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Begins with" in said and "longer than what is read of them" in said and "context=" in said
     old = sensorium.load(world / "pretrained").fusion.asking[0].linear.weight
     change = (run.model.fusion.asking[0].linear.weight - old).abs().max()
     assert 0 < change < 0.02

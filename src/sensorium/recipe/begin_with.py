@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from sensorium.data.table import Table
-from sensorium.errors import UserError
+from sensorium.encoders.text_processor import TextProcessor
+from sensorium.errors import UserError, counted
 from sensorium.fusion.bert import BertFusion
 from sensorium.heads.answer import Answer
 from sensorium.model import Model, load
@@ -15,6 +16,7 @@ from sensorium.recipe.beginning import with_settings
 from sensorium.recipe.build import assemble, encoders_of, fusion_of
 from sensorium.recipe.settings import InputSettings, Recipe
 
+LOOKED_AT = 1000  # texts whose length is measured
 SHAPE = ("layers", "heads", "ratio", "dropout", "eps")  # what a decoder takes from the fusion that it begins with
 
 
@@ -65,12 +67,27 @@ def check_begins(recipe: Recipe, folder: Path) -> None:
         raise UserError(f"--from and --out are both {folder}; give the run that begins with it a folder of its own.")
 
 
-def sentence(table: Table, recipe: Recipe) -> str:
-    """Which input begins with which of the trained model. Raises UserError as `begun_with` does."""
+def sentences(table: Table, recipe: Recipe) -> list[str]:
+    """Which input begins with which of the trained model, and which texts are longer than what is read of them.
+
+    Raises UserError as `begun_with` does.
+    """
     old = load(recipe.begin_with)
     taken = places(table, recipe, old)
     shown = ", ".join(f"its {theirs} is {mine!r}" for mine, theirs in taken.items())
-    return f"Begins with {recipe.begin_with}: {shown}."
+    said = [f"Begins with {recipe.begin_with}: {shown}."]
+    for mine, theirs in taken.items():
+        processor = old.encoders[theirs].processor
+        if isinstance(processor, TextProcessor):
+            texts = [text for text in table.cells(mine, "text")[:LOOKED_AT] if text is not None]
+            cut = sum(bool(one.overflowing) for one in processor.tokenizer.encode_batch(texts))
+            if cut:
+                said.append(
+                    f"Of the first {counted(len(texts), 'text')} of '{mine}' {cut:,} are longer than what is"
+                    f" read of them, {processor.max_tokens} tokens; pre-train with more, as --encoder"
+                    f" {theirs}=bert_text,context=64."
+                )
+    return said
 
 
 def places(table: Table, recipe: Recipe, old: Model) -> dict[str, str]:

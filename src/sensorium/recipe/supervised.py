@@ -15,7 +15,8 @@ from sensorium.data.table import Table
 from sensorium.errors import UserError
 from sensorium.evaluation import Report, evaluate
 from sensorium.model import Model
-from sensorium.recipe.begin_with import check_begins, sentence
+from sensorium.recipe.begin_with import check_begins
+from sensorium.recipe.begin_with import sentences as begun_sentences
 from sensorium.recipe.memory import Sorted, compare, sort_out
 from sensorium.recipe.objectives import fitted_by, sentences
 from sensorium.recipe.parts import Part
@@ -58,7 +59,8 @@ class Fitting:
         """As Task says."""
         table, recipe = open_table(records, recipe, talk)
         if recipe.begin_with is not None:
-            talk.say(sentence(table, recipe))
+            for sentence in begun_sentences(table, recipe):
+                talk.say(sentence)
         return table, recipe
 
     def sort_out(self, table: Table, ids: dict[str, np.ndarray], recipe: Recipe, talk: Talk) -> Sorted:
