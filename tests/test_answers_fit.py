@@ -77,3 +77,24 @@ def test_predictions_have_one_probability_a_record(world):
     assert set(said["answer"]) <= set(labels) and said["answer_probability"].between(0, 1).all()
     (one,) = sensorium.load(folder / "run").predict([{"question": "What is the shape?", "photo": None}])
     assert one["answer"]["decision"] in labels and one["absent"] == ["photo"]
+
+
+def test_types_of_questions_are_scored_where_the_table_says_them(world):
+    folder, run = world
+    found = json.loads((folder / "run" / "metrics.json").read_text())["question_types"]["answer"]
+    assert found["metric"] == "vqa_accuracy" and set(found["types"]) == {"what", "is"}
+    assert found["types"]["what"]["records"] == 2 * found["types"]["is"]["records"] == 20
+    assert found["gap"]["value"] == pytest.approx(
+        max(one["value"] for one in found["types"].values()) - min(one["value"] for one in found["types"].values())
+    )
+    assert "by question_type" in str(run.report)
+    shown = (folder / "run" / "report.html").read_text(encoding="utf-8")
+    assert "the model without the picture" in shown
+
+
+def test_pictures_that_are_asked_about_again_are_named_as_a_group_to_be(world, capsys):
+    folder, _ = world
+    options = OPTIONS | {"group": None, "quiet": False, "epochs": 1}
+    sensorium.fit(folder / "new.csv", folder / "loose", **options)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "The 60 records ask about 20 pictures of 'photo'; with --group photo" in said

@@ -7,7 +7,8 @@ it in about six of ten records, the face shows it in about nine of ten, the pric
 sentence or a photo.
 
 And films of a ball that rises or falls, most of them with a tone that does the same; pictures of a shape with their
-captions; and such pictures with captions, questions and sentences in the files of published data sets.
+captions, and what people answer to questions about them; and such pictures with captions, questions and sentences in
+the files of published data sets.
 """
 
 import csv
@@ -119,6 +120,28 @@ def _draw(path: Path, shape: str, colour: str) -> None:
     image.save(path)
 
 
+def questions(folder: Path) -> None:
+    """Writes questions.csv and asked.csv into `folder`: what four people answer about the pictures of `pairs`."""
+    chance = random.Random(3)
+    with open(folder / "pairs.csv", encoding="utf-8", newline="") as file:
+        photos = [row["photo"] for row in csv.DictReader(file)]
+    for name, grounds in (("questions", ("white", "yellow", "grey", "pink")), ("asked", ("brown",))):
+        with open(folder / f"{name}.csv", "w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["photo", "question", "answer", "question_type"])
+            for photo in photos:
+                colour, shape, ground = Path(photo).stem.split("-")
+                other = chance.choice(("red", "green", "blue", colour, colour))
+                for kind, asked, answer in (
+                    ("what colour", "What colour is the shape?", colour),
+                    ("what", "What is it?", f"a {shape}"),
+                    ("is", f"Is it {other}?", "yes" if other == colour else "no"),
+                ):
+                    said = [answer] * 3 + [chance.choice((answer, "I cannot tell"))]
+                    if ground in grounds:
+                        writer.writerow([photo, asked, json.dumps(said), kind])
+
+
 def record(folder: Path, name: str, author: int, chance: random.Random) -> dict[str, str]:
     """One record; its photo is drawn into photos/."""
     sentiment = chance.choice(["pleased", "annoyed"])
@@ -190,3 +213,4 @@ if __name__ == "__main__":
     folders(Path())
     pairs(Path())
     published(Path())
+    questions(Path())

@@ -11,6 +11,7 @@ from sensorium.data.table import Table
 from sensorium.errors import UserError, counted, unknown
 from sensorium.evaluation.baselines import baselines, sightless
 from sensorium.evaluation.coalitions import Coalition, coalitions
+from sensorium.evaluation.question_types import question_types
 from sensorium.evaluation.report import Report
 from sensorium.evaluation.samples import samples
 from sensorium.evaluation.scoring import Scores, latency, score
@@ -100,8 +101,12 @@ def _target(target: TargetSpec, scores: Scores, table: Table, inputs: Coalition,
     found = examine(target, truth, predictions, inputs, resamples)
     if target.kind != "answer":
         return found
-    rivals = baselines(target, table.take(known), truth, predictions, resamples)
-    return replace(found, baselines=rivals)
+    known = table.take(known)
+    return replace(
+        found,
+        baselines=baselines(target, known, truth, predictions, resamples),
+        types=question_types(target, known, truth, predictions[inputs], seed),
+    )
 
 
 def _cost(model: Model, table: Table, train_seconds: float | None) -> dict[str, Any]:

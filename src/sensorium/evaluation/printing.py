@@ -10,6 +10,7 @@ from rich.text import Text
 from sensorium.data.schema import TargetSpec
 from sensorium.errors import counted
 from sensorium.evaluation.inputs import figure
+from sensorium.evaluation.subgroups import Subgroups
 from sensorium.evaluation.target import TargetReport
 from sensorium.metrics import ClassScores, Value
 
@@ -23,6 +24,8 @@ def target(report: TargetReport) -> Iterator[Any]:
     yield metric_table(f"{report.target.name}: {counted(report.records, 'record')}", report.metrics)
     if report.baselines:
         yield baselines(report)
+    if report.types is not None:
+        yield types(report.target, report.types)
     if report.classes:
         yield classes(report.target, report.classes)
     if report.confusion is not None and len(report.confusion) <= MOST_CLASSES_CROSSED:
@@ -73,6 +76,18 @@ def gain_table(title: str, metrics: dict[str, Value], gain: dict[str, Value]) ->
     table = columns(title, ["metric", "value", "95 % interval", "gain", "95 % interval"])
     for name, value in metrics.items():
         table.add_row(name, figure(value.value), between(value), figure(gain[name].value), between(gain[name]))
+    return table
+
+
+def types(spec: TargetSpec, found: Subgroups) -> Table:
+    """Each type of question, the best first, and how far the best and the worst lie apart."""
+    table = columns(f"{spec.name}: by {found.column}, {found.metric}", ["", "value", "95 % interval", "records"])
+    for one in found.groups:
+        table.add_row(Text(one.name), figure(one.value.value), between(one.value), str(one.records))
+    said = f"From best to worst {figure(found.gap.value)} ({between(found.gap)}); p {figure(found.p)}."
+    if found.small:
+        said += f" {counted(found.small, 'record')} of other types."
+    table.caption, table.caption_justify = Text(said), "left"
     return table
 
 

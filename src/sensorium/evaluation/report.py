@@ -11,6 +11,7 @@ from sensorium.evaluation import printing
 from sensorium.evaluation.forgetting import Forgetting
 from sensorium.evaluation.inputs import Judgement, Worth
 from sensorium.evaluation.saving import save, text
+from sensorium.evaluation.subgroups import Subgroups
 from sensorium.evaluation.target import TargetReport
 from sensorium.metrics import Value
 
@@ -41,6 +42,7 @@ class Report:
             },
             "inputs": {one.target.name: _inputs(one.judgement) for one in self.targets},
             "baselines": {one.target.name: _baselines(one) for one in self.targets if one.baselines},
+            "question_types": {one.target.name: _types(one.types) for one in self.targets if one.types is not None},
             "cost": self.cost,
             "classes": {
                 one.target.name: {label: scores._asdict() for label, scores in one.classes.items()}
@@ -86,6 +88,12 @@ def _baselines(report: TargetReport) -> dict[str, Any]:
     return {"metric": report.judgement.metric} | {
         name: _between(one.value) | {"above": _between(one.above)} for name, one in report.baselines.items()
     }
+
+
+def _types(found: Subgroups) -> dict[str, Any]:
+    """The metric of each type of question, and the gap between the best and the worst."""
+    each = {one.name: _between(one.value) | {"records": one.records} for one in found.groups}
+    return {"metric": found.metric, "types": each, "gap": _between(found.gap), "p": found.p}
 
 
 def _between(value: Value) -> dict[str, float | None]:

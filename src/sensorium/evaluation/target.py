@@ -8,6 +8,7 @@ from sensorium.data.schema import TargetSpec
 from sensorium.evaluation.baselines import Baseline
 from sensorium.evaluation.coalitions import Coalition
 from sensorium.evaluation.inputs import Judgement, judge, sentence
+from sensorium.evaluation.subgroups import Subgroups
 from sensorium.metrics import ClassScores, Columns, Resamples, Value, confusion, measure, per_class
 
 
@@ -16,6 +17,7 @@ class TargetReport:
     """One target: how many records have it, its metrics, the scores of each class, the confusion matrix, its inputs.
 
     classes: by label, {} for a number or an answer. confusion: int [K, K], truth by decision; None but for a class.
+    baselines, and types (of questions): of an answer alone.
     """
 
     target: TargetSpec
@@ -25,6 +27,7 @@ class TargetReport:
     confusion: np.ndarray | None
     judgement: Judgement
     baselines: dict[str, Baseline] = field(default_factory=dict)
+    types: Subgroups | None = None
 
     @property
     def sentence(self) -> str:

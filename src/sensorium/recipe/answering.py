@@ -127,6 +127,9 @@ def _ranked(model: Model, asked: Asked, head: nn.Module, fused: Features, top: i
         if not _listed(head):
             raise UserError(f"The head of '{asked.target}' has no list of answers to rank; take --by generation.")
         places, likely = head.rank(fused, head.answers, head.real, head.config.most)
+    elif head.kind == "answer" and not hasattr(head, "scores"):  # experts give the one they agree on
+        said = head.predict(fused)
+        places, likely = said["decision"][:, None], said["probability"][:, None]
     else:
         known = head.scores(fused).exp() if hasattr(head, "scores") else head.predict(fused)["probabilities"]  # [1, K]
         likely, places = known.sort(dim=1, descending=True)

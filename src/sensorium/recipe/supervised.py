@@ -1,6 +1,6 @@
 """Learning targets: what `fit` trains, validates and reports."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +68,10 @@ class Fitting:
         return sort_out(table, ids, recipe, talk)
 
     def together(self, table: Table, ids: dict[str, np.ndarray], talk: Talk) -> np.ndarray | None:
-        """None: the user names a group."""
+        """None: the user names a group. Says when pictures that are asked about several times are none."""
+        if any(spec.kind == "answer" for spec in table.schema.targets) and table.schema.group is None:
+            for sentence in _repeated(table, ids):
+                talk.say(sentence)
         return None
 
     def check_parts(self, split: dict[str, Part], recipe: Recipe) -> None:
@@ -119,3 +122,14 @@ class Fitting:
             f"sensorium evaluate {folder} test.csv",
             f"sensorium fit --recipe {folder / 'recipe.yaml'} --out {folder}-again",
         ]
+
+
+def _repeated(table: Table, ids: dict[str, np.ndarray]) -> Iterator[str]:
+    """A sentence on each input of pictures that stand in several records."""
+    for spec in table.schema.inputs:
+        known = ids[spec.name][ids[spec.name] != 0] if spec.modality == "image" else []
+        if len(set(known)) < len(known):
+            yield (
+                f"The {len(known):,} records ask about {len(set(known)):,} pictures of '{spec.name}'; with --group"
+                f" {spec.name} all records of one stay on one side, and intervals count pictures."
+            )

@@ -11,6 +11,7 @@ from sensorium.evaluation.html.page import Section, note, plots
 from sensorium.evaluation.html.plots import Line, Row, dots, intervals, lines
 from sensorium.evaluation.html.values import metrics_table, value_of, words
 from sensorium.evaluation.inputs import figure
+from sensorium.evaluation.printing import RIVALS, between
 from sensorium.evaluation.saved_scores import SavedScores, SavedTarget
 from sensorium.metrics import Resamples, distribution, mean, point, summary, vqa_accuracy
 
@@ -40,9 +41,23 @@ def _target(name: str, evidence: Evidence) -> Html:
         shown,
         note("Blue intervals lie above chance, grey ones reach it."),
         metrics_table(metrics, caption),
+        _baselines(name, figures.get("baselines", {}).get(name)),
         _confusion(name, figures.get("confusion", {})),
         _classes(name, figures.get("classes", {})),
     )
+
+
+def _baselines(name: str, known: dict[str, Any] | None) -> Html | None:
+    """What an answer is compared with."""
+    if known is None:
+        return None
+    rows = []
+    for key, one in known.items():
+        if key != "metric":
+            value, above = value_of(one), value_of(one["above"])
+            rows.append([RIVALS[key], figure(value.value), between(value), figure(above.value), between(above)])
+    headers = ["", "value", "95 % interval", "the model is above", "95 % interval"]
+    return table(headers, rows, f"{name}: beside what needs no picture, by {words(known['metric'])}")
 
 
 def _above(metrics: dict[str, Any]) -> list[str]:
