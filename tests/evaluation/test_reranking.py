@@ -87,6 +87,7 @@ def test_the_report_has_both_and_what_the_one_gains_over_the_other(run, tmp_path
 
 def test_a_run_of_albef_reports_both(run):
     assert run.metrics["reranking"]["caption→photo"]["best"] == 16
+    assert "the 16 best of each query ranked anew" in (run.folder / "report.html").read_text()
 
 
 def test_what_cannot_be_ranked_anew_is_said(run, tmp_path):

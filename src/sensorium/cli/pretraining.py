@@ -71,7 +71,10 @@ def pretrain(
     ] = None,
     pieces: Annotated[
         int | None,
-        typer.Option(help="Encode a step's records in this many pieces, for less memory; the outcome is the same."),
+        typer.Option(
+            help="A step's records go through the model in this many pieces, for less memory. The outcome is the same;"
+            " albef tells the records of a piece from each other alone, and from the queue."
+        ),
     ] = None,
     test: Test = None,
     split: Split = None,
@@ -91,6 +94,7 @@ def pretrain(
 ) -> None:
     """Bring pictures, texts, sounds together in one space: what belongs to a record ends up close, all else apart.
 
+    clip aligns any inputs; albef aligns a picture and a text and then fuses them, by matching and masked words as well.
     Other columns are ignored. Records that lack an input take part with those they have. Scores how well each input
     finds the others on records it has not seen; without --test or --split on the validation records.
 

@@ -1,5 +1,6 @@
 """ALBEF as a family that is pretrained: a picture and a text, aligned and then fused."""
 
+import math
 from typing import Any, NamedTuple
 
 from torch import nn
@@ -17,6 +18,7 @@ SIZE = "tiny"
 TEMPERATURE, MOMENTUM, ALPHA = 0.07, 0.995, 0.4  # as published
 RATE = {"tiny": 5e-4, "base": 1e-4}
 SLOW = 1e-5
+UNMATCHED = -(math.log(1 / 3) + 2 * math.log(2 / 3)) / 3  # a third of the pairs that matching sees are matches
 
 
 class Size(NamedTuple):
@@ -111,7 +113,7 @@ def objectives(settings: FamilySettings, model: Model, steps: int) -> list[nn.Mo
     momentum = MOMENTUM if settings.momentum is None else settings.momentum
     alpha = ALPHA if settings.alpha is None else settings.alpha
     _, text = albef.sides({name: encoder.modality for name, encoder in model.encoders.items()})
-    queue = Queue(settings.queue or _size(settings).queue, model.projections[text].out_features)
+    queue = Queue(_queue_size(settings), model.projections[text].out_features)
     return albef.objectives(Momentum(model, momentum, alpha, steps), queue)
 
 
@@ -123,4 +125,18 @@ def training(settings: FamilySettings, goes_on: bool) -> dict[str, Any]:
     return {"learning_rate": rate, "weight_decay": 0.02, "modality_dropout": 0.0}
 
 
-ALBEF = Family(towers, model, begun, going_on, objectives, pairs, training, "tokens")
+def sentences(settings: FamilySettings, model: Model, batch_size: int) -> list[str]:
+    """What each of the losses is for a model that knows nothing."""
+    told, words = batch_size + _queue_size(settings), model.heads["words"].config.vocabulary
+    return [
+        f"Chance: who knows nothing has a loss of ln {told:,} = {math.log(told):.2f} in alignment once the queue is"
+        f" full, of {UNMATCHED:.2f} in matching, and of ln {words:,} = {math.log(words):.2f} in masked words; below it"
+        " something is learned."
+    ]
+
+
+def _queue_size(settings: FamilySettings) -> int:
+    return settings.queue or _size(settings).queue
+
+
+ALBEF = Family(towers, model, begun, going_on, objectives, pairs, training, sentences, "tokens")

@@ -86,6 +86,7 @@ class Family(NamedTuple):
     pairs(settings, kinds):            the inputs, name → kind, two by two, that learning brings together. Raises
                                        UserError.
     training(settings, goes_on):       settings of training where nothing else is said; `goes_on`: from a trained model.
+    sentences(settings, model, batch_size): what is said before training of losses that are no contrastive loss.
     reads:                             what of its encoders: "tokens", or "pooled", the summary alone.
     """
 
@@ -96,6 +97,7 @@ class Family(NamedTuple):
     objectives: Callable[[FamilySettings, Model, int], list[nn.Module]]
     pairs: Callable[[FamilySettings, dict[str, str]], list[tuple[str, str]]]
     training: Callable[[FamilySettings, bool], dict[str, Any]]
+    sentences: Callable[[FamilySettings, Model, int], list[str]]
     reads: Literal["tokens", "pooled"]
 
 

@@ -151,7 +151,9 @@ class Pretraining:
             f"'{a}' with '{b}' ({counted(_together(train.ids, a, b), 'training record')})" for a, b in pairs
         )
         chance = self._chance(split, recipe)
-        return [f"Aligned: {shown}.", *([] if chance is None else [chance.sentence]), *sentences(model, recipe)]
+        said = [] if chance is None else [chance.sentence]
+        said += self.family.sentences(recipe.family, model, recipe.training.batch_size)
+        return [f"Aligned: {shown}.", *said, *sentences(model, recipe)]
 
     def watched(self, report: Hears, split: dict[str, Part], stage: "Stage") -> Hears:
         """`report`, and a warning when the loss stays where it began."""

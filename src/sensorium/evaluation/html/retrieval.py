@@ -1,5 +1,7 @@
 """How well inputs find each other: recall, the ranks, and queries whose partner came last."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -36,7 +38,17 @@ def _direction(name: str, evidence: Evidence) -> Html:
             None if ranks is None or not len(ranks) else _found(name, ranks),
         ),
         metrics_table(metrics, caption),
+        _anew(name, evidence.figures.get("reranking", {}).get(name)),
     )
+
+
+def _anew(name: str, reranked: dict[str, Any] | None) -> Html:
+    """What becomes of it when the best of each query are ranked anew; nothing where they were not."""
+    if reranked is None:
+        return joined()
+    caption = f"{name}: the {reranked['best']} best of each query ranked anew by the matching head"
+    gains = metrics_table(reranked["gain"], f"{caption}: how much more that is")
+    return joined(paragraphs(reranked["sentence"]), metrics_table(reranked["metrics"], caption), gains)
 
 
 def _found(name: str, ranks: np.ndarray) -> Html:
