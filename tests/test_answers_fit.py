@@ -6,6 +6,10 @@ import pandas as pd
 import pytest
 
 import sensorium
+from sensorium.errors import UserError
+from sensorium.objectives.distillation import class_order
+from sensorium.recipe.comparing.run import compare
+from sensorium.recipe.inspect import inspect
 from sensorium.recipe.predicting import predict_file
 from sensorium.recipe.reporting import report
 from tests import question_scenes
@@ -98,3 +102,21 @@ def test_pictures_that_are_asked_about_again_are_named_as_a_group_to_be(world, c
     sensorium.fit(folder / "new.csv", folder / "loose", **options)
     said = " ".join(capsys.readouterr().out.split())
     assert "The 60 records ask about 20 pictures of 'photo'; with --group photo" in said
+
+
+def test_answers_are_compared_by_vqa_accuracy_and_learn_from_no_teacher(world, tmp_path):
+    folder, run = world
+    options = {name: value for name, value in OPTIONS.items() if name not in ("fusion", "epochs")}
+    found = compare(folder / "new.csv", tmp_path / "compared", fusion="concat,film", folds=2, epochs=1, **options)
+    assert found.measure == "VQA accuracy" and 0 <= found.contenders[0].value.value <= 1
+    with pytest.raises(UserError, match="which is learned from people and not from a teacher's decision"):
+        class_order("answer", run.model.schema, run.model.schema)
+
+
+def test_a_look_at_the_table_counts_answers_and_finds_no_contradiction(world):
+    folder, _ = world
+    found = inspect(
+        folder / "questions.csv", workers=0, **{name: OPTIONS[name] for name in ("target", "columns", "group")}
+    )
+    assert found.classes["answer"]["thing"] > 0 and found.plan is not None
+    assert "contradictory-target" not in {one.kind for one in found.findings}

@@ -126,7 +126,7 @@ def _width(model: Model, view: str | None, who: str) -> int:
 def class_order(head: str, ours: Schema | None, theirs: Schema | None) -> Tensor | None:
     """int64 [K]: the place among the teacher's labels of each of the student's; None where schemas do not say.
 
-    Raises UserError when they are not the same labels.
+    Raises UserError when they are not the same labels, or answers.
     """
     if ours is None or theirs is None:
         return None
@@ -136,6 +136,11 @@ def class_order(head: str, ours: Schema | None, theirs: Schema | None) -> Tensor
     )
     if kind != theirs_is:
         raise UserError(f"The target '{head}' is of kind {kind}, but the teacher's is of kind {theirs_is}.")
+    if kind == "answer":
+        raise UserError(
+            f"The target '{head}' is an answer, which is learned from people and not from a teacher's decision; name"
+            " another target, or learn by feature_distillation."
+        )
     if set(labels) != set(known):
         odd = next(iter(set(labels) ^ set(known)))
         raise UserError(

@@ -119,6 +119,12 @@ def _check(recipe: Recipe) -> None:
         raise UserError("compare scores every record once, by folds; leave --test, --split and --budget out.")
     if recipe.start_from is not None or recipe.begin_with or recipe.teacher is not None or recipe.objectives:
         raise UserError("compare trains from the start, by the target alone; leave --from, --teacher and --align out.")
+    for name, one in recipe.targets.items():
+        if one.head == "answer":
+            raise UserError(
+                f"compare tries fusions of every kind and leaves inputs out, and the head 'answer' of '{name}' needs"
+                " tokens and a text; compare with the head frequent, by leaving head=answer out."
+            )
     for name, one in recipe.inputs.items():
         if one.shares is not None or one.adapter is not None or one.views > 1:
             raise UserError(
