@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sensorium.data.loading import Records
 from sensorium.data.loading import load as load_batches
-from sensorium.data.schema import Schema
+from sensorium.data.schema import MEDIA, Schema
 from sensorium.data.table import Table, read
 from sensorium.encoders import ENCODERS
 from sensorium.errors import UserError, unknown
@@ -100,21 +100,32 @@ class Model(nn.Module):
         """Whether it decides on targets of records; a head that only taught it, such as `match`, decides on none."""
         return len(self.heads) > 0 and (self.schema is None or len(self.schema.targets) > 0)
 
-    def encode(self, inputs: dict[str, dict[str, Tensor] | Features]) -> dict[str, Features]:
+    def encode(
+        self, inputs: dict[str, dict[str, Tensor] | Features], ids: dict[str, Tensor] | None = None
+    ) -> dict[str, Features]:
         """Features of each input or view (`caption/masked` is read by the encoder of `caption`).
 
         Absent rows never reach an encoder: they are dropped before it, and zeros take their places after it. What
-        arrives as Features is handed on. Raises UserError for an input the model does not have.
+        arrives as Features is handed on. ids: by input, int64 [B], what its contents are known by: pictures and other
+        media of one content are encoded once. Raises UserError for an input the model does not have.
         """
-        return {view: self._encode(view, value) for view, value in inputs.items()}
+        return {view: self._encode(view, value, (ids or {}).get(view)) for view, value in inputs.items()}
 
-    def _encode(self, view: str, value: dict[str, Tensor] | Features) -> Features:
+    def _encode(self, view: str, value: dict[str, Tensor] | Features, ids: Tensor | None = None) -> Features:
         name = self.input_of(view)
         if isinstance(value, Features):
             return value
         encoder = self.encoders[name]
         present = value["mask"].any(dim=1)
         rows = present.nonzero()[:, 0]  # [present rows]
+        if ids is not None and encoder.modality in MEDIA:
+            contents, place = ids[rows].unique(return_inverse=True)
+            if len(contents) < len(rows):
+                first = torch.full_like(contents, len(rows)).scatter_reduce(
+                    0, place, torch.arange(len(rows), device=rows.device), "amin"
+                )
+                found = self._run(encoder, {key: tensor[rows[first]] for key, tensor in value.items()}).take(place)
+                return found if len(rows) == len(present) else _scatter(found, rows, len(present))
         if len(rows) == len(present):
             return self._run(encoder, value)
         if len(rows):

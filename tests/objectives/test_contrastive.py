@@ -18,7 +18,7 @@ from tests.objectives.plain import Pairs
 class Tower(nn.Module):
     """Numbers, [B, 5], to a summary, [B, 7]."""
 
-    dim, summary_only = 7, True
+    dim, summary_only, modality = 7, True, "table"
 
     def __init__(self):
         super().__init__()

@@ -26,7 +26,7 @@ DROPOUT = 0.3
 class Tower(nn.Module):
     """Numbers, [B, 5], to a summary, [B, 7]; `ran` says of how many rows it was asked."""
 
-    dim, summary_only, processor = 7, True, None
+    dim, summary_only, processor, modality = 7, True, None, "table"
 
     def __init__(self, dropout: float):
         super().__init__()

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sensorium.data.decoding import decode
 from sensorium.data.scan import record_error
-from sensorium.data.schema import InputSpec
+from sensorium.data.schema import MEDIA, InputSpec
 from sensorium.data.strings import Strings
 from sensorium.data.table import Table
 from sensorium.data.targets import encode
@@ -52,7 +52,7 @@ class Records:
     """A table made batches: inputs in `stores` come from there, those in `processors` are decoded, others left out.
 
     `ids`: by input name, int64 [N], content hashes; without them batches have none. All chance is a function of
-    (`seed`, epoch, record key, input name). Pickles, for the loader's processes.
+    (`seed`, epoch, record key or content, input name). Pickles, for the loader's processes.
     """
 
     def __init__(
@@ -151,8 +151,15 @@ class Records:
             return None
         if epoch is None:
             return processor(decoded)
-        torch.default_generator.manual_seed(draw(self.seed, epoch, self._keys[row], spec.name))
+        torch.default_generator.manual_seed(draw(self.seed, epoch, self._whose(spec, row), spec.name))
         return processor(decoded, augment=True)
+
+    def _whose(self, spec: InputSpec, row: int) -> str:
+        """Whose chance it is that a value is changed by: the record's, or of pictures and other media their content's,
+        so that those of one content are the same in an epoch, and are encoded once a step.
+        """
+        known = spec.modality in MEDIA and spec.name in self.ids
+        return str(int(self.ids[spec.name][row])) if known else self._keys[row]
 
 
 def draw(*use: Any) -> int:

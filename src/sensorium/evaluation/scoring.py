@@ -46,7 +46,7 @@ def score(model: Model, batches: Iterable[Batch], coalitions: Iterable[Coalition
     try:
         for batch in batches:
             batch = batch.to(model.device)
-            features = model.encode(batch.inputs)
+            features = model.encode(batch.inputs, batch.ids)
             keys += batch.keys
             present.append({name: _array(one.present) for name, one in features.items()})
             targets.append(_arrays(batch.targets))

@@ -33,7 +33,7 @@ class Step:
     def features(self, view: str) -> Features:
         """Features of an input, or of another view of it (`caption/masked`)."""
         if view not in self._features:
-            self._features[view] = self.model.encode({view: self.batch.inputs[view]})[view]
+            self._features[view] = self.model.encode({view: self.batch.inputs[view]}, self.batch.ids)[view]
         return self._features[view]
 
     def embedding(self, view: str) -> Tensor:

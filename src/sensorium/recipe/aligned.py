@@ -8,7 +8,7 @@ from sensorium.data.understand import understand
 from sensorium.errors import UserError
 from sensorium.families.family import Family, Tower
 from sensorium.recipe.beginning import going_on
-from sensorium.recipe.build import check_inputs
+from sensorium.recipe.build import check_inputs, check_sampling
 from sensorium.recipe.settings import InputSettings, Recipe
 from sensorium.recipe.talk import Talk
 from sensorium.recipe.task import Source
@@ -63,6 +63,7 @@ def open_aligned(records: Source, recipe: Recipe, family: Family, talk: Talk) ->
     talk.show(table.describe())
     _check_columns(table, data.inputs)
     recipe = recipe.model_copy(update={"data": data.model_copy(update=stated)})
+    check_sampling(table, recipe)
     if recipe.start_from is None:
         check_inputs(table, towers(table, recipe, family))
         return table, recipe

@@ -97,6 +97,7 @@ def check_parts(table: Table, recipe: Recipe) -> None:
             raise unknown("target", name, targets)
     check_fusion(recipe, [spec.name for spec in table.schema.inputs])
     check_inputs(table, recipe.inputs)
+    check_sampling(table, recipe)
     for spec in table.schema.targets:
         head_of(spec, recipe)
     check_objectives(table, recipe)
@@ -109,6 +110,12 @@ def check_fusion(recipe: Recipe, inputs: Sequence[str]) -> None:
     fusion = fusion_of(recipe)
     # What a fusion refuses it refuses when it is made; the widths are known only after files were read.
     fusion(_fusion_config(fusion, recipe), dict.fromkeys(inputs, 1))
+
+
+def check_sampling(table: Table, recipe: Recipe) -> None:
+    """Sees to it that there are groups where the records of a group are to come together. Raises UserError."""
+    if recipe.training.sampling == "grouped" and table.schema.group is None:
+        raise UserError("sampling is grouped, but no column is named that groups the records; name it with --group.")
 
 
 def check_inputs(table: Table, settings: dict[str, InputSettings]) -> None:

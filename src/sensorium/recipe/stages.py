@@ -30,7 +30,7 @@ from sensorium.training.adapters import merge
 from sensorium.training.learner import Learner
 from sensorium.training.loop import Hooks, Training
 from sensorium.training.optimizer import Rate
-from sensorium.training.sampling import balanced
+from sensorium.training.sampling import ORDERS
 from sensorium.training.state import Position, changed, learned_beside, load_position
 
 
@@ -138,7 +138,8 @@ def _training(model: Model, records: Records, recipe: Recipe, folder: str, mark:
     objectives = stage.task.objectives(model, recipe, math.ceil(len(records) / recipe.training.batch_size))
     learner = Learner(model, objectives, recipe.training.modality_dropout, stage.precision)
     rates = {name: Rate(one.learning_rate, one.layer_decay) for name, one in recipe.inputs.items()}
-    order = partial(balanced, records, recipe.seed) if recipe.training.sampling == "balanced" else None
+    drawn = ORDERS.get(recipe.training.sampling)
+    order = None if drawn is None else partial(drawn, records, recipe.seed)
     records = with_views(records, model, objectives)
     return Training(
         learner, records, recipe.training, stage.folder / folder, Hooks(order=order), mark, stage.accelerator, rates

@@ -1,4 +1,4 @@
-"""Drawing rare classes as often as frequent ones."""
+"""Orders of an epoch that are more than a permutation of the records."""
 
 import numpy as np
 
@@ -22,3 +22,15 @@ def balanced(records: Records, seed: int, epoch: int) -> np.ndarray:
         present = int((counts > 0).sum())
         weights[known] = known.sum() / (present * counts[label[known]])
     return np.random.default_rng((seed, epoch, 1)).choice(rows, rows, p=weights / weights.sum())
+
+
+def grouped(records: Records, seed: int, epoch: int) -> np.ndarray:
+    """The rows of an epoch, int64 [N], the groups in a random order and the records of each one after another, so that
+    a step has to encode a picture that several of its records share only once. The same for the same (seed, epoch).
+    """
+    _, group = np.unique(np.asarray(records.table.groups, dtype=str), return_inverse=True)
+    chance = np.random.default_rng((seed, epoch, 2))
+    return np.lexsort((chance.random(len(group)), chance.permutation(group.max() + 1)[group]))
+
+
+ORDERS = {"balanced": balanced, "grouped": grouped}

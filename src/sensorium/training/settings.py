@@ -39,8 +39,10 @@ class TrainingSettings(BaseModel):
         "none", description="ema: validation and the saved model use a running average of the weights"
     )
     ema_decay: float = Field(0.999, gt=0, lt=1, description="how much of the average a step keeps; less in the first")
-    sampling: Literal["permutation", "balanced"] = Field(
-        "permutation", description="balanced: rare classes are drawn as often as others"
+    sampling: Literal["permutation", "balanced", "grouped"] = Field(
+        "permutation",
+        description="balanced: rare classes are drawn as often as others; grouped: records of a group come together, so"
+        " that a picture which they share is encoded once a step",
     )
     precision: Literal["auto", "bf16", "fp32"] = Field("auto", description="auto: bf16 where the hardware has it")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")

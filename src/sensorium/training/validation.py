@@ -54,7 +54,7 @@ def calibrate(model: Model, records: Records) -> None:
     model.eval()
     fused, targets = [], []
     for batch in _batches(records, np.arange(len(records)), model.device):
-        fused.append(model.fuse(model.encode(batch.inputs)))
+        fused.append(model.fuse(model.encode(batch.inputs, batch.ids)))
         targets.append(batch.targets)
     whole = Features.joined(fused)
     for name, head in model.heads.items():
@@ -67,7 +67,7 @@ def _look(learner: Learner, records: Records, rows: np.ndarray) -> Found:
     model, parts = learner.model, {name: [] for name in learner.model.heads.names}
     for batch in _batches(records, rows, model.device):
         with torch.autocast(model.device.type, torch.bfloat16, enabled=learner.precision == "bf16"):
-            fused = model.fuse(model.encode(batch.inputs))
+            fused = model.fuse(model.encode(batch.inputs, batch.ids))
             decided = model.decide(fused)
             losses = {name: head.loss(fused, batch.targets[name]) for name, head in model.heads.items()}
         for name, target in batch.targets.items():
