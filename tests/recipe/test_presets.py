@@ -53,7 +53,10 @@ def test_the_settings_of_a_size_are_written_out():
     recipe, options = expanded(None, NAMED | {"answer": "said", "size": "base", "epochs": 3})
     settled = check(recipe)
     assert options == {"epochs": 3} and settled.family is None and settled.data.target == {"said": "answer"}
-    assert settled.data.columns == {"photo": "image", "question": "text"}
+    assert settled.data.columns == {"question": "text"} and settled.data.group == "photo"
+    assert settled.training.sampling == "grouped"
+    other = check(expanded(None, NAMED | {"group": "author"})[0])
+    assert other.data.columns["photo"] == "image" and other.training.sampling == "permutation"
     assert settled.inputs["photo"].config == SIZES["base"].image and settled.inputs["question"].encoder == "bert_text"
     assert settled.fusion.name == "bert" and settled.targets["said"].head == "answer"
     wanted = {"query": "question", "context": ["photo"], "dim": 768, "layers": 6, "heads": 12}
@@ -64,7 +67,7 @@ def test_a_recipe_lies_over_the_family_and_options_over_both():
     given = {"fusion": {"config": {"layers": 1}}, "training": {"epochs": 2}}
     recipe, _ = expanded(given, NAMED)
     assert recipe["fusion"]["config"]["layers"] == 1 and recipe["fusion"]["config"]["query"] == "question"
-    assert recipe["training"] == {"learning_rate": 5e-4, "epochs": 2} and given["training"] == {"epochs": 2}
+    assert recipe["training"] == {"learning_rate": 5e-4, "epochs": 2, "sampling": "grouped"} and given["training"] == {"epochs": 2}
 
 
 def test_the_saved_recipe_names_no_family_and_repeats_the_run(world):

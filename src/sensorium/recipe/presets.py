@@ -37,8 +37,11 @@ def expanded(recipe: Given, options: Mapping[str, Any]) -> tuple[Given, dict[str
         raise UserError(f"--family {family} needs --{missing}: the column of the table that it is.")
     given = read_recipe(recipe) if isinstance(recipe, str | Path) else recipe or {}
     settings = _settings(**named, begin_with=others.pop("start_from", None))
-    if named["image"] == (options.get("group") or (given.get("data") or {}).get("group")):
-        del settings["data"]["columns"][named["image"]]  # a group of pictures is an input as well, and needs no kind
+    group = options.get("group") or (given.get("data") or {}).get("group") or named["image"]
+    if group == named["image"]:
+        # The questions about a picture stay on one side of a split, and share its encoding in a step.
+        settings["data"]["group"], settings["training"]["sampling"] = group, "grouped"
+        del settings["data"]["columns"][group]  # a group of pictures is an input as well, and needs no kind
     return _over(settings, given), others
 
 
