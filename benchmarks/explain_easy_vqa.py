@@ -1,12 +1,13 @@
 """Where a model that answers easy-VQA looks: is the heat of `sensorium answer --explain` on the shape?
 
-    python benchmarks/explain_easy_vqa.py RUN [--pictures 200] [--seed 0]
+    python benchmarks/explain_easy_vqa.py RUN [--folder easy_vqa] [--pictures 200] [--seed 0]
 
-RUN is a fit of the package `easy-vqa` with a fusion that the question leads (`--family albef`; benchmarks/easy_vqa.py
-makes one). Of the package's own test pictures so many are drawn, each with one of its questions whether a shape is
-there ("is there a circle?"). The share of the heat that lies on the shape, which is the pixels that differ from the
-background, is set against the shape's share of the area: what heat without aim would have. Prints both means and their
-paired difference with its interval over pictures, for the map of the whole question and for the word of the shape.
+RUN is a fit of the package `easy-vqa` with a fusion that the question leads, as `benchmarks/easy_vqa.py --recipe
+recipes/easy_vqa_albef.yaml` makes in easy_vqa/run; FOLDER gets the table that script makes. Of the test pictures so
+many are drawn, each with one of its questions whether a shape is there ("is there a circle?"). The share of the heat
+that lies on the shape, which is the pixels that differ from the background, is set against the shape's share of the
+area: what heat without aim would have. Prints both means and their paired difference with its interval over pictures,
+for the map of the whole question and for that of the word of the shape.
 """
 
 import argparse
@@ -15,9 +16,10 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from easy_vqa import get_test_image_paths, get_test_questions
+import pandas as pd
 
 import sensorium
+from easy_vqa import records  # the script beside this one
 from sensorium.data.image import decode
 from sensorium.explain import explain
 from sensorium.explain.drawing import over
@@ -27,15 +29,15 @@ ASKS = re.compile(r"is there a (circle|rectangle|triangle)\b|is a (circle|rectan
 APART = 16  # grey levels of a channel by which a pixel of the shape differs from the background, at least
 
 
-def asked(pictures: int, seed: int) -> list[tuple[str, str, str]]:
+def asked(table: Path, pictures: int, seed: int) -> list[tuple[str, str, str]]:
     """The picture, the question and the shape that it names, one for each of so many pictures of the test."""
-    paths, found = get_test_image_paths(), {}
-    for question, _, place in zip(*get_test_questions(), strict=True):
+    frame, found = pd.read_csv(table), {}
+    for photo, question in frame[frame["part"] == "test"][["photo", "question"]].itertuples(index=False):
         match = ASKS.match(question)
-        if match is not None and place not in found:
-            found[place] = (paths[place], question, match[1] or match[2])
+        if match is not None and photo not in found:
+            found[photo] = (str(table.parent / photo), question, match[1] or match[2])
     chosen = np.random.default_rng(seed).permutation(sorted(found))[:pictures]
-    return [found[place] for place in chosen.tolist()]
+    return [found[photo] for photo in chosen.tolist()]
 
 
 def shape_of(picture: np.ndarray) -> np.ndarray:
@@ -58,12 +60,14 @@ def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
+    parser.add_argument("--folder", type=Path, default=Path("easy_vqa"))
     parser.add_argument("--pictures", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     model = sensorium.load(options.run)
-    values = np.array([shares(model, *one) for one in asked(options.pictures, options.seed)])  # [N, 3]
+    chosen = asked(records(options.folder), options.pictures, options.seed)
+    values = np.array([shares(model, *one) for one in chosen])  # [N, 3]
     print(f"{len(values)} pictures; the shape has {values[:, 0].mean():.3f} of the area")
     for name, share in (("the whole question", values[:, 1]), ("the word of the shape", values[:, 2])):
         beyond = paired(share, values[:, 0], seed=options.seed)
