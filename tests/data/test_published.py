@@ -238,6 +238,7 @@ BROKEN = {
     "a line is no JSON": (lambda: put(Path(nlvr()).read_text() + "{\n", "dev.json"), "Line 4 of dev.json is not JSON"),
     "an identifier of another form": (lambda: nlvr(identifier="850"), "Line 1 of dev.json has the identifier '850'"),
     "a line is no caption": (lambda: put("1.jpg#0\ta\n1.jpg a\n"), "Line 2 of x.json is not a picture's name"),
+    "questions are no list": (lambda: dump("x.json", [{"id": 1, "qas": 3}]), "Entry 1 of x.json has 'qas' that are no"),
     "an entry is no question": (lambda: dump("x.json", [["a?", "b", 1], ["a"]]), "Entry 2 of x.json is no .question"),
     "it is not there": (lambda: "no.json", "no.json cannot be read: No such file or directory; check the path"),
     "it is no text": (lambda: put(b"\xff\xfe\x00"), "is not UTF-8 text"),

@@ -76,6 +76,9 @@ def coco(content: dict[str, Any], source: str) -> Found:
 def genome(content: list[Any], source: str) -> Found:
     """Visual Genome's question_answers.json (Krishna et al. 2016, arXiv:1602.07332): pictures with their `qas`."""
     lists = Place(source, "pictures").column(content, "qas")
+    wrong = next((i for i, one in enumerate(lists, 1) if not isinstance(one, list)), None)
+    if wrong is not None:
+        raise UserError(f"Entry {wrong} of {source} has 'qas' that are no list of questions; fetch the file again.")
     entries, place = [entry for one in lists for entry in one], Place(source, "questions")
     columns = {field: place.column(entries, field) for field in ("question", "answer")}
     return Found(

@@ -58,10 +58,11 @@ def table(
 def _found(path: Path, beside: Path | None) -> Found:
     """What the file says, by the form it has."""
     text = _text(path)
-    head = text[:HEAD].lstrip()
-    if formats.TOKEN.match(head):
-        return _without(beside, path, formats.flickr([line for line in text.split("\n") if line.strip()], str(path)))
-    first = head.partition("\n")[0]
+    first = text[:HEAD].lstrip().partition("\n")[0]
+    if formats.TOKEN.fullmatch(first.rstrip("\r")):
+        return _without(
+            beside, path, formats.flickr([line.rstrip("\r") for line in text.split("\n") if line.strip()], str(path))
+        )
     if first.startswith("{") and '"identifier"' in first and '"sentence"' in first:
         return _without(beside, path, formats.nlvr(_objects(text, path), str(path)))
     content = _json(text, path)
