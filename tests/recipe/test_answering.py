@@ -9,10 +9,12 @@ from PIL import Image
 
 from sensorium.errors import UserError
 from sensorium.evaluation.inputs import figure
+from sensorium.families.checkpoints import convert
 from sensorium.heads.answer import Answer, AnswerConfig
 from sensorium.model import Model
 from sensorium.recipe.answering import answer
 from tests.explain.scenes import DIM, QUESTIONS, model, photo
+from tests.parity.test_albef import published
 from tests.reviews import sensorium
 
 
@@ -61,6 +63,13 @@ def test_an_answer_is_written_by_beam_search_and_spelled():
 def test_words_are_spelled_as_they_were():
     processor = model().encoders["question"].processor
     assert processor.spelled(processor("Is it  a circle?")["tokens"].tolist()) == "is it a circle?"
+
+
+def test_a_published_checkpoint_answers_and_its_marks_are_no_words(shared, tmp_path):
+    convert(published(shared / "reference" / "albef", "vqa", tmp_path / "theirs"), tmp_path / "ours")
+    done = answer(tmp_path / "ours", photo(), "word7 word9", explain=tmp_path / "heat.png", quiet=True)
+    assert done["by"] == "generation" and all(one.startswith("word") for one in done["answer"].split())
+    assert [one["word"] for one in done["explanation"]["words"]] == ["word7", "word9"]
 
 
 @pytest.mark.parametrize("make", [model, writing])

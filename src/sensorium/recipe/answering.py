@@ -144,7 +144,8 @@ def _generated(model: Model, asked: Asked, head: Answer, fused: Features, beams:
     found, spelled = head.generate(fused, beams=beams), model.encoders[asked.question].processor.spelled
     decision = as_target({"decision": found.tokens[:, 0]}, head.kind, head.config.pad)
     real = int((found.likely[0, :top] > -torch.inf).sum())
-    answers = [spelled(tokens) for tokens in found.tokens[0, :real].tolist()]
+    marks = {head.config.start, head.config.end, head.config.pad}  # which not every tokenizer knows for marks
+    answers = [spelled([one for one in tokens if one not in marks]) for tokens in found.tokens[0, :real].tolist()]
     return Answered(answers, found.likely[0, :real].exp().tolist(), decision)
 
 
