@@ -6,7 +6,7 @@ from transformers import BertConfig, BertModel
 
 from sensorium.encoders.bert_text import BertText, BertTextConfig
 from sensorium.errors import UserError
-from sensorium.families.albef_weights import _block, _embeddings
+from sensorium.families.albef_weights import block, embeddings
 from sensorium.families.weights import filled
 
 CONFIG = BertTextConfig(vocabulary=30, context=10, width=16, depth=2, heads=2, kinds=2, dropout=0.0)
@@ -26,8 +26,8 @@ def test_transformers_bert_gives_its_numbers_here(summary_only):
     theirs = BertModel(stated, add_pooling_layer=False).eval()
     ours = BertText(CONFIG, summary_only=summary_only).eval()
     table = [
-        *_embeddings("", "", ()),
-        *(one for i in (0, 1) for one in _block(f"blocks.{i}.", f"encoder.layer.{i}.", 0)),
+        *embeddings("", "", ()),
+        *(one for i in (0, 1) for one in block(f"blocks.{i}.", f"encoder.layer.{i}.", 0)),
     ]
     ours.load_state_dict(filled(ours.state_dict(), table, theirs.state_dict(), "Transformers", {"": ""}), strict=True)
     given = texts()

@@ -45,7 +45,7 @@ class Planted(nn.Module):
             known = {name: {key: value[rows] for key, value in one.items()} for name, one in targets.items()}
             yield Batch(inputs, known, {}, table.keys[rows])
 
-    def encode(self, inputs: dict[str, dict[str, Tensor]]) -> dict[str, Features]:
+    def encode(self, inputs: dict[str, dict[str, Tensor]], ids: object = None) -> dict[str, Features]:
         self.encoded += 1
         return {name: Features.one(one["value"] * self.unit, one["mask"][:, 0]) for name, one in inputs.items()}
 
