@@ -118,20 +118,10 @@ class Model(nn.Module):
         encoder = self.encoders[name]
         present = value["mask"].any(dim=1)
         rows = present.nonzero()[:, 0]  # [present rows]
-        if ids is not None and encoder.modality in MEDIA:
-            contents, place = ids[rows].unique(return_inverse=True)
-            if len(contents) < len(rows):
-                first = torch.full_like(contents, len(rows)).scatter_reduce(
-                    0, place, torch.arange(len(rows), device=rows.device), "amin"
-                )
-                found = self._run(encoder, {key: tensor[rows[first]] for key, tensor in value.items()}).take(place)
-                return found if len(rows) == len(present) else _scatter(found, rows, len(present))
-        if len(rows) == len(present):
-            return self._run(encoder, value)
         if len(rows):
-            return _scatter(
-                self._run(encoder, {key: tensor[rows] for key, tensor in value.items()}), rows, len(present)
-            )
+            shared = None if ids is None or encoder.modality not in MEDIA else ids[rows]
+            found = self._run(encoder, value if len(rows) == len(present) else _rows(value, rows), shared)
+            return found if len(rows) == len(present) else _scatter(found, rows, len(present))
         if self.training and not is_frozen(encoder):
             # Every process has to enter the same modules, so one dummy row runs and counts for nothing.
             dummy = {key: tensor[:1] for key, tensor in value.items()} | {"mask": torch.ones_like(value["mask"][:1])}
@@ -146,7 +136,13 @@ class Model(nn.Module):
             raise unknown("input", view, self.encoders.names)
         return name
 
-    def _run(self, encoder: nn.Module, inputs: dict[str, Tensor]) -> Features:
+    def _run(self, encoder: nn.Module, inputs: dict[str, Tensor], ids: Tensor | None = None) -> Features:
+        """The features of every row; rows of one id, int64 [B], are encoded once."""
+        if ids is not None and len(ids.unique()) < len(ids):
+            contents, place = ids.unique(return_inverse=True)
+            rows = torch.arange(len(ids), device=ids.device)
+            first = torch.full_like(contents, len(ids)).scatter_reduce(0, place, rows, "amin")
+            return self._run(encoder, _rows(inputs, first)).take(place)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not is_frozen(encoder)):
             return encoder(inputs)
 
@@ -306,6 +302,10 @@ def is_frozen(module: nn.Module) -> bool:
     """True when the module has weights and none of them is trained."""
     weights = [parameter.requires_grad for parameter in module.parameters()]
     return bool(weights) and not any(weights)
+
+
+def _rows(inputs: dict[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
+    return {key: tensor[rows] for key, tensor in inputs.items()}
 
 
 def _scatter(features: Features, rows: Tensor, count: int) -> Features:

@@ -28,7 +28,7 @@ def compare(
         Path | None, typer.Argument(help="A table, or any other source of records that fit takes; --resume needs none.")
     ] = None,
     target: Annotated[
-        str | None, typer.Option(help="Column to learn; NAME=class|labels|number to state its kind.")
+        str | None, typer.Option(help="Column to learn; NAME=class|labels|number|answer to state its kind.")
     ] = None,
     fusion: Annotated[
         str,
