@@ -44,7 +44,12 @@ class Features(NamedTuple):
 
     def take(self, index: Tensor) -> "Features":
         """The rows `index`, int64 [N], in that order and with repetition: re-pairs or repeats rows."""
-        return Features(self.tokens[index], self.mask[index], self.pooled[index])
+        # Backwards it is several times as fast as indexing.
+        return Features(*(tensor.index_select(0, index) for tensor in self))
+
+    def chunk(self, count: int) -> list["Features"]:
+        """`count` parts of equally many rows each, in order."""
+        return [Features(*parts) for parts in zip(*(tensor.chunk(count) for tensor in self), strict=True)]
 
     def where(self, keep: Tensor) -> "Features":
         """Features with tokens, mask and pooled of the rows where `keep`, bool [B], is False set to zero."""

@@ -107,9 +107,22 @@ class Model(nn.Module):
 
         Absent rows never reach an encoder: they are dropped before it, and zeros take their places after it. What
         arrives as Features is handed on. ids: by input, int64 [B], what its contents are known by: pictures and other
-        media of one content are encoded once. Raises UserError for an input the model does not have.
+        media of one content are encoded once. Views of a text that are padded to one length go through its encoder at
+        once. Raises UserError for an input the model does not have.
         """
-        return {view: self._encode(view, value, (ids or {}).get(view)) for view, value in inputs.items()}
+        alike: dict[tuple, list[str]] = {}
+        for view, value in inputs.items():
+            name = self.input_of(view)
+            joins = self.encoders[name].modality == "text" and not isinstance(value, Features)
+            alike.setdefault((name, value["mask"].shape) if joins else (view,), []).append(view)
+        found = {}
+        for views in alike.values():
+            value, own = inputs[views[0]], (ids or {}).get(views[0])
+            if len(views) > 1:
+                common = set(value).intersection(*(inputs[view] for view in views))
+                value, own = {key: torch.cat([inputs[view][key] for view in views]) for key in common}, None
+            found |= dict(zip(views, self._encode(views[0], value, own).chunk(len(views)), strict=True))
+        return {view: found[view] for view in inputs}
 
     def _encode(self, view: str, value: dict[str, Tensor] | Features, ids: Tensor | None = None) -> Features:
         name = self.input_of(view)

@@ -31,9 +31,10 @@ def places(similar: np.ndarray, first: np.ndarray, score: np.ndarray) -> list[tu
 def test_each_query_finds_what_a_plain_ranking_says(levels, monkeypatch):
     monkeypatch.setattr(tiled, "TILE", 5)
     a, b, right = world(0, levels=levels)
-    first = best(a, b, 6)
+    first, theirs = best(a, b, 6)
     scores = np.random.default_rng(1).integers(4, size=first.shape).astype(float)  # they tie as well
     result = reranked(a, b, right, first, scores)
+    np.testing.assert_allclose(theirs, np.take_along_axis(a @ b.T, first, axis=1), rtol=1e-6)
     for query, similar in enumerate(a @ b.T):
         cut = np.sort(similar)[::-1][5]
         assert (similar[first[query]] >= cut).all() and len(set(first[query])) == 6
@@ -48,7 +49,7 @@ def test_each_query_finds_what_a_plain_ranking_says(levels, monkeypatch):
 
 def test_all_items_ordered_by_their_own_similarity_are_found_as_ever():
     a, b, right = world(2)
-    first = best(a, b, len(b) + 5)
+    first, _ = best(a, b, len(b) + 5)
     assert first.shape == (len(a), len(b))
     again = reranked(a, b, right, first, np.take_along_axis(a @ b.T, first, axis=1))
     for one, two in zip(found(a, b, right), again, strict=True):
@@ -57,7 +58,7 @@ def test_all_items_ordered_by_their_own_similarity_are_found_as_ever():
 
 def test_the_gain_is_of_the_same_queries():
     a, b, right = world(3)
-    first = best(a, b, 4)
+    first, _ = best(a, b, 4)
     known = contents(np.arange(len(a)), np.arange(len(a)))
     truth = np.zeros(first.shape)
     for query, item in zip(*right, strict=True):

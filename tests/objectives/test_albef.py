@@ -372,15 +372,55 @@ def test_what_training_saves_holds_teacher_and_queue_once():
         assert torch.equal(theirs[name].total, ours[name].total)
 
 
-def test_the_picture_is_asked_once_for_all_passes():
+def counted(model: Model) -> dict[str, list[int]]:
+    """By what is called, the rows of each call from now on."""
+    calls: dict[str, list[int]] = {"asked": [], "image": [], "text": []}
+    model.fusion.asking[0].register_forward_hook(lambda _, given, __: calls["asked"].append(len(given[0])))
+    for name, encoder in model.encoders.items():
+        encoder.register_forward_hook(lambda _, given, __, name=name: calls[name].append(len(given[0]["mask"])))
+    return calls
+
+
+def test_each_encoder_is_run_once_and_the_picture_asked_once_for_all_passes():
     model, teacher, queue = taught()
-    calls = {"asked": 0, "encoded": 0}
-    model.fusion.asking[0].register_forward_hook(lambda *_: calls.update(asked=calls["asked"] + 1))
-    model.encoders["image"].register_forward_hook(lambda *_: calls.update(encoded=calls["encoded"] + 1))
-    step = Step(model, batch_of())
-    for objective in objectives(teacher, queue):
-        objective(step)
-    assert calls == {"asked": 1, "encoded": 1}
+    mine, its = counted(model), counted(teacher.model)
+    Learner(model, objectives(teacher, queue))(batch_of())
+    # A picture that two rows share is encoded once; a text and its masked view are encoded as rows of one batch.
+    assert mine == its == {"asked": [ROWS], "image": [ROWS - 1], "text": [2 * ROWS]}
+
+
+def test_a_teacher_that_counts_for_nothing_reads_no_masked_text():
+    model, teacher, queue = taught(alpha=0.0)
+    its = counted(teacher.model)
+    Learner(model, objectives(teacher, queue))(batch_of())
+    assert its["text"] == [ROWS] and its["asked"] == []
+
+
+def test_views_that_go_through_the_encoder_together_are_as_apart():
+    model, batch = tiny(), batch_of()
+    batch.inputs["text"]["mask"][0] = False  # what one view lacks, the other may have
+    together = model.encode(batch.inputs)
+    for view, value in batch.inputs.items():
+        for one, other in zip(together[view], model.encode({view: value})[view], strict=True):
+            torch.testing.assert_close(one, other)
+    longer = {key: torch.nn.functional.pad(value, (0, 1)) for key, value in batch.inputs[MASKED].items()}
+    apart = model.encode(batch.inputs | {MASKED: longer})[MASKED]
+    torch.testing.assert_close(apart.pooled, together[MASKED].pooled)
+
+
+def test_a_summary_alone_is_the_summary_of_all_and_so_are_its_gradients():
+    batch = batch_of()
+    batch.inputs["text"]["mask"][[0, 3]] = False
+    batch.inputs["image"]["mask"][[0, 1]] = False  # row 0 has nothing, 1 a text, 3 a picture
+    found = []
+    for summary_only in (False, True):
+        model = tiny()
+        fused = model.fuse(model.encode(batch.inputs), summary_only=summary_only)
+        fused.pooled.pow(2).sum().backward()
+        found.append([fused.pooled, fused.present, *(one.grad for one in model.fusion.parameters())])
+    assert fused.tokens.shape == (ROWS, 1, 8) and not fused.present[0]
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_the_words_head_shares_the_texts_embeddings_also_in_a_copy_and_after_loading(tmp_path):

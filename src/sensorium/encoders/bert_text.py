@@ -105,9 +105,8 @@ class BertText(nn.Module):
         ids, mask = inputs["tokens"], inputs["mask"]
         packing = Packing.of(mask)
         x = self.embeddings(ids, packing)  # [N, D]
-        x = run(self.blocks, x, packing, [])
+        x = run(self.blocks, x, packing, [], first=self.summary_only)
         if self.summary_only:
-            present = mask.any(dim=1)
-            return Features.one(packing.pad(x)[:, 0], present)
+            return Features.one(packing.first(x.device)[0].pad(x)[:, 0], mask.any(dim=1))
         tokens = packing.pad(x)  # [B, L, D]
         return Features(tokens, mask, tokens[:, 0])

@@ -45,8 +45,12 @@ def rerank_pair(
     precision: str = "fp32",
 ) -> Directions:
     """Retrieval in both directions of `pair`, in which each query's `count` best items by embedding come in the order
-    of the matching head's probability.
+    of how likely they are by embedding and matching head together.
 
+    The head has learned to tell true pairs from others that were drawn by the softmax of their similarities, so its
+    odds are those of the truth against that softmax (noise-contrastive estimation, Gutmann & Hyvärinen 2010): what is
+    likeliest by both has the largest sum of log-odds and similarity, scaled as in training. ALBEF ranks by the head
+    alone, BLIP (Li et al. 2022, arXiv:2201.12086) by the sum without the scale.
     vectors: by input float32 [N, E], of the N records that are `known`; rows: int64 [R], those that have both inputs.
     Each content is encoded once more, and what the text asks of a picture is made once for all of its texts.
     """
@@ -55,13 +59,18 @@ def rerank_pair(
     places = {a: rows[found.first_a], b: rows[found.first_b]}
     ours, theirs = vectors[a][places[a]], vectors[b][places[b]]
     there, back = best(ours, theirs, count), best(theirs, ours, count)  # [A, K], [B, K]
-    asked = [there + len(theirs) * np.arange(len(ours))[:, None], back * len(theirs) + np.arange(len(theirs))[:, None]]
-    pairs = np.unique(np.concatenate([one.ravel() for one in asked]))  # [P], place in a times B plus place in b
-    index = dict(zip(pair, np.divmod(pairs, len(theirs)), strict=True))
-    odds = _odds(model, known.table, places, index, precision)  # [P]
-    forward, backward = (odds[np.searchsorted(pairs, one)] for one in asked)  # [A, K], [B, K]
+    size, first, second = len(theirs), np.arange(len(ours))[:, None], np.arange(len(theirs))[:, None]
+    asked = [first * size + there.items, back.items * size + second]  # a pair's place in a times B plus that in b
+    pairs = np.unique(np.concatenate([one.ravel() for one in asked]))  # [P]
+    index = dict(zip(pair, np.divmod(pairs, size), strict=True))
+    odds, scale = _odds(model, known.table, places, index, precision), model.logit_scale.double().exp().item()
+    forward, backward = (
+        odds[np.searchsorted(pairs, one)] + scale * one_best.similar
+        for one, one_best in zip(asked, (there, back), strict=True)
+    )
     return found.directions(
-        reranked(ours, theirs, found.forward, there, forward), reranked(theirs, ours, found.backward, back, backward)
+        reranked(ours, theirs, found.forward, there.items, forward),
+        reranked(theirs, ours, found.backward, back.items, backward),
     )
 
 
@@ -88,7 +97,8 @@ def _odds(
                 for at in range(begin, end, FUSED):
                     some = order[at : min(at + FUSED, end)]
                     ours, theirs = (torch.from_numpy(index[name][some]).to(model.device) for name in (lead, context))
-                    fused = fusion({lead: _trimmed(leading.take(ours))}, [one.take(theirs - start) for one in asked])
+                    ask = [one.take(theirs - start) for one in asked]
+                    fused = fusion({lead: _trimmed(leading.take(ours))}, ask, summary_only=True)
                     no, yes = head.predict(fused)["probabilities"].double().log().unbind(dim=1)
                     odds[some] = (yes - no).cpu().numpy()
     finally:

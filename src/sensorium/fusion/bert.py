@@ -65,12 +65,15 @@ class BertFusion(nn.Module):
             for name, asking in zip(self.context, self.asking, strict=True)
         ]
 
-    def forward(self, features: dict[str, Features], asked: list[Asked] | None = None) -> Features:
+    def forward(
+        self, features: dict[str, Features], asked: list[Asked] | None = None, summary_only: bool = False
+    ) -> Features:
         """Features of each input -> the leading one's tokens, float32 [B, T, D], mask [B, T], and the first of them,
         [B, D].
 
         With `asked`, what `asked` gave of the contexts, only the leading input is read. In a row that lacks the
-        leading input but has a context, the first token is the answer to the learned one.
+        leading input but has a context, the first token is the answer to the learned one. `summary_only`: the only
+        token, T = 1, is that first one, which is less work.
         """
         asked = self.asked(features) if asked is None else asked
         tokens, mask, _ = features[self.query]
@@ -81,7 +84,10 @@ class BertFusion(nn.Module):
             tokens, mask = stand_in(self.absent, packing.pad(x), mask, has)
             packing = Packing.of(mask)
             x = packing.pack(tokens)
-        tokens = packing.pad(run(self.blocks, x, packing, asked))
+        x = run(self.blocks, x, packing, asked, summary_only)
+        if summary_only:
+            return Features.one(packing.first(x.device)[0].pad(x)[:, 0], mask.any(dim=1))
+        tokens = packing.pad(x)
         return Features(tokens, mask, _first(tokens, mask))
 
 

@@ -1,21 +1,31 @@
 """Retrieval in two stages: of all items the best by inner product are ordered anew, by a score that costs more."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from sensorium.metrics.retrieval import Found, from_counts, tiles
 
 
-def best(queries: np.ndarray, items: np.ndarray, count: int) -> np.ndarray:
-    """int64 [Q, K]: for each query the K = `count` items, or all where there are fewer, of the largest inner product.
+class Best(NamedTuple):
+    """For each of Q queries K items, int64 [Q, K], and their inner products with it, float32 [Q, K]."""
+
+    items: np.ndarray
+    similar: np.ndarray
+
+
+def best(queries: np.ndarray, items: np.ndarray, count: int) -> Best:
+    """For each query the K = `count` items, or all where there are fewer, of the largest inner product.
 
     queries: float32 [Q, E]; items: float32 [N, E]. In no order; where items tie for the last place it is any of them.
     """
     count = min(count, len(items))
-    parts = [np.zeros((0, count), np.int64)]
+    places, similar = [np.zeros((0, count), np.int64)], [np.zeros((0, count), np.float32)]
     for start, stop in tiles(len(queries), len(items)):
         scores = queries[start:stop] @ items.T  # [size, N]
-        parts.append(np.argpartition(-scores, count - 1, axis=1)[:, :count])
-    return np.concatenate(parts)
+        places.append(np.argpartition(-scores, count - 1, axis=1)[:, :count])
+        similar.append(np.take_along_axis(scores, places[-1], axis=1))
+    return Best(np.concatenate(places), np.concatenate(similar))
 
 
 def reranked(

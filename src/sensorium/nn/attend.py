@@ -22,4 +22,4 @@ def attend(query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None = N
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(2, 3)  # [B, heads, T, S]
     if allowed is not None:
         scores = scores.masked_fill(~allowed, -torch.inf)
-    return scores.softmax(dim=-1, dtype=torch.float32).to(value.dtype) @ value
+    return scores.softmax(dim=-1, dtype=value.dtype) @ value  # a dtype, for autocast would make it float32 and back

@@ -37,6 +37,16 @@ class Packing(NamedTuple):
             x = _Put.apply(x, self.places, self.rows * self.longest)
         return x.unflatten(0, (self.rows, self.longest))
 
+    def first(self, device: torch.device) -> tuple["Packing", Tensor]:
+        """The packing of the first real token of each row that has one, and int64 [rows with one], where among the N
+        it lies.
+        """
+        if self.mask is None:
+            return Packing(self.rows, 1), self.longest * torch.arange(self.rows, device=device)
+        has = self.mask.any(dim=1)
+        starts = self.longest * has.nonzero()[:, 0]
+        return Packing.of(has[:, None]), torch.searchsorted(self.places, starts)
+
     def index(self, places: Tensor) -> Tensor:
         """int64 [B], a place in each row -> int64 [B], the place of that token among the N."""
         padded = places + self.longest * torch.arange(self.rows, device=places.device)

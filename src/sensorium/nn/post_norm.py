@@ -73,7 +73,17 @@ class SelfAttention(nn.Module):
         query, key, value = into_heads(packing.pad(self.qkv(x)), 3, self.heads)
         # Padding comes last in a row, so that a causal query never sees it.
         allowed = None if self.causal else allowed_of(packing)
-        attended = joined(attend(query, key, value, allowed, self.causal), packing)
+        return self._add(x, joined(attend(query, key, value, allowed, self.causal), packing))
+
+    def of_first(self, x: Tensor, packing: Packing) -> Tensor:
+        """What `forward` gives, where it is not causal, for the first token of each row that has one."""
+        first, places = packing.first(x.device)
+        asking, asked = self.qkv(x).split([x.shape[1], 2 * x.shape[1]], dim=1)
+        (query,) = into_heads(first.pad(asking[places]), 1, self.heads)
+        keys = into_heads(packing.pad(asked), 2, self.heads)
+        return self._add(x[places], joined(attend(query, *keys, allowed_of(packing)), first))
+
+    def _add(self, x: Tensor, attended: Tensor) -> Tensor:
         return self.norm(x + self.dropout(self.out(attended)))
 
 
@@ -110,16 +120,25 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, packing: Packing, contexts: list[tuple[Keys, Tensor]] | tuple[()] = ()) -> Tensor:
         """float32 [N, D], packed; of each context this block's keys and who has it, bool [B] -> the same shape."""
-        x = self.attention(x, packing)
+        return self._after(self.attention(x, packing), packing, contexts)
+
+    def of_first(self, x: Tensor, packing: Packing, contexts: list[tuple[Keys, Tensor]] | tuple[()] = ()) -> Tensor:
+        """What `forward` gives for the first token of each row that has one, and no work on the others."""
+        return self._after(self.attention.of_first(x, packing), packing.first(x.device)[0], contexts)
+
+    def _after(self, x: Tensor, packing: Packing, contexts: list[tuple[Keys, Tensor]] | tuple[()]) -> Tensor:
         for crossing, (keys, present) in zip(self.crossings, contexts, strict=True):
             x = crossing(x, packing, keys, present)
         return self.norm(x + self.dropout(self.fall(F.gelu(self.rise(x)))))
 
 
-def run(blocks: nn.ModuleList, x: Tensor, packing: Packing, asked: list[Asked]) -> Tensor:
-    """float32 [N, D], packed, through `blocks`, which ask the contexts `asked` -> the same shape."""
+def run(blocks: nn.ModuleList, x: Tensor, packing: Packing, asked: list[Asked], first: bool = False) -> Tensor:
+    """float32 [N, D], packed, through `blocks`, which ask the contexts `asked` -> the same shape; or, with `first`, the
+    first token of each row that has one, float32 [rows with one, D], for less work in the last block.
+    """
     for i, block in enumerate(blocks):
-        x = block(x, packing, [(one.keys[i], one.present) for one in asked])
+        work = block.of_first if first and i == len(blocks) - 1 else block
+        x = work(x, packing, [(one.keys[i], one.present) for one in asked])
     return x
 
 

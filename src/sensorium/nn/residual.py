@@ -26,7 +26,7 @@ class Keys(NamedTuple):
 
     def take(self, index: Tensor) -> "Keys":
         """The rows `index`, int64 [N], in that order and with repetition."""
-        return Keys(*(None if part is None else part[index] for part in self))
+        return Keys(*(None if part is None else part.index_select(0, index) for part in self))
 
 
 class SelfAttention(nn.Module):

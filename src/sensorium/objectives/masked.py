@@ -23,6 +23,7 @@ class Masked(nn.Module):
     def __init__(self, head: str, view: str, teacher: Momentum | None = None, weight: float = 1.0):
         super().__init__()
         self.head, self.view, self.teacher = head, view, teacher
+        self.views = (view,)
         self.weights = {head: weight}
 
     def forward(self, step: Step) -> dict[str, Loss]:
@@ -33,7 +34,7 @@ class Masked(nn.Module):
         losses = F.cross_entropy(logits, labels[places], reduction="none")
         if self.teacher is not None and self.teacher.alpha:
             with torch.no_grad():
-                soft = self._logits(self.teacher.step(step.batch), places).softmax(dim=1)
+                soft = self._logits(self.teacher.step(step.batch, step.views), places).softmax(dim=1)
             losses = losses.lerp(F.cross_entropy(logits, soft, reduction="none"), self.teacher.alpha)
         return {self.head: Loss(losses.sum(), places.sum())}
 

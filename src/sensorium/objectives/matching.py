@@ -69,7 +69,7 @@ class Matching(nn.Module):
         if not hasattr(type(fusion), "asked"):
             return step.model.fuse({name: step.features(name).take(rows) for name, rows in places.items()})
         asked = [one.take(places[name]) for name, one in zip(fusion.context, step.asked(), strict=True)]
-        return fusion({fusion.query: step.features(fusion.query).take(places[fusion.query])}, asked)
+        return fusion({fusion.query: step.features(fusion.query).take(places[fusion.query])}, asked, summary_only=True)
 
 
 class _Others(NamedTuple):

@@ -1,6 +1,7 @@
 """A teacher that follows its student."""
 
 import copy
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ class Momentum(nn.Module):
         self.momentum, self.ramp, self._alpha = momentum, ramp, alpha
         self.model = _settled(model)
         self.register_buffer("steps", torch.tensor(0))
-        self._last: tuple[Batch, Step] | None = None
+        self._last: Step | None = None
 
     def train(self, mode: bool = True) -> "Momentum":
         """The copy stays in evaluation mode."""
@@ -37,11 +38,11 @@ class Momentum(nn.Module):
         """The share of a target that is the teacher's, now."""
         return self._alpha * min(1.0, self.steps.item() / self.ramp) if self.ramp else self._alpha
 
-    def step(self, batch: Batch) -> Step:
-        """What it says of a batch, without gradient."""
-        if self._last is None or self._last[0] is not batch:
-            self._last = (batch, Step(self.model, batch))
-        return self._last[1]
+    def step(self, batch: Batch, views: Iterable[str] = ()) -> Step:
+        """What it says of a batch, without gradient; of `views` of inputs too, where that counts."""
+        if self._last is None or self._last.batch is not batch:
+            self._last = Step(self.model, batch, views=views if self.alpha else ())
+        return self._last
 
     @torch.no_grad()
     def after_step(self, model: Model) -> None:

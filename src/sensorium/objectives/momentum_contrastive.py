@@ -39,16 +39,15 @@ class MomentumContrastive(nn.Module):
 
     def forward(self, step: Step) -> dict[str, Loss]:
         """Sum and count of the loss, the mean of both directions, over the records that have both inputs."""
-        (a, b, _), batch, their = self.pair, step.batch, self.teacher.step(step.batch)
+        (a, b, _), batch, their = self.pair, step.batch, self.teacher.step(step.batch, step.views)
         rows = (batch.present(a) & batch.present(b)).nonzero()[:, 0]
         own = [their.embedding(a)[rows], their.embedding(b)[rows], batch.ids[a][rows], batch.ids[b][rows]]
         ring = Ring(together(step), len(rows), rows.device)
         seen = [ring.gather(part) for part in own]
         if self.training:
             self._seen.append(seen)
-        all_a, all_b, all_ids_a, all_ids_b = (
-            torch.cat(both) for both in zip(seen, self.queue.pairs(), strict=True)
-        )  # [M, E] twice, [M] twice
+        all_a, all_b, *ids = zip(seen, self.queue.pairs(), strict=True)  # in two parts, of M rows together
+        all_ids_a, all_ids_b = (torch.cat(both) for both in ids)  # [M] twice
         positives = (own[2][:, None] == all_ids_a) | (own[3][:, None] == all_ids_b)  # [rows, M]
         rest = {"logit_scale": step.model.logit_scale, "alpha": self.teacher.alpha}
         there = soft_contrastive(step.embedding(a)[rows], all_b, positives, own[0], **rest)

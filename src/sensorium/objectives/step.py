@@ -1,5 +1,6 @@
 """Step: one batch through one model, everything once."""
 
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import torch
@@ -16,11 +17,13 @@ class Step:
     `modality_dropout` is the rate at which training hides an input that is there from the fusion, so that the model
     learns to do without (ModDrop, Neverova et al. 2015, arXiv:1501.00102); the last input of a row is never hidden, nor
     any from a fusion that is `independent`: there every input has a token of its own, which would only miss rows.
+    `views` of inputs, as "text/masked", that will be asked for beside the inputs themselves: they are encoded together.
     """
 
-    def __init__(self, model: Model, batch: Batch, modality_dropout: float = 0.0):
+    def __init__(self, model: Model, batch: Batch, modality_dropout: float = 0.0, views: Iterable[str] = ()):
         self.model = model
         self.batch = batch
+        self.views = tuple(views)
         mixes = not getattr(model.fusion, "independent", False)
         self._modality_dropout = modality_dropout if model.training and mixes else 0.0
         self._features: dict[str, Features] = {}
@@ -33,7 +36,10 @@ class Step:
     def features(self, view: str) -> Features:
         """Features of an input, or of another view of it (`caption/masked`)."""
         if view not in self._features:
-            self._features[view] = self.model.encode({view: self.batch.inputs[view]}, self.batch.ids)[view]
+            name = self.model.input_of(view)
+            both = [name, *(one for one in self.views if self.model.input_of(one) == name)]
+            wanted = both if view in both else [view]
+            self._features |= self.model.encode({one: self.batch.inputs[one] for one in wanted}, self.batch.ids)
         return self._features[view]
 
     def embedding(self, view: str) -> Tensor:

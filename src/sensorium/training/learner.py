@@ -15,7 +15,8 @@ Answer = TypeVar("Answer")
 
 def losses(learner: "Learner", batch: Batch) -> dict[str, Loss]:
     """Every objective's losses of one batch."""
-    step = Step(learner.model, batch, learner.modality_dropout)
+    views = dict.fromkeys(view for one in learner.objectives for view in getattr(one, "views", ()))
+    step = Step(learner.model, batch, learner.modality_dropout, views)
     return {name: loss for objective in learner.objectives for name, loss in objective(step).items()}
 
 
