@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from sensorium.errors import UserError
 from sensorium.model import is_frozen
@@ -36,6 +37,9 @@ class Processes:
         if self.sharded:
             self.live = self.wrapped = _shard(learner.to(accelerator.device))
         else:
+            # Objectives' buffers, a teacher and a queue, come to be the same on every process, so none are sent around.
+            own = [name for name, _ in learner.named_buffers() if name.startswith("objectives.")]
+            DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(learner, own)
             self.live, self.wrapped = learner, accelerator.prepare_model(learner)
 
     def whole(self, what: str) -> Learner:
