@@ -1,7 +1,7 @@
 """Emoji found by name, as an artist never seen draws them, by embeddings alone and with the best ranked anew by the
 matching head: `sensorium.pretrain("albef", ...)` on two artists, tested on a third.
 
-    python benchmarks/emoji_reranking.py FOLDER_OF_EMOJI [--best 16] [--epochs 40] [--seeds 1]
+    python benchmarks/emoji_reranking.py FOLDER_OF_EMOJI [--best 16] [--epochs 60] [--seeds 1]
 
 FOLDER_OF_EMOJI is as in emoji_retrieval.py. Trained on Noto and Twemoji, tested on OpenMoji: 1,585 names and as many
 pictures. The picture's encoder is EfficientNet-lite0, frozen, several views of every picture kept; the name's is
@@ -29,7 +29,7 @@ SHOWN = ("recall@1", "recall@10", "mean_average_precision")
 def recipe(epochs: int) -> dict[str, Any]:
     """Frozen features of pictures in several views, and BERT's layers from nothing over names and over both."""
     picture = pretrained()["picture"]
-    picture = picture | {"config": picture["config"] | {"size": 128, "augmentation": ARTIST}, "views": 8}
+    picture = picture | {"config": picture["config"] | {"size": 128, "augmentation": ARTIST}, "views": 2}
     return {
         "data": {"validation": 0.05},
         "inputs": {
@@ -64,7 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path)
     parser.add_argument("--best", type=int, default=16)
-    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--set", action="append", default=[], help="NAME.NAME=VALUE, a setting of the recipe")
     arguments = parser.parse_args()
