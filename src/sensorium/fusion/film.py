@@ -48,7 +48,7 @@ class Film(nn.Module):
         for place, modulation in enumerate(self.modulations, start=1):
             x, here = summaries[place], present[:, place, None]
             scale, shift = wide(modulation(state)).chunk(2, dim=-1)
-            changed = torch.addcmul(x + shift, scale, x)
+            changed = (1 + scale) * x + shift
             state = changed if everyone else torch.where(begun & here, changed, torch.where(here, x, state))
             begun = begun | here
         return Features.one(state, begun[:, 0])

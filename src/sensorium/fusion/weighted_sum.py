@@ -39,7 +39,7 @@ class WeightedSum(nn.Module):
     def forward(self, features: dict[str, Features]) -> Features:
         """Features of every input, widths as in `dims` -> tokens float32 [B, 1, D], mask [B, 1], pooled [B, D]."""
         summaries, present = self.inputs.each(features)  # [B, D] of each input, zero where absent
-        total = self.bias.expand_as(summaries[0])
+        total = self.bias
         for weight, x in zip(self.weight, summaries, strict=True):
-            total = torch.addcmul(total, weight, x)
+            total = total + weight * x
         return Features.one(total, present.any(dim=1))
