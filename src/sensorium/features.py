@@ -117,6 +117,16 @@ class Batch(NamedTuple):
         return Batch(inputs, targets, {name: ids.to(device) for name, ids in self.ids.items()}, self.keys)
 
 
+def first_of_each(ids: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows of `ids`, int64 [B, N], that differ: int64 [D], the first row of each, in the order of their numbers;
+    and int64 [B], which of those D each row is.
+    """
+    different, place = ids.unique(dim=0, return_inverse=True)
+    rows = torch.arange(len(ids), device=ids.device)
+    first = torch.full((len(different),), len(ids), device=ids.device).scatter_reduce(0, place, rows, "amin")
+    return first, place
+
+
 class Loss(NamedTuple):
     """A sum over samples and of how many: totals and counts are added over pieces and processes before they are
     divided.

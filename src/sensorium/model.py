@@ -18,7 +18,7 @@ from sensorium.data.schema import MEDIA, Schema
 from sensorium.data.table import Table, read
 from sensorium.encoders import ENCODERS
 from sensorium.errors import UserError, unknown
-from sensorium.features import Batch, Features
+from sensorium.features import Batch, Features, first_of_each
 from sensorium.files import recover, whole_folder
 from sensorium.fusion import FUSIONS
 from sensorium.heads import HEADS
@@ -152,9 +152,7 @@ class Model(nn.Module):
     def _run(self, encoder: nn.Module, inputs: dict[str, Tensor], ids: Tensor | None = None) -> Features:
         """The features of every row; rows of one id, int64 [B], are encoded once."""
         if ids is not None and len(ids.unique()) < len(ids):
-            contents, place = ids.unique(return_inverse=True)
-            rows = torch.arange(len(ids), device=ids.device)
-            first = torch.full_like(contents, len(ids)).scatter_reduce(0, place, rows, "amin")
+            first, place = first_of_each(ids[:, None])
             return self._run(encoder, _rows(inputs, first)).take(place)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not is_frozen(encoder)):
             return encoder(inputs)

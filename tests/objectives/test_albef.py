@@ -385,8 +385,23 @@ def test_each_encoder_is_run_once_and_the_picture_asked_once_for_all_passes():
     model, teacher, queue = taught()
     mine, its = counted(model), counted(teacher.model)
     Learner(model, objectives(teacher, queue))(batch_of())
-    # A picture that two rows share is encoded once; a text and its masked view are encoded as rows of one batch.
-    assert mine == its == {"asked": [ROWS], "image": [ROWS - 1], "text": [2 * ROWS]}
+    # A picture that two rows share is encoded and asked once; a text and its masked view are rows of one batch.
+    assert mine == its == {"asked": [ROWS - 1], "image": [ROWS - 1], "text": [2 * ROWS]}
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_what_is_asked_once_is_what_each_row_asks(dropout):
+    batch = batch_of()
+    batch.inputs["image"]["mask"][2] = False
+    found = []
+    for ids in (batch.ids, {}):
+        model = tiny().train()
+        torch.manual_seed(0)
+        fused = Step(model, batch._replace(ids=ids), modality_dropout=dropout).fused()
+        fused.pooled.pow(2).sum().backward()
+        found.append([fused.tokens, fused.pooled, *(one.grad for one in model.fusion.parameters())])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_a_teacher_that_counts_for_nothing_reads_no_masked_text():

@@ -38,6 +38,10 @@ class Asked(NamedTuple):
         """The rows `index`, int64 [N], in that order and with repetition."""
         return Asked([keys.take(index) for keys in self.keys], self.present[index])
 
+    def where(self, keep: Tensor) -> "Asked":
+        """The same, absent in the rows where `keep`, bool [B], is False."""
+        return Asked(self.keys, self.present & keep)
+
 
 class Asking(nn.Module):
     """A context's keys and values for `layers` blocks at once: one matrix from a token of width `width`."""

@@ -6,8 +6,9 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
+from sensorium.data.schema import MEDIA
 from sensorium.errors import UserError
-from sensorium.features import Batch, Features
+from sensorium.features import Batch, Features, first_of_each
 from sensorium.model import Model
 
 
@@ -17,7 +18,7 @@ class Step:
     `modality_dropout` is the rate at which training hides an input that is there from the fusion, so that the model
     learns to do without (ModDrop, Neverova et al. 2015, arXiv:1501.00102); the last input of a row is never hidden, nor
     any from a fusion that is `independent`: there every input has a token of its own, which would only miss rows.
-    `views` of inputs, as "text/masked", that will be asked for beside the inputs themselves: they are encoded together.
+    `views`, as "text/masked", that will be asked for: each is encoded together with the first of its input's.
     """
 
     def __init__(self, model: Model, batch: Batch, modality_dropout: float = 0.0, views: Iterable[str] = ()):
@@ -37,8 +38,7 @@ class Step:
         """Features of an input, or of another view of it (`caption/masked`)."""
         if view not in self._features:
             name = self.model.input_of(view)
-            both = [name, *(one for one in self.views if self.model.input_of(one) == name)]
-            wanted = both if view in both else [view]
+            wanted = [view, *(one for one in self.views if self.model.input_of(one) == name)]
             self._features |= self.model.encode({one: self.batch.inputs[one] for one in wanted}, self.batch.ids)
         return self._features[view]
 
@@ -58,17 +58,38 @@ class Step:
         """All inputs fused; `text="text/masked"` reads that view in the place of the input."""
         asked = tuple(sorted(views.items()))
         if asked not in self._fused:
-            features = {name: self.features(views.get(name, name)) for name in self.model.encoders.names}
-            known = {} if self._modality_dropout or not self._can_ask(views) else {"asked": self.asked()}
-            self._fused[asked] = self.model.fuse(self._hide(features), **known)
+            features = self._hide({name: self.features(views.get(name, name)) for name in self.model.encoders.names})
+            known = {}
+            if self._can_ask(views):
+                contexts = zip(self.model.fusion.context, self.asked(), strict=True)
+                known["asked"] = [one if self._kept is None else one.where(self._kept[name]) for name, one in contexts]
+            self._fused[asked] = self.model.fuse(features, **known)
         return self._fused[asked]
 
     def asked(self) -> list[Any]:
-        """What the leading input asks of the others, made once for all passes through a fusion that has it."""
+        """What the leading input asks of the others, made once for all passes through a fusion that has it; and once
+        for all rows that share the contents, as those of one picture do.
+        """
         if self._asked is None:
             fusion = self.model.fusion
-            self._asked = fusion.asked({name: self.features(name) for name in fusion.context})
+            features = {name: self.features(name) for name in fusion.context}
+            self._asked = self._asked_once(features) or fusion.asked(features)
         return self._asked
+
+    def _asked_once(self, contexts: dict[str, Features]) -> list[Any] | None:
+        """What is asked of the rows whose contents differ, laid out for all rows; None where no two rows share any."""
+        if not contexts or not all(self._shares(name) for name in contexts):
+            return None
+        first, place = first_of_each(torch.stack([self.batch.ids[name] for name in contexts], dim=1))
+        if len(first) == len(place):
+            return None
+        asked = self.model.fusion.asked({name: one.take(first) for name, one in contexts.items()})
+        return [one.take(place) for one in asked]
+
+    def _shares(self, name: str) -> bool:
+        """Whether rows of one content have the same features, as `Model.encode` makes them."""
+        known = name in self.batch.ids and not isinstance(self.batch.inputs[name], Features)
+        return known and self.model.encoders[name].modality in MEDIA
 
     def _can_ask(self, views: dict[str, str]) -> bool:
         fusion = self.model.fusion

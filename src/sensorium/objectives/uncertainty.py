@@ -32,7 +32,7 @@ class Uncertainty(nn.Module):
         self.weights = dict.fromkeys(fixed, 0.0) | {_weighted(name): weight for name, weight in fixed.items()}
         others = [one.reads for one in self.objectives if one.reads != "embeddings"]
         self.reads = others[0] if others else "embeddings"
-        self.views = () if others else tuple(dict.fromkeys(view for one in self.objectives for view in one.views))
+        self.views = tuple(dict.fromkeys(view for one in self.objectives for view in getattr(one, "views", ())))
 
     def forward(self, step: Step) -> dict[str, Loss]:
         """Sum and count of each loss, as it is and weighted."""

@@ -37,9 +37,14 @@ class Processes:
         if self.sharded:
             self.live = self.wrapped = _shard(learner.to(accelerator.device))
         else:
-            # Objectives' buffers, a teacher and a queue, come to be the same on every process, so none are sent around.
-            own = [name for name, _ in learner.named_buffers() if name.startswith("objectives.")]
-            DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(learner, own)
+            # Objectives' buffers, a teacher and a queue, are the same on every process, and stay so: DDP, which sends
+            # buffers around at every step, leaves those alone.
+            own = {name: one for name, one in learner.named_buffers() if name.startswith("objectives.")}
+            DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(learner, list(own))
+            if accelerator.num_processes > 1:
+                learner.to(accelerator.device)
+                for _, buffer in learner.objectives.named_buffers():
+                    dist.broadcast(buffer, 0)
             self.live, self.wrapped = learner, accelerator.prepare_model(learner)
 
     def whole(self, what: str) -> Learner:
