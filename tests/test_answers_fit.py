@@ -96,6 +96,23 @@ def test_types_of_questions_are_scored_where_the_table_says_them(world):
     assert "the model without the picture" in shown
 
 
+def test_types_of_answers_are_scored_too_and_types_of_few_questions_are_not(world):
+    folder, _ = world
+    frame = pd.read_csv(folder / "new.csv")
+    frame["answer_type"] = ["number" if row < 4 else "yes/no" if row % 2 else "other" for row in range(len(frame))]
+    frame["question_type"] = [f"type {row // 10}" for row in range(len(frame))]  # VQA v2 has 65
+    columns = COLUMNS | {"answer_type": "ignored"}
+    found = sensorium.evaluate(sensorium.load(folder / "run"), sensorium.read(
+        frame, target={"answer": "answer"}, group="photo", columns=columns, root=folder, quiet=True
+    ))  # fmt: skip
+    said = found.to_dict()
+    assert {name: one["records"] for name, one in said["answer_types"]["answer"]["types"].items()} == {
+        name: int(count) for name, count in frame["answer_type"].value_counts().items() if name != "number"
+    }
+    assert len(said["question_types"]["answer"]["types"]) == len(frame) // 10
+    assert "by answer_type" in str(found) and "4 records of other types" in str(found)
+
+
 def test_pictures_that_are_asked_about_again_are_named_as_a_group_to_be(world, capsys):
     folder, _ = world
     options = OPTIONS | {"group": None, "quiet": False, "epochs": 1}

@@ -24,8 +24,8 @@ def target(report: TargetReport) -> Iterator[Any]:
     yield metric_table(f"{report.target.name}: {counted(report.records, 'record')}", report.metrics)
     if report.baselines:
         yield baselines(report)
-    if report.types is not None:
-        yield types(report.target, report.types)
+    for found in report.types.values():
+        yield types(report.target, found)
     if report.classes:
         yield classes(report.target, report.classes)
     if report.confusion is not None and len(report.confusion) <= MOST_CLASSES_CROSSED:
@@ -80,7 +80,7 @@ def gain_table(title: str, metrics: dict[str, Value], gain: dict[str, Value]) ->
 
 
 def types(spec: TargetSpec, found: Subgroups) -> Table:
-    """Each type of question, the best first, and how far the best and the worst lie apart."""
+    """Each type of question or answer, the best first, and how far the best and the worst lie apart."""
     table = columns(f"{spec.name}: by {found.column}, {found.metric}", ["", "value", "95 % interval", "records"])
     for one in found.groups:
         table.add_row(Text(one.name), figure(one.value.value), between(one.value), str(one.records))

@@ -1,4 +1,4 @@
-"""How good answers are by the type of question, where the table has a column that says it."""
+"""How good answers are by the type of question and of answer, where the table has columns that say it."""
 
 from sensorium.data.cells import absent
 from sensorium.data.schema import TargetSpec
@@ -6,18 +6,21 @@ from sensorium.data.table import Table
 from sensorium.evaluation.subgroups import Subgroups, subgroups
 from sensorium.metrics import Columns, headline
 
-COLUMN = "question_type"
+COLUMNS = ("question_type", "answer_type")  # as the files of VQA v2 name them
 
 
 def question_types(
     target: TargetSpec, table: Table, truth: Columns, prediction: Columns, seed: int
-) -> Subgroups | None:
-    """The largest types of at least ten questions of the records `table`, which have the target; None when it is no
-    answer, or there are fewer than two types.
+) -> dict[str, Subgroups]:
+    """By column of COLUMNS the types of at least ten questions of the records `table`, which have the target; no
+    column when it is no answer, and none that the table lacks or that has fewer than two such types.
     """
-    if target.kind != "answer" or COLUMN not in table.frame.columns:
-        return None
-    values = table.frame[COLUMN].to_numpy(dtype=object)
-    member = [None if gone else str(one) for one, gone in zip(values, absent(values), strict=True)]
-    metric = headline(target.kind, prediction)
-    return subgroups(target.kind, truth, prediction, metric, COLUMN, member, table.groups, seed)
+    found = {}
+    for column in COLUMNS:
+        if target.kind == "answer" and column in table.frame.columns:
+            values = table.frame[column].to_numpy(dtype=object)
+            member = [None if gone else str(one) for one, gone in zip(values, absent(values), strict=True)]
+            metric = headline(target.kind, prediction)
+            given = (target.kind, truth, prediction, metric, column, member, table.groups, seed)
+            found[column] = subgroups(*given, most=len(member))
+    return {column: types for column, types in found.items() if types is not None}

@@ -10,6 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from sensorium.evaluation import printing
 from sensorium.evaluation.forgetting import Forgetting
 from sensorium.evaluation.inputs import Judgement, Worth
+from sensorium.evaluation.question_types import COLUMNS
 from sensorium.evaluation.saving import save, text
 from sensorium.evaluation.subgroups import Subgroups
 from sensorium.evaluation.target import TargetReport
@@ -42,7 +43,7 @@ class Report:
             },
             "inputs": {one.target.name: _inputs(one.judgement) for one in self.targets},
             "baselines": {one.target.name: _baselines(one) for one in self.targets if one.baselines},
-            "question_types": {one.target.name: _types(one.types) for one in self.targets if one.types is not None},
+            **{f"{column}s": self._types_by(column) for column in COLUMNS},
             "cost": self.cost,
             "classes": {
                 one.target.name: {label: scores._asdict() for label, scores in one.classes.items()}
@@ -62,6 +63,9 @@ class Report:
             },
             "sentences": {one.target.name: one.sentence for one in self.targets},
         } | ({} if self.forgetting is None else {"forgetting": self.forgetting.to_dict()})
+
+    def _types_by(self, column: str) -> dict[str, Any]:
+        return {one.target.name: _types(one.types[column]) for one in self.targets if column in one.types}
 
     def save(self, folder: str | Path) -> None:
         """Writes metrics.json and scores.parquet into `folder`, each whole or not at all. Raises UserError."""
@@ -91,7 +95,7 @@ def _baselines(report: TargetReport) -> dict[str, Any]:
 
 
 def _types(found: Subgroups) -> dict[str, Any]:
-    """The metric of each type of question, and the gap between the best and the worst."""
+    """The metric of each type, and the gap between the best and the worst."""
     each = {one.name: _between(one.value) | {"records": one.records} for one in found.groups}
     return {"metric": found.metric, "types": each, "gap": _between(found.gap), "p": found.p}
 

@@ -43,15 +43,16 @@ def subgroups(
     member: np.ndarray,
     clusters: np.ndarray | None = None,
     seed: int = 0,
+    most: int = MOST,
 ) -> Subgroups | None:
-    """The MOST largest subgroups of at least FEWEST records; None when there are fewer than two.
+    """The `most` largest subgroups of at least FEWEST records; None when there are fewer than two.
 
     member: object [N], each record's subgroup, None for none. clusters: [N], records that are drawn together; where the
     subgroups are the clusters themselves, records are drawn.
     """
     member = np.array(["" if one is None or one != one else str(one) for one in member], dtype=object)
     names, counts = np.unique(member[member != ""].astype(str), return_counts=True)
-    order = np.argsort(-counts, kind="stable")[:MOST]
+    order = np.argsort(-counts, kind="stable")[:most]
     names = [str(names[place]) for place in order if counts[place] >= FEWEST]
     if len(names) < 2:
         return None

@@ -17,7 +17,7 @@ class TargetReport:
     """One target: how many records have it, its metrics, the scores of each class, the confusion matrix, its inputs.
 
     classes: by label, {} for a number or an answer. confusion: int [K, K], truth by decision; None but for a class.
-    baselines, and types (of questions): of an answer alone.
+    baselines, and types (of questions and answers, by column): of an answer alone.
     """
 
     target: TargetSpec
@@ -27,7 +27,7 @@ class TargetReport:
     confusion: np.ndarray | None
     judgement: Judgement
     baselines: dict[str, Baseline] = field(default_factory=dict)
-    types: Subgroups | None = None
+    types: dict[str, Subgroups] = field(default_factory=dict)
 
     @property
     def sentence(self) -> str:
