@@ -167,7 +167,7 @@ class Model(nn.Module):
         return torch.where(features.present[:, None], nn.functional.normalize(wide(pooled), dim=-1), 0.0)
 
     def fuse(self, features: dict[str, Features], **asked: Any) -> Features:
-        """One Features of all inputs. `asked`: what the fusion's method of that name gave, if it has one."""
+        """One Features of all inputs. `asked`: what a fusion with a method `asked` takes beside them."""
         return self.fusion({name: features[name] for name in self.encoders.names}, **asked)
 
     def decide(self, fused: Features) -> dict[str, dict[str, Tensor]]:

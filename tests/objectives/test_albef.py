@@ -411,6 +411,15 @@ def test_a_teacher_that_counts_for_nothing_reads_no_masked_text():
     assert its["text"] == [ROWS] and its["asked"] == []
 
 
+def test_a_step_whose_heads_read_summaries_fuses_no_more():
+    model, batch = tiny(), batch_of()
+    whole = Step(model, batch).fused()
+    del model.heads.index["words"]
+    short = Step(model, batch).fused()
+    assert whole.tokens.shape[1] > 1 == short.tokens.shape[1]
+    torch.testing.assert_close(short.pooled, whole.pooled)
+
+
 def test_views_that_go_through_the_encoder_together_are_as_apart():
     model, batch = tiny(), batch_of()
     batch.inputs["text"]["mask"][0] = False  # what one view lacks, the other may have

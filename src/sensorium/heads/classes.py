@@ -127,6 +127,7 @@ class Classes(nn.Module):
     Config = ClassesConfig
     Decision = ClassDecision
     kind = "class"
+    reads = "pooled"
 
     def __init__(self, config: ClassesConfig, dim: int):
         super().__init__()

@@ -94,6 +94,7 @@ class Frequent(nn.Module):
     Config = FrequentConfig
     Decision = FrequentDecision
     kind = "answer"
+    reads = "pooled"
 
     def __init__(self, config: FrequentConfig, dim: int):
         super().__init__()

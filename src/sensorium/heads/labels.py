@@ -119,6 +119,7 @@ class Labels(nn.Module):
     Config = LabelsConfig
     Decision = LabelsDecision
     kind = "labels"
+    reads = "pooled"
 
     def __init__(self, config: LabelsConfig, dim: int):
         super().__init__()

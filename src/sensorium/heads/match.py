@@ -19,6 +19,7 @@ class Match(nn.Module):
 
     Config = MatchConfig
     kind = "match"
+    reads = "pooled"
 
     def __init__(self, config: MatchConfig, dim: int):
         super().__init__()

@@ -91,6 +91,7 @@ class Number(nn.Module):
     Config = NumberConfig
     Decision = NumberDecision
     kind = "number"
+    reads = "pooled"
 
     def __init__(self, config: NumberConfig, dim: int):
         super().__init__()

@@ -55,14 +55,18 @@ class Step:
         return self._similarities[a, b]
 
     def fused(self, **views: str) -> Features:
-        """All inputs fused; `text="text/masked"` reads that view in the place of the input."""
+        """All inputs fused; `text="text/masked"` reads that view in the place of the input. Where every head says
+        that it `reads` what is pooled, a fusion that can leaves the tokens out.
+        """
         asked = tuple(sorted(views.items()))
         if asked not in self._fused:
             features = self._hide({name: self.features(views.get(name, name)) for name in self.model.encoders.names})
-            known = {}
+            known: dict[str, Any] = {}
             if self._can_ask(views):
                 contexts = zip(self.model.fusion.context, self.asked(), strict=True)
                 known["asked"] = [one if self._kept is None else one.where(self._kept[name]) for name, one in contexts]
+                heads = self.model.heads.items()
+                known["summary_only"] = all(getattr(head, "reads", "tokens") == "pooled" for _, head in heads)
             self._fused[asked] = self.model.fuse(features, **known)
         return self._fused[asked]
 
