@@ -1,6 +1,7 @@
 """A question about a picture: the answer that the model's own decision is, in every way of answering."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -91,6 +92,17 @@ def test_from_the_command_line(tmp_path, monkeypatch):
     lines = said.out.splitlines()
     assert lines[0] == f"{done['answer']} ({figure(done['probability'])})" and lines[-1] == "Drawn in heat.png."
     assert "circle: " in said.out and (tmp_path / "heat.png").read_bytes() == (tmp_path / "again.png").read_bytes()
+
+
+@pytest.mark.parametrize("options", ["--explain", "--explain --json", "--json --explain", "--explain=heat.png"])
+def test_why_without_a_name_is_drawn_here(options, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model().save("run")
+    Image.fromarray(photo()).save("photo.png")
+    Path("heat.png").write_text("older")
+    done = sensorium(f'answer run photo.png "is it a circle" {options}')
+    assert done.code == 0 and "heat.png" in done.out and Image.open("heat.png").text["Description"]
+    assert {one.name for one in tmp_path.iterdir()} == {"run", "photo.png", "heat.png"}
 
 
 @pytest.mark.parametrize(

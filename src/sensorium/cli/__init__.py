@@ -10,6 +10,7 @@ import typer
 from sensorium.cli.asking import answer
 from sensorium.cli.comparing import compare
 from sensorium.cli.labelling import classify
+from sensorium.cli.options import Verb
 from sensorium.cli.pretraining import pretrain
 from sensorium.cli.reporting import report
 from sensorium.cli.searching import index, search, unindex
@@ -42,7 +43,7 @@ VERBS = (
     demo,
 )
 for verb in VERBS:
-    app.command()(verb)
+    app.command(cls=Verb)(verb)
 
 STOPPED = 130  # the exit code after Ctrl-C
 

@@ -24,7 +24,11 @@ def answer(
     top: Annotated[int, typer.Option(help="How many answers to give.")] = 5,
     explain: Annotated[
         Path | None,
-        typer.Option(help="File (.png, .jpg, .webp) for heat maps: where in the picture each word of it looks."),
+        typer.Option(
+            metavar="[FILE]",
+            help="File (.png, .jpg, .webp) for heat maps: where in the picture each word of the question looks. Without"
+            " a name, at the end or before another option, heat.png in this folder, in the place of an older one.",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -32,7 +36,7 @@ def answer(
 
     The model has one picture and one text among its inputs, and a target that is an answer or a class.
 
-    Example: [bold]sensorium answer runs/vqa photo.jpg "Is there a circle?" --explain heat.png[/bold]
+    Example: [bold]sensorium answer runs/vqa photo.jpg "Is there a circle?" --explain[/bold]
     """
     from sensorium.recipe.answering import answer as ask
 

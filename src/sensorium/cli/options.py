@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 EXAMPLES = {"--column": "photo=image", "--encoder": "photo=vit", "--set": "learning_rate=0.0005"}
+UNNAMED = {"--explain": "heat.png"}  # what an option means that is given without a value
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output and nothing else.")]
 BadRecords = Annotated[
@@ -44,6 +46,18 @@ Settings = Annotated[
 Recipe = Annotated[Path | None, typer.Option(help="YAML file with the settings; options lie over it.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with what was stopped or killed in --out.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is in --out.")]
+
+
+class Verb(TyperCommand):
+    """A verb, some of whose options may be given without a value: at the end or before another option."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        """Fills in the values of `UNNAMED`, since an option of Typer's either has a value or is a flag."""
+        bare = [after.startswith("-") for after in [*args[1:], "-"]]
+        filled = [
+            f"{arg}={UNNAMED[arg]}" if arg in UNNAMED and alone else arg for arg, alone in zip(args, bare, strict=True)
+        ]
+        return super().parse_args(ctx, filled)
 
 
 def pairs(stated: list[str] | None, option: str) -> dict[str, str] | None:
