@@ -184,6 +184,8 @@ SCENES: dict[str, Callable[[Scene], None]] = (
         "The table to evaluate has a label that the model does not know": changed(
             sentiment=lambda row: "goood" if row == 2 else None
         ),
+        "A model that chooses is given other answers": file("answers.txt", "yes\nno\n"),
+        "The file of answers is empty": file("answers.txt", "\n"),
     }
     | film_scenes.SCENES
     | media_scenes.SCENES

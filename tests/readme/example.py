@@ -121,8 +121,11 @@ def _draw(path: Path, shape: str, colour: str) -> None:
 
 
 def questions(folder: Path) -> None:
-    """Writes questions.csv and asked.csv into `folder`: what four people answer about the pictures of `pairs`."""
+    """Writes questions.csv and asked.csv into `folder`: what four people answer about the pictures of `pairs`; and
+    colours.txt, an answer a line.
+    """
     chance = random.Random(3)
+    (folder / "colours.txt").write_text("red\ngreen\nblue\nlight blue\n", encoding="utf-8")
     with open(folder / "pairs.csv", encoding="utf-8", newline="") as file:
         photos = [row["photo"] for row in csv.DictReader(file)]
     for name, grounds in (("questions", ("white", "yellow", "grey", "pink")), ("asked", ("brown",))):

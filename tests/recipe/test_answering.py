@@ -12,11 +12,11 @@ from sensorium.errors import UserError
 from sensorium.evaluation.inputs import figure
 from sensorium.families.checkpoints import convert
 from sensorium.heads.answer import Answer, AnswerConfig
-from sensorium.model import Model
+from sensorium.model import Model, load
 from sensorium.recipe.answering import answer
 from tests.explain.scenes import DIM, QUESTIONS, model, photo
 from tests.parity.test_albef import published
-from tests.reviews import sensorium
+from tests.reviews import put, sensorium
 
 
 def writing() -> Model:
@@ -66,11 +66,70 @@ def test_words_are_spelled_as_they_were():
     assert processor.spelled(processor("Is it  a circle?")["tokens"].tolist()) == "is it a circle?"
 
 
-def test_a_published_checkpoint_answers_and_its_marks_are_no_words(shared, tmp_path):
+@pytest.fixture
+def theirs(shared, tmp_path):
+    """A published checkpoint that answers, converted: its words are word5 to word119, numbered so."""
     convert(published(shared / "reference" / "albef", "vqa", tmp_path / "theirs"), tmp_path / "ours")
-    done = answer(tmp_path / "ours", photo(), "word7 word9", explain=tmp_path / "heat.png", quiet=True)
+    return load(tmp_path / "ours")
+
+
+def test_a_published_checkpoint_answers_and_its_marks_are_no_words(theirs, tmp_path):
+    done = answer(theirs, photo(), "word7 word9", explain=tmp_path / "heat.png", quiet=True)
     assert done["by"] == "generation" and all(one.startswith("word") for one in done["answer"].split())
     assert [one["word"] for one in done["explanation"]["words"]] == ["word7", "word9"]
+
+
+def test_a_published_checkpoint_ranks_the_answers_that_it_is_given(theirs, tmp_path):
+    given = ["word7", "word9 word8", "word30", "word9"]
+    done = answer(theirs, photo(), "word7 word9", answers=given, explain=tmp_path / "heat.png", quiet=True)
+    tokens = torch.tensor([[2, 7, 3, 0], [2, 9, 8, 3], [2, 30, 3, 0], [2, 9, 3, 0]])
+    batch = next(theirs.batches(theirs.read([{"image": photo(), "text": "word7 word9"}]), 1))
+    with torch.no_grad():
+        fused = theirs.fuse(theirs.encode(batch.inputs))
+        places, likely = theirs.heads["answer"].rank(fused, tokens, tokens != 0, 128)
+    said = [done, *done["next"]]
+    assert [one["answer"] for one in said] == [given[place] for place in places[0].tolist()]
+    np.testing.assert_allclose([one["probability"] for one in said], likely[0].tolist(), rtol=1e-5)
+    assert done["by"] == "ranking" and done["explanation"]["file"] == str(tmp_path / "heat.png")
+
+
+def test_answers_of_a_file_are_read_in_one_spelling_and_once(tmp_path):
+    put(tmp_path / "answers.txt", "Red\n\nthe circle\nred \ncircle!\n".encode("utf-8-sig"))
+    made = writing()
+    done = answer(made, photo(), QUESTIONS[0], answers=tmp_path / "answers.txt", top=3, quiet=True)
+    assert {done["answer"], *(one["answer"] for one in done["next"])} == {"red", "circle"} and len(done["next"]) == 1
+    assert done == answer(made, photo(), QUESTIONS[0], answers=["red", "circle"], by="ranking", quiet=True)
+    assert done["answer"] == answer(made, photo(), QUESTIONS[0], answers=["red", "circle"], top=1, quiet=True)["answer"]
+
+
+def test_why_an_answer_of_a_list_is_the_likeliest_depends_on_the_answer(tmp_path):
+    made = writing()
+    heat = [
+        answer(made, photo(), QUESTIONS[0], answers=[one], explain=tmp_path / "heat.png", quiet=True)["explanation"]
+        for one in ("red", "square red")
+    ]
+    assert not np.allclose(heat[0]["words"][0]["heat"], heat[1]["words"][0]["heat"])
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ([], "The list of answers is empty; give at least one"),
+        (["red", " "], "The model knows no word of the answer ''; leave it out"),
+        (
+            ["is it it is it"],
+            "The answer 'is it it is it' is 5 tokens long, and the model writes at most 4; shorten it",
+        ),
+    ],
+)
+def test_an_answer_that_cannot_be_ranked_is_a_sentence(answers, said):
+    with pytest.raises(UserError, match=said):
+        answer(writing(), photo(), QUESTIONS[0], answers=answers)
+
+
+def test_an_answer_of_unknown_words_is_named(theirs):
+    with pytest.raises(UserError, match="The model knows no word of the answer 'qq zz'"):
+        answer(theirs, photo(), "word7", answers=["word8", "qq zz"])
 
 
 @pytest.mark.parametrize("make", [model, writing])
@@ -127,5 +186,5 @@ def test_a_mistake_is_a_sentence(command, said, tmp_path, monkeypatch):
 def test_a_model_that_answers_nothing_is_named():
     with pytest.raises(UserError, match=r"has the inputs photo \(image\), question \(text\) and the targets match"):
         answer(model(head="match"), photo(), "is it")
-    with pytest.raises(UserError, match="has no list of answers to rank; take --by generation"):
+    with pytest.raises(UserError, match="has no list of answers to rank; give one as --answers answers.txt"):
         answer(writing(), photo(), "is it", by="ranking")

@@ -20,6 +20,10 @@ def answer(
             " of the two that the model has."
         ),
     ] = None,
+    answers: Annotated[
+        Path | None,
+        typer.Option(help="File with an answer a line: these are ranked, not those that it has learned."),
+    ] = None,
     beams: Annotated[int, typer.Option(help="For generation: how many beginnings are kept at each word.")] = 3,
     top: Annotated[int, typer.Option(help="How many answers to give.")] = 5,
     explain: Annotated[
@@ -40,6 +44,6 @@ def answer(
     """
     from sensorium.recipe.answering import answer as ask
 
-    done = ask(run, picture, question, by=by, beams=beams, top=top, explain=explain, quiet=as_json)
+    done = ask(run, picture, question, by=by, answers=answers, beams=beams, top=top, explain=explain, quiet=as_json)
     if as_json:
         print(json.dumps(done, ensure_ascii=False))

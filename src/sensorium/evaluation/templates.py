@@ -156,7 +156,7 @@ def labels_of(stated: str | Path | Sequence[str]) -> list[str]:
 def lines_of(path: Path, what: str) -> list[str]:
     """The lines of a text file that are not empty. Raises UserError when it cannot be read or has none."""
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror or error}); it should have {what}.") from error
     except UnicodeDecodeError as error:

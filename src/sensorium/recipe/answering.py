@@ -1,19 +1,23 @@
 """A question about a picture, answered by a trained model; and which places of the picture the answer comes from."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from sensorium.data.answers import normalise
 from sensorium.data.decoding import decode
+from sensorium.encoders.text_processor import TextProcessor
 from sensorium.errors import RecordError, UserError
 from sensorium.evaluation.inputs import figure
+from sensorium.evaluation.templates import lines_of
 from sensorium.explain.drawing import check_format, draw, said
 from sensorium.explain.grad_cam import as_target
 from sensorium.explain.grad_cam import explain as explained_by
 from sensorium.features import Features
-from sensorium.heads.answer import Answer
+from sensorium.heads.answer import Answer, AnswerConfig
 from sensorium.model import Model, load
 from sensorium.recipe.talk import Talk
 
@@ -43,6 +47,7 @@ def answer(
     question: str,
     *,
     by: By | None = None,
+    answers: Sequence[str] | str | Path | None = None,
     beams: int = 3,
     top: int = 5,
     explain: str | Path | None = None,
@@ -52,7 +57,9 @@ def answer(
 
     The model has one picture and one text among its inputs, and a head of classes or of answers. by: "ranking" the
     answers that it has learned, or "generation" word by word, by a search with so many `beams`, which a head `answer`
-    alone can; None for the first of the two that there is. top: how many answers to give, at most.
+    alone can; None for the first of the two that there is. answers: those to rank instead of the learned ones, or a
+    file with one a line, for a head `answer` alone; they are brought to the spelling of VQA's evaluation, and equal
+    ones count once. top: how many answers to give, at most.
     explain: a file (.png, .jpg, .webp) for the heat map of each word over the picture.
     Prints the answer unless `quiet`. Returns {"answer", "probability", "next": [{"answer", "probability"}], "by",
     "explanation": {"file", "words": [{"word", "heat": h lists of w numbers}], "said"} or None}. Raises UserError for
@@ -66,20 +73,31 @@ def answer(
         raise UserError("The question is empty; ask something about the picture.")
     if explain is not None:
         check_format(explain)
+    given = None if answers is None else _given(answers, by)
     talk, model = Talk(quiet), run if isinstance(run, Model) else load(run)
     asked = _asked(model)
     record = {asked.picture: picture, asked.question: question}
     try:
-        found = _answered(model, asked, record, by, beams, top)
+        found = _answered(model, asked, record, given, by, beams, top)
     except RecordError as error:
         raise UserError(f"The picture {error.value} cannot be used: {error.reason}; give another.") from error
-    answers = [
+    first, *others = (
         {"answer": one, "probability": likely} for one, likely in zip(found.answers, found.probabilities, strict=True)
-    ]
-    done = answers[0] | {"next": answers[1:], "by": by or _usual(model.heads[asked.target])}
+    )
+    done = first | {"next": others, "by": by or ("ranking" if given else _usual(model.heads[asked.target]))}
     done["explanation"] = None if explain is None else _explained(model, asked, record, found, Path(explain))
     _say(done, talk)
     return done
+
+
+def _given(answers: Sequence[str] | str | Path, by: By | None) -> list[str]:
+    """The answers to rank, in one spelling and each once. Raises UserError where there are none or none are ranked."""
+    if by == "generation":
+        raise UserError("--answers are there to be ranked; leave them out, or take --by ranking.")
+    listed = lines_of(Path(answers), "an answer a line") if isinstance(answers, str | Path) else answers
+    if not listed:
+        raise UserError("The list of answers is empty; give at least one answer, or none to rank those learned.")
+    return list(dict.fromkeys(normalise(str(one)) for one in listed))
 
 
 def _asked(model: Model) -> Asked:
@@ -107,10 +125,20 @@ def _listed(head: Answer) -> bool:
 
 
 @torch.no_grad()
-def _answered(model: Model, asked: Asked, record: dict[str, Any], by: By | None, beams: int, top: int) -> Answered:
+def _answered(
+    model: Model,
+    asked: Asked,
+    record: dict[str, Any],
+    given: list[str] | None,
+    by: By | None,
+    beams: int,
+    top: int,
+) -> Answered:
     model.eval()
     batch = next(model.batches(model.read([record]), 1))
     fused, head = model.fuse(model.encode(batch.inputs)), model.heads[asked.target]
+    if given is not None:
+        return _chosen(model, asked, head, fused, given, top)
     if (by or _usual(head)) == "generation":
         if not isinstance(head, Answer):
             raise UserError(
@@ -121,11 +149,44 @@ def _answered(model: Model, asked: Asked, record: dict[str, Any], by: By | None,
     return _ranked(model, asked, head, fused, top)
 
 
+def _chosen(model: Model, asked: Asked, head: nn.Module, fused: Features, given: list[str], top: int) -> Answered:
+    """The likeliest of the answers that were given."""
+    if not isinstance(head, Answer):
+        raise UserError(
+            f"The head of '{asked.target}' chooses among the answers that it has learned; leave --answers out, or fit"
+            " with the head answer, as --family albef does."
+        )
+    processor = model.encoders[asked.question].processor
+    padded = processor.pad([{"tokens": _tokens(one, processor, head.config)} for one in given])
+    tokens, real = (padded[name].to(fused.mask.device) for name in ("tokens", "mask"))  # [A, L]
+    places, likely = head.rank(fused, tokens, real, head.config.most)
+    first = places[:, :1]
+    decision = {"tokens": tokens[first], "real": real[first], "weight": torch.ones_like(likely[:, :1])}
+    return Answered([given[place] for place in places[0, :top].tolist()], likely[0, :top].tolist(), decision)
+
+
+def _tokens(answer: str, processor: TextProcessor, config: AnswerConfig) -> Tensor:
+    """The tokens of an answer, from `start` to `end`. Raises UserError for one that the model cannot read."""
+    tokens, added = processor.encode(answer)
+    words = tokens[~added]
+    if (words == processor.unknown_token).all():
+        raise UserError(f"The model knows no word of the answer '{answer}'; leave it out or spell it otherwise.")
+    if len(words) > config.context - 2:
+        raise UserError(
+            f"The answer '{answer}' is {len(words)} tokens long, and the model writes at most {config.context - 2};"
+            " shorten it."
+        )
+    return torch.cat([torch.tensor([config.start]), words, torch.tensor([config.end])])
+
+
 def _ranked(model: Model, asked: Asked, head: nn.Module, fused: Features, top: int) -> Answered:
     """The likeliest of the answers that the model knows."""
     if isinstance(head, Answer):
         if not _listed(head):
-            raise UserError(f"The head of '{asked.target}' has no list of answers to rank; take --by generation.")
+            raise UserError(
+                f"The head of '{asked.target}' has no list of answers to rank; give one as --answers answers.txt,"
+                " or take --by generation."
+            )
         places, likely = head.rank(fused, head.answers, head.real, head.config.most)
     elif head.kind == "answer" and not hasattr(head, "scores"):  # experts give the one they agree on
         said = head.predict(fused)
