@@ -73,6 +73,11 @@ def test_experts_decide_together_and_one_alone_for_itself(combine):
     alone = late.experts[0].predict(Features.one(tokens[1:2, 0], mask[1:2, 0]))
     assert torch.equal(said["decision"][1:2], alone["decision"])
     torch.testing.assert_close(said["probability"][1:2], alone["probability"])
+    every = late.probabilities(given)
+    assert every.shape == (4, 3)
+    torch.testing.assert_close(every.sum(1), torch.ones(4))
+    torch.testing.assert_close(every.gather(1, said["decision"][:, None])[:, 0], said["probability"])
+    assert (every <= said["probability"][:, None]).all()
     late.calibrate(given, TARGET)
     assert torch.isfinite(late.loss(given, TARGET)).all()
 

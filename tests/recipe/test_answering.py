@@ -8,10 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
+from sensorium.data.schema import TargetSpec
 from sensorium.errors import UserError
 from sensorium.evaluation.inputs import figure
 from sensorium.families.checkpoints import convert
+from sensorium.fusion import FUSIONS
 from sensorium.heads.answer import Answer, AnswerConfig
+from sensorium.heads.late import Late, LateConfig
 from sensorium.model import Model, load
 from sensorium.recipe.answering import answer
 from tests.explain.scenes import DIM, QUESTIONS, model, photo
@@ -32,6 +35,33 @@ def writing() -> Model:
             parameter.add_(torch.randn_like(parameter) * 0.4)
     schema = made.schema.model_copy(update={"targets": []})
     return Model(dict(made.encoders.items()), fusion=made.fusion, heads={"answer": head}, schema=schema).eval()
+
+
+def agreeing(combine: str) -> Model:
+    """A model of random weights in which an expert for each input chooses among answers."""
+    made, fusion = model(), FUSIONS["separate"]
+    torch.manual_seed(7)  # with which a vote is tied, and decided against the first of the two
+    fused = fusion(fusion.Config(dim=DIM), dict.fromkeys(made.encoders.names, DIM))
+    inner = {"classes": 3, "prior": [0.5, 0.3, 0.2]}
+    head = Late(LateConfig(head="frequent", config=inner, experts=2, combine=combine), DIM)
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.4)
+    targets = [TargetSpec(name="answer", kind="answer", labels=["yes", "no", "two"])]
+    schema = made.schema.model_copy(update={"targets": targets})
+    return Model(dict(made.encoders.items()), fusion=fused, heads={"answer": head}, schema=schema).eval()
+
+
+@pytest.mark.parametrize("combine", ["mean", "product", "vote"])
+def test_experts_give_the_answer_they_agree_on_and_the_others_follow(combine):
+    made = agreeing(combine)
+    for question in QUESTIONS:
+        wanted = made.predict([{"photo": photo(), "question": question}])[0]["answer"]
+        done = answer(made, photo(), question, quiet=True)
+        assert (done["answer"], done["probability"]) == (wanted["decision"], pytest.approx(wanted["probability"]))
+        likely = [done["probability"], *(one["probability"] for one in done["next"])]
+        assert sum(likely) == pytest.approx(1) and likely == sorted(likely, reverse=True)
+        assert min(likely) > 0 and (combine == "vote" or len(likely) == 3)
 
 
 def test_the_answer_of_a_class_is_the_models_prediction_and_the_others_follow():

@@ -114,7 +114,11 @@ class Frequent(nn.Module):
         """`decision` int64 [B], a place among the answers, and its `probability` float32 [B]; of the training prior in
         a row without any input.
         """
-        return self.decision.predict(self.scores(fused), fused.present)
+        return _likeliest(self.probabilities(fused))
+
+    def probabilities(self, fused: Features) -> Tensor:
+        """How likely each of all K answers is, float32 [B, K]; the training prior in a row without any input."""
+        return self.decision.classes.predict(self.scores(fused), fused.present)["probabilities"]
 
     @torch.no_grad()
     def calibrate(self, fused: Features, target: dict[str, Tensor]) -> None:

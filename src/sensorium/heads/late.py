@@ -84,19 +84,12 @@ class Late(nn.Module):
 
         An expert that is alone in a row decides as it would without the others.
         """
-        scores = self._scores(fused)
-        each = [expert.decision.predict(scores[:, i], fused.mask[:, i]) for i, expert in enumerate(self.experts)]
-        if self.config.combine == "vote":
-            decisions = torch.stack([own["decision"] for own in each], dim=1)  # [B, E] or [B, E, K]
-            together = self.decision.vote(scores, decisions, _equal_shares(fused.mask))
-        else:
-            combined = self.decision.temper(self._combined(scores, fused.mask))
-            together = self.decision.predict(combined, fused.present)
-        # What was fitted for several experts would make one alone too sure or too shy, so it speaks for itself.
-        alone = fused.mask & (fused.mask.sum(dim=1, keepdim=True) == 1)
-        for i, own in enumerate(each):
-            together = {key: torch.where(_like(alone[:, i], value), own[key], value) for key, value in together.items()}
-        return together
+        return self._predicted(fused, self.decision, [expert.decision for expert in self.experts])
+
+    def probabilities(self, fused: Features) -> Tensor:
+        """Of experts on frequent answers: how likely each of all K answers is, float32 [B, K], as in `predict`."""
+        each = [expert.decision.classes for expert in self.experts]
+        return self._predicted(fused, self.decision.classes, each)["probabilities"]
 
     @torch.no_grad()
     def calibrate(self, fused: Features, target: dict[str, Tensor]) -> None:
@@ -119,6 +112,22 @@ class Late(nn.Module):
             )
             self.weights.copy_(weights)
         self.decision.calibrate(self._combined(scores.float(), mask), known)
+
+    def _predicted(self, fused: Features, joint: nn.Module, own: list[nn.Module]) -> dict[str, Tensor]:
+        """What `joint` predicts of all present experts together, and the `own` decision of one that is alone."""
+        scores = self._scores(fused)
+        each = [decision.predict(scores[:, i], fused.mask[:, i]) for i, decision in enumerate(own)]
+        if self.config.combine == "vote":
+            decisions = torch.stack([one["decision"] for one in each], dim=1)  # [B, E] or [B, E, K]
+            together = joint.vote(scores, decisions, _equal_shares(fused.mask))
+        else:
+            combined = joint.temper(self._combined(scores, fused.mask))
+            together = joint.predict(combined, fused.present)
+        # What was fitted for several experts would make one alone too sure or too shy, so it speaks for itself.
+        alone = fused.mask & (fused.mask.sum(dim=1, keepdim=True) == 1)
+        for i, one in enumerate(each):
+            together = {key: torch.where(_like(alone[:, i], value), one[key], value) for key, value in together.items()}
+        return together
 
     def _tokens(self, fused: Features) -> list[tuple[nn.Module, Features]]:
         """Each expert with the token it decides on, as features of one token."""

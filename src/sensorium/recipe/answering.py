@@ -188,12 +188,13 @@ def _ranked(model: Model, asked: Asked, head: nn.Module, fused: Features, top: i
                 " or take --by generation."
             )
         places, likely = head.rank(fused, head.answers, head.real, head.config.most)
-    elif head.kind == "answer" and not hasattr(head, "scores"):  # experts give the one they agree on
-        said = head.predict(fused)
-        places, likely = said["decision"][:, None], said["probability"][:, None]
     else:
-        known = head.scores(fused).exp() if hasattr(head, "scores") else head.predict(fused)["probabilities"]  # [1, K]
-        likely, places = known.sort(dim=1, descending=True)
+        found = head.predict(fused)
+        known = found["probabilities"] if "probabilities" in found else head.probabilities(fused)  # [1, K]
+        # A threshold, or a vote of equally many, may decide for another than the first of the likeliest.
+        places = known.scatter(1, found["decision"][:, None], torch.inf).argsort(dim=1, descending=True)
+        places = places[:, : int((known > 0).sum())]  # in a vote the others have no voice
+        likely = known.gather(1, places)
     decision = as_target({"decision": places[:, 0]}, head.kind)
     labels = next(spec.labels for spec in model.schema.targets if spec.name == asked.target)
     answers = [labels[place] for place in places[0, :top].tolist()]
