@@ -16,6 +16,7 @@ from sensorium.encoders.clip_image import ClipImageConfig
 from sensorium.encoders.text_processor import TextProcessor
 from sensorium.errors import UserError
 from sensorium.families.albef import AlbefConfig, albef
+from sensorium.families.albef_roles import MARKS, check_written, roles
 from sensorium.families.albef_weights import fronts, weights
 from sensorium.families.clip_files import read_json, read_tensors
 from sensorium.families.weights import filled, published
@@ -30,6 +31,8 @@ OBJECTIVES = "objectives.safetensors"
 WRITTEN = "albef.safetensors"
 HEAD = 64  # the width of a head, where no configuration says how many there are
 QUEUE = ("image_queue", "text_queue", "queue_ptr")
+PREPARATION = ("fit", "interpolation", "jpeg", "mean", "std")  # of pictures; written beside the weights
+STATED = {"start": "cls_id", "end": "sep_id", "pad": "pad_id"}  # what config.json calls the marks of an answer
 
 
 class Albef(NamedTuple):
@@ -61,7 +64,9 @@ def read(path: Path) -> Albef:
     kept = {name: value for name, value in tensors.items() if name not in QUEUE}
     for name in [name for name in kept if name.endswith(".position_ids")]:
         del kept[name]  # the numbers from 0 on, which ours need not be told
-    tokenizer = _tokenizer(path.parent, len(_of(tensors, "embeddings.position_embeddings.weight", path)))
+    tokenizer = _tokenizer(
+        path.parent, len(_of(tensors, "text_encoder.", "embeddings.position_embeddings.weight", path))
+    )
     model = albef(_config(tensors, path, tokenizer), tokenizer)
     if "temp" in kept:
         kept["temp"] = -kept["temp"].double().log()
@@ -104,40 +109,62 @@ def _config(tensors: dict[str, Tensor], path: Path, tokenizer: TextProcessor) ->
         tensors[SIGN.replace("cls_token", "patch_embed.proj.weight")],
         tensors["visual_encoder.pos_embed"],
     )
-    words = _of(tensors, "embeddings.word_embeddings.weight", path)
-    shape = {
-        "ratio": len(_of(tensors, "encoder.layer.0.intermediate.dense.weight", path)) / words.shape[1],
-        "heads": bert.get("num_attention_heads", words.shape[1] // HEAD),
-        "kinds": len(_of(tensors, "embeddings.token_type_embeddings.weight", path)),
-        "dropout": bert.get("hidden_dropout_prob", 0.1), "eps": bert.get("layer_norm_eps", 1e-12),
-    }  # fmt: skip
-    context = tokenizer.max_tokens
     depth, crossing = (_layers(tensors, "text_encoder.", part) for part in ("attention.self", "crossattention.self"))
     width, side = len(kernel), round((position.shape[1] - 1) ** 0.5)
     rise = tensors["visual_encoder.blocks.0.mlp.fc1.weight"]
+    prepared = {name: value for name, value in stated.get("pictures", {}).items() if name in PREPARATION}
     image = ClipImageConfig(
         size=side * kernel.shape[2], patch=kernel.shape[2], width=width, heads=vit.get("heads", width // HEAD),
         depth=len({name for name in tensors if re.fullmatch(r"visual_encoder\.blocks\.\d+\.norm1\.weight", name)}),
-        ratio=len(rise) / width, pre_norm=False, patch_bias=True, eps=vit.get("layer_norm_eps", 1e-6), fit="squash",
-        augmentation=None,
+        ratio=len(rise) / width, pre_norm=False, patch_bias=True, eps=vit.get("layer_norm_eps", 1e-6),
+        augmentation=None, **{"fit": "squash"} | prepared,
     )  # fmt: skip
-    text = BertTextConfig(vocabulary=len(words), context=context, width=words.shape[1], depth=depth - crossing, **shape)
+    text = BertTextConfig(
+        width=_words(tensors, "text_encoder.", path).shape[1],
+        depth=depth - crossing,
+        **_shape(tensors, "text_encoder.", path, bert),
+    )
     if "text_proj.weight" in tensors:
         return AlbefConfig(image=image, text=text, fusion_layers=crossing, dim=len(tensors["text_proj.weight"]))
-    marks = {name: tokenizer.tokenizer.token_to_id(word) for name, word in (("start", "[CLS]"), ("end", "[SEP]"))}
-    layers = _layers(tensors, "text_decoder.", "crossattention.self")
     answer = AnswerConfig(
-        vocabulary=len(words), context=context, layers=layers, pad=tokenizer.pad_token, **marks, **shape
+        layers=_layers(tensors, "text_decoder.", "crossattention.self"),
+        **_marks(stated, tokenizer),
+        **_shape(tensors, "text_decoder.", path, bert),
     )
     return AlbefConfig(image=image, text=text, fusion_layers=crossing, answer=answer)
 
 
-def _of(tensors: dict[str, Tensor], name: str, path: Path) -> Tensor:
-    """A weight of the text encoder, whose names have `bert.` in them in one of the layouts."""
-    for front in ("text_encoder.bert.", "text_encoder."):
-        if front + name in tensors:
-            return tensors[front + name]
-    raise UserError(f"{path} lacks the weight 'text_encoder.{name}'; bring a whole checkpoint of an ALBEF.")
+def _shape(tensors: dict[str, Tensor], front: str, path: Path, bert: dict[str, Any]) -> dict[str, Any]:
+    """What the configurations of the text's encoder and of the decoder have in common, of the one at `front`."""
+    words = _words(tensors, front, path)
+    return {
+        "vocabulary": len(words),
+        "context": len(_of(tensors, front, "embeddings.position_embeddings.weight", path)),
+        "ratio": len(_of(tensors, front, "encoder.layer.0.intermediate.dense.weight", path)) / words.shape[1],
+        "heads": bert.get("num_attention_heads", words.shape[1] // HEAD),
+        "kinds": len(_of(tensors, front, "embeddings.token_type_embeddings.weight", path)),
+        "dropout": bert.get("hidden_dropout_prob", 0.1),
+        "eps": bert.get("layer_norm_eps", 1e-12),
+    }
+
+
+def _words(tensors: dict[str, Tensor], front: str, path: Path) -> Tensor:
+    return _of(tensors, front, "embeddings.word_embeddings.weight", path)
+
+
+def _marks(stated: dict[str, Any], tokenizer: TextProcessor) -> dict[str, int]:
+    """The tokens that begin, end and fill an answer."""
+    if all(name in stated for name in STATED.values()):
+        return {mark: stated[name] for mark, name in STATED.items()}
+    return {mark: tokenizer.tokenizer.token_to_id(MARKS[mark]) for mark in STATED}
+
+
+def _of(tensors: dict[str, Tensor], front: str, name: str, path: Path) -> Tensor:
+    """A weight of BERT's, whose names have `bert.` in them in one of the layouts."""
+    for whole in (f"{front}bert.{name}", front + name):
+        if whole in tensors:
+            return tensors[whole]
+    raise UserError(f"{path} lacks the weight '{front}{name}'; bring a whole checkpoint of an ALBEF.")
 
 
 def _layers(tensors: dict[str, Tensor], front: str, part: str) -> int:
@@ -156,11 +183,14 @@ def _tokenizer(folder: Path, context: int) -> TextProcessor:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the tokenizers library raises plain Exception
         raise UserError(f"{path} is no tokenizer ({error}); bring a whole copy.") from error
-    marks = {word: tokenizer.token_to_id(word) for word in ("[PAD]", "[UNK]", "[MASK]", "[CLS]", "[SEP]")}
-    for word, number in marks.items():
+    marks = {mark: tokenizer.token_to_id(word) for mark, word in MARKS.items()}
+    for mark, number in marks.items():
         if number is None:
-            raise UserError(f"{path} has no token {word}, which BERT's tokenizers have; bring the model's own.")
-    return TextProcessor(tokenizer, context, marks["[PAD]"], marks["[UNK]"], marks["[MASK]"], None)
+            raise UserError(f"{path} has no token {MARKS[mark]}, which BERT's tokenizers have; bring the model's own.")
+    unknown = tokenizer.token_to_id("[UNK]")  # one that was learned from a table knows every text, and has none
+    return TextProcessor(
+        tokenizer, context, marks["pad"], marks["start"] if unknown is None else unknown, marks["mask"], None
+    )
 
 
 def save(found: Albef, out: Path) -> None:
@@ -179,12 +209,12 @@ def save(found: Albef, out: Path) -> None:
 
 
 def open_own(source: Path) -> Albef:
-    """The checkpoint of ours that `save` wrote. Raises UserError when it is no ALBEF."""
+    """The checkpoint of ours that `save` or a run wrote.
+
+    Raises UserError when the published layout has no place for its model.
+    """
     model = load(source)
-    if set(model.heads.names) not in ({"match", "words"}, {"answer"}) or set(model.encoders.names) != {"image", "text"}:
-        raise UserError(
-            f"{source} is no ALBEF, whose inputs are image and text and whose heads are match and words, or answer."
-        )
+    check_written(model)
     inner = source / "model"
     file = (inner if (inner / "model.json").exists() else source) / OBJECTIVES
     tensors = load_file(file) if file.exists() else {}
@@ -205,7 +235,8 @@ def _within(tensors: dict[str, Tensor], front: str) -> dict[str, Tensor]:
 def write(found: Albef, out: Path) -> None:
     """Writes the folder `out` with the file albef.safetensors in the published layout, and what `read` finds beside it.
 
-    The temperature comes back to a rounding of float32, all else bit for bit.
+    The temperature comes back to a rounding of float32, all else bit for bit. Names of inputs, the list of answers and
+    the token that stands for an absent text have no place there.
     """
     model, teacher, queue = found
     table = weights(model) + (weights(model, teacher=True) if teacher is not None else [])
@@ -221,12 +252,13 @@ def write(found: Albef, out: Path) -> None:
     with whole_folder(out) as folder:
         save_file(tensors, folder / WRITTEN)
         (folder / "config.json").write_text(json.dumps(_stated(model), indent=1))
-        tokenizer = model.encoders["text"].processor.tokenizer
+        tokenizer = model.encoders[roles(model).text].processor.tokenizer
         (folder / "tokenizer.json").write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
 
 
 def _stated(model: Model) -> dict[str, Any]:
-    image, text = model.encoders["image"].config, model.encoders["text"].config
+    named = roles(model)
+    image, text = model.encoders[named.image].config, model.encoders[named.text].config
     bert = {
         "hidden_size": text.width, "num_attention_heads": text.heads, "hidden_dropout_prob": text.dropout,
         "num_hidden_layers": text.depth + model.fusion.config.layers, "fusion_layer": text.depth,
@@ -235,4 +267,10 @@ def _stated(model: Model) -> dict[str, Any]:
         "encoder_width": image.width,
     }  # fmt: skip
     vit = {"image_size": image.size, "patch_size": image.patch, "width": image.width, "depth": image.depth}
-    return {"bert": bert, "vit": vit | {"heads": image.heads, "mlp_ratio": image.ratio, "layer_norm_eps": image.eps}}
+    vit |= {"heads": image.heads, "mlp_ratio": image.ratio, "layer_norm_eps": image.eps}
+    pictures = {name: getattr(image, name) for name in PREPARATION}
+    stated = {"bert": bert, "vit": vit, "pictures": pictures}
+    if "answer" in named.heads:
+        answer = model.heads[named.heads["answer"]].config
+        stated |= {name: getattr(answer, mark) for mark, name in STATED.items()}
+    return stated

@@ -2,17 +2,19 @@
 
 from collections.abc import Iterator
 
+from sensorium.families.albef_roles import roles
 from sensorium.families.weights import TIMM_BLOCK, Weight, blocks, pair
 from sensorium.model import Model
 
 
 def weights(model: Model, teacher: bool = False) -> list[Weight]:
-    """The table of a model as `albef` makes it, in the layout of pre-training or of answering, by its heads.
+    """The table of an ALBEF, in the layout of pre-training or of answering, by its heads.
 
-    teacher: of the copies that follow it, whose names have an `_m`, and ours the front `teacher.`.
+    Ours are named by what they are (`image`, `text`, `answer`), of which `fronts` makes names of the model's. teacher:
+    of the copies that follow it, whose names have an `_m`, and ours the front `teacher.`.
     """
-    suffix, text = "_m" if teacher else "", model.encoders["text"].config
-    answers = "answer" in model.heads
+    suffix, named = "_m" if teacher else "", roles(model)
+    text, answers = model.encoders[named.text].config, "answer" in named.heads
     bert = f"text_encoder{suffix}.{'' if answers else 'bert.'}"
     cls = f"text_encoder{suffix}.cls.predictions."
     layers = range(text.depth, text.depth + model.fusion.config.layers)
@@ -26,14 +28,15 @@ def weights(model: Model, teacher: bool = False) -> list[Weight]:
             for own, i in enumerate(layers)
             for each in block(f"fusion.blocks.{own}.", f"{bert}encoder.layer.{i}.", True)
         ),
-        *(_answer(model, suffix) if answers else _pretraining(cls, suffix)),
+        *(_answer(model.heads[named.heads["answer"]].config.layers, suffix) if answers else _pretraining(cls, suffix)),
     ]
     return [one._replace(ours=f"teacher.{one.ours}") for one in table] if teacher else table
 
 
 def visual(model: Model, front: str) -> list[Weight]:
     """The table of the pictures' encoder, a vision transformer of timm whose names begin with `front`."""
-    image, count = model.encoders["image"].config, len(model.encoders["image"].position)
+    encoder = model.encoders[roles(model).image]
+    image, count = encoder.config, len(encoder.position)
     return [
         Weight(
             "image.patches.weight", (f"{front}patch_embed.proj.weight",), shape=(image.width, 3, *[image.patch] * 2)
@@ -55,8 +58,8 @@ def _pretraining(cls: str, suffix: str) -> Iterator[Weight]:
         yield Weight("logit_scale", ("temp",))
 
 
-def _answer(model: Model, suffix: str) -> Iterator[Weight]:
-    layers = range(model.heads["answer"].config.layers)
+def _answer(depth: int, suffix: str) -> Iterator[Weight]:
+    layers = range(depth)
     front = f"text_decoder{suffix}."
     cls = f"{front}cls.predictions."
     yield from embeddings("answer.", f"{front}bert.", (f"{cls}decoder.weight",))
@@ -105,10 +108,11 @@ def block(ours: str, theirs: str, crosses: bool) -> Iterator[Weight]:
 
 def fronts(model: Model) -> dict[str, str]:
     """By the front of a name in the table, the front of the name in the state of the model, or of its teacher."""
+    image, text, heads = roles(model)
     found = {"fusion.": "fusion.", "logit_scale": "logit_scale"}
-    for name in ("image", "text"):
-        found[f"{name}."] = f"encoders.parts.{model.encoders.index[name]}."
+    for role, name in (("image", image), ("text", text)):
+        found[f"{role}."] = f"encoders.parts.{model.encoders.index[name]}."
         if name in model.projections:
-            found[f"{name}_projection."] = f"projections.parts.{model.projections.index[name]}."
-    found |= {f"{name}.": f"heads.parts.{place}." for name, place in model.heads.index.items()}
+            found[f"{role}_projection."] = f"projections.parts.{model.projections.index[name]}."
+    found |= {f"{role}.": f"heads.parts.{model.heads.index[name]}." for role, name in heads.items()}
     return found | {f"teacher.{front}": f"teacher.model.{place}" for front, place in found.items()}
