@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from sensorium.data.loading import Records
+from sensorium.data.loading import Processor, Records, Unread
 from sensorium.data.loading import load as load_batches
 from sensorium.data.schema import MEDIA, Schema
 from sensorium.data.table import Table, read
@@ -96,6 +96,14 @@ class Model(nn.Module):
         return next(self.parameters()).device
 
     @property
+    def processors(self) -> dict[str, Processor]:
+        """By input, what makes tensors of its values."""
+        return {
+            name: Unread(name) if encoder.processor is None else encoder.processor
+            for name, encoder in self.encoders.items()
+        }
+
+    @property
     def decides(self) -> bool:
         """Whether it decides on targets of records; a head that only taught it, such as `match`, decides on none."""
         return len(self.heads) > 0 and (self.schema is None or len(self.schema.targets) > 0)
@@ -176,9 +184,8 @@ class Model(nn.Module):
 
     def batches(self, table: Table, batch_size: int = 64, workers: int = 0) -> Iterator[Batch]:
         """The records of `table` in order, `batch_size` at a time, on the model's device."""
-        processors = {name: encoder.processor for name, encoder in self.encoders.items()}
         items = ((rows, None) for rows in _chunks(len(table), batch_size))
-        for batch in load_batches(Records(table, processors), items, workers):
+        for batch in load_batches(Records(table, self.processors), items, workers):
             yield batch.to(self.device)
 
     @torch.no_grad()

@@ -163,10 +163,3 @@ def test_a_weight_that_does_not_fit_is_named(reference: Path, tmp_path: Path, na
     torch.save({key: value for key, value in tensors.items() if value is not None}, path.with_suffix(".pth"))
     with pytest.raises(UserError, match=said):
         convert(path.with_suffix(".pth"), tmp_path / "ours")
-
-
-def test_without_a_tokenizer_the_sentence_says_whose_it_has_to_be(reference: Path, tmp_path: Path):
-    path = published(reference, "vqa", tmp_path / "theirs")
-    (tmp_path / "theirs" / "tokenizer.json").unlink()
-    with pytest.raises(UserError, match=r"There is no tokenizer.json in .*bert-base-uncased"):
-        convert(path, tmp_path / "ours")

@@ -9,7 +9,7 @@ import torch
 import sensorium
 from sensorium.errors import UserError
 from sensorium.families.albef import albef
-from sensorium.families.albef_checkpoints import Albef, open_own
+from sensorium.families.albef_checkpoints import Albef, open_own, save
 from sensorium.families.checkpoints import convert
 from sensorium.fusion.bert import BertFusion
 from sensorium.fusion.cross_attention import CrossAttention
@@ -17,6 +17,7 @@ from sensorium.heads.answer import Answer, AnswerConfig
 from sensorium.model import Model
 from sensorium.nn.named import Named
 from sensorium.nn.projection import Projection
+from sensorium.objectives.momentum import Queue
 from tests import question_scenes
 from tests.objectives.test_albef import CONFIG, tiny
 from tests.pretraining import pairs
@@ -86,6 +87,16 @@ def test_a_run_of_pairs_comes_back_with_teacher_and_queue(world: Path, tmp_path:
     assert torch.equal(own.model.heads["match"].linear(fused.pooled), back.model.heads["match"].linear(fused.pooled))
     torch.testing.assert_close(own.model.logit_scale, back.model.logit_scale)
     assert torch.equal(own.queue.a, back.queue.a) and torch.equal(own.queue.b, back.queue.b)
+
+
+@pytest.mark.parametrize("pairs", [0, 5, 9])
+def test_of_a_queue_that_is_filled_in_part_no_more_comes_back(tmp_path: Path, pairs: int):
+    queue = Queue(7, 6)
+    queue.push(*torch.randn(2, pairs, 6), *torch.arange(2 * pairs).view(2, pairs))
+    save(Albef(tiny(), None, queue), tmp_path / "ours")
+    back = returned(tmp_path / "ours", tmp_path)[1].queue
+    assert (back.filled, back.pointer) == (min(pairs, 7), pairs % 7)
+    assert torch.equal(back.a, queue.a) and torch.equal(back.b, queue.b)
 
 
 @torch.no_grad()

@@ -120,16 +120,22 @@ def convert(
         Path | None,
         typer.Option(help="With a BERT: file of weights of a vision transformer of timm (DeiT), for the pictures."),
     ] = None,
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(help="With an ALBEF's file: its tokenizer.json, or a folder that has one, if none is beside it."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in OUT.")] = False,
 ) -> None:
     """Turn a published CLIP, SigLIP or ALBEF into a checkpoint, or a checkpoint into what others open.
 
-    The tokenizer and the preparation of pictures come with it. A weight that is missing, unknown or does not fit is an
-    error.
+    The tokenizer and the preparation of pictures come with it. Without a tokenizer an ALBEF takes token numbers alone.
+    A weight that is missing, unknown or does not fit is an error.
 
     Example: [bold]sensorium convert openai/clip-vit-base-patch32 runs/openai[/bold]
     """
     from sensorium.families.checkpoints import convert as run
 
-    run(source, out, to, activation, overwrite, picture)
+    model = run(source, out, to, activation, overwrite, picture, tokenizer)
     print(f"{source} is written to {out}, {f'for {to}' if to else 'as a checkpoint'}.")
+    if to is None and any(encoder.processor is None for encoder in model.encoders.modules_once):
+        print(f"No tokenizer stands beside {source}, so the model takes token numbers alone; name one by --tokenizer.")

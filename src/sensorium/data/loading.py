@@ -19,6 +19,7 @@ from sensorium.data.strings import Strings
 from sensorium.data.table import Table
 from sensorium.data.targets import encode
 from sensorium.data.workers import in_order
+from sensorium.errors import UserError
 from sensorium.features import Batch, Features
 
 _SMALL = 2**16
@@ -37,6 +38,33 @@ class Processor(Protocol):
 
     def pad(self, items: list[dict[str, Tensor] | None]) -> dict[str, Tensor]:
         """A batch with `mask`, bool [B, L]; None is an absent row."""
+
+
+def no_tokenizer(name: str) -> UserError:
+    """The sentence for a text in an input whose encoder came without its tokenizer."""
+    return UserError(
+        f"The model came without the tokenizer of '{name}', so it reads no text there; convert it anew, with"
+        " --tokenizer."
+    )
+
+
+class Unread:
+    """In the place of a processor, for an encoder that came without the tokenizer of its input: absent is all that a
+    value can be. Raises UserError for any other.
+    """
+
+    decoding: dict[str, Any] = {}  # noqa: RUF012 (a constant of the class)
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __call__(self, value: Any, augment: bool = False) -> dict[str, Tensor]:
+        """Raises UserError."""
+        raise no_tokenizer(self.name)
+
+    def pad(self, items: list[dict[str, Tensor] | None]) -> dict[str, Tensor]:
+        """Absent rows -> {"tokens": int64 [B, 1], "mask": bool [B, 1]}."""
+        return {"tokens": torch.zeros(len(items), 1, dtype=torch.long), "mask": torch.zeros(len(items), 1).bool()}
 
 
 class FeatureStore(Protocol):

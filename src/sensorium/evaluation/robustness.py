@@ -121,7 +121,7 @@ def _trials(
     for spec, way in ways:
         yield _Trial(spec.name, way.name, 0), whole
         for step, (_, strength) in enumerate(way.strengths, start=1):
-            processor = Corrupted(model.encoders[spec.name].processor, way, strength)
+            processor = Corrupted(model.processors[spec.name], way, strength)
             inputs = Records(part, {spec.name: processor}).batch(rows).to(model.device).inputs
             yield _Trial(spec.name, way.name, step), _decided(model, features | model.encode(inputs))
             advance(1)

@@ -32,6 +32,8 @@ WRITTEN = "albef.safetensors"
 HEAD = 64  # the width of a head, where no configuration says how many there are
 QUEUE = ("image_queue", "text_queue", "queue_ptr")
 PREPARATION = ("fit", "interpolation", "jpeg", "mean", "std")  # of pictures; written beside the weights
+UNCASED = 30_522  # words of bert-base-uncased, which ALBEF's authors took
+UNCASED_MARKS = {"start": 101, "end": 102, "pad": 0}
 STATED = {"start": "cls_id", "end": "sep_id", "pad": "pad_id"}  # what config.json calls the marks of an answer
 
 
@@ -53,21 +55,20 @@ def recognises(source: Path) -> bool:
     return SIGN in read_tensors(source)
 
 
-def read(path: Path) -> Albef:
-    """The model of a published file, with tokenizer.json beside it, in evaluation mode; inputs `image` and `text`.
+def read(path: Path, tokenizer: Path | None = None) -> Albef:
+    """The model of a published file in evaluation mode; inputs `image` and `text`.
 
-    Its sizes are the weights'; how many heads, config.json beside it (`bert.num_attention_heads`, `vit.heads`), else
-    those are 64 wide. Nothing is unpickled but tensors. Raises UserError for a missing, unknown or misfitting weight,
-    and for a model that is not BERT's and a vision transformer's.
+    tokenizer: a tokenizer.json, or a folder that has one; None for the one beside the file. Without any the model takes
+    token numbers alone. Its sizes are the weights'; how many heads, config.json beside it (`bert.num_attention_heads`,
+    `vit.heads`), else those are 64 wide. Nothing is unpickled but tensors. Raises UserError for a missing, unknown or
+    misfitting weight, for a model that is not BERT's and a vision transformer's, and for another model's tokenizer.
     """
     tensors = read_tensors(path)
     kept = {name: value for name, value in tensors.items() if name not in QUEUE}
     for name in [name for name in kept if name.endswith(".position_ids")]:
         del kept[name]  # the numbers from 0 on, which ours need not be told
-    tokenizer = _tokenizer(
-        path.parent, len(_of(tensors, "text_encoder.", "embeddings.position_embeddings.weight", path))
-    )
-    model = albef(_config(tensors, path, tokenizer), tokenizer)
+    texts = _texts(tensors, path, tokenizer)
+    model = albef(_config(tensors, path, texts), texts)
     if "temp" in kept:
         kept["temp"] = -kept["temp"].double().log()
     follows = any(name.startswith("visual_encoder_m.") for name in kept)
@@ -94,13 +95,15 @@ def _queue(tensors: dict[str, Tensor]) -> Queue | None:
         return None
     image, text, pointer = (tensors[name] for name in QUEUE)
     queue = Queue(image.shape[1], image.shape[0])
+    # Columns that no pair has filled yet are zero, and stand behind the others.
+    held = int((image.any(dim=0) | text.any(dim=0)).sum())
     # What the embeddings are of is not published: numbers that no content has stand for it.
-    queue.push(image.T, text.T, *(-1 - torch.arange(queue.size) for _ in range(2)))
+    queue.push(image.T[:held], text.T[:held], *(-1 - torch.arange(held) for _ in range(2)))
     queue.pointer.copy_(pointer[0])
     return queue
 
 
-def _config(tensors: dict[str, Tensor], path: Path, tokenizer: TextProcessor) -> AlbefConfig:
+def _config(tensors: dict[str, Tensor], path: Path, texts: TextProcessor | None) -> AlbefConfig:
     stated = read_json(path.parent / "config.json") if (path.parent / "config.json").exists() else {}
     bert, vit = stated.get("bert", {}), stated.get("vit", {})
     if bert.get("hidden_act", "gelu") != "gelu":
@@ -112,9 +115,10 @@ def _config(tensors: dict[str, Tensor], path: Path, tokenizer: TextProcessor) ->
     depth, crossing = (_layers(tensors, "text_encoder.", part) for part in ("attention.self", "crossattention.self"))
     width, side = len(kernel), round((position.shape[1] - 1) ** 0.5)
     rise = tensors["visual_encoder.blocks.0.mlp.fc1.weight"]
+    heads = vit.get("heads") or heads_of(width, path)
     prepared = {name: value for name, value in stated.get("pictures", {}).items() if name in PREPARATION}
     image = ClipImageConfig(
-        size=side * kernel.shape[2], patch=kernel.shape[2], width=width, heads=vit.get("heads", width // HEAD),
+        size=side * kernel.shape[2], patch=kernel.shape[2], width=width, heads=heads,
         depth=len({name for name in tensors if re.fullmatch(r"visual_encoder\.blocks\.\d+\.norm1\.weight", name)}),
         ratio=len(rise) / width, pre_norm=False, patch_bias=True, eps=vit.get("layer_norm_eps", 1e-6),
         augmentation=None, **{"fit": "squash"} | prepared,
@@ -126,11 +130,9 @@ def _config(tensors: dict[str, Tensor], path: Path, tokenizer: TextProcessor) ->
     )
     if "text_proj.weight" in tensors:
         return AlbefConfig(image=image, text=text, fusion_layers=crossing, dim=len(tensors["text_proj.weight"]))
-    answer = AnswerConfig(
-        layers=_layers(tensors, "text_decoder.", "crossattention.self"),
-        **_marks(stated, tokenizer),
-        **_shape(tensors, "text_decoder.", path, bert),
-    )
+    shape = _shape(tensors, "text_decoder.", path, bert)
+    layers = _layers(tensors, "text_decoder.", "crossattention.self")
+    answer = AnswerConfig(layers=layers, **_marks(stated, texts, shape["vocabulary"], path), **shape)
     return AlbefConfig(image=image, text=text, fusion_layers=crossing, answer=answer)
 
 
@@ -141,22 +143,42 @@ def _shape(tensors: dict[str, Tensor], front: str, path: Path, bert: dict[str, A
         "vocabulary": len(words),
         "context": len(_of(tensors, front, "embeddings.position_embeddings.weight", path)),
         "ratio": len(_of(tensors, front, "encoder.layer.0.intermediate.dense.weight", path)) / words.shape[1],
-        "heads": bert.get("num_attention_heads", words.shape[1] // HEAD),
+        "heads": bert.get("num_attention_heads") or heads_of(words.shape[1], path),
         "kinds": len(_of(tensors, front, "embeddings.token_type_embeddings.weight", path)),
         "dropout": bert.get("hidden_dropout_prob", 0.1),
         "eps": bert.get("layer_norm_eps", 1e-12),
     }
 
 
+def heads_of(width: int, source: Path, advice: str = "say so in config.json beside it") -> int:
+    """How many heads attention has, of which the weights of `source` say nothing: they are 64 wide.
+
+    Raises UserError for a width that is no multiple of that, with `advice`.
+    """
+    if width % HEAD:
+        raise UserError(
+            f"Attention in {source} is {width} wide, no multiple of the usual {HEAD} of a head, and how many heads it"
+            f" has is not in the weights; {advice}."
+        )
+    return width // HEAD
+
+
 def _words(tensors: dict[str, Tensor], front: str, path: Path) -> Tensor:
     return _of(tensors, front, "embeddings.word_embeddings.weight", path)
 
 
-def _marks(stated: dict[str, Any], tokenizer: TextProcessor) -> dict[str, int]:
-    """The tokens that begin, end and fill an answer."""
+def _marks(stated: dict[str, Any], texts: TextProcessor | None, vocabulary: int, path: Path) -> dict[str, int]:
+    """The tokens that begin, end and fill an answer. Raises UserError when nothing says which they are."""
     if all(name in stated for name in STATED.values()):
         return {mark: stated[name] for mark, name in STATED.items()}
-    return {mark: tokenizer.tokenizer.token_to_id(MARKS[mark]) for mark in STATED}
+    if texts is not None:
+        return {mark: texts.tokenizer.token_to_id(MARKS[mark]) for mark in STATED}
+    if vocabulary == UNCASED:
+        return UNCASED_MARKS
+    raise UserError(
+        f"By which tokens an answer begins, ends and is filled is not known of {path}; give its tokenizer with"
+        f" --tokenizer, or state {', '.join(STATED.values())} in config.json beside it."
+    )
 
 
 def _of(tensors: dict[str, Tensor], front: str, name: str, path: Path) -> Tensor:
@@ -172,12 +194,18 @@ def _layers(tensors: dict[str, Tensor], front: str, part: str) -> int:
     return len([name for name in tensors if wanted.fullmatch(name)])
 
 
-def _tokenizer(folder: Path, context: int) -> TextProcessor:
-    path = folder / "tokenizer.json"
+def _texts(tensors: dict[str, Tensor], source: Path, stated: Path | None) -> TextProcessor | None:
+    """The processor of texts; None where no tokenizer is stated and none stands beside the source.
+
+    Raises UserError for a stated one that is not there, and one that is not the model's.
+    """
+    path = source.parent if stated is None else stated
+    path = path / "tokenizer.json" if path.is_dir() else path
     if not path.exists():
+        if stated is None:
+            return None
         raise UserError(
-            f"There is no tokenizer.json in {folder}, without which no text can be read; put that of the BERT there"
-            " that the model began with (of the published ones, bert-base-uncased)."
+            f"There is no tokenizer in {path}; name a tokenizer.json, or a folder with one, by --tokenizer."
         )
     try:
         tokenizer = Tokenizer.from_file(str(path))
@@ -187,6 +215,12 @@ def _tokenizer(folder: Path, context: int) -> TextProcessor:
     for mark, number in marks.items():
         if number is None:
             raise UserError(f"{path} has no token {MARKS[mark]}, which BERT's tokenizers have; bring the model's own.")
+    words = len(_words(tensors, "text_encoder.", source))
+    if tokenizer.get_vocab_size() > words:
+        raise UserError(
+            f"{path} has {tokenizer.get_vocab_size():,} tokens, and {source} knows {words:,}; bring the model's own."
+        )
+    context = len(_of(tensors, "text_encoder.", "embeddings.position_embeddings.weight", source))
     unknown = tokenizer.token_to_id("[UNK]")  # one that was learned from a table knows every text, and has none
     return TextProcessor(
         tokenizer, context, marks["pad"], marks["start"] if unknown is None else unknown, marks["mask"], None
@@ -252,8 +286,9 @@ def write(found: Albef, out: Path) -> None:
     with whole_folder(out) as folder:
         save_file(tensors, folder / WRITTEN)
         (folder / "config.json").write_text(json.dumps(_stated(model), indent=1))
-        tokenizer = model.encoders[roles(model).text].processor.tokenizer
-        (folder / "tokenizer.json").write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
+        processor = model.encoders[roles(model).text].processor
+        if processor is not None:
+            (folder / "tokenizer.json").write_text(processor.tokenizer.to_str(pretty=True), encoding="utf-8")
 
 
 def _stated(model: Model) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sensorium.data.loading import no_tokenizer
 from sensorium.data.table import Table
 from sensorium.encoders.text_processor import TextProcessor
 from sensorium.errors import UserError, counted
@@ -108,6 +109,8 @@ def places(table: Table, recipe: Recipe, old: Model) -> dict[str, str]:
                 " give the column the name of the one that is meant."
             )
         if free:
+            if old.encoders[free[0]].processor is None:
+                raise no_tokenizer(free[0])
             taken[spec.name] = free[0]
     if not taken:
         has = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())

@@ -8,6 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from sensorium.data.loading import no_tokenizer
 from sensorium.data.schema import InputSpec, Schema
 from sensorium.encoders import ENCODERS
 from sensorium.encoders.clip_image import ClipImage, changed
@@ -99,6 +100,9 @@ def _matched(specs: list[InputSpec], old: Model, run: Path) -> dict[str, str]:
                     " align the kinds of inputs that it has, under its names where it has several of one kind."
                 )
             taken[spec.name] = free[0]
+    for theirs in taken.values():
+        if old.encoders[theirs].processor is None:
+            raise no_tokenizer(theirs)
     return {spec.name: taken[spec.name] for spec in specs}
 
 

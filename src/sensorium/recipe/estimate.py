@@ -92,9 +92,8 @@ def _evenly(count: int, most: int) -> np.ndarray:
 def _measured(model: Model, table: Table, recipe: Recipe, precision: str) -> tuple[float, float, float]:
     """Seconds of reading a record in one process, of a step's computing, and of one record without training."""
     batch_size = recipe.training.batch_size or 1
-    processors = {name: encoder.processor for name, encoder in model.encoders.items()}
     objectives = fitted_by(model, recipe)
-    records = with_views(Records(table, processors, seed=recipe.seed), model, objectives)
+    records = with_views(Records(table, model.processors, seed=recipe.seed), model, objectives)
     learner = Learner(model, objectives, recipe.training.modality_dropout, precision)
     update = optimizer(learner, recipe.training, {})
     learner.train()

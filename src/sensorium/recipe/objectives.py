@@ -178,7 +178,7 @@ def with_views(records: Records, model: Model, objectives: list[nn.Module]) -> R
     parts = [part for one in objectives for part in one.modules()]
     for view in dict.fromkeys(part.view for part in parts if isinstance(part, Masked)):
         name = model.input_of(view)
-        processors = {name: MaskedTextProcessor(model.encoders[name].processor)}
+        processors = {name: MaskedTextProcessor(model.processors[name])}
         # Of its own chance, so that other words are masked than those that an augmentation drops.
         other = Records(records.table, processors, seed=draw(records.seed, view))
         records = records.viewed(view.removeprefix(f"{name}/"), other)
@@ -191,8 +191,7 @@ def _with_teacher(records: Records, teachers: list[Teacher]) -> Records:
         return records
     model, own = teachers[0].model, records.table.schema
     schema = model.schema.model_copy(update={"targets": [], "group": own.group, "key": own.key})
-    processors = {name: encoder.processor for name, encoder in model.encoders.items()}
-    return records.viewed(VIEW, Records(records.table.under(schema), processors, seed=records.seed))
+    return records.viewed(VIEW, Records(records.table.under(schema), model.processors, seed=records.seed))
 
 
 def _names(model: Model) -> list[str]:

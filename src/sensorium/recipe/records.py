@@ -45,8 +45,7 @@ def records_of(model: Model, part: Part, cached: list[str], stage: "Stage") -> R
                 job.fill(stage.recipe.training.workers or 0, advance)
         stage.accelerator.wait_for_everyone()
         stores[name] = job.fill(0)
-    processors = {name: encoder.processor for name, encoder in model.encoders.items()}
-    return Records(part.table, processors, part.ids, stores, stage.recipe.seed)
+    return Records(part.table, model.processors, part.ids, stores, stage.recipe.seed)
 
 
 def share(known: Records, part: Part) -> Records:

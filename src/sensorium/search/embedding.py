@@ -62,7 +62,7 @@ def embedder(model: Model, table: Table, name: str, workers: int = 0) -> Callabl
         yield from _batches(told[0])
 
     spec = next(one for one in table.schema.inputs if one.name == name)
-    decoded = in_order(partial(_decode, table, spec, model.encoders[name].processor), items(), workers)
+    decoded = in_order(partial(_decode, table, spec, model.processors[name]), items(), workers)
     if workers:
         with warnings.catch_warnings():
             # Where LanceDB is there already, it restarts its threads in each worker, which has no use for them.
