@@ -7,7 +7,7 @@ import pytest
 import timm
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers import BertConfig, BertForMaskedLM, BertModel, PreTrainedTokenizerFast
 
 import sensorium
 from sensorium.errors import UserError
@@ -18,11 +18,11 @@ WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "is", "there", "a", "red"
 QUESTION = "is there a red circle ?"
 
 
-def bert(folder: Path, **more) -> BertModel:
+def bert(folder: Path, kind: type = BertModel, **more) -> BertModel | BertForMaskedLM:
     """Writes a BERT of random weights with its tokenizer, as Transformers does."""
     torch.manual_seed(0)
     size = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48}
-    model = BertModel(BertConfig(**size | more, vocab_size=len(WORDS), max_position_embeddings=16)).eval()
+    model = kind(BertConfig(**size | more, vocab_size=len(WORDS), max_position_embeddings=16)).eval()
     for parameter in model.parameters():
         parameter.data.add_(torch.randn_like(parameter) * 0.1)
     model.save_pretrained(folder)
@@ -88,6 +88,22 @@ def test_the_picture_is_read_as_timm_reads_it(world):
     near(found.tokens, theirs.forward_features(pixels))
 
 
+@torch.no_grad()
+def test_masked_words_begin_with_berts_decision_where_it_has_one(world, tmp_path):
+    folder = world[0]
+    theirs = bert(tmp_path / "headed", BertForMaskedLM)
+    ours = convert(tmp_path / "headed", tmp_path / "ours", picture=folder / "vit.pth")
+    decides, network = theirs.cls.predictions, ours.heads["words"].network
+    assert torch.equal(network.dense.weight, decides.transform.dense.weight)
+    assert torch.equal(network.norm.bias, decides.transform.LayerNorm.bias)
+    assert torch.equal(network.bias, decides.bias) and decides.bias.any()
+    batch = next(ours.batches(ours.read([{"text": QUESTION}]), 1))
+    fused = ours.fuse(ours.encode(batch.inputs))
+    near(ours.heads["words"].logits(fused, fused.mask), theirs(batch.inputs["text"]["tokens"]).logits[0])
+    drawn = convert(folder / "bert", tmp_path / "drawn", picture=folder / "vit.pth").heads["words"].network
+    assert not drawn.bias.any() and torch.equal(drawn.norm.weight, torch.ones(32))
+
+
 def test_it_is_trained_further_and_fitted(world, monkeypatch):
     folder = world[0]
     monkeypatch.chdir(folder)
@@ -118,6 +134,9 @@ def test_another_model_is_refused_with_a_sentence(world, tmp_path):
     ):
         with pytest.raises(UserError, match=said):
             convert(source, tmp_path / "ours", picture=picture)
+    vit(tmp_path / "narrow.pth", embed_dim=96, num_heads=3)
+    with pytest.raises(UserError, match=r"narrow.pth is 96 wide, no multiple of the usual 64 .*; take a DeiT or a ViT"):
+        convert(folder / "bert", tmp_path / "ours", picture=tmp_path / "narrow.pth")
     vit(tmp_path / "scaled.pth", init_values=0.1)
     with pytest.raises(UserError, match=r"has beyond the model's 4 weights, 'blocks.0.ls1.gamma' first"):
         convert(folder / "bert", tmp_path / "ours", picture=tmp_path / "scaled.pth")

@@ -45,14 +45,23 @@ def load(kind: type, source: str, what: str, **options: Any) -> Any:
 
 def load_weights(source: str, what: str, **options: Any) -> PreTrainedModel:
     """The whole model of `source` in float32, from safetensors. Raises UserError when a weight of it is missing."""
+    return load_with(AutoModel, source, what, "pooler", **options)[0]
+
+
+def load_with(kind: type, source: str, what: str, drawn: str, **options: Any) -> tuple[PreTrainedModel, list[str]]:
+    """The model of `source` as `kind` (a Transformers Auto class) has it, in float32, from safetensors; and which of
+    its weights were drawn for want of any: those alone may be that have `drawn` in their names.
+
+    Raises UserError when another weight is missing.
+    """
     options |= {"use_safetensors": True, "output_loading_info": True, "dtype": torch.float32}
-    model, report = load(AutoModel, source, what, **options)
-    missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
+    model, report = load(kind, source, what, **options)
+    missing = sorted(key for key in report["missing_keys"] if drawn not in key)
     if missing:
         raise UserError(
             f"The model '{source}' lacks {len(missing)} weights, '{missing[0]}' first; choose a complete one."
         )
-    return model
+    return model, sorted(report["missing_keys"])
 
 
 def encoder_of(model: PreTrainedModel) -> PreTrainedModel:

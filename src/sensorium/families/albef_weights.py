@@ -50,7 +50,7 @@ def visual(model: Model, front: str) -> list[Weight]:
 
 
 def _pretraining(cls: str, suffix: str) -> Iterator[Weight]:
-    yield from _words("words.", cls)
+    yield from words("words.", cls)
     yield from pair("image_projection.linear.", f"vision_proj{suffix}.")
     yield from pair("text_projection.linear.", f"text_proj{suffix}.")
     if not suffix:  # the teacher aligns and fills in words; it does not match
@@ -66,7 +66,7 @@ def _answer(depth: int, suffix: str) -> Iterator[Weight]:
     yield from _asked("answer.asking.", f"{front}bert.", layers)
     for i in layers:
         yield from block(f"answer.blocks.{i}.", f"{front}bert.encoder.layer.{i}.", True)
-    yield from _words("answer.", cls)
+    yield from words("answer.", cls)
 
 
 def embeddings(ours: str, theirs: str, copies: tuple[str, ...]) -> Iterator[Weight]:
@@ -78,7 +78,8 @@ def embeddings(ours: str, theirs: str, copies: tuple[str, ...]) -> Iterator[Weig
     yield from pair(f"{own}norm.", f"{other}LayerNorm.")
 
 
-def _words(ours: str, cls: str) -> Iterator[Weight]:
+def words(ours: str, cls: str) -> Iterator[Weight]:
+    """BERT's decision on masked words, without the words' embeddings."""
     yield from pair(f"{ours}network.dense.", f"{cls}transform.dense.")
     yield from pair(f"{ours}network.norm.", f"{cls}transform.LayerNorm.")
     yield Weight(f"{ours}network.bias", (f"{cls}bias",), copies=(f"{cls}decoder.bias",))
