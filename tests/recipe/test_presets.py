@@ -14,6 +14,7 @@ from sensorium.fusion.bert import BertFusion
 from sensorium.model import Model
 from sensorium.recipe.answering import answer
 from sensorium.recipe.begin_with import begun_with
+from sensorium.recipe.options import apply
 from sensorium.recipe.presets import expanded
 from sensorium.recipe.settings import check
 from tests import question_scenes
@@ -61,6 +62,15 @@ def test_the_settings_of_a_size_are_written_out():
     assert settled.fusion.name == "bert" and settled.targets["said"].head == "answer"
     wanted = {"query": "question", "context": ["photo"], "dim": 768, "layers": 6, "heads": 12}
     assert settled.fusion.config == wanted and settled.targets["said"].config == {"layers": 6, "heads": 12}
+
+
+def test_another_head_has_none_of_the_settings_of_the_head_answer():
+    stated = {"targets": {"answer": {"head": "frequent", "config": {"most": 5}}}}
+    for recipe, options in ((stated, {}), (None, {"head": "frequent"}), (None, {"head": {"answer": "frequent"}})):
+        below, left = expanded(recipe, NAMED | {"answer": "answer"} | options)
+        settings = check(apply(below, left))
+        assert settings.targets["answer"].head == "frequent"
+        assert settings.targets["answer"].config == (stated["targets"]["answer"]["config"] if recipe else {})
 
 
 def test_a_recipe_lies_over_the_family_and_options_over_both():

@@ -42,7 +42,16 @@ def expanded(recipe: Given, options: Mapping[str, Any]) -> tuple[Given, dict[str
         # The questions about a picture stay on one side of a split, and share its encoding in a step.
         settings["data"]["group"], settings["training"]["sampling"] = group, "grouped"
         del settings["data"]["columns"][group]  # a group of pictures is an input as well, and needs no kind
+    for target in list(settings.get("targets", {})):
+        if _head(target, given, options.get("head")) not in (None, "answer"):
+            del settings["targets"][target]  # its settings are the head answer's
     return _over(settings, given), others
+
+
+def _head(target: str, given: Mapping[str, Any], option: Any) -> str | None:
+    """The head of a target that an option (of every target, or target → name) or else the recipe states."""
+    named = option.get(target) if isinstance(option, Mapping) else option
+    return named or ((given.get("targets") or {}).get(target) or {}).get("head")
 
 
 def _settings(image: str, question: str, answer: str, size: str | None, begin_with: Any) -> dict[str, Any]:
