@@ -139,3 +139,13 @@ def test_heads_that_nothing_states_are_not_guessed(tmp_path: Path):
     (tmp_path / "written" / "config.json").unlink()
     with pytest.raises(UserError, match="is 12 wide, no multiple of the usual 64 of a head, .*in config.json beside"):
         convert(tmp_path / "written" / "albef.safetensors", tmp_path / "ours")
+
+
+def test_a_config_that_no_model_can_have_is_said(shared: Path, tmp_path: Path):
+    path = published(shared / "reference" / "albef", "pretrain", tmp_path / "theirs")
+    stated = json.loads((tmp_path / "theirs" / "config.json").read_text())
+    stated["vit"]["heads"] = 7
+    (tmp_path / "theirs" / "config.json").write_text(json.dumps(stated))
+    with pytest.raises(UserError, match=r"config.json beside it make no ALBEF \(.*heads"):
+        convert(path, tmp_path / "ours")
+    assert not (tmp_path / "ours").exists()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from pydantic import ValidationError
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
@@ -68,7 +69,13 @@ def read(path: Path, tokenizer: Path | None = None) -> Albef:
     for name in [name for name in kept if name.endswith(".position_ids")]:
         del kept[name]  # the numbers from 0 on, which ours need not be told
     texts = _texts(tensors, path, tokenizer)
-    model = albef(_config(tensors, path, texts), texts)
+    try:
+        model = albef(_config(tensors, path, texts), texts)
+    except ValidationError as error:
+        said = " ".join(error.errors()[0]["msg"].split())
+        raise UserError(
+            f"The weights in {path} and the config.json beside it make no ALBEF ({said}); bring both as they were."
+        ) from error
     if "temp" in kept:
         kept["temp"] = -kept["temp"].double().log()
     follows = any(name.startswith("visual_encoder_m.") for name in kept)
