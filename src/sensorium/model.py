@@ -124,12 +124,13 @@ class Model(nn.Module):
             joins = self.encoders[name].modality == "text" and not isinstance(value, Features)
             alike.setdefault((name, value["mask"].shape) if joins else (view,), []).append(view)
         found = {}
-        for views in alike.values():
-            value, own = inputs[views[0]], (ids or {}).get(views[0])
-            if len(views) > 1:
-                common = set(value).intersection(*(inputs[view] for view in views))
-                value, own = {key: torch.cat([inputs[view][key] for view in views]) for key in common}, None
-            found |= dict(zip(views, self._encode(views[0], value, own).chunk(len(views)), strict=True))
+        for first, *others in alike.values():
+            if others:
+                views = [inputs[view] for view in (first, *others)]
+                whole = {key: torch.cat([one[key] for one in views]) for key in set(views[0]).intersection(*views)}
+                found |= zip((first, *others), self._encode(first, whole).chunk(len(views)), strict=True)
+            else:
+                found[first] = self._encode(first, inputs[first], (ids or {}).get(first))
         return {view: found[view] for view in inputs}
 
     def _encode(self, view: str, value: dict[str, Tensor] | Features, ids: Tensor | None = None) -> Features:

@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from tokenizers import Tokenizer, models
 
 import sensorium
+from sensorium.encoders.text_processor import TextProcessor
 from sensorium.errors import UserError
 from sensorium.families.albef_checkpoints import Albef, save
 from sensorium.objectives.momentum import Momentum, Queue
@@ -91,6 +93,9 @@ def test_a_run_goes_on_with_the_teacher_and_the_queue_of_another(run, table, tmp
 
 def test_a_converted_checkpoint_lends_its_teacher_under_the_columns_names(table, tmp_path):
     model, teacher = tiny(0), Momentum(tiny(1))
+    for one in (model, teacher.model):
+        words = Tokenizer(models.WordLevel({"[PAD]": 0, "[UNK]": 1, "[MASK]": 2}, "[UNK]"))
+        one.encoders["text"].processor = TextProcessor(words, 8, 0, 1, 2, None)
     save(Albef(model, teacher, None), tmp_path / "published")
     schema = sensorium.read(table, inputs=["caption", "photo"], columns={"caption": "text"}, quiet=True).schema
     recipe = check({"start_from": str(tmp_path / "published"), "family": {"name": "albef"}})
