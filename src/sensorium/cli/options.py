@@ -1,5 +1,6 @@
 """Options that several verbs share."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,9 +54,9 @@ class Verb(TyperCommand):
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
         """Fills in the values of `UNNAMED`, since an option of Typer's either has a value or is a flag."""
-        bare = [after.startswith("-") for after in [*args[1:], "-"]]
         filled = [
-            f"{arg}={UNNAMED[arg]}" if arg in UNNAMED and alone else arg for arg, alone in zip(args, bare, strict=True)
+            f"{arg}={UNNAMED[arg]}" if arg in UNNAMED and after.startswith("-") else arg
+            for arg, after in pairwise([*args, "-"])
         ]
         return super().parse_args(ctx, filled)
 
