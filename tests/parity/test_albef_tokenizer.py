@@ -149,3 +149,10 @@ def test_a_config_that_no_model_can_have_is_said(shared: Path, tmp_path: Path):
     with pytest.raises(UserError, match=r"config.json beside it make no ALBEF \(.*heads"):
         convert(path, tmp_path / "ours")
     assert not (tmp_path / "ours").exists()
+
+
+def test_a_file_that_was_cut_short_is_said(shared: Path, tmp_path: Path):
+    path = published(shared / "reference" / "albef", "pretrain", tmp_path / "theirs")
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(UserError, match=r"weights.safetensors holds no weights that can be read \(.*whole copy"):
+        convert(path, tmp_path / "ours")

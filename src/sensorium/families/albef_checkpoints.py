@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 from pydantic import ValidationError
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -19,7 +19,7 @@ from sensorium.errors import UserError
 from sensorium.families.albef import AlbefConfig, albef
 from sensorium.families.albef_roles import MARKS, check_written, roles
 from sensorium.families.albef_weights import fronts, weights
-from sensorium.families.clip_files import read_json, read_tensors
+from sensorium.families.clip_files import no_weights, read_json, read_tensors
 from sensorium.families.weights import filled, published
 from sensorium.files import whole_folder
 from sensorium.heads.answer import AnswerConfig
@@ -47,12 +47,15 @@ class Albef(NamedTuple):
 
 
 def recognises(source: Path) -> bool:
-    """Whether it is a file with an ALBEF's weights."""
+    """Whether it is a file with an ALBEF's weights. Raises UserError for a file that cannot be read."""
     if not source.is_file() or source.suffix not in SUFFIXES:
         return False
     if source.suffix == ".safetensors":
-        with safe_open(source, "pt") as file:
-            return SIGN in file.keys()  # noqa: SIM118 (it is no dictionary)
+        try:
+            with safe_open(source, "pt") as file:
+                return SIGN in file.keys()  # noqa: SIM118 (it is no dictionary)
+        except (OSError, SafetensorError) as error:
+            raise no_weights(source, error) from error
     return SIGN in read_tensors(source)
 
 

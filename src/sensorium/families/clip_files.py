@@ -43,7 +43,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         else:
             found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for what weights_only refuses; all mean the same to a user
-        raise _no_weights(path, error) from error
+        raise no_weights(path, error) from error
     for name in ("state_dict", "model"):
         if isinstance(found, dict) and isinstance(found.get(name), dict):
             found = found[name]
@@ -52,8 +52,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return {name.removeprefix("module."): value for name, value in found.items()}
 
 
-def _no_weights(path: Path, error: Exception) -> UserError:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
+def no_weights(path: Path, error: Exception) -> UserError:
+    """The sentence for a file whose weights cannot be read, because of `error`."""
+    reason = f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no reason given'])[0].rstrip('.:')}"
+    if path.suffix == ".safetensors":
+        return UserError(f"{path} holds no weights that can be read ({reason}); bring a whole copy of it.")
     return UserError(
         f"{path} holds no weights that can be read without running code ({reason}); load it with its own library and"
         " save the state_dict() as .safetensors."

@@ -79,9 +79,8 @@ class SelfAttention(nn.Module):
         allowed = None if self.causal else allowed_of(packing)
         return self._add(x, joined(attend(query, key, value, allowed, self.causal), packing))
 
-    def of_first(self, x: Tensor, packing: Packing) -> Tensor:
-        """What `forward` gives, where it is not causal, for the first token of each row that has one."""
-        first, places = packing.first(x.device)
+    def of_first(self, x: Tensor, packing: Packing, first: Packing, places: Tensor) -> Tensor:
+        """What `forward` gives, where it is not causal, for the first tokens, as `Packing.first` has found them."""
         asking, asked = self.qkv(x).split([x.shape[1], 2 * x.shape[1]], dim=1)
         (query,) = into_heads(first.pad(asking[places]), 1, self.heads)
         keys = into_heads(packing.pad(asked), 2, self.heads)
@@ -128,7 +127,8 @@ class Block(nn.Module):
 
     def of_first(self, x: Tensor, packing: Packing, contexts: list[tuple[Keys, Tensor]] | tuple[()] = ()) -> Tensor:
         """What `forward` gives for the first token of each row that has one, and no work on the others."""
-        return self._after(self.attention.of_first(x, packing), packing.first(x.device)[0], contexts)
+        first, places = packing.first(x.device)
+        return self._after(self.attention.of_first(x, packing, first, places), first, contexts)
 
     def _after(self, x: Tensor, packing: Packing, contexts: list[tuple[Keys, Tensor]] | tuple[()]) -> Tensor:
         for crossing, (keys, present) in zip(self.crossings, contexts, strict=True):
