@@ -21,7 +21,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 from torchvision import transforms
 
-from sensorium.data import image
+from sensorium.data.media import image
 from sensorium.encoders.image_processor import ImageProcessor, ImageSettings
 
 SIZE = 224

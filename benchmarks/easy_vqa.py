@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 import sensorium
-from sensorium.data.published import table, write
+from sensorium.data.sources.published import table, write
 from sensorium.errors import needs
 
 SHAPES = ("circle", "rectangle", "triangle")

@@ -20,9 +20,9 @@ import pandas as pd
 
 import sensorium
 from easy_vqa import records  # the script beside this one
-from sensorium.data.image import decode
-from sensorium.explain import explain
-from sensorium.explain.drawing import over
+from sensorium.data.media.image import decode
+from sensorium.explanation import explain
+from sensorium.explanation.drawing import over
 from sensorium.metrics.resampling import paired
 
 ASKS = re.compile(r"is there a (circle|rectangle|triangle)\b|is a (circle|rectangle|triangle) present")

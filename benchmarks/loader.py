@@ -23,7 +23,7 @@ from torchvision.datasets import ImageFolder
 
 import sensorium
 from decode import SIZE, photographs
-from sensorium.data.loading import Records, deal, load
+from sensorium.data.records import Records, deal, load
 from sensorium.encoders.image_processor import ImageProcessor, ImageSettings
 
 BATCH = 32

@@ -24,7 +24,7 @@ import pandas as pd
 from PIL import Image
 
 import sensorium
-from sensorium.data import video
+from sensorium.data.media import video
 
 NAMES = (
     "hot dog", "cactus", "hot pepper", "banana", "pineapple", "pizza", "ice cream", "guitar", "dolphin", "rocket",

@@ -24,13 +24,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from sensorium.data.emoji import minilm
+from sensorium.data.datasets.emoji import minilm
 from sensorium.data.schema import Column, Schema, arrange
 from sensorium.encoders.transformers_text import TransformersText, TransformersTextConfig
+from sensorium.indexing import Index
+from sensorium.indexing.commands import described
+from sensorium.indexing.tuning import exact
 from sensorium.model import Model
-from sensorium.search import Index
-from sensorium.search.commands import described
-from sensorium.search.tuning import exact
 
 BLOCK = 8192
 TOP = 10

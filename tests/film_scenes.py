@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.data.films import film, gray
+from tests.data.media.films import film, gray
 from tests.reviews import put, write
 
 NOISE = np.random.default_rng(0).integers(0, 256, (10, 32, 32, 3), np.uint8)

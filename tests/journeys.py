@@ -20,7 +20,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from sensorium.model import Model
-from sensorium.recipe import pretraining, ready, run, supervised
+from sensorium.runs import ready, run
+from sensorium.tasks import contrastive as pretraining
+from sensorium.tasks import supervised
 from sensorium.training import loop
 from sensorium.training.cache import CacheJob
 

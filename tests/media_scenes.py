@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tests.data.films import film, gray
+from tests.data.media.films import film, gray
 from tests.reviews import put
 
 

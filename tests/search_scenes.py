@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from sensorium.indexing import Index
 from sensorium.model import load
-from sensorium.search import Index
+from tests.indexing import shop
 from tests.reviews import put
-from tests.search import shop
 
 
 def opened(change: Callable[[], object] = lambda: None) -> Callable[[object], None]:

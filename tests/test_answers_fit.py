@@ -6,12 +6,12 @@ import pandas as pd
 import pytest
 
 import sensorium
+from sensorium.comparison.run import compare
 from sensorium.errors import UserError
+from sensorium.inference.predict import predict_file
+from sensorium.inspection.inspect import inspect
 from sensorium.objectives.distillation import class_order
-from sensorium.recipe.comparing.run import compare
-from sensorium.recipe.inspect import inspect
-from sensorium.recipe.predicting import predict_file
-from sensorium.recipe.reporting import report
+from sensorium.reports.report import report
 from tests import question_scenes
 
 COLUMNS = {"question": "text", "question_type": "ignored"}

@@ -6,7 +6,7 @@ import timm
 import torch
 
 import sensorium
-from tests.data.films import film, gray
+from tests.data.media.films import film, gray
 from tests.reviews import write
 
 FEW = {"epochs": 1, "batch_size": 6, "refit": False, "workers": 0, "quiet": True}

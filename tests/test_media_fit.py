@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 import sensorium as api
-from tests.data.films import film, gray
-from tests.data.test_audio import encoded, sine
+from tests.data.media.films import film, gray
+from tests.data.media.test_audio import encoded, sine
 from tests.reviews import FEW, put, sensorium, write
 
 PICTURES = ("jpg", "png", "gif", "tif", "heic", "avif")

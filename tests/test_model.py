@@ -5,14 +5,14 @@ import pandas as pd
 import pytest
 import torch
 
+from sensorium.build.model import build
+from sensorium.config.schema import check
 from sensorium.data.scan import scan
 from sensorium.data.table import Table, read
 from sensorium.errors import UserError
 from sensorium.features import Features
 from sensorium.model import Model, load
 from sensorium.nn.projection import Projection
-from sensorium.recipe.build import build
-from sensorium.recipe.settings import check
 
 FUSIONS = ["concat", "hybrid", "late", "transformer", "cross_attention"]
 

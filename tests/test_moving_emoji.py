@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from benchmarks.moving_emoji import FRAMES, REVERSE, changed, draw, fit, make, pictures, tell, write
 
-from sensorium.data import video
+from sensorium.data.media import video
 
 
 def test_the_middle_of_a_film_is_the_same_whatever_the_motion(shared):

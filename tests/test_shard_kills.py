@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from sensorium.data.pack import pack
+from sensorium.data.sources.write_shards import pack
 from tests.journeys import Journey, check_same, left_running, make, outcome, wait_for
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc, which this system has not")

@@ -2,13 +2,13 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
+from sensorium.comparison import compare
 from sensorium.data.table import Table, read
 from sensorium.errors import RecordError, UserError
 from sensorium.evaluation import Report, ZeroShot
 from sensorium.evaluation import evaluate_task as evaluate
 from sensorium.model import Model, load
-from sensorium.recipe.comparing import compare
-from sensorium.recipe.run import Run, fit, pretrain
+from sensorium.runs.run import Run, fit, pretrain
 
 try:
     __version__ = version("sensorium")

@@ -12,8 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from sensorium.data.loading import Processor, Records, Unread
-from sensorium.data.loading import load as load_batches
+from sensorium.data.records import Processor, Records, Unread
+from sensorium.data.records import load as load_batches
 from sensorium.data.schema import MEDIA, Schema
 from sensorium.data.table import Table, read
 from sensorium.encoders import ENCODERS

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from sensorium.data.loading import Records, deal
+from sensorium.data.records import Records, deal
 from sensorium.data.table import Table, read
 from sensorium.features import Features
 

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sensorium.data import audio, image
-from sensorium.data.contents import content_id
+from sensorium.data.media import audio, image
+from sensorium.data.media.content import content_id
 from sensorium.data.scan import save_bad, scan, set_aside
 from sensorium.data.table import read
 from sensorium.errors import RecordError, UserError

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from sensorium.data.loading import Records, load
+from sensorium.data.records import Records, load
 from sensorium.data.table import read
 from sensorium.errors import RecordError, UserError
 from tests.data.made_records import Lengths, frame, items, records, table
@@ -116,7 +116,7 @@ SCRIPT = """
     import multiprocessing, sys
     sys.path.insert(0, {folder!r})
     from made_records import items, records
-    from sensorium.data.loading import load
+    from sensorium.data.records import load
     stream = load(records(), items(0) * 100_000, 2)
     next(stream)
     try:

@@ -15,14 +15,14 @@ from accelerate import Accelerator
 from PIL import Image
 from safetensors.torch import save_file
 
-from sensorium.data.loading import Records
+from sensorium.build.objectives import with_views
+from sensorium.data.records import Records
 from sensorium.data.scan import scan
 from sensorium.data.table import Table, read
 from sensorium.encoders.bert_text import BertText, BertTextConfig
 from sensorium.encoders.clip_image import ClipImage, ClipImageConfig
 from sensorium.families.albef import around, objectives
 from sensorium.objectives.momentum import Momentum, Queue
-from sensorium.recipe.objectives import with_views
 from sensorium.training.learner import Learner
 from sensorium.training.loop import Hooks, Training, Validation
 from sensorium.training.settings import TrainingSettings

@@ -7,7 +7,7 @@ from pathlib import Path
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
-from sensorium.data.loading import Records, deal, load
+from sensorium.data.records import Records, deal, load
 from sensorium.data.scan import scan
 from sensorium.data.table import read
 from tests.data.made_records import Lengths

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sensorium.data.pack import pack
+from sensorium.data.sources.write_shards import pack
 
 ROOT = Path(__file__).parents[2]
 COUNT = 37

@@ -15,7 +15,7 @@ import torch
 from accelerate import Accelerator
 from safetensors.torch import save_file
 
-from sensorium.data.loading import deal
+from sensorium.data.records import deal
 from sensorium.data.table import Table
 from sensorium.training.learner import Learner
 from sensorium.training.loop import Training, Validation

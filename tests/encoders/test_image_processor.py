@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from sensorium.data import image
+from sensorium.data.media import image
 from sensorium.encoders.image_augmentation import ImageAugmentation
 from sensorium.encoders.image_processor import ImageProcessor, ImageSettings
 from sensorium.encoders.pixels import Normalise, size_from

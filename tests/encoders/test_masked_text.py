@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sensorium.data.loading import Records, draw, load
+from sensorium.data.records import Records, draw, load
 from sensorium.data.table import read
 from sensorium.encoders.masked_text import NOT_ASKED, MaskedTextProcessor
 from sensorium.encoders.text_processor import TextProcessor

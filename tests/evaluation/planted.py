@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sensorium.data.schema import Column, InputSpec, Schema, TargetSpec
 from sensorium.data.table import Table
-from sensorium.data.targets import encode
+from sensorium.data.targets.encode import encode
 from sensorium.features import Batch, Features
 
 Rule = Callable[[dict[str, Tensor]], Tensor]

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from sensorium.data.media.series import Series
+from sensorium.data.media.video import Film
 from sensorium.data.schema import InputSpec
-from sensorium.data.series import Series
 from sensorium.data.table import Table, read
-from sensorium.data.video import Film
 from sensorium.evaluation.corruptions import Corrupted, corruptions
 from sensorium.evaluation.robustness import robustness, trials
-from sensorium.recipe.run import fit
+from sensorium.runs.run import fit
 
 CHANCE = np.random.default_rng(0)
 VALUES = {

@@ -7,9 +7,9 @@ import pytest
 from sklearn.metrics import accuracy_score
 
 from sensorium.evaluation.decided import decided
-from sensorium.evaluation.html.samples import surest
 from sensorium.evaluation.saved_scores import SavedScores
 from sensorium.evaluation.subgroups import subgroups
+from sensorium.reports.samples import surest
 
 ROWS = 300
 

@@ -5,8 +5,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from sensorium.data.answers import encode_answers
-from sensorium.data.cells import objects
+from sensorium.data.columns.parse import objects
+from sensorium.data.targets.answer_text import encode_answers
 from sensorium.metrics import exact_match, measure, vqa_accuracy
 from sensorium.metrics.resampling import Resamples
 

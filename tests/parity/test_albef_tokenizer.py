@@ -13,8 +13,8 @@ from sensorium.errors import UserError
 from sensorium.families.albef import albef
 from sensorium.families.albef_checkpoints import Albef, save
 from sensorium.families.checkpoints import convert
+from sensorium.inference.answer import answer
 from sensorium.model import load
-from sensorium.recipe.answering import answer
 from tests import question_scenes
 from tests.objectives.test_albef import CONFIG, tiny
 from tests.parity.test_albef import published

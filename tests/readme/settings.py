@@ -11,12 +11,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from sensorium.encoders import ENCODERS
-from sensorium.families.family import FamilySettings, ProjectionSettings
-from sensorium.fusion import FUSIONS
-from sensorium.heads import HEADS
-from sensorium.recipe.objectives import KNOWN
-from sensorium.recipe.settings import (
+from sensorium.build.objectives import KNOWN
+from sensorium.config.schema import (
     DataSettings,
     FusionSettings,
     InputSettings,
@@ -24,6 +20,10 @@ from sensorium.recipe.settings import (
     Recipe,
     TargetSettings,
 )
+from sensorium.encoders import ENCODERS
+from sensorium.families.family import FamilySettings, ProjectionSettings
+from sensorium.fusion import FUSIONS
+from sensorium.heads import HEADS
 from sensorium.training.settings import TrainingSettings
 
 PAGE = Path(__file__).parents[2] / "docs" / "recipes.md"

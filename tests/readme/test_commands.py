@@ -19,7 +19,7 @@ from transformers import (
     Wav2Vec2Model,
 )
 
-from sensorium.recipe import defaults
+from sensorium.config import defaults
 from tests import reviews
 from tests.parity.published import transformers_folder
 from tests.readme import example

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 import sensorium
+from sensorium.build.model import HEAD_OF
 from sensorium.features import Features
 from sensorium.fusion import FUSIONS
 from sensorium.heads import HEADS
-from sensorium.recipe.build import HEAD_OF
 from tests.readme import example
 from tests.readme.pages import ROOT, pieces
 

@@ -7,7 +7,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from sensorium.data.loading import Records
+from sensorium.data.records import Records
 from sensorium.features import Batch, Features
 from sensorium.model import Model
 from sensorium.nn.projection import Projection

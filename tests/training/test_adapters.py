@@ -15,7 +15,7 @@ from transformers import BertConfig, BertModel, GPT2Config, GPT2Model
 import sensorium
 from sensorium.encoders import ENCODERS
 from sensorium.errors import UserError
-from sensorium.recipe.run import fit
+from sensorium.runs.run import fit
 from sensorium.training.adapters import AdapterSettings, adapt, merge
 from tests.journeys import Journey, check_same, make
 

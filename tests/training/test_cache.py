@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from sensorium.data.loading import Records
+from sensorium.data.records import Records
 from sensorium.data.scan import scan
 from sensorium.data.table import read
 from sensorium.encoders import ENCODERS

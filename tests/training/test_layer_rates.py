@@ -25,13 +25,13 @@ from transformers import (
     WhisperModel,
 )  # fmt: skip
 
+from sensorium.build.finetune import tune
+from sensorium.build.model import build
+from sensorium.config.schema import check
 from sensorium.data.table import read
 from sensorium.encoders import ENCODERS
 from sensorium.errors import UserError
 from sensorium.objectives import Supervised
-from sensorium.recipe.build import build
-from sensorium.recipe.settings import check
-from sensorium.recipe.tuning import tune
 from sensorium.training.layers import layer_scales
 from sensorium.training.learner import Learner
 from sensorium.training.optimizer import Rate, optimizer

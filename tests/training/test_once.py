@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 import sensorium
-from sensorium.data.loading import Records
+from sensorium.data.records import Records
 from sensorium.data.scan import scan
 from sensorium.data.table import read
 from sensorium.encoders.image_augmentation import ImageAugmentation

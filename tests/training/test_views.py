@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 import torch
 
-from sensorium.data.loading import Records, deal, load
+from sensorium.data.records import Records, deal, load
 from sensorium.data.scan import scan
 from sensorium.data.table import read
 from sensorium.encoders import ENCODERS
-from sensorium.recipe.run import fit
+from sensorium.runs.run import fit
 from sensorium.training.cache import CacheJob
 from sensorium.training.views import ViewsJob
 from tests.journeys import Journey, check_same, make

@@ -7,14 +7,14 @@ import pandas as pd
 import torch
 from accelerate import Accelerator
 
-from sensorium.data.loading import Records
+from sensorium.build.model import build
+from sensorium.config.schema import check
+from sensorium.data.records import Records
 from sensorium.data.scan import scan
 from sensorium.data.table import Table, read
 from sensorium.model import Model
 from sensorium.nn.projection import Projection
 from sensorium.objectives import Contrastive, Correlation, Dual, Information, Supervised, Triplet, Uncertainty
-from sensorium.recipe.build import build
-from sensorium.recipe.settings import check
 from sensorium.training.learner import Learner
 from sensorium.training.loop import Hooks, Training, Validation
 from sensorium.training.settings import TrainingSettings

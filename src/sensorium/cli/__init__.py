@@ -7,16 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
-from sensorium.cli.asking import answer
-from sensorium.cli.comparing import compare
-from sensorium.cli.labelling import classify
+from sensorium.cli.answer import answer
+from sensorium.cli.classify import classify
+from sensorium.cli.compare import compare
+from sensorium.cli.evaluate import convert, evaluate, predict
+from sensorium.cli.fit import demo, fit
 from sensorium.cli.options import Verb
-from sensorium.cli.pretraining import pretrain
-from sensorium.cli.reporting import report
-from sensorium.cli.searching import index, search, unindex
-from sensorium.cli.tables import inspect, pack, table
-from sensorium.cli.training import demo, fit
-from sensorium.cli.using import convert, evaluate, predict
+from sensorium.cli.pretrain import pretrain
+from sensorium.cli.report import report
+from sensorium.cli.search import index, search, unindex
+from sensorium.cli.table import inspect, pack, table
 
 app = typer.Typer(
     pretty_exceptions_enable=False,

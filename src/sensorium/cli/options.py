@@ -89,6 +89,6 @@ def held_out(split: str | None) -> dict[str, str | None]:
 
 def settings(stated: list[str] | None) -> dict[str, Any]:
     """The options that --set NAME=VALUE stands for, each value as YAML reads it."""
-    from sensorium.recipe.options import value_of
+    from sensorium.config.options import value_of
 
     return {name: value_of(value, f"--set {name}") for name, value in (pairs(stated, "--set") or {}).items()}

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sensorium.data.contents import content_id, opened, shown
-from sensorium.data.decoding import has, measure
+from sensorium.data.media.content import content_id, opened, shown
+from sensorium.data.media.decoding import has, measure
 from sensorium.data.schema import MEDIA, InputSpec
 from sensorium.data.table import Table
 from sensorium.data.workers import in_order

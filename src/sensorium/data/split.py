@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from sensorium.data.cells import spell
-from sensorium.data.contents import content_id
+from sensorium.data.columns.parse import spell
+from sensorium.data.media.content import content_id
 from sensorium.data.schema import MEDIA, InputSpec
 from sensorium.errors import UserError, unknown
 

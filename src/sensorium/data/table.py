@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.table import Table as Printed
 
 from sensorium.data import split as splitting
-from sensorium.data.cells import absent, convert, takes_text
-from sensorium.data.readers import load
+from sensorium.data.columns.parse import absent, convert, takes_text
+from sensorium.data.infer_schema import understand
 from sensorium.data.schema import InputSpec, Schema
+from sensorium.data.sources.tables import load
 from sensorium.data.strings import Strings, compact, is_compact
-from sensorium.data.understand import understand
 from sensorium.errors import UserError
 
 

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sensorium.data.answers import asked
 from sensorium.data.schema import InputSpec, TargetSpec
 from sensorium.data.table import Table
+from sensorium.data.targets.answer_text import asked
 from sensorium.evaluation.coalitions import Coalition
 from sensorium.metrics import Columns, Resamples, Value, distribution, headline, metrics, point, summary
 

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageFilter
 
-from sensorium.data.contents import content_id
-from sensorium.data.loading import Processor
+from sensorium.data.media.content import content_id
+from sensorium.data.records import Processor
 from sensorium.data.schema import InputSpec
 from sensorium.data.table import Table
 

@@ -1,6 +1,6 @@
 """How good answers are by the type of question and of answer, where the table has columns that say it."""
 
-from sensorium.data.cells import absent
+from sensorium.data.columns.parse import absent
 from sensorium.data.schema import TargetSpec
 from sensorium.data.table import Table
 from sensorium.evaluation.subgroups import Subgroups, subgroups

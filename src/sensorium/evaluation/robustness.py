@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from sensorium.data.loading import Records
+from sensorium.data.records import Records
 from sensorium.data.schema import InputSpec
 from sensorium.data.table import Table
 from sensorium.evaluation.corruptions import Corrupted, Corruption, corruptions

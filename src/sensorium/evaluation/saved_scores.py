@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from sensorium.data.answers import encode_answers
-from sensorium.data.cells import objects
+from sensorium.data.columns.parse import objects
+from sensorium.data.targets.answer_text import encode_answers
 from sensorium.metrics import Columns
 
 

@@ -1,6 +1,6 @@
 """A column of labels that is no target of the model's: what is true, to compare with."""
 
-from sensorium.data.cells import absent, spell
+from sensorium.data.columns.parse import absent, spell
 from sensorium.data.table import Table
 from sensorium.errors import UserError
 

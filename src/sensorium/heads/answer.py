@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from sensorium.features import Features
-from sensorium.heads.beams import Found, Marks, beam_search
+from sensorium.generation.autoregressive import Found, Marks, beam_search
 from sensorium.nn.packing import Packing
 from sensorium.nn.post_norm import Asked, Asking, Block, Embeddings, Shape, WordLogits, run
 from sensorium.nn.precision import wide

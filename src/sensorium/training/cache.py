@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sensorium.data.loading import Records, load
+from sensorium.data.records import Records, load
 from sensorium.features import Features
 from sensorium.files import whole_file, writing
 

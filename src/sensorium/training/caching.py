@@ -18,9 +18,9 @@ from sensorium.errors import UserError
 from sensorium.features import Batch, Features, Loss
 from sensorium.model import is_frozen
 from sensorium.objectives.step import CachedStep, Step
-from sensorium.training.chance import chance, replay
 from sensorium.training.learner import Learner
 from sensorium.training.processes import Processes
+from sensorium.training.rng_state import chance, replay
 
 
 def caches(learner: Learner, pieces: int) -> bool:

@@ -14,17 +14,17 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from sensorium.data.loading import Records, deal, load
+from sensorium.data.records import Records, deal, load
 from sensorium.errors import UserError
 from sensorium.features import Batch, Loss
 from sensorium.files import whole_file
 from sensorium.training.averaging import Average
 from sensorium.training.caching import cached, caches
-from sensorium.training.chance import seed
 from sensorium.training.interrupt import Interrupted, Signals
 from sensorium.training.learner import Learner
 from sensorium.training.optimizer import Rate, optimizer, schedule
 from sensorium.training.processes import Processes
+from sensorium.training.rng_state import seed
 from sensorium.training.settings import TrainingSettings
 from sensorium.training.state import (
     Position,

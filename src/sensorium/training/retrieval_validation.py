@@ -7,7 +7,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
-from sensorium.data.loading import Records
+from sensorium.data.records import Records
 from sensorium.metrics.retrieval import Direction, retrieval, retrieval_figures
 from sensorium.model import Model
 from sensorium.training.learner import Learner

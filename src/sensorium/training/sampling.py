@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sensorium.data.loading import Records
+from sensorium.data.records import Records
 
 
 def balanced(records: Records, seed: int, epoch: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor
 
-from sensorium.data.loading import Records
+from sensorium.data.records import Records
 from sensorium.features import Batch, Features
 from sensorium.metrics import headline, metrics, point
 from sensorium.model import Model

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sensorium.data.loading import Records
+from sensorium.data.records import Records
 from sensorium.features import Features
 from sensorium.training.cache import CacheJob, FeatureCache
 

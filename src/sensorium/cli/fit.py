@@ -1,0 +1,139 @@
+"""Verbs that train: fit and demo."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sensorium.cli.options import (
+    Device,
+    Encoders,
+    Epochs,
+    Group,
+    Json,
+    Key,
+    Overwrite,
+    Recipe,
+    Resume,
+    Seed,
+    Settings,
+    SkipOrStop,
+    Split,
+    Targets,
+    Test,
+    Workers,
+    held_out,
+    pairs,
+    settings,
+)
+
+
+def fit(
+    table: Annotated[
+        Path | None,
+        typer.Argument(
+            help="CSV, TSV, JSONL or Parquet file, media columns holding paths beside it; or a folder of class folders,"
+            " of tar shards or saved by Datasets; or 'shards/*.tar'."
+        ),
+    ] = None,
+    target: Targets = None,
+    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/fit"),
+    group: Group = None,
+    key: Key = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=KIND where the guess is not what is meant: text, image, audio, video, film, series, points,"
+            " number, category, ignored."
+        ),
+    ] = None,
+    encoder: Encoders = None,
+    fusion: Annotated[str | None, typer.Option(help="hybrid, late, concat, gated, ...: docs/fusions.md.")] = None,
+    family: Annotated[
+        str | None,
+        typer.Option(help="albef: a picture and a question, fused by its layers; with --image, --question, --answer."),
+    ] = None,
+    image: Annotated[str | None, typer.Option(help="With --family: the column of pictures.")] = None,
+    question: Annotated[str | None, typer.Option(help="With --family: the column of questions.")] = None,
+    answer: Annotated[
+        str | None,
+        typer.Option(help="With --family: the column of answers, written by a decoder; NAME=class for a plain class."),
+    ] = None,
+    size: Annotated[str | None, typer.Option(help="With --family: tiny (as usual) or base, the published one.")] = None,
+    align: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A,B or A,B=OBJECTIVE: inputs that a second loss brings together, contrastive (as usual), triplet,"
+            " information, correlation or dual; again for more."
+        ),
+    ] = None,
+    teacher: Annotated[
+        Path | None, typer.Option(help="Folder of a trained run whose decisions are learned beside the target.")
+    ] = None,
+    epochs: Epochs = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Time for trying a few settings, as 90s, 30m or 2h; the best on validation is taken."),
+    ] = None,
+    test: Test = None,
+    split: Split = None,
+    seed: Seed = None,
+    device: Device = None,
+    workers: Workers = None,
+    bad_records: SkipOrStop = None,
+    setting: Settings = None,
+    recipe: Recipe = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Folder of a trained run: go on from it with the records of TABLE, which may have new classes. With"
+            " --family: of a pre-trained run or a converted checkpoint, whose encoders and fusion it begins with.",
+        ),
+    ] = None,
+    old_table: Annotated[
+        Path | None,
+        typer.Option(help="With --from, the file that run learned from, where its recipe does not lead to it."),
+    ] = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Train a model on a table and score it on records it has not seen.
+
+    Each column's kind is guessed from its values and printed with the reason.
+    Without --test or --split the score is that of the validation records.
+
+    Example: [bold]sensorium fit reviews.csv --target sentiment --group author --test 0.2 --out runs/reviews[/bold]
+    """
+    from sensorium.runs.run import fit as run
+
+    options: dict[str, Any] = {
+        "target": target, "group": group, "key": key, "columns": pairs(column, "--column"), "test": test, "seed": seed,
+        "encoders": pairs(encoder, "--encoder"), "fusion": fusion, "epochs": epochs, "device": device,
+        "align": align or None, "teacher": teacher and str(teacher), "workers": workers, "bad_records": bad_records,
+        "budget": budget, "start_from": start_from and str(start_from), "old_table": old_table and str(old_table),
+    }  # fmt: skip
+    options |= {"family": family, "image": image, "question": question, "answer": answer, "size": size}
+    options |= held_out(split) | settings(setting)
+    try:
+        done = run(table, out, recipe=recipe, resume=resume, overwrite=overwrite, quiet=as_json, **options)
+    except KeyboardInterrupt as error:
+        said = str(error) or "Stopped."
+        raise typer.Abort(f"{said} A fit goes on where it stood with the same command and --resume.") from error
+    if as_json and done.speaks:
+        print(json.dumps({"out": str(done.folder)} | done.metrics))
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/demo"),
+    data: Annotated[Path, typer.Option(help="Folder the records are made in.")] = Path("runs/demo-data"),
+) -> None:
+    """Make a table of emoji (picture, name, spoken name) from installed packages; learn category and sentiment from it.
+
+    Needs the extra: pip install 'sensorium\\[demo]'. Example: [bold]sensorium demo[/bold]
+    """
+    from sensorium.cli.demo import demo as run
+
+    run(out, data)

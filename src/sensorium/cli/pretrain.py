@@ -1,0 +1,119 @@
+"""The verb that brings the inputs of records together: pretrain."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sensorium.cli.options import (
+    Device,
+    Encoders,
+    Epochs,
+    Group,
+    Json,
+    Key,
+    Overwrite,
+    Recipe,
+    Resume,
+    Seed,
+    Settings,
+    SkipOrStop,
+    Split,
+    Test,
+    Workers,
+    held_out,
+    pairs,
+    settings,
+)
+
+
+def pretrain(
+    family: Annotated[str, typer.Argument(help="The family of models: clip, albef.")],
+    table: Annotated[
+        Path | None,
+        typer.Argument(
+            help="CSV, TSV, JSONL or Parquet file, media columns holding paths beside it; or a folder of tar shards or"
+            " saved by Datasets; or 'shards/*.tar'."
+        ),
+    ] = None,
+    image: Annotated[str | None, typer.Option(help="Column of pictures.")] = None,
+    text: Annotated[str | None, typer.Option(help="Column of texts.")] = None,
+    audio: Annotated[str | None, typer.Option(help="Column of sounds.")] = None,
+    inputs: Annotated[
+        str | None, typer.Option(help="Columns A,B,C that are aligned; their kinds are guessed, or stated by --column.")
+    ] = None,
+    align: Annotated[
+        list[str] | None,
+        typer.Option(help="A,B or A,B=OBJECTIVE: two inputs to align; again for more. Without it every two are."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/pretrain"),
+    size: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the encoders that are not named: tiny (as usual); clip: ViT-B-32, ViT-B-16, ViT-L-14; albef: base."
+        ),
+    ] = None,
+    encoder: Encoders = None,
+    loss: Annotated[str | None, typer.Option(help="softmax (CLIP, as usual) or sigmoid (SigLIP).")] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Column of classes: records of one class belong together as well.")
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=KIND of one of the --inputs where the guess is not what is meant: text, image, audio."),
+    ] = None,
+    group: Group = None,
+    key: Key = None,
+    epochs: Epochs = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Records that are told from each other in a step, over all processes.")
+    ] = None,
+    pieces: Annotated[
+        int | None,
+        typer.Option(
+            help="A step's records go through the model in this many pieces, for less memory. The outcome is the same;"
+            " albef tells the records of a piece from each other alone, and from the queue."
+        ),
+    ] = None,
+    test: Test = None,
+    split: Split = None,
+    seed: Seed = None,
+    device: Device = None,
+    workers: Workers = None,
+    bad_records: SkipOrStop = None,
+    setting: Settings = None,
+    recipe: Recipe = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option("--from", help="Folder of a pretrained run or of a converted checkpoint: begin with its weights."),
+    ] = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Bring pictures, texts, sounds together in one space: what belongs to a record ends up close, all else apart.
+
+    clip aligns any inputs; albef aligns a picture and a text and then fuses them, by matching and masked words as well.
+    Other columns are ignored. Records that lack an input take part with those they have. Scores how well each input
+    finds the others on records it has not seen; without --test or --split on the validation records.
+
+    Example: [bold]sensorium pretrain clip pairs.csv --image photo --text caption --out runs/pairs[/bold]
+    """
+    from sensorium.runs.run import pretrain as run
+
+    options: dict[str, Any] = {
+        "image": image, "text": text, "audio": audio, "inputs": inputs, "align": align or None, "size": size,
+        "encoders": pairs(encoder, "--encoder"), "loss": loss, "labels": labels, "columns": pairs(column, "--column"),
+        "group": group, "key": key, "epochs": epochs, "batch_size": batch_size, "pieces": pieces, "test": test,
+        "seed": seed, "device": device, "workers": workers, "bad_records": bad_records,
+        "start_from": start_from and str(start_from),
+    }  # fmt: skip
+    options |= held_out(split) | settings(setting)
+    try:
+        done = run(family, table, out, recipe=recipe, resume=resume, overwrite=overwrite, quiet=as_json, **options)
+    except KeyboardInterrupt as error:
+        said = str(error) or "Stopped."
+        raise typer.Abort(f"{said} It goes on where it stood with the same command and --resume.") from error
+    if as_json and done.speaks:
+        print(json.dumps({"out": str(done.folder)} | done.metrics))

@@ -1,0 +1,99 @@
+"""Verbs over tables alone: table, inspect and pack."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sensorium.cli.options import BadRecords, Group, Json, Key, Split, Targets, held_out, pairs
+
+
+def table(
+    source: Annotated[
+        Path, typer.Argument(help="File of VQA v2 questions, COCO captions, Visual Genome, NLVR2, Flickr8k, easy-VQA.")
+    ],
+    images: Annotated[Path, typer.Option(help="Folder of the pictures, which may lie in folders within it.")],
+    out: Annotated[Path, typer.Option(help="The table: .csv, .tsv, .jsonl or .parquet.")],
+    annotations: Annotated[Path | None, typer.Option(help="VQA v2: file of the annotations, with the answers.")] = None,
+    bad_records: BadRecords = "stop",
+    as_json: Json = False,
+) -> None:
+    """Make a table of a file that the field's data sets come as; every other verb reads the table.
+
+    What the file is, is told by what stands in it: docs/readers.md lists the columns of each.
+
+    Example: [bold]sensorium table captions_val2014.json --images val2014 --out pairs.csv[/bold]
+    """
+    from sensorium.data.sources.published import table as read
+    from sensorium.data.sources.published import write
+    from sensorium.errors import counted
+
+    frame = read(source, images, annotations, bad_records)
+    write(frame, out)
+    done = {"out": str(out), "records": len(frame), "left_out": frame.attrs["left_out"], "columns": list(frame.columns)}
+    left = f", {done['left_out']:,} left out whose pictures are not there" if done["left_out"] else ""
+    print(
+        json.dumps(done) if as_json else f"{counted(len(frame), 'record')} in {out}{left}: {', '.join(frame.columns)}."
+    )
+
+
+def inspect(
+    table: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL or Parquet file; media columns hold paths beside it.")],
+    target: Targets = None,
+    group: Group = None,
+    key: Key = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="NAME=KIND where the guess is not what is meant, as for fit.")
+    ] = None,
+    test: Annotated[float | None, typer.Option(help="Share of the records that fit would hold out.")] = None,
+    split: Split = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that read files.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Look at a table before training: kinds, absences, classes, sizes, faults, and what fit would do.
+
+    Names every broken file, copies and near copies (across the split above all), columns that give the target away,
+    placeholders, slips of spelling and more, each with what to do. What is found does not make the command fail.
+
+    Example: [bold]sensorium inspect reviews.csv --target sentiment --group author --test 0.2[/bold]
+    """
+    from sensorium.console import Talk
+    from sensorium.inspection.inspect import inspect as look
+    from sensorium.inspection.printing import show
+
+    options: dict[str, Any] = {
+        "target": target, "group": group, "key": key, "columns": pairs(column, "--column"), "test": test,
+    }  # fmt: skip
+    options |= held_out(split)
+    talk = Talk(quiet=as_json)
+    with talk.busy("Looking at every record once"):
+        seen = look(table, workers=workers, **options)
+    if as_json:
+        print(json.dumps(seen.to_dict()))
+    show(seen, talk.out)
+
+
+def pack(
+    table: Annotated[Path, typer.Argument(help="A table, or any other source of records that fit takes.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the shards: 000000.tar, 000001.tar, ...")],
+    records: Annotated[int, typer.Option(help="Records in a shard.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Number that the order of the records follows from.")] = 0,
+    shuffle: Annotated[bool, typer.Option(help="Put the records in a random order, or keep that of the table.")] = True,
+    column: Annotated[
+        list[str] | None, typer.Option(help="NAME=KIND where the guess is not what is meant: image, audio, text, ...")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the shards in the folder.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a table as tar shards of WebDataset's form: few large files, which copy and read faster than many small.
+
+    Pictures and sounds go in byte for byte; all other cells of a record are its .json. Needs the extra: pip install
+    'sensorium\\[shards]'.
+
+    Example: [bold]sensorium pack reviews.csv shards --records 1000[/bold]
+    """
+    from sensorium.data.sources.write_shards import pack as run
+
+    done = run(table, out, pairs(column, "--column"), records, seed if shuffle else None, overwrite)
+    print(json.dumps(done) if as_json else f"{done['records']} records in {done['shards']} shards in {done['out']}.")

@@ -1,0 +1,51 @@
+"""What a recipe leaves open, chosen from the size of the data, and written into the recipe that the run saves."""
+
+import math
+import os
+from typing import NamedTuple
+
+from sensorium.config.schema import Recipe
+
+GOING_ON = 3  # epochs over new records: benchmarks/warm_start.py shows that more of them forget more
+STEPS = 300  # about what small models need from scratch; the epochs follow from it
+REFIT = 20_000  # records up to which training twice is cheap
+
+
+class Size(NamedTuple):
+    """What follows from the number of records: batches of an epoch, their bounds, and steps, in units of STEPS."""
+
+    batches: int
+    smallest: int
+    largest: int
+    steps: int
+
+
+TARGETS = Size(16, 16, 256, 1)
+# Every record of a batch is told from the others, so that larger batches teach more; and more steps are needed.
+PAIRS = Size(8, 32, 512, 3)
+
+
+def complete(recipe: Recipe, records: int, reads_files: bool) -> Recipe:
+    """The recipe with epochs, batch size, patience, refit and workers filled in for `records` training records.
+
+    `reads_files` says whether pictures or sounds are read in training, not taken from the cache.
+    """
+    training, size = recipe.training, TARGETS if recipe.family is None else PAIRS
+    usual = 2 ** round(math.log2(max(1, records / size.batches)))
+    batch = min(training.batch_size or min(size.largest, max(size.smallest, usual)), max(1, records))
+    steps = math.ceil(records / batch)
+    from_scratch = min(60, max(3, round(size.steps * STEPS / steps)))
+    epochs = training.epochs or (from_scratch if recipe.start_from is None else GOING_ON)
+    workers = (
+        training.workers
+        if training.workers is not None
+        else (max(1, min(4, (os.cpu_count() or 1) // 2)) if reads_files else 0)
+    )
+    chosen = {
+        "batch_size": batch,
+        "epochs": epochs,
+        "patience": training.patience or max(5, epochs // 3),
+        "refit": training.refit if training.refit is not None else records <= REFIT,
+        "workers": workers,
+    }
+    return recipe.model_copy(update={"training": training.model_copy(update=chosen)})

@@ -1,0 +1,321 @@
+"""What kind a column is, guessed from its values, with the reason in plain words."""
+
+import re
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from sensorium.data.columns.parse import (
+    SCALARS,
+    absent,
+    answers,
+    is_film,
+    is_picture,
+    is_rows,
+    is_sound,
+    is_timed,
+    labels,
+    numbers,
+    spell,
+)
+from sensorium.data.targets.answer_text import commonest
+
+_PICTURES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "heic", "heif", "avif")
+_SOUNDS = ("wav", "flac", "mp3", "ogg", "oga", "opus", "m4a", "m4b", "aac", "wma", "aif", "aiff", "au", "caf", "weba")
+_FILMS = ("mp4", "mov", "avi", "mkv", "webm", "mpg", "mpeg", "m4v")
+ARRAYS = ("npy", "csv", "parquet", "xyz")
+ENDINGS = {"image": _PICTURES, "audio": _SOUNDS, "video": _FILMS}
+_STARTS = (
+    (rb"\xff\xd8\xff|\x89PNG|RIFF....WEBP|GIF8|BM|II[*+]\0|MM\0[*+]", "image"),
+    (rb"....ftyp(avi[fs]|hei[cxms]|hev[cx]|m[is]f1)", "image"),
+    (rb"RIFF....WAVE|fLaC|OggS|ID3|\xff[\xe0-\xff]|....ftypM4[AB]|FORM....AIF|\.snd|caff|0&\xb2u", "audio"),
+    (rb"RIFF....AVI |\x1aE\xdf\xa3|\0\0\x01\xba|....ftyp(isom|iso\d|mp4\d|avc1|qt  |M4V|mmp4|3gp)", "video"),
+)
+_CODE = re.compile(r"\s*[+-]?0\d")
+_MOST_CLASSES = 20  # a target of whole numbers with more different values than this is a number
+_NAMES = {"image": "pictures", "audio": "sounds", "video": "films"}
+
+
+class Guess(NamedTuple):
+    """A kind and why."""
+
+    kind: str
+    reason: str
+
+
+class Ambiguous(Exception):
+    """The values do not say what the column is. `reason` says why not, `kinds` what it may be stated to be."""
+
+    def __init__(self, reason: str, *kinds: str):
+        super().__init__(reason)
+        self.reason, self.kinds = reason, kinds
+
+
+def guess_input(values: np.ndarray) -> Guess:
+    """The kind of a column that nobody stated, from its cells [N]. Raises Ambiguous."""
+    present = values[~absent(values)]
+    if not len(present):
+        return Guess("ignored", f"all {len(values)} values are absent")
+    types = _types(present)
+    if types <= {bool, np.bool_}:
+        return _constant(pd.unique(present), len(present)) or Guess("category", "the values are true or false")
+    if all(issubclass(kind, int | float | np.number) and kind is not bool for kind in types):
+        return _guess_numbers(present)
+    if types <= {str, int, float, bool}:
+        return _guess_strings(
+            present if types == {str} else np.array([spell(value) for value in present], dtype=object)
+        )
+    return _guess_objects(present)
+
+
+def guess_target(values: np.ndarray) -> Guess:
+    """Whether a target is a class, labels or a number, from its cells [N], some of them present. Raises Ambiguous."""
+    gone = absent(values)
+    present = values[~gone]
+    types = _types(present)
+    if types & {list, tuple, set, np.ndarray}:
+        return Guess("labels", "the values are lists")
+    if str in types and any("|" in value for value in present if type(value) is str):
+        return Guess("labels", "values hold several labels between bars, as in a|b")
+    if types <= {bool, np.bool_}:
+        return Guess("class", "the values are true or false")
+    if not types <= SCALARS | {present.dtype.type}:
+        return Guess("class", "the values are objects")
+    parsed = written_numbers(present)
+    distinct = pd.unique(parsed[~np.isnan(parsed)])
+    if not np.isnan(parsed).any():
+        return _guess_number_target(present, parsed, distinct, bool(gone.any()))
+    if len(distinct) > _MOST_CLASSES:
+        word = _first(present, np.isnan(parsed))
+        raise Ambiguous(
+            f"{(~np.isnan(parsed)).mean():.0%} of its values are numbers, but others are like {word}", "class", "number"
+        )
+    count = len(pd.unique(present))
+    if count > max(_MOST_CLASSES, len(present) / 2):
+        raise Ambiguous(
+            f"its {len(present)} values are {count} different ones, too many to be classes", "class", "labels"
+        )
+    return Guess("class", f"{count} different values that are not numbers")
+
+
+def _guess_number_target(present: np.ndarray, parsed: np.ndarray, distinct: np.ndarray, holes: bool) -> Guess:
+    whole = bool((parsed == np.round(parsed)).all())
+    # A column of integers with holes arrives from pandas as floats.
+    written = (
+        present.dtype.kind in "iu"
+        or (holes and whole)
+        or not any("." in str(value) or "e" in str(value) for value in present[:1000])
+    )
+    if whole and written and len(distinct) <= _MOST_CLASSES:
+        return Guess("class", f"whole numbers with {len(distinct)} different values")
+    if whole and written:
+        return Guess("number", f"whole numbers with {len(distinct)} different values, more than {_MOST_CLASSES}")
+    return Guess("number", "the values are numbers with fractions")
+
+
+def _guess_numbers(present: np.ndarray) -> Guess:
+    parsed = numbers(present)
+    constant = _constant(pd.unique(parsed), len(parsed))
+    if constant:
+        return constant
+    if np.isnan(parsed).any():
+        raise Ambiguous(f"{int(np.isnan(parsed).sum())} of its values are infinite", "number", "ignored")
+    if len(parsed) >= 20 and _counts_up(parsed):
+        return Guess("ignored", "it counts the rows; state number if it means something")
+    return Guess("number", f"all {len(parsed)} values are numbers")
+
+
+def _counts_up(parsed: np.ndarray) -> bool:
+    """Also when the rows were shuffled since."""
+    return bool((np.diff(np.sort(parsed)) == 1).all())
+
+
+def _guess_strings(present: np.ndarray) -> Guess:
+    distinct = pd.unique(present)
+    guess = (
+        _constant(distinct, len(present))
+        or _guess_number_files(present)
+        or _guess_paths(present)
+        or _guesswritten_numbers(present, distinct)
+    )
+    return guess or _guess_words(present, distinct)
+
+
+def _guess_paths(present: np.ndarray) -> Guess | None:
+    series = pd.Series(present, dtype=object)
+    if not _endings(_sample(series)).isin([end for known in ENDINGS.values() for end in known]).any():
+        return None
+    ends = _endings(series)
+    shares = {kind: float(ends.isin(known).mean()) for kind, known in ENDINGS.items()}
+    if sum(shares.values()) < 0.05:
+        return None
+    kind = max(shares, key=shares.__getitem__)
+    if shares[kind] < 1:
+        others = _first(present, ~ends.isin(ENDINGS[kind]).to_numpy())
+        raise Ambiguous(
+            f"{shares[kind]:.1%} of its values are paths of {_NAMES[kind]}, but others are like {others}",
+            *dict.fromkeys((kind, "image", "audio", "video", "text", "ignored")),
+        )
+    endings = " or ".join(f".{end}" for end in sorted(ends.unique()))
+    return Guess(kind, f"{len(series)} of {len(series)} values are paths ending in {endings}")
+
+
+def _guess_number_files(present: np.ndarray) -> None:
+    """Raises Ambiguous for paths of files of numbers: only the user knows what those are."""
+    ends = _endings(pd.Series(_sample(present), dtype=object))
+    if ends.isin(ARRAYS).all():
+        endings = " or ".join(f".{end}" for end in sorted(ends.unique()))
+        raise _numbers_of(f"its values are paths ending in {endings}")
+
+
+def _numbers_of(what: str) -> Ambiguous:
+    return Ambiguous(f"{what}, which may be readings over time or sets of points", "series", "points", "ignored")
+
+
+def _guesswritten_numbers(present: np.ndarray, distinct: np.ndarray) -> Guess | None:
+    """Strings that are numbers. '007' is none: a leading zero marks a code."""
+    if np.isnan(numbers(_sample(distinct))).all():
+        if pd.Series(_sample(distinct)).str.fullmatch(r"[+-]?\d[\d.]*,\d+").all():
+            raise Ambiguous(
+                "its values look like numbers with a decimal comma, which are read only with a point",
+                "category",
+                "text",
+            )
+        return None
+    parsed = written_numbers(present)
+    share = float((~np.isnan(parsed)).mean())
+    if share == 1:
+        return _guess_numbers(parsed)
+    if share >= 0.2 and not _is_prose(distinct) and len(pd.unique(parsed)) > 2:
+        word = _first(present, np.isnan(parsed))
+        raise Ambiguous(
+            f"{share:.1%} of its values are numbers, but others are like {word}", "category", "number", "text"
+        )
+    return None
+
+
+def written_numbers(present: np.ndarray) -> np.ndarray:
+    """float64 [N]: the cells as numbers, NaN where one is none or, with a leading zero, a code."""
+    parsed = numbers(present)
+    if present.dtype == object:
+        codes = (type(value) is str and _CODE.match(value) is not None for value in present)
+        parsed[np.fromiter(codes, dtype=bool, count=len(present))] = np.nan
+    return parsed
+
+
+def _guess_words(present: np.ndarray, distinct: np.ndarray) -> Guess:
+    count, different = len(present), len(distinct)
+    series = pd.Series(_sample(distinct))
+    length = series.str.len().mean()
+    repeated = count >= 5 * different or (count >= 1.5 * different and different <= 20)
+    if repeated and length <= 40:
+        return Guess("category", f"{different} different short values in {count} rows")
+    if _is_prose(distinct):
+        return Guess("text", f"{different} different values of {_words(series):.1f} words on average")
+    coded = float((series.str.contains(r"\d") | ~series.map(_has_letters)).mean())
+    if different >= 0.9 * count and (coded < 0.5 or different == count):
+        if coded >= 0.5:
+            return Guess("key", f"all {count} values are different and look like identifiers")
+        return Guess("text", f"{different} different words in {count} rows")
+    if length > 40:
+        return Guess("text", f"{different} different values of {length:.0f} characters on average")
+    raise Ambiguous(
+        f"it has {different} different short values in {count} rows", "category", "text", "group", "ignored"
+    )
+
+
+def _guess_objects(present: np.ndarray) -> Guess:
+    """Bytes, arrays, pictures, sounds, films, readings; anything else cannot be an input."""
+    kinds = np.array([_medium(value) for value in present])
+    found, counts = np.unique(kinds, return_counts=True)
+    if len(found) > 1:
+        told = ", ".join(f"{count} {kind}" for kind, count in zip(found, counts, strict=True))
+        raise Ambiguous(f"its values are of several kinds ({told})", "image", "audio", "video", "text", "ignored")
+    if found[0] in ("image", "audio", "video"):
+        return Guess(str(found[0]), f"{len(present)} of {len(present)} values are {_NAMES[found[0]]} in memory")
+    if found[0] == "series":
+        return Guess("series", f"{len(present)} of {len(present)} values are readings with a time")
+    if found[0] == "rows of numbers":
+        raise _numbers_of("its values are rows of numbers")
+    if found[0] == "date":
+        return Guess("ignored", "the values are dates; turn them into numbers to use them")
+    raise Ambiguous(f"its values are of the type {found[0]}, which no input reads", "ignored")
+
+
+def _medium(value: Any) -> str:
+    if isinstance(value, bytes | bytearray):
+        return next((kind for start, kind in _STARTS if re.match(start, value, re.DOTALL)), "bytes")
+    if is_sound(value):
+        return "audio"
+    if is_film(value):
+        return "video"
+    if is_rows(value):
+        return "rows of numbers"
+    if is_picture(value):
+        return "image"
+    if is_timed(value):
+        return "series"
+    if hasattr(value, "year"):
+        return "date"
+    if isinstance(value, str):
+        end = value.rpartition(".")[2].lower()
+        return next((kind for kind, known in ENDINGS.items() if end in known), "str")
+    return type(value).__name__
+
+
+def _constant(distinct: np.ndarray, count: int) -> Guess | None:
+    if len(distinct) > 1 or count < 2:
+        return None
+    return Guess("ignored", f"all {count} values are the same: {str(distinct[0])[:30]!r}")
+
+
+def _is_prose(distinct: np.ndarray) -> bool:
+    """True when values are mostly several words, or long."""
+    series = pd.Series(_sample(distinct))
+    return bool(_words(series) >= 1.5 or (series.str.len().mean() >= 40 and _words(series) > 1.2))
+
+
+def _words(series: pd.Series) -> float:
+    return float(series.str.count(r"[\s|,;]+").mean() + 1)
+
+
+def _has_letters(value: str) -> bool:
+    return any(char.isalpha() for char in value)
+
+
+def _types(present: np.ndarray) -> set[type]:
+    return {present.dtype.type} if present.dtype != object else set(map(type, present))
+
+
+def _sample(values: np.ndarray | pd.Series) -> np.ndarray | pd.Series:
+    """At most some ten thousand of the values, evenly: enough to see what they look like."""
+    return values[:: max(1, len(values) // 10_000)]
+
+
+def _endings(series: pd.Series) -> pd.Series:
+    """The extension of each path, in small letters; NaN without one."""
+    return series.str.extract(r"\.([A-Za-z0-9]{2,7})$", expand=False).str.lower()
+
+
+def _first(values: np.ndarray, where: np.ndarray) -> str:
+    return repr(str(values[np.flatnonzero(where)[0]])[:30])
+
+
+def count_labels(values: np.ndarray, kind: str) -> dict[str, float]:
+    """How often each class or label stands in the cells [N], in the order of names (of numbers, when all are).
+
+    Of answers the share of each cell that it has, summed, and the commonest first.
+    """
+    present = values[~absent(values)]
+    if kind == "answer":
+        return commonest(map(answers, present))
+    named = pd.Series(present, dtype=object).map(spell) if kind == "class" else _labels_of(present)
+    counted = named.value_counts()
+    numbered = not np.isnan(numbers(counted.index.to_numpy(object))).any()
+    return {name: int(counted[name]) for name in sorted(counted.index, key=float if numbered else None)}
+
+
+def _labels_of(present: np.ndarray) -> pd.Series:
+    """Every label of every cell, once a cell."""
+    return pd.Series([name for value in present for name in dict.fromkeys(labels(value))], dtype=object)

@@ -1,0 +1,221 @@
+"""Cells of a column: which are absent, and the form that each kind gives them."""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from numbers import Number
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from sensorium.data.targets.answer_text import normalise
+
+TIMES = ("time", "timestamp", "t")  # what the column of a series is named that says when
+SCALARS = {str, int, float, bool, type(None)}
+
+
+def objects(values: Sequence[Any]) -> np.ndarray:
+    """An object array [N] of `values`, each kept as it is, arrays and lists too."""
+    return np.fromiter(values, dtype=object, count=len(values))
+
+
+def absent(values: np.ndarray) -> np.ndarray:
+    """bool [N]: True where a cell is None, NaN, NaT or an empty string."""
+    gone = pd.isna(values)
+    if values.dtype != object:
+        return gone
+    if set(map(type, values)) <= SCALARS:
+        return gone | (values == "")
+    return gone | np.fromiter((type(value) is str and not value for value in values), dtype=bool, count=len(values))
+
+
+def numbers(values: np.ndarray) -> np.ndarray:
+    """float64 [N]: each cell as a finite number, True as 1; NaN where it is absent or none ('abc', 'nan', infinity)."""
+    if values.dtype != object:
+        parsed = values.astype(np.float64)
+    else:
+        plain = values
+        if not set(map(type, values)) <= SCALARS:
+            plain = objects([value if isinstance(value, str | Number) else None for value in values])
+        parsed = pd.to_numeric(pd.Series(plain, dtype=object), errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    return np.where(np.isfinite(parsed), parsed, np.nan)
+
+
+def spell(value: Any) -> str:
+    """A cell as the name of a class, category, group or key.
+
+    3 and 3.0 are both '3', for a hole in a column makes floats of integers in pandas. Raises ValueError for what has no
+    name (a list, an array).
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool | np.bool_):
+        return str(bool(value))
+    if isinstance(value, Number):
+        return str(int(value)) if math.isfinite(value) and value == int(value) else repr(float(value))
+    if isinstance(value, bytes | list | tuple | dict | np.ndarray) or not pd.api.types.is_scalar(value):
+        raise ValueError(f"a {type(value).__name__} has no plain name")
+    return str(value)
+
+
+def labels(value: Any) -> list[str]:
+    """The labels of a cell: a list's items, or a string's parts between bars; '|' and [] say that there are none."""
+    if isinstance(value, list | tuple | set | np.ndarray):
+        return [spell(item) for item in value]
+    return [part.strip() for part in spell(value).split("|") if part.strip()]
+
+
+def answers(value: Any) -> list[str] | None:
+    """The normalised answers of a cell, one or a list of them, which may be written in JSON; None for none.
+
+    Raises ValueError for what is no text, number or list of these.
+    """
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        value = _from_json(value)
+    several = value if isinstance(value, list | tuple | np.ndarray) else [value]
+    found = [normalise(spell(one)) for one in several if one is not None and one == one]
+    return [one for one in found if one] or None
+
+
+def _from_json(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def text(value: Any) -> str:
+    """The cell of a text column. Raises ValueError when it is not a string."""
+    if not isinstance(value, str):
+        raise ValueError("it is not text")
+    return value
+
+
+def is_sound(value: Any) -> bool:
+    """True for decoded sound: (samples, rate in hertz)."""
+    return (
+        isinstance(value, tuple)
+        and len(value) == 2
+        and isinstance(value[0], np.ndarray)
+        and value[0].ndim <= 2
+        and isinstance(value[1], Number)
+    )
+
+
+def is_film(value: Any) -> bool:
+    """True for a decoded film: (frames, frames a second)."""
+    return (
+        isinstance(value, tuple)
+        and len(value) == 2
+        and isinstance(value[0], np.ndarray)
+        and value[0].ndim == 4
+        and isinstance(value[1], Number)
+    )
+
+
+def is_picture(value: Any) -> bool:
+    """True for a decoded picture: an array of two or three axes, or a Pillow image."""
+    return isinstance(value, Image.Image) or (isinstance(value, np.ndarray) and value.ndim in (2, 3))
+
+
+def medium(value: Any) -> Any:
+    """The cell of a media column: a path as str, bytes, an array, (samples, hertz), (frames, rate) or a picture.
+
+    Raises ValueError for anything else.
+    """
+    if isinstance(value, str | bytes | np.ndarray) or is_sound(value) or is_film(value) or is_picture(value):
+        return value
+    if isinstance(value, bytearray | memoryview):
+        return bytes(value)
+    raise ValueError("it is not a path, bytes or a decoded array")
+
+
+def is_timed(value: Any) -> bool:
+    """True for readings with a time: columns, one of them named `time`, `timestamp` or `t`, or records with these."""
+    if isinstance(value, list) and value:
+        value = value[0]
+    return isinstance(value, dict) and any(str(name).strip().lower() in TIMES for name in value)
+
+
+def is_rows(value: Any) -> bool:
+    """True for rows of numbers: a list of lists, or a float array of two axes, which no picture is."""
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        return value.ndim == 2 and value.dtype.kind == "f"
+    if not isinstance(value, list | tuple | np.ndarray) or not len(value):
+        return False
+    row = value[0]
+    return isinstance(row, list | tuple | np.ndarray) and any(isinstance(one, Number) for one in row)
+
+
+def readings(value: Any) -> Any:
+    """The cell of a series column: a path as str, bytes, an array, rows, or columns by name. Raises ValueError."""
+    if isinstance(value, str | bytes | np.ndarray | list | tuple | dict):
+        return value
+    raise ValueError("it is not a path, rows [time, value, ...], an array or columns with a 'time'")
+
+
+def points(value: Any) -> Any:
+    """The cell of a column of sets of points: a path as str, bytes, an array or rows. Raises ValueError."""
+    if isinstance(value, str | bytes | np.ndarray | list | tuple):
+        return value
+    raise ValueError("it is not a path, rows of numbers or an array")
+
+
+CELLS: dict[str, Callable[[Any], Any]] = {
+    "text": text,
+    "image": medium,
+    "audio": medium,
+    "video": medium,
+    "film": medium,
+    "series": readings,
+    "points": points,
+    "category": spell,
+    "group": spell,
+    "key": spell,
+    "class": spell,
+    "labels": labels,
+    "answer": answers,
+}
+_SETTLED = {kind: {str} for kind in ("text", "category", "group", "key", "class")} | {
+    "image": {str, bytes},
+    "audio": {str, bytes},
+    "video": {str, bytes},
+    "film": {str, bytes},
+    "series": {str, bytes, list, dict},
+    "points": {str, bytes, list},
+    "labels": set(),
+    "answer": set(),
+}
+
+
+def takes_text(kind: str) -> bool:
+    """Whether a string is a cell of this kind as it stands."""
+    return str in _SETTLED.get(kind, ())
+
+
+def convert(values: np.ndarray, kind: str) -> tuple[np.ndarray, tuple[int, str] | None]:
+    """The cells in the form of `kind`, and the first that does not fit: its position and why, or None when all fit.
+
+    A number column is float64 [N] with NaN where absent; every other kind an object array [N] with None where absent.
+    """
+    gone = absent(values)
+    if kind == "number":
+        converted = numbers(values)
+        wrong = np.flatnonzero(np.isnan(converted) & ~gone)
+        return converted, (int(wrong[0]), "it is not a finite number") if len(wrong) else None
+    if kind == "ignored":
+        return values, None
+    cells = np.full(len(values), None, dtype=object)
+    present = np.flatnonzero(~gone)
+    found = values[present]
+    if values.dtype == object and set(map(type, found)) <= _SETTLED[kind]:
+        cells[present] = found
+        return cells, None
+    for index, value in zip(present, found, strict=True):
+        try:
+            cells[index] = CELLS[kind](value)
+        except ValueError as error:
+            return cells, (int(index), str(error))
+    return cells, None

@@ -1,0 +1,273 @@
+"""Records made batches: which rows make a step, values decoded and processed, chance drawn from record keys."""
+
+import copy
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sensorium.data.media.decoding import decode
+from sensorium.data.scan import record_error
+from sensorium.data.schema import MEDIA, InputSpec
+from sensorium.data.strings import Strings
+from sensorium.data.table import Table
+from sensorium.data.targets.encode import encode
+from sensorium.data.workers import in_order
+from sensorium.errors import UserError
+from sensorium.features import Batch, Features
+
+_SMALL = 2**16
+
+
+class Processor(Protocol):
+    """Makes tensors of decoded values; belongs to an encoder, holds no weights.
+
+    decoding: options of the decoder, such as {"rate": 16000}.
+    """
+
+    decoding: dict[str, Any]
+
+    def __call__(self, value: Any, augment: bool = False) -> dict[str, Tensor]:
+        """One decoded value as tensors without a batch dimension; `augment` draws from torch's global generator."""
+
+    def pad(self, items: list[dict[str, Tensor] | None]) -> dict[str, Tensor]:
+        """A batch with `mask`, bool [B, L]; None is an absent row."""
+
+
+def no_tokenizer(name: str) -> UserError:
+    """The sentence for a text in an input whose encoder came without its tokenizer."""
+    return UserError(
+        f"The model came without the tokenizer of '{name}', so it reads no text there; convert it anew, with"
+        " --tokenizer."
+    )
+
+
+class Unread:
+    """In the place of a processor, for an encoder that came without the tokenizer of its input: absent is all that a
+    value can be. Raises UserError for any other.
+    """
+
+    decoding: dict[str, Any] = {}  # noqa: RUF012 (a constant of the class)
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __call__(self, value: Any, augment: bool = False) -> dict[str, Tensor]:
+        """Raises UserError."""
+        raise no_tokenizer(self.name)
+
+    def pad(self, items: list[dict[str, Tensor] | None]) -> dict[str, Tensor]:
+        """Absent rows -> {"tokens": int64 [B, 1], "mask": bool [B, 1]}."""
+        return {"tokens": torch.zeros(len(items), 1, dtype=torch.long), "mask": torch.zeros(len(items), 1).bool()}
+
+
+class FeatureStore(Protocol):
+    """Features of a table's records that were computed once, in one or several views, the first not augmented."""
+
+    views: int
+
+    def read(self, rows: np.ndarray, views: np.ndarray | None = None) -> Features:
+        """Features of the records `rows`, int64 [B] from 0, each in its view, int64 [B] from 0; None is the first."""
+
+
+class Records:
+    """A table made batches: inputs in `stores` come from there, those in `processors` are decoded, others left out.
+
+    `ids`: by input name, int64 [N], content hashes; without them batches have none. All chance is a function of
+    (`seed`, epoch, record key or content, input name). Pickles, for the loader's processes.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        processors: dict[str, Processor],
+        ids: dict[str, np.ndarray] | None = None,
+        stores: dict[str, FeatureStore] | None = None,
+        seed: int = 0,
+    ):
+        self.table, self.seed, self.stores = table, seed, stores or {}
+        self.processors = {name: processor for name, processor in processors.items() if name not in self.stores}
+        self.specs = [spec for spec in table.schema.inputs if spec.name in self.processors or spec.name in self.stores]
+        self.ids = {name: torch.as_tensor(values, dtype=torch.int64) for name, values in (ids or {}).items()}
+        given = [target for target in table.schema.targets if target.name in table.frame.columns]
+        self.targets = {target.name: encode(table, target) for target in given}
+        self._keys = Strings.of(table.keys)  # [N]
+        self._views: dict[str, Records] = {}
+        for spec in self.specs if len(table) else []:
+            table.value(0, spec)  # converts the column here, once, and not in each process
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def decodes(self) -> bool:
+        """True when any input has to be decoded; False when all come from stores."""
+        others = any(other.decodes for other in self._views.values())
+        return others or any(spec.name not in self.stores for spec in self.specs)
+
+    def viewed(self, view: str, other: "Records") -> "Records":
+        """These records, each input of which has, as `other` prepares the same records, the view `NAME/view` as well.
+
+        `other` may have inputs that these do not.
+        """
+        seen = copy.copy(self)
+        seen._views = self._views | {view: other}
+        return seen
+
+    def batch(self, rows: np.ndarray, epoch: int | None = None) -> Batch:
+        """The records `rows`, int64 [B] from 0, as a batch; augmented, by the chance of `epoch`, when that is given.
+
+        No rows at all make one row, of key "", that lacks every input and target. Raises RecordError for a value that
+        cannot be decoded.
+        """
+        rows = np.asarray(rows, dtype=np.int64)
+        return self.complete(rows, self.decoded(rows, epoch), epoch)
+
+    def decoded(self, rows: np.ndarray, epoch: int | None) -> dict[str, dict[str, Tensor]]:
+        """The part of `batch` that costs time: the inputs of `rows` that do not come from a store."""
+        if not self.decodes:
+            return {}
+        with _as_in_a_worker():
+            own = {
+                spec.name: self.processors[spec.name].pad([self._item(spec, int(row), epoch) for row in rows] or [None])
+                for spec in self.specs
+                if spec.name not in self.stores
+            }
+        return own | {
+            f"{name}/{view}": value
+            for view, other in self._views.items()
+            for name, value in other.decoded(rows, epoch).items()
+        }
+
+    def complete(self, rows: np.ndarray, decoded: dict[str, dict[str, Tensor]], epoch: int | None = None) -> Batch:
+        """The batch of `rows`, whose decoded inputs are given: all else is picked by index, with no loop over rows."""
+        inputs = {
+            spec.name: decoded[spec.name] if spec.name in decoded else self._stored(spec.name, rows, epoch)
+            for spec in self.specs
+        }
+        inputs |= {name: value for name, value in decoded.items() if name not in inputs}
+        index = torch.from_numpy(rows)
+        targets = {
+            name: {key: _rows(tensor, index) for key, tensor in target.items()} for name, target in self.targets.items()
+        }
+        ids = {name: _rows(values, index) for name, values in self.ids.items()}
+        return Batch(inputs, targets, ids, self._keys.take(rows).tolist() or [""])
+
+    def _stored(self, name: str, rows: np.ndarray, epoch: int | None) -> Features:
+        store, views = self.stores[name], None
+        if epoch is not None and store.views > 1:
+            drawn = [draw(self.seed, epoch, key, name, "view") % store.views for key in self._keys.take(rows).tolist()]
+            views = np.array(drawn, dtype=np.int64)
+        features = store.read(rows, views if len(rows) else None)
+        return features if len(rows) else _nobody(features)
+
+    def _item(self, spec: InputSpec, row: int, epoch: int | None) -> dict[str, Tensor] | None:
+        value, processor = self.table.value(row, spec), self.processors[spec.name]
+        if value is None:
+            return None
+        try:
+            decoded = decode(spec.decoder, value, self.table.root, **processor.decoding)
+        except ValueError as error:
+            raise record_error(self.table, row, spec, error) from error
+        if decoded is None:
+            return None
+        if epoch is None:
+            return processor(decoded)
+        torch.default_generator.manual_seed(draw(self.seed, epoch, self._whose(spec, row), spec.name))
+        return processor(decoded, augment=True)
+
+    def _whose(self, spec: InputSpec, row: int) -> str:
+        """Whose chance it is that a value is changed by: the record's, or of pictures and other media their content's,
+        so that those of one content are the same in an epoch, and are encoded once a step.
+        """
+        known = spec.modality in MEDIA and spec.name in self.ids
+        return str(int(self.ids[spec.name][row])) if known else self._keys[row]
+
+
+def draw(*use: Any) -> int:
+    """A seed, 63 bits, that is a function of what it is used for: (seed, epoch, record key, use, ...)."""
+    return int.from_bytes(hashlib.blake2b(json.dumps(use).encode(), digest_size=8).digest(), "little") >> 1
+
+
+@contextmanager
+def _as_in_a_worker() -> Iterator[None]:
+    """Puts torch's CPU generator back afterwards, so that the loader's draws leave the model's as they were.
+
+    Works on one thread, as a worker does, since sums cut for several threads differ in their last bits.
+    """
+    state, threads = torch.default_generator.get_state(), torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.default_generator.set_state(state)
+
+
+def _rows(tensor: Tensor, index: Tensor) -> Tensor:
+    """The rows `index` of `tensor`, or one row of zeros when there are none."""
+    return tensor[index] if len(index) else tensor.new_zeros(1, *tensor.shape[1:])
+
+
+def _nobody(features: Features) -> Features:
+    """One row that lacks the input, of the sizes and types of `features`, which have no rows."""
+    tokens, mask, pooled = features
+    length, width = max(tokens.shape[1], 1), tokens.shape[2]
+    return Features(tokens.new_zeros(1, length, width), mask.new_zeros(1, length), pooled.new_zeros(1, pooled.shape[1]))
+
+
+def deal(
+    count: int,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    rank: int = 0,
+    world: int = 1,
+    pieces: int = 1,
+    order: np.ndarray | None = None,
+) -> list[list[np.ndarray]]:
+    """The rows of an epoch for one process: for each step `pieces` arrays, each int64 [n], of which some may be empty.
+
+    All processes share one permutation of range(count), a function of (seed, epoch), or the `order` given instead,
+    int64 [M], in which rows may repeat. A step takes the next `batch_size` rows of it (the last one what is left); of
+    these process `rank` of `world` takes every `world`-th and cuts them in `pieces`. So every process has as many
+    steps and pieces as the others.
+    """
+    rows = np.random.default_rng((seed, epoch)).permutation(count) if order is None else order
+    steps = (rows[start : start + batch_size] for start in range(0, len(rows), batch_size))
+    return [np.array_split(step[rank::world], pieces) for step in steps]
+
+
+def load(records: Records, items: Iterable[tuple[np.ndarray, int | None]], workers: int) -> Iterator[Batch]:
+    """The batch of each of `items`, (rows, epoch or None), in order, made by `workers` processes.
+
+    None start when nothing is decoded. An error in a worker is raised here as it was there, and UserError when one was
+    killed. Close the iterator to end the processes.
+    """
+    for rows, epoch, decoded in in_order(partial(_packed, records), items, workers if records.decodes else 0):
+        inputs = {name: {key: torch.as_tensor(one) for key, one in value.items()} for name, value in decoded.items()}
+        yield records.complete(rows, inputs, epoch)
+
+
+def _packed(
+    records: Records, item: tuple[np.ndarray, int | None]
+) -> tuple[np.ndarray, int | None, dict[str, dict[str, Any]]]:
+    """The rows and the epoch of `item`, and the decoded inputs, small ones as arrays: a process hands on a tensor by
+    shared memory, which costs a small one twenty times what it holds.
+    """
+    rows = np.asarray(item[0], dtype=np.int64)
+    decoded = records.decoded(rows, item[1])
+    return (
+        rows,
+        item[1],
+        {
+            name: {key: one.numpy() if one.nbytes < _SMALL else one for key, one in value.items()}
+            for name, value in decoded.items()
+        },
+    )

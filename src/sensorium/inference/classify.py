@@ -1,0 +1,166 @@
+"""Classifying files or a table by labels, written as it is done, so that memory does not grow with the records."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from rich.table import Table as Printed
+from rich.text import Text
+
+from sensorium.console import Talk
+from sensorium.data.scan import save_bad, scan, set_aside
+from sensorium.data.sources.collect_files import gathered
+from sensorium.data.table import Table, read
+from sensorium.errors import RecordError, UserError, counted
+from sensorium.evaluation.embedding import narrowed, workers_for
+from sensorium.evaluation.inputs import figure
+from sensorium.evaluation.truth import truth_of
+from sensorium.evaluation.zero_shot import ZeroShot
+from sensorium.files import whole_file
+from sensorium.inference.predict import CHUNK, suffix_of, write
+from sensorium.model import load
+
+MOST_SHOWN = 40
+AUTO = "auto"
+SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("label", pa.string()),
+        ("probability", pa.float32()),
+        ("absent", pa.bool_()),
+        ("top_labels", pa.list_(pa.string())),
+        ("top_probabilities", pa.list_(pa.float32())),
+    ]
+)
+
+
+def classify(
+    run: str | Path,
+    source: str | Path,
+    labels: str | Path | Sequence[str],
+    *,
+    templates: str | Path | Sequence[str] = "plain",
+    top: int = 5,
+    none_below: float | str | None = None,
+    support: str | Path | None = None,
+    target: str | None = None,
+    input: str | None = None,
+    text: str | None = None,
+    out: str | Path | None = None,
+    bad_records: str = "stop",
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Gives each record of `source` (see data.loose_files) one of the labels, without training (see ZeroShot).
+
+    support, target: a table with known labels in the column `target`, by which the probabilities are calibrated.
+    none_below: the probability below which the label is left empty; "auto" has the support choose it.
+    out: a file (.parquet, .csv or .jsonl) for key, label, probability, absent and the `top` labels and probabilities,
+    written whole or not at all; without it they are printed unless `quiet`. Records set aside are listed in
+    bad_records.csv beside it.
+    Returns {"records", "set_aside", "out", "bad_records", "calibration"}, and without `out` also "predictions".
+    Raises UserError for what the user can mend.
+    """
+    talk = Talk(quiet)
+    suffix = None if out is None else suffix_of(out)
+    _check(top, none_below, support, target)
+    threshold = None if none_below in (None, AUTO) else float(none_below)
+    model = load(run)
+    with talk.busy("Encoding the labels"):
+        shot = ZeroShot(model, labels, templates, input, text, none_below=threshold)
+    table = narrowed(gathered(source, model.schema, shot.input), [shot.input])
+    given, bad = len(table), []
+    if not given:
+        raise UserError(f"{source} has no records, so there is nothing to classify.")
+    if bad_records != "stop":
+        table, found = set_aside(table, scan(table, workers_for(table)), bad_records)
+        bad = found.bad
+    done = {"records": len(table), "set_aside": given - len(table), "out": out and str(out), "bad_records": None}
+    done["calibration"] = support and _calibrated(shot, support, target, none_below == AUTO, talk)
+    with talk.counting("Classifying", len(table)) as advance:
+        chunks = _chunks(shot, table, top, advance)
+        if out is None:
+            done["predictions"] = [row for rows in chunks for row in rows]
+        else:
+            with whole_file(Path(out)) as new:
+                write(chunks, SCHEMA, new, suffix)
+    done["bad_records"] = _listed(bad, out)
+    _say(done, talk)
+    return done
+
+
+def _check(top: int, none_below: float | str | None, support: Any, target: str | None) -> None:
+    if top < 1:
+        raise UserError(f"--top {top} asks for no label; give at least 1.")
+    if none_below not in (None, AUTO):
+        try:
+            float(none_below)
+        except ValueError as error:
+            raise UserError(f"--none-below {none_below} is no probability; give one, as 0.3, or 'auto'.") from error
+    if none_below == AUTO and support is None:
+        raise UserError("--none-below auto is chosen on labelled records; give them with --support and --target.")
+    if (support is None) != (target is None):
+        raise UserError("--support and --target go together: a table with known labels, and the column they are in.")
+
+
+def _calibrated(shot: ZeroShot, support: str | Path, target: str, threshold: bool, talk: Talk) -> dict[str, Any]:
+    table = read(support, schema=shot.model.schema)
+    truth = truth_of(table, target)
+    with talk.busy("Calibrating"):
+        done = shot.calibrate(shot.embed(table), truth, threshold)
+    before, after = done["calibration_error"].values()
+    talk.say(
+        f"Calibrated on {counted(done['records'], 'record')} of {support}: temperature {shot.temperature:.2f};"
+        f" expected calibration error {before:.3f} before, {after:.3f} after."
+    )
+    if threshold:
+        talk.say(
+            f"None of the labels below a probability of {shot.none_below:.3f}, chosen with the"
+            f" {counted(done['none'], 'record')} of other labels."
+        )
+    return done
+
+
+def _chunks(shot: ZeroShot, table: Table, top: int, advance: Any) -> Iterator[list[dict[str, Any]]]:
+    for start in range(0, len(table), CHUNK):
+        part = table.take(np.arange(start, min(start + CHUNK, len(table))))
+        rows = []
+        for key, said in zip(part.keys, shot.classify(part, top), strict=True):
+            best = said.pop("top")
+            said["top_labels"] = [one["label"] for one in best]
+            said["top_probabilities"] = [one["probability"] for one in best]
+            rows.append({"key": key} | said)
+        advance(len(rows))
+        yield rows
+
+
+def _listed(bad: list[RecordError], out: str | Path | None) -> str | None:
+    """Where the bad records are listed: beside the predictions, when they are a file."""
+    if not bad or out is None:
+        return None
+    place = Path(out).with_name("bad_records.csv")
+    save_bad(bad, place)
+    return str(place)
+
+
+def _say(done: dict[str, Any], talk: Talk) -> None:
+    if done["out"] is None:
+        talk.show(_printed(done["predictions"][:MOST_SHOWN]))
+        if done["records"] > MOST_SHOWN:
+            talk.say(f"... and {done['records'] - MOST_SHOWN:,} more; --out predictions.csv writes them all.")
+    else:
+        talk.say(f"{counted(done['records'], 'prediction')} in {done['out']}.")
+    if done["set_aside"]:
+        where = f"; {done['bad_records']} says why" if done["bad_records"] else ""
+        talk.say(f"{counted(done['set_aside'], 'record')} set aside{where}.")
+
+
+def _printed(rows: list[dict[str, Any]]) -> Printed:
+    printed = Printed("record", "label", "probability", "next")
+    for row in rows:
+        pairs = list(zip(row["top_labels"], row["top_probabilities"], strict=True))
+        label = row["label"] or ("(absent)" if row["absent"] else "(none of these)")
+        following = ", ".join(f"{label} {figure(value)}" for label, value in pairs[row["label"] is not None :])
+        printed.add_row(*(Text(cell) for cell in (row["key"], label, figure(row["probability"]), following)))
+    return printed

@@ -1,5 +1,0 @@
-"""Comparing: every way of fusing on the same folds, the same features and the same seeds."""
-
-from sensorium.recipe.comparing.run import compare
-
-__all__ = ["compare"]

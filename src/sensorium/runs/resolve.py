@@ -1,0 +1,50 @@
+"""What a run is asked for: recipe file, options, saved run."""
+
+from pathlib import Path
+from typing import Any
+
+from sensorium.errors import UserError
+from sensorium.config.options import apply
+from sensorium.config.schema import Recipe, check, read_recipe
+from sensorium.tasks.base import Task
+
+
+def settle(
+    task: Task, folder: Path, recipe: dict[str, Any] | str | Path | None, options: dict[str, Any], resume: bool
+) -> Recipe:
+    """The recipe that is asked for: the saved one of `folder` when resuming, the given one, and options over it.
+
+    Raises UserError.
+    """
+    base: dict[str, Any] = {}
+    saved: dict[str, Any] = {}
+    if resume and (folder / "recipe.yaml").exists():
+        base = saved = read_recipe(folder / "recipe.yaml")
+    elif resume and recipe is None and all(value is None for value in options.values()):
+        raise UserError(
+            f"There is no run in {folder} to go on with; check --out, or begin one by naming its table and"
+            f" {task.names}."
+        )
+    if recipe is not None:
+        base = base | (dict(recipe) if isinstance(recipe, dict) else read_recipe(recipe))
+    start = options.get("start_from")
+    if start is not None:
+        if recipe is not None and task.inherits:
+            raise UserError(
+                "--from takes the trained run's settings and --recipe brings others; leave one of the two out,"
+                " and say what differs with --set."
+            )
+        options = options | {"start_from": str(start)}
+    where = "the recipe" if base or start is not None else "the settings"
+    settled = check(apply(task.base(base, options), options), where)
+    if settled.data.split is not None and settled.data.test is not None:
+        raise UserError(
+            "A split and a share for the test both say which records are held out; leave one of the two out."
+        )
+    if settled.teacher is not None and Path(settled.teacher).resolve() == folder.resolve():
+        raise UserError(f"--teacher and --out are both {folder}; give the student a folder of its own.")
+    task.check(settled, folder)
+    known = (saved.get("data") or {}).get("target")
+    if settled.data.target == known:  # but for the order, which decides the order of the model's heads
+        settled = settled.model_copy(update={"data": settled.data.model_copy(update={"target": known})})
+    return settled

@@ -1,0 +1,234 @@
+"""Bringing inputs together: what `pretrain` trains, validates and reports."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from accelerate import Accelerator
+from rich.console import RenderableType
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from torch import nn
+
+from sensorium.build.beginning import carry_on, going_on
+from sensorium.build.model import encoders_of
+from sensorium.build.objectives import check_objectives, sentences, with_objectives
+from sensorium.config.schema import Recipe
+from sensorium.console import Hears, Talk
+from sensorium.data.records import Records
+from sensorium.data.schema import MEDIA
+from sensorium.data.table import Table
+from sensorium.errors import UserError, counted
+from sensorium.evaluation.embedding import Checked, embed_batches
+from sensorium.evaluation.reranking import BEST, matcher
+from sensorium.evaluation.retrieval import RetrievalReport, retrieval_report
+from sensorium.families.family import Family, FamilySettings
+from sensorium.inference.preview import matches
+from sensorium.model import Model
+from sensorium.runs.loaders import in_order
+from sensorium.tasks.aligned import check_aligned, open_aligned, towers
+from sensorium.tasks.base import Source
+from sensorium.tasks.chance import Chance, Watch
+from sensorium.tasks.previous_run import Sorted
+from sensorium.tasks.splits import Part
+from sensorium.training.learner import Learner
+from sensorium.training.loop import Validation
+from sensorium.training.retrieval_validation import retrieval_validator
+
+if TYPE_CHECKING:
+    from sensorium.runs.stages import Stage
+
+
+MOST, MOST_FUSED = 50_000, 5_000  # records that retrieval is scored among at the end
+
+
+class Pretraining:
+    """A family's model, whose inputs find each other."""
+
+    names = "columns, as --image photo --text caption"
+    inherits = False
+
+    def __init__(self, name: str, family: Family):
+        self.name, self.family = name, family
+
+    def base(self, given: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+        """What is given, over the family's own settings of training."""
+        family = dict(given.get("family") or {}) | {"name": self.name}
+        asked = FamilySettings(name=self.name, size=options.get("size") or family.get("size"))
+        goes_on = (options.get("start_from") or given.get("start_from")) is not None
+        training = self.family.training(asked, goes_on) | (given.get("training") or {})
+        return given | {"family": family, "training": training}
+
+    def check(self, recipe: Recipe, folder: Path) -> None:
+        """A recipe of inputs that are aligned, without any target."""
+        check_aligned(recipe, folder)
+        self.family.towers(recipe.family)
+
+    def open(self, records: Source, recipe: Recipe, talk: Talk) -> tuple[Table, Recipe]:
+        """As Task says."""
+        table, recipe = open_aligned(records, recipe, self.family, talk)
+        self._pairs(table, recipe)
+        check_objectives(table, recipe)
+        return table, recipe
+
+    def sort_out(self, table: Table, ids: dict[str, np.ndarray], recipe: Recipe, talk: Talk) -> Sorted:
+        """All of the records, for what another training was tested on is not known.
+
+        Raises UserError when no record has both inputs of a pair.
+        """
+        for a, b in self._pairs(table, recipe):
+            if not _together(ids, a, b):
+                raise UserError(
+                    f"None of the {counted(len(table), 'record')} of {table.source} has both '{a}' and '{b}'; bring"
+                    " some that do, or align others."
+                )
+        return Sorted(table, ids, None, None)
+
+    def together(self, table: Table, ids: dict[str, np.ndarray], talk: Talk) -> np.ndarray | None:
+        """Records of one picture, or one of other media, stay on one side: several captions of it are usual."""
+        if table.schema.group is not None:
+            return None
+        groups = sharing([ids[spec.name] for spec in table.schema.inputs if spec.modality in MEDIA])
+        if groups is not None:
+            talk.say(
+                f"Records that share a file stay on one side of every split: {counted(len(table), 'record')} in"
+                f" {counted(int(groups.max()) + 1, 'group')}."
+            )
+        return groups
+
+    def check_parts(self, split: dict[str, Part], recipe: Recipe) -> None:
+        """Every pair of inputs has records in every part, and in training more than one."""
+        for part in split.values():
+            for a, b in self._pairs(part.table, recipe):
+                count, needed = _together(part.ids, a, b), 1 if part.name in ("validation", "test") else 2
+                if count < needed:
+                    raise UserError(
+                        f"Of the {counted(len(part.table), 'record')} of the {part.name} part of {part.table.source}"
+                        f" {count or 'none'} has both '{a}' and '{b}', and {needed} or more are needed; bring more that"
+                        " do, or split otherwise."
+                    )
+
+    def begin(self, table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> Model:
+        """The family's model around the towers, or the one that training goes on with."""
+        torch.manual_seed(recipe.seed)
+        schema = table.schema.model_copy(update={"targets": []})
+        if recipe.start_from is not None:
+            model = going_on(schema, recipe)
+            self.family.going_on(recipe.family, model)
+            return model
+        pooled = self.family.reads == "pooled"
+        encoders = encoders_of(table, towers(table, recipe, self.family), facts, pooled)
+        return self.family.model(recipe.family, encoders, schema)
+
+    def objectives(self, model: Model, recipe: Recipe, steps: int) -> list[nn.Module]:
+        """The family's, but for pairs of which the recipe says otherwise; a teacher and a queue go on where those of
+        the run stood that this one begins with.
+        """
+        found = with_objectives(model, recipe, self.family.objectives(recipe.family, model, steps))
+        if recipe.start_from is not None:
+            carry_on(found, model.schema, recipe)
+        return found
+
+    def validator(
+        self, split: dict[str, Part], records: Records, recipe: Recipe, accelerator: Accelerator
+    ) -> Callable[[Learner], Validation]:
+        """Retrieval between the pairs of inputs."""
+        pairs, chance = self._pairs(records.table, recipe), self._chance(split, recipe)
+        return retrieval_validator(records, pairs, chance and chance.of_an_epoch, accelerator)
+
+    def calibrate(self, model: Model, records: Records) -> None:
+        """Nothing."""
+
+    def sentences(self, model: Model, split: dict[str, Part], recipe: Recipe) -> list[str]:
+        """Which inputs are aligned, and what the loss is before anything is learned."""
+        train = split["train"]
+        pairs = self._pairs(train.table, recipe)
+        shown = "; ".join(
+            f"'{a}' with '{b}' ({counted(_together(train.ids, a, b), 'training record')})" for a, b in pairs
+        )
+        chance = self._chance(split, recipe)
+        said = [] if chance is None else [chance.sentence]
+        said += self.family.sentences(recipe.family, model, recipe.training.batch_size)
+        return [f"Aligned: {shown}.", *said, *sentences(model, recipe)]
+
+    def watched(self, report: Hears, split: dict[str, Part], stage: "Stage") -> Hears:
+        """`report`, and a warning when the loss stays where it began."""
+        chance = self._chance(split, stage.recipe)
+        return report if chance is None else Watch(report, chance, stage.recipe.training.epochs, stage.talk)
+
+    def report(
+        self, scored: Model, part: Part, records: Records, stage: "Stage", seconds: float, saved: Model
+    ) -> RetrievalReport:
+        """Retrieval in both directions of every pair, among 50,000 records at most, for its work grows with their
+        square; ranked anew too where the model has a head for that, among 5,000 then, as each fuses 16 pairs and more.
+        """
+        rows, again = np.arange(len(records)), None if matcher(scored) is None else BEST
+        most = MOST if again is None else MOST_FUSED
+        if len(rows) > most:
+            rows = np.sort(np.random.default_rng(stage.recipe.seed).permutation(len(rows))[:most])
+            stage.talk.say(f"Retrieval is scored among {most:,} of the {len(records):,} {part.name} records.")
+        known = Checked(part.table.take(rows), {name: ids[rows] for name, ids in part.ids.items()}, [])
+        vectors = embed_batches(scored, in_order(records, scored, rows))
+        pairs = [pair for pair in self._pairs(part.table, stage.recipe) if _together(known.ids, *pair)]
+        report = retrieval_report(scored, known, vectors, pairs, stage.recipe.seed, rerank=again)
+        return replace(report, cost=report.cost | {"train_seconds": seconds})
+
+    def closing(self, model: Model, part: Part, stage: "Stage") -> tuple[list[RenderableType], list[str]]:
+        """What a few records find, and what a shared space is for."""
+        kinds, folder = {spec.modality for spec in part.table.schema.inputs}, stage.folder
+        source, index = "pictures/" if "image" in kinds else "new.csv", f"{folder.name}.lance"
+        anew = "" if matcher(model) is None else f" --rerank {BEST}"
+        commands = [f"sensorium evaluate {folder} test.csv --task retrieval{anew}"]
+        if "text" in kinds:
+            commands.append(f'sensorium classify {folder} {source} --labels "one thing,another"')
+        commands.append(f"sensorium index {folder} {source} --out {index}")
+        return [matches(model, part, self._pairs(part.table, stage.recipe)[0])], commands
+
+    def _pairs(self, table: Table, recipe: Recipe) -> list[tuple[str, str]]:
+        return self.family.pairs(recipe.family, {spec.name: spec.modality for spec in table.schema.inputs})
+
+    def _chance(self, split: dict[str, Part], recipe: Recipe) -> Chance | None:
+        """What the family's losses are at chance; None where the recipe has others, or weighs them."""
+        if recipe.objectives or recipe.loss_weights != "fixed" or self.family.reads == "tokens":
+            return None
+        train = split["train"]
+        together = [_together(train.ids, a, b) for a, b in self._pairs(train.table, recipe)]
+        loss = recipe.family.loss or "softmax"
+        return Chance(loss, together, len(train.table), recipe.training.batch_size, _alike(train.table))
+
+
+def _alike(table: Table) -> float:
+    """The share of the pairs of different records that have one label."""
+    if not table.schema.targets or len(table) < 2:
+        return 0.0
+    counts = pd.Series(table.cells(table.schema.targets[0].name, "class")).value_counts().to_numpy(float)
+    return float((counts * (counts - 1)).sum() / (len(table) * (len(table) - 1)))
+
+
+def sharing(ids: list[np.ndarray]) -> np.ndarray | None:
+    """int64 [N], a number for each set of records that hang together by equal contents, from 0; None when none do, or
+    all.
+
+    ids: of each input, int64 [N], hashes of contents; 0 where it is absent.
+    """
+    if not ids:
+        return None
+    count, rows, firsts = len(ids[0]), [], []
+    for values in ids:
+        present = np.flatnonzero(values)
+        _, first, inverse = np.unique(values[present], return_index=True, return_inverse=True)
+        rows.append(present)
+        firsts.append(present[first[inverse]])
+    ones = (np.concatenate(rows), np.concatenate(firsts))
+    links = coo_array((np.ones(len(ones[0]), dtype=bool), ones), shape=(count, count))
+    groups, labels = connected_components(links, directed=False)
+    return None if groups in (1, count) else labels.astype(np.int64)
+
+
+def _together(ids: dict[str, np.ndarray], a: str, b: str) -> int:
+    """How many records have both inputs; ids by input, int64 [N], 0 where it is absent."""
+    return int(((ids[a] != 0) & (ids[b] != 0)).sum())

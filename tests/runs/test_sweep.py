@@ -1,0 +1,246 @@
+"""A search within a time budget: what it tries, that it keeps to the time, that it resumes, that the best is taken."""
+
+import csv
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import sensorium
+from sensorium.errors import UserError
+from sensorium.runs import ready
+from sensorium.runs import sweep as searching
+from sensorium.runs.budget import Budget, Search, Tried
+from sensorium.runs.candidates import Change, changed, pairs, singles
+from sensorium.runs.run import Run, fit
+from sensorium.config.schema import Recipe, check, seconds
+from sensorium.training.interrupt import Interrupted
+from sensorium.training.loop import Diverged, Training
+
+USUAL = {"epochs": 6, "batch_size": 32, "precision": "fp32", "learning_rate": 1e-4, "checkpoint_seconds": 0}
+SMALL = {"config": {"width": 16, "depth": 1, "heads": 2}}
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory) -> Path:
+    generator = np.random.default_rng(0)
+    label = generator.integers(2, size=120)
+    words = np.where(generator.random(120) < 0.8, np.array(["bad", "good"])[label], "so")
+    frame = pd.DataFrame({"words": words, "number": label + generator.normal(size=120), "y": label})
+    frame["words"] += " thing " + generator.choice(["a", "b", "c"], 120)
+    path = tmp_path_factory.mktemp("records") / "table.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+def arguments(table: Path, **training: Any) -> dict[str, Any]:
+    return {
+        "records": table,
+        "recipe": {
+            "data": {"target": {"y": "class"}, "columns": {"words": "text"}},
+            "inputs": {"words": SMALL},
+            "training": USUAL | training,
+        },
+        "quiet": True,
+    }
+
+
+def rows(out: Path) -> list[dict[str, str]]:
+    with open(out / "search.csv", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+LISTED = [
+    (Change(("training", "learning_rate"), 0.01),),
+    (Change(("training", "learning_rate"), 1e30),),
+    (Change(("fusion", "name"), "late"),),
+]
+
+
+@pytest.fixture
+def few(monkeypatch) -> None:
+    """Three candidates of one idea each, of which the second diverges, and the pairs of those that are better."""
+    monkeypatch.setattr(searching, "singles", lambda recipe, model: LISTED)
+
+
+@pytest.fixture(scope="module")
+def whole(table, tmp_path_factory) -> Run:
+    """A search that nothing cut short."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(searching, "singles", lambda recipe, model: LISTED)
+        return fit(**arguments(table), out=tmp_path_factory.mktemp("whole") / "run", budget="10m")
+
+
+def test_a_budget_is_a_number_and_its_unit():
+    assert [seconds(one) for one in ("90s", "30m", "2h", "0.5h")] == [90, 1800, 7200, 1800]
+    for wrong in ("90", "m", "1 h", "0s", "-5m", "1h30m"):
+        with pytest.raises(UserError, match=f"budget is '{wrong}': a number and its unit, as 90s, 30m or 2h"):
+            check({"budget": wrong})
+
+
+def test_no_candidate_touches_what_the_recipe_says(table):
+    model = fit(**arguments(table, epochs=1, refit=False), out=table.parent / "model").model
+    places = {one[0].place for one in singles(Recipe(), model)}
+    assert {("training", "learning_rate"), ("fusion", "name"), ("training", "modality_dropout")} <= places
+    stated = check({"fusion": {"name": "late"}, "training": {"learning_rate": 0.01, "modality_dropout": 0.1}})
+    assert {one[0].place for one in singles(stated, model)} == {("training", "averaging"), ("fusion", "config")}
+    model.encoders["words"].requires_grad_(False)
+    assert [str(change) for change in singles(Recipe(), model)[-1]] == [
+        "inputs.words.frozen=False",
+        "inputs.words.learning_rate=5e-05",
+    ]
+
+
+def test_changes_make_recipes_and_pairs_do_not_change_the_same():
+    fast, slow = (Change(("training", "learning_rate"), rate) for rate in (0.1, 0.01))
+    late = Change(("inputs", "photo", "frozen"), False)
+    assert pairs([(fast,), (slow,), (late,)]) == [(fast, late), (slow, late)]
+    recipe = changed(Recipe(), (fast, late))
+    assert recipe.training.learning_rate == 0.1 and recipe.inputs["photo"].frozen is False
+
+
+def tried(score: float, **other: Any) -> Tried:
+    return Tried(
+        **{"changes": (), "state": "whole", "score": score, "minus_loss": 0.0, "seconds": 2, "spent": 2} | other
+    )
+
+
+def test_a_later_candidate_has_to_beat_the_best_and_to_be_whole():
+    def best(*ones: Tried) -> int:
+        return Search(asked=Recipe(), mark="", tried=list(ones)).best
+
+    assert best(tried(0.5), tried(0.5), tried(0.4)) == 0
+    assert best(tried(0.5), tried(0.5, minus_loss=0.1), tried(0.6, state="cut")) == 1
+    assert best(tried(0.5, state="cut"), tried(0.1)) == 0
+    assert best(tried(0.5), tried(0.9, state="diverged"), tried(0.7)) == 2
+
+
+def test_time_is_kept_for_training_anew_and_for_scoring():
+    one = tried(0.5, seconds=10.0, trained=8.0, scoring=1.0, epochs=4, best=1)
+    search = Search(asked=Recipe(), mark="", tried=[one])
+    budget = Budget(time.monotonic() + 100, again=1.25, scored=4.0)
+    assert budget.after(one) == pytest.approx(8 * 1.25 * 2 / 4 + 1 + 4)
+    # A candidate like the others, its training anew at its longest, and the last scoring: 10 + 12.5 + 4.
+    for left, allowed in ((27.0, True), (26.0, False)):
+        budget.end = time.monotonic() + left
+        assert budget.allows(search) is allowed
+    budget.end = time.monotonic() + 50
+    assert budget.deadline(search) - time.monotonic() == pytest.approx((50 - 5) / 2.25, abs=0.1)
+    budget.end = time.monotonic() + 12
+    assert budget.deadline(search) - time.monotonic() == pytest.approx(12 - 1 - 10, abs=0.1)
+
+
+def test_the_best_is_taken_and_its_model_is_that_of_a_run_with_its_settings(table, whole, tmp_path):
+    out, run = whole.folder, whole
+    found = rows(out)
+    assert [one["settings"] for one in found[:4]] == [
+        "as asked", "training.learning_rate=0.01", "training.learning_rate=1e+30", "fusion.name=late",
+    ]  # fmt: skip
+    assert [one["state"] for one in found[:4]] == ["whole", "whole", "diverged", "whole"]
+    state = json.loads((out / "search.json").read_text())
+    finished = [one for one in found if one["state"] == "whole"]
+    best = max(finished, key=lambda one: (float(one["score"]), -float(one["loss"])))
+    assert found[state["winner"]] == best and best["settings"] != "as asked"
+    assert float(best["y low"]) <= float(best["y accuracy"]) <= float(best["y high"])
+    assert not (out / "search").exists()
+    alone = fit(records=table, recipe=out / "recipe.yaml", out=tmp_path / "alone", quiet=True)
+    for (name, one), two in zip(run.model.state_dict().items(), alone.model.state_dict().values(), strict=True):
+        assert torch.equal(one, two), name
+    again = fit(**arguments(table), out=out, budget="10m", resume=True)
+    assert all(torch.equal(one, two) for one, two in zip(run.model.parameters(), again.model.parameters(), strict=True))
+    with pytest.raises(UserError, match="not those that the run in"):
+        fit(**arguments(table, epochs=3), out=out, budget="10m", resume=True)
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("step", [3, 60])
+def test_killed_and_resumed_it_goes_on_with_the_remaining_candidates(step, table, whole, few, tmp_path, monkeypatch):
+    given = arguments(table)
+    optimise, steps = Training._optimise, []
+
+    def until(self, pieces):
+        steps.append(self)
+        if len(steps) == step:
+            raise Killed
+        optimise(self, pieces)
+
+    monkeypatch.setattr(Training, "_optimise", until)
+    with pytest.raises(Killed):
+        fit(**given, out=tmp_path / "killed", budget="10m")
+    monkeypatch.setattr(Training, "_optimise", optimise)
+    before = len(rows(tmp_path / "killed")) if (tmp_path / "killed" / "search.csv").exists() else 0
+    tries, inner = [], searching._try
+
+    def counted(state, *others):
+        tries.append(len(state.tried))
+        return inner(state, *others)
+
+    monkeypatch.setattr(searching, "_try", counted)
+    resumed = fit(**given, out=tmp_path / "killed", budget="10m", resume=True)
+    figures = [rows(folder) for folder in (whole.folder, tmp_path / "killed")]
+    for one in figures[0] + figures[1]:
+        del one["seconds"]
+    assert figures[0] == figures[1]
+    assert tries == list(range(before, len(figures[0])))
+    for one, two in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_it_keeps_to_its_time_and_stops_in_the_middle_of_training(table, tmp_path):
+    """The whole training would take minutes; two seconds are given, and loading, scoring and saving come on top."""
+    given = arguments(table, epochs=100_000, patience=100_000)
+    began = time.monotonic()
+    run = fit(**given, out=tmp_path / "run", budget="2s")
+    assert time.monotonic() - began < 30
+    (only,) = rows(tmp_path / "run")
+    assert only["state"] == "cut" and 0 < int(only["epochs"]) < 100_000
+    assert "accuracy" in run.metrics["targets"]["y"]
+
+
+def test_the_test_records_are_read_by_the_winner_alone(table, few, tmp_path, monkeypatch, capsys):
+    read, taken = ready.records_of, []
+
+    def watched(model, part, *others):
+        taken.append(part.name)
+        return read(model, part, *others)
+
+    monkeypatch.setattr(ready, "records_of", watched)
+    fit(**arguments(table) | {"quiet": False}, out=tmp_path / "run", budget="10m", test=0.2)
+    assert "the test records had no part in it" in " ".join(capsys.readouterr().out.split())
+    assert taken[:-2] == ["known"] * (len(taken) - 2) and taken[-2:] == ["known", "test"]
+
+
+def test_it_says_what_the_score_of_the_winner_is_worth(table, few, tmp_path, capsys):
+    given = arguments(table) | {"quiet": False}
+    fit(**given, out=tmp_path / "one", budget="10m")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "so its score there is optimistic; hold records out with --test 0.2" in said
+    assert "Candidate 3 (training.learning_rate=1e+30): the loss was not finite" in said
+
+
+def test_a_recipe_that_diverges_as_asked_is_the_user_s_mistake(table, tmp_path):
+    with pytest.raises(Diverged, match="lower the setting learning_rate"):
+        fit(**arguments(table, learning_rate=1e30), out=tmp_path / "run", budget="10m")
+
+
+def test_an_interrupt_stops_the_search(table, tmp_path, monkeypatch):
+    account = Training._account
+    monkeypatch.setattr(Training, "_account", lambda self, *a: account(self, *a) or os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(Interrupted):
+        fit(**arguments(table), out=tmp_path / "run", budget="10m")
+    assert not (tmp_path / "run" / "search.csv").exists() and (tmp_path / "run" / "search" / "0" / "last").exists()
+    monkeypatch.undo()
+    with pytest.raises(UserError, match="holds a run already"):
+        fit(**arguments(table), out=tmp_path / "run", budget="10m")
+    assert sensorium.fit(**arguments(table), out=tmp_path / "run", overwrite=True).folder.exists()
+    assert not (tmp_path / "run" / "search").exists()
