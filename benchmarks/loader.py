@@ -23,7 +23,7 @@ from torchvision.datasets import ImageFolder
 
 import sensorium
 from decode import SIZE, photographs
-from sensorium.data.records import Records, deal, load
+from sensorium.data.records import Records, epoch_batches, load
 from sensorium.encoders.image_processor import ImageProcessor, ImageSettings
 
 BATCH = 32
@@ -46,7 +46,7 @@ def ours(root: Path, workers: int) -> Callable[[], int]:
     records = Records(table, {"photo": ImageProcessor(ImageSettings(size=SIZE))})
 
     def run() -> int:
-        items = [(rows, None) for (rows,) in deal(len(records), BATCH, seed=0, epoch=0)]
+        items = [(rows, None) for (rows,) in epoch_batches(len(records), BATCH, seed=0, epoch=0)]
         return sum(len(batch.inputs["photo"]["pixels"]) for batch in load(records, items, workers))
 
     return run

@@ -25,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 
 from sensorium.data.datasets.emoji import minilm
-from sensorium.data.schema import Column, Schema, arrange
+from sensorium.data.schema import Column, Schema, make_inputs
 from sensorium.encoders.transformers_text import TransformersText, TransformersTextConfig
 from sensorium.indexing import Index
 from sensorium.indexing.commands import described
@@ -45,7 +45,7 @@ def embeddings(folder: Path) -> np.ndarray:
     columns = [Column(name="text", kind="text", reason="stated")]
     config = TransformersTextConfig(model=str(minilm()))
     encoder = TransformersText.build(config, [], {}, summary_only=True)
-    model = Model({"text": encoder}, schema=Schema(columns=columns, inputs=arrange(columns)))
+    model = Model({"text": encoder}, schema=Schema(columns=columns, inputs=make_inputs(columns)))
     return model.embed([{"text": text} for text in sorted(texts - {""})], "text")
 
 

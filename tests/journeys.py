@@ -34,9 +34,9 @@ TIMED = ("metrics.json", "position.json", "log.csv")
 
 # What a run says before it does it: (where, attribute, the stage it belongs to).
 STAGES = [
-    (run, "look_once", "scan"),
-    (ready, "untrained", "start"),
-    (run, "untrained", "start"),
+    (run, "scan_records", "scan"),
+    (ready, "initial_model", "start"),
+    (run, "initial_model", "start"),
     (CacheJob, "fill", "cache"),
     (CacheJob, "_commit", "cache"),
     (loop.Training, "_optimise", "training"),

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sensorium.build.model import build
-from sensorium.config.schema import check
+from sensorium.config.schema import check_recipe
 from sensorium.data.scan import scan
 from sensorium.data.table import Table, read
 from sensorium.errors import UserError
@@ -43,7 +43,7 @@ def table() -> Table:
 
 
 def made(table: Table, fusion: str) -> Model:
-    return build(table, check({"fusion": {"name": fusion}}), scan(table).facts).eval()
+    return build(table, check_recipe({"fusion": {"name": fusion}}), scan(table).facts).eval()
 
 
 def decided(model: Model, inputs) -> dict[str, torch.Tensor]:

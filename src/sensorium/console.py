@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console as RichConsole
+from rich.console import RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table as Printed
 
@@ -14,42 +15,42 @@ from sensorium.encoders.audio_processor import AudioProcessor
 from sensorium.errors import counted
 from sensorium.model import Model, is_frozen
 from sensorium.training.settings import TrainingSettings
-from sensorium.training.state import Position
+from sensorium.training.state import TrainingState
 
 if TYPE_CHECKING:
     from sensorium.runs.run import Run
 
 PIPED_WIDTH = 140
-Hears = Callable[[dict[str, Any]], None]
+StepCallback = Callable[[dict[str, Any]], None]
 """What hears of every step of training: its figures, by name."""
 
 
-class Talk:
+class Console:
     """Says nothing when `quiet`; draws live lines only on a terminal."""
 
     def __init__(self, quiet: bool = False):
-        out = Console()
-        self.out = Console(quiet=quiet, width=None if out.is_terminal else PIPED_WIDTH, highlight=False)
-        self.live = Console(stderr=True, quiet=quiet)
+        out = RichConsole()
+        self.out = RichConsole(quiet=quiet, width=None if out.is_terminal else PIPED_WIDTH, highlight=False)
+        self.live = RichConsole(stderr=True, quiet=quiet)
         self.draws = self.live.is_terminal and not quiet
 
-    def say(self, sentence: str) -> None:
+    def print(self, sentence: str) -> None:
         """One line to standard output."""
         self.out.print(sentence, markup=False)
 
-    def show(self, what: RenderableType) -> None:
+    def print_table(self, what: RenderableType) -> None:
         """A table to standard output."""
         self.out.print(what)
 
     @contextmanager
-    def busy(self, what: str) -> Iterator[None]:
+    def spinner(self, what: str) -> Iterator[None]:
         """A spinner while the block runs."""
         with self._progress(TextColumn("{task.description}"), TimeElapsedColumn()) as progress:
             progress.add_task(what, total=None)
             yield
 
     @contextmanager
-    def counting(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
+    def progress(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
         """A bar over `total` records; gives the function that moves it on."""
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with self._progress(*columns) as progress:
@@ -71,19 +72,19 @@ class Talk:
             printed.add_row(
                 f"{'target' if model.decides else 'head'} {name}", type(head).__name__, f"{_count(head)}, trained"
             )
-        self.show(printed)
+        self.print_table(printed)
         for name, encoder in model.encoders.items():
             if isinstance(encoder.processor, AudioProcessor):
-                self.say(f"Input {name}: {encoder.processor.of_long_clips}.")
+                self.print(f"Input {name}: {encoder.processor.of_long_clips}.")
         parts = ", ".join(f"{count} {name}" for name, count in counts.items())
         training = recipe.training
-        self.say(
+        self.print(
             f"Records: {parts}. Up to {counted(training.epochs, 'epoch')} of"
             f" {counted(training.batch_size, 'record')} a step, {precision} ({reason})."
         )
 
     @contextmanager
-    def training(self, what: str, settings: TrainingSettings, records: int) -> Iterator[Hears]:
+    def training(self, what: str, settings: TrainingSettings, records: int) -> Iterator[StepCallback]:
         """The live line of training: loss, validation score, records a second, time left."""
         columns = (
             TextColumn(what), BarColumn(bar_width=20), TextColumn("{task.fields[line]}"), TimeRemainingColumn(),
@@ -108,30 +109,36 @@ class Talk:
             yield report
 
     def finished(
-        self, run: "Run", part: str, position: Position, chosen: bool, shown: list[RenderableType], commands: list[str]
+        self,
+        run: "Run",
+        part: str,
+        position: TrainingState,
+        chosen: bool,
+        shown: list[RenderableType],
+        commands: list[str],
     ) -> None:
         """The report and what is `shown` after it, where all of it is, and the commands that may follow.
 
         chosen: whether the validation records chose the epoch.
         """
         best, refit = position.best_epoch + 1, (run.folder / "refit").exists()
-        self.say(
+        self.print(
             f"Trained for {counted(position.epoch, 'epoch')}"
             + (f", of which epoch {best} was the best" if position.epoch > 1 and chosen else "")
             + (f"; then anew on training and validation records for {best}" if refit else "")
             + f"; {position.seconds:.0f} s in all."
         )
         if part == "validation":
-            self.say(
+            self.print(
                 "Scored on the validation records"
                 + (", by the model that had not learned from them" if refit else "")
                 + ("; they chose the epoch, so a little too well: hold records out with --test 0.2." if chosen else ".")
             )
-        self.show(run.report)
+        self.print_table(run.report)
         for one in shown:
-            self.show(one)
-        self.say(f"Saved in {run.folder}: model/, recipe.yaml, metrics.json, scores.parquet, log.csv, report.html.")
-        self.say("\n  ".join(["Next:", *commands]))
+            self.print_table(one)
+        self.print(f"Saved in {run.folder}: model/, recipe.yaml, metrics.json, scores.parquet, log.csv, report.html.")
+        self.print("\n  ".join(["Next:", *commands]))
 
     @contextmanager
     def _progress(self, *columns: Any) -> Iterator[Progress]:
@@ -139,7 +146,7 @@ class Talk:
             yield progress
 
 
-def five(model: Model, table: Table) -> Printed:
+def sample_predictions(model: Model, table: Table) -> Printed:
     """Predictions of the first five records, beside what is true."""
     few = table.take(range(min(5, len(table))))
     shown = list(dict.fromkeys(name for spec in table.schema.inputs for name in spec.columns))
@@ -148,9 +155,9 @@ def five(model: Model, table: Table) -> Printed:
         printed.add_column(spec.name)
         printed.add_column(f"predicted {spec.name}")
     for index, predicted in enumerate(model.predict(few)):
-        cells = [few.keys[index], *(shortened(few.frame[name].iloc[index]) for name in shown)]
+        cells = [few.keys[index], *(shorten(few.frame[name].iloc[index]) for name in shown)]
         for spec in table.schema.targets:
-            cells += [shortened(few.frame[spec.name].iloc[index]), _decided(predicted[spec.name])]
+            cells += [shorten(few.frame[spec.name].iloc[index]), _decided(predicted[spec.name])]
         printed.add_row(*(cell.replace("[", "\\[") for cell in cells))
     return printed
 
@@ -166,7 +173,7 @@ def _decided(predicted: dict[str, Any]) -> str:
     return f"{decision:.3g}"
 
 
-def shortened(value: Any) -> str:
+def shorten(value: Any) -> str:
     """A cell in at most 30 characters."""
     text = f"{len(value)} bytes" if isinstance(value, bytes) else "" if value is None or value != value else str(value)
     return text if len(text) <= 30 else text[:27] + "..."

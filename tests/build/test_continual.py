@@ -11,9 +11,9 @@ import torch
 
 import sensorium as api
 from sensorium.data.table import read
-from sensorium.tasks.splits import parts
-from sensorium.config.schema import check, read_recipe
-from sensorium.build.continual import begin, grow
+from sensorium.tasks.splits import split_records
+from sensorium.config.schema import check_recipe, read_recipe
+from sensorium.build.continual import build_or_load, extend_heads
 
 CENTRES = {"north": (0, 2), "south": (0, -2), "east": (2, 0)}
 TARGETS = {"side": "class", "marks": "labels", "height": "number"}
@@ -85,7 +85,7 @@ def test_what_a_head_knew_stays_bit_for_bit(here: Path, fusion: str):
             ]
         }
     )
-    grown = grow(api.load(here), read(records(40, 3), schema=old.schema).under(schema), recipe_of(here))
+    grown = extend_heads(api.load(here), read(records(40, 3), schema=old.schema).under(schema), recipe_of(here))
     for part in ("encoders", "fusion"):
         assert states(getattr(grown, part)) == states(getattr(old, part))
     for name, head in grown.heads.items():
@@ -100,7 +100,7 @@ def test_what_a_head_knew_stays_bit_for_bit(here: Path, fusion: str):
 
 
 def recipe_of(run: Path):
-    return check(read_recipe(run / "recipe.yaml"))
+    return check_recipe(read_recipe(run / "recipe.yaml"))
 
 
 def states(module: torch.nn.Module) -> dict[str, list]:
@@ -112,7 +112,7 @@ def test_forgetting_is_what_both_models_score_by_hand(here: Path):
     old, recipe = api.load(here), recipe_of(here)
     table = read(Path(recipe.data.path), schema=old.schema)
     ids = {spec.name: np.arange(len(table)) for spec in table.schema.inputs}
-    held = parts(table, ids, recipe)["test"].table
+    held = split_records(table, ids, recipe)["test"].table
     for name, model in (("before", old), ("after", api.load("more"))):
         said = api.evaluate(model, held).to_dict()["targets"]
         for target, changes in run.metrics["forgetting"]["targets"].items():
@@ -168,7 +168,7 @@ def test_the_settings_of_the_old_run_are_the_base_but_slower(here: Path):
 def test_a_run_begins_with_the_weights_it_goes_on_from(here: Path):
     recipe = recipe_of(here).model_copy(update={"start_from": str(here)})
     old = api.load(here)
-    begun = begin(read(records(30, 7), schema=old.schema), recipe, {})
+    begun = build_or_load(read(records(30, 7), schema=old.schema), recipe, {})
     assert {name: value.tolist() for name, value in begun.named_parameters()} == {
         name: value.tolist() for name, value in old.named_parameters()
     }

@@ -13,8 +13,8 @@ from sensorium.data.records import Records, load
 from sensorium.errors import UserError
 from sensorium.objectives import Supervised
 from sensorium.build.objectives import with_objectives, with_views
-from sensorium.config.options import apply
-from sensorium.config.schema import check
+from sensorium.config.options import apply_options
+from sensorium.config.schema import check_recipe
 
 KINDS = {"words": "text", "note": "text", "size": "number"}
 WORDS = ["red", "green", "blue", "black"]
@@ -85,7 +85,7 @@ def test_without_objectives_a_fit_is_what_it_was(tmp_path):
     model = fit(tmp_path / "run", records()).model
     assert not hasattr(model, "logit_scale") and len(model.projections) == 0
     own = Supervised("y")
-    assert with_objectives(model, check({}), [own]) == [own]
+    assert with_objectives(model, check_recipe({}), [own]) == [own]
 
 
 def test_a_student_learns_what_its_teacher_knows_of_records_without_a_target(tmp_path):
@@ -106,7 +106,7 @@ def test_a_student_learns_what_its_teacher_knows_of_records_without_a_target(tmp
 def test_the_teacher_reads_the_records_by_its_own_processors(tmp_path, workers):
     teacher = fit(tmp_path / "teacher", records(), inputs=["note", "size"]).model
     student = fit(tmp_path / "student", records(), inputs=["words", "note"]).model
-    recipe = check({"teacher": str(tmp_path / "teacher"), "objectives": [{"name": "distillation"}]})
+    recipe = check_recipe({"teacher": str(tmp_path / "teacher"), "objectives": [{"name": "distillation"}]})
     table = sensorium.read(records(), target="y", columns=KINDS, inputs=["words", "note"], quiet=True)
     own = Records(table, {name: encoder.processor for name, encoder in student.encoders.items()}, seed=5)
     rows = np.array([3, 0, 7])
@@ -120,16 +120,16 @@ def test_the_teacher_reads_the_records_by_its_own_processors(tmp_path, workers):
 
 
 def test_options_become_objectives():
-    made = apply({}, {"align": ["a,b", ("c", "d"), "a,c=triplet+dual"], "teacher": "runs/big", "space": 32})
+    made = apply_options({}, {"align": ["a,b", ("c", "d"), "a,c=triplet+dual"], "teacher": "runs/big", "space": 32})
     assert [(one["name"], one.get("inputs")) for one in made["objectives"]] == [
         ("contrastive", ["a", "b"]), ("contrastive", ["c", "d"]), ("triplet", ["a", "c"]), ("dual", ["a", "c"]),
         ("distillation", None),
     ]  # fmt: skip
     assert made["teacher"] == "runs/big" and made["space"] == 32
     kept = [{"name": "feature_distillation", "inputs": ["a"]}, {"name": "triplet", "inputs": ["a", "b"]}]
-    given = apply({"objectives": kept, "teacher": "runs/big"}, {"align": ["a,c"]})
+    given = apply_options({"objectives": kept, "teacher": "runs/big"}, {"align": ["a,c"]})
     assert [one["name"] for one in given["objectives"]] == ["feature_distillation", "contrastive"]
-    pretrained = apply({"family": {"name": "clip"}}, {"align": ["a,b", "b,c=triplet"]})
+    pretrained = apply_options({"family": {"name": "clip"}}, {"align": ["a,b", "b,c=triplet"]})
     assert pretrained["family"]["pairs"] == [["a", "b"], ["b", "c"]]
     assert pretrained["objectives"] == [{"name": "triplet", "inputs": ["b", "c"]}]
 

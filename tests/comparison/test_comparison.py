@@ -7,7 +7,7 @@ import pytest
 
 import sensorium
 from sensorium.comparison import compare
-from sensorium.comparison.plan import Candidate, candidates, folds
+from sensorium.comparison.plan import Variant, folds, variants
 from sensorium.config.schema import Recipe
 from sensorium.errors import UserError
 from sensorium.evaluation.comparison import Comparison, Contender
@@ -96,11 +96,11 @@ def test_folds_share_no_group_and_hold_each_record_once():
 
 def test_candidates_are_all_fusions_and_the_first_without_each_input():
     records = sensorium.read(table(), target="y", quiet=True)
-    found = candidates("all", records, Recipe())
+    found = variants("all", records, Recipe())
     names = [one.name for one in found]
     assert "late" in names and "separate" not in names and names[-2:] == ["hybrid without word", "hybrid without size"]
     with pytest.raises(UserError, match="no fusion 'hibrid'"):
-        candidates("hibrid", records, Recipe())
+        variants("hibrid", records, Recipe())
 
 
 @pytest.mark.parametrize(
@@ -114,8 +114,8 @@ def test_candidates_are_all_fusions_and_the_first_without_each_input():
 )
 def test_settings_that_name_an_input_do_without_it(name, config, left):
     asked = Recipe.model_validate({"fusion": {"name": name, "config": config}})
-    without = Candidate(name, ("size",), "word").recipe(asked, 0).fusion
-    assert without.config == left and Candidate(name, ("word", "size")).recipe(asked, 0).fusion.config == config
+    without = Variant(name, ("size",), "word").recipe(asked, 0).fusion
+    assert without.config == left and Variant(name, ("word", "size")).recipe(asked, 0).fusion.config == config
 
 
 def test_a_comparison_by_a_stated_order_is_also_tried_without_each_input(tmp_path):
@@ -128,11 +128,11 @@ def test_a_fusion_that_does_not_take_the_inputs_is_left_out_of_all_and_said():
     rows = [{name: f"{name} of {i}, and more words" for name in "abcd"} | {"y": "yn"[i % 2]} for i in range(20)]
     records = sensorium.read(rows, target="y", columns=dict.fromkeys("abcd", "text"), quiet=True)
     said = []
-    found = candidates("all", records, Recipe(), said.append)
+    found = variants("all", records, Recipe(), said.append)
     assert not any(one.fusion == "tensor" for one in found) and any(one.fusion == "low_rank" for one in found)
     assert len(said) == 1 and said[0].startswith("Left out: The fusion 'tensor' multiplies")
     with pytest.raises(UserError, match="take 'low_rank'"):
-        candidates("hybrid,tensor", records, Recipe())
+        variants("hybrid,tensor", records, Recipe())
 
 
 def test_the_same_fold_and_seed_give_every_candidate_the_same_features(done, tmp_path):

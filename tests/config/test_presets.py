@@ -8,10 +8,10 @@ import torch
 import yaml
 
 import sensorium
-from sensorium.build.pretrained import begun_with
-from sensorium.config.options import apply
-from sensorium.config.presets import expanded
-from sensorium.config.schema import check
+from sensorium.build.pretrained import init_from_pretrained
+from sensorium.config.options import apply_options
+from sensorium.config.presets import expand_family
+from sensorium.config.schema import check_recipe
 from sensorium.errors import UserError
 from sensorium.families.albef_training import SIZES
 from sensorium.fusion.bert import BertFusion
@@ -41,22 +41,22 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def new(world: Path, **more) -> Model:
     """The untrained model that a fit of the table begins with."""
-    recipe, options = expanded(None, NAMED | {"start_from": world / "pretrained"})
+    recipe, options = expand_family(None, NAMED | {"start_from": world / "pretrained"})
     assert options == {}
     table = sensorium.read(
         world / "questions.csv", target={"answer": "class"}, inputs=["photo", "question"], quiet=True,
         columns={"question": "text"},
     )  # fmt: skip
-    return begun_with(table, check(recipe | more), {"photo": {}, "question": {}})
+    return init_from_pretrained(table, check_recipe(recipe | more), {"photo": {}, "question": {}})
 
 
 def test_the_settings_of_a_size_are_written_out():
-    recipe, options = expanded(None, NAMED | {"answer": "said", "size": "base", "epochs": 3})
-    settled = check(recipe)
+    recipe, options = expand_family(None, NAMED | {"answer": "said", "size": "base", "epochs": 3})
+    settled = check_recipe(recipe)
     assert options == {"epochs": 3} and settled.family is None and settled.data.target == {"said": "answer"}
     assert settled.data.columns == {"question": "text"} and settled.data.group == "photo"
     assert settled.training.sampling == "grouped"
-    other = check(expanded(None, NAMED | {"group": "author"})[0])
+    other = check_recipe(expand_family(None, NAMED | {"group": "author"})[0])
     assert other.data.columns["photo"] == "image" and other.training.sampling == "permutation"
     assert settled.inputs["photo"].config == SIZES["base"].image and settled.inputs["question"].encoder == "bert_text"
     assert settled.fusion.name == "bert" and settled.targets["said"].head == "answer"
@@ -67,15 +67,15 @@ def test_the_settings_of_a_size_are_written_out():
 def test_another_head_has_none_of_the_settings_of_the_head_answer():
     stated = {"targets": {"answer": {"head": "frequent", "config": {"most": 5}}}}
     for recipe, options in ((stated, {}), (None, {"head": "frequent"}), (None, {"head": {"answer": "frequent"}})):
-        below, left = expanded(recipe, NAMED | {"answer": "answer"} | options)
-        settings = check(apply(below, left))
+        below, left = expand_family(recipe, NAMED | {"answer": "answer"} | options)
+        settings = check_recipe(apply_options(below, left))
         assert settings.targets["answer"].head == "frequent"
         assert settings.targets["answer"].config == (stated["targets"]["answer"]["config"] if recipe else {})
 
 
 def test_a_recipe_lies_over_the_family_and_options_over_both():
     given = {"fusion": {"config": {"layers": 1}}, "training": {"epochs": 2}}
-    recipe, _ = expanded(given, NAMED)
+    recipe, _ = expand_family(given, NAMED)
     assert recipe["fusion"]["config"]["layers"] == 1 and recipe["fusion"]["config"]["query"] == "question"
     assert recipe["training"] == {"learning_rate": 5e-4, "epochs": 2, "sampling": "grouped"}
     assert given["training"] == {"epochs": 2}
@@ -114,7 +114,7 @@ def test_pictures_may_be_of_another_size_and_a_fusion_may_ask_two(world):
         "begin_with": str(world / "pretrained"), "inputs": {"other": {"shares": "photo"}},
         "fusion": {"name": "bert", "config": {"query": "question", "context": ["photo", "other"]}},
     }  # fmt: skip
-    made = begun_with(table, check(recipe), {})
+    made = init_from_pretrained(table, check_recipe(recipe), {})
     assert made.encoders["photo"] is made.encoders["other"] and isinstance(made.fusion, BertFusion)
     for place in range(2):
         assert torch.equal(made.fusion.asking[place].linear.weight, old.asking[0].linear.weight)
@@ -187,4 +187,4 @@ def test_a_mistake_is_a_sentence(options, said, world, monkeypatch):
 def test_a_model_that_has_nothing_to_begin_with_is_named(world):
     table = sensorium.read([{"a": float(i), "b": "yn"[i % 2]} for i in range(9)], target="b", quiet=True)
     with pytest.raises(UserError, match=r"has the inputs photo \(image\), caption \(text\), none of a kind"):
-        begun_with(table, check({"begin_with": str(world / "pretrained")}), {})
+        init_from_pretrained(table, check_recipe({"begin_with": str(world / "pretrained")}), {})

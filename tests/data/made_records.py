@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from sensorium.data.records import Records, deal
+from sensorium.data.records import Records, epoch_batches
 from sensorium.data.table import Table, read
 from sensorium.features import Features
 
@@ -75,7 +75,7 @@ def records(**options) -> Records:
 
 
 def items(epoch=0, size=7):
-    return [(rows, epoch) for step in deal(COUNT, size, seed=1, epoch=epoch or 0) for rows in step]
+    return [(rows, epoch) for step in epoch_batches(COUNT, size, seed=1, epoch=epoch or 0) for rows in step]
 
 
 def flat(batch):

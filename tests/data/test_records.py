@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sensorium.data.records import Records, deal, draw, load
+from sensorium.data.records import Records, draw, epoch_batches, load
 from sensorium.data.scan import scan
 from sensorium.data.table import Table, read
 from sensorium.encoders.audio_processor import AudioProcessor, AudioSettings
@@ -25,10 +25,10 @@ from tests.data.made_records import Lengths, Store, frame, items, records, same,
 @pytest.mark.parametrize("world", [1, 2, 3])
 @pytest.mark.parametrize("pieces", [1, 2, 4])
 def test_every_row_is_dealt_once_and_steps_do_not_depend_on_the_processes(world, pieces):
-    whole = deal(23, 8, seed=5, epoch=2)
+    whole = epoch_batches(23, 8, seed=5, epoch=2)
     assert [len(step[0]) for step in whole] == [8, 8, 7]
     assert sorted(np.concatenate([step[0] for step in whole]).tolist()) == list(range(23))
-    dealt = [deal(23, 8, seed=5, epoch=2, rank=rank, world=world, pieces=pieces) for rank in range(world)]
+    dealt = [epoch_batches(23, 8, seed=5, epoch=2, rank=rank, world=world, pieces=pieces) for rank in range(world)]
     for step in range(3):
         assert all(len(one[step]) == pieces for one in dealt)
         assert all(piece.dtype == np.int64 for one in dealt for piece in one[step])
@@ -39,13 +39,13 @@ def test_every_row_is_dealt_once_and_steps_do_not_depend_on_the_processes(world,
 
 
 def test_a_small_last_step_leaves_pieces_empty_but_there():
-    last = [deal(9, 8, seed=0, epoch=0, rank=rank, world=2, pieces=2)[-1] for rank in range(2)]
+    last = [epoch_batches(9, 8, seed=0, epoch=0, rank=rank, world=2, pieces=2)[-1] for rank in range(2)]
     assert [[len(piece) for piece in pieces] for pieces in last] == [[1, 0], [0, 0]]
 
 
 def test_the_permutation_is_a_function_of_seed_and_epoch():
     def rows(seed, epoch):
-        return np.concatenate([step[0] for step in deal(50, 8, seed, epoch)]).tolist()
+        return np.concatenate([step[0] for step in epoch_batches(50, 8, seed, epoch)]).tolist()
 
     assert rows(0, 1) == rows(0, 1)
     assert len({tuple(rows(*use)) for use in [(0, 0), (0, 1), (1, 0), (1, 1)]}) == 4
@@ -53,7 +53,7 @@ def test_the_permutation_is_a_function_of_seed_and_epoch():
 
 def test_a_given_order_is_dealt_as_it_stands():
     order = np.array([3, 3, 1, 0, 7])
-    assert [step[0].tolist() for step in deal(10, 2, 0, 0, order=order)] == [[3, 3], [1, 0], [7]]
+    assert [step[0].tolist() for step in epoch_batches(10, 2, 0, 0, order=order)] == [[3, 3], [1, 0], [7]]
 
 
 # What a batch holds
@@ -224,7 +224,7 @@ def test_a_cached_epoch_costs_microseconds_a_row():
     frame = pd.DataFrame({"words": ["a b c"] * count, "kind": ["x", "y"] * (count // 2)})
     many = read(frame, target="kind", columns={"words": "text"}, quiet=True)
     made = Records(many, {}, ids={"words": np.ones(count, np.int64)}, stores={"words": Nothing()})
-    order = [(rows, 0) for step in deal(count, 64, 0, 0) for rows in step]
+    order = [(rows, 0) for step in epoch_batches(count, 64, 0, 0) for rows in step]
     best = min(seconds(lambda: [None for _ in load(made, order, 0)]) for _ in range(10))
     assert best / count < 5e-6
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
-from sensorium.data.records import Records, deal, load
+from sensorium.data.records import Records, epoch_batches, load
 from sensorium.data.scan import scan
 from sensorium.data.table import read
 from tests.data.made_records import Lengths
@@ -22,7 +22,7 @@ def main(folder: Path) -> None:
     found = {}
     for workers in (0, 1, 3):
         for epoch in (0, 1):
-            items = [(rows, None) for (rows,) in deal(len(table), 4, 0, epoch, rank, world)]
+            items = [(rows, None) for (rows,) in epoch_batches(len(table), 4, 0, epoch, rank, world)]
             seen = []
             for batch in load(records, items, workers):
                 seen += zip(batch.keys, batch.inputs["photo"]["values"].sum(dim=1).tolist(), strict=True)

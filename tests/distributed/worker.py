@@ -15,7 +15,7 @@ import torch
 from accelerate import Accelerator
 from safetensors.torch import save_file
 
-from sensorium.data.records import deal
+from sensorium.data.records import epoch_batches
 from sensorium.data.table import Table
 from sensorium.training.learner import Learner
 from sensorium.training.loop import Training, Validation
@@ -93,7 +93,7 @@ def main(folder: Path) -> None:
         live = run.processes.live
         live.train()
         found = {}
-        steps = deal(ROWS, 8, 0, 0, rank, world, pieces, order)
+        steps = epoch_batches(ROWS, 8, 0, 0, rank, world, pieces, order)
         alone = np.array_split(order[: 8 if rank == 0 else 0], pieces)
         for name, dealt in (("gradient", steps[0]), ("uneven", steps[4]), ("alone", alone)):
             run.gradient([run.records.batch(part) for part in dealt])

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from sensorium.data.schema import Column, Schema, arrange
+from sensorium.data.schema import Column, Schema, make_inputs
 from sensorium.encoders.clip_image import ClipImage, ClipImageConfig
 from sensorium.encoders.clip_text import ClipText, ClipTextConfig
 from sensorium.model import Model
@@ -53,7 +53,7 @@ def model(group: str | None = None, bias: float | None = None, steps: int = 120)
     made = Model(
         {"photo": image, "caption": text},
         {"photo": Projection(32, 16), "caption": Projection(32, 16)},
-        temperature=0.1, logit_bias=bias, schema=Schema(columns=columns, inputs=arrange(columns), group=group),
+        temperature=0.1, logit_bias=bias, schema=Schema(columns=columns, inputs=make_inputs(columns), group=group),
     )  # fmt: skip
     _teach(made, texts, steps)
     return made.eval()

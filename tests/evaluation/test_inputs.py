@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sensorium.evaluation import coalitions, evaluate, shapley
-from sensorium.evaluation.inputs import figure
+from sensorium.evaluation.inputs import format_number
 from tests.evaluation.planted import world
 
 
@@ -65,8 +65,8 @@ def test_only_one_input_decides():
     assert name.without.low < 0.5 < name.without.high
     assert voice.loss == (0, 0, 0, None) and voice.shapley.low <= 0 <= voice.shapley.high
     assert sentence == (
-        f"'name' earns its keep most: without it accuracy falls from {figure(judgement.all.value)} to"
-        f" {figure(name.without.value)}; 'voice' adds nothing measurable (its Shapley interval covers zero)."
+        f"'name' earns its keep most: without it accuracy falls from {format_number(judgement.all.value)} to"
+        f" {format_number(name.without.value)}; 'voice' adds nothing measurable (its Shapley interval covers zero)."
     )
 
 
@@ -101,7 +101,7 @@ def test_an_input_the_model_is_better_without_does_harm():
     judgement, sentence = judged(inputs, sign > 0, lambda numbers: 2 * numbers["good"] + 3 * numbers["bad"])
     assert judgement.inputs["bad"].loss.high < 0 and judgement.inputs["bad"].without.value > judgement.all.value
     assert sentence.startswith("'good' earns its keep most")
-    assert f"; 'bad' does harm: without it accuracy rises from {figure(judgement.all.value)} to .9" in sentence
+    assert f"; 'bad' does harm: without it accuracy rises from {format_number(judgement.all.value)} to .9" in sentence
 
 
 def test_noise_covers_zero_in_at_least_18_of_20_seeds():
@@ -167,4 +167,4 @@ def test_shapley_adds_up_to_all_less_none():
     ],
 )
 def test_figures_read_well(number, text):
-    assert figure(number) == text
+    assert format_number(number) == text

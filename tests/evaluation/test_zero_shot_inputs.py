@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from sensorium.data.schema import Column, Schema, arrange
+from sensorium.data.schema import Column, Schema, make_inputs
 from sensorium.encoders.audio_conv import AudioConv, AudioConvConfig
 from sensorium.errors import UserError
 from sensorium.evaluation.zero_shot import ZeroShot, inputs_of
@@ -38,7 +38,7 @@ def several() -> Model:
     kinds = {"photo": "image", "voice": "audio", "caption": "text", "title": "text"}
     columns = [Column(name=name, kind=kind, reason="") for name, kind in kinds.items()]
     projections = {name: Projection(encoder.dim, 16) for name, encoder in encoders.items()}
-    schema = Schema(columns=columns, inputs=arrange(columns))
+    schema = Schema(columns=columns, inputs=make_inputs(columns))
     return Model(encoders, projections, temperature=0.1, schema=schema).eval()
 
 
@@ -86,7 +86,7 @@ def test_a_model_without_texts_knows_no_labels():
     pictures = Model(
         {name: model.encoders[name] for name in ("photo", "voice")},
         {name: model.projections[name] for name in ("photo", "voice")},
-        temperature=0.1, schema=Schema(columns=columns, inputs=arrange(columns)),
+        temperature=0.1, schema=Schema(columns=columns, inputs=make_inputs(columns)),
     )  # fmt: skip
     with pytest.raises(UserError, match="The model has no text input"):
         ZeroShot(pictures, ["a", "b"])

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from sensorium.data.schema import Column, Schema, TargetSpec, arrange
+from sensorium.data.schema import Column, Schema, TargetSpec, make_inputs
 from sensorium.encoders.bert_text import BertText, BertTextConfig
 from sensorium.encoders.clip_image import ClipImage, ClipImageConfig
 from sensorium.fusion import FUSIONS
@@ -23,7 +23,7 @@ def photo(seed: int = 0, height: int = 24, width: int = 24) -> np.ndarray:
 def schema(target: bool = True) -> Schema:
     columns = [Column(name=name, kind=kind, reason="") for name, kind in (("question", "text"), ("photo", "image"))]
     targets = [TargetSpec(name="answer", kind="class", labels=["yes", "no", "two"])] if target else []
-    return Schema(columns=columns, inputs=arrange(columns), targets=targets)
+    return Schema(columns=columns, inputs=make_inputs(columns), targets=targets)
 
 
 def model(kind: str = "bert", head: str = "classes", fit: str = "squash", pictures: int = 1) -> Model:

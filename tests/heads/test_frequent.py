@@ -5,7 +5,7 @@ import torch
 from pydantic import ValidationError
 
 from sensorium.features import Features
-from sensorium.heads.frequent import Frequent, FrequentConfig
+from sensorium.heads.frequent import FrequentConfig, TopAnswers
 from sensorium.heads.late import Late, LateConfig
 
 PRIOR = [0.5, 0.3, 0.2]
@@ -16,9 +16,9 @@ TARGET = {
 }
 
 
-def head() -> Frequent:
+def head() -> TopAnswers:
     torch.manual_seed(0)
-    made = Frequent(FrequentConfig(classes=3, prior=PRIOR), 5)
+    made = TopAnswers(FrequentConfig(classes=3, prior=PRIOR), 5)
     with torch.no_grad():
         made.network.layers[-1].weight.normal_()
     return made.eval()

@@ -10,7 +10,7 @@ from PIL import Image
 
 from sensorium.data.schema import TargetSpec
 from sensorium.errors import UserError
-from sensorium.evaluation.inputs import figure
+from sensorium.evaluation.inputs import format_number
 from sensorium.families.checkpoints import convert
 from sensorium.fusion import FUSIONS
 from sensorium.heads.answer import Answer, AnswerConfig
@@ -179,7 +179,7 @@ def test_from_the_command_line(tmp_path, monkeypatch):
     assert said.code == 0, said.err
     done = json.loads(sensorium('answer run photo.png "is it a circle" --explain again.png --json').out)
     lines = said.out.splitlines()
-    assert lines[0] == f"{done['answer']} ({figure(done['probability'])})" and lines[-1] == "Drawn in heat.png."
+    assert lines[0] == f"{done['answer']} ({format_number(done['probability'])})" and lines[-1] == "Drawn in heat.png."
     assert "circle: " in said.out and (tmp_path / "heat.png").read_bytes() == (tmp_path / "again.png").read_bytes()
 
 

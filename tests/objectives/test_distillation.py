@@ -15,7 +15,7 @@ from sensorium.objectives.losses import class_divergence, label_divergence
 from sensorium.objectives.step import Step
 from sensorium.objectives.teacher import Teacher
 from sensorium.training.learner import Learner
-from sensorium.training.state import Position, save_state, trained
+from sensorium.training.state import TrainingState, save_state, trained
 from tests.objectives.test_contrastive import Tower, batch
 
 CONFIGS = {
@@ -178,7 +178,7 @@ def test_the_state_of_a_training_holds_no_teacher(tmp_path):
     for name in ("log_variance", "objectives.1.mapping.weight", "objectives.2.mapping.weight"):
         assert f"objectives.0.{name}" in kept
     assert {f"model.{name}" for name in student.state_dict()} <= kept.keys()
-    save_state(tmp_path / "state", learner, kept, {}, Position(fingerprint="one"))
+    save_state(tmp_path / "state", learner, kept, {}, TrainingState(fingerprint="one"))
 
 
 def test_mistakes_are_sentences():

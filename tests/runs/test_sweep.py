@@ -17,10 +17,10 @@ import sensorium
 from sensorium.errors import UserError
 from sensorium.runs import ready
 from sensorium.runs import sweep as searching
-from sensorium.runs.budget import Budget, Search, Tried
-from sensorium.runs.candidates import Change, changed, pairs, singles
+from sensorium.runs.budget import Budget, SweepState, Trial
+from sensorium.runs.candidates import Change, apply_changes, paired_trials, one_change_trials
 from sensorium.runs.run import Run, fit
-from sensorium.config.schema import Recipe, check, seconds
+from sensorium.config.schema import Recipe, check_recipe, seconds
 from sensorium.training.interrupt import Interrupted
 from sensorium.training.loop import Diverged, Training
 
@@ -82,17 +82,17 @@ def test_a_budget_is_a_number_and_its_unit():
     assert [seconds(one) for one in ("90s", "30m", "2h", "0.5h")] == [90, 1800, 7200, 1800]
     for wrong in ("90", "m", "1 h", "0s", "-5m", "1h30m"):
         with pytest.raises(UserError, match=f"budget is '{wrong}': a number and its unit, as 90s, 30m or 2h"):
-            check({"budget": wrong})
+            check_recipe({"budget": wrong})
 
 
 def test_no_candidate_touches_what_the_recipe_says(table):
     model = fit(**arguments(table, epochs=1, refit=False), out=table.parent / "model").model
-    places = {one[0].place for one in singles(Recipe(), model)}
+    places = {one[0].place for one in one_change_trials(Recipe(), model)}
     assert {("training", "learning_rate"), ("fusion", "name"), ("training", "modality_dropout")} <= places
-    stated = check({"fusion": {"name": "late"}, "training": {"learning_rate": 0.01, "modality_dropout": 0.1}})
-    assert {one[0].place for one in singles(stated, model)} == {("training", "averaging"), ("fusion", "config")}
+    stated = check_recipe({"fusion": {"name": "late"}, "training": {"learning_rate": 0.01, "modality_dropout": 0.1}})
+    assert {one[0].place for one in one_change_trials(stated, model)} == {("training", "averaging"), ("fusion", "config")}
     model.encoders["words"].requires_grad_(False)
-    assert [str(change) for change in singles(Recipe(), model)[-1]] == [
+    assert [str(change) for change in one_change_trials(Recipe(), model)[-1]] == [
         "inputs.words.frozen=False",
         "inputs.words.learning_rate=5e-05",
     ]
@@ -101,20 +101,20 @@ def test_no_candidate_touches_what_the_recipe_says(table):
 def test_changes_make_recipes_and_pairs_do_not_change_the_same():
     fast, slow = (Change(("training", "learning_rate"), rate) for rate in (0.1, 0.01))
     late = Change(("inputs", "photo", "frozen"), False)
-    assert pairs([(fast,), (slow,), (late,)]) == [(fast, late), (slow, late)]
-    recipe = changed(Recipe(), (fast, late))
+    assert paired_trials([(fast,), (slow,), (late,)]) == [(fast, late), (slow, late)]
+    recipe = apply_changes(Recipe(), (fast, late))
     assert recipe.training.learning_rate == 0.1 and recipe.inputs["photo"].frozen is False
 
 
-def tried(score: float, **other: Any) -> Tried:
-    return Tried(
+def tried(score: float, **other: Any) -> Trial:
+    return Trial(
         **{"changes": (), "state": "whole", "score": score, "minus_loss": 0.0, "seconds": 2, "spent": 2} | other
     )
 
 
 def test_a_later_candidate_has_to_beat_the_best_and_to_be_whole():
-    def best(*ones: Tried) -> int:
-        return Search(asked=Recipe(), mark="", tried=list(ones)).best
+    def best(*ones: Trial) -> int:
+        return SweepState(asked=Recipe(), mark="", tried=list(ones)).best
 
     assert best(tried(0.5), tried(0.5), tried(0.4)) == 0
     assert best(tried(0.5), tried(0.5, minus_loss=0.1), tried(0.6, state="cut")) == 1
@@ -124,7 +124,7 @@ def test_a_later_candidate_has_to_beat_the_best_and_to_be_whole():
 
 def test_time_is_kept_for_training_anew_and_for_scoring():
     one = tried(0.5, seconds=10.0, trained=8.0, scoring=1.0, epochs=4, best=1)
-    search = Search(asked=Recipe(), mark="", tried=[one])
+    search = SweepState(asked=Recipe(), mark="", tried=[one])
     budget = Budget(time.monotonic() + 100, again=1.25, scored=4.0)
     assert budget.after(one) == pytest.approx(8 * 1.25 * 2 / 4 + 1 + 4)
     # A candidate like the others, its training anew at its longest, and the last scoring: 10 + 12.5 + 4.

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sensorium.objectives.losses import sigmoid_contrastive, softmax_contrastive
-from sensorium.tasks.chance import Chance, Watch, at_chance
+from sensorium.tasks.chance import ChanceLoss, ChanceLossWarning, at_chance
 from sensorium.tasks.contrastive import sharing
 
 
@@ -35,7 +35,7 @@ def test_chance_of_the_sigmoid_loss_is_what_the_best_bias_gets(labels):
 
 
 def test_an_epoch_counts_its_last_batch_and_the_records_that_have_both():
-    chance = Chance("softmax", [80, 40], records=100, batch_size=40)
+    chance = ChanceLoss("softmax", [80, 40], records=100, batch_size=40)
     halves = [(40 * share, 40) for share in (0.8, 0.4)], [(20 * share, 20) for share in (0.8, 0.4)]
     whole, last = (sum(times * math.log(rows) for rows, times in part) for part in halves)
     assert chance.of_an_epoch == pytest.approx((2 * whole + last) / 100)
@@ -53,8 +53,8 @@ class Ear:
 @pytest.mark.parametrize(("losses", "warned"), [([3.45, 3.44, 3.46], 1), ([3.3, 3.2, 2.9], 0), ([3.45], 1)])
 def test_a_loss_that_stays_at_chance_is_told_once(losses, warned):
     ear, heard = Ear(), []
-    chance = Chance("softmax", [1600], records=1600, batch_size=32)  # 50 steps an epoch
-    watch = Watch(heard.append, chance, len(losses), ear)
+    chance = ChanceLoss("softmax", [1600], records=1600, batch_size=32)  # 50 steps an epoch
+    watch = ChanceLossWarning(heard.append, chance, len(losses), ear)
     for epoch, loss in enumerate(losses):
         watch({"epoch": epoch, "step": 50, "loss": loss})
         watch({"epoch": epoch + 1, "step": 0, "validation": 0.1})
@@ -65,7 +65,7 @@ def test_a_loss_that_stays_at_chance_is_told_once(losses, warned):
 
 def test_few_steps_say_nothing_until_the_end():
     ear = Ear()
-    watch = Watch(lambda figures: None, Chance("softmax", [64], records=64, batch_size=32), 3, ear)
+    watch = ChanceLossWarning(lambda figures: None, ChanceLoss("softmax", [64], records=64, batch_size=32), 3, ear)
     for epoch in range(3):
         watch({"epoch": epoch, "step": 2, "loss": 3.46})
         watch({"epoch": epoch + 1, "step": 0})

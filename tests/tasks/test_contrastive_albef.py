@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer, models
 
 import sensorium
-from sensorium.build.beginning import carry_on, going_on
-from sensorium.config.schema import check
+from sensorium.build.beginning import load_pretrained, restore_objective_state
+from sensorium.config.schema import check_recipe
 from sensorium.encoders.text_processor import TextProcessor
 from sensorium.errors import UserError
 from sensorium.families.albef_checkpoints import Albef, save
@@ -98,12 +98,12 @@ def test_a_converted_checkpoint_lends_its_teacher_under_the_columns_names(table,
         one.encoders["text"].processor = TextProcessor(words, 8, 0, 1, 2, None)
     save(Albef(model, teacher, None), tmp_path / "published")
     schema = sensorium.read(table, inputs=["caption", "photo"], columns={"caption": "text"}, quiet=True).schema
-    recipe = check({"start_from": str(tmp_path / "published"), "family": {"name": "albef"}})
-    new = going_on(schema, recipe)
+    recipe = check_recipe({"start_from": str(tmp_path / "published"), "family": {"name": "albef"}})
+    new = load_pretrained(schema, recipe)
     teacher.steps += 5
     save(Albef(model, teacher, None), tmp_path / "published")
     follows = Momentum(new)
-    carry_on([follows], schema, recipe)
+    restore_objective_state([follows], schema, recipe)
     assert new.fusion.query == "caption" and follows.steps == 5
     for name, theirs in (("photo", "image"), ("caption", "text")):
         for one, other in ((new, model), (follows.model, teacher.model)):

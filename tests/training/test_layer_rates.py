@@ -25,16 +25,16 @@ from transformers import (
     WhisperModel,
 )  # fmt: skip
 
-from sensorium.build.finetune import tune
+from sensorium.build.finetune import apply_finetuning
 from sensorium.build.model import build
-from sensorium.config.schema import check
+from sensorium.config.schema import check_recipe
 from sensorium.data.table import read
 from sensorium.encoders import ENCODERS
 from sensorium.errors import UserError
 from sensorium.objectives import Supervised
 from sensorium.training.layers import layer_scales
 from sensorium.training.learner import Learner
-from sensorium.training.optimizer import Rate, optimizer
+from sensorium.training.optimizer import EncoderLearningRate, optimizer
 from sensorium.training.settings import TrainingSettings
 
 BERT = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 16, "vocab_size": 20}
@@ -118,11 +118,13 @@ def test_the_optimiser_moves_each_layer_by_its_rate(tmp_path: Path):
     frame = pd.DataFrame({"words": ["a b", "b c", "c a", "a a"] * 5, "y": np.arange(20.0)})
     rows = read(frame, target={"y": "number"}, columns={"words": "text"}, quiet=True)
     settings = {"config": {"width": 16, "depth": 2, "heads": 2, "dropout": 0.0}, "layer_decay": 0.1}
-    recipe = check({"inputs": {"words": settings}})
+    recipe = check_recipe({"inputs": {"words": settings}})
     model = build(rows, recipe, {})
-    tune(model, recipe)
+    apply_finetuning(model, recipe)
     learner = Learner(model, [Supervised("y", 1.0)])
-    made = optimizer(learner, TrainingSettings(learning_rate=1e-2, weight_decay=0.0), {"words": Rate(1e-3, 0.1)})
+    made = optimizer(
+        learner, TrainingSettings(learning_rate=1e-2, weight_decay=0.0), {"words": EncoderLearningRate(1e-3, 0.1)}
+    )
     before = {key: value.detach().clone() for key, value in learner.named_parameters()}
     for one in learner.parameters():
         one.grad = torch.ones_like(one)
@@ -141,7 +143,7 @@ def test_the_optimiser_moves_each_layer_by_its_rate(tmp_path: Path):
 def test_without_a_rate_of_its_own_the_top_layer_has_that_of_the_rest():
     frame = pd.DataFrame({"words": ["a b", "b c", "c a", "a a"] * 5, "y": np.arange(20.0)})
     rows = read(frame, target={"y": "number"}, columns={"words": "text"}, quiet=True)
-    model = build(rows, check({"inputs": {"words": {"config": {"width": 16, "depth": 2, "heads": 2}}}}), {})
+    model = build(rows, check_recipe({"inputs": {"words": {"config": {"width": 16, "depth": 2, "heads": 2}}}}), {})
     learner = Learner(model, [Supervised("y", 1.0)])
-    made = optimizer(learner, TrainingSettings(learning_rate=1e-2), {"words": Rate(None, 0.5)})
+    made = optimizer(learner, TrainingSettings(learning_rate=1e-2), {"words": EncoderLearningRate(None, 0.5)})
     assert sorted({group["base_lr"] for group in made.param_groups}) == pytest.approx([0.0025, 0.005, 0.01])

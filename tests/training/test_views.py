@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from sensorium.data.records import Records, deal, load
+from sensorium.data.records import Records, epoch_batches, load
 from sensorium.data.scan import scan
 from sensorium.data.table import read
 from sensorium.encoders import ENCODERS
@@ -87,7 +87,7 @@ def test_an_epoch_draws_of_the_views_and_validation_reads_the_first(tmp_path, en
     order = np.random.default_rng(0).permutation(40)
     assert torch.equal(drawn(5, order), epochs[5][order]), "a record's view does not hang on the batch it is in"
     assert torch.equal(made.batch(rows).inputs["text"].pooled, stored.read(rows).pooled)
-    items = [(part, 5) for step in deal(40, 16, 0, 0) for part in step]
+    items = [(part, 5) for step in epoch_batches(40, 16, 0, 0) for part in step]
     loaded = torch.cat([batch.inputs["text"].pooled for batch in load(made, items, 0)])
     expected = made.batch(np.concatenate([part for part, _ in items]), 5).inputs["text"].pooled
     torch.testing.assert_close(loaded, expected)

@@ -8,7 +8,7 @@ import torch
 from accelerate import Accelerator
 
 from sensorium.build.model import build
-from sensorium.config.schema import check
+from sensorium.config.schema import check_recipe
 from sensorium.data.records import Records
 from sensorium.data.scan import scan
 from sensorium.data.table import Table, read
@@ -38,7 +38,9 @@ def training(
     folder: Path, accelerator: Accelerator, rows: Table, order: np.ndarray | None = None, **settings
 ) -> Training:
     """A training without any chance in the model (no dropout, no augmentation), in float32."""
-    recipe = check({"inputs": {"a": QUIET, "b": QUIET}, "fusion": {"name": "concat", "config": {"dropout": 0.0}}})
+    recipe = check_recipe(
+        {"inputs": {"a": QUIET, "b": QUIET}, "fusion": {"name": "concat", "config": {"dropout": 0.0}}}
+    )
     model = build(rows, recipe, {})
     learner = Learner(model, [Supervised("y", 1.0), Supervised("z", 0.5)])
     return _training(learner, folder, accelerator, rows, order, settings)
@@ -81,7 +83,7 @@ def aligning(
     kind: of the contrastive losses, or "others": one of each loss that is not contrastive.
     """
     quiet = {"config": {"dropout": dropout, "augmentation": None}}
-    made = build(rows, check({"inputs": dict.fromkeys("abc", quiet), "fusion": {"name": "concat"}}), {})
+    made = build(rows, check_recipe({"inputs": dict.fromkeys("abc", quiet), "fusion": {"name": "concat"}}), {})
     encoders = dict(made.encoders.items())
     torch.manual_seed(3)
     projections = {name: Projection(encoder.dim, 6) for name, encoder in encoders.items()}

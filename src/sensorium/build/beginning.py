@@ -16,23 +16,23 @@ from sensorium.errors import UserError, unknown
 from sensorium.families import FAMILIES
 from sensorium.model import Model, load
 from sensorium.objectives.momentum import Momentum, Queue
-from sensorium.config.schema import InputSettings, Recipe, wrong
-from sensorium.console import Talk
-from sensorium.build.finetune import tune
+from sensorium.config.schema import InputSettings, Recipe, describe_validation_error
+from sensorium.console import Console
+from sensorium.build.finetune import apply_finetuning
 
 OBJECTIVES = "objectives.safetensors"  # beside a model, what its training had learned as well: teacher and queue
 
 
-def going_on(schema: Schema, recipe: Recipe, talk: Talk | None = None) -> Model:
+def load_pretrained(schema: Schema, recipe: Recipe, console: Console | None = None) -> Model:
     """The model of `start_from` for the inputs of `schema`: encoders, projections and temperature of that one.
 
-    An input takes the place of the one that has its name there, else of the only one of its kind. Says so to `talk`.
+    An input takes the place of the one that has its name there, else of the only one of its kind. Says so to `console`.
     Raises UserError when there is none, and for encoder settings that the weights do not fit.
     """
-    return _begun(load(recipe.start_from), schema, recipe, talk)
+    return _begun(load(recipe.start_from), schema, recipe, console)
 
 
-def carry_on(objectives: list[nn.Module], schema: Schema, recipe: Recipe) -> None:
+def restore_objective_state(objectives: list[nn.Module], schema: Schema, recipe: Recipe) -> None:
     """Gives the teacher and the queue among `objectives` what those of `start_from` had learned, where it has any.
 
     Of its queue, as many pairs as there is room for, the last ones. Raises UserError when the file is damaged.
@@ -46,7 +46,7 @@ def carry_on(objectives: list[nn.Module], schema: Schema, recipe: Recipe) -> Non
         old = load(recipe.start_from)
         old.load_state_dict(_within(tensors, "teacher.model."))
         theirs = _begun(old, schema, recipe)
-        tune(theirs, recipe)
+        apply_finetuning(theirs, recipe)
         parts[Momentum].model.load_state_dict(theirs.state_dict())
         parts[Momentum].steps.copy_(tensors["teacher.steps"])
     if parts[Queue] is not None and "queue.a" in tensors:
@@ -68,7 +68,7 @@ def _within(tensors: dict[str, Tensor], front: str) -> dict[str, Tensor]:
     return {name.removeprefix(front): value for name, value in tensors.items() if name.startswith(front)}
 
 
-def _begun(old: Model, schema: Schema, recipe: Recipe, talk: Talk | None = None) -> Model:
+def _begun(old: Model, schema: Schema, recipe: Recipe, console: Console | None = None) -> Model:
     """The trained model `old` with the inputs of `schema`."""
     run = Path(recipe.start_from)
     names = [spec.name for spec in schema.inputs]
@@ -76,10 +76,10 @@ def _begun(old: Model, schema: Schema, recipe: Recipe, talk: Talk | None = None)
         if name not in names:
             raise unknown("input", name, names)
     taken = _matched(schema.inputs, old, run)
-    if talk is not None:
-        talk.say(f"Begins with {run}: {', '.join(f'its {theirs} is {mine!r}' for mine, theirs in taken.items())}.")
+    if console is not None:
+        console.print(f"Begins with {run}: {', '.join(f'its {theirs} is {mine!r}' for mine, theirs in taken.items())}.")
     encoders = {
-        mine: with_settings(old.encoders[theirs], recipe.inputs.get(mine, InputSettings()), mine, run)
+        mine: override_encoder_config(old.encoders[theirs], recipe.inputs.get(mine, InputSettings()), mine, run)
         for mine, theirs in taken.items()
     }
     return FAMILIES[recipe.family.name].begun(old, encoders, taken, schema)
@@ -106,7 +106,7 @@ def _matched(specs: list[InputSpec], old: Model, run: Path) -> dict[str, str]:
     return {spec.name: taken[spec.name] for spec in specs}
 
 
-def with_settings(encoder: nn.Module, settings: InputSettings, name: str, run: Path) -> nn.Module:
+def override_encoder_config(encoder: nn.Module, settings: InputSettings, name: str, run: Path) -> nn.Module:
     """A trained encoder with what the settings change of it. Raises UserError for what its weights do not fit."""
     config = encoder.config.model_dump(mode="json")
     other: dict[str, Any] = {key: value for key, value in settings.config.items() if config.get(key, ...) != value}
@@ -125,7 +125,7 @@ def with_settings(encoder: nn.Module, settings: InputSettings, name: str, run: P
     try:
         return changed(encoder, other)
     except ValidationError as error:
-        raise UserError(f"In the encoder of '{name}', {wrong(error.errors()[0])}.") from error
+        raise UserError(f"In the encoder of '{name}', {describe_validation_error(error.errors()[0])}.") from error
     except RuntimeError as error:
         raise UserError(
             f"The weights of '{name}' in {run} do not fit the setting {' or '.join(other)}; only size, patch_dropout"

@@ -14,11 +14,11 @@ from sensorium.data.table import Table, read
 from sensorium.errors import UserError, counted
 from sensorium.heads.answer import Answer
 from sensorium.model import Model, load
-from sensorium.build.pretrained import begun_with
+from sensorium.build.pretrained import init_from_pretrained
 from sensorium.build.model import build, statistics
-from sensorium.config.schema import InputSettings, Recipe, TargetSettings, check, read_recipe
-from sensorium.console import Talk
-from sensorium.build.writing import writing
+from sensorium.config.schema import InputSettings, Recipe, TargetSettings, check_recipe, read_recipe
+from sensorium.console import Console
+from sensorium.build.writing import answer_head_config
 
 SLOWER = 0.3  # of the learning rate that the trained run had: benchmarks/warm_start.py measures it
 SMALL = 0.1  # of their usual spread: the weights of a class that is new
@@ -31,10 +31,10 @@ def recipe_of(run: str | Path) -> Recipe:
     path = Path(run) / "recipe.yaml"
     if not path.exists():
         raise UserError(f"There is no run in {run} to go on from: it has no recipe.yaml; check --from.")
-    return check(read_recipe(path), f"the recipe {path}")
+    return check_recipe(read_recipe(path), f"the recipe {path}")
 
 
-def base_of(run: str | Path, options: dict[str, Any]) -> dict[str, Any]:
+def inherited_settings(run: str | Path, options: dict[str, Any]) -> dict[str, Any]:
     """The settings that a run which goes on from `run` begins with: that run's own, but slower and for its own records.
 
     options: what is asked for; records held out in one way are not held out in another. Raises UserError.
@@ -107,7 +107,7 @@ def _schema(model: Model, run: Path) -> Schema:
     return model.schema
 
 
-def read_new(source: Table | pd.DataFrame | list[dict] | str | Path, run: str, talk: Talk) -> Table:
+def read_new(source: Table | pd.DataFrame | list[dict] | str | Path, run: str, console: Console) -> Table:
     """New records, read as those that `run` has learned from; classes that are new come after the known ones.
 
     Says what is new and what is not read. Raises UserError for a value of another kind.
@@ -124,16 +124,16 @@ def read_new(source: Table | pd.DataFrame | list[dict] | str | Path, run: str, t
                 f" which {run} learned; fill it in where it is known."
             )
     grown = [_grown(table, spec) for spec in schema.targets]
-    talk.say(f"Goes on from {run}, with {counted(len(table), 'record')} of {table.source}.")
+    console.print(f"Goes on from {run}, with {counted(len(table), 'record')} of {table.source}.")
     for old, new in zip(schema.targets, grown, strict=True):
         if len(new.labels) > len(old.labels):
-            talk.say(f"New in '{new.name}': {', '.join(new.labels[len(old.labels) :])}.")
+            console.print(f"New in '{new.name}': {', '.join(new.labels[len(old.labels) :])}.")
     for what, names in (
         ("not read, as the model does not know them", set(table.frame.columns) - {one.name for one in schema.columns}),
         ("absent in every record", {name for one in schema.inputs for name in one.columns} - set(table.frame.columns)),
     ):
         if names:
-            talk.say(f"Columns that are {what}: {', '.join(sorted(map(str, names)))}.")
+            console.print(f"Columns that are {what}: {', '.join(sorted(map(str, names)))}.")
     return table.under(schema.model_copy(update={"targets": grown}))
 
 
@@ -145,7 +145,7 @@ def _grown(table: Table, spec: TargetSpec) -> TargetSpec:
     return spec.model_copy(update={"labels": spec.labels + [name for name in found if name not in spec.labels]})
 
 
-def trained_mark(run: str | Path) -> bytes:
+def checkpoint_fingerprint(run: str | Path) -> bytes:
     """What the model of a run or a checkpoint is known by: a hash of its weights and its description."""
     folder, digest = Path(run), hashlib.blake2b(digest_size=16)
     folder = folder / "model" if (folder / "model" / "model.json").exists() else folder
@@ -155,16 +155,16 @@ def trained_mark(run: str | Path) -> bytes:
     return digest.digest()
 
 
-def begin(table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> Model:
+def build_or_load(table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> Model:
     """The model as training finds it: new for the training records `table`, or with parts of a trained one, or that of
     the run it goes on from.
     """
     if recipe.begin_with is not None:
-        return begun_with(table, recipe, facts)
-    return build(table, recipe, facts) if recipe.start_from is None else grow(load(recipe.start_from), table, recipe)
+        return init_from_pretrained(table, recipe, facts)
+    return build(table, recipe, facts) if recipe.start_from is None else extend_heads(load(recipe.start_from), table, recipe)
 
 
-def grow(model: Model, table: Table, recipe: Recipe) -> Model:
+def extend_heads(model: Model, table: Table, recipe: Recipe) -> Model:
     """`model` with heads for the targets of `table`, the training records: what it knew stays bit for bit.
 
     A class that is new gets small weights and the bias of its frequency. What is fitted on validation records after
@@ -175,7 +175,7 @@ def grow(model: Model, table: Table, recipe: Recipe) -> Model:
     for spec in table.schema.targets:
         old, settings = model.heads[spec.name], recipe.targets.get(spec.name, TargetSettings())
         writes = isinstance(old, Answer)
-        counted = writing(table, spec, encoders) if writes else statistics(table, spec, settings)
+        counted = answer_head_config(table, spec, encoders) if writes else statistics(table, spec, settings)
         heads[spec.name] = _grow_head(old, counted, model.fusion.dim)
     projections = {name: model.projections[name] for name in model.projections.names}
     temperature = float((-model.logit_scale.detach()).exp()) if hasattr(model, "logit_scale") else None

@@ -9,7 +9,7 @@ from sensorium.config.schema import InputSettings, Recipe
 from sensorium.training.adapters import adapt
 
 
-def tune(model: Model, recipe: Recipe) -> None:
+def apply_finetuning(model: Model, recipe: Recipe) -> None:
     """Freezes the encoders that stay as they are, and gives their adapters to those that the recipe says have some.
 
     Raises UserError when an input's settings ask for what its encoder, as it is trained, cannot do.
@@ -18,7 +18,7 @@ def tune(model: Model, recipe: Recipe) -> None:
         settings = recipe.inputs.get(name, InputSettings())
         if settings.shares is not None:  # it was tuned as that input's
             continue
-        encoder.requires_grad_(not freezes(encoder, settings))
+        encoder.requires_grad_(not should_freeze(encoder, settings))
         if settings.adapter is not None and settings.frozen:
             raise UserError(f"The encoder of '{name}' is frozen, and its adapter too; leave frozen or the adapter out.")
         if settings.adapter is not None:
@@ -32,12 +32,12 @@ def tune(model: Model, recipe: Recipe) -> None:
             _check_views(name, encoder, recipe)
 
 
-def freezes(encoder: nn.Module, settings: InputSettings) -> bool:
+def should_freeze(encoder: nn.Module, settings: InputSettings) -> bool:
     """Whether the encoder stays as it is: as the input's settings say, else when it is pretrained."""
     return encoder.pretrained if settings.frozen is None else settings.frozen
 
 
-def cached(model: Model, recipe: Recipe) -> list[str]:
+def cached_inputs(model: Model, recipe: Recipe) -> list[str]:
     """The inputs whose features are computed once and kept."""
     return [name for name, encoder in model.encoders.items() if recipe.cache and is_frozen(encoder)]
 

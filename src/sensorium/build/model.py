@@ -19,10 +19,10 @@ from sensorium.heads import HEADS
 from sensorium.heads.frequent import MOST
 from sensorium.model import Model
 from sensorium.nn.projection import Projection
-from sensorium.config.parts import config_of, kind_of
-from sensorium.build.objectives import TEMPERATURE, aligned, check_objectives
+from sensorium.config.parts import parse_config, lookup
+from sensorium.build.objectives import TEMPERATURE, aligned_inputs, check_objectives
 from sensorium.config.schema import InputSettings, Recipe, TargetSettings
-from sensorium.build.writing import shares, writing
+from sensorium.build.writing import answer_frequencies, answer_head_config
 from sensorium.training.adapters import check_adapters
 
 SCRATCH = {
@@ -44,9 +44,9 @@ def build(table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> M
     `facts` are the scan's, by input. The same seed gives the same weights. Raises UserError for a setting that does not
     fit.
     """
-    check_parts(table, recipe)
+    check_model_settings(table, recipe)
     torch.manual_seed(recipe.seed)
-    return assemble(table, recipe, encoders_of(table, recipe.inputs, facts, fusion_of(recipe).reads == "pooled"))
+    return assemble(table, recipe, build_encoders(table, recipe.inputs, facts, fusion_class(recipe).reads == "pooled"))
 
 
 def assemble(table: Table, recipe: Recipe, encoders: dict[str, nn.Module]) -> Model:
@@ -54,16 +54,16 @@ def assemble(table: Table, recipe: Recipe, encoders: dict[str, nn.Module]) -> Mo
 
     What is new of it is drawn from torch's global random state. Raises UserError for a setting that does not fit.
     """
-    fusion = fusion_of(recipe)
+    fusion = fusion_class(recipe)
     dims = {name: encoder.dim for name, encoder in encoders.items()}
     fused = fusion(_fusion_config(fusion, recipe), dims)
     heads = {spec.name: _head(table, spec, recipe, fused, encoders) for spec in table.schema.targets}
-    shared, contrasts = aligned(recipe, list(encoders))
+    shared, contrasts = aligned_inputs(recipe, list(encoders))
     projections = {name: Projection(dims[name], recipe.space) for name in shared}
     return Model(encoders, projections, fused, heads, TEMPERATURE if contrasts else None, table.schema)
 
 
-def encoders_of(
+def build_encoders(
     table: Table, settings: dict[str, InputSettings], facts: dict[str, dict[str, float]], summary_only: bool
 ) -> dict[str, nn.Module]:
     """By input of the training table, its encoder; one that several share is made from the values of all of them.
@@ -86,7 +86,7 @@ def _largest(facts: dict[str, dict[str, float]], specs: list[InputSpec]) -> dict
     return {key: max(one[key] for one in known if key in one) for one in known for key in one}
 
 
-def check_parts(table: Table, recipe: Recipe) -> None:
+def check_model_settings(table: Table, recipe: Recipe) -> None:
     """Sees to it that the recipe's inputs, targets, encoders and fusion exist and fit `table`, before any file is read.
 
     Raises UserError for the first that does not.
@@ -99,7 +99,7 @@ def check_parts(table: Table, recipe: Recipe) -> None:
     check_inputs(table, recipe.inputs)
     check_sampling(table, recipe)
     for spec in table.schema.targets:
-        head_of(spec, recipe)
+        head_name(spec, recipe)
     check_objectives(table, recipe)
 
 
@@ -107,7 +107,7 @@ def check_fusion(recipe: Recipe, inputs: Sequence[str]) -> None:
     """Sees to it that the recipe's fusion takes `inputs`. Raises UserError for a setting or a number of them that does
     not fit it.
     """
-    fusion = fusion_of(recipe)
+    fusion = fusion_class(recipe)
     # What a fusion refuses it refuses when it is made; the widths are known only after files were read.
     fusion(_fusion_config(fusion, recipe), dict.fromkeys(inputs, 1))
 
@@ -144,28 +144,28 @@ def _check_sharing(spec: InputSpec, shares: str, table: Table) -> None:
         )
 
 
-def fusion_of(recipe: Recipe) -> type:
+def fusion_class(recipe: Recipe) -> type:
     """The class of the recipe's fusion. Raises UserError for an unknown name."""
-    return kind_of(FUSIONS | {"late": FUSIONS["separate"]}, "fusion", recipe.fusion.name)
+    return lookup(FUSIONS | {"late": FUSIONS["separate"]}, "fusion", recipe.fusion.name)
 
 
 def _fusion_config(fusion: type, recipe: Recipe) -> BaseModel:
     own = {"modality_dropout": recipe.training.modality_dropout}
     stated = {name: value for name, value in own.items() if name in fusion.Config.model_fields} | recipe.fusion.config
-    return config_of(fusion, stated, f"the fusion '{recipe.fusion.name}'")
+    return parse_config(fusion, stated, f"the fusion '{recipe.fusion.name}'")
 
 
 def _encoder_config(spec: InputSpec, settings: InputSettings) -> tuple[type, BaseModel]:
     """The kind of encoder of an input, and its settings."""
     name = settings.encoder or SCRATCH[spec.modality]
-    kind = kind_of(ENCODERS, "encoder", name)
+    kind = lookup(ENCODERS, "encoder", name)
     if kind.modality != spec.modality:
         fitting = ", ".join(known for known, one in ENCODERS.items() if one.modality == spec.modality)
         raise UserError(
             f"The encoder '{name}' reads {kind.modality}, but '{spec.name}' is {spec.modality};"
             f" choose one of: {fitting}."
         )
-    return kind, config_of(kind, settings.config, f"the encoder of '{spec.name}'")
+    return kind, parse_config(kind, settings.config, f"the encoder of '{spec.name}'")
 
 
 def _encoder(
@@ -197,13 +197,13 @@ class _Values:
                     yield decode(spec.decoder, value, self.table.root)
 
 
-def head_of(spec: TargetSpec, recipe: Recipe) -> str:
+def head_name(spec: TargetSpec, recipe: Recipe) -> str:
     """The name of a target's head. Raises UserError for one that does not decide on a target of this kind."""
     name = recipe.targets.get(spec.name, TargetSettings()).head or HEAD_OF[spec.kind]
-    if getattr(kind_of(HEADS, "head", name), "kind", None) != spec.kind:
+    if getattr(lookup(HEADS, "head", name), "kind", None) != spec.kind:
         fitting = ", ".join(known for known, one in HEADS.items() if getattr(one, "kind", None) == spec.kind)
         raise UserError(f"The head '{name}' does not decide on '{spec.name}', which is {spec.kind}; choose: {fitting}.")
-    if name == "answer" and (recipe.fusion.name in EXPERTS or fusion_of(recipe).reads != "tokens"):
+    if name == "answer" and (recipe.fusion.name in EXPERTS or fusion_class(recipe).reads != "tokens"):
         raise UserError(
             f"The head 'answer' of '{spec.name}' reads tokens, and the fusion '{recipe.fusion.name}' gives none; choose"
             " bert or cross_attention, or the head frequent."
@@ -214,13 +214,13 @@ def head_of(spec: TargetSpec, recipe: Recipe) -> str:
 def _head(
     table: Table, spec: TargetSpec, recipe: Recipe, fusion: nn.Module, encoders: dict[str, nn.Module]
 ) -> nn.Module:
-    settings, name = recipe.targets.get(spec.name, TargetSettings()), head_of(spec, recipe)
-    known = writing(table, spec, encoders) if name == "answer" else statistics(table, spec, settings)
+    settings, name = recipe.targets.get(spec.name, TargetSettings()), head_name(spec, recipe)
+    known = answer_head_config(table, spec, encoders) if name == "answer" else statistics(table, spec, settings)
     stated = known | settings.config
     if recipe.fusion.name not in EXPERTS:
-        return HEADS[name](config_of(HEADS[name], stated, f"the head of '{spec.name}'"), fusion.dim)
+        return HEADS[name](parse_config(HEADS[name], stated, f"the head of '{spec.name}'"), fusion.dim)
     late = {"head": name, "config": stated, "experts": fusion.experts, "combine": recipe.fusion.combine}
-    return HEADS["late"](config_of(HEADS["late"], late, f"the head of '{spec.name}'"), fusion.dim)
+    return HEADS["late"](parse_config(HEADS["late"], late, f"the head of '{spec.name}'"), fusion.dim)
 
 
 def statistics(table: Table, spec: TargetSpec, settings: TargetSettings) -> dict[str, Any]:
@@ -234,7 +234,7 @@ def statistics(table: Table, spec: TargetSpec, settings: TargetSettings) -> dict
         share = (target["labels"].numpy()[mask].sum(axis=0) + 0.5) / (mask.sum() + 1)
         return {"classes": len(spec.labels), "prior": share.tolist()}
     if spec.kind == "answer":
-        prior = shares(target, len(spec.labels))[: settings.config.get("most", MOST)]
+        prior = answer_frequencies(target, len(spec.labels))[: settings.config.get("most", MOST)]
         return {"classes": len(prior), "prior": (prior / prior.sum()).tolist()}
     counts = np.bincount(target["label"].numpy()[mask], minlength=len(spec.labels))
     smoothed = (counts + 0.5) / (counts.sum() + 0.5 * len(counts))

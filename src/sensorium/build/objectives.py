@@ -23,7 +23,7 @@ from sensorium.objectives.distillation import class_order
 from sensorium.objectives.masked import Masked
 from sensorium.objectives.of_fusion import OfFusion, has_losses
 from sensorium.objectives.teacher import VIEW, Teacher
-from sensorium.config.parts import config_of, kind_of
+from sensorium.config.parts import parse_config, lookup
 from sensorium.config.schema import ObjectiveSettings, Recipe, TargetSettings
 
 TEMPERATURE = 0.07
@@ -32,14 +32,14 @@ LEARNING = ("distillation", "feature_distillation")
 KNOWN = {name: OBJECTIVES[name] for name in (*ALIGNING, *LEARNING)}
 
 
-def aligned(recipe: Recipe, names: list[str]) -> tuple[list[str], bool]:
+def aligned_inputs(recipe: Recipe, names: list[str]) -> tuple[list[str], bool]:
     """Which of the inputs `names` the recipe's objectives bring together, and whether any of them is contrastive."""
     aligning = [one for one in recipe.objectives if one.name in ALIGNING]
-    chosen = {name for one in aligning for pair in pairs(one, names) for name in pair}
+    chosen = {name for one in aligning for pair in aligned_pairs(one, names) for name in pair}
     return [name for name in names if name in chosen], any(one.name == "contrastive" for one in aligning)
 
 
-def pairs(settings: ObjectiveSettings, names: list[str]) -> list[tuple[str, str]]:
+def aligned_pairs(settings: ObjectiveSettings, names: list[str]) -> list[tuple[str, str]]:
     """The two inputs that an objective brings together, or every two of `names`."""
     return [(settings.inputs[0], settings.inputs[1])] if settings.inputs else list(combinations(names, 2))
 
@@ -48,7 +48,7 @@ def check_objectives(table: Table, recipe: Recipe) -> None:
     """Sees to it that the recipe's objectives exist and fit `table`, before any file is read. Raises UserError."""
     inputs = [spec.name for spec in table.schema.inputs]
     for one in recipe.objectives:
-        config = config_of(kind_of(KNOWN, "objective", one.name), one.config, f"the objective '{one.name}'")
+        config = parse_config(lookup(KNOWN, "objective", one.name), one.config, f"the objective '{one.name}'")
         for name in one.inputs:
             if name not in inputs:
                 raise unknown("input", name, inputs)
@@ -115,7 +115,7 @@ def with_objectives(model: Model, recipe: Recipe, own: list[nn.Module]) -> list[
     A contrastive one among its own makes way where the recipe names one for its pair. Raises UserError for one that the
     model has no place for.
     """
-    named = [frozenset(pair) for one in recipe.objectives if one.name in ALIGNING for pair in pairs(one, _names(model))]
+    named = [frozenset(pair) for one in recipe.objectives if one.name in ALIGNING for pair in aligned_pairs(one, _names(model))]
     found = [one for one in own if not (isinstance(one, Contrastive) and frozenset(one.views) in named)]
     teacher = None if recipe.teacher is None else Teacher(load(recipe.teacher).to(model.device))
     for one in recipe.objectives:
@@ -128,13 +128,13 @@ def with_objectives(model: Model, recipe: Recipe, own: list[nn.Module]) -> list[
 
 
 def _aligning(one: ObjectiveSettings, model: Model, recipe: Recipe) -> list[nn.Module]:
-    options = config_of(KNOWN[one.name], one.config, f"the objective '{one.name}'").model_dump()
+    options = parse_config(KNOWN[one.name], one.config, f"the objective '{one.name}'").model_dump()
     if "labels" in options and recipe.family is not None:
         options["labels"] = options["labels"] or recipe.family.labels
     if one.name == "contrastive":
         options["kind"] = "sigmoid" if hasattr(model, "logit_bias") else "softmax"
     made = []
-    for a, b in pairs(one, _names(model)):
+    for a, b in aligned_pairs(one, _names(model)):
         widths = (_width(model, a), _width(model, b))
         if one.name == "dual":
             made.append(Dual(a, b, widths, weight=one.weight, **options))
@@ -149,7 +149,7 @@ def _aligning(one: ObjectiveSettings, model: Model, recipe: Recipe) -> list[nn.M
 
 
 def _learning(one: ObjectiveSettings, model: Model, teacher: Teacher) -> list[nn.Module]:
-    options = config_of(KNOWN[one.name], one.config, f"the objective '{one.name}'").model_dump()
+    options = parse_config(KNOWN[one.name], one.config, f"the objective '{one.name}'").model_dump()
     if one.name == "feature_distillation":
         return [FeatureDistillation(teacher, model, one.inputs[0] if one.inputs else None, one.weight, **options)]
     both = [name for name in model.heads.names if name in teacher.model.heads]
@@ -159,11 +159,11 @@ def _learning(one: ObjectiveSettings, model: Model, teacher: Teacher) -> list[nn
     return [Distillation(teacher, model, name, weight=one.weight, **options) for name in targets]
 
 
-def sentences(model: Model, recipe: Recipe) -> list[str]:
+def objective_sentences(model: Model, recipe: Recipe) -> list[str]:
     """What is learned beside what the run is for, in words."""
     by: dict[tuple[str, str], list[str]] = {}
     for one in recipe.objectives:
-        for pair in pairs(one, _names(model)) if one.name in ALIGNING else []:
+        for pair in aligned_pairs(one, _names(model)) if one.name in ALIGNING else []:
             by.setdefault(pair, []).append(one.name)
     said = [f"'{a}' and '{b}' are brought together: {', '.join(names)}." for (a, b), names in by.items()]
     if recipe.teacher is not None:

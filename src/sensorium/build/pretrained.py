@@ -13,15 +13,15 @@ from sensorium.errors import UserError, counted
 from sensorium.fusion.bert import BertFusion
 from sensorium.heads.answer import Answer
 from sensorium.model import Model, load
-from sensorium.build.beginning import with_settings
-from sensorium.build.model import assemble, encoders_of, fusion_of
+from sensorium.build.beginning import override_encoder_config
+from sensorium.build.model import assemble, build_encoders, fusion_class
 from sensorium.config.schema import InputSettings, Recipe
 
 LOOKED_AT = 1000  # texts whose length is measured
 SHAPE = ("layers", "heads", "ratio", "dropout", "eps")  # what a decoder takes from the fusion that it begins with
 
 
-def begun_with(table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> Model:
+def init_from_pretrained(table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> Model:
     """The model for a training table, with what `begin_with` has of it: encoders, the fusion `bert`, a decoder.
 
     An input takes the encoder of its name there, else of the only one of its kind; one of a kind that is not there is
@@ -32,17 +32,17 @@ def begun_with(table: Table, recipe: Recipe, facts: dict[str, dict[str, float]])
     run = Path(recipe.begin_with)
     old = load(run)
     torch.manual_seed(recipe.seed)
-    taken, pooled = places(table, recipe, old), fusion_of(recipe).reads == "pooled"
+    taken, pooled = match_inputs(table, recipe, old), fusion_class(recipe).reads == "pooled"
     found: dict[str, nn.Module] = {}
     for name, theirs in taken.items():
         settings = recipe.inputs.get(name, InputSettings())
         shared = found.get(settings.shares) if settings.shares else None
-        found[name] = with_settings(old.encoders[theirs], settings, name, run) if shared is None else shared
+        found[name] = override_encoder_config(old.encoders[theirs], settings, name, run) if shared is None else shared
         found[name].summary_only = pooled
     rest = [spec for spec in table.schema.inputs if spec.name not in taken]
     if rest:
         narrow = table.under(table.schema.model_copy(update={"inputs": rest}))
-        found |= encoders_of(narrow, recipe.inputs, facts, pooled)
+        found |= build_encoders(narrow, recipe.inputs, facts, pooled)
     leads = taken.get(recipe.fusion.config.get("query") or table.schema.inputs[0].name)
     follows = recipe.fusion.name == "bert" and isinstance(old.fusion, BertFusion) and leads == old.fusion.query
     ordered = {spec.name: found[spec.name] for spec in table.schema.inputs}
@@ -55,7 +55,7 @@ def begun_with(table: Table, recipe: Recipe, facts: dict[str, dict[str, float]])
     return model
 
 
-def check_begins(recipe: Recipe, folder: Path) -> None:
+def check_pretrained(recipe: Recipe, folder: Path) -> None:
     """Sees to it that a run in `folder` begins with one other run at most. Raises UserError."""
     if recipe.begin_with is None:
         return
@@ -68,13 +68,13 @@ def check_begins(recipe: Recipe, folder: Path) -> None:
         raise UserError(f"--from and --out are both {folder}; give the run that begins with it a folder of its own.")
 
 
-def sentences(table: Table, recipe: Recipe) -> list[str]:
+def pretrained_sentences(table: Table, recipe: Recipe) -> list[str]:
     """Which input begins with which of the trained model, and which texts are longer than what is read of them.
 
     Raises UserError as `begun_with` does.
     """
     old = load(recipe.begin_with)
-    taken = places(table, recipe, old)
+    taken = match_inputs(table, recipe, old)
     shown = ", ".join(f"its {theirs} is {mine!r}" for mine, theirs in taken.items())
     said = [f"Begins with {recipe.begin_with}: {shown}."]
     for mine, theirs in taken.items():
@@ -91,7 +91,7 @@ def sentences(table: Table, recipe: Recipe) -> list[str]:
     return said
 
 
-def places(table: Table, recipe: Recipe, old: Model) -> dict[str, str]:
+def match_inputs(table: Table, recipe: Recipe, old: Model) -> dict[str, str]:
     """By input, that of the trained model whose encoder it begins with.
 
     Raises UserError when there is none for any input, or several of an input's kind, of which none has its name.

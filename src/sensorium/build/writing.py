@@ -14,14 +14,14 @@ from sensorium.errors import UserError
 LEAST_CONTEXT = 16  # places of a decoder: answers that come later may be longer than those it was built for
 
 
-def shares(target: dict[str, Tensor], count: int) -> np.ndarray:
+def answer_frequencies(target: dict[str, Tensor], count: int) -> np.ndarray:
     """How large a share of the records' answers each of `count` is, smoothed: float64 [count], of sum 1."""
     places, weight = target["answers"].numpy(), target["weight"].numpy()
     counts = np.bincount(places[places >= 0], weight[places >= 0], count) + 0.5
     return counts / counts.sum()
 
 
-def writing(table: Table, spec: TargetSpec, encoders: dict[str, nn.Module]) -> dict[str, Any]:
+def answer_head_config(table: Table, spec: TargetSpec, encoders: dict[str, nn.Module]) -> dict[str, Any]:
     """Settings of the head `answer` for a target: its words, marks, list of answers and their prior.
 
     The tokens are those of the first input that is text. Raises UserError when none has any.
@@ -40,5 +40,5 @@ def writing(table: Table, spec: TargetSpec, encoders: dict[str, nn.Module]) -> d
         "end": answers[0][-1],
         "pad": texts[0].pad_token,
         "answers": answers,
-        "prior": shares(encode(table, spec), len(answers)).tolist(),
+        "prior": answer_frequencies(encode(table, spec), len(answers)).tolist(),
     }

@@ -54,20 +54,20 @@ def evaluate(
 
     Example: [bold]sensorium evaluate runs/reviews test.csv --out runs/reviews/on-test[/bold]
     """
-    from sensorium.console import Talk
+    from sensorium.console import Console
     from sensorium.evaluation.tasks import evaluate_task
     from sensorium.model import load
 
     model = load(run)
-    talk = Talk(quiet=as_json)
-    with talk.busy("Scoring"):
+    console = Console(quiet=as_json)
+    with console.spinner("Scoring"):
         report = evaluate_task(
             model, model.read(table), task, out=out, bad_records=bad_records, pair=names(pair), rerank=rerank,
             target=target, labels=labels, templates=templates, input=name, text=text, shots=shots, draws=draws,
         )  # fmt: skip
     if as_json:
         print(json.dumps(report.to_dict()))
-    talk.show(report)
+    console.print_table(report)
 
 
 def predict(

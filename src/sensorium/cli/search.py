@@ -45,12 +45,12 @@ def index(
 
     Example: [bold]sensorium index runs/pairs pictures/ --out shop.lance[/bold]
     """
-    from sensorium.console import Talk
+    from sensorium.console import Console
     from sensorium.indexing.building import Work
     from sensorium.indexing.commands import in_words, index_source
 
-    talk = Talk(quiet=as_json)
-    work = Work(bad_records, workers, lambda total: talk.counting("Embedding", total))
+    console = Console(quiet=as_json)
+    work = Work(bad_records, workers, lambda total: console.progress("Embedding", total))
     told = index_source(
         run, source, out, input=input, key=key, add=add, product_quantisation=product_quantisation,
         overwrite=overwrite, work=work,
@@ -58,7 +58,7 @@ def index(
     if as_json:
         print(json.dumps(told))
     for line in in_words(told):
-        talk.say(line)
+        console.print(line)
 
 
 def unindex(
@@ -96,11 +96,11 @@ def search(
 
     Example: [bold]sensorium search shop.lance "a red shoe" --where "price < 50"[/bold]
     """
-    from sensorium.console import Talk
+    from sensorium.console import Console
     from sensorium.indexing.commands import ask
     from sensorium.indexing.printing import printed
 
     hits = ask(index, query, input=input, top=top, where=where, run=run)
     if as_json:
         print(json.dumps({"hits": [hit._asdict() for hit in hits]}, ensure_ascii=False))
-    Talk(quiet=as_json).show(printed(hits))
+    Console(quiet=as_json).print_table(printed(hits))

@@ -58,7 +58,7 @@ def inspect(
 
     Example: [bold]sensorium inspect reviews.csv --target sentiment --group author --test 0.2[/bold]
     """
-    from sensorium.console import Talk
+    from sensorium.console import Console
     from sensorium.inspection.inspect import inspect as look
     from sensorium.inspection.printing import show
 
@@ -66,12 +66,12 @@ def inspect(
         "target": target, "group": group, "key": key, "columns": pairs(column, "--column"), "test": test,
     }  # fmt: skip
     options |= held_out(split)
-    talk = Talk(quiet=as_json)
-    with talk.busy("Looking at every record once"):
+    console = Console(quiet=as_json)
+    with console.spinner("Looking at every record once"):
         seen = look(table, workers=workers, **options)
     if as_json:
         print(json.dumps(seen.to_dict()))
-    show(seen, talk.out)
+    show(seen, console.out)
 
 
 def pack(

@@ -8,17 +8,17 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from sensorium.build.model import assemble, fusion_of
-from sensorium.comparison.plan import Candidate
-from sensorium.comparison.prepared import Prepared
-from sensorium.config.defaults import complete
+from sensorium.build.model import assemble, fusion_class
+from sensorium.comparison.plan import Variant
+from sensorium.comparison.prepared import FoldFeatures
+from sensorium.config.defaults import fill_defaults
 from sensorium.data.schema import TargetSpec
 from sensorium.evaluation.scoring import score
 from sensorium.files import discard, whole_file
 from sensorium.metrics import Columns, vqa_accuracy
 from sensorium.model import Model
-from sensorium.runs.loaders import in_order
-from sensorium.runs.stages import Stage, choose
+from sensorium.runs.loaders import evaluation_batches
+from sensorium.runs.stages import RunContext, train_with_validation
 from sensorium.training.loop import Diverged
 from sensorium.training.validation import calibrate
 
@@ -30,7 +30,7 @@ MEASURES = {
 }
 
 
-class Cell(NamedTuple):
+class FoldResult(NamedTuple):
     """What one training led to.
 
     rows:       int [N], the test records of the fold.
@@ -54,26 +54,26 @@ class Cell(NamedTuple):
             new.write_text(json.dumps(self._asdict()))
 
     @classmethod
-    def load(cls, path: Path) -> "Cell":
+    def load(cls, path: Path) -> "FoldResult":
         """The cell that `save` wrote."""
         return cls(**json.loads(path.read_text()))
 
 
-def train(candidate: Candidate, seed: int, prepared: Prepared, folder: Path, stage: Stage) -> Cell:
+def train(candidate: Variant, seed: int, prepared: FoldFeatures, folder: Path, context: RunContext) -> FoldResult:
     """Trains the candidate on the fold's features and scores it on the fold's test records."""
-    model, recipe = untrained(candidate, seed, prepared, stage)
-    tokens = fusion_of(recipe).reads == "tokens"
+    model, recipe = variant_model(candidate, seed, prepared, context)
+    tokens = fusion_class(recipe).reads == "tokens"
     parts = {name: prepared.part(name, candidate.inputs) for name in ("train", "validation", "test")}
     records = {name: prepared.records(part, tokens, recipe.seed) for name, part in parts.items()}
-    inner = replace(stage, folder=folder, recipe=recipe)
+    inner = replace(context, folder=folder, recipe=recipe)
     parameters = sum(one.numel() for one in model.parameters() if one.requires_grad)
     try:
-        position = choose(model, parts, records, candidate.name, inner)
+        position = train_with_validation(model, parts, records, candidate.name, inner)
         calibrate(model, records["validation"])
         taken, seconds, epochs, state = candidate.inputs, position.seconds, position.epoch, "whole"
     except Diverged:
         taken, seconds, epochs, state = (), 0.0, 0, "diverged"
-    found = score(model, in_order(records["test"], model), {(): None, taken: None})
+    found = score(model, evaluation_batches(records["test"], model), {(): None, taken: None})
     scores, prior = (
         {
             spec.name: sample_scores(spec, found.targets[spec.name], found.predictions[inputs][spec.name])
@@ -82,16 +82,16 @@ def train(candidate: Candidate, seed: int, prepared: Prepared, folder: Path, sta
         for inputs in (taken, ())
     )
     discard(folder)
-    return Cell(prepared.fold.test.tolist(), scores, prior, parameters, seconds, epochs, state)
+    return FoldResult(prepared.fold.test.tolist(), scores, prior, parameters, seconds, epochs, state)
 
 
-def untrained(candidate: Candidate, seed: int, prepared: Prepared, stage: Stage) -> tuple[Model, object]:
+def variant_model(candidate: Variant, seed: int, prepared: FoldFeatures, context: RunContext) -> tuple[Model, object]:
     """The candidate's model on the fold's encoders, and its whole recipe."""
     known = prepared.part("train", candidate.inputs)
-    recipe = complete(candidate.recipe(stage.recipe, seed), len(known.table), False)
+    recipe = fill_defaults(candidate.recipe(context.recipe, seed), len(known.table), False)
     torch.manual_seed(recipe.seed)
     encoders = {name: prepared.encoders[name] for name in candidate.inputs}
-    return assemble(known.table, recipe, encoders).to(stage.accelerator.device), recipe
+    return assemble(known.table, recipe, encoders).to(context.accelerator.device), recipe
 
 
 def sample_scores(spec: TargetSpec, truth: Columns, prediction: Columns) -> list[float]:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sensorium.build.model import check_fusion, fusion_of
+from sensorium.build.model import check_fusion, fusion_class
 from sensorium.config.schema import FusionSettings, Recipe
 from sensorium.data.split import sides
 from sensorium.data.table import Table
@@ -15,7 +15,7 @@ from sensorium.fusion import FUSIONS
 DEFAULT = FusionSettings().name
 
 
-class Candidate(NamedTuple):
+class Variant(NamedTuple):
     """A way of fusing `inputs`; `without` names the input that it does not get, None where it gets all."""
 
     fusion: str
@@ -50,9 +50,9 @@ def _unnamed(config: dict[str, Any], gone: str) -> dict[str, Any]:
     return config | named
 
 
-def candidates(
+def variants(
     fusions: str | Sequence[str], table: Table, recipe: Recipe, tell: Callable[[str], None] = lambda said: None
-) -> list[Candidate]:
+) -> list[Variant]:
     """The named fusions, or "all", each over all inputs; then the recipe's without each one of several inputs.
 
     Of "all", one that does not take the table's inputs is left out, and `tell` hears why. Raises UserError for an
@@ -67,25 +67,25 @@ def candidates(
         if name not in known:
             raise unknown("fusion", name, [*known, "all"])
         try:
-            check_fusion(Candidate(name, inputs).recipe(recipe, 0), inputs)
+            check_fusion(Variant(name, inputs).recipe(recipe, 0), inputs)
         except UserError as error:
             if not every:
                 raise
             tell(f"Left out: {error}")
             continue
-        found.append(Candidate(name, inputs))
+        found.append(Variant(name, inputs))
     named = [one.fusion for one in found]
     default = recipe.fusion.name if recipe.fusion.name in named else named[0]
     if len(inputs) > 1:
-        found += [Candidate(default, tuple(one for one in inputs if one != gone), gone) for gone in inputs]
+        found += [Variant(default, tuple(one for one in inputs if one != gone), gone) for gone in inputs]
     if len(found) < 2:
         raise UserError("One fusion of one input leaves nothing to compare; name several with --fusion, or add inputs.")
     return found
 
 
-def reads_tokens(found: list[Candidate], recipe: Recipe) -> bool:
+def reads_tokens(found: list[Variant], recipe: Recipe) -> bool:
     """Whether any candidate needs more of an input than its summary."""
-    return any(fusion_of(one.recipe(recipe, 0)).reads == "tokens" for one in found)
+    return any(fusion_class(one.recipe(recipe, 0)).reads == "tokens" for one in found)
 
 
 class Fold(NamedTuple):

@@ -7,26 +7,26 @@ import numpy as np
 import torch
 from torch import nn
 
-from sensorium.build.finetune import freezes
-from sensorium.build.model import assemble, encoders_of
+from sensorium.build.finetune import should_freeze
+from sensorium.build.model import assemble, build_encoders
 from sensorium.comparison.plan import Fold
-from sensorium.config.defaults import complete
+from sensorium.config.defaults import fill_defaults
 from sensorium.config.schema import FusionSettings, InputSettings
-from sensorium.console import Talk
+from sensorium.console import Console
 from sensorium.data.records import Records
 from sensorium.data.table import Table
 from sensorium.evaluation.embedding import narrowed
 from sensorium.files import discard
 from sensorium.model import load
-from sensorium.runs.stages import Stage, choose
-from sensorium.tasks.splits import Part
+from sensorium.runs.stages import RunContext, train_with_validation
+from sensorium.tasks.splits import Split
 from sensorium.training.cache import FeatureCache
 from sensorium.training.views import Views, ViewsJob
 
 Facts = dict[str, dict[str, float]]
 
 
-class Known(nn.Module):
+class EncoderStub(nn.Module):
     """In the place of an encoder whose features are all known."""
 
     processor = None
@@ -36,7 +36,7 @@ class Known(nn.Module):
         self.dim, self.modality = encoder.dim, encoder.modality
 
 
-class Prepared:
+class FoldFeatures:
     """A fold of a table, its encoders by input, and the features of every input, once they are there (see `prepare` and
     `fill`). ids: by input, int64 [N], content hashes of the table's records.
     """
@@ -46,76 +46,76 @@ class Prepared:
         self.encoders: dict[str, nn.Module] = {}
         self.stores: dict[str, Views] = {}
 
-    def features_alone(self) -> "Prepared":
+    def features_alone(self) -> "FoldFeatures":
         """The same without the encoders' weights, to be sent to another process."""
-        light = Prepared(self.table, self.ids, self.fold)
-        light.encoders = {name: Known(one) for name, one in self.encoders.items()}
+        light = FoldFeatures(self.table, self.ids, self.fold)
+        light.encoders = {name: EncoderStub(one) for name, one in self.encoders.items()}
         light.stores = self.stores
         return light
 
-    def part(self, name: str, inputs: tuple[str, ...]) -> Part:
+    def part(self, name: str, inputs: tuple[str, ...]) -> Split:
         """The records of "train", "validation" or "test", with some of the inputs."""
         rows = getattr(self.fold, name)
         ids = {one: self.ids[one][rows] for one in inputs}
-        return Part(name, narrowed(self.table.take(rows), list(inputs)), ids)
+        return Split(name, narrowed(self.table.take(rows), list(inputs)), ids)
 
-    def records(self, part: Part, tokens: bool, seed: int) -> Records:
+    def records(self, part: Split, tokens: bool, seed: int) -> Records:
         """The records of a part as features: all tokens, or the summary alone."""
         rows = getattr(self.fold, part.name)
         stores = {name: _summaries(self.stores[name].take(rows), tokens) for name in part.ids}
         return Records(part.table, {}, part.ids, stores, seed)
 
 
-def prepare(prepared: Prepared, facts: Facts, tokens: bool, place: Path, stage: Stage) -> Prepared:
+def prepare(prepared: FoldFeatures, facts: Facts, tokens: bool, place: Path, context: RunContext) -> FoldFeatures:
     """`prepared` with its encoders.
 
     Pretrained ones stay as they are. One from scratch is trained on the fold's training records with a head of its own,
     no other input beside it, and then stays as it is: so no way of fusing has shaped it. `place` keeps those encoders.
     """
-    torch.manual_seed(stage.recipe.seed)
+    torch.manual_seed(context.recipe.seed)
     known = prepared.table.take(prepared.fold.train)
-    prepared.encoders = encoders_of(known, stage.recipe.inputs, facts, not tokens)
+    prepared.encoders = build_encoders(known, context.recipe.inputs, facts, not tokens)
     for name, encoder in prepared.encoders.items():
-        if not freezes(encoder, stage.recipe.inputs.get(name, InputSettings())):
-            prepared.encoders[name] = _alone(prepared, name, place / name, stage)
-        prepared.encoders[name].requires_grad_(False).to(stage.accelerator.device)
+        if not should_freeze(encoder, context.recipe.inputs.get(name, InputSettings())):
+            prepared.encoders[name] = _alone(prepared, name, place / name, context)
+        prepared.encoders[name].requires_grad_(False).to(context.accelerator.device)
     return prepared
 
 
-def fill(prepared: Prepared, tokens: bool, stage: Stage) -> None:
+def fill(prepared: FoldFeatures, tokens: bool, context: RunContext) -> None:
     """Gives `prepared` the features of every record of the table, all `tokens` or the summary alone."""
     for name, encoder in prepared.encoders.items():
-        whole = Records(prepared.table, {name: encoder.processor}, prepared.ids, seed=stage.recipe.seed)
-        job = ViewsJob(stage.features, name, encoder, whole, tokens, stage.precision, 1)
-        with stage.talk.counting(f"Features of '{name}'", job.rows) as advance:
-            prepared.stores[name] = job.fill(stage.recipe.training.workers or 0, advance)
+        whole = Records(prepared.table, {name: encoder.processor}, prepared.ids, seed=context.recipe.seed)
+        job = ViewsJob(context.features, name, encoder, whole, tokens, context.precision, 1)
+        with context.console.progress(f"Features of '{name}'", job.rows) as advance:
+            prepared.stores[name] = job.fill(context.recipe.training.workers or 0, advance)
 
 
-def _alone(prepared: Prepared, name: str, place: Path, stage: Stage) -> nn.Module:
+def _alone(prepared: FoldFeatures, name: str, place: Path, context: RunContext) -> nn.Module:
     """The encoder of an input, trained by itself; from `place`, when it was trained before."""
     if (place / "model").exists():
         return load(place).encoders[name]
     train, validation = (_having(prepared.part(part, (name,)), name) for part in ("train", "validation"))
-    inputs = {one: settings for one, settings in stage.recipe.inputs.items() if one == name}
-    recipe = stage.recipe.model_copy(update={"fusion": FusionSettings(name="concat"), "inputs": inputs})
-    recipe = complete(recipe, len(train.table), True)
+    inputs = {one: settings for one, settings in context.recipe.inputs.items() if one == name}
+    recipe = context.recipe.model_copy(update={"fusion": FusionSettings(name="concat"), "inputs": inputs})
+    recipe = fill_defaults(recipe, len(train.table), True)
     encoder = prepared.encoders[name]
     torch.manual_seed(recipe.seed)
-    model = assemble(train.table, recipe, {name: encoder}).to(stage.accelerator.device)
+    model = assemble(train.table, recipe, {name: encoder}).to(context.accelerator.device)
     processors = {name: encoder.processor}
     records = {part.name: Records(part.table, processors, part.ids, seed=recipe.seed) for part in (train, validation)}
-    inner = replace(stage, folder=place, recipe=recipe, talk=Talk(quiet=True))
-    with stage.talk.busy(f"Training the encoder of '{name}'"):
-        choose(model, {"train": train, "validation": validation}, records, f"{name} alone", inner)
+    inner = replace(context, folder=place, recipe=recipe, console=Console(quiet=True))
+    with context.console.spinner(f"Training the encoder of '{name}'"):
+        train_with_validation(model, {"train": train, "validation": validation}, records, f"{name} alone", inner)
     model.save(place / "model")
     discard(place / "last")
     return model.encoders[name]
 
 
-def _having(part: Part, name: str) -> Part:
+def _having(part: Split, name: str) -> Split:
     """The records of a part that have the input."""
     has = part.ids[name] != 0
-    return Part(part.name, part.table.take(has), {name: part.ids[name][has]})
+    return Split(part.name, part.table.take(has), {name: part.ids[name][has]})
 
 
 def _summaries(store: Views, tokens: bool) -> Views:

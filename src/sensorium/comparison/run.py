@@ -11,28 +11,28 @@ import pandas as pd
 import pyarrow as pa
 from accelerate import Accelerator
 
-from sensorium.comparison.cell import MEASURES, Cell, train, untrained
-from sensorium.comparison.plan import Candidate, Fold, candidates, folds, reads_tokens
-from sensorium.comparison.prepared import Facts, Prepared, fill, prepare
+from sensorium.comparison.cell import MEASURES, FoldResult, train, variant_model
+from sensorium.comparison.plan import Fold, Variant, folds, reads_tokens, variants
+from sensorium.comparison.prepared import Facts, FoldFeatures, fill, prepare
 from sensorium.config.schema import Recipe
-from sensorium.console import Talk
+from sensorium.console import Console
 from sensorium.data.table import Table
-from sensorium.data.workers import in_order
+from sensorium.data.workers import map_in_order
 from sensorium.errors import UserError, counted
 from sensorium.evaluation.comparison import Comparison, Contender
 from sensorium.evaluation.scoring import latency
 from sensorium.files import discard, whole_file, writing
 from sensorium.metrics import Difference, Resamples, compare_all, distribution, holm, mean, point, summary
-from sensorium.reports.report import brief_comparison
-from sensorium.runs.folder import Made, claim
-from sensorium.runs.resolve import settle
-from sensorium.runs.stages import Stage, look_once
-from sensorium.tasks.splits import Part, fingerprint
-from sensorium.tasks.tasks import task_of
+from sensorium.reports.report import write_comparison_report
+from sensorium.runs.folder import RunLayout, prepare_folder
+from sensorium.runs.resolve import resolve_config
+from sensorium.runs.stages import RunContext, scan_records
+from sensorium.tasks.splits import Split, fingerprint_splits
+from sensorium.tasks.tasks import task_for
 from sensorium.training.precision import choose_device, choose_precision, half_the_cores
-from sensorium.training.state import changed
+from sensorium.training.state import run_mismatch_error
 
-MADE = Made(
+MADE = RunLayout(
     "comparison",
     files=("recipe.yaml", "mark", "metrics.json", "scores.parquet", "bad_records.csv", "report.html"),
     folders=("encoders", "features", "cells", "training"),
@@ -41,7 +41,7 @@ MADE = Made(
 
 
 @dataclass(frozen=True)
-class Ground:
+class ComparisonSetup:
     """What all candidates share: the records, their folds, and how often each fold is gone through."""
 
     table: Table
@@ -78,38 +78,38 @@ def compare(
     records, out, recipe, resume, overwrite and the `options` are as in `fit`. Raises UserError, and Interrupted.
     """
     folder = Path(out)
-    task = task_of(None)
-    asked = settle(task, folder, recipe, options, resume)
+    task = task_for(None)
+    asked = resolve_config(task, folder, recipe, options, resume)
     _check(asked)
     if seeds < 1:
         raise UserError(f"There is at least one seed, and {seeds} is none; leave --seeds out for one.")
     accelerator = Accelerator(cpu=choose_device(asked.training.device).type == "cpu")
     if accelerator.num_processes > 1:
         raise UserError("compare runs in one process; start it without accelerate launch or torchrun.")
-    talk = Talk(quiet)
+    console = Console(quiet)
     precision, _ = choose_precision(asked.training.precision, accelerator.device)
-    table, asked = task.open(records, asked, talk)
+    table, asked = task.open(records, asked, console)
     if len(table.schema.targets) > 1:
         raise UserError("compare looks at one target at a time; name one with --target.")
-    stage = Stage(folder, asked, accelerator, talk, precision, root=folder)
-    chosen = candidates(fusion, table, asked, talk.say)
-    claim(folder, asked, MADE, resume, overwrite)
+    context = RunContext(folder, asked, accelerator, console, precision, root=folder)
+    chosen = variants(fusion, table, asked, console.print)
+    prepare_folder(folder, asked, MADE, resume, overwrite)
     with writing(folder):
         (folder / "cells").mkdir(exist_ok=True)
     with half_the_cores():
-        ground = _ground(table, folds, seeds, chosen, stage)
-        _check_mark(ground, chosen, stage)
-        talk.say(
+        ground = _ground(table, folds, seeds, chosen, context)
+        _check_mark(ground, chosen, context)
+        console.print(
             f"{counted(len(chosen), 'candidate')}, {folds} folds of {counted(len(ground.table), 'record')},"
             f" {counted(seeds, 'seed')}: {counted(len(chosen) * folds * seeds, 'training')}."
         )
-        found = _summed(chosen, ground, list(_cells(chosen, ground, stage, workers)), stage)
+        found = _summed(chosen, ground, list(_cells(chosen, ground, context, workers)), context)
     found.save(folder)
-    brief_comparison(folder, found)
+    write_comparison_report(folder, found)
     for name in ("features", "training"):
         discard(folder / name)
-    talk.show(found)
-    talk.say(f"Saved in {folder}: metrics.json, scores.parquet, report.html, cells/.")
+    console.print_table(found)
+    console.print(f"Saved in {folder}: metrics.json, scores.parquet, report.html, cells/.")
     return found
 
 
@@ -133,64 +133,68 @@ def _check(recipe: Recipe) -> None:
             )
 
 
-def _ground(table: Table, count: int, seeds: int, chosen: list[Candidate], stage: Stage) -> Ground:
-    table, ids, facts = look_once(table, stage)
+def _ground(table: Table, count: int, seeds: int, chosen: list[Variant], context: RunContext) -> ComparisonSetup:
+    table, ids, facts = scan_records(table, context)
     (target,) = table.schema.targets
     known = ~pd.isna(table.cells(target.name, target.kind))
     table, ids = table.take(known), {name: values[known] for name, values in ids.items()}
-    return Ground(table, ids, facts, folds(table, count, stage.recipe), seeds, reads_tokens(chosen, stage.recipe))
+    return ComparisonSetup(
+        table, ids, facts, folds(table, count, context.recipe), seeds, reads_tokens(chosen, context.recipe)
+    )
 
 
-def _check_mark(ground: Ground, chosen: list[Candidate], stage: Stage) -> None:
+def _check_mark(ground: ComparisonSetup, chosen: list[Variant], context: RunContext) -> None:
     """Sees to it that what is gone on with is the same comparison. Raises UserError."""
-    whole = Part("whole", ground.table, ground.ids)
-    mark = f"{fingerprint({'whole': whole}, stage.recipe)} {len(ground.folds)}"
-    path = stage.folder / "mark"
+    whole = Split("whole", ground.table, ground.ids)
+    mark = f"{fingerprint_splits({'whole': whole}, context.recipe)} {len(ground.folds)}"
+    path = context.folder / "mark"
     if path.exists() and path.read_text() != mark:
-        raise changed(stage.folder)
+        raise run_mismatch_error(context.folder)
     with whole_file(path) as new:
         new.write_text(mark)
 
 
 def _cells(
-    chosen: list[Candidate], ground: Ground, stage: Stage, workers: int
-) -> Iterator[tuple[Candidate, int, Cell]]:
+    chosen: list[Variant], ground: ComparisonSetup, context: RunContext, workers: int
+) -> Iterator[tuple[Variant, int, FoldResult]]:
     """Every candidate on every fold with every seed: from the folder, where it was trained before."""
     each = [(one, seed) for seed in range(ground.seeds) for one in chosen]
-    with stage.talk.counting("Trainings", len(each) * len(ground.folds)) as advance:
+    with context.console.progress("Trainings", len(each) * len(ground.folds)) as advance:
         for place, fold in enumerate(ground.folds):
-            paths = [stage.folder / "cells" / f"{place}-{seed}-{one.name.replace('/', '_')}.json" for one, seed in each]
+            paths = [
+                context.folder / "cells" / f"{place}-{seed}-{one.name.replace('/', '_')}.json" for one, seed in each
+            ]
             left = [item for item in zip(each, paths, strict=True) if not item[1].exists()]
             advance(len(each) - len(left))
             if left:
-                prepared = _prepared(ground, place, fold, stage)
-                fill(prepared, ground.tokens, stage)
+                prepared = _prepared(ground, place, fold, context)
+                fill(prepared, ground.tokens, context)
                 light = prepared.features_alone()
-                work = partial(_fill, light, stage.folder, stage.recipe, stage.precision)
-                for _ in in_order(work, left, workers, "spawn"):
+                work = partial(_fill, light, context.folder, context.recipe, context.precision)
+                for _ in map_in_order(work, left, workers, "spawn"):
                     advance(1)
             for (one, seed), path in zip(each, paths, strict=True):
-                yield one, seed, Cell.load(path)
+                yield one, seed, FoldResult.load(path)
 
 
 def _fill(
-    prepared: Prepared, folder: Path, recipe: Recipe, precision: str, item: tuple[tuple[Candidate, int], Path]
+    prepared: FoldFeatures, folder: Path, recipe: Recipe, precision: str, item: tuple[tuple[Variant, int], Path]
 ) -> None:
     """Trains one cell and saves it; in a process of its own, or in this one."""
     (one, seed), path = item
     accelerator = Accelerator(cpu=choose_device(recipe.training.device).type == "cpu")
-    stage = Stage(folder, recipe, accelerator, Talk(quiet=True), precision, root=folder)
-    train(one, seed, prepared, folder / "training" / path.stem, stage).save(path)
+    context = RunContext(folder, recipe, accelerator, Console(quiet=True), precision, root=folder)
+    train(one, seed, prepared, folder / "training" / path.stem, context).save(path)
 
 
-def _prepared(ground: Ground, place: int, fold: Fold, stage: Stage) -> Prepared:
-    discard(stage.folder / "training")  # of cells that were killed
-    folder = stage.folder / "encoders" / str(place)
-    return prepare(Prepared(ground.table, ground.ids, fold), ground.facts, ground.tokens, folder, stage)
+def _prepared(ground: ComparisonSetup, place: int, fold: Fold, context: RunContext) -> FoldFeatures:
+    discard(context.folder / "training")  # of cells that were killed
+    folder = context.folder / "encoders" / str(place)
+    return prepare(FoldFeatures(ground.table, ground.ids, fold), ground.facts, ground.tokens, folder, context)
 
 
 def _summed(
-    chosen: list[Candidate], ground: Ground, cells: list[tuple[Candidate, int, Cell]], stage: Stage
+    chosen: list[Variant], ground: ComparisonSetup, cells: list[tuple[Variant, int, FoldResult]], context: RunContext
 ) -> Comparison:
     """All cells as one comparison: each record's score is the mean over the seeds."""
     (target,) = ground.table.schema.targets
@@ -200,9 +204,9 @@ def _summed(
     for one, _, cell in cells:
         scores[one.name][cell.rows] += np.array(cell.scores[target.name]) / ground.seeds
         prior[one.name][cell.rows] += np.array(cell.prior[target.name]) / ground.seeds
-    resamples = Resamples(rows, ground.table.groups, seed=stage.recipe.seed)
+    resamples = Resamples(rows, ground.table.groups, seed=context.recipe.seed)
     drawn = distribution({name: mean(values) for name, values in scores.items()}, resamples)
-    prepared = _prepared(ground, 0, ground.folds[0], stage)
+    prepared = _prepared(ground, 0, ground.folds[0], context)
     contenders = []
     for one in chosen:
         mine = [cell for other, _, cell in cells if other is one]
@@ -210,7 +214,7 @@ def _summed(
             point(mean(scores[one.name]), rows), drawn[one.name], resamples.units, float(prior[one.name].mean())
         )
         few = prepared.part("test", one.inputs).table
-        taken = latency(untrained(one, 0, prepared, stage)[0], few)["p50"]
+        taken = latency(variant_model(one, 0, prepared, context)[0], few)["p50"]
         seconds = float(np.median([cell.seconds for cell in mine]))
         diverged = sum(cell.state == "diverged" for cell in mine)
         contenders.append(
@@ -226,7 +230,7 @@ def _summed(
         folds=len(ground.folds),
         seeds=ground.seeds,
         contenders=contenders,
-        differences=_differences(contenders, scores, ground.table.groups, stage.recipe.seed),
+        differences=_differences(contenders, scores, ground.table.groups, context.recipe.seed),
         samples=_samples(ground.table, {one.name: scores[one.name] for one in contenders}),
     )
 

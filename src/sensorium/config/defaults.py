@@ -25,7 +25,7 @@ TARGETS = Size(16, 16, 256, 1)
 PAIRS = Size(8, 32, 512, 3)
 
 
-def complete(recipe: Recipe, records: int, reads_files: bool) -> Recipe:
+def fill_defaults(recipe: Recipe, records: int, reads_files: bool) -> Recipe:
     """The recipe with epochs, batch size, patience, refit and workers filled in for `records` training records.
 
     `reads_files` says whether pictures or sounds are read in training, not taken from the cache.

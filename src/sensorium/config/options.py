@@ -20,7 +20,7 @@ FAMILY = set(FamilySettings.model_fields) - {"name", "pairs"}
 PRETRAINING = FAMILY | {*COLUMNS, "align", "encoders"}
 
 
-def apply(settings: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+def apply_options(settings: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """`settings` (a recipe's nested mapping) with `options` laid over it; None leaves a setting as it is.
 
     Options: any setting of data, of training and at the top by its own name, and target (a name, a list of names, or

@@ -16,7 +16,7 @@ FAMILY = "albef"
 Given = dict[str, Any] | str | Path | None
 
 
-def expanded(recipe: Given, options: Mapping[str, Any]) -> tuple[Given, dict[str, Any]]:
+def expand_family(recipe: Given, options: Mapping[str, Any]) -> tuple[Given, dict[str, Any]]:
     """The recipe and the options of a fit, a family among the options made settings that lie under the recipe's own.
 
     Options: family (albef), image, question, answer (columns; the answer may state its kind, `answer=class`), size

@@ -199,7 +199,7 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     return loaded
 
 
-def check(settings: dict[str, Any], where: str = "the recipe") -> Recipe:
+def check_recipe(settings: dict[str, Any], where: str = "the recipe") -> Recipe:
     """The recipe of nested `settings`. Raises UserError with the first setting that is wrong, and why."""
     try:
         return Recipe.model_validate(settings)
@@ -208,10 +208,10 @@ def check(settings: dict[str, Any], where: str = "the recipe") -> Recipe:
         if first["type"] == "extra_forbidden":
             place = ".".join(str(part) for part in first["loc"])
             raise UserError(f"In {where}: {unknown('setting', place, _known(first['loc'][:-1]))}") from error
-        raise UserError(f"In {where}, {wrong(first)}.") from error
+        raise UserError(f"In {where}, {describe_validation_error(first)}.") from error
 
 
-def wrong(error: Mapping[str, Any]) -> str:
+def describe_validation_error(error: Mapping[str, Any]) -> str:
     """What one of Pydantic's errors says: the setting, the value it has, and what it should be."""
     place = ".".join(str(part) for part in error["loc"] if part != "[key]")
     said = error["msg"].removeprefix("Value error, ").replace("Input should", "it should", 1)

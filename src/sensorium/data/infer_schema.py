@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from sensorium.data.columns.infer import Ambiguous, Guess, count_labels, guess_input, guess_target
-from sensorium.data.columns.parse import absent
+from sensorium.data.columns.parse import is_missing
 from sensorium.data.media import video
-from sensorium.data.schema import STATED_KINDS, TARGET_KINDS, Column, Schema, TargetSpec, arrange
+from sensorium.data.schema import STATED_KINDS, TARGET_KINDS, Column, Schema, TargetSpec, make_inputs
 from sensorium.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ LISTENED = 20  # films that are opened to see whether a column of films has soun
 Targets = str | list[str] | dict[str, str | None] | None
 
 
-def understand(
+def infer_schema(
     table: "Table",
     target: Targets,
     group: str | None,
@@ -33,12 +33,12 @@ def understand(
     """The schema of `table`, whose own is not looked at; `known` has what the source itself says of a column, which
     stands in the place of a guess; the rest is as in `read`. Raises UserError.
     """
-    targets, stated = statements(table, target, group, key, columns)
+    targets, stated = stated_roles(table, target, group, key, columns)
     _check_named(table, inputs or ())
     specs, described = [], []
     for name in table.frame.columns:
         values = table.frame[name].to_numpy()
-        share = float(absent(values).mean())
+        share = float(is_missing(values).mean())
         if name in targets:
             kind, reason = _target_kind(table, name, targets[name])
             specs.append(_target(table, name, kind))
@@ -51,12 +51,12 @@ def understand(
             described.append(Column(name=name, kind=kind, reason=reason, absent=share))
     described = one_key(described, stated)
     specs.sort(key=lambda spec: list(targets).index(spec.name))
-    schema = Schema(columns=described, inputs=arrange(described), targets=specs, **roles_of(described, stated))
+    schema = Schema(columns=described, inputs=make_inputs(described), targets=specs, **roles_of(described, stated))
     _check(table, schema)
     return schema
 
 
-def statements(
+def stated_roles(
     table: "Table", target: Targets, group: str | None, key: str | None, columns: dict[str, str]
 ) -> tuple[dict[str, str | None], dict[str, str]]:
     """By column, the stated kinds of the targets (None: to be guessed) and of the others."""
@@ -132,7 +132,7 @@ def pictures(values: np.ndarray) -> Guess | None:
         guess = guess_input(values)
     except Ambiguous:
         return None
-    named = guess.kind == "image" and all(isinstance(value, str) for value in values[~absent(values)])
+    named = guess.kind == "image" and all(isinstance(value, str) for value in values[~is_missing(values)])
     return Guess("image", f"{guess.reason}; the group too") if named else None
 
 
@@ -167,7 +167,7 @@ def _sounds(table: "Table", film: object) -> bool | None:
 
 def _target_kind(table: "Table", name: str, stated: str | None) -> Guess:
     values = table.frame[name].to_numpy()
-    if absent(values).all():
+    if is_missing(values).all():
         raise UserError(
             f"The target '{name}' of {table.source} is absent in all {len(table)} rows;"
             " fill it in, or choose another target."
@@ -199,7 +199,7 @@ def _target(table: "Table", name: str, kind: str) -> TargetSpec:
     else:
         counted = count_labels(cells, kind)
         labels = list(counted)
-        present = int((~absent(cells)).sum())
+        present = int((~is_missing(cells)).sum())
         alike = ", ".join(labels) or "no label" if all(count == present for count in counted.values()) else None
     if alike:
         raise UserError(
@@ -226,7 +226,7 @@ def one_key(columns: list[Column], stated: dict[str, str]) -> list[Column]:
 
 
 def _check_role(table: "Table", name: str, role: str) -> None:
-    gone = np.flatnonzero(absent(table.frame[name].to_numpy()))
+    gone = np.flatnonzero(is_missing(table.frame[name].to_numpy()))
     if len(gone):
         raise table.mistake(
             int(gone[0]),

@@ -15,10 +15,10 @@ from torch import Tensor
 from sensorium.data.media.decoding import decode
 from sensorium.data.scan import record_error
 from sensorium.data.schema import MEDIA, InputSpec
-from sensorium.data.strings import Strings
+from sensorium.data.strings import CompactStrings
 from sensorium.data.table import Table
 from sensorium.data.targets.encode import encode
-from sensorium.data.workers import in_order
+from sensorium.data.workers import map_in_order
 from sensorium.errors import UserError
 from sensorium.features import Batch, Features
 
@@ -97,7 +97,7 @@ class Records:
         self.ids = {name: torch.as_tensor(values, dtype=torch.int64) for name, values in (ids or {}).items()}
         given = [target for target in table.schema.targets if target.name in table.frame.columns]
         self.targets = {target.name: encode(table, target) for target in given}
-        self._keys = Strings.of(table.keys)  # [N]
+        self._keys = CompactStrings.of(table.keys)  # [N]
         self._views: dict[str, Records] = {}
         for spec in self.specs if len(table) else []:
             table.value(0, spec)  # converts the column here, once, and not in each process
@@ -222,7 +222,7 @@ def _nobody(features: Features) -> Features:
     return Features(tokens.new_zeros(1, length, width), mask.new_zeros(1, length), pooled.new_zeros(1, pooled.shape[1]))
 
 
-def deal(
+def epoch_batches(
     count: int,
     batch_size: int,
     seed: int,
@@ -250,7 +250,7 @@ def load(records: Records, items: Iterable[tuple[np.ndarray, int | None]], worke
     None start when nothing is decoded. An error in a worker is raised here as it was there, and UserError when one was
     killed. Close the iterator to end the processes.
     """
-    for rows, epoch, decoded in in_order(partial(_packed, records), items, workers if records.decodes else 0):
+    for rows, epoch, decoded in map_in_order(partial(_packed, records), items, workers if records.decodes else 0):
         inputs = {name: {key: torch.as_tensor(one) for key, one in value.items()} for name, value in decoded.items()}
         yield records.complete(rows, inputs, epoch)
 

@@ -11,7 +11,7 @@ from sensorium.data.media.content import content_id, opened, shown
 from sensorium.data.media.decoding import has, measure
 from sensorium.data.schema import MEDIA, InputSpec
 from sensorium.data.table import Table
-from sensorium.data.workers import in_order
+from sensorium.data.workers import map_in_order
 from sensorium.errors import RecordError, UserError, counted, unknown
 from sensorium.files import whole_file
 
@@ -47,7 +47,7 @@ def scan(table: Table, workers: int = 0) -> Scan:
     """Decodes every value of every input of `table` once, in `workers` processes; keeps hashes, measures and errors."""
     pieces = (range(start, min(start + _PIECE, len(table))) for start in range(0, len(table), _PIECE))
     media = any(spec.modality in MEDIA for spec in table.schema.inputs)
-    seen = list(in_order(partial(_look, table), pieces, workers if media else 0))
+    seen = list(map_in_order(partial(_look, table), pieces, workers if media else 0))
     ids, facts, bad = {}, {}, []
     for place, spec in enumerate(table.schema.inputs):
         column = [piece[place] for piece in seen]

@@ -99,7 +99,7 @@ class Schema(BaseModel):
             Column(name=name, kind="ignored", reason=reason, absent=column.absent) if column.name == name else column
             for column in self.columns
         ]
-        return self.model_copy(update={"columns": columns, "inputs": arrange(columns)})
+        return self.model_copy(update={"columns": columns, "inputs": make_inputs(columns)})
 
     def describe(self, examples: dict[str, str] | None = None) -> Printed:
         """A Rich table, one line a column: kind, reason, percent absent and, when given by column name, an example."""
@@ -128,7 +128,7 @@ class Schema(BaseModel):
         return "\n".join(lines)
 
 
-def arrange(columns: list[Column]) -> list[InputSpec]:
+def make_inputs(columns: list[Column]) -> list[InputSpec]:
     """The inputs that `columns` make, in the order of the table.
 
     Text and media columns are an input each; a column of films is two, `clip` its pictures and `clip sound` its sound.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from sensorium.data.columns.parse import spell
+from sensorium.data.columns.parse import to_label
 from sensorium.data.media.content import content_id
 from sensorium.data.schema import MEDIA, InputSpec
 from sensorium.errors import UserError, unknown
@@ -164,7 +164,7 @@ def _by_column(table: "Table", column: str, test: str | None) -> np.ndarray:
             f"Column '{column}' of {table.source} is '{values[0]}' in every row, so one side would be empty;"
             " split by another."
         )
-    test = None if test is None else spell(test)
+    test = None if test is None else to_label(test)
     if test is None:
         named = [value for value in values if value.lower() in HELD_OUT]
         if len(values) != 2 or len(named) != 1:

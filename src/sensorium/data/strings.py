@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 DTYPE = pd.ArrowDtype(pa.large_string())
 
 
-class Strings:
+class CompactStrings:
     """Texts [N], None where one is absent or empty.
 
     A forked process that reads a Python object writes its reference count and so copies the page it lies on; with one
@@ -21,7 +21,7 @@ class Strings:
         self._values = values
 
     @classmethod
-    def of(cls, values: np.ndarray | list[str | None]) -> "Strings":
+    def of(cls, values: np.ndarray | list[str | None]) -> "CompactStrings":
         """From objects [N], each a str or None."""
         return cls(pa.array(values, pa.large_string(), from_pandas=True))
 
@@ -31,11 +31,11 @@ class Strings:
     def __getitem__(self, index: int) -> str | None:
         return self._values[int(index)].as_py() or None
 
-    def take(self, index: Any) -> "Strings":
+    def take(self, index: Any) -> "CompactStrings":
         """The texts `index` (int64 [M] from 0, or bool [N]), in that order."""
         index = np.asarray(index)
         rows = np.flatnonzero(index) if index.dtype == bool else index.astype(np.int64)
-        return Strings(self._values.take(pa.array(rows)))
+        return CompactStrings(self._values.take(pa.array(rows)))
 
     def objects(self) -> np.ndarray:
         """object [N]: str or None."""
@@ -60,9 +60,9 @@ def is_compact(column: pd.Series) -> bool:
     return column.dtype == DTYPE
 
 
-def compact(column: pd.Series) -> Strings | None:
+def compact(column: pd.Series) -> CompactStrings | None:
     """The cells of a frame's column, in its own memory; None unless it is compact."""
-    return Strings(_one(column.array.__arrow_array__())) if is_compact(column) else None
+    return CompactStrings(_one(column.array.__arrow_array__())) if is_compact(column) else None
 
 
 def _one(values: pa.ChunkedArray) -> pa.Array:

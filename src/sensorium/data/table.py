@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.table import Table as Printed
 
 from sensorium.data import split as splitting
-from sensorium.data.columns.parse import absent, convert, takes_text
-from sensorium.data.infer_schema import understand
+from sensorium.data.columns.parse import convert, is_missing, takes_text
+from sensorium.data.infer_schema import infer_schema
 from sensorium.data.schema import InputSpec, Schema
 from sensorium.data.sources.tables import load
-from sensorium.data.strings import Strings, compact, is_compact
+from sensorium.data.strings import CompactStrings, compact, is_compact
 from sensorium.errors import UserError
 
 
@@ -39,7 +39,7 @@ class Table:
         self.frame, self.schema, self.root, self.rows, self.source = frame, schema, Path(root), rows, source
         self.shards = shards
         self._kinds = {column.name: column.kind for column in schema.columns}
-        self._cells: dict[tuple[str, str], np.ndarray | Strings] = {}
+        self._cells: dict[tuple[str, str], np.ndarray | CompactStrings] = {}
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -51,17 +51,17 @@ class Table:
         another kind.
         """
         cells = self._column(name, kind)
-        return cells.objects() if isinstance(cells, Strings) else cells
+        return cells.objects() if isinstance(cells, CompactStrings) else cells
 
-    def _column(self, name: str, kind: str) -> np.ndarray | Strings:
+    def _column(self, name: str, kind: str) -> np.ndarray | CompactStrings:
         """`cells`, kept: texts and paths compactly."""
         if (name, kind) not in self._cells:
             self._cells[name, kind] = self._converted(name, kind)
         return self._cells[name, kind]
 
-    def _converted(self, name: str, kind: str) -> np.ndarray | Strings:
+    def _converted(self, name: str, kind: str) -> np.ndarray | CompactStrings:
         if name not in self.frame.columns:
-            return np.full(len(self), np.nan) if kind == "number" else Strings.of([None] * len(self))
+            return np.full(len(self), np.nan) if kind == "number" else CompactStrings.of([None] * len(self))
         texts = compact(self.frame[name]) if takes_text(kind) else None
         if texts is not None:
             return texts
@@ -74,7 +74,7 @@ class Table:
                 f"{_short(values[wrong[0]])} cannot be read as {kind}: {wrong[1]}; mend it or leave it empty",
             )
         if takes_text(kind) and set(map(type, converted)) <= {str, type(None)}:
-            return Strings.of(converted)
+            return CompactStrings.of(converted)
         return converted
 
     def mistake(self, index: int, column: str, what: str) -> UserError:
@@ -130,7 +130,7 @@ class Table:
         frame = self.frame.iloc[index].reset_index(drop=True)
         taken = Table(frame, self.schema, self.root, self.rows[index], self.source, self.shards)
         for (name, kind), cells in self._cells.items():
-            if not isinstance(cells, Strings):
+            if not isinstance(cells, CompactStrings):
                 taken._cells[name, kind] = cells[index]
             elif name in frame.columns and not is_compact(frame[name]):
                 taken._cells[name, kind] = cells.take(index)  # others share the frame's memory when they are asked for
@@ -182,7 +182,7 @@ class Table:
         """The schema as a Rich table, with an example of each column."""
         examples = {}
         for name in self.frame.columns:
-            present = np.flatnonzero(~absent(self.frame[name].to_numpy()))
+            present = np.flatnonzero(~is_missing(self.frame[name].to_numpy()))
             examples[name] = _short(self.frame[name].iat[present[0]]) if len(present) else ""
         return self.schema.describe(examples)
 
@@ -214,7 +214,7 @@ def read(
     rows = np.arange(1, len(frame) + 1) if rows is None else np.asarray(rows)
     if schema is None:
         table = Table(frame, Schema(columns=[], inputs=[]), root, rows, name, shards)
-        table = table.under(understand(table, target, group, key, columns or {}, kinds, inputs))
+        table = table.under(infer_schema(table, target, group, key, columns or {}, kinds, inputs))
         if not quiet:
             Console(width=None if sys.stdout.isatty() else 140).print(table.describe())
         return table

@@ -23,7 +23,9 @@ R = TypeVar("R")
 _task: Callable[[Any], Any]
 
 
-def in_order(function: Callable[[T], R], items: Iterable[T], workers: int, method: str | None = FORK) -> Iterator[R]:
+def map_in_order(
+    function: Callable[[T], R], items: Iterable[T], workers: int, method: str | None = FORK
+) -> Iterator[R]:
     """`function` of each item, in order, worked out by `workers` processes; by this one when there are none.
 
     method: how they start. Forking starts at once, sends nothing, and asks no `if __name__ == "__main__"` of the user's

@@ -28,7 +28,7 @@ def sightless(specs: list[InputSpec]) -> Coalition:
     return tuple(spec.name for spec in specs if spec.modality not in SEEN)
 
 
-def usual(target: TargetSpec, table: Table, prior: np.ndarray) -> np.ndarray:
+def majority_answer(target: TargetSpec, table: Table, prior: np.ndarray) -> np.ndarray:
     """int64 [N], places: to each record's text the answer that training records have most; `prior`, int64 [N], where
     they do not have that text.
     """
@@ -49,7 +49,7 @@ def baselines(
         return {}
     specs, prior = table.schema.inputs, predictions[()]
     metric, whole = headline(target.kind, prior), tuple(spec.name for spec in specs)
-    rivals = {"commonest": {"decision": usual(target, table, prior["decision"])}}
+    rivals = {"commonest": {"decision": majority_answer(target, table, prior["decision"])}}
     if sightless(specs) != whole:
         rivals["without_picture"] = predictions[sightless(specs)]
     each = {"": predictions[whole]} | rivals

@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from sensorium.errors import counted
-from sensorium.evaluation.inputs import figure
+from sensorium.evaluation.inputs import format_number
 from sensorium.evaluation.printing import between, columns
 from sensorium.evaluation.saving import save, text
 from sensorium.metrics import Difference, Value
@@ -105,7 +105,12 @@ class Comparison:
         headers = ["candidate", "mean", "95 % interval", "chance", "parameters", "training", "one record"]
         table = columns(title, headers)
         for one in self.contenders:
-            cells = [figure(one.value.value), between(one.value), figure(one.value.chance), f"{one.parameters:,}"]
+            cells = [
+                format_number(one.value.value),
+                between(one.value),
+                format_number(one.value.chance),
+                f"{one.parameters:,}",
+            ]
             table.add_row(Text(one.name), *cells, f"{one.seconds:.1f} s", f"{one.latency_ms:.1f} ms")
         yield table
         for sentence in self.verdict:

@@ -15,7 +15,7 @@ from sensorium.evaluation.question_types import question_types
 from sensorium.evaluation.report import Report
 from sensorium.evaluation.samples import samples
 from sensorium.evaluation.scoring import Scores, latency, score
-from sensorium.evaluation.target import TargetReport, examine
+from sensorium.evaluation.target import TargetReport, report_target
 from sensorium.features import Batch
 from sensorium.metrics import Resamples
 from sensorium.model import Model
@@ -98,7 +98,7 @@ def _target(target: TargetSpec, scores: Scores, table: Table, inputs: Coalition,
     }
     clusters = None if table.groups is None else table.groups[known]
     resamples = Resamples(int(known.sum()), clusters, count, seed)
-    found = examine(target, truth, predictions, inputs, resamples)
+    found = report_target(target, truth, predictions, inputs, resamples)
     if target.kind != "answer":
         return found
     known = table.take(known)

@@ -16,7 +16,7 @@ from sensorium.data.scan import save_bad
 from sensorium.data.table import Table
 from sensorium.errors import UserError, counted, unknown
 from sensorium.evaluation.embedding import checked, embed_once, narrowed
-from sensorium.evaluation.inputs import figure
+from sensorium.evaluation.inputs import format_number
 from sensorium.evaluation.printing import between, columns
 from sensorium.evaluation.saving import save, text
 from sensorium.evaluation.truth import truth_of
@@ -84,7 +84,14 @@ class FewShotReport:
         for shots, metrics in self.figures.items():
             one, two = metrics["accuracy"], metrics["f1_macro"]
             name = "none, by name" if shots == ZERO else shots
-            table.add_row(name, figure(one.value), between(one), figure(two.value), between(two), figure(one.chance))
+            table.add_row(
+                name,
+                format_number(one.value),
+                between(one),
+                format_number(two.value),
+                between(two),
+                format_number(one.chance),
+            )
         yield table
         yield Text(
             f"Means over {counted(self.draws, 'draw')} of the shots; a logistic probe on frozen embeddings, scored on"

@@ -10,7 +10,7 @@ from rich.text import Text
 from sensorium.data.schema import TargetSpec
 from sensorium.data.table import Table
 from sensorium.errors import counted
-from sensorium.evaluation.inputs import figure
+from sensorium.evaluation.inputs import format_number
 from sensorium.evaluation.printing import between, columns
 from sensorium.evaluation.scoring import Scores, score
 from sensorium.metrics import Columns, Resamples, Value, distribution, finite, metrics, point, summary
@@ -55,7 +55,11 @@ class Forgetting:
         table = columns(title, ["target", "metric", "before", "after", "difference", "95 % interval"], words=2)
         for name, changes in self.targets.items():
             for metric, change in changes.items():
-                cells = [figure(change.before), figure(change.after), figure(change.difference.value)]
+                cells = [
+                    format_number(change.before),
+                    format_number(change.after),
+                    format_number(change.difference.value),
+                ]
                 table.add_row(Text(name), metric, *cells, between(change.difference))
         yield table
         for name, changes in self.targets.items():
@@ -114,7 +118,7 @@ def _plain(change: Change) -> dict[str, Any]:
 
 def _sentence(name: str, metric: str, change: Change, part: str) -> str:
     low, high = change.difference.low, change.difference.high
-    moved = f"from {figure(change.before)} to {figure(change.after)} on the old {part} records"
+    moved = f"from {format_number(change.before)} to {format_number(change.after)} on the old {part} records"
     if high is not None and high < 0:
         return f"'{name}' was forgotten in part: {metric} fell {moved}."
     if low is not None and low > 0:

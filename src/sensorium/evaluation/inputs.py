@@ -7,7 +7,7 @@ from sensorium.evaluation.coalitions import Coalition, shapley, without
 from sensorium.metrics import Columns, Resamples, Value, distribution, headline, metrics, point, summary
 
 
-class Worth(NamedTuple):
+class Contribution(NamedTuple):
     """One input, by the headline metric over all records; a record that lacks the inputs it may use gets the prior.
 
     alone:   the metric with this input only; `lift`, how far that is above no input at all.
@@ -23,18 +23,18 @@ class Worth(NamedTuple):
     loss: Value
 
 
-class Judgement(NamedTuple):
+class Contributions(NamedTuple):
     """What the inputs are worth by `metric`: with all of them, with none, and each one's Worth."""
 
     metric: str
     all: Value
     none: Value
-    inputs: dict[str, Worth]
+    inputs: dict[str, Contribution]
 
 
-def judge(
+def input_contributions(
     kind: str, truth: Columns, predictions: dict[Coalition, Columns], inputs: Coalition, resamples: Resamples
-) -> Judgement:
+) -> Contributions:
     """Judges `inputs` from the predictions of every coalition, for the rows that have the target."""
     metric = headline(kind, predictions[()])
     known = {coalition: metrics(kind, truth, columns)[metric] for coalition, columns in predictions.items()}
@@ -54,11 +54,13 @@ def judge(
     worth = {}
     for name in inputs:
         alone, rest = (name,), without(inputs, name)
-        worth[name] = Worth(value(alone), value(rest), shares[name], difference(alone, ()), difference(inputs, rest))
-    return Judgement(metric, value(inputs), value(()), worth)
+        worth[name] = Contribution(
+            value(alone), value(rest), shares[name], difference(alone, ()), difference(inputs, rest)
+        )
+    return Contributions(metric, value(inputs), value(()), worth)
 
 
-def sentence(judgement: Judgement) -> str:
+def sentence(judgement: Contributions) -> str:
     """Which input earns its keep, which adds nothing measurable, which does harm: one sentence.
 
     "Measurable" means that a 95 % interval does not cover zero.
@@ -92,7 +94,7 @@ METRIC_WORDS = {
 }
 
 
-def _share(worth: Worth) -> Value:
+def _share(worth: Contribution) -> Value:
     return worth.loss if worth.shapley is None else worth.shapley
 
 
@@ -104,23 +106,24 @@ def _below_zero(value: Value) -> bool:
     return value.high is not None and value.high < 0
 
 
-def _praise(name: str, judgement: Judgement, metric: str) -> str:
-    worth, whole, none = judgement.inputs[name], figure(judgement.all.value), figure(judgement.none.value)
+def _praise(name: str, judgement: Contributions, metric: str) -> str:
+    worth, whole, none = judgement.inputs[name], format_number(judgement.all.value), format_number(judgement.none.value)
     if len(judgement.inputs) == 1:
         return f"the only input, '{name}', brings {metric} from {none} (the training prior alone) to {whole}"
-    rest = figure(worth.without.value)
+    rest = format_number(worth.without.value)
     if not _above_zero(worth.loss):
         return (
-            f"'{name}' earns its keep most on average (its Shapley value is {figure(worth.shapley.value)}), but the"
-            f" others can stand in for it: without it {metric} is {rest} instead of {whole}, no measurable fall"
+            f"'{name}' earns its keep most on average (its Shapley value is {format_number(worth.shapley.value)}), but"
+            f" the others can stand in for it: without it {metric} is {rest} instead of {whole}, no measurable fall"
         )
     text = f"'{name}' earns its keep most: without it {metric} falls from {whole} to {rest}"
     if _above_zero(worth.lift):
         return text
-    return f"{text}, though alone it is at chance ({figure(worth.alone.value)}), so it works only together with another"
+    alone = format_number(worth.alone.value)
+    return f"{text}, though alone it is at chance ({alone}), so it works only together with another"
 
 
-def _shrug(names: list[str], judgement: Judgement) -> str:
+def _shrug(names: list[str], judgement: Contributions) -> str:
     listed, one = _listed(names), len(names) == 1
     if judgement.inputs[names[0]].shapley is None:
         return f"{listed} {'adds' if one else 'add'} nothing measurable to the others"
@@ -130,11 +133,11 @@ def _shrug(names: list[str], judgement: Judgement) -> str:
     return f"{listed} {'adds' if one else 'add'} nothing measurable ({what})"
 
 
-def _blame(name: str, judgement: Judgement, metric: str) -> str:
+def _blame(name: str, judgement: Contributions, metric: str) -> str:
     worth = judgement.inputs[name]
     if not _below_zero(worth.loss):
-        return f"'{name}' does harm on average (its Shapley value is {figure(worth.shapley.value)})"
-    whole, rest = figure(judgement.all.value), figure(worth.without.value)
+        return f"'{name}' does harm on average (its Shapley value is {format_number(worth.shapley.value)})"
+    whole, rest = format_number(judgement.all.value), format_number(worth.without.value)
     return f"'{name}' does harm: without it {metric} rises from {whole} to {rest}"
 
 
@@ -143,7 +146,7 @@ def _listed(names: list[str]) -> str:
     return quoted[0] if len(names) == 1 else f"{', '.join(quoted[:-1])} and {quoted[-1]}"
 
 
-def figure(number: float | None) -> str:
+def format_number(number: float | None) -> str:
     """A number as the report prints it: three decimals and no leading zero, fewer from ten up, a dash for None."""
     if number is None:
         return "\N{EN DASH}"

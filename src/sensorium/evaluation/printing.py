@@ -9,7 +9,7 @@ from rich.text import Text
 
 from sensorium.data.schema import TargetSpec
 from sensorium.errors import counted
-from sensorium.evaluation.inputs import figure
+from sensorium.evaluation.inputs import format_number
 from sensorium.evaluation.subgroups import Subgroups
 from sensorium.evaluation.target import TargetReport
 from sensorium.metrics import ClassScores, Value
@@ -57,7 +57,7 @@ def metric_table(title: str, metrics: dict[str, Value]) -> Table:
     """Every metric with its interval and its chance level."""
     table = columns(title, ["metric", "value", "95 % interval", "chance"])
     for name, value in metrics.items():
-        table.add_row(name, figure(value.value), between(value), figure(value.chance))
+        table.add_row(name, format_number(value.value), between(value), format_number(value.chance))
     return table
 
 
@@ -66,7 +66,7 @@ def baselines(report: TargetReport) -> Table:
     title = f"{report.target.name}: beside what needs no picture, by {report.judgement.metric}"
     table = columns(title, ["", "value", "95 % interval", "the model is above", "95 % interval"])
     for name, one in report.baselines.items():
-        cells = [figure(one.value.value), between(one.value), figure(one.above.value), between(one.above)]
+        cells = [format_number(one.value.value), between(one.value), format_number(one.above.value), between(one.above)]
         table.add_row(RIVALS[name], *cells)
     return table
 
@@ -75,7 +75,9 @@ def gain_table(title: str, metrics: dict[str, Value], gain: dict[str, Value]) ->
     """Every metric with its interval, and how much more it is than something else, with that one's."""
     table = columns(title, ["metric", "value", "95 % interval", "gain", "95 % interval"])
     for name, value in metrics.items():
-        table.add_row(name, figure(value.value), between(value), figure(gain[name].value), between(gain[name]))
+        table.add_row(
+            name, format_number(value.value), between(value), format_number(gain[name].value), between(gain[name])
+        )
     return table
 
 
@@ -83,8 +85,8 @@ def types(spec: TargetSpec, found: Subgroups) -> Table:
     """Each type of question or answer, the best first, and how far the best and the worst lie apart."""
     table = columns(f"{spec.name}: by {found.column}, {found.metric}", ["", "value", "95 % interval", "records"])
     for one in found.groups:
-        table.add_row(Text(one.name), figure(one.value.value), between(one.value), str(one.records))
-    said = f"From best to worst {figure(found.gap.value)} ({between(found.gap)}); p {figure(found.p)}."
+        table.add_row(Text(one.name), format_number(one.value.value), between(one.value), str(one.records))
+    said = f"From best to worst {format_number(found.gap.value)} ({between(found.gap)}); p {format_number(found.p)}."
     if found.small:
         said += f" {counted(found.small, 'record')} of other types."
     table.caption, table.caption_justify = Text(said), "left"
@@ -101,7 +103,11 @@ def classes(spec: TargetSpec, scores: dict[str, ClassScores]) -> Table:
     table = columns(title, ["label", "precision", "recall", "F1", "records"])
     for label, scores in rows:
         table.add_row(
-            Text(label), figure(scores.precision), figure(scores.recall), figure(scores.f1), str(scores.support)
+            Text(label),
+            format_number(scores.precision),
+            format_number(scores.recall),
+            format_number(scores.f1),
+            str(scores.support),
         )
     return table
 
@@ -122,9 +128,9 @@ def _inputs(report: TargetReport) -> Table:
     for name, worth in judgement.inputs.items():
         cells = [Text(name)]
         for value in (worth.alone, worth.without, worth.shapley or Value(None, None, None)):
-            cells += [figure(value.value), between(value)]
+            cells += [format_number(value.value), between(value)]
         table.add_row(*cells)
-    caption = f"All inputs: {figure(judgement.all.value)}; none: {figure(judgement.none.value)}. "
+    caption = f"All inputs: {format_number(judgement.all.value)}; none: {format_number(judgement.none.value)}. "
     caption += "Over all records: who lacks an input gets the training prior in its place."
     if any(worth.shapley is None for worth in judgement.inputs.values()):
         caption += " Shapley values are left out: there are more than six inputs."
@@ -142,4 +148,4 @@ def columns(title: str, headers: list[str], words: int = 1) -> Table:
 
 def between(value: Value) -> str:
     """The interval of a value; nothing when it has none."""
-    return "" if value.low is None else f"{figure(value.low)} to {figure(value.high)}"
+    return "" if value.low is None else f"{format_number(value.low)} to {format_number(value.high)}"

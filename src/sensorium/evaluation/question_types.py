@@ -1,6 +1,6 @@
 """How good answers are by the type of question and of answer, where the table has columns that say it."""
 
-from sensorium.data.columns.parse import absent
+from sensorium.data.columns.parse import is_missing
 from sensorium.data.schema import TargetSpec
 from sensorium.data.table import Table
 from sensorium.evaluation.subgroups import Subgroups, subgroups
@@ -19,7 +19,7 @@ def question_types(
     for column in COLUMNS:
         if target.kind == "answer" and column in table.frame.columns:
             values = table.frame[column].to_numpy(dtype=object)
-            member = [None if gone else str(one) for one, gone in zip(values, absent(values), strict=True)]
+            member = [None if gone else str(one) for one, gone in zip(values, is_missing(values), strict=True)]
             metric = headline(target.kind, prediction)
             given = (target.kind, truth, prediction, metric, column, member, table.groups, seed)
             found[column] = subgroups(*given, most=len(member))

@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 
 from sensorium.evaluation import printing
 from sensorium.evaluation.forgetting import Forgetting
-from sensorium.evaluation.inputs import Judgement, Worth
+from sensorium.evaluation.inputs import Contribution, Contributions
 from sensorium.evaluation.question_types import COLUMNS
 from sensorium.evaluation.saving import save, text
 from sensorium.evaluation.subgroups import Subgroups
@@ -104,7 +104,7 @@ def _between(value: Value) -> dict[str, float | None]:
     return {"value": value.value, "low": value.low, "high": value.high}
 
 
-def _inputs(judgement: Judgement) -> dict[str, Any]:
+def _inputs(judgement: Contributions) -> dict[str, Any]:
     return {"metric": judgement.metric} | {_key(name): _worth(worth) for name, worth in judgement.inputs.items()}
 
 
@@ -113,6 +113,6 @@ def _key(name: str) -> str:
     return "metric (input)" if name == "metric" else name
 
 
-def _worth(worth: Worth) -> dict[str, Any]:
+def _worth(worth: Contribution) -> dict[str, Any]:
     known = {"alone": worth.alone, "without": worth.without, "shapley": worth.shapley}
     return {name: _between(value) for name, value in known.items() if value is not None}

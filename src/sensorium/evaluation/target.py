@@ -7,7 +7,7 @@ import numpy as np
 from sensorium.data.schema import TargetSpec
 from sensorium.evaluation.baselines import Baseline
 from sensorium.evaluation.coalitions import Coalition
-from sensorium.evaluation.inputs import Judgement, judge, sentence
+from sensorium.evaluation.inputs import Contributions, input_contributions, sentence
 from sensorium.evaluation.subgroups import Subgroups
 from sensorium.metrics import ClassScores, Columns, Resamples, Value, confusion, measure, per_class
 
@@ -25,7 +25,7 @@ class TargetReport:
     metrics: dict[str, Value]
     classes: dict[str, ClassScores]
     confusion: np.ndarray | None
-    judgement: Judgement
+    judgement: Contributions
     baselines: dict[str, Baseline] = field(default_factory=dict)
     types: dict[str, Subgroups] = field(default_factory=dict)
 
@@ -35,7 +35,7 @@ class TargetReport:
         return sentence(self.judgement)
 
 
-def examine(
+def report_target(
     target: TargetSpec,
     truth: Columns,
     predictions: dict[Coalition, Columns],
@@ -50,5 +50,5 @@ def examine(
         metrics=measure(target.kind, truth, whole, predictions[()], resamples),
         classes=dict(zip(target.labels, per_class(target.kind, truth, whole), strict=target.kind != "answer")),
         confusion=confusion(truth, whole) if target.kind == "class" else None,
-        judgement=judge(target.kind, truth, predictions, inputs, resamples),
+        judgement=input_contributions(target.kind, truth, predictions, inputs, resamples),
     )

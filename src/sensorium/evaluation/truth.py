@@ -1,6 +1,6 @@
 """A column of labels that is no target of the model's: what is true, to compare with."""
 
-from sensorium.data.columns.parse import absent, spell
+from sensorium.data.columns.parse import is_missing, to_label
 from sensorium.data.table import Table
 from sensorium.errors import UserError
 
@@ -16,9 +16,9 @@ def truth_of(table: Table, target: str | None) -> list[str | None]:
     if target not in table.frame.columns:
         raise UserError(f"{table.source} has no column '{target}' to compare with; it has {columns}.")
     values = table.frame[target].to_numpy(dtype=object)
-    gone = absent(values)
+    gone = is_missing(values)
     try:
-        found = [None if lacks else spell(value).strip() for value, lacks in zip(values, gone, strict=True)]
+        found = [None if lacks else to_label(value).strip() for value, lacks in zip(values, gone, strict=True)]
     except ValueError as error:
         raise UserError(f"The column '{target}' of {table.source} has no plain labels: {error}.") from error
     if not any(found):

@@ -3,7 +3,7 @@
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
-from sensorium.data.schema import Column, Schema, arrange
+from sensorium.data.schema import Column, Schema, make_inputs
 from sensorium.encoders.bert_text import BertText, BertTextConfig
 from sensorium.encoders.clip_image import ClipImage, ClipImageConfig
 from sensorium.encoders.image_processor import ImageProcessor
@@ -108,4 +108,4 @@ def objectives(teacher: Momentum, queue: Queue) -> list[nn.Module]:
 
 
 _COLUMNS = [Column(name=name, kind=name, reason="what the model was trained on") for name in ("image", "text")]
-SCHEMA = Schema(columns=_COLUMNS, inputs=arrange(_COLUMNS))
+SCHEMA = Schema(columns=_COLUMNS, inputs=make_inputs(_COLUMNS))

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sensorium.data.schema import Column, Schema, arrange
+from sensorium.data.schema import Column, Schema, make_inputs
 from sensorium.encoders.clip_image import ClipImage, ClipImageConfig
 from sensorium.encoders.clip_text import ClipText, ClipTextConfig
 from sensorium.encoders.image_processor import ImageProcessor
@@ -81,4 +81,4 @@ def clip(config: ClipConfig, tokenizer: TextProcessor | None = None, pictures: I
 
 
 _COLUMNS = [Column(name=name, kind=name, reason="what the model was trained on") for name in ("image", "text")]
-SCHEMA = Schema(columns=_COLUMNS, inputs=arrange(_COLUMNS))
+SCHEMA = Schema(columns=_COLUMNS, inputs=make_inputs(_COLUMNS))

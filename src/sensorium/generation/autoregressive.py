@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 
-class Marks(NamedTuple):
+class SpecialTokens(NamedTuple):
     """The tokens that begin, end and fill a sequence."""
 
     start: int
@@ -15,7 +15,7 @@ class Marks(NamedTuple):
     pad: int
 
 
-class Found(NamedTuple):
+class BeamResult(NamedTuple):
     """tokens: int64 [B, k, L], sequences from `start` to `end`, then `pad`, the likeliest first.
 
     likely: float32 [B, k], the logarithm of how likely each is; minus infinity where there was no further one.
@@ -25,7 +25,7 @@ class Found(NamedTuple):
     likely: Tensor
 
 
-def beam_search(following: Callable[[Tensor], Tensor], begun: Tensor, marks: Marks, longest: int) -> Found:
+def beam_search(following: Callable[[Tensor], Tensor], begun: Tensor, marks: SpecialTokens, longest: int) -> BeamResult:
     """The k likeliest sequences of each row that are found when the best k are kept at each step.
 
     following: int64 [B * k, l], the beams of each row in turn -> float32 [B * k, V], the logarithm of how likely each
@@ -48,4 +48,4 @@ def beam_search(following: Callable[[Tensor], Tensor], begun: Tensor, marks: Mar
         going = going.gather(1, beam) & (word != marks.end) & (likely > -torch.inf)
         if not going.any():
             break
-    return Found(tokens, likely)
+    return BeamResult(tokens, likely)

@@ -6,7 +6,7 @@ give a row without any input the training prior; or "match" or "words", which fa
 
 from sensorium.heads.answer import Answer
 from sensorium.heads.classes import Classes
-from sensorium.heads.frequent import Frequent
+from sensorium.heads.frequent import TopAnswers
 from sensorium.heads.labels import Labels
 from sensorium.heads.late import Late
 from sensorium.heads.masked_words import MaskedWords
@@ -17,7 +17,7 @@ HEADS = {
     "classes": Classes,
     "labels": Labels,
     "number": Number,
-    "frequent": Frequent,
+    "frequent": TopAnswers,
     "late": Late,
     "match": Match,
     "words": MaskedWords,

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from sensorium.features import Features
-from sensorium.generation.autoregressive import Found, Marks, beam_search
+from sensorium.generation.autoregressive import BeamResult, SpecialTokens, beam_search
 from sensorium.nn.packing import Packing
 from sensorium.nn.post_norm import Asked, Asking, Block, Embeddings, Shape, WordLogits, run
 from sensorium.nn.precision import wide
@@ -114,7 +114,7 @@ class Answer(nn.Module):
         probabilities, order = (likely + words).softmax(dim=1).sort(dim=1, descending=True)
         return chosen.gather(1, order), probabilities
 
-    def generate(self, fused: Features, longest: int = 16, beams: int = 3) -> Found:
+    def generate(self, fused: Features, longest: int = 16, beams: int = 3) -> BeamResult:
         """For each row the `beams` likeliest answers of at most `longest` tokens that beam search finds, best first.
 
         What the fusion is asked is projected once, for all steps and beams.
@@ -128,7 +128,7 @@ class Answer(nn.Module):
             found = self._logits(asked, tokens, torch.ones_like(tokens, dtype=torch.bool), None)
             return found[:, -1].log_softmax(dim=1)
 
-        marks = Marks(config.start, config.end, config.pad)
+        marks = SpecialTokens(config.start, config.end, config.pad)
         return beam_search(following, begun, marks, min(longest, config.context))
 
     def predict(self, fused: Features, longest: int = 16) -> dict[str, Tensor]:

@@ -88,7 +88,7 @@ class FrequentDecision(nn.Module):
         return {"decision": voted["decision"], "probability": voted["probabilities"].gather(1, place)[:, 0]}
 
 
-class Frequent(nn.Module):
+class TopAnswers(nn.Module):
     """The likeliest of the frequent answers, from the fused summary."""
 
     Config = FrequentConfig

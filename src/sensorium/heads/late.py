@@ -10,11 +10,11 @@ from sensorium.errors import UserError
 from sensorium.features import Features
 from sensorium.heads.calibration import fit_weights, known_rows
 from sensorium.heads.classes import Classes
-from sensorium.heads.frequent import Frequent
+from sensorium.heads.frequent import TopAnswers
 from sensorium.heads.labels import Labels
 from sensorium.heads.number import Number
 
-INNER = {"classes": Classes, "labels": Labels, "number": Number, "frequent": Frequent}
+INNER = {"classes": Classes, "labels": Labels, "number": Number, "frequent": TopAnswers}
 
 
 class LateConfig(BaseModel, frozen=True, extra="forbid"):

@@ -16,7 +16,7 @@ from sensorium.data.records import Processor
 from sensorium.data.scan import record_error
 from sensorium.data.schema import MEDIA, InputSpec
 from sensorium.data.table import Table
-from sensorium.data.workers import in_order
+from sensorium.data.workers import map_in_order
 from sensorium.errors import RecordError
 from sensorium.model import Model
 
@@ -62,7 +62,7 @@ def embedder(model: Model, table: Table, name: str, workers: int = 0) -> Callabl
         yield from _batches(told[0])
 
     spec = next(one for one in table.schema.inputs if one.name == name)
-    decoded = in_order(partial(_decode, table, spec, model.processors[name]), items(), workers)
+    decoded = map_in_order(partial(_decode, table, spec, model.processors[name]), items(), workers)
     if workers:
         with warnings.catch_warnings():
             # Where LanceDB is there already, it restarts its threads in each worker, which has no use for them.

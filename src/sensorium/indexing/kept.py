@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 from sensorium.data.columns.infer import written_numbers
-from sensorium.data.columns.parse import SCALARS, absent, numbers, spell
+from sensorium.data.columns.parse import SCALARS, is_missing, numbers, to_label
 from sensorium.data.strings import is_compact
 from sensorium.data.table import Table
 from sensorium.errors import UserError
@@ -38,7 +38,7 @@ def kinds(table: Table, without: str | None) -> tuple[dict[str, pa.DataType], li
 
 
 def _kind(values: np.ndarray, said: str | None) -> pa.DataType | None:
-    present = values[~absent(values)]
+    present = values[~is_missing(values)]
     types = {present.dtype.type} if present.dtype != object else set(map(type, present))
     if not all(kind in SCALARS or issubclass(kind, np.number | np.bool_ | _DATES) for kind in types):
         return None
@@ -83,7 +83,7 @@ def cells(table: Table, name: str, kind: pa.DataType) -> pa.Array:
     values = values.to_numpy()
     if kind == pa.string():
         return pa.array([_text(table, row, name, value) for row, value in enumerate(values)], kind)
-    gone = absent(values)
+    gone = is_missing(values)
     parsed = numbers(values)
     wrong = np.flatnonzero(np.isnan(parsed) & ~gone)
     if kind == pa.int64():
@@ -100,7 +100,7 @@ def _text(table: Table, row: int, name: str, value: Any) -> str | None:
     if value is None or (pd.api.types.is_scalar(value) and (pd.isna(value) or value == "")):
         return None
     try:
-        return spell(value)
+        return to_label(value)
     except ValueError as error:
         raise table.mistake(row, name, f"{error}, and the index has text in this column; mend it") from None
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from sensorium.data.columns.infer import ENDINGS
 from sensorium.data.sources import arrow as arrow_folder
-from sensorium.data.sources.collect_files import gathered
+from sensorium.data.sources.collect_files import collect_files
 from sensorium.data.sources.shards import KEY as SHARD_KEY
 from sensorium.data.table import Table
 from sensorium.errors import UserError, unknown
@@ -91,7 +91,7 @@ def _gathered(model: Model, folder: Path, stated: str | None) -> tuple[str, Tabl
     names = [spec.name for spec in model.schema.inputs if spec.modality in ENDINGS and spec.part is None]
     if stated is not None or len(names) == 1:
         name = stated or names[0]
-        return name, gathered(folder, model.schema, name)
+        return name, collect_files(folder, model.schema, name)
     if not names:
         raise UserError(
             f"The model reads no files ({', '.join(model.encoders.names)}); give a table instead of {folder}."
@@ -99,7 +99,7 @@ def _gathered(model: Model, folder: Path, stated: str | None) -> tuple[str, Tabl
     endings = {path.suffix[1:].lower() for path in folder.rglob("*")}
     there = [spec.name for spec in model.schema.inputs if endings & set(ENDINGS.get(spec.modality, ()))]
     if len(there) == 1:
-        return there[0], gathered(folder, model.schema, there[0])
+        return there[0], collect_files(folder, model.schema, there[0])
     raise UserError(
         f"{folder} holds files for {'several' if there else 'none'} of the model's inputs ({', '.join(names)});"
         f" say which one to index with --input {names[0]}."

@@ -7,12 +7,12 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sensorium.console import Talk
+from sensorium.console import Console
 from sensorium.data.media.decoding import decode
 from sensorium.data.targets.answer_text import normalise
 from sensorium.encoders.text_processor import TextProcessor
 from sensorium.errors import RecordError, UserError
-from sensorium.evaluation.inputs import figure
+from sensorium.evaluation.inputs import format_number
 from sensorium.evaluation.templates import lines_of
 from sensorium.explanation.drawing import check_format, draw, said
 from sensorium.explanation.grad_cam import as_target
@@ -74,7 +74,7 @@ def answer(
     if explain is not None:
         check_format(explain)
     given = None if answers is None else _given(answers, by)
-    talk, model = Talk(quiet), run if isinstance(run, Model) else load(run)
+    console, model = Console(quiet), run if isinstance(run, Model) else load(run)
     asked = _asked(model)
     record = {asked.picture: picture, asked.question: question}
     try:
@@ -86,7 +86,7 @@ def answer(
     )
     done = first | {"next": others, "by": by or ("ranking" if given else _usual(model.heads[asked.target]))}
     done["explanation"] = None if explain is None else _explained(model, asked, record, found, Path(explain))
-    _say(done, talk)
+    _say(done, console)
     return done
 
 
@@ -217,7 +217,7 @@ def _explained(model: Model, asked: Asked, record: dict[str, Any], found: Answer
     table = model.read([record])
     spec = next(one for one in model.schema.inputs if one.name == asked.picture)
     photo = decode(spec.decoder, table.value(0, spec), table.root)
-    draw(explanation, photo, f"{found.answers[0]} ({figure(found.probabilities[0])})", out)
+    draw(explanation, photo, f"{found.answers[0]} ({format_number(found.probabilities[0])})", out)
     words = zip(explanation.words, explanation.maps.tolist(), strict=True)
     return {
         "file": str(out),
@@ -226,13 +226,13 @@ def _explained(model: Model, asked: Asked, record: dict[str, Any], found: Answer
     }
 
 
-def _say(done: dict[str, Any], talk: Talk) -> None:
-    talk.say(f"{done['answer']} ({figure(done['probability'])})")
+def _say(done: dict[str, Any], console: Console) -> None:
+    console.print(f"{done['answer']} ({format_number(done['probability'])})")
     if done["next"]:
-        following = ", ".join(f"{one['answer']} {figure(one['probability'])}" for one in done["next"])
-        talk.say(f"Next: {following}.")
+        following = ", ".join(f"{one['answer']} {format_number(one['probability'])}" for one in done["next"])
+        console.print(f"Next: {following}.")
     if done["explanation"] is not None:
-        talk.say("Where each word looks for that answer:")
+        console.print("Where each word looks for that answer:")
         for sentence in done["explanation"]["said"]:
-            talk.say(f"  {sentence}")
-        talk.say(f"Drawn in {done['explanation']['file']}.")
+            console.print(f"  {sentence}")
+        console.print(f"Drawn in {done['explanation']['file']}.")

@@ -9,13 +9,13 @@ import pyarrow as pa
 from rich.table import Table as Printed
 from rich.text import Text
 
-from sensorium.console import Talk
+from sensorium.console import Console
 from sensorium.data.scan import save_bad, scan, set_aside
-from sensorium.data.sources.collect_files import gathered
+from sensorium.data.sources.collect_files import collect_files
 from sensorium.data.table import Table, read
 from sensorium.errors import RecordError, UserError, counted
 from sensorium.evaluation.embedding import narrowed, workers_for
-from sensorium.evaluation.inputs import figure
+from sensorium.evaluation.inputs import format_number
 from sensorium.evaluation.truth import truth_of
 from sensorium.evaluation.zero_shot import ZeroShot
 from sensorium.files import whole_file
@@ -62,14 +62,14 @@ def classify(
     Returns {"records", "set_aside", "out", "bad_records", "calibration"}, and without `out` also "predictions".
     Raises UserError for what the user can mend.
     """
-    talk = Talk(quiet)
+    console = Console(quiet)
     suffix = None if out is None else suffix_of(out)
     _check(top, none_below, support, target)
     threshold = None if none_below in (None, AUTO) else float(none_below)
     model = load(run)
-    with talk.busy("Encoding the labels"):
+    with console.spinner("Encoding the labels"):
         shot = ZeroShot(model, labels, templates, input, text, none_below=threshold)
-    table = narrowed(gathered(source, model.schema, shot.input), [shot.input])
+    table = narrowed(collect_files(source, model.schema, shot.input), [shot.input])
     given, bad = len(table), []
     if not given:
         raise UserError(f"{source} has no records, so there is nothing to classify.")
@@ -77,8 +77,8 @@ def classify(
         table, found = set_aside(table, scan(table, workers_for(table)), bad_records)
         bad = found.bad
     done = {"records": len(table), "set_aside": given - len(table), "out": out and str(out), "bad_records": None}
-    done["calibration"] = support and _calibrated(shot, support, target, none_below == AUTO, talk)
-    with talk.counting("Classifying", len(table)) as advance:
+    done["calibration"] = support and _calibrated(shot, support, target, none_below == AUTO, console)
+    with console.progress("Classifying", len(table)) as advance:
         chunks = _chunks(shot, table, top, advance)
         if out is None:
             done["predictions"] = [row for rows in chunks for row in rows]
@@ -86,7 +86,7 @@ def classify(
             with whole_file(Path(out)) as new:
                 write(chunks, SCHEMA, new, suffix)
     done["bad_records"] = _listed(bad, out)
-    _say(done, talk)
+    _say(done, console)
     return done
 
 
@@ -104,18 +104,18 @@ def _check(top: int, none_below: float | str | None, support: Any, target: str |
         raise UserError("--support and --target go together: a table with known labels, and the column they are in.")
 
 
-def _calibrated(shot: ZeroShot, support: str | Path, target: str, threshold: bool, talk: Talk) -> dict[str, Any]:
+def _calibrated(shot: ZeroShot, support: str | Path, target: str, threshold: bool, console: Console) -> dict[str, Any]:
     table = read(support, schema=shot.model.schema)
     truth = truth_of(table, target)
-    with talk.busy("Calibrating"):
+    with console.spinner("Calibrating"):
         done = shot.calibrate(shot.embed(table), truth, threshold)
     before, after = done["calibration_error"].values()
-    talk.say(
+    console.print(
         f"Calibrated on {counted(done['records'], 'record')} of {support}: temperature {shot.temperature:.2f};"
         f" expected calibration error {before:.3f} before, {after:.3f} after."
     )
     if threshold:
-        talk.say(
+        console.print(
             f"None of the labels below a probability of {shot.none_below:.3f}, chosen with the"
             f" {counted(done['none'], 'record')} of other labels."
         )
@@ -144,16 +144,16 @@ def _listed(bad: list[RecordError], out: str | Path | None) -> str | None:
     return str(place)
 
 
-def _say(done: dict[str, Any], talk: Talk) -> None:
+def _say(done: dict[str, Any], console: Console) -> None:
     if done["out"] is None:
-        talk.show(_printed(done["predictions"][:MOST_SHOWN]))
+        console.print_table(_printed(done["predictions"][:MOST_SHOWN]))
         if done["records"] > MOST_SHOWN:
-            talk.say(f"... and {done['records'] - MOST_SHOWN:,} more; --out predictions.csv writes them all.")
+            console.print(f"... and {done['records'] - MOST_SHOWN:,} more; --out predictions.csv writes them all.")
     else:
-        talk.say(f"{counted(done['records'], 'prediction')} in {done['out']}.")
+        console.print(f"{counted(done['records'], 'prediction')} in {done['out']}.")
     if done["set_aside"]:
         where = f"; {done['bad_records']} says why" if done["bad_records"] else ""
-        talk.say(f"{counted(done['set_aside'], 'record')} set aside{where}.")
+        console.print(f"{counted(done['set_aside'], 'record')} set aside{where}.")
 
 
 def _printed(rows: list[dict[str, Any]]) -> Printed:
@@ -161,6 +161,6 @@ def _printed(rows: list[dict[str, Any]]) -> Printed:
     for row in rows:
         pairs = list(zip(row["top_labels"], row["top_probabilities"], strict=True))
         label = row["label"] or ("(absent)" if row["absent"] else "(none of these)")
-        following = ", ".join(f"{label} {figure(value)}" for label, value in pairs[row["label"] is not None :])
-        printed.add_row(*(Text(cell) for cell in (row["key"], label, figure(row["probability"]), following)))
+        following = ", ".join(f"{label} {format_number(value)}" for label, value in pairs[row["label"] is not None :])
+        printed.add_row(*(Text(cell) for cell in (row["key"], label, format_number(row["probability"]), following)))
     return printed

@@ -3,14 +3,14 @@
 import numpy as np
 from rich.table import Table as Printed
 
-from sensorium.console import shortened
+from sensorium.console import shorten
 from sensorium.model import Model
-from sensorium.tasks.splits import Part
+from sensorium.tasks.splits import Split
 
 AMONG = 200  # records that are searched
 
 
-def matches(model: Model, part: Part, pair: tuple[str, str]) -> Printed:
+def sample_retrievals(model: Model, part: Split, pair: tuple[str, str]) -> Printed:
     """For five records of `part` that have both inputs of `pair` what one input finds among 200 of the other, and the
     rank of its own. A text searches, where there is one.
     """
@@ -23,6 +23,6 @@ def matches(model: Model, part: Part, pair: tuple[str, str]) -> Printed:
     for index, score in enumerate(scores):
         rank = 1 + int((score > score[index]).sum())
         cells = [(a, index), (b, int(score.argmax())), (b, index)]
-        shown = [shortened(some.frame[kinds[name].columns[0]].iloc[place]) for name, place in cells]
+        shown = [shorten(some.frame[kinds[name].columns[0]].iloc[place]) for name, place in cells]
         printed.add_row(*(cell.replace("[", "\\[") for cell in shown), f"{rank} of {len(rows)}")
     return printed

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from sensorium.data.columns.parse import absent, answers, labels, numbers, spell
+from sensorium.data.columns.parse import answers, is_missing, labels, numbers, to_label
 from sensorium.data.schema import TargetSpec
 from sensorium.data.table import Table
 from sensorium.inspection.finding import Finding, at, plural
@@ -78,7 +78,7 @@ def holm(chances: list[float]) -> list[bool]:
 
 def _by_column(table: Table) -> dict[str, np.ndarray]:
     names = [name for spec in table.schema.inputs for name in spec.columns]
-    return {name: absent(table.frame[name].to_numpy()) for name in names}
+    return {name: is_missing(table.frame[name].to_numpy()) for name in names}
 
 
 def _all_absent(table: Table) -> list[Finding]:
@@ -95,7 +95,7 @@ def _against(
 ) -> tuple[float, float, Callable[[], Finding]]:
     """(p-value, effect, the finding) of absence in a column against a target."""
     values = table.frame[target.name].to_numpy()
-    known = ~absent(values)
+    known = ~is_missing(values)
     if target.kind == "number":
         value = numbers(values)
         one, two = value[known & gone], value[known & ~gone]
@@ -122,7 +122,7 @@ def _against(
 def _codes(target: TargetSpec, values: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     positions = np.flatnonzero(known)
     if target.kind == "class":
-        return np.array([spell(value) for value in values[positions]], dtype=object), positions
+        return np.array([to_label(value) for value in values[positions]], dtype=object), positions
     read = (lambda value: (answers(value) or [])[:1]) if target.kind == "answer" else labels
     named = ["|".join(sorted(read(value))) for value in values[positions]]
     return np.array(named, dtype=object), positions

@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from sensorium.data.columns.parse import absent, answers, labels, spell
+from sensorium.data.columns.parse import answers, is_missing, labels, to_label
 from sensorium.data.schema import TargetSpec
 from sensorium.data.table import Table
 from sensorium.inspection.finding import Finding, at, listed, plural, quoted
@@ -33,9 +33,9 @@ def class_findings(table: Table, held_out: np.ndarray | None) -> list[Finding]:
 def members(table: Table, target: TargetSpec) -> tuple[np.ndarray, np.ndarray]:
     """(codes, positions), int64 [M]: each label, by its place in `target.labels`, of each record that has it."""
     values = table.frame[target.name].to_numpy()
-    present = np.flatnonzero(~absent(values))
+    present = np.flatnonzero(~is_missing(values))
     if target.kind == "class":
-        names, positions = [spell(value) for value in values[present]], present
+        names, positions = [to_label(value) for value in values[present]], present
     else:
         read = answers if target.kind == "answer" else labels
         split = [list(dict.fromkeys(read(value) or ())) for value in values[present]]
@@ -97,7 +97,7 @@ def spelling(table: Table, name: str, several: bool = False) -> list[Finding]:
     `several`: a cell holds several labels between bars.
     """
     values = table.frame[name].to_numpy()
-    present = ~absent(values)
+    present = ~is_missing(values)
     cells = [value if isinstance(value, str) else None for value in values[present]]
     if several:
         counted = pd.Series([part.strip() for cell in cells if cell for part in cell.split("|")]).value_counts()

@@ -13,7 +13,7 @@ from sensorium.data.media.decoding import has, measure
 from sensorium.data.scan import record_error
 from sensorium.data.schema import MEDIA, InputSpec
 from sensorium.data.table import Table
-from sensorium.data.workers import in_order
+from sensorium.data.workers import map_in_order
 from sensorium.errors import RecordError
 from sensorium.inspection.near import SIDE
 from sensorium.inspection.sounds import RATE, small_sound
@@ -54,7 +54,7 @@ def look(table: Table, workers: int = 0) -> Pass:
     for spec in specs:
         table.value(0, spec)  # converts the column here, once, and not in each process
     chunks = (range(start, min(start + _CHUNK, len(table))) for start in range(0, len(table), _CHUNK))
-    parts = list(in_order(partial(_chunk, table, specs), chunks, workers))
+    parts = list(map_in_order(partial(_chunk, table, specs), chunks, workers))
     contents = {spec.name: _joined([part[0][place] for part in parts]) for place, spec in enumerate(specs)}
     return Pass(contents, sorted((one for part in parts for one in part[1]), key=lambda error: error.row))
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from sensorium.data.columns.parse import absent, numbers, spell
+from sensorium.data.columns.parse import is_missing, numbers, to_label
 from sensorium.data.schema import MEDIA, InputSpec
 from sensorium.data.table import Table
 from sensorium.inspection import near, sounds, texts
@@ -76,7 +76,7 @@ def _merged(exact: np.ndarray, distinct: np.ndarray, pairs: np.ndarray) -> np.nd
 
 def _same_texts(table: Table, name: str) -> Same:
     values = table.frame[name].to_numpy()
-    gone = absent(values)
+    gone = is_missing(values)
     exact = np.where(gone, -1, pd.factorize(np.where(gone, "", values))[0])
     normal = np.array(
         [None if lack else texts.normal(str(one)) for one, lack in zip(values, gone, strict=True)], object
@@ -154,7 +154,7 @@ def _taken_repeated(codes: np.ndarray) -> np.ndarray:
 
 def _codes(values: np.ndarray) -> np.ndarray:
     """int64 [N]: equal cells have the same code; -1 where absent."""
-    gone = absent(values)
+    gone = is_missing(values)
     parsed = numbers(values)
     if not (np.isnan(parsed) & ~gone).any():
         return pd.factorize(parsed)[0]
@@ -164,7 +164,7 @@ def _codes(values: np.ndarray) -> np.ndarray:
 
 def _spelled(value: object) -> str:
     try:
-        return spell(value)
+        return to_label(value)
     except ValueError:
         return str(value)
 

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from sensorium.build.continual import begin
+from sensorium.build.continual import build_or_load
 from sensorium.build.objectives import fitted_by, with_views
-from sensorium.config.defaults import complete
+from sensorium.config.defaults import fill_defaults
 from sensorium.config.schema import Recipe
 from sensorium.data.records import Records
 from sensorium.data.scan import scan
@@ -18,7 +18,7 @@ from sensorium.data.schema import MEDIA
 from sensorium.data.table import Table
 from sensorium.features import Batch
 from sensorium.model import Model, is_frozen
-from sensorium.tasks.splits import parts
+from sensorium.tasks.splits import split_records
 from sensorium.training.learner import Learner
 from sensorium.training.optimizer import optimizer
 from sensorium.training.precision import choose_device, choose_precision, half_the_cores
@@ -66,16 +66,16 @@ def plan(table: Table, recipe: Recipe, scan_seconds: float) -> Plan:
     ids = {spec.name: np.zeros(len(table), dtype=np.int64) for spec in table.schema.inputs}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # copies across the split are a finding of their own
-        split = parts(table, ids, recipe)
+        split = split_records(table, ids, recipe)
     counts = {name: len(part.table) for name, part in split.items() if name != "known"}
     train = split["train"].table
     few = train.take(_evenly(len(train), _RECORDS))
     facts = scan(few.take(_evenly(len(few), _FILES))).facts
     device = choose_device(recipe.training.device)
-    recipe = complete(recipe, len(train), any(spec.modality in MEDIA for spec in table.schema.inputs))
+    recipe = fill_defaults(recipe, len(train), any(spec.modality in MEDIA for spec in table.schema.inputs))
     precision, _ = choose_precision(recipe.training.precision, device)
     with half_the_cores():
-        model = begin(few, recipe, _counted(facts, few)).to(device)
+        model = build_or_load(few, recipe, _counted(facts, few)).to(device)
         read, step, judge = _measured(model, few, recipe, precision)
     return _plan(model, recipe, counts, (read, step, judge), precision, scan_seconds)
 

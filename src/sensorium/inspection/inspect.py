@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sensorium.config.options import apply
-from sensorium.config.schema import Recipe, check
+from sensorium.config.options import apply_options
+from sensorium.config.schema import Recipe, check_recipe
 from sensorium.data import split as splitting
-from sensorium.data.columns.parse import absent
-from sensorium.data.infer_schema import statements
+from sensorium.data.columns.parse import is_missing
+from sensorium.data.infer_schema import stated_roles
 from sensorium.data.schema import Schema
 from sensorium.data.sources.tables import load
 from sensorium.data.table import Table
@@ -76,7 +76,7 @@ def inspect(
     at all, or an option does not fit it.
     """
     began = time.monotonic()
-    recipe = check(apply({}, options), "the settings")
+    recipe = check_recipe(apply_options({}, options), "the settings")
     data = recipe.data
     if data.split is not None and data.test is not None:
         raise UserError(
@@ -87,7 +87,7 @@ def inspect(
         source.frame, Schema(columns=[], inputs=[]), source.root, np.arange(1, len(source.frame) + 1), source.name
     )
     aside = {} if data.split in {*data.columns, *data.target, data.group, data.key, None} else {data.split: "ignored"}
-    targets, stated = statements(bare, data.target, data.group, data.key, data.columns | aside)
+    targets, stated = stated_roles(bare, data.target, data.group, data.key, data.columns | aside)
     settled = settle(bare, targets, stated, source.kinds)
     table, held_out, said = _sides(settled.table, recipe)
     scanning = time.monotonic()
@@ -134,7 +134,7 @@ def _looks_like_split(table: Table) -> str | None:
     for column in table.schema.columns:
         if column.kind == "category" and column.reason != "stated":
             values = table.frame[column.name].to_numpy()
-            known = {str(value).strip().casefold() for value in pd.unique(values[~absent(values)])}
+            known = {str(value).strip().casefold() for value in pd.unique(values[~is_missing(values)])}
             if (
                 known <= {"train", "training", "test", "testing", "validation", "valid", "val", "dev"}
                 and len(known) == 2

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from sensorium.data.columns.infer import Ambiguous, Guess, count_labels, guess_input, guess_target
-from sensorium.data.columns.parse import CELLS, absent, numbers
+from sensorium.data.columns.parse import PARSERS, is_missing, numbers
 from sensorium.data.infer_schema import one_key, pictures, roles_of
-from sensorium.data.schema import Column, Schema, TargetSpec, arrange
+from sensorium.data.schema import Column, Schema, TargetSpec, make_inputs
 from sensorium.data.table import Table
 from sensorium.inspection import written
 from sensorium.inspection.finding import Finding, at, listed, plural
@@ -29,7 +29,7 @@ def settle(table: Table, targets: dict[str, str | None], stated: dict[str, str],
     frame, described, specs, found = {}, [], [], []
     for name in table.frame.columns:
         values = table.frame[name].to_numpy()
-        share = float(absent(values).mean())
+        share = float(is_missing(values).mean())
         if name in targets:
             guess, cells, said = _target(table, name, targets[name])
             spec, more = _labels(table, name, guess.kind, cells)
@@ -46,7 +46,7 @@ def settle(table: Table, targets: dict[str, str | None], stated: dict[str, str],
     described = one_key(described, stated)
     specs.sort(key=lambda spec: list(targets).index(spec.name))
     roles = roles_of(described, stated)
-    schema = Schema(columns=described, inputs=arrange(described), targets=specs, **roles)
+    schema = Schema(columns=described, inputs=make_inputs(described), targets=specs, **roles)
     mended = Table(pd.DataFrame(frame, index=table.frame.index), schema, table.root, table.rows, table.source)
     return Settled(mended, found + _nothing_left(schema, table.source))
 
@@ -60,7 +60,7 @@ def _nothing_left(schema: Schema, source: str) -> list[Finding]:
 
 def _input(table: Table, name: str, stated: str | None) -> tuple[Guess, np.ndarray, list[Finding]]:
     values = table.frame[name].to_numpy()
-    if stated == "ignored" or absent(values).all():
+    if stated == "ignored" or is_missing(values).all():
         kind = Guess("ignored", "stated" if stated else f"all {len(values)} values are absent")
         return kind, values, []
     seen = written.look(name, values, table.rows)
@@ -76,7 +76,7 @@ def _input(table: Table, name: str, stated: str | None) -> tuple[Guess, np.ndarr
 
 def _target(table: Table, name: str, stated: str | None) -> tuple[Guess, np.ndarray, list[Finding]]:
     values = table.frame[name].to_numpy()
-    if absent(values).all():
+    if is_missing(values).all():
         said = f"The target '{name}' is absent in all {len(table)} rows; fill it in, or choose another target."
         return Guess("class", "absent"), values, [Finding("empty-target", "error", name, [], said)]
     seen = written.look(name, values, table.rows)
@@ -129,17 +129,17 @@ def _wrong(table: Table, name: str, kind: str, values: np.ndarray) -> bool:
 
 def _misfits(kind: str, values: np.ndarray) -> np.ndarray:
     """bool [N]: True where a cell is present and none of `kind`."""
-    gone = absent(values)
+    gone = is_missing(values)
     if kind == "number":
         return np.isnan(numbers(values)) & ~gone
-    if kind not in CELLS:
+    if kind not in PARSERS:
         return np.zeros(len(values), dtype=bool)
     return np.fromiter((not lack and not _fits(kind, value) for lack, value in zip(gone, values, strict=True)), bool)
 
 
 def _fits(kind: str, value: object) -> bool:
     try:
-        CELLS[kind](value)
+        PARSERS[kind](value)
     except ValueError:
         return False
     return True
@@ -167,7 +167,7 @@ def _role(table: Table, name: str, role: str) -> list[Finding]:
     if role not in ("group", "key"):
         return []
     found = []
-    gone = absent(values)
+    gone = is_missing(values)
     if gone.any():
         rows = at(table.rows, gone)
         have = "has" if len(rows) == 1 else "have"
@@ -186,14 +186,14 @@ def _role(table: Table, name: str, role: str) -> list[Finding]:
 
 def _labels(table: Table, name: str, kind: str, cells: np.ndarray) -> tuple[TargetSpec | None, list[Finding]]:
     """The target with its labels; None when there is nothing to tell apart."""
-    if absent(cells).all():
+    if is_missing(cells).all():
         return None, []
     if kind == "number":
-        known = pd.unique(numbers(cells)[~absent(cells)])
+        known = pd.unique(numbers(cells)[~is_missing(cells)])
         alike, labels = len(known) < 2, []
     else:
         counted = count_labels(cells, kind)
-        present = int((~absent(cells)).sum())
+        present = int((~is_missing(cells)).sum())
         alike, labels = all(count == present for count in counted.values()), list(counted)
     if alike:
         said = f"The target '{name}' is the same in every row that has it; learning needs at least two values."

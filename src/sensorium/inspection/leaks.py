@@ -8,7 +8,7 @@ import pandas as pd
 from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from sensorium.data.columns.parse import absent, numbers, spell
+from sensorium.data.columns.parse import is_missing, numbers, to_label
 from sensorium.data.schema import TargetSpec
 from sensorium.data.table import Table
 from sensorium.inspection.contents import Contents
@@ -38,13 +38,13 @@ def leak_findings(table: Table, contents: dict[str, Contents]) -> list[Finding]:
 def _truth(table: Table, target: TargetSpec) -> tuple[np.ndarray | None, np.ndarray]:
     """(codes or values of the target, their positions), of at most `_MOST` records evenly; None for several labels."""
     values = table.frame[target.name].to_numpy()
-    known = np.flatnonzero(~absent(values))
+    known = np.flatnonzero(~is_missing(values))
     if len(known) > _MOST:
         known = np.sort(np.random.default_rng(0).permutation(known)[:_MOST])
     if target.kind == "number":
         return numbers(values[known]), known
     if target.kind == "class":
-        return pd.Index(target.labels, dtype=object).get_indexer([spell(one) for one in values[known]]), known
+        return pd.Index(target.labels, dtype=object).get_indexer([to_label(one) for one in values[known]]), known
     return None, known
 
 
@@ -74,9 +74,9 @@ def _coded(values: np.ndarray, kind: str) -> np.ndarray:
     if kind == "number":
         parsed = numbers(values)
         return np.where(np.isnan(parsed), (np.nanmin(parsed) if (~np.isnan(parsed)).any() else 0) - 1, parsed)
-    gone = absent(values)
+    gone = is_missing(values)
     codes, _ = pd.factorize(
-        np.array([None if lack else spell(one) for one, lack in zip(values, gone, strict=True)], object)
+        np.array([None if lack else to_label(one) for one, lack in zip(values, gone, strict=True)], object)
     )
     return codes.astype(float)
 
@@ -213,7 +213,7 @@ def _texts(table: Table, target: TargetSpec, truth: np.ndarray, known: np.ndarra
         if column.kind != "text":
             continue
         values = table.frame[column.name].to_numpy()[known]
-        there = ~absent(values)
+        there = ~is_missing(values)
         if there.sum() < _ENOUGH:
             continue
         plain, own = [_words(str(one)) for one in values[there]], truth[there]

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from sensorium.data.columns.parse import absent, numbers
+from sensorium.data.columns.parse import is_missing, numbers
 from sensorium.data.table import Table
 from sensorium.inspection.classes import members
 from sensorium.inspection.contents import Contents
@@ -53,7 +53,7 @@ def sizes(table: Table, contents: dict[str, Contents]) -> list[Size]:
                 if name != "format"
             ]
         elif column.kind == "text":
-            words = pd.Series(values[~absent(values)]).astype(str).str.count(r"\S+").to_numpy(float)
+            words = pd.Series(values[~is_missing(values)]).astype(str).str.count(r"\S+").to_numpy(float)
             found.append(_size(column.name, "words", words))
         elif column.name in told:
             found.append(_size(column.name, "value", numbers(values)))

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from sensorium.data.columns.parse import absent, numbers, spell
+from sensorium.data.columns.parse import is_missing, numbers, to_label
 from sensorium.data.table import Table
 from sensorium.inspection.finding import Finding, at, listed, plural, quoted
 
@@ -34,7 +34,7 @@ def value_findings(table: Table) -> list[Finding]:
 
 
 def _constant(name: str, values: np.ndarray) -> list[Finding]:
-    present = values[~absent(values)]
+    present = values[~is_missing(values)]
     plain = [value for value in present if isinstance(value, str | int | float | bool | np.generic)]
     if len(plain) < max(2, len(present)):
         return []
@@ -48,7 +48,7 @@ def _constant(name: str, values: np.ndarray) -> list[Finding]:
 
 def _counter(name: str, values: np.ndarray) -> list[Finding]:
     """Whole numbers that number the rows."""
-    parsed = numbers(values) if not absent(values).any() else np.array([])
+    parsed = numbers(values) if not is_missing(values).any() else np.array([])
     if len(parsed) < _ENOUGH or np.isnan(parsed).any() or (parsed != np.round(parsed)).any():
         return []
     steps = np.diff(parsed)
@@ -163,8 +163,8 @@ def _copies(table: Table, kinds: dict[str, str]) -> list[Finding]:
 
 
 def _same(one: np.ndarray, two: np.ndarray, kinds: tuple[str, str]) -> str | None:
-    gone = absent(one)
-    if len(one) < 8 or (gone != absent(two)).any() or (~gone).sum() < 8:
+    gone = is_missing(one)
+    if len(one) < 8 or (gone != is_missing(two)).any() or (~gone).sum() < 8:
         return None
     a, b = one[~gone], two[~gone]
     if kinds == ("number", "number"):
@@ -172,7 +172,7 @@ def _same(one: np.ndarray, two: np.ndarray, kinds: tuple[str, str]) -> str | Non
     if kinds[0] != kinds[1] and "category" not in kinds:
         return None
     try:
-        first, second = ([spell(value) for value in side] for side in (a, b))
+        first, second = ([to_label(value) for value in side] for side in (a, b))
     except ValueError:
         return None
     if first == second:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from sensorium.data.columns.parse import absent, numbers, objects
+from sensorium.data.columns.parse import is_missing, numbers, objects
 from sensorium.inspection.finding import Finding, at, listed, plural, quoted
 
 _PLACEHOLDERS = {
@@ -109,7 +109,7 @@ class _Column:
     ):
         self.name, self.rows, self.place, self.texts, self.counts = name, rows, place, texts, counts
         others = place < 0
-        self.loose = int((others & ~absent(values)).sum())  # cells that are no text, mostly numbers
+        self.loose = int((others & ~is_missing(values)).sum())  # cells that are no text, mostly numbers
         commas = [one for one in texts if "," in one and re.search(r"\d,\d", one)]
         self.thousands = bool(commas) and all(_THOUSANDS.fullmatch(_bare(one)) for one in commas)
 

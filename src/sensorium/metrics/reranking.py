@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sensorium.metrics.retrieval import Found, from_counts, tiles
+from sensorium.metrics.retrieval import RankResult, from_counts, tiles
 
 
 class Best(NamedTuple):
@@ -30,7 +30,7 @@ def best(queries: np.ndarray, items: np.ndarray, count: int) -> Best:
 
 def reranked(
     queries: np.ndarray, items: np.ndarray, right: tuple[np.ndarray, np.ndarray], best: np.ndarray, scores: np.ndarray
-) -> Found:
+) -> RankResult:
     """Ranks all items for each query: the `best` ones, int64 [Q, K], come first, ordered by their `scores`, float
     [Q, K]; behind them all others by their inner product.
 

@@ -20,7 +20,7 @@ TILE = 1024  # queries compared with all items at a time, fewer when the items a
 TILE_ELEMENTS = 2**24  # similarities held at once: 64 MB in float32
 
 
-class Found(NamedTuple):
+class RankResult(NamedTuple):
     """Where Q queries found what belongs to them among N items.
 
     rank:      float64 [Q], the place of the best-placed right item, 1 the best; a wrong item that ties counts half.
@@ -48,7 +48,7 @@ class Direction(NamedTuple):
     items:   N.
     """
 
-    found: Found
+    found: RankResult
     records: np.ndarray
     right: np.ndarray
     items: int
@@ -61,7 +61,7 @@ class Directions(NamedTuple):
     backward: Direction
 
 
-class Contents(NamedTuple):
+class UniqueItems(NamedTuple):
     """The different contents of two inputs of the same records.
 
     first_a, first_b: int64 [A] and [B], the first record of each content. pairs: int64 [2, P], which contents of the
@@ -82,7 +82,7 @@ class Contents(NamedTuple):
         """The right pairs of query and item, from the second input to the first."""
         return self.pairs[1], self.pairs[0]
 
-    def directions(self, there: Found, back: Found) -> Directions:
+    def directions(self, there: RankResult, back: RankResult) -> Directions:
         """What the contents of the one input found among those of the other, `there`, and `back`."""
         return Directions(
             Direction(there, self.first_a, np.bincount(self.pairs[0]), len(self.first_b)),
@@ -90,11 +90,11 @@ class Contents(NamedTuple):
         )
 
 
-def contents(ids_a: np.ndarray, ids_b: np.ndarray) -> Contents:
+def contents(ids_a: np.ndarray, ids_b: np.ndarray) -> UniqueItems:
     """The contents of two inputs by their hashes, int64 [R] each."""
     first_a, inverse_a = np.unique(ids_a, return_index=True, return_inverse=True)[1:]
     first_b, inverse_b = np.unique(ids_b, return_index=True, return_inverse=True)[1:]
-    return Contents(first_a, first_b, np.unique(np.stack([inverse_a, inverse_b]), axis=1))
+    return UniqueItems(first_a, first_b, np.unique(np.stack([inverse_a, inverse_b]), axis=1))
 
 
 def retrieval(a: np.ndarray, b: np.ndarray, ids_a: np.ndarray, ids_b: np.ndarray) -> Directions:
@@ -109,7 +109,7 @@ def retrieval(a: np.ndarray, b: np.ndarray, ids_a: np.ndarray, ids_b: np.ndarray
     return known.directions(found(a, b, known.forward), found(b, a, known.backward))
 
 
-def found(queries: np.ndarray, items: np.ndarray, right: tuple[np.ndarray, np.ndarray]) -> Found:
+def found(queries: np.ndarray, items: np.ndarray, right: tuple[np.ndarray, np.ndarray]) -> RankResult:
     """Ranks all items for each query by their inner product.
 
     queries: float32 [Q, E]; items: float32 [N, E]. right: int64 [P] and [P], the rows of query and item that belong
@@ -145,7 +145,7 @@ def _size(items: int) -> int:
     return max(1, min(TILE, TILE_ELEMENTS // max(1, items)))
 
 
-def from_counts(count: int, query: np.ndarray, score: np.ndarray, above: np.ndarray, level: np.ndarray) -> Found:
+def from_counts(count: int, query: np.ndarray, score: np.ndarray, above: np.ndarray, level: np.ndarray) -> RankResult:
     """What `count` queries found, of the P right pairs: their scores, and how many items score more and the same."""
     order = np.lexsort((-score, query))
     query, score, above, level = query[order], score[order], above[order], level[order]
@@ -158,7 +158,7 @@ def from_counts(count: int, query: np.ndarray, score: np.ndarray, above: np.ndar
     block = _expected_precisions(above, level, before, right)
     best = np.searchsorted(query, np.arange(count))
     above, level, right = above[best], level[best], right[best]
-    return Found(
+    return RankResult(
         rank=above + (level + 1) / (right + 1),
         precision=np.bincount(query, block, count) / total,
         above=above,
@@ -186,7 +186,7 @@ def _none_of(drawn: np.ndarray, right: np.ndarray, count: np.ndarray) -> np.ndar
     return np.where(possible, np.exp(logarithm), 0.0)
 
 
-def retrieval_metrics(found: Found) -> dict[str, Metric]:
+def retrieval_metrics(found: RankResult) -> dict[str, Metric]:
     """`recall@1`, `recall@5` and `recall@10` (is any right item among the first?), `median_rank` of the best right
     item, and `mean_average_precision`, each a function of the weights of the queries.
     """

@@ -2,7 +2,7 @@
 
 from sensorium.errors import counted
 from sensorium.evaluation.comparison import Comparison
-from sensorium.evaluation.inputs import figure
+from sensorium.evaluation.inputs import format_number
 from sensorium.evaluation.printing import between
 from sensorium.reports.markup import Child, Html, element, joined, paragraphs, table
 from sensorium.reports.page import Section, note, page, plots
@@ -32,7 +32,8 @@ def _candidates(found: Comparison) -> Html:
     alone = [Row(one.name, one.value) for one in whole if one.name in {other.fusion for other in less}]
     alone += [Row(one.name, one.value, found.between(one.name, one.fusion).significant) for one in less]
     cells: list[list[Child]] = [
-        [one.name, figure(one.value.value), between(one.value), figure(one.value.chance)] for one in found.contenders
+        [one.name, format_number(one.value.value), between(one.value), format_number(one.value.chance)]
+        for one in found.contenders
     ]
     drawn = "by " + found.group if found.group else "by record"
     return joined(
@@ -56,7 +57,7 @@ def _pairs(found: Comparison) -> Html:
         rows.append(
             [
                 f"{one.a} less {one.b}",
-                figure(one.value.value),
+                format_number(one.value.value),
                 between(one.value),
                 _p(one.p),
                 _p(one.corrected),
@@ -71,7 +72,7 @@ def _pairs(found: Comparison) -> Html:
 
 
 def _p(value: float) -> str:
-    return "< .001" if value < 0.001 else figure(value)
+    return "< .001" if value < 0.001 else format_number(value)
 
 
 def _costs(found: Comparison) -> Html:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sensorium.evaluation.inputs import figure
+from sensorium.evaluation.inputs import format_number
 from sensorium.evaluation.printing import between
 from sensorium.evaluation.saved_scores import SavedScores, SavedTarget
 from sensorium.metrics import Resamples, Value, distribution, metrics, point, summary
@@ -82,7 +82,7 @@ def _patterns(name: str, metric: str, evidence: Evidence) -> Html | None:
     rows = []
     for pattern, count in counts.head(MOST).items():
         value = measured(scores, target, metric, np.array(lacking) == pattern) if count >= FEWEST else None
-        cells = ["too few", ""] if value is None else [figure(value.value), between(value)]
+        cells = ["too few", ""] if value is None else [format_number(value.value), between(value)]
         rows.append([pattern or "nothing", f"{count:,}", f"{count / len(lacking):.1%}", *cells])
     headers = ["what is missing", "records", "share", words(metric), "95 % interval"]
     return table(headers, rows, f"{name}: each pattern of missing inputs among the scored records")

@@ -11,7 +11,7 @@ from PIL import Image
 from sensorium.data.media.decoding import decode
 from sensorium.data.schema import InputSpec
 from sensorium.data.table import Table
-from sensorium.evaluation.inputs import figure
+from sensorium.evaluation.inputs import format_number
 from sensorium.reports.markup import Html, element, joined
 from sensorium.reports.plots import WIDTH, r
 
@@ -91,7 +91,7 @@ def _uri(kind: str, file: io.BytesIO) -> str:
 def _cells(row: dict[str, Any]) -> Html:
     parts = []
     for name, value in list(row.items())[:CELLS]:
-        said = "absent" if value is None else figure(value) if isinstance(value, float) else str(value)
+        said = "absent" if value is None else format_number(value) if isinstance(value, float) else str(value)
         parts += [element("dt", name), element("dd", said)]
     if len(row) > CELLS:
         parts += [element("dt", "…"), element("dd", f"{len(row) - CELLS} more")]

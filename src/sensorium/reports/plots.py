@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sensorium.evaluation.inputs import figure
+from sensorium.evaluation.inputs import format_number
 from sensorium.metrics import Value
 from sensorium.reports.markup import Html, element, joined
 
@@ -55,14 +55,17 @@ def intervals(
         parts.append(_row(row, index * ROW, place, place(0.0) if bars else None))
     said = "; ".join(f"{row.label}: {spelled(row.value)}" for row in shown)
     if chance is not None:
-        said += f"; {chance_name} (dashed): {figure(chance)}"
+        said += f"; {chance_name} (dashed): {format_number(chance)}"
     return figure_of(title, joined(*parts), height, said)
 
 
 def _row(row: Row, top: float, place, zero: float | None) -> Html:
     value, low, high = (None if one is None else place(one) for one in row.value[:3])
     middle = top + 23
-    parts = [_text(0, top + 12, shortened(row.label), ""), _text(WIDTH, top + 12, figure(row.value.value), "", "end")]
+    parts = [
+        _text(0, top + 12, shortened(row.label), ""),
+        _text(WIDTH, top + 12, format_number(row.value.value), "", "end"),
+    ]
     if zero is not None:
         parts.append(
             element("rect", x=r(min(zero, value)), y=r(middle - 5), width=r(abs(value - zero)), height=10, class_="b")
@@ -113,9 +116,10 @@ def lines(
         parts.append(_legend([one.name for one in drawn], height))
         height += 16 * len(drawn) + 2
     said = "; ".join(
-        f"{one.name}: " + ", ".join(f"{figure(v)} at {_at(spot, below)}" for spot, v in _few(one)) for one in drawn
+        f"{one.name}: " + ", ".join(f"{format_number(v)} at {_at(spot, below)}" for spot, v in _few(one))
+        for one in drawn
     )
-    said += "".join(f"; {name}: {figure(level)}" for name, level in rules)
+    said += "".join(f"; {name}: {format_number(level)}" for name, level in rules)
     return figure_of(title, joined(*parts), height, f"{across} against the value. {said}")
 
 
@@ -135,8 +139,9 @@ def dots(title: str, at: np.ndarray, values: np.ndarray, across: str, up: str) -
     parts.append(
         element("path", d=path, stroke="var(--accent)", stroke_width=5, stroke_linecap="round", stroke_opacity=0.45)
     )
-    said = f"{len(at)} records; {across} from {figure(float(at.min()))} to {figure(float(at.max()))}, {up} from "
-    said += f"{figure(float(values.min()))} to {figure(float(values.max()))}. On the dashed line both are equal."
+    left, right, low, high = (format_number(float(end)) for end in (at.min(), at.max(), values.min(), values.max()))
+    said = f"{len(at)} records; {across} from {left} to {right}, {up} from {low} to {high}."
+    said += " On the dashed line both are equal."
     return figure_of(title, joined(*parts), bottom + 36, said)
 
 
@@ -171,7 +176,9 @@ def tick_text(number: float) -> str:
 
 def spelled(value: Value) -> str:
     """A value and its interval in words."""
-    return figure(value.value) + ("" if value.low is None else f" ({figure(value.low)} to {figure(value.high)})")
+    return format_number(value.value) + (
+        "" if value.low is None else f" ({format_number(value.low)} to {format_number(value.high)})"
+    )
 
 
 def shortened(text: str, letters: int = LETTERS) -> str:

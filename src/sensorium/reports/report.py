@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet
 
-from sensorium.config.schema import Recipe, check, read_recipe
-from sensorium.console import Talk
+from sensorium.config.schema import Recipe, check_recipe, read_recipe
+from sensorium.console import Console
 from sensorium.data.table import Table, read
 from sensorium.errors import UserError
 from sensorium.evaluation.comparison import Comparison
@@ -44,14 +44,14 @@ def report(run: str | Path, table: str | Path | None = None, robust: bool = True
     return _write(folder, run_page(evidence))
 
 
-def brief(folder: Path, held: Table) -> None:
+def write_report_without_measurements(folder: Path, held: Table) -> None:
     """Writes the report at a run's end, without what has to be measured. held: the records that were scored."""
     kept = _kept(folder, folder.resolve().name, _figures(folder))
     said = f"What happens when an input is spoiled, and all that it costs; sensorium report {folder} measures it."
     _write(folder, run_page(replace(kept, schema=held.schema, held=held, left_out=[said])))
 
 
-def brief_comparison(folder: Path, found: Comparison) -> None:
+def write_comparison_report(folder: Path, found: Comparison) -> None:
     """Writes the report at a comparison's end."""
     _write(folder, comparison_page(folder.resolve().name, found))
 
@@ -120,7 +120,7 @@ def _kept(folder: Path, name: str, figures: dict[str, Any]) -> Evidence:
 def read_run(folder: Path) -> Recipe | None:
     """The recipe of the run in `folder`, None when there is none."""
     path = folder / "recipe.yaml"
-    return check(read_recipe(path), f"the recipe {path}") if path.exists() else None
+    return check_recipe(read_recipe(path), f"the recipe {path}") if path.exists() else None
 
 
 def _curves(
@@ -133,7 +133,7 @@ def _curves(
         left_out.append("What happens when an input is spoiled; sensorium report without --no-robustness measures it.")
         return None
     metric_of = {name: known["metric"] for name, known in figures["inputs"].items()}
-    with Talk().counting("Spoiling inputs", trials(model, held)) as advance:
+    with Console().progress("Spoiling inputs", trials(model, held)) as advance:
         return robustness(model, held, metric_of, 0 if recipe is None else recipe.seed, advance)
 
 

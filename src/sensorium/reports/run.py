@@ -1,6 +1,6 @@
 """The report of a run: all of its sections in order."""
 
-from sensorium.evaluation.inputs import figure
+from sensorium.evaluation.inputs import format_number
 from sensorium.reports.cost import cost
 from sensorium.reports.curves import curves
 from sensorium.reports.evidence import Evidence
@@ -41,14 +41,14 @@ def _large(evidence: Evidence) -> list[tuple[str, str, str]]:
     for name, known in evidence.figures.get("inputs", {}).items():
         value = value_of(evidence.figures["targets"][name][known["metric"]])
         rest = spelled(value).partition(" (")[2].rstrip(")")
-        shown.append((f"{name}: {words(known['metric'])}", figure(value.value), _beside(rest, value.chance)))
+        shown.append((f"{name}: {words(known['metric'])}", format_number(value.value), _beside(rest, value.chance)))
     for name, metrics in evidence.figures.get("retrieval", {}).items():
         value = value_of(metrics["recall@1"])
         rest = spelled(value).partition(" (")[2].rstrip(")")
-        shown.append((f"{name}: recall@1", figure(value.value), _beside(rest, value.chance)))
+        shown.append((f"{name}: recall@1", format_number(value.value), _beside(rest, value.chance)))
     return shown
 
 
 def _beside(interval: str, chance: float | None) -> str:
     parts = [interval] if interval else []
-    return "; ".join([*parts, *([] if chance is None else [f"chance {figure(chance)}"])])
+    return "; ".join([*parts, *([] if chance is None else [f"chance {format_number(chance)}"])])

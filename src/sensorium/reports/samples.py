@@ -4,7 +4,7 @@ import numpy as np
 
 from sensorium.errors import counted
 from sensorium.evaluation.decided import Decided, decided
-from sensorium.evaluation.inputs import figure
+from sensorium.evaluation.inputs import format_number
 from sensorium.evaluation.saved_scores import SavedScores, SavedTarget
 from sensorium.metrics import exact_match
 from sensorium.reports.evidence import Evidence
@@ -115,4 +115,4 @@ def _same(one: object, other: object) -> bool:
 def _spelled(value: object) -> str:
     if isinstance(value, np.ndarray | list):
         return ", ".join(map(str, value)) or "none"
-    return figure(float(value)) if isinstance(value, float | np.floating) else str(value)
+    return format_number(float(value)) if isinstance(value, float | np.floating) else str(value)

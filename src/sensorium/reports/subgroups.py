@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from sensorium.data.columns.parse import absent
+from sensorium.data.columns.parse import is_missing
 from sensorium.data.table import Table
-from sensorium.evaluation.inputs import figure
+from sensorium.evaluation.inputs import format_number
 from sensorium.evaluation.printing import between
 from sensorium.evaluation.saved_scores import SavedTarget
 from sensorium.evaluation.subgroups import Subgroups, subgroups
@@ -44,7 +44,7 @@ def columns(table: Table) -> dict[str, np.ndarray]:
         values = table.frame[column.name].to_numpy(dtype=object)
         if not all(isinstance(one, str | int | float | bool | np.number | type(None)) for one in values):
             continue
-        values = np.array([None if gone else str(one) for one, gone in zip(values, absent(values), strict=True)])
+        values = np.array([None if gone else str(one) for one, gone in zip(values, is_missing(values), strict=True)])
         if column.kind == "ignored" and len({one for one in values if one is not None}) > MOST_VALUES:
             continue
         found[column.name] = values
@@ -65,8 +65,8 @@ def _shown(target: SavedTarget, found: Subgroups) -> Html:
     rows = [Row(f"{one.name} ({one.records:,})", one.value) for one in found.groups]
     best, worst = found.groups[0].name, found.groups[-1].name
     interval = between(found.gap)
-    said = f"The largest gap, between {best} and {worst}, is {figure(found.gap.value)}"
-    said += f" ({interval}); p {figure(found.p)}." if interval else f"; p {figure(found.p)}."
+    said = f"The largest gap, between {best} and {worst}, is {format_number(found.gap.value)}"
+    said += f" ({interval}); p {format_number(found.p)}." if interval else f"; p {format_number(found.p)}."
     if found.small:
         said += f" {found.small:,} records are of no subgroup that is large enough."
     title = f"{target.name} by {found.column}: {words(found.metric)}"

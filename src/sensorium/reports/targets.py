@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from sensorium.errors import counted
-from sensorium.evaluation.inputs import figure
+from sensorium.evaluation.inputs import format_number
 from sensorium.evaluation.printing import RIVALS, between
 from sensorium.evaluation.saved_scores import SavedScores, SavedTarget
 from sensorium.metrics import Resamples, distribution, mean, point, summary, vqa_accuracy
@@ -55,7 +55,9 @@ def _baselines(name: str, known: dict[str, Any] | None) -> Html | None:
     for key, one in known.items():
         if key != "metric":
             value, above = value_of(one), value_of(one["above"])
-            rows.append([RIVALS[key], figure(value.value), between(value), figure(above.value), between(above)])
+            rows.append(
+                [RIVALS[key], format_number(value.value), between(value), format_number(above.value), between(above)]
+            )
     headers = ["", "value", "95 % interval", "the model is above", "95 % interval"]
     return table(headers, rows, f"{name}: beside what needs no picture, by {words(known['metric'])}")
 
@@ -159,7 +161,13 @@ def _classes(name: str, classes: dict[str, Any]) -> Html | None:
         return None
     shown = rows[:MOST_LISTED]
     cells = [
-        [label, figure(one["precision"]), figure(one["recall"]), figure(one["f1"]), f"{one['support']:,}"]
+        [
+            label,
+            format_number(one["precision"]),
+            format_number(one["recall"]),
+            format_number(one["f1"]),
+            f"{one['support']:,}",
+        ]
         for label, one in shown
     ]
     of = f"{len(shown)} of {len(rows)}, those" if len(rows) > len(shown) else "all, those"

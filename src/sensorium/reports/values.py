@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sensorium.evaluation.inputs import figure
+from sensorium.evaluation.inputs import format_number
 from sensorium.evaluation.printing import between
 from sensorium.metrics import Value
 from sensorium.reports.markup import Child, Html, table
@@ -36,5 +36,5 @@ def metrics_table(metrics: dict[str, dict[str, Any]], caption: str) -> Html:
     rows: list[list[Child]] = []
     for name, known in metrics.items():
         value = value_of(known)
-        rows.append([words(name), figure(value.value), between(value), figure(value.chance)])
+        rows.append([words(name), format_number(value.value), between(value), format_number(value.chance)])
     return table(["metric", "value", "95 % interval", "chance"], rows, caption)

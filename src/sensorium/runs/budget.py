@@ -7,11 +7,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from sensorium.runs.candidates import Candidate, pairs
+from sensorium.runs.candidates import Changes, paired_trials
 from sensorium.config.schema import Recipe
 
 
-class Tried(BaseModel):
+class Trial(BaseModel):
     """One candidate that was trained: what it changed, how it did on the validation records, what it took.
 
     state: whole, cut (the budget ended its training) or diverged (a loss was not finite). score, minus_loss: what
@@ -21,7 +21,7 @@ class Tried(BaseModel):
 
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
 
-    changes: Candidate
+    changes: Changes
     state: Literal["whole", "cut", "diverged"]
     score: float = -math.inf
     minus_loss: float = -math.inf
@@ -54,7 +54,7 @@ def _figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-class Search(BaseModel):
+class SweepState(BaseModel):
     """Where a search stands: saved after every candidate, so that a resumed one goes on with the next.
 
     asked, mark: the recipe that was asked for, and what it is known by. listed: the candidates of one idea each; pairs
@@ -66,8 +66,8 @@ class Search(BaseModel):
 
     asked: Recipe
     mark: str
-    listed: list[Candidate] = []
-    tried: list[Tried] = []
+    listed: list[Changes] = []
+    tried: list[Trial] = []
     winner: int | None = None
     winner_mark: str | None = None
     refit: bool = False
@@ -87,14 +87,14 @@ class Search(BaseModel):
         return best
 
     @property
-    def next(self) -> Candidate | None:
+    def next(self) -> Changes | None:
         """The next candidate; None when all were tried. It follows from those that were."""
         count, ones = len(self.tried), [(), *self.listed]
         if count < len(ones):
             return ones[count]
         better = [one for one in self.tried[1 : len(ones)] if one.state == "whole" and one.rank > self.tried[0].rank]
         better.sort(key=lambda one: one.rank, reverse=True)
-        joined = pairs(one.changes for one in better)
+        joined = paired_trials(one.changes for one in better)
         return joined[count - len(ones)] if count < len(ones) + len(joined) else None
 
 
@@ -113,12 +113,12 @@ class Budget:
         """Seconds."""
         return self.end - time.monotonic()
 
-    def after(self, one: Tried) -> float:
+    def after(self, one: Trial) -> float:
         """Seconds that the run takes when `one` is the winner."""
         setup = one.seconds - one.trained - one.scoring
         return one.trained * self.again * (one.best + 1) / max(1, one.epochs) + setup + one.scoring * self.scored
 
-    def allows(self, search: Search) -> bool:
+    def allows(self, search: SweepState) -> bool:
         """Whether a candidate as long as the others can be tried, and be the winner."""
         whole = [one for one in search.tried if one.state == "whole"]
         if not whole:
@@ -127,11 +127,11 @@ class Budget:
         after = max(self.after(search.tried[search.best]), usual * self.again + whole[0].scoring * self.scored)
         return usual + after <= self.left
 
-    def leaves_time(self, search: Search) -> bool:
+    def leaves_time(self, search: SweepState) -> bool:
         """Whether the best can be trained anew and scored."""
         return self.after(search.tried[search.best]) <= self.left
 
-    def deadline(self, search: Search) -> float:
+    def deadline(self, search: SweepState) -> float:
         """When the training of the next candidate has to end, so that it or the best so far can be the winner."""
         share = self.left / (1 + self.again)
         if search.tried:

@@ -5,7 +5,7 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 from sensorium.model import Model, is_frozen
-from sensorium.config.schema import InputSettings, Recipe, check
+from sensorium.config.schema import InputSettings, Recipe, check_recipe
 
 FINE_RATE = 5e-5  # of a pretrained encoder that is trained on
 
@@ -20,18 +20,18 @@ class Change(NamedTuple):
         return f"{'.'.join(self.place)}={self.value}"
 
 
-Candidate = tuple[Change, ...]
+Changes = tuple[Change, ...]
 """The changes of a candidate; () is the recipe as it was asked for."""
 
 
-def singles(recipe: Recipe, model: Model) -> list[Candidate]:
+def one_change_trials(recipe: Recipe, model: Model) -> list[Changes]:
     """The candidates of one idea each, the likely and cheap first; none touches a setting that is not at its default.
 
     Learning rate, the ways of fusing, modality dropout, dropout and averaging; last, pretrained encoders that are
     trained on, which takes long. A run that goes on from another keeps that one's fusion.
     """
     several, training = len(model.encoders) > 1 and recipe.start_from is None, recipe.training
-    found: list[Candidate] = []
+    found: list[Changes] = []
     for factor in (3, 1 / 3):
         found.append((Change(("training", "learning_rate"), float(f"{training.learning_rate * factor:.3g}")),))
     if several and not recipe.fusion.config:
@@ -52,7 +52,7 @@ def _is_default(recipe: Recipe, change: Change) -> bool:
     return recipe.start_from is not None or _at(recipe, change.place) == _at(Recipe(), change.place)
 
 
-def _trained_on(recipe: Recipe, model: Model) -> Iterator[Candidate]:
+def _trained_on(recipe: Recipe, model: Model) -> Iterator[Changes]:
     for name, encoder in model.encoders.items():
         settings = recipe.inputs.get(name, InputSettings())
         if is_frozen(encoder) and settings.frozen is None and settings.views == 1:
@@ -60,7 +60,7 @@ def _trained_on(recipe: Recipe, model: Model) -> Iterator[Candidate]:
             yield (Change(("inputs", name, "frozen"), False), Change(("inputs", name, "learning_rate"), rate))
 
 
-def pairs(better: Iterable[Candidate]) -> list[Candidate]:
+def paired_trials(better: Iterable[Changes]) -> list[Changes]:
     """The candidates that join two of the `better` ones, best first, where they do not change the same."""
     found = []
     for one, two in combinations(better, 2):
@@ -69,7 +69,7 @@ def pairs(better: Iterable[Candidate]) -> list[Candidate]:
     return found
 
 
-def changed(recipe: Recipe, candidate: Candidate) -> Recipe:
+def apply_changes(recipe: Recipe, candidate: Changes) -> Recipe:
     """The recipe with the candidate's changes. Raises UserError when they do not fit."""
     settings = recipe.model_dump(mode="json")
     for place, value in candidate:
@@ -77,10 +77,10 @@ def changed(recipe: Recipe, candidate: Candidate) -> Recipe:
         for name in place[:-1]:
             part = part.setdefault(name, {})
         part[place[-1]] = value
-    return check(settings)
+    return check_recipe(settings)
 
 
-def words(candidate: Candidate) -> str:
+def words(candidate: Changes) -> str:
     """The changes as a person writes them."""
     return ", ".join(map(str, candidate)) or "as asked"
 

@@ -8,7 +8,7 @@ from sensorium.files import discard, writing
 from sensorium.config.schema import Recipe
 
 
-class Made(NamedTuple):
+class RunLayout(NamedTuple):
     """What a verb leaves in its folder.
 
     what: how it is called. files, folders: their names. begun: those that are not there before it has read the records.
@@ -20,7 +20,7 @@ class Made(NamedTuple):
     begun: tuple[str, ...]
 
 
-def claim(folder: Path, recipe: Recipe, made: Made, resume: bool, overwrite: bool) -> None:
+def prepare_folder(folder: Path, recipe: Recipe, made: RunLayout, resume: bool, overwrite: bool) -> None:
     """Makes the folder and puts the recipe in it.
 
     Raises UserError when it holds one already, neither to be gone on with nor to be replaced, or to be both.

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from sensorium.errors import UserError
-from sensorium.config.options import apply
-from sensorium.config.schema import Recipe, check, read_recipe
+from sensorium.config.options import apply_options
+from sensorium.config.schema import Recipe, check_recipe, read_recipe
 from sensorium.tasks.base import Task
 
 
-def settle(
+def resolve_config(
     task: Task, folder: Path, recipe: dict[str, Any] | str | Path | None, options: dict[str, Any], resume: bool
 ) -> Recipe:
     """The recipe that is asked for: the saved one of `folder` when resuming, the given one, and options over it.
@@ -36,7 +36,7 @@ def settle(
             )
         options = options | {"start_from": str(start)}
     where = "the recipe" if base or start is not None else "the settings"
-    settled = check(apply(task.base(base, options), options), where)
+    settled = check_recipe(apply_options(task.base(base, options), options), where)
     if settled.data.split is not None and settled.data.test is not None:
         raise UserError(
             "A split and a share for the test both say which records are held out; leave one of the two out."

@@ -10,26 +10,26 @@ import pandas as pd
 from accelerate import Accelerator, InitProcessGroupKwargs
 
 from sensorium.data.records import Records
-from sensorium.data.sources.shards import dealt
+from sensorium.data.sources.shards import shard_summary
 from sensorium.data.table import Table
 from sensorium.evaluation import Report
 from sensorium.files import discard
 from sensorium.model import Model
-from sensorium.tasks.answers import learned
-from sensorium.runs.folder import Made, claim
-from sensorium.tasks.splits import Part, parts
-from sensorium.config.presets import expanded
-from sensorium.runs.ready import make_ready
-from sensorium.reports.report import brief
-from sensorium.runs.sweep import search
-from sensorium.runs.resolve import settle
-from sensorium.runs.stages import Stage, choose, look_once, refit, save_model, untrained
-from sensorium.console import Talk
-from sensorium.tasks.tasks import task_of
+from sensorium.tasks.answers import fit_answer_vocabulary
+from sensorium.runs.folder import RunLayout, prepare_folder
+from sensorium.tasks.splits import Split, split_records
+from sensorium.config.presets import expand_family
+from sensorium.runs.ready import prepare_run
+from sensorium.reports.report import write_report_without_measurements
+from sensorium.runs.sweep import sweep
+from sensorium.runs.resolve import resolve_config
+from sensorium.runs.stages import RunContext, train_with_validation, scan_records, refit, save_model, initial_model
+from sensorium.console import Console
+from sensorium.tasks.tasks import task_for
 from sensorium.training.precision import choose_device, half_the_cores
-from sensorium.training.state import Position
+from sensorium.training.state import TrainingState
 
-MADE = Made(
+MADE = RunLayout(
     "run",
     files=(
         "recipe.yaml", "metrics.json", "scores.parquet", "log.csv", "bad_records.csv", "search.csv", "search.json",
@@ -76,7 +76,7 @@ def fit(
     resume: goes on where a stopped or killed run in `out` stood, to the same bits. overwrite: replaces a run in `out`.
     Raises UserError for anything the user can mend, and Interrupted after Ctrl-C, once the state is saved.
     """
-    recipe, options = expanded(recipe, options)
+    recipe, options = expand_family(recipe, options)
     return _start(None, records, Path(out), recipe, options, resume, overwrite, quiet)
 
 
@@ -112,48 +112,48 @@ def _start(
     quiet: bool,
 ) -> Run:
     begun = (folder / "recipe.yaml").exists()
-    task = task_of(family)
-    asked = settle(task, folder, recipe, options, resume)
+    task = task_for(family)
+    asked = resolve_config(task, folder, recipe, options, resume)
     accelerator = Accelerator(cpu=choose_device(asked.training.device).type == "cpu", kwargs_handlers=[PATIENT])
-    stage = Stage(folder, asked, accelerator, Talk(quiet or not accelerator.is_main_process))
-    table, asked = task.open(records, asked, stage.talk)
+    context = RunContext(folder, asked, accelerator, Console(quiet or not accelerator.is_main_process))
+    table, asked = task.open(records, asked, context.console)
     if accelerator.num_processes > 1:
         atexit.register(accelerator.end_training)  # threads of gloo that still run at the end abort the process
-        stage.talk.say(f"{accelerator.num_processes} processes train as one.")
+        context.console.print(f"{accelerator.num_processes} processes train as one.")
     if accelerator.is_main_process:
-        claim(folder, asked, MADE, resume, overwrite)
+        prepare_folder(folder, asked, MADE, resume, overwrite)
     accelerator.wait_for_everyone()
     if resume and not begun:
-        stage.talk.say(f"There is no run in {folder} yet, so this one begins from the start.")
+        context.console.print(f"There is no run in {folder} yet, so this one begins from the start.")
     with half_the_cores():
-        return carry_out(table, replace(stage, recipe=asked))
+        return carry_out(table, replace(context, recipe=asked))
 
 
-def carry_out(table: Table, stage: Stage) -> Run:
+def carry_out(table: Table, context: RunContext) -> Run:
     """All stages of a run, each leaving in the folder what the next one needs."""
-    table, ids, facts = look_once(table, stage)
-    table, ids, seen, memory = stage.task.sort_out(table, ids, stage.recipe, stage.talk)
-    stage = replace(stage, memory=memory)
-    split = parts(table, ids, stage.recipe, seen, stage.task.together(table, ids, stage.talk))
-    split = learned(split, stage.recipe)
-    stage.task.check_parts(split, stage.recipe)
-    if stage.recipe.budget is not None:
-        stage = search(split, facts, stage)
-    model, records, mark, stage = make_ready(split, facts, stage)
+    table, ids, facts = scan_records(table, context)
+    table, ids, seen, memory = context.task.sort_out(table, ids, context.recipe, context.console)
+    context = replace(context, memory=memory)
+    split = split_records(table, ids, context.recipe, seen, context.task.together(table, ids, context.console))
+    split = fit_answer_vocabulary(split, context.recipe)
+    context.task.check_parts(split, context.recipe)
+    if context.recipe.budget is not None:
+        context = sweep(split, facts, context)
+    model, records, mark, context = prepare_run(split, facts, context)
     if table.shards:
-        workers = stage.recipe.training.workers or 0
-        stage.talk.say(dealt(table.shards, len(table), stage.accelerator.num_processes, workers))
-    chosen = choose(model, split, records, mark, stage)
-    stage.task.calibrate(model, records["validation"])
-    if not stage.recipe.training.refit:
-        return _finish(model, model, split, records, chosen, stage)
-    whole = untrained(split["train"].table, facts, mark, stage).to(stage.accelerator.device)
-    position = refit(whole, model, records["known"], chosen, mark, stage)
-    return _finish(whole, model, split, records, position, stage)
+        workers = context.recipe.training.workers or 0
+        context.console.print(shard_summary(table.shards, len(table), context.accelerator.num_processes, workers))
+    chosen = train_with_validation(model, split, records, mark, context)
+    context.task.calibrate(model, records["validation"])
+    if not context.recipe.training.refit:
+        return _finish(model, model, split, records, chosen, context)
+    whole = initial_model(split["train"].table, facts, mark, context).to(context.accelerator.device)
+    position = refit(whole, model, records["known"], chosen, mark, context)
+    return _finish(whole, model, split, records, position, context)
 
 
 def _finish(
-    model: Model, judged: Model, split: dict[str, Part], records: dict[str, Records], position: Position, stage: Stage
+    model: Model, judged: Model, split: dict[str, Split], records: dict[str, Records], position: TrainingState, context: RunContext
 ) -> Run:
     """Saves the model and its report: on the test records, or else of `judged`, its twin that never learned from
     them, on the
@@ -161,15 +161,15 @@ def _finish(
     """
     name = "test" if "test" in split else "validation"
     scored = model if name == "test" else judged
-    with stage.talk.busy(f"Scoring the {name} records"):
-        report = stage.task.report(scored, split[name], records[name], stage, position.seconds, model)
-    if stage.accelerator.is_main_process:
-        save_model(model, stage)
-        report.save(stage.folder)
-        brief(stage.folder, split[name].table)
-        discard(stage.folder / "start")
-    stage.accelerator.wait_for_everyone()
-    run = Run(model, report, stage.folder, stage.accelerator.is_main_process)
-    chosen = stage.recipe.training.keep == "best"
-    stage.talk.finished(run, name, position, chosen, *stage.task.closing(model, split[name], stage))
+    with context.console.spinner(f"Scoring the {name} records"):
+        report = context.task.report(scored, split[name], records[name], context, position.seconds, model)
+    if context.accelerator.is_main_process:
+        save_model(model, context)
+        report.save(context.folder)
+        write_report_without_measurements(context.folder, split[name].table)
+        discard(context.folder / "start")
+    context.accelerator.wait_for_everyone()
+    run = Run(model, report, context.folder, context.accelerator.is_main_process)
+    chosen = context.recipe.training.keep == "best"
+    context.console.finished(run, name, position, chosen, *context.task.closing(model, split[name], context))
     return run

@@ -3,18 +3,18 @@
 from pathlib import Path
 from typing import Any
 
-from sensorium.build.beginning import going_on
+from sensorium.build.beginning import load_pretrained
 from sensorium.build.model import check_inputs, check_sampling
 from sensorium.config.schema import InputSettings, Recipe
-from sensorium.console import Talk
-from sensorium.data.infer_schema import understand
+from sensorium.console import Console
+from sensorium.data.infer_schema import infer_schema
 from sensorium.data.table import Table, read
 from sensorium.errors import UserError
 from sensorium.families.family import Family, Tower
 from sensorium.tasks.base import Source
 
 
-def check_aligned(recipe: Recipe, folder: Path) -> None:
+def check_contrastive(recipe: Recipe, folder: Path) -> None:
     """Sees to it that a recipe says what is aligned, and asks for nothing that only targets have. Raises UserError."""
     data, training = recipe.data, recipe.training
     if data.target or recipe.targets:
@@ -40,7 +40,7 @@ def check_aligned(recipe: Recipe, folder: Path) -> None:
         raise UserError(f"--from and --out are both {folder}; give the run that goes on a folder of its own.")
 
 
-def open_aligned(records: Source, recipe: Recipe, family: Family, talk: Talk) -> tuple[Table, Recipe]:
+def open_table(records: Source, recipe: Recipe, family: Family, console: Console) -> tuple[Table, Recipe]:
     """The table with the inputs that are aligned, and the recipe with its file filled in. Prints what was understood.
 
     Raises UserError when there is no table, or a column is missing or cannot be an input, or the recipe does not fit.
@@ -51,7 +51,7 @@ def open_aligned(records: Source, recipe: Recipe, family: Family, talk: Talk) ->
         known = {column.name: column.kind for column in records.schema.columns if column.name in data.inputs}
         group, key = data.group or records.schema.group, data.key or records.schema.key
         columns = {name: kind for name, kind in known.items() if kind not in ("target", "ignored")} | data.columns
-        table = records.under(understand(records, target, group, key, columns, inputs=data.inputs))
+        table = records.under(infer_schema(records, target, group, key, columns, inputs=data.inputs))
         stated: dict[str, Any] = {"group": group, "key": key}
     else:
         source = data.path if records is None else records
@@ -60,14 +60,14 @@ def open_aligned(records: Source, recipe: Recipe, family: Family, talk: Talk) ->
         named = {"group": data.group, "key": data.key, "columns": data.columns, "inputs": data.inputs}
         table = read(source, target=target, quiet=True, **named)
         stated = {"path": str(source)} if isinstance(source, str | Path) else {}
-    talk.show(table.describe())
+    console.print_table(table.describe())
     _check_columns(table, data.inputs)
     recipe = recipe.model_copy(update={"data": data.model_copy(update=stated)})
     check_sampling(table, recipe)
     if recipe.start_from is None:
-        check_inputs(table, towers(table, recipe, family))
+        check_inputs(table, encoder_settings(table, recipe, family))
         return table, recipe
-    learned = family.going_on(recipe.family, going_on(table.schema, recipe, talk))
+    learned = family.going_on(recipe.family, load_pretrained(table.schema, recipe, console))
     return table, recipe.model_copy(update={"family": learned})
 
 
@@ -87,7 +87,7 @@ def _check_columns(table: Table, named: list[str]) -> None:
         )
 
 
-def towers(table: Table, recipe: Recipe, family: Family) -> dict[str, InputSettings]:
+def encoder_settings(table: Table, recipe: Recipe, family: Family) -> dict[str, InputSettings]:
     """By input, the settings of its encoder: those of the recipe over those of the family's size."""
     known = family.towers(recipe.family)
     return recipe.inputs | {

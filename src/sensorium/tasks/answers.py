@@ -6,10 +6,10 @@ from sensorium.config.schema import Recipe
 from sensorium.data.schema import TargetSpec
 from sensorium.data.table import Table
 from sensorium.data.targets.answer_text import asked, commonest, encode_answers
-from sensorium.tasks.splits import Part
+from sensorium.tasks.splits import Split
 
 
-def learned(split: dict[str, Part], recipe: Recipe) -> dict[str, Part]:
+def fit_answer_vocabulary(split: dict[str, Split], recipe: Recipe) -> dict[str, Split]:
     """The parts with, for each target that is an answer, what the records that are trained on say of it.
 
     Labels are their answers, those of a run that is gone on from first; `usual` is of the records that are not scored.

@@ -11,18 +11,18 @@ from rich.console import RenderableType
 from torch import nn
 
 from sensorium.config.schema import Recipe
-from sensorium.console import Hears, Talk
+from sensorium.console import Console, StepCallback
 from sensorium.data.records import Records
 from sensorium.data.table import Table
 from sensorium.evaluation import Report
 from sensorium.model import Model
-from sensorium.tasks.previous_run import Sorted
-from sensorium.tasks.splits import Part
+from sensorium.tasks.previous_run import FilteredRecords
+from sensorium.tasks.splits import Split
 from sensorium.training.learner import Learner
 from sensorium.training.loop import Validation
 
 if TYPE_CHECKING:
-    from sensorium.runs.stages import Stage
+    from sensorium.runs.stages import RunContext
 
 Source = Table | pd.DataFrame | list[dict] | str | Path | None
 
@@ -41,16 +41,16 @@ class Task(Protocol):
     def check(self, recipe: Recipe, folder: Path) -> None:
         """Sees to it that a recipe is one of this kind, for a run in `folder`. Raises UserError."""
 
-    def open(self, records: Source, recipe: Recipe, talk: Talk) -> tuple[Table, Recipe]:
+    def open(self, records: Source, recipe: Recipe, console: Console) -> tuple[Table, Recipe]:
         """The table to learn from, and the recipe with its file and columns filled in. Raises UserError."""
 
-    def sort_out(self, table: Table, ids: dict[str, np.ndarray], recipe: Recipe, talk: Talk) -> Sorted:
+    def sort_out(self, table: Table, ids: dict[str, np.ndarray], recipe: Recipe, console: Console) -> FilteredRecords:
         """The records without those that a run which is gone on from has been tested on."""
 
-    def together(self, table: Table, ids: dict[str, np.ndarray], talk: Talk) -> np.ndarray | None:
+    def together(self, table: Table, ids: dict[str, np.ndarray], console: Console) -> np.ndarray | None:
         """int64 [N], equal for records that a split keeps on one side; None when each may stand for itself."""
 
-    def check_parts(self, split: dict[str, Part], recipe: Recipe) -> None:
+    def check_parts(self, split: dict[str, Split], recipe: Recipe) -> None:
         """Sees to it that there is something to learn from, and to choose by. Raises UserError."""
 
     def begin(self, table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> Model:
@@ -60,23 +60,23 @@ class Task(Protocol):
         """What it learns by; `steps`: of the optimiser, in an epoch."""
 
     def validator(
-        self, split: dict[str, Part], records: Records, recipe: Recipe, accelerator: Accelerator
+        self, split: dict[str, Split], records: Records, recipe: Recipe, accelerator: Accelerator
     ) -> Callable[[Learner], Validation]:
         """The look at the validation `records` that chooses the epoch."""
 
     def calibrate(self, model: Model, records: Records) -> None:
         """What is chosen on the validation `records` once training is over."""
 
-    def sentences(self, model: Model, split: dict[str, Part], recipe: Recipe) -> list[str]:
+    def sentences(self, model: Model, split: dict[str, Split], recipe: Recipe) -> list[str]:
         """What is said of the plan before training."""
 
-    def watched(self, report: Hears, split: dict[str, Part], stage: "Stage") -> Hears:
+    def watched(self, report: StepCallback, split: dict[str, Split], context: "RunContext") -> StepCallback:
         """`report`, the hook that hears of every step, with an eye on how training goes."""
 
     def report(
-        self, scored: Model, part: Part, records: Records, stage: "Stage", seconds: float, saved: Model
+        self, scored: Model, part: Split, records: Records, context: "RunContext", seconds: float, saved: Model
     ) -> Report:
         """How good the model `scored` is on a `part`, which `records` reads; the one `saved` may have learned more."""
 
-    def closing(self, model: Model, part: Part, stage: "Stage") -> tuple[list[RenderableType], list[str]]:
+    def closing(self, model: Model, part: Split, context: "RunContext") -> tuple[list[RenderableType], list[str]]:
         """What is shown after the report, and the commands that may follow."""

@@ -3,13 +3,13 @@
 import math
 from typing import Any, NamedTuple
 
-from sensorium.console import Hears, Talk
+from sensorium.console import Console, StepCallback
 
 NEAR = 0.97  # of the loss at chance: above it nothing worth the name was learned
 STEPS = 50  # so many have to be done before that can be said
 
 
-class Chance(NamedTuple):
+class ChanceLoss(NamedTuple):
     """The loss of a model that cannot tell records apart, from how many it has to tell apart in a step.
 
     loss: softmax or sigmoid. together: by pair of inputs, how many training records have both. records: of training.
@@ -66,11 +66,11 @@ def at_chance(loss: str, rows: float, alike: float = 0.0) -> float:
     return -rows * sum(part * math.log(part) for part in (share, 1 - share) if part > 0)
 
 
-class Watch:
+class ChanceLossWarning:
     """Hears of every step, hands it on to `report`, and warns once when an epoch's mean loss is that of chance."""
 
-    def __init__(self, report: Hears, chance: Chance, epochs: int, talk: Talk):
-        self.report, self.chance, self.epochs, self.talk = report, chance, epochs, talk
+    def __init__(self, report: StepCallback, chance: ChanceLoss, epochs: int, console: Console):
+        self.report, self.chance, self.epochs, self.console = report, chance, epochs, console
         self.loss, self.warned = 0.0, False
 
     def __call__(self, figures: dict[str, Any]) -> None:
@@ -82,7 +82,7 @@ class Watch:
         done, chance = figures["epoch"] * self.chance.steps, self.chance.of_an_epoch
         if not self.warned and self.loss >= NEAR * chance and (done >= STEPS or figures["epoch"] == self.epochs):
             self.warned = True
-            self.talk.say(
+            self.console.print(
                 f"After epoch {figures['epoch']} the loss is {self.loss:.2f}, and chance is {chance:.2f}: nothing is"
                 " learned yet. Look whether each record's inputs belong together, try a learning rate ten times lower"
                 " or higher (--set learning_rate=...), and train longer (--epochs)."

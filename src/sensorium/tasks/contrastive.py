@@ -14,11 +14,11 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import nn
 
-from sensorium.build.beginning import carry_on, going_on
-from sensorium.build.model import encoders_of
-from sensorium.build.objectives import check_objectives, sentences, with_objectives
+from sensorium.build.beginning import load_pretrained, restore_objective_state
+from sensorium.build.model import build_encoders
+from sensorium.build.objectives import check_objectives, objective_sentences, with_objectives
 from sensorium.config.schema import Recipe
-from sensorium.console import Hears, Talk
+from sensorium.console import Console, StepCallback
 from sensorium.data.records import Records
 from sensorium.data.schema import MEDIA
 from sensorium.data.table import Table
@@ -27,26 +27,26 @@ from sensorium.evaluation.embedding import Checked, embed_batches
 from sensorium.evaluation.reranking import BEST, matcher
 from sensorium.evaluation.retrieval import RetrievalReport, retrieval_report
 from sensorium.families.family import Family, FamilySettings
-from sensorium.inference.preview import matches
+from sensorium.inference.preview import sample_retrievals
 from sensorium.model import Model
-from sensorium.runs.loaders import in_order
-from sensorium.tasks.aligned import check_aligned, open_aligned, towers
+from sensorium.runs.loaders import evaluation_batches
+from sensorium.tasks.aligned import check_contrastive, encoder_settings, open_table
 from sensorium.tasks.base import Source
-from sensorium.tasks.chance import Chance, Watch
-from sensorium.tasks.previous_run import Sorted
-from sensorium.tasks.splits import Part
+from sensorium.tasks.chance import ChanceLoss, ChanceLossWarning
+from sensorium.tasks.previous_run import FilteredRecords
+from sensorium.tasks.splits import Split
 from sensorium.training.learner import Learner
 from sensorium.training.loop import Validation
 from sensorium.training.retrieval_validation import retrieval_validator
 
 if TYPE_CHECKING:
-    from sensorium.runs.stages import Stage
+    from sensorium.runs.stages import RunContext
 
 
 MOST, MOST_FUSED = 50_000, 5_000  # records that retrieval is scored among at the end
 
 
-class Pretraining:
+class ContrastiveTask:
     """A family's model, whose inputs find each other."""
 
     names = "columns, as --image photo --text caption"
@@ -65,17 +65,17 @@ class Pretraining:
 
     def check(self, recipe: Recipe, folder: Path) -> None:
         """A recipe of inputs that are aligned, without any target."""
-        check_aligned(recipe, folder)
+        check_contrastive(recipe, folder)
         self.family.towers(recipe.family)
 
-    def open(self, records: Source, recipe: Recipe, talk: Talk) -> tuple[Table, Recipe]:
+    def open(self, records: Source, recipe: Recipe, console: Console) -> tuple[Table, Recipe]:
         """As Task says."""
-        table, recipe = open_aligned(records, recipe, self.family, talk)
+        table, recipe = open_table(records, recipe, self.family, console)
         self._pairs(table, recipe)
         check_objectives(table, recipe)
         return table, recipe
 
-    def sort_out(self, table: Table, ids: dict[str, np.ndarray], recipe: Recipe, talk: Talk) -> Sorted:
+    def sort_out(self, table: Table, ids: dict[str, np.ndarray], recipe: Recipe, console: Console) -> FilteredRecords:
         """All of the records, for what another training was tested on is not known.
 
         Raises UserError when no record has both inputs of a pair.
@@ -86,21 +86,21 @@ class Pretraining:
                     f"None of the {counted(len(table), 'record')} of {table.source} has both '{a}' and '{b}'; bring"
                     " some that do, or align others."
                 )
-        return Sorted(table, ids, None, None)
+        return FilteredRecords(table, ids, None, None)
 
-    def together(self, table: Table, ids: dict[str, np.ndarray], talk: Talk) -> np.ndarray | None:
+    def together(self, table: Table, ids: dict[str, np.ndarray], console: Console) -> np.ndarray | None:
         """Records of one picture, or one of other media, stay on one side: several captions of it are usual."""
         if table.schema.group is not None:
             return None
         groups = sharing([ids[spec.name] for spec in table.schema.inputs if spec.modality in MEDIA])
         if groups is not None:
-            talk.say(
+            console.print(
                 f"Records that share a file stay on one side of every split: {counted(len(table), 'record')} in"
                 f" {counted(int(groups.max()) + 1, 'group')}."
             )
         return groups
 
-    def check_parts(self, split: dict[str, Part], recipe: Recipe) -> None:
+    def check_parts(self, split: dict[str, Split], recipe: Recipe) -> None:
         """Every pair of inputs has records in every part, and in training more than one."""
         for part in split.values():
             for a, b in self._pairs(part.table, recipe):
@@ -117,11 +117,11 @@ class Pretraining:
         torch.manual_seed(recipe.seed)
         schema = table.schema.model_copy(update={"targets": []})
         if recipe.start_from is not None:
-            model = going_on(schema, recipe)
+            model = load_pretrained(schema, recipe)
             self.family.going_on(recipe.family, model)
             return model
         pooled = self.family.reads == "pooled"
-        encoders = encoders_of(table, towers(table, recipe, self.family), facts, pooled)
+        encoders = build_encoders(table, encoder_settings(table, recipe, self.family), facts, pooled)
         return self.family.model(recipe.family, encoders, schema)
 
     def objectives(self, model: Model, recipe: Recipe, steps: int) -> list[nn.Module]:
@@ -130,11 +130,11 @@ class Pretraining:
         """
         found = with_objectives(model, recipe, self.family.objectives(recipe.family, model, steps))
         if recipe.start_from is not None:
-            carry_on(found, model.schema, recipe)
+            restore_objective_state(found, model.schema, recipe)
         return found
 
     def validator(
-        self, split: dict[str, Part], records: Records, recipe: Recipe, accelerator: Accelerator
+        self, split: dict[str, Split], records: Records, recipe: Recipe, accelerator: Accelerator
     ) -> Callable[[Learner], Validation]:
         """Retrieval between the pairs of inputs."""
         pairs, chance = self._pairs(records.table, recipe), self._chance(split, recipe)
@@ -143,7 +143,7 @@ class Pretraining:
     def calibrate(self, model: Model, records: Records) -> None:
         """Nothing."""
 
-    def sentences(self, model: Model, split: dict[str, Part], recipe: Recipe) -> list[str]:
+    def sentences(self, model: Model, split: dict[str, Split], recipe: Recipe) -> list[str]:
         """Which inputs are aligned, and what the loss is before anything is learned."""
         train = split["train"]
         pairs = self._pairs(train.table, recipe)
@@ -153,15 +153,19 @@ class Pretraining:
         chance = self._chance(split, recipe)
         said = [] if chance is None else [chance.sentence]
         said += self.family.sentences(recipe.family, model, recipe.training.batch_size)
-        return [f"Aligned: {shown}.", *said, *sentences(model, recipe)]
+        return [f"Aligned: {shown}.", *said, *objective_sentences(model, recipe)]
 
-    def watched(self, report: Hears, split: dict[str, Part], stage: "Stage") -> Hears:
+    def watched(self, report: StepCallback, split: dict[str, Split], context: "RunContext") -> StepCallback:
         """`report`, and a warning when the loss stays where it began."""
-        chance = self._chance(split, stage.recipe)
-        return report if chance is None else Watch(report, chance, stage.recipe.training.epochs, stage.talk)
+        chance = self._chance(split, context.recipe)
+        return (
+            report
+            if chance is None
+            else ChanceLossWarning(report, chance, context.recipe.training.epochs, context.console)
+        )
 
     def report(
-        self, scored: Model, part: Part, records: Records, stage: "Stage", seconds: float, saved: Model
+        self, scored: Model, part: Split, records: Records, context: "RunContext", seconds: float, saved: Model
     ) -> RetrievalReport:
         """Retrieval in both directions of every pair, among 50,000 records at most, for its work grows with their
         square; ranked anew too where the model has a head for that, among 5,000 then, as each fuses 16 pairs and more.
@@ -169,36 +173,36 @@ class Pretraining:
         rows, again = np.arange(len(records)), None if matcher(scored) is None else BEST
         most = MOST if again is None else MOST_FUSED
         if len(rows) > most:
-            rows = np.sort(np.random.default_rng(stage.recipe.seed).permutation(len(rows))[:most])
-            stage.talk.say(f"Retrieval is scored among {most:,} of the {len(records):,} {part.name} records.")
+            rows = np.sort(np.random.default_rng(context.recipe.seed).permutation(len(rows))[:most])
+            context.console.print(f"Retrieval is scored among {most:,} of the {len(records):,} {part.name} records.")
         known = Checked(part.table.take(rows), {name: ids[rows] for name, ids in part.ids.items()}, [])
-        vectors = embed_batches(scored, in_order(records, scored, rows))
-        pairs = [pair for pair in self._pairs(part.table, stage.recipe) if _together(known.ids, *pair)]
-        report = retrieval_report(scored, known, vectors, pairs, stage.recipe.seed, rerank=again)
+        vectors = embed_batches(scored, evaluation_batches(records, scored, rows))
+        pairs = [pair for pair in self._pairs(part.table, context.recipe) if _together(known.ids, *pair)]
+        report = retrieval_report(scored, known, vectors, pairs, context.recipe.seed, rerank=again)
         return replace(report, cost=report.cost | {"train_seconds": seconds})
 
-    def closing(self, model: Model, part: Part, stage: "Stage") -> tuple[list[RenderableType], list[str]]:
+    def closing(self, model: Model, part: Split, context: "RunContext") -> tuple[list[RenderableType], list[str]]:
         """What a few records find, and what a shared space is for."""
-        kinds, folder = {spec.modality for spec in part.table.schema.inputs}, stage.folder
+        kinds, folder = {spec.modality for spec in part.table.schema.inputs}, context.folder
         source, index = "pictures/" if "image" in kinds else "new.csv", f"{folder.name}.lance"
         anew = "" if matcher(model) is None else f" --rerank {BEST}"
         commands = [f"sensorium evaluate {folder} test.csv --task retrieval{anew}"]
         if "text" in kinds:
             commands.append(f'sensorium classify {folder} {source} --labels "one thing,another"')
         commands.append(f"sensorium index {folder} {source} --out {index}")
-        return [matches(model, part, self._pairs(part.table, stage.recipe)[0])], commands
+        return [sample_retrievals(model, part, self._pairs(part.table, context.recipe)[0])], commands
 
     def _pairs(self, table: Table, recipe: Recipe) -> list[tuple[str, str]]:
         return self.family.pairs(recipe.family, {spec.name: spec.modality for spec in table.schema.inputs})
 
-    def _chance(self, split: dict[str, Part], recipe: Recipe) -> Chance | None:
+    def _chance(self, split: dict[str, Split], recipe: Recipe) -> ChanceLoss | None:
         """What the family's losses are at chance; None where the recipe has others, or weighs them."""
         if recipe.objectives or recipe.loss_weights != "fixed" or self.family.reads == "tokens":
             return None
         train = split["train"]
         together = [_together(train.ids, a, b) for a, b in self._pairs(train.table, recipe)]
         loss = recipe.family.loss or "softmax"
-        return Chance(loss, together, len(train.table), recipe.training.batch_size, _alike(train.table))
+        return ChanceLoss(loss, together, len(train.table), recipe.training.batch_size, _alike(train.table))
 
 
 def _alike(table: Table) -> float:

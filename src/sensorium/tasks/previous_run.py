@@ -12,7 +12,7 @@ import pyarrow.parquet
 
 from sensorium.build.continual import recipe_of
 from sensorium.config.schema import Recipe
-from sensorium.console import Talk
+from sensorium.console import Console
 from sensorium.data.scan import contents
 from sensorium.data.table import Table, read
 from sensorium.errors import UserError, counted
@@ -20,7 +20,7 @@ from sensorium.evaluation.forgetting import Forgetting, forgetting
 from sensorium.model import Model, load
 
 
-class Memory(NamedTuple):
+class PreviousRun(NamedTuple):
     """What is left of an old run's table: the records of the `part` that was scored, and those it learned from."""
 
     part: str
@@ -28,16 +28,16 @@ class Memory(NamedTuple):
     learned: Table
 
 
-class Sorted(NamedTuple):
+class FilteredRecords(NamedTuple):
     """New records without those of the old test; bool [N], which of them were learned from before; and the memory."""
 
     table: Table
     ids: dict[str, np.ndarray]
     seen: np.ndarray | None
-    memory: Memory | None
+    memory: PreviousRun | None
 
 
-def recall(recipe: Recipe, talk: Talk) -> Memory | None:
+def load_previous_records(recipe: Recipe, console: Console) -> PreviousRun | None:
     """The old table in its parts, found again by the keys in scores.parquet.
 
     None, and a sentence printed, when the old table is not there or has changed. Raises UserError when it was named
@@ -54,7 +54,7 @@ def recall(recipe: Recipe, talk: Talk) -> Memory | None:
     except UserError as error:
         if recipe.old_table is not None:
             raise
-        talk.say(f"What is forgotten will not be measured. {error}")
+        console.print(f"What is forgotten will not be measured. {error}")
         return None
 
 
@@ -62,7 +62,7 @@ def _holds_none(recipe: Recipe) -> bool:
     return recipe.data.test is None and recipe.data.split is None
 
 
-def _parts(table: Table, run: Path, part: str) -> Memory:
+def _parts(table: Table, run: Path, part: str) -> PreviousRun:
     try:
         scores = pa.parquet.read_table(run / "scores.parquet")
     except (OSError, pa.ArrowInvalid) as error:
@@ -71,7 +71,7 @@ def _parts(table: Table, run: Path, part: str) -> Memory:
         ) from error
     scores = scores.filter(pa.compute.equal(scores["coalition"], "all"))
     held = np.isin(np.array(table.keys), scores["key"].to_numpy())
-    memory = Memory(part, table.take(held), table.take(~held))
+    memory = PreviousRun(part, table.take(held), table.take(~held))
     if memory.held.keys != scores["key"].to_pylist() or not same_truths(memory.held, scores):
         raise UserError(
             f"{table.source} is not the table that {run} learned from, or has changed since;"
@@ -98,16 +98,16 @@ def _known(value: str | list[str] | None) -> str | frozenset[str] | None:
     return frozenset(value) if isinstance(value, list) else value
 
 
-def sort_out(table: Table, ids: dict[str, np.ndarray], recipe: Recipe, talk: Talk) -> Sorted:
+def drop_previous_test(table: Table, ids: dict[str, np.ndarray], recipe: Recipe, console: Console) -> FilteredRecords:
     """The new records by what the run that they go on from knows of them.
 
     One that equals a record of the old test, in every input and target, is left out, so that the old test stays unseen.
     One that equals another old record is marked, so that it is learned from and never held out.
     ids: by input, int64 [N].
     """
-    memory = None if recipe.start_from is None else recall(recipe, talk)
+    memory = None if recipe.start_from is None else load_previous_records(recipe, console)
     if memory is None:
-        return Sorted(table, ids, None, None)
+        return FilteredRecords(table, ids, None, None)
     new, held, learned = _hashes(table, ids), _hashes(memory.held), _hashes(memory.learned)
     keep = ~(np.isin(new, held) & (new != 0))
     seen = (np.isin(new, learned) & (new != 0))[keep]
@@ -117,11 +117,11 @@ def sort_out(table: Table, ids: dict[str, np.ndarray], recipe: Recipe, talk: Tal
         )
     kept = table.take(keep)
     for sentence in _findings(len(table), kept, seen, memory):
-        talk.say(sentence)
-    return Sorted(kept, {name: values[keep] for name, values in ids.items()}, seen, memory)
+        console.print(sentence)
+    return FilteredRecords(kept, {name: values[keep] for name, values in ids.items()}, seen, memory)
 
 
-def _findings(given: int, kept: Table, seen: np.ndarray, memory: Memory) -> Iterator[str]:
+def _findings(given: int, kept: Table, seen: np.ndarray, memory: PreviousRun) -> Iterator[str]:
     """What of the `given` new records, of which some are `kept`, the old run knew; `seen`: bool [kept]."""
     if len(kept) < given:
         yield (
@@ -154,11 +154,11 @@ def _hashes(table: Table, ids: dict[str, np.ndarray] | None = None) -> np.ndarra
     return np.where(some, hashed, np.uint64(0))
 
 
-def compare(memory: Memory, recipe: Recipe, model: Model, talk: Talk) -> Forgetting | None:
+def measure_forgetting(memory: PreviousRun, recipe: Recipe, model: Model, console: Console) -> Forgetting | None:
     """What `model` has lost since it was that of the old run; None, and a sentence printed, when it cannot be told."""
     before = load(recipe.start_from).to(model.device)
     try:
         return forgetting(before, model, memory.held, memory.part, recipe.seed)
     except UserError as error:
-        talk.say(f"What is forgotten cannot be measured. {error}")
+        console.print(f"What is forgotten cannot be measured. {error}")
         return None

@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 
 from sensorium.build.continual import read_new
-from sensorium.build.model import check_parts
+from sensorium.build.model import check_model_settings
 from sensorium.config.schema import Recipe
-from sensorium.console import Talk
+from sensorium.console import Console
 from sensorium.data.table import Table, read
 from sensorium.errors import UserError
 
@@ -16,7 +16,7 @@ RESERVED = ("key", "absent")  # columns of every table of predictions
 
 
 def open_table(
-    records: Table | pd.DataFrame | list[dict] | str | Path | None, recipe: Recipe, talk: Talk
+    records: Table | pd.DataFrame | list[dict] | str | Path | None, recipe: Recipe, console: Console
 ) -> tuple[Table, Recipe]:
     """The table to learn from, and the recipe with its file and columns filled in. Prints what was understood.
 
@@ -24,7 +24,7 @@ def open_table(
     """
     data = recipe.data
     if recipe.start_from is not None and (records is not None or data.path is not None):
-        table = read_new(data.path if records is None else records, recipe.start_from, talk)
+        table = read_new(data.path if records is None else records, recipe.start_from, console)
         stated = {"target": {one.name: one.kind for one in table.schema.targets}}
         stated |= {"path": str(records)} if isinstance(records, str | Path) else {}
     elif isinstance(records, Table):
@@ -40,13 +40,13 @@ def open_table(
         named = {"target": data.target, "group": data.group, "key": data.key, "inputs": data.inputs or None}
         table = read(source, columns=columns, quiet=True, **named)
         stated = {"path": str(source)} if isinstance(source, str | Path) else {}
-        talk.show(table.describe())
+        console.print_table(table.describe())
     if not table.schema.targets:
         raise UserError("Nothing is said to be learned; read the table with target=, naming its column.")
     reserved = next((one.name for one in table.schema.targets if one.name in RESERVED), None)
     if reserved:
         raise UserError(f"The target is named '{reserved}', as a column of every table of predictions is; rename it.")
-    check_parts(table, recipe)
+    check_model_settings(table, recipe)
     return table, recipe.model_copy(update={"data": data.model_copy(update=stated)})
 
 

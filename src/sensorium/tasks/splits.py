@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from sensorium.build.continual import trained_mark
+from sensorium.build.continual import checkpoint_fingerprint
 from sensorium.config.schema import Recipe
 from sensorium.data.table import Table
 from sensorium.data.targets.encode import encode
@@ -20,7 +20,7 @@ FREE = {
 }  # fmt: skip
 
 
-class Part(NamedTuple):
+class Split(NamedTuple):
     """A part of the table: its records, and by input name their content ids, int64 [N]."""
 
     name: str
@@ -28,13 +28,13 @@ class Part(NamedTuple):
     ids: dict[str, np.ndarray]
 
 
-def parts(
+def split_records(
     table: Table,
     ids: dict[str, np.ndarray],
     recipe: Recipe,
     seen: np.ndarray | None = None,
     together: np.ndarray | None = None,
-) -> dict[str, Part]:
+) -> dict[str, Split]:
     """`train`, `validation`, `known` (both) and, when the recipe holds records out, `test`; by group if there is one.
 
     seen: bool [N], records that an earlier training has learned from: all of them are trained on, none is held out.
@@ -67,7 +67,7 @@ def parts(
                 f"No record is left for the {name} part of {table.source}; bring more records or another split."
             )
         _check_targets(part, name)
-    return {name: Part(name, part, _ids(whole, all_ids, part)) for name, part in found.items()}
+    return {name: Split(name, part, _ids(whole, all_ids, part)) for name, part in found.items()}
 
 
 def _check_groups(table: Table, recipe: Recipe) -> None:
@@ -94,14 +94,14 @@ def _check_targets(part: Table, name: str) -> None:
         )
 
 
-def fingerprint(split: dict[str, Part], recipe: Recipe) -> str:
+def fingerprint_splits(split: dict[str, Split], recipe: Recipe) -> str:
     """Names everything the outcome of a run depends on: settings, keys, contents and targets of all parts."""
     # Sorted, for in a recipe the order of names means nothing; that of the targets is in the schema.
     settings = json.dumps(recipe.model_dump(mode="json", exclude=FREE), sort_keys=True)
     digest = hashlib.blake2b(settings.encode(), digest_size=16)
     for run in (recipe.start_from, recipe.begin_with, recipe.teacher):
         if run is not None:
-            digest.update(trained_mark(run))
+            digest.update(checkpoint_fingerprint(run))
     for name in sorted(split):
         part = split[name]
         digest.update("\0".join([name, *part.table.keys]).encode())

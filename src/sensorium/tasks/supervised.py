@@ -10,31 +10,31 @@ from accelerate import Accelerator
 from rich.console import RenderableType
 from torch import nn
 
-from sensorium.build.continual import base_of, begin, check_agrees
-from sensorium.build.objectives import fitted_by, sentences
-from sensorium.build.pretrained import check_begins
-from sensorium.build.pretrained import sentences as begun_sentences
+from sensorium.build.continual import build_or_load, check_agrees, inherited_settings
+from sensorium.build.objectives import fitted_by, objective_sentences
+from sensorium.build.pretrained import check_pretrained
+from sensorium.build.pretrained import pretrained_sentences as begun_sentences
 from sensorium.config.schema import Recipe
-from sensorium.console import Hears, Talk, five
+from sensorium.console import Console, StepCallback, sample_predictions
 from sensorium.data.records import Records
 from sensorium.data.table import Table
 from sensorium.errors import UserError
 from sensorium.evaluation import Report, evaluate
 from sensorium.model import Model
-from sensorium.runs.loaders import in_order
+from sensorium.runs.loaders import evaluation_batches
 from sensorium.tasks.base import Source
-from sensorium.tasks.previous_run import Sorted, compare, sort_out
+from sensorium.tasks.previous_run import FilteredRecords, drop_previous_test, measure_forgetting
 from sensorium.tasks.source import open_table
-from sensorium.tasks.splits import Part
+from sensorium.tasks.splits import Split
 from sensorium.training.learner import Learner
 from sensorium.training.loop import Validation
 from sensorium.training.validation import calibrate, validator
 
 if TYPE_CHECKING:
-    from sensorium.runs.stages import Stage
+    from sensorium.runs.stages import RunContext
 
 
-class Fitting:
+class SupervisedTask:
     """Targets, learned from inputs that a fusion brings together."""
 
     names = "target"
@@ -43,7 +43,7 @@ class Fitting:
     def base(self, given: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
         """What is given, else the settings of the run that is gone on from."""
         start = options.get("start_from")
-        return given if given or start is None else base_of(start, options)
+        return given if given or start is None else inherited_settings(start, options)
 
     def check(self, recipe: Recipe, folder: Path) -> None:
         """A recipe without a family, which agrees with the run that it goes on from."""
@@ -53,40 +53,40 @@ class Fitting:
                 f" {recipe.family.name}, or a recipe without a family."
             )
         check_agrees(recipe, folder)
-        check_begins(recipe, folder)
+        check_pretrained(recipe, folder)
 
-    def open(self, records: Source, recipe: Recipe, talk: Talk) -> tuple[Table, Recipe]:
+    def open(self, records: Source, recipe: Recipe, console: Console) -> tuple[Table, Recipe]:
         """As Task says."""
-        table, recipe = open_table(records, recipe, talk)
+        table, recipe = open_table(records, recipe, console)
         if recipe.begin_with is not None:
             for sentence in begun_sentences(table, recipe):
-                talk.say(sentence)
+                console.print(sentence)
         return table, recipe
 
-    def sort_out(self, table: Table, ids: dict[str, np.ndarray], recipe: Recipe, talk: Talk) -> Sorted:
+    def sort_out(self, table: Table, ids: dict[str, np.ndarray], recipe: Recipe, console: Console) -> FilteredRecords:
         """As Task says."""
-        return sort_out(table, ids, recipe, talk)
+        return drop_previous_test(table, ids, recipe, console)
 
-    def together(self, table: Table, ids: dict[str, np.ndarray], talk: Talk) -> np.ndarray | None:
+    def together(self, table: Table, ids: dict[str, np.ndarray], console: Console) -> np.ndarray | None:
         """None: the user names a group. Says when pictures that are asked about several times are none."""
         if any(spec.kind == "answer" for spec in table.schema.targets) and table.schema.group is None:
             for sentence in _repeated(table, ids):
-                talk.say(sentence)
+                console.print(sentence)
         return None
 
-    def check_parts(self, split: dict[str, Part], recipe: Recipe) -> None:
+    def check_parts(self, split: dict[str, Split], recipe: Recipe) -> None:
         """Nothing more than `parts` sees to."""
 
     def begin(self, table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> Model:
         """As Task says."""
-        return begin(table, recipe, facts)
+        return build_or_load(table, recipe, facts)
 
     def objectives(self, model: Model, recipe: Recipe, steps: int) -> list[nn.Module]:
         """One for each target, what the fusion itself has to learn, and the recipe's own."""
         return fitted_by(model, recipe)
 
     def validator(
-        self, split: dict[str, Part], records: Records, recipe: Recipe, accelerator: Accelerator
+        self, split: dict[str, Split], records: Records, recipe: Recipe, accelerator: Accelerator
     ) -> Callable[[Learner], Validation]:
         """The headline metric of every target."""
         return validator(records, accelerator)
@@ -95,29 +95,33 @@ class Fitting:
         """Thresholds, temperatures and weights of the heads."""
         calibrate(model, records)
 
-    def sentences(self, model: Model, split: dict[str, Part], recipe: Recipe) -> list[str]:
+    def sentences(self, model: Model, split: dict[str, Split], recipe: Recipe) -> list[str]:
         """What is learned beside the targets."""
-        return sentences(model, recipe)
+        return objective_sentences(model, recipe)
 
-    def watched(self, report: Hears, split: dict[str, Part], stage: "Stage") -> Hears:
+    def watched(self, report: StepCallback, split: dict[str, Split], context: "RunContext") -> StepCallback:
         """`report` alone."""
         return report
 
     def report(
-        self, scored: Model, part: Part, records: Records, stage: "Stage", seconds: float, saved: Model
+        self, scored: Model, part: Split, records: Records, context: "RunContext", seconds: float, saved: Model
     ) -> Report:
         """Every metric, what each input is worth, and what a run that went on has forgotten."""
         report = evaluate(
-            scored, part.table, batches=in_order(records, scored), seed=stage.recipe.seed, train_seconds=seconds
+            scored,
+            part.table,
+            batches=evaluation_batches(records, scored),
+            seed=context.recipe.seed,
+            train_seconds=seconds,
         )
-        if stage.memory is None:
+        if context.memory is None:
             return report
-        return replace(report, forgetting=compare(stage.memory, stage.recipe, saved, stage.talk))
+        return replace(report, forgetting=measure_forgetting(context.memory, context.recipe, saved, context.console))
 
-    def closing(self, model: Model, part: Part, stage: "Stage") -> tuple[list[RenderableType], list[str]]:
+    def closing(self, model: Model, part: Split, context: "RunContext") -> tuple[list[RenderableType], list[str]]:
         """Five predictions."""
-        folder = stage.folder
-        return [five(model, part.table)], [
+        folder = context.folder
+        return [sample_predictions(model, part.table)], [
             f"sensorium predict {folder} new.csv --out predictions.parquet",
             f"sensorium evaluate {folder} test.csv",
             f"sensorium fit --recipe {folder / 'recipe.yaml'} --out {folder}-again",

@@ -3,14 +3,14 @@
 from sensorium.errors import unknown
 from sensorium.families import FAMILIES
 from sensorium.tasks.base import Task
-from sensorium.tasks.contrastive import Pretraining
-from sensorium.tasks.supervised import Fitting
+from sensorium.tasks.contrastive import ContrastiveTask
+from sensorium.tasks.supervised import SupervisedTask
 
 
-def task_of(family: str | None) -> Task:
+def task_for(family: str | None) -> Task:
     """The kind of run that pretrains `family`, or that learns targets. Raises UserError for an unknown family."""
     if family is None:
-        return Fitting()
+        return SupervisedTask()
     if family not in FAMILIES:
         raise unknown("family", family, FAMILIES)
-    return Pretraining(family, FAMILIES[family])
+    return ContrastiveTask(family, FAMILIES[family])

@@ -20,7 +20,7 @@ from sensorium.model import is_frozen
 from sensorium.objectives.step import CachedStep, Step
 from sensorium.training.learner import Learner
 from sensorium.training.processes import Processes
-from sensorium.training.rng_state import chance, replay
+from sensorium.training.rng_state import get_rng_state, set_rng_state
 
 
 def caches(learner: Learner, pieces: int) -> bool:
@@ -94,7 +94,7 @@ def cached(processes: Processes, pieces: list[Batch], weigh: Callable[[dict[str,
     with processes.alone():
         with torch.no_grad():
             for batch in pieces:
-                states.append(chance(device))
+                states.append(get_rng_state(device))
                 found.append(wrapped(batch.to(device), embed))
         leaves = {
             view: torch.cat([one.embeddings[view] for one in found]).requires_grad_() for view in found[0].embeddings
@@ -112,7 +112,7 @@ def cached(processes: Processes, pieces: list[Batch], weigh: Callable[[dict[str,
             gradients={view: parts[index] for view, parts in cut.items()},
             own=gradients[len(leaves) :] if last else [],
         )
-        replay(device, state)
+        set_rng_state(device, state)
         with nullcontext() if last else processes.alone():
             total = wrapped(batch, back)
             if total.requires_grad:

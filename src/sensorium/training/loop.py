@@ -14,7 +14,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from sensorium.data.records import Records, deal, load
+from sensorium.data.records import Records, epoch_batches, load
 from sensorium.errors import UserError
 from sensorium.features import Batch, Loss
 from sensorium.files import whole_file
@@ -22,17 +22,17 @@ from sensorium.training.averaging import Average
 from sensorium.training.caching import cached, caches
 from sensorium.training.interrupt import Interrupted, Signals
 from sensorium.training.learner import Learner
-from sensorium.training.optimizer import Rate, optimizer, schedule
+from sensorium.training.optimizer import EncoderLearningRate, optimizer, schedule
 from sensorium.training.processes import Processes
 from sensorium.training.rng_state import seed
 from sensorium.training.settings import TrainingSettings
 from sensorium.training.state import (
-    Position,
-    changed,
-    load_position,
+    TrainingState,
     load_state,
-    moments,
+    load_training_state,
+    optimizer_state,
     put_weights,
+    run_mismatch_error,
     save_state,
     trained,
 )
@@ -81,7 +81,7 @@ class Training:
         hooks: Hooks,
         fingerprint: str,
         accelerator: Accelerator,
-        rates: dict[str, Rate] | None = None,
+        rates: dict[str, EncoderLearningRate] | None = None,
     ):
         self.learner, self.records, self.settings, self.folder = learner, records, settings, folder
         self.hooks, self.accelerator = hooks, accelerator
@@ -93,23 +93,23 @@ class Training:
             self.average = Average(self.processes.whole("the setting averaging: ema"), settings.ema_decay)
         if any(hasattr(part, "after_step") for part in learner.objectives.modules()):
             self.processes.whole("a teacher that follows the model")
-        self.position = Position(fingerprint=fingerprint)
+        self.position = TrainingState(fingerprint=fingerprint)
         self.best: dict[str, Tensor] = {}
         self.steps_per_epoch = math.ceil(len(records.table) / settings.batch_size)
 
     def resume(self) -> bool:
         """Goes to the saved state, if there is one. Raises UserError when the data or the settings are others."""
-        saved = load_position(self.folder)
+        saved = load_training_state(self.folder)
         if saved is None:
             return False
         if saved.fingerprint != self.position.fingerprint:
-            raise changed(self.folder.parent)
+            raise run_mismatch_error(self.folder.parent)
         self.best = load_state(self.folder, self.learner, self.optimizer, self.average)
         self.processes.scatter()
         self.position = saved
         return True
 
-    def run(self) -> Position:
+    def run(self) -> TrainingState:
         """Trains to the end and leaves the learner with its best weights, in evaluation mode.
 
         Raises Interrupted after Ctrl-C, once the state is saved, and UserError when the disk refuses the state.
@@ -153,7 +153,7 @@ class Training:
         first, process = self.position.step, self.accelerator
         for epoch in range(self.position.epoch, self.settings.epochs):
             order = None if self.hooks.order is None else self.hooks.order(epoch)
-            dealt = deal(
+            dealt = epoch_batches(
                 len(self.records.table),
                 self.settings.batch_size,
                 self.records.seed,
@@ -279,7 +279,7 @@ class Training:
 
     def _save(self) -> None:
         self.processes.gather()
-        state = moments(self.optimizer, keep=self.accelerator.is_main_process)
+        state = optimizer_state(self.optimizer, keep=self.accelerator.is_main_process)
         if self.accelerator.is_main_process:
             save_state(self.folder, self.learner, self.best, state, self.position, self.average)
         self._write_log()

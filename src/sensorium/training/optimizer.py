@@ -11,7 +11,7 @@ from sensorium.training.learner import Learner
 from sensorium.training.settings import TrainingSettings
 
 
-class Rate(NamedTuple):
+class EncoderLearningRate(NamedTuple):
     """The learning rate of an input's encoder, None for that of the rest, and by how much each layer has less than the
     one above it.
     """
@@ -20,7 +20,7 @@ class Rate(NamedTuple):
     layer_decay: float | None = None
 
 
-def optimizer(learner: Learner, settings: TrainingSettings, rates: dict[str, Rate]) -> torch.optim.AdamW:
+def optimizer(learner: Learner, settings: TrainingSettings, rates: dict[str, EncoderLearningRate]) -> torch.optim.AdamW:
     """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), fused, over the trained parameters.
 
     `rates` is by input, for the encoders whose rate is their own. Vectors and scalars are not decayed.

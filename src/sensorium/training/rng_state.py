@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 
-class Chance(NamedTuple):
+class RngState(NamedTuple):
     """The state of the generators that a model on one device draws from; `cuda` is None on the CPU."""
 
     cpu: Tensor
@@ -23,13 +23,13 @@ def seed(device: torch.device, use: str) -> None:
         torch.cuda.manual_seed(value)
 
 
-def chance(device: torch.device) -> Chance:
+def get_rng_state(device: torch.device) -> RngState:
     """The state now, for `replay`."""
     cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-    return Chance(torch.default_generator.get_state(), cuda)
+    return RngState(torch.default_generator.get_state(), cuda)
 
 
-def replay(device: torch.device, state: Chance) -> None:
+def set_rng_state(device: torch.device, state: RngState) -> None:
     """From here on the draws are those that followed `state`."""
     torch.default_generator.set_state(state.cpu)
     if state.cuda is not None:

@@ -25,7 +25,7 @@ from sensorium.training.processes import as_shared, full
 _BESIDE = re.compile(r"objectives\..*?\b(teacher|queue)\.(.+)")
 
 
-class Position(BaseModel):
+class TrainingState(BaseModel):
     """Where a run stands: after `step` optimiser steps of `epoch`. `cut`: it was ended by a deadline."""
 
     # A metric may be undefined, and a resumed run has to log the same.
@@ -44,7 +44,7 @@ class Position(BaseModel):
     log: list[dict[str, Any]] = []
 
 
-def changed(folder: Path) -> UserError:
+def run_mismatch_error(folder: Path) -> UserError:
     """The error for going on with the run in `folder` with other records or settings."""
     return UserError(
         f"The records or settings are not those that the run in {folder} began with; bring the same ones, or start anew"
@@ -81,7 +81,7 @@ def put_weights(learner: Learner, weights: dict[str, Tensor]) -> None:
             value.copy_(weights[key])
 
 
-def learned_beside(folder: Path) -> dict[str, Tensor]:
+def objective_state(folder: Path) -> dict[str, Tensor]:
     """Of the best weights of a training whose state is in `folder`, those of its teacher and its queue: `teacher.NAME`
     and `queue.NAME`; nothing where it has none. Raises UserError when the state is damaged or gone.
     """
@@ -90,7 +90,7 @@ def learned_beside(folder: Path) -> dict[str, Tensor]:
         return {f"{name[1]}.{name[2]}": best.get_tensor(name[0]) for name in found if name is not None}
 
 
-def moments(optimizer: torch.optim.Optimizer, keep: bool) -> dict[str, Tensor]:
+def optimizer_state(optimizer: torch.optim.Optimizer, keep: bool) -> dict[str, Tensor]:
     """The optimiser's state by place and name, whole, on the CPU. What is shared out is gathered, so every process has
     to call this; one that does not `keep` it gets none.
     """
@@ -108,7 +108,7 @@ def save_state(
     learner: Learner,
     best: dict[str, Tensor],
     state: dict[str, Tensor],
-    position: Position,
+    position: TrainingState,
     average: Average | None = None,
 ) -> None:
     """Writes the weights now, their average if there is one, the best ones, the optimiser's `state` (its moments) and
@@ -125,12 +125,12 @@ def save_state(
         (new / "position.json").write_text(position.model_dump_json(indent=1))
 
 
-def load_position(folder: Path) -> Position | None:
+def load_training_state(folder: Path) -> TrainingState | None:
     """The position saved in `folder`, or None when nothing was saved. Raises UserError when it cannot be read."""
     recover(folder)
     path = folder / "position.json"
     with _reading(folder):
-        return Position(**json.loads(path.read_text())) if path.exists() else None
+        return TrainingState(**json.loads(path.read_text())) if path.exists() else None
 
 
 @contextmanager

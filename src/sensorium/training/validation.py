@@ -18,7 +18,7 @@ from sensorium.training.learner import Learner
 from sensorium.training.loop import Validation
 
 BATCH = 256
-Found = dict[str, tuple[dict[str, Tensor], dict[str, Tensor], Tensor]]
+ValidationColumns = dict[str, tuple[dict[str, Tensor], dict[str, Tensor], Tensor]]
 
 
 def validator(records: Records, accelerator: Accelerator) -> Callable[[Learner], Validation]:
@@ -62,7 +62,7 @@ def calibrate(model: Model, records: Records) -> None:
 
 
 @torch.no_grad()
-def _look(learner: Learner, records: Records, rows: np.ndarray) -> Found:
+def _look(learner: Learner, records: Records, rows: np.ndarray) -> ValidationColumns:
     """By target: truth, prediction and loss of those of the `rows` that have it and any input."""
     model, parts = learner.model, {name: [] for name in learner.model.heads.names}
     for batch in _batches(records, rows, model.device):

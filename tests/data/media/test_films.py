@@ -5,7 +5,7 @@ import pytest
 
 from sensorium.data.records import Records
 from sensorium.data.scan import contents, scan, set_aside
-from sensorium.data.schema import Column, InputSpec, Schema, arrange
+from sensorium.data.schema import Column, InputSpec, Schema, make_inputs
 from sensorium.data.table import read
 from sensorium.encoders.audio_conv import AudioConv, AudioConvConfig
 from sensorium.encoders.video_processor import VideoProcessor, VideoSettings
@@ -62,14 +62,14 @@ def test_the_kind_can_be_stated(folder):
 
 def test_the_name_of_the_sound_is_no_columns_name():
     columns = [Column(name=name, kind=kind, reason="") for name, kind in (("a", "film"), ("a sound", "text"))]
-    assert [spec.name for spec in arrange(columns)] == ["a", "a sound 2", "a sound"]
+    assert [spec.name for spec in make_inputs(columns)] == ["a", "a sound 2", "a sound"]
 
 
 def test_a_film_counts_as_two_inputs_when_numbers_are_read_together():
     numbers = [Column(name=f"n{place}", kind="number", reason="") for place in range(5)]
-    inputs = arrange([*numbers, Column(name="clip", kind="film", reason="")])
+    inputs = make_inputs([*numbers, Column(name="clip", kind="film", reason="")])
     assert [spec.name for spec in inputs] == ["clip", "clip sound", "table"]
-    assert [spec.name for spec in arrange([*numbers, Column(name="clip", kind="video", reason="")])][-1] == "clip"
+    assert [spec.name for spec in make_inputs([*numbers, Column(name="clip", kind="video", reason="")])][-1] == "clip"
 
 
 def test_the_scan_finds_films_without_sound_absent(folder):

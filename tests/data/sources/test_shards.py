@@ -13,9 +13,9 @@ import webdataset
 from PIL import Image
 
 from sensorium.data.media.content import content_id, opened
-from sensorium.data.records import Records, deal, load
+from sensorium.data.records import Records, epoch_batches, load
 from sensorium.data.scan import scan
-from sensorium.data.sources.shards import braces, dealt
+from sensorium.data.sources.shards import braces, shard_summary
 from sensorium.data.table import Table, read
 from sensorium.errors import UserError
 from tests.data.made_records import Lengths
@@ -207,7 +207,7 @@ def test_every_record_is_read_once_an_epoch(shards, workers, monkeypatch):
     for world in (1, 2):
         seen, contents = [], {}
         for rank in range(world):
-            steps = deal(len(found), 4, seed=0, epoch=1, rank=rank, world=world)
+            steps = epoch_batches(len(found), 4, seed=0, epoch=1, rank=rank, world=world)
             for start in (0, 5):
                 batches = list(load(records, [(rows, 1) for (rows,) in steps[start:]], workers))
                 if start == 0:
@@ -235,12 +235,12 @@ class Picture(Lengths):
 
 
 def test_the_sentence_on_who_reads_what():
-    assert dealt(8, 8000, 1, 3) == (
+    assert shard_summary(8, 8000, 1, 3) == (
         "8 shards with 8000 records: 1 process with 3 workers read single records out of any shard, each record once"
         " an epoch."
     )
-    assert "1 shard with 10 records: 2 processes read single records" in dealt(1, 10, 2, 0)
-    assert "fewer shards than the 6 readers costs nothing" in dealt(2, 10, 2, 3)
+    assert "1 shard with 10 records: 2 processes read single records" in shard_summary(1, 10, 2, 0)
+    assert "fewer shards than the 6 readers costs nothing" in shard_summary(2, 10, 2, 3)
 
 
 def test_no_warning_where_all_is_read(shards):

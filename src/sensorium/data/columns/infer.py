@@ -8,16 +8,16 @@ import pandas as pd
 
 from sensorium.data.columns.parse import (
     SCALARS,
-    absent,
     answers,
     is_film,
+    is_missing,
     is_picture,
     is_rows,
     is_sound,
     is_timed,
     labels,
     numbers,
-    spell,
+    to_label,
 )
 from sensorium.data.targets.answer_text import commonest
 
@@ -54,7 +54,7 @@ class Ambiguous(Exception):
 
 def guess_input(values: np.ndarray) -> Guess:
     """The kind of a column that nobody stated, from its cells [N]. Raises Ambiguous."""
-    present = values[~absent(values)]
+    present = values[~is_missing(values)]
     if not len(present):
         return Guess("ignored", f"all {len(values)} values are absent")
     types = _types(present)
@@ -64,14 +64,14 @@ def guess_input(values: np.ndarray) -> Guess:
         return _guess_numbers(present)
     if types <= {str, int, float, bool}:
         return _guess_strings(
-            present if types == {str} else np.array([spell(value) for value in present], dtype=object)
+            present if types == {str} else np.array([to_label(value) for value in present], dtype=object)
         )
     return _guess_objects(present)
 
 
 def guess_target(values: np.ndarray) -> Guess:
     """Whether a target is a class, labels or a number, from its cells [N], some of them present. Raises Ambiguous."""
-    gone = absent(values)
+    gone = is_missing(values)
     present = values[~gone]
     types = _types(present)
     if types & {list, tuple, set, np.ndarray}:
@@ -307,10 +307,10 @@ def count_labels(values: np.ndarray, kind: str) -> dict[str, float]:
 
     Of answers the share of each cell that it has, summed, and the commonest first.
     """
-    present = values[~absent(values)]
+    present = values[~is_missing(values)]
     if kind == "answer":
         return commonest(map(answers, present))
-    named = pd.Series(present, dtype=object).map(spell) if kind == "class" else _labels_of(present)
+    named = pd.Series(present, dtype=object).map(to_label) if kind == "class" else _labels_of(present)
     counted = named.value_counts()
     numbered = not np.isnan(numbers(counted.index.to_numpy(object))).any()
     return {name: int(counted[name]) for name in sorted(counted.index, key=float if numbered else None)}

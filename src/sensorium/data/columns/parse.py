@@ -21,7 +21,7 @@ def objects(values: Sequence[Any]) -> np.ndarray:
     return np.fromiter(values, dtype=object, count=len(values))
 
 
-def absent(values: np.ndarray) -> np.ndarray:
+def is_missing(values: np.ndarray) -> np.ndarray:
     """bool [N]: True where a cell is None, NaN, NaT or an empty string."""
     gone = pd.isna(values)
     if values.dtype != object:
@@ -43,7 +43,7 @@ def numbers(values: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(parsed), parsed, np.nan)
 
 
-def spell(value: Any) -> str:
+def to_label(value: Any) -> str:
     """A cell as the name of a class, category, group or key.
 
     3 and 3.0 are both '3', for a hole in a column makes floats of integers in pandas. Raises ValueError for what has no
@@ -63,8 +63,8 @@ def spell(value: Any) -> str:
 def labels(value: Any) -> list[str]:
     """The labels of a cell: a list's items, or a string's parts between bars; '|' and [] say that there are none."""
     if isinstance(value, list | tuple | set | np.ndarray):
-        return [spell(item) for item in value]
-    return [part.strip() for part in spell(value).split("|") if part.strip()]
+        return [to_label(item) for item in value]
+    return [part.strip() for part in to_label(value).split("|") if part.strip()]
 
 
 def answers(value: Any) -> list[str] | None:
@@ -75,7 +75,7 @@ def answers(value: Any) -> list[str] | None:
     if isinstance(value, str) and value.lstrip().startswith("["):
         value = _from_json(value)
     several = value if isinstance(value, list | tuple | np.ndarray) else [value]
-    found = [normalise(spell(one)) for one in several if one is not None and one == one]
+    found = [normalise(to_label(one)) for one in several if one is not None and one == one]
     return [one for one in found if one] or None
 
 
@@ -163,7 +163,7 @@ def points(value: Any) -> Any:
     raise ValueError("it is not a path, rows of numbers or an array")
 
 
-CELLS: dict[str, Callable[[Any], Any]] = {
+PARSERS: dict[str, Callable[[Any], Any]] = {
     "text": text,
     "image": medium,
     "audio": medium,
@@ -171,10 +171,10 @@ CELLS: dict[str, Callable[[Any], Any]] = {
     "film": medium,
     "series": readings,
     "points": points,
-    "category": spell,
-    "group": spell,
-    "key": spell,
-    "class": spell,
+    "category": to_label,
+    "group": to_label,
+    "key": to_label,
+    "class": to_label,
     "labels": labels,
     "answer": answers,
 }
@@ -200,7 +200,7 @@ def convert(values: np.ndarray, kind: str) -> tuple[np.ndarray, tuple[int, str] 
 
     A number column is float64 [N] with NaN where absent; every other kind an object array [N] with None where absent.
     """
-    gone = absent(values)
+    gone = is_missing(values)
     if kind == "number":
         converted = numbers(values)
         wrong = np.flatnonzero(np.isnan(converted) & ~gone)
@@ -215,7 +215,7 @@ def convert(values: np.ndarray, kind: str) -> tuple[np.ndarray, tuple[int, str] 
         return cells, None
     for index, value in zip(present, found, strict=True):
         try:
-            cells[index] = CELLS[kind](value)
+            cells[index] = PARSERS[kind](value)
         except ValueError as error:
             return cells, (int(index), str(error))
     return cells, None

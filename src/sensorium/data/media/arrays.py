@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sensorium.data.columns.parse import absent, numbers, objects
+from sensorium.data.columns.parse import is_missing, numbers, objects
 
 LARGEST = 2**28
 NPY = b"\x93NUMPY"
@@ -63,7 +63,7 @@ def finite(values: np.ndarray, what: str, name: str) -> np.ndarray:
     """float64 [L]: the column `name` of numbers, NaN where it is empty. Raises ValueError for what is no finite number,
     naming the `what` (as `reading`) it stands in."""
     found = numbers(values)
-    wrong = np.flatnonzero(np.isnan(found) & ~absent(values))
+    wrong = np.flatnonzero(np.isnan(found) & ~is_missing(values))
     if len(wrong):
         raise ValueError(f"in {what} {wrong[0] + 1}, {name} is {brief(values[wrong[0]])}, not a finite number")
     return found

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from sensorium.data.columns.parse import TIMES, absent, numbers, objects
+from sensorium.data.columns.parse import TIMES, is_missing, numbers, objects
 from sensorium.data.media.arrays import NPY, brief, check_size, finite, from_rows, read_npy
 from sensorium.data.media.content import opened
 from sensorium.features import Series
@@ -154,7 +154,7 @@ def _seconds(times: np.ndarray) -> np.ndarray:
     """float64 [L] of numbers, dates or ISO dates. Raises ValueError naming the first reading without a time."""
     if times.dtype.kind in "mM":
         return _since_1970(times)
-    gone, seconds = absent(times), numbers(times)
+    gone, seconds = is_missing(times), numbers(times)
     if gone.any():
         raise ValueError(f"reading {np.flatnonzero(gone)[0] + 1} has no time")
     if np.isnan(seconds).all():

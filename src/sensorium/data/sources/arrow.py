@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from sensorium.data.columns.infer import Guess
 from sensorium.data.media.content import slice_of
-from sensorium.data.sources.frame_builder import Pieces
+from sensorium.data.sources.frame_builder import FrameBuilder
 from sensorium.errors import UserError, needs
 
 SPLIT = "split"
@@ -41,7 +41,7 @@ def read_saved(folder: Path) -> tuple[pd.DataFrame, dict[str, Guess]]:
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise UserError(f"{folder} is no whole folder of Datasets ({error}); save it again.") from error
     parts = dict(loaded) if isinstance(loaded, datasets.DatasetDict) else {"": loaded}
-    pieces, kinds, left_out = Pieces(), {}, set()
+    pieces, kinds, left_out = FrameBuilder(), {}, set()
     for split, dataset in parts.items():
         features = {name: (feature, type(feature).__name__) for name, feature in dataset.features.items()}
         if split and SPLIT in features:

@@ -16,7 +16,7 @@ from sensorium.errors import UserError
 _NAMES = {"image": "pictures", "audio": "sounds", "video": "films"}
 
 
-def gathered(source: str | Path, schema: Schema, name: str) -> Table:
+def collect_files(source: str | Path, schema: Schema, name: str) -> Table:
     """The records of `source` with the input `name` of `schema`.
 
     A folder gives every file in it, however deep, that its name says is a picture (sound, film); a pattern or a path

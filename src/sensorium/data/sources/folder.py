@@ -20,7 +20,7 @@ _KIND_OF = {ending: kind for kind, endings in _KINDS.items() for ending in endin
 _HIDDEN = ("thumbs.db", "desktop.ini")  # what systems leave in folders of pictures
 
 
-class Found(NamedTuple):
+class FolderEntry(NamedTuple):
     """A file of a folder: its path, its class and its split, "" where there is none."""
 
     path: Path
@@ -47,11 +47,11 @@ def read_folder(folder: Path) -> pd.DataFrame:
     return pd.DataFrame({name: strings.series(pa.chunked_array([cells])) for name, cells in columns.items()})
 
 
-def _found(folder: Path) -> list[Found]:
+def _found(folder: Path) -> list[FolderEntry]:
     """All files, class by class."""
     inner = _folders(folder)
     if not inner:
-        return [Found(path, "", "") for path in _files(folder)]
+        return [FolderEntry(path, "", "") for path in _files(folder)]
     loose = [path for path in _files(folder) if _kind(path)]
     if loose:
         raise UserError(
@@ -63,13 +63,13 @@ def _found(folder: Path) -> list[Found]:
     return _classes(folder, "")
 
 
-def _classes(folder: Path, split: str) -> list[Found]:
+def _classes(folder: Path, split: str) -> list[FolderEntry]:
     found = []
     for one in _folders(folder):
         files = sorted(path for path in one.rglob("*") if path.is_file() and not _is_hidden(path.relative_to(folder)))
         if not files:
             raise UserError(f"The class folder {one} holds no files; fill it or delete it.")
-        found += [Found(path, one.name, split) for path in files]
+        found += [FolderEntry(path, one.name, split) for path in files]
     if not found:
         raise UserError(f"{folder} holds no class folders; give each class a folder of its own in it.")
     return found

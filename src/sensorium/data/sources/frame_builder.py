@@ -15,7 +15,7 @@ Piece = pa.Array | list[Any] | None  # None: no record of this piece has the col
 _TYPES = {str: pa.large_string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
 
-class Pieces:
+class FrameBuilder:
     """Records added some at a time; a column that comes late, or is missing in some, is absent elsewhere."""
 
     def __init__(self):

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from sensorium.data import strings
 from sensorium.data.columns.infer import ARRAYS, ENDINGS
 from sensorium.data.media.content import slice_of
-from sensorium.data.sources.frame_builder import Pieces
+from sensorium.data.sources.frame_builder import FrameBuilder
 from sensorium.errors import UserError
 
 KEY = "__key__"
@@ -90,7 +90,7 @@ def index(paths: list[Path]) -> Shards:
     """
     root = Path(os.path.commonpath([path.parent.absolute() for path in paths]))
     root = Path(os.path.relpath(root)) if not paths[0].is_absolute() else root
-    columns, keys, left_out = Pieces(), [], Counter()
+    columns, keys, left_out = FrameBuilder(), [], Counter()
     for path in paths:
         records = _records(path, os.path.relpath(path, root), left_out)
         columns.add(list(records.values()))
@@ -106,7 +106,7 @@ def index(paths: list[Path]) -> Shards:
     return Shards(frame, root, len(paths))
 
 
-def dealt(shards: int, records: int, processes: int, workers: int) -> str:
+def shard_summary(shards: int, records: int, processes: int, workers: int) -> str:
     """The sentence on how the records of `shards` tar files reach the processes and their workers."""
     readers = processes * max(1, workers)
     who = f"{processes} process{'es' if processes > 1 else ''}" + (

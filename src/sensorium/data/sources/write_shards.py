@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sensorium.data.columns.infer import ARRAYS, ENDINGS, Ambiguous, guess_input
-from sensorium.data.columns.parse import absent
+from sensorium.data.columns.parse import is_missing
 from sensorium.data.media.content import opened, shown
 from sensorium.data.sources import shards
 from sensorium.data.sources.tables import load
@@ -101,7 +101,7 @@ def _samples(frame: Any, rows: np.ndarray, media: dict[str, str], root: Path) ->
     """The records `rows` as the members that make each: by ending, bytes."""
     part = frame.iloc[rows]
     cells = {column: part[column].to_numpy() for column in part.columns}
-    gone = {column: absent(values) for column, values in cells.items()}
+    gone = {column: is_missing(values) for column, values in cells.items()}
     for place, row in enumerate(rows):
         sample: dict[str, Any] = {"__key__": str(row + 1)}
         plain = {}

@@ -12,14 +12,14 @@ from sensorium.errors import UserError, counted
 TOKEN = re.compile(r"([^\t]+)#\d+\t(.*)")
 
 
-class Found(NamedTuple):
+class PublishedColumns(NamedTuple):
     """`pictures`: by column, the file's name (str) or number (int) of each record's picture. `columns`: all others."""
 
     pictures: dict[str, list[str] | list[int]]
     columns: dict[str, list[Any]]
 
 
-def vqa(content: dict[str, Any], source: str, annotations: dict[str, Any] | None, beside: str) -> Found:
+def vqa(content: dict[str, Any], source: str, annotations: dict[str, Any] | None, beside: str) -> PublishedColumns:
     """VQA v2 (Goyal et al. 2017, arXiv:1612.00837; format: visualqa.org/download.html): `questions`, and `annotations`
     with ten answers each, which the test sets lack.
     """
@@ -29,7 +29,7 @@ def vqa(content: dict[str, Any], source: str, annotations: dict[str, Any] | None
     if annotations is not None:
         columns |= _answers(numbers, annotations, source, beside)
     columns["question_id"] = numbers
-    return Found({"photo": place.column(questions, "image_id")}, columns)
+    return PublishedColumns({"photo": place.column(questions, "image_id")}, columns)
 
 
 def _answers(numbers: list[int], content: dict[str, Any], source: str, beside: str) -> dict[str, list[Any]]:
@@ -58,7 +58,7 @@ def _are_answers(answers: Any) -> bool:
     return isinstance(answers, list) and bool(answers) and all(isinstance(one, str) for one in answers)
 
 
-def coco(content: dict[str, Any], source: str) -> Found:
+def coco(content: dict[str, Any], source: str) -> PublishedColumns:
     """COCO captions (Chen et al. 2015, arXiv:1504.00325; format: cocodataset.org/#format-data): a record a caption."""
     pictures, entries = listed(content, "images", source), listed(content, "annotations", source)
     place, captions = Place(source, "images"), Place(source, "annotations")
@@ -70,10 +70,10 @@ def coco(content: dict[str, Any], source: str) -> Found:
             f"Entry {unknown} of the annotations in {source} is of the image {of[unknown - 1]}, which is not among its"
             f" {counted(len(names), 'image')}; fetch the file again."
         )
-    return Found({"photo": [names[one] for one in of]}, {"caption": captions.column(entries, "caption")})
+    return PublishedColumns({"photo": [names[one] for one in of]}, {"caption": captions.column(entries, "caption")})
 
 
-def genome(content: list[Any], source: str) -> Found:
+def genome(content: list[Any], source: str) -> PublishedColumns:
     """Visual Genome's question_answers.json (Krishna et al. 2016, arXiv:1602.07332): pictures with their `qas`."""
     lists = Place(source, "pictures").column(content, "qas")
     wrong = next((i for i, one in enumerate(lists, 1) if not isinstance(one, list)), None)
@@ -81,12 +81,12 @@ def genome(content: list[Any], source: str) -> Found:
         raise UserError(f"Entry {wrong} of {source} has 'qas' that are no list of questions; fetch the file again.")
     entries, place = [entry for one in lists for entry in one], Place(source, "questions")
     columns = {field: place.column(entries, field) for field in ("question", "answer")}
-    return Found(
+    return PublishedColumns(
         {"photo": place.column(entries, "image_id")}, columns | {"question_id": place.column(entries, "qa_id")}
     )
 
 
-def nlvr(entries: list[dict[str, Any]], source: str) -> Found:
+def nlvr(entries: list[dict[str, Any]], source: str) -> PublishedColumns:
     """NLVR2 (Suhr et al. 2018, arXiv:1811.00491; format: github.com/lil-lab/nlvr): a sentence about two pictures.
 
     An identifier is `split-set-pair-sentence`, its pictures are `split-set-pair-img0.png` and `...-img1.png`; all
@@ -104,22 +104,24 @@ def nlvr(entries: list[dict[str, Any]], source: str) -> Found:
     columns = {"sentence": place.column(entries, "sentence")}
     if any("label" in entry for entry in entries):
         columns["label"] = [str(label).lower() for label in place.column(entries, "label")]
-    return Found(pictures, columns | {"set": [name.rsplit("-", 2)[0] for name in names], "identifier": names})
+    return PublishedColumns(
+        pictures, columns | {"set": [name.rsplit("-", 2)[0] for name in names], "identifier": names}
+    )
 
 
 SIDES = ("left", "right")
 
 
-def easy(content: list[Any], source: str) -> Found:
+def easy(content: list[Any], source: str) -> PublishedColumns:
     """easy-VQA's questions.json (PyPI: easy-vqa): lists of a question, its answer and the picture's number."""
     wrong = next((i for i, one in enumerate(content, 1) if not (isinstance(one, list) and len(one) == 3)), None)
     if wrong is not None:
         raise UserError(f"Entry {wrong} of {source} is no [question, answer, picture]; fetch the file again.")
     questions, answers, pictures = map(list, zip(*content, strict=True))
-    return Found({"photo": pictures}, {"question": questions, "answer": answers})
+    return PublishedColumns({"photo": pictures}, {"question": questions, "answer": answers})
 
 
-def flickr(lines: list[str], source: str) -> Found:
+def flickr(lines: list[str], source: str) -> PublishedColumns:
     """Flickr8k's token file (Hodosh et al. 2013, doi:10.1613/jair.3994): lines `picture.jpg#0`, a tab, a caption."""
     found = [TOKEN.fullmatch(line) for line in lines]
     wrong = next((i for i, one in enumerate(found, 1) if one is None), None)
@@ -128,4 +130,4 @@ def flickr(lines: list[str], source: str) -> Found:
             f"Line {wrong} of {source} is not a picture's name, #, a number, a tab and a caption: {lines[wrong - 1]!r};"
             " mend that line."
         )
-    return Found({"photo": [one[1] for one in found]}, {"caption": [one[2].strip() for one in found]})
+    return PublishedColumns({"photo": [one[1] for one in found]}, {"caption": [one[2].strip() for one in found]})

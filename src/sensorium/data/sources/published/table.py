@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sensorium.data.sources.published import formats
-from sensorium.data.sources.published.formats import Found
+from sensorium.data.sources.published.formats import PublishedColumns
 from sensorium.data.sources.published.pictures import Pictures
 from sensorium.errors import UserError, counted, unknown
 
@@ -55,7 +55,7 @@ def table(
     return frame
 
 
-def _found(path: Path, beside: Path | None) -> Found:
+def _found(path: Path, beside: Path | None) -> PublishedColumns:
     """What the file says, by the form it has."""
     text = _text(path)
     first = text[:HEAD].lstrip().partition("\n")[0]
@@ -74,7 +74,7 @@ def _found(path: Path, beside: Path | None) -> Found:
     return _without(beside, path, _other(content, path))
 
 
-def _other(content: Any, path: Path) -> Found:
+def _other(content: Any, path: Path) -> PublishedColumns:
     """What a JSON file that is not VQA's says."""
     first = content[0] if isinstance(content, list) and content else None
     if isinstance(first, dict) and "qas" in first:
@@ -90,7 +90,7 @@ def _other(content: Any, path: Path) -> Found:
     raise UserError(f"{path} has none of the forms that are known: {KNOWN}; check that it is the file you mean.")
 
 
-def _without(beside: Path | None, path: Path, found: Found) -> Found:
+def _without(beside: Path | None, path: Path, found: PublishedColumns) -> PublishedColumns:
     """`found`; only VQA's questions have annotations beside them."""
     if beside is not None:
         raise UserError(f"{path} holds its own answers, so that --annotations has nothing to add; leave it out.")
@@ -138,7 +138,9 @@ def _objects(text: str, path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _missing(found: Found, columns: dict[str, list[Any]], gone: np.ndarray, source: Path, folder: Path) -> UserError:
+def _missing(
+    found: PublishedColumns, columns: dict[str, list[Any]], gone: np.ndarray, source: Path, folder: Path
+) -> UserError:
     row = int(gone.argmax())
     name = next(name for name in found.pictures if columns[name][row] is None)
     asked = found.pictures[name][row]
