@@ -20,7 +20,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from sensorium.model import Model
-from sensorium.runs import ready, run
+from sensorium.runs import pipeline, run
 from sensorium.tasks import contrastive as pretraining
 from sensorium.tasks import supervised
 from sensorium.training import loop
@@ -34,9 +34,8 @@ TIMED = ("metrics.json", "position.json", "log.csv")
 
 # What a run says before it does it: (where, attribute, the stage it belongs to).
 STAGES = [
-    (run, "scan_records", "scan"),
-    (ready, "initial_model", "start"),
-    (run, "initial_model", "start"),
+    (pipeline, "scan_records", "scan"),
+    (pipeline, "initial_model", "start"),
     (CacheJob, "fill", "cache"),
     (CacheJob, "_commit", "cache"),
     (loop.Training, "_optimise", "training"),
@@ -46,7 +45,7 @@ STAGES = [
     (supervised, "evaluate", "evaluation"),
     (pretraining, "retrieval_report", "evaluation"),
     (Model, "save", "saving"),
-    (run, "discard", "saving"),
+    (pipeline, "discard", "saving"),
 ]
 
 

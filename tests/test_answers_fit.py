@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import sensorium
-from sensorium.comparison.run import compare
+from sensorium.comparison.compare import compare
 from sensorium.errors import UserError
 from sensorium.inference.predict import predict_file
 from sensorium.inspection.inspect import inspect

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from sensorium.build.model import build
-from sensorium.config.schema import check_recipe
+from sensorium.config.load import check_recipe
+from sensorium.data.read import read
 from sensorium.data.scan import scan
-from sensorium.data.table import Table, read
+from sensorium.data.table import Table
 from sensorium.errors import UserError
 from sensorium.features import Features
 from sensorium.model import Model, load

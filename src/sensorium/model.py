@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from sensorium.data.read import read
 from sensorium.data.records import Processor, Records, Unread
 from sensorium.data.records import load as load_batches
 from sensorium.data.schema import MEDIA, Schema
-from sensorium.data.table import Table, read
+from sensorium.data.table import Table
+from sensorium.data.targets import TARGETS
 from sensorium.encoders import ENCODERS
 from sensorium.errors import UserError, unknown
 from sensorium.features import Batch, Features, first_of_each
@@ -179,9 +181,11 @@ class Model(nn.Module):
         """One Features of all inputs. `asked`: what a fusion with a method `asked` takes beside them."""
         return self.fusion({name: features[name] for name in self.encoders.names}, **asked)
 
-    def decide(self, fused: Features) -> dict[str, dict[str, Tensor]]:
-        """By target: `decision` [B] and, for classes, `probabilities` [B, K]. A row without inputs gets the prior."""
-        return {name: head.predict(fused) for name, head in self.heads.items()}
+    def decide(self, fused: Features, names: Collection[str] | None = None) -> dict[str, dict[str, Tensor]]:
+        """By target, or by those of `names`: `decision` [B] and, for classes, `probabilities` [B, K]. A row without
+        inputs gets the prior.
+        """
+        return {name: head.predict(fused) for name, head in self.heads.items() if names is None or name in names}
 
     def batches(self, table: Table, batch_size: int = 64, workers: int = 0) -> Iterator[Batch]:
         """The records of `table` in order, `batch_size` at a time, on the model's device."""
@@ -207,9 +211,12 @@ class Model(nn.Module):
         for batch in self.batches(table, batch_size):
             decisions = self.decide(self.fuse(self.encode(batch.inputs)))
             absent = {name: (~batch.present(name)).tolist() for name in self.encoders.names}
-            columns = {target.name: _spell(decisions[target.name], target) for target in self.schema.targets}
+            decoded = {
+                target.name: self.heads[target.name].decode(decisions[target.name], target.labels)
+                for target in self.schema.targets
+            }
             for row in range(len(batch.keys)):
-                result = {name: values[row] for name, values in columns.items()}
+                result = {name: values[row] for name, values in decoded.items()}
                 results.append(result | {"absent": [name for name, gone in absent.items() if gone[row]]})
         return results
 
@@ -317,6 +324,15 @@ def _assemble(described: dict[str, Any], folder: Path) -> Model:
     return Model(encoders, projections, fusion, heads, temperature, schema, logit_bias)
 
 
+def decided_targets(model: Model) -> list[str]:
+    """The heads whose decision is looked at while a model is trained and audited; the others are scored by their loss,
+    and decide once, in the report.
+    """
+    targets = [] if model.schema is None else model.schema.targets
+    by_loss = {spec.name for spec in targets if TARGETS[spec.kind].scored_by == "loss"}
+    return [name for name in model.heads.names if name not in by_loss]
+
+
 def is_frozen(module: nn.Module) -> bool:
     """True when the module has weights and none of them is trained."""
     weights = [parameter.requires_grad for parameter in module.parameters()]
@@ -347,19 +363,3 @@ def _look_up(known: dict[str, type], what: str, name: str) -> type:
     if name not in known:
         raise unknown(what, name, known)
     return known[name]
-
-
-def _spell(decided: dict[str, Tensor], target: Any) -> list[dict[str, Any]]:
-    """A head's tensors as plain values, a dictionary a record."""
-    decision = decided["decision"].tolist()
-    if target.kind == "number":
-        return [{"decision": value} for value in decision]
-    if target.kind == "answer":
-        likely = decided["probability"].float().tolist()
-        return [{"decision": target.labels[one], "probability": two} for one, two in zip(decision, likely, strict=True)]
-    probabilities = [dict(zip(target.labels, row, strict=True)) for row in decided["probabilities"].float().tolist()]
-    if target.kind == "class":
-        decision = [target.labels[index] for index in decision]
-    else:
-        decision = [[label for label, yes in zip(target.labels, row, strict=True) if yes] for row in decision]
-    return [{"decision": one, "probabilities": two} for one, two in zip(decision, probabilities, strict=True)]

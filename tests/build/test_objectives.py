@@ -14,7 +14,7 @@ from sensorium.errors import UserError
 from sensorium.objectives import Supervised
 from sensorium.build.objectives import with_objectives, with_views
 from sensorium.config.options import apply_options
-from sensorium.config.schema import check_recipe
+from sensorium.config.load import check_recipe
 
 KINDS = {"words": "text", "note": "text", "size": "number"}
 WORDS = ["red", "green", "blue", "black"]

@@ -6,8 +6,8 @@ import pyarrow.parquet as parquet
 import pytest
 
 import sensorium
-from sensorium.comparison import compare
-from sensorium.comparison.plan import Variant, folds, variants
+from sensorium.comparison.compare import compare
+from sensorium.comparison.variants import Variant, folds, variants
 from sensorium.config.schema import Recipe
 from sensorium.errors import UserError
 from sensorium.evaluation.comparison import Comparison, Contender

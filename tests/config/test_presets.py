@@ -9,9 +9,9 @@ import yaml
 
 import sensorium
 from sensorium.build.pretrained import init_from_pretrained
+from sensorium.config.load import check_recipe
 from sensorium.config.options import apply_options
 from sensorium.config.presets import expand_family
-from sensorium.config.schema import check_recipe
 from sensorium.errors import UserError
 from sensorium.families.albef_training import SIZES
 from sensorium.fusion.bert import BertFusion
@@ -47,7 +47,8 @@ def new(world: Path, **more) -> Model:
         world / "questions.csv", target={"answer": "class"}, inputs=["photo", "question"], quiet=True,
         columns={"question": "text"},
     )  # fmt: skip
-    return init_from_pretrained(table, check_recipe(recipe | more), {"photo": {}, "question": {}})
+    facts = {"photo": {}, "question": {}}
+    return init_from_pretrained(table, check_recipe(recipe | more), facts, sensorium.load(world / "pretrained"))
 
 
 def test_the_settings_of_a_size_are_written_out():
@@ -114,7 +115,7 @@ def test_pictures_may_be_of_another_size_and_a_fusion_may_ask_two(world):
         "begin_with": str(world / "pretrained"), "inputs": {"other": {"shares": "photo"}},
         "fusion": {"name": "bert", "config": {"query": "question", "context": ["photo", "other"]}},
     }  # fmt: skip
-    made = init_from_pretrained(table, check_recipe(recipe), {})
+    made = init_from_pretrained(table, check_recipe(recipe), {}, sensorium.load(recipe["begin_with"]))
     assert made.encoders["photo"] is made.encoders["other"] and isinstance(made.fusion, BertFusion)
     for place in range(2):
         assert torch.equal(made.fusion.asking[place].linear.weight, old.asking[0].linear.weight)
@@ -187,4 +188,5 @@ def test_a_mistake_is_a_sentence(options, said, world, monkeypatch):
 def test_a_model_that_has_nothing_to_begin_with_is_named(world):
     table = sensorium.read([{"a": float(i), "b": "yn"[i % 2]} for i in range(9)], target="b", quiet=True)
     with pytest.raises(UserError, match=r"has the inputs photo \(image\), caption \(text\), none of a kind"):
-        init_from_pretrained(table, check_recipe({"begin_with": str(world / "pretrained")}), {})
+        begin = check_recipe({"begin_with": str(world / "pretrained")})
+        init_from_pretrained(table, begin, {}, sensorium.load(world / "pretrained"))

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import torch
 
+from sensorium.data.read import read
 from sensorium.data.records import Records, epoch_batches
-from sensorium.data.table import Table, read
+from sensorium.data.table import Table
 from sensorium.features import Features
 
 COUNT = 40

@@ -11,9 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
+from sensorium.data.read import read
 from sensorium.data.records import Records, draw, epoch_batches, load
 from sensorium.data.scan import scan
-from sensorium.data.table import Table, read
+from sensorium.data.table import Table
 from sensorium.encoders.audio_processor import AudioProcessor, AudioSettings
 from sensorium.encoders.image_processor import ImageProcessor, ImageSettings
 from sensorium.features import Features

@@ -10,8 +10,8 @@ from PIL import Image
 
 from sensorium.data.media import audio, image
 from sensorium.data.media.content import content_id
+from sensorium.data.read import read
 from sensorium.data.scan import save_bad, scan, set_aside
-from sensorium.data.table import read
 from sensorium.errors import RecordError, UserError
 
 KINDS = {"photo": "image", "voice": "audio", "words": "text", "size": "number"}

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sensorium.data.read import read
 from sensorium.data.split import overlap
-from sensorium.data.table import Table, read
+from sensorium.data.table import Table
 from sensorium.errors import UserError
 
 

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from sensorium.data.table import Table, read
+from sensorium.data.read import read
+from sensorium.data.table import Table
 from sensorium.errors import UserError
 
 CSV = """id,review,colour,price,sold

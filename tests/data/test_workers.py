@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from sensorium.data.read import read
 from sensorium.data.records import Records, load
-from sensorium.data.table import read
 from sensorium.errors import RecordError, UserError
 from tests.data.made_records import Lengths, frame, items, records, table
 

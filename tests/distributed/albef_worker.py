@@ -16,9 +16,10 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from sensorium.build.objectives import with_views
+from sensorium.data.read import read
 from sensorium.data.records import Records
 from sensorium.data.scan import scan
-from sensorium.data.table import Table, read
+from sensorium.data.table import Table
 from sensorium.encoders.bert_text import BertText, BertTextConfig
 from sensorium.encoders.clip_image import ClipImage, ClipImageConfig
 from sensorium.families.albef import around, objectives

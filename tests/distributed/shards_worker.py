@@ -7,9 +7,9 @@ from pathlib import Path
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
+from sensorium.data.read import read
 from sensorium.data.records import Records, epoch_batches, load
 from sensorium.data.scan import scan
-from sensorium.data.table import read
 from tests.data.made_records import Lengths
 
 

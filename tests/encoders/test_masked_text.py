@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from sensorium.data.read import read
 from sensorium.data.records import Records, draw, load
-from sensorium.data.table import read
 from sensorium.encoders.masked_text import NOT_ASKED, MaskedTextProcessor
 from sensorium.encoders.text_processor import TextProcessor
 from sensorium.errors import UserError

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from sensorium.data.schema import Column, InputSpec, Schema, TargetSpec
 from sensorium.data.table import Table
-from sensorium.data.targets.encode import encode
 from sensorium.features import Batch, Features
 
 Rule = Callable[[dict[str, Tensor]], Tensor]
@@ -34,7 +33,7 @@ class Planted(nn.Module):
         return table
 
     def batches(self, table: Table, batch_size: int = 64) -> Iterator[Batch]:
-        targets = {one.name: encode(table, one) for one in self.schema.targets if one.name in table.frame.columns}
+        targets = {one.name: table.encode_target(one) for one in self.schema.targets if one.name in table.frame.columns}
         cells = {one.name: _numbers(table, one) for one in self.schema.inputs}
         for start in range(0, len(table), batch_size):
             rows = slice(start, start + batch_size)

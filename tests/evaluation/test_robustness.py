@@ -6,8 +6,9 @@ import torch
 
 from sensorium.data.media.series import Series
 from sensorium.data.media.video import Film
+from sensorium.data.read import read
 from sensorium.data.schema import InputSpec
-from sensorium.data.table import Table, read
+from sensorium.data.table import Table
 from sensorium.evaluation.corruptions import Corrupted, corruptions
 from sensorium.evaluation.robustness import robustness, trials
 from sensorium.runs.run import fit

@@ -11,7 +11,6 @@ import sklearn.metrics as sk
 from sensorium.metrics import (
     Resamples,
     chance,
-    confusion,
     distribution,
     headline,
     measure,
@@ -20,6 +19,7 @@ from sensorium.metrics import (
     per_class,
     point,
 )
+from sensorium.metrics.kinds.class_ import ClassMetrics
 
 CLOSE = {"rel": 1e-6, "abs": 1e-6}
 
@@ -274,7 +274,8 @@ def test_per_class_and_confusion_agree_with_scikit_learn(kind):
     assert np.array(per_class(kind, truth, prediction)) == pytest.approx(np.array(expected).T)
     if kind == "class":
         assert (
-            confusion(truth, prediction) == sk.confusion_matrix(target, prediction["decision"], labels=range(4))
+            ClassMetrics.confusion(truth, prediction)
+            == sk.confusion_matrix(target, prediction["decision"], labels=range(4))
         ).all()
 
 

@@ -15,12 +15,12 @@ import torch
 
 import sensorium
 from sensorium.errors import UserError
-from sensorium.runs import ready
+from sensorium.runs import loaders
 from sensorium.runs import sweep as searching
-from sensorium.runs.budget import Budget, SweepState, Trial
-from sensorium.runs.candidates import Change, apply_changes, paired_trials, one_change_trials
+from sensorium.runs.trials import Budget, Change, SweepState, Trial, apply_changes, one_change_trials, paired_trials
 from sensorium.runs.run import Run, fit
-from sensorium.config.schema import Recipe, check_recipe, seconds
+from sensorium.config.load import check_recipe
+from sensorium.config.schema import Recipe, seconds
 from sensorium.training.interrupt import Interrupted
 from sensorium.training.loop import Diverged, Training
 
@@ -67,14 +67,14 @@ LISTED = [
 @pytest.fixture
 def few(monkeypatch) -> None:
     """Three candidates of one idea each, of which the second diverges, and the pairs of those that are better."""
-    monkeypatch.setattr(searching, "singles", lambda recipe, model: LISTED)
+    monkeypatch.setattr(searching, "one_change_trials", lambda recipe, model: LISTED)
 
 
 @pytest.fixture(scope="module")
 def whole(table, tmp_path_factory) -> Run:
     """A search that nothing cut short."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(searching, "singles", lambda recipe, model: LISTED)
+        patch.setattr(searching, "one_change_trials", lambda recipe, model: LISTED)
         return fit(**arguments(table), out=tmp_path_factory.mktemp("whole") / "run", budget="10m")
 
 
@@ -179,13 +179,13 @@ def test_killed_and_resumed_it_goes_on_with_the_remaining_candidates(step, table
         fit(**given, out=tmp_path / "killed", budget="10m")
     monkeypatch.setattr(Training, "_optimise", optimise)
     before = len(rows(tmp_path / "killed")) if (tmp_path / "killed" / "search.csv").exists() else 0
-    tries, inner = [], searching._try
+    tries, inner = [], searching._run_trial
 
-    def counted(state, *others):
+    def counted(prepare, train, state, *others):
         tries.append(len(state.tried))
-        return inner(state, *others)
+        return inner(prepare, train, state, *others)
 
-    monkeypatch.setattr(searching, "_try", counted)
+    monkeypatch.setattr(searching, "_run_trial", counted)
     resumed = fit(**given, out=tmp_path / "killed", budget="10m", resume=True)
     figures = [rows(folder) for folder in (whole.folder, tmp_path / "killed")]
     for one in figures[0] + figures[1]:
@@ -208,16 +208,16 @@ def test_it_keeps_to_its_time_and_stops_in_the_middle_of_training(table, tmp_pat
 
 
 def test_the_test_records_are_read_by_the_winner_alone(table, few, tmp_path, monkeypatch, capsys):
-    read, taken = ready.records_of, []
+    read, taken = loaders.load_records, []
 
     def watched(model, part, *others):
         taken.append(part.name)
         return read(model, part, *others)
 
-    monkeypatch.setattr(ready, "records_of", watched)
+    monkeypatch.setattr(loaders, "load_records", watched)
     fit(**arguments(table) | {"quiet": False}, out=tmp_path / "run", budget="10m", test=0.2)
     assert "the test records had no part in it" in " ".join(capsys.readouterr().out.split())
-    assert taken[:-2] == ["known"] * (len(taken) - 2) and taken[-2:] == ["known", "test"]
+    assert taken[:-2] == ["train_val"] * (len(taken) - 2) and taken[-2:] == ["train_val", "test"]
 
 
 def test_it_says_what_the_score_of_the_winner_is_worth(table, few, tmp_path, capsys):

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from sensorium.objectives.losses import sigmoid_contrastive, softmax_contrastive
-from sensorium.tasks.chance import ChanceLoss, ChanceLossWarning, at_chance
-from sensorium.tasks.contrastive import sharing
+from sensorium.families.chance_loss import ChanceLoss, ChanceLossWarning, at_chance
+from sensorium.tasks.contrastive import group_by_content
 
 
 def same(rows: int) -> tuple[torch.Tensor, ...]:
@@ -74,7 +74,7 @@ def test_few_steps_say_nothing_until_the_end():
 
 def test_records_that_share_a_content_hang_together():
     front, back = np.array([1, 1, 2, 3, 0, 0, 7]), np.array([5, 6, 6, 8, 0, 0, 0])
-    assert sharing([front, back]).tolist() == [0, 0, 0, 1, 2, 3, 4]
-    assert sharing([front, np.zeros(7, dtype=np.int64)]).tolist() == [0, 0, 1, 2, 3, 4, 5]
-    assert sharing([np.arange(1, 8)]) is None and sharing([]) is None
-    assert sharing([np.ones(7, dtype=np.int64)]) is None, "all in one group cannot be split"
+    assert group_by_content([front, back]).tolist() == [0, 0, 0, 1, 2, 3, 4]
+    assert group_by_content([front, np.zeros(7, dtype=np.int64)]).tolist() == [0, 0, 1, 2, 3, 4, 5]
+    assert group_by_content([np.arange(1, 8)]) is None and group_by_content([]) is None
+    assert group_by_content([np.ones(7, dtype=np.int64)]) is None, "all in one group cannot be split"

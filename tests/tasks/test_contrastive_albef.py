@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer, models
 
 import sensorium
-from sensorium.build.beginning import load_pretrained, restore_objective_state
-from sensorium.config.schema import check_recipe
+from sensorium.build.pretrained import load_pretrained, restore_objective_state
+from sensorium.config.load import check_recipe
 from sensorium.encoders.text_processor import TextProcessor
 from sensorium.errors import UserError
 from sensorium.families.albef_checkpoints import Albef, save
@@ -99,7 +99,7 @@ def test_a_converted_checkpoint_lends_its_teacher_under_the_columns_names(table,
     save(Albef(model, teacher, None), tmp_path / "published")
     schema = sensorium.read(table, inputs=["caption", "photo"], columns={"caption": "text"}, quiet=True).schema
     recipe = check_recipe({"start_from": str(tmp_path / "published"), "family": {"name": "albef"}})
-    new = load_pretrained(schema, recipe)
+    new = load_pretrained(schema, recipe, sensorium.load(tmp_path / "published"))
     teacher.steps += 5
     save(Albef(model, teacher, None), tmp_path / "published")
     follows = Momentum(new)

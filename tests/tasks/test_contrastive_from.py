@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import sensorium
-from sensorium.build.beginning import load_pretrained
-from sensorium.config.schema import check_recipe
+from sensorium.build.pretrained import load_pretrained
+from sensorium.config.load import check_recipe
 from sensorium.errors import UserError
 from sensorium.families.clip_checkpoints import convert
 from tests.parity.published import transformers_folder
@@ -26,9 +26,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def begun(world: Path, **more) -> sensorium.Model:
     table = sensorium.read(world / "pairs.csv", inputs=["photo", "caption"], columns={"caption": "text"}, quiet=True)
-    return load_pretrained(
-        table.schema, check_recipe({"start_from": str(world / "published"), "family": {"name": "clip"}} | more)
-    )
+    recipe = check_recipe({"start_from": str(world / "published"), "family": {"name": "clip"}} | more)
+    return load_pretrained(table.schema, recipe, sensorium.load(world / "published"))
 
 
 def test_the_columns_take_the_places_of_the_inputs_of_their_kind(world):

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from sensorium.data.read import read
 from sensorium.data.records import Records
 from sensorium.data.scan import scan
-from sensorium.data.table import read
 from sensorium.encoders import ENCODERS
 from sensorium.training.cache import CacheJob
 

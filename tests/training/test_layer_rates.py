@@ -25,10 +25,9 @@ from transformers import (
     WhisperModel,
 )  # fmt: skip
 
-from sensorium.build.finetune import apply_finetuning
-from sensorium.build.model import build
-from sensorium.config.schema import check_recipe
-from sensorium.data.table import read
+from sensorium.build.model import apply_finetuning, build
+from sensorium.config.load import check_recipe
+from sensorium.data.read import read
 from sensorium.encoders import ENCODERS
 from sensorium.errors import UserError
 from sensorium.objectives import Supervised

@@ -7,9 +7,9 @@ import torch
 from PIL import Image
 
 import sensorium
+from sensorium.data.read import read
 from sensorium.data.records import Records
 from sensorium.data.scan import scan
-from sensorium.data.table import read
 from sensorium.encoders.image_augmentation import ImageAugmentation
 from sensorium.encoders.image_processor import ImageProcessor, ImageSettings
 from sensorium.errors import UserError

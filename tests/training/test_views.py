@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import torch
 
+from sensorium.data.read import read
 from sensorium.data.records import Records, epoch_batches, load
 from sensorium.data.scan import scan
-from sensorium.data.table import read
 from sensorium.encoders import ENCODERS
 from sensorium.runs.run import fit
 from sensorium.training.cache import CacheJob

@@ -8,10 +8,11 @@ import torch
 from accelerate import Accelerator
 
 from sensorium.build.model import build
-from sensorium.config.schema import check_recipe
+from sensorium.config.load import check_recipe
+from sensorium.data.read import read
 from sensorium.data.records import Records
 from sensorium.data.scan import scan
-from sensorium.data.table import Table, read
+from sensorium.data.table import Table
 from sensorium.model import Model
 from sensorium.nn.projection import Projection
 from sensorium.objectives import Contrastive, Correlation, Dual, Information, Supervised, Triplet, Uncertainty

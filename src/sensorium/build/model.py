@@ -3,27 +3,26 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from pydantic import BaseModel, ValidationError
 from torch import nn
 
 from sensorium.data.media.decoding import decode
+from sensorium.data.records import draw
 from sensorium.data.schema import InputSpec, TargetSpec
 from sensorium.data.table import Table
-from sensorium.data.targets.encode import encode
+from sensorium.data.targets import TARGETS
 from sensorium.encoders import ENCODERS
 from sensorium.errors import UserError, unknown
 from sensorium.fusion import FUSIONS
 from sensorium.heads import HEADS
-from sensorium.heads.frequent import MOST
-from sensorium.model import Model
+from sensorium.model import Model, is_frozen
 from sensorium.nn.projection import Projection
-from sensorium.config.parts import parse_config, lookup
+from sensorium.config.load import parse_config, lookup
 from sensorium.build.objectives import TEMPERATURE, aligned_inputs, check_objectives
 from sensorium.config.schema import InputSettings, Recipe, TargetSettings
-from sensorium.build.writing import answer_frequencies, answer_head_config
-from sensorium.training.adapters import check_adapters
+from sensorium.build.answer_head import answer_head_config
+from sensorium.training.adapters import adapt, check_adapters
 
 SCRATCH = {
     "text": "text",
@@ -34,8 +33,6 @@ SCRATCH = {
     "points": "points",
     "table": "table",
 }
-HEAD_OF = {"class": "classes", "labels": "labels", "number": "number", "answer": "frequent"}
-EXPERTS = ("late", "hybrid")
 
 
 def build(table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> Model:
@@ -57,7 +54,7 @@ def assemble(table: Table, recipe: Recipe, encoders: dict[str, nn.Module]) -> Mo
     fusion = fusion_class(recipe)
     dims = {name: encoder.dim for name, encoder in encoders.items()}
     fused = fusion(_fusion_config(fusion, recipe), dims)
-    heads = {spec.name: _head(table, spec, recipe, fused, encoders) for spec in table.schema.targets}
+    heads = {spec.name: build_head(table, spec, recipe, fused, encoders) for spec in table.schema.targets}
     shared, contrasts = aligned_inputs(recipe, list(encoders))
     projections = {name: Projection(dims[name], recipe.space) for name in shared}
     return Model(encoders, projections, fused, heads, TEMPERATURE if contrasts else None, table.schema)
@@ -73,21 +70,22 @@ def build_encoders(
     sharing: dict[str, list[InputSpec]] = {}
     for spec in table.schema.inputs:
         sharing.setdefault(settings.get(spec.name, InputSettings()).shares or spec.name, []).append(spec)
-    made = {
+    encoders = {
         name: _encoder(table, specs, settings.get(name, InputSettings()), _largest(facts, specs), summary_only)
         for name, specs in sharing.items()
     }
-    return {spec.name: made[name] for name, specs in sharing.items() for spec in specs}
+    return {spec.name: encoders[name] for name, specs in sharing.items() for spec in specs}
 
 
 def _largest(facts: dict[str, dict[str, float]], specs: list[InputSpec]) -> dict[str, float]:
     """Of each fact about the inputs the largest."""
-    known = [facts.get(spec.name, {}) for spec in specs]
-    return {key: max(one[key] for one in known if key in one) for one in known for key in one}
+    by_input = [facts.get(spec.name, {}) for spec in specs]
+    keys = {key for of_input in by_input for key in of_input}
+    return {key: max(of_input[key] for of_input in by_input if key in of_input) for key in keys}
 
 
 def check_model_settings(table: Table, recipe: Recipe) -> None:
-    """Sees to it that the recipe's inputs, targets, encoders and fusion exist and fit `table`, before any file is read.
+    """Checks that the recipe's inputs, targets, encoders and fusion exist and fit `table`, before any file is read.
 
     Raises UserError for the first that does not.
     """
@@ -99,12 +97,12 @@ def check_model_settings(table: Table, recipe: Recipe) -> None:
     check_inputs(table, recipe.inputs)
     check_sampling(table, recipe)
     for spec in table.schema.targets:
-        head_name(spec, recipe)
+        head_class(spec, recipe)
     check_objectives(table, recipe)
 
 
 def check_fusion(recipe: Recipe, inputs: Sequence[str]) -> None:
-    """Sees to it that the recipe's fusion takes `inputs`. Raises UserError for a setting or a number of them that does
+    """Checks that the recipe's fusion takes `inputs`. Raises UserError for a setting or a number of them that does
     not fit it.
     """
     fusion = fusion_class(recipe)
@@ -113,46 +111,46 @@ def check_fusion(recipe: Recipe, inputs: Sequence[str]) -> None:
 
 
 def check_sampling(table: Table, recipe: Recipe) -> None:
-    """Sees to it that there are groups where the records of a group are to come together. Raises UserError."""
+    """Checks that there are groups where the records of a group are to come together. Raises UserError."""
     if recipe.training.sampling == "grouped" and table.schema.group is None:
         raise UserError("sampling is grouped, but no column is named that groups the records; name it with --group.")
 
 
 def check_inputs(table: Table, settings: dict[str, InputSettings]) -> None:
-    """Sees to it that the settings are of inputs of `table`, and name encoders that read them. Raises UserError."""
+    """Checks that the settings are of inputs of `table`, and name encoders that read them. Raises UserError."""
     inputs = [spec.name for spec in table.schema.inputs]
     for name in settings:
         if name not in inputs:
             raise unknown("input", name, inputs)
     for spec in table.schema.inputs:
-        one = settings.get(spec.name, InputSettings())
-        if one.shares is not None:
-            _check_sharing(spec, one.shares, table)
-        _encoder_config(spec, one)
-        if one.adapter is not None:
+        input_settings = settings.get(spec.name, InputSettings())
+        if input_settings.shares is not None:
+            _check_sharing(spec, input_settings.shares, table)
+        _encoder_config(spec, input_settings)
+        if input_settings.adapter is not None:
             check_adapters()
 
 
 def _check_sharing(spec: InputSpec, shares: str, table: Table) -> None:
-    known = {other.name: other.modality for other in table.schema.inputs}
-    if shares not in known:
-        raise unknown("input", shares, known)
-    if known[shares] != spec.modality or spec.modality == "table":
+    modalities = {each.name: each.modality for each in table.schema.inputs}
+    if shares not in modalities:
+        raise unknown("input", shares, modalities)
+    if modalities[shares] != spec.modality or spec.modality == "table":
         raise UserError(
-            f"'{spec.name}' is {spec.modality} and '{shares}' is {known[shares]}: two inputs share an encoder when both"
+            f"'{spec.name}' is {spec.modality} and '{shares}' is {modalities[shares]}: two inputs share an encoder when both"
             " are text, pictures, sounds, films, series or points."
         )
 
 
 def fusion_class(recipe: Recipe) -> type:
     """The class of the recipe's fusion. Raises UserError for an unknown name."""
-    return lookup(FUSIONS | {"late": FUSIONS["separate"]}, "fusion", recipe.fusion.name)
+    return lookup(FUSIONS, "fusion", recipe.fusion.name)
 
 
 def _fusion_config(fusion: type, recipe: Recipe) -> BaseModel:
-    own = {"modality_dropout": recipe.training.modality_dropout}
-    stated = {name: value for name, value in own.items() if name in fusion.Config.model_fields} | recipe.fusion.config
-    return parse_config(fusion, stated, f"the fusion '{recipe.fusion.name}'")
+    shared = {"modality_dropout": recipe.training.modality_dropout}
+    settings = {name: value for name, value in shared.items() if name in fusion.Config.model_fields}
+    return parse_config(fusion, settings | recipe.fusion.config, f"the fusion '{recipe.fusion.name}'")
 
 
 def _encoder_config(spec: InputSpec, settings: InputSettings) -> tuple[type, BaseModel]:
@@ -160,7 +158,7 @@ def _encoder_config(spec: InputSpec, settings: InputSettings) -> tuple[type, Bas
     name = settings.encoder or SCRATCH[spec.modality]
     kind = lookup(ENCODERS, "encoder", name)
     if kind.modality != spec.modality:
-        fitting = ", ".join(known for known, one in ENCODERS.items() if one.modality == spec.modality)
+        fitting = ", ".join(known for known, encoder in ENCODERS.items() if encoder.modality == spec.modality)
         raise UserError(
             f"The encoder '{name}' reads {kind.modality}, but '{spec.name}' is {spec.modality};"
             f" choose one of: {fitting}."
@@ -197,56 +195,86 @@ class _Values:
                     yield decode(spec.decoder, value, self.table.root)
 
 
-def head_name(spec: TargetSpec, recipe: Recipe) -> str:
-    """The name of a target's head. Raises UserError for one that does not decide on a target of this kind."""
-    name = recipe.targets.get(spec.name, TargetSettings()).head or HEAD_OF[spec.kind]
-    if getattr(lookup(HEADS, "head", name), "kind", None) != spec.kind:
-        fitting = ", ".join(known for known, one in HEADS.items() if getattr(one, "kind", None) == spec.kind)
+def head_class(spec: TargetSpec, recipe: Recipe) -> tuple[str, type]:
+    """The name and the class of a target's head. Raises UserError for one that does not decide on a target of this
+    kind, or needs more than the fusion gives.
+    """
+    name = recipe.targets.get(spec.name, TargetSettings()).head or TARGETS[spec.kind].default_head
+    head, fusion = lookup(HEADS, "head", name), fusion_class(recipe)
+    if getattr(head, "kind", None) != spec.kind:
+        fitting = ", ".join(known for known, kind in HEADS.items() if getattr(kind, "kind", None) == spec.kind)
         raise UserError(f"The head '{name}' does not decide on '{spec.name}', which is {spec.kind}; choose: {fitting}.")
-    if name == "answer" and (recipe.fusion.name in EXPERTS or fusion_class(recipe).reads != "tokens"):
+    if getattr(head, "writes", False) and (fusion.gives_experts or fusion.reads != "tokens"):
         raise UserError(
-            f"The head 'answer' of '{spec.name}' reads tokens, and the fusion '{recipe.fusion.name}' gives none; choose"
+            f"The head '{name}' of '{spec.name}' reads tokens, and the fusion '{recipe.fusion.name}' gives none; choose"
             " bert or cross_attention, or the head frequent."
         )
-    return name
+    return name, head
 
 
-def _head(
+def head_settings(table: Table, spec: TargetSpec, recipe: Recipe, encoders: dict[str, nn.Module]) -> dict[str, Any]:
+    """The settings of a target's head: what it has to know of the training records, and what the recipe says."""
+    settings, (_, head) = recipe.targets.get(spec.name, TargetSettings()), head_class(spec, recipe)
+    balanced = settings.class_weights == "balanced"
+    learned = TARGETS[spec.kind].statistics(table.target_column(spec), len(table), spec.labels, balanced)
+    if getattr(head, "writes", False):
+        learned = answer_head_config(spec, learned["prior"], encoders)
+    config = parse_config(head, learned | settings.config, f"the head of '{spec.name}'")
+    return config.model_dump(exclude_unset=True)
+
+
+def build_head(
     table: Table, spec: TargetSpec, recipe: Recipe, fusion: nn.Module, encoders: dict[str, nn.Module]
 ) -> nn.Module:
-    settings, name = recipe.targets.get(spec.name, TargetSettings()), head_name(spec, recipe)
-    known = answer_head_config(table, spec, encoders) if name == "answer" else statistics(table, spec, settings)
-    stated = known | settings.config
-    if recipe.fusion.name not in EXPERTS:
-        return HEADS[name](parse_config(HEADS[name], stated, f"the head of '{spec.name}'"), fusion.dim)
-    late = {"head": name, "config": stated, "experts": fusion.experts, "combine": recipe.fusion.combine}
-    return HEADS["late"](parse_config(HEADS["late"], late, f"the head of '{spec.name}'"), fusion.dim)
+    """The untrained head of a target; where each token of the fusion is an expert, one of several."""
+    (name, head), config = head_class(spec, recipe), head_settings(table, spec, recipe, encoders)
+    if fusion.gives_experts:
+        config = {"head": name, "config": config, "experts": fusion.experts, "combine": recipe.fusion.combine}
+        head = HEADS["late"]
+    return head(parse_config(head, config, f"the head of '{spec.name}'"), fusion.dim)
 
 
-def statistics(table: Table, spec: TargetSpec, settings: TargetSettings) -> dict[str, Any]:
-    """What a head has to know of the training records: sizes, prior, weights of classes, mean and scale of a number."""
-    target = encode(table, spec)
-    mask = target["mask"].numpy()
-    if spec.kind == "number":
-        value = target["value"].numpy()[mask].astype(np.float64)
-        return {"mean": float(value.mean()), "scale": float(value.std()) or 1.0}
-    if spec.kind == "labels":
-        share = (target["labels"].numpy()[mask].sum(axis=0) + 0.5) / (mask.sum() + 1)
-        return {"classes": len(spec.labels), "prior": share.tolist()}
-    if spec.kind == "answer":
-        prior = answer_frequencies(target, len(spec.labels))[: settings.config.get("most", MOST)]
-        return {"classes": len(prior), "prior": (prior / prior.sum()).tolist()}
-    counts = np.bincount(target["label"].numpy()[mask], minlength=len(spec.labels))
-    smoothed = (counts + 0.5) / (counts.sum() + 0.5 * len(counts))
-    weights = (
-        (counts.sum() / (len(counts) * np.maximum(counts, 1))).tolist()
-        if settings.class_weights == "balanced"
-        else None
-    )
-    imbalanced = len(counts) == 2 and bool(smoothed.max() > 0.8)
-    return {
-        "classes": len(counts),
-        "prior": smoothed.tolist(),
-        "class_weights": weights,
-        "choose_threshold": imbalanced,
-    }
+def apply_finetuning(model: Model, recipe: Recipe) -> None:
+    """Freezes the encoders that stay as they are, and gives adapters to those that the recipe says have some.
+
+    Raises UserError when an input's settings ask for what its encoder, as it is trained, cannot do.
+    """
+    for name, encoder in model.encoders.items():
+        settings = recipe.inputs.get(name, InputSettings())
+        if settings.shares is not None:  # the encoder was seen to as that input's
+            continue
+        encoder.requires_grad_(not should_freeze(encoder, settings))
+        if settings.adapter is not None and settings.frozen:
+            raise UserError(f"The encoder of '{name}' is frozen, and its adapter too; leave frozen or the adapter out.")
+        if settings.adapter is not None:
+            adapt(encoder, settings.adapter, name, draw(recipe.seed, name, "adapter"))
+        if settings.layer_decay is not None and is_frozen(encoder):
+            raise UserError(
+                f"The encoder of '{name}' is frozen, so layer_decay has no learning rates to grade; state frozen=false,"
+                " or leave layer_decay out."
+            )
+        if settings.views > 1:
+            _check_views(name, encoder, recipe)
+
+
+def should_freeze(encoder: nn.Module, settings: InputSettings) -> bool:
+    """Whether the encoder stays as it is: as the input's settings say, else when it is pretrained."""
+    return encoder.pretrained if settings.frozen is None else settings.frozen
+
+
+def cached_inputs(model: Model, recipe: Recipe) -> list[str]:
+    """The inputs whose features are computed once and kept."""
+    return [name for name, encoder in model.encoders.items() if recipe.cache and is_frozen(encoder)]
+
+
+def _check_views(name: str, encoder: nn.Module, recipe: Recipe) -> None:
+    if not (recipe.cache and is_frozen(encoder)):
+        raise UserError(
+            f"Only a cached input has stored views, and '{name}' is changed anew in each epoch, for its encoder is"
+            " trained or the cache is off; leave views out, or state frozen=true."
+        )
+    if getattr(encoder.config, "augmentation", None) is None:
+        raise UserError(
+            f"Nothing changes '{name}' at random, so all its views would be the same; leave views out, or let augment"
+            " be true and the encoder have an augmentation."
+        )

@@ -7,6 +7,7 @@ from torch import nn
 from sensorium.data.records import Records, draw
 from sensorium.data.schema import Schema
 from sensorium.data.table import Table
+from sensorium.data.targets import TARGETS
 from sensorium.encoders.masked_text import MaskedTextProcessor
 from sensorium.errors import UserError, unknown
 from sensorium.model import Model, load
@@ -23,13 +24,13 @@ from sensorium.objectives.distillation import class_order
 from sensorium.objectives.masked import Masked
 from sensorium.objectives.of_fusion import OfFusion, has_losses
 from sensorium.objectives.teacher import VIEW, Teacher
-from sensorium.config.parts import parse_config, lookup
+from sensorium.config.load import parse_config, lookup
 from sensorium.config.schema import ObjectiveSettings, Recipe, TargetSettings
 
 TEMPERATURE = 0.07
 ALIGNING = ("contrastive", "triplet", "information", "correlation", "dual")
-LEARNING = ("distillation", "feature_distillation")
-KNOWN = {name: OBJECTIVES[name] for name in (*ALIGNING, *LEARNING)}
+DISTILLING = ("distillation", "feature_distillation")
+KNOWN = {name: OBJECTIVES[name] for name in (*ALIGNING, *DISTILLING)}
 
 
 def aligned_inputs(recipe: Recipe, names: list[str]) -> tuple[list[str], bool]:
@@ -45,7 +46,7 @@ def aligned_pairs(settings: ObjectiveSettings, names: list[str]) -> list[tuple[s
 
 
 def check_objectives(table: Table, recipe: Recipe) -> None:
-    """Sees to it that the recipe's objectives exist and fit `table`, before any file is read. Raises UserError."""
+    """Checks that the recipe's objectives exist and fit `table`, before any file is read. Raises UserError."""
     inputs = [spec.name for spec in table.schema.inputs]
     for one in recipe.objectives:
         config = parse_config(lookup(KNOWN, "objective", one.name), one.config, f"the objective '{one.name}'")
@@ -71,13 +72,13 @@ def _check_pair(one: ObjectiveSettings, inputs: list[str]) -> None:
 
 
 def _check_labels(labels: str | None, schema: Schema) -> None:
-    classes = [spec.name for spec in schema.targets if spec.kind == "class"]
+    classes = [spec.name for spec in schema.targets if TARGETS[spec.kind].single_label]
     if labels is not None and labels not in classes:
         raise unknown("target of classes", labels, classes)
 
 
 def _check_teacher(table: Table, recipe: Recipe) -> None:
-    learning = [one for one in recipe.objectives if one.name in LEARNING]
+    learning = [one for one in recipe.objectives if one.name in DISTILLING]
     if not learning and recipe.teacher is None:
         return
     if recipe.teacher is None:

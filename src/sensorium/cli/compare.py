@@ -60,7 +60,7 @@ def compare(
 
     Example: [bold]sensorium compare reviews.csv --target sentiment --group author --fusion hybrid,gated[/bold]
     """
-    from sensorium.comparison import compare as run
+    from sensorium.comparison.compare import compare as run
 
     options: dict[str, Any] = {
         "target": target, "group": group, "key": key, "columns": pairs(column, "--column"), "seed": seed,

@@ -25,27 +25,28 @@ TARGETS = Size(16, 16, 256, 1)
 PAIRS = Size(8, 32, 512, 3)
 
 
-def fill_defaults(recipe: Recipe, records: int, reads_files: bool) -> Recipe:
-    """The recipe with epochs, batch size, patience, refit and workers filled in for `records` training records.
-
-    `reads_files` says whether pictures or sounds are read in training, not taken from the cache.
-    """
+def fill_defaults(recipe: Recipe, records: int) -> Recipe:
+    """The recipe with epochs, batch size, patience and refit filled in for `records` training records."""
     training, size = recipe.training, TARGETS if recipe.family is None else PAIRS
     usual = 2 ** round(math.log2(max(1, records / size.batches)))
     batch = min(training.batch_size or min(size.largest, max(size.smallest, usual)), max(1, records))
     steps = math.ceil(records / batch)
     from_scratch = min(60, max(3, round(size.steps * STEPS / steps)))
     epochs = training.epochs or (from_scratch if recipe.start_from is None else GOING_ON)
-    workers = (
-        training.workers
-        if training.workers is not None
-        else (max(1, min(4, (os.cpu_count() or 1) // 2)) if reads_files else 0)
-    )
     chosen = {
         "batch_size": batch,
         "epochs": epochs,
         "patience": training.patience or max(5, epochs // 3),
         "refit": training.refit if training.refit is not None else records <= REFIT,
-        "workers": workers,
     }
     return recipe.model_copy(update={"training": training.model_copy(update=chosen)})
+
+
+def default_workers(recipe: Recipe, reads_files: bool) -> Recipe:
+    """The recipe with the number of workers filled in: some where pictures or sounds are read in training, not taken
+    from the cache, else none.
+    """
+    if recipe.training.workers is not None:
+        return recipe
+    workers = max(1, min(4, (os.cpu_count() or 1) // 2)) if reads_files else 0
+    return recipe.model_copy(update={"training": recipe.training.model_copy(update={"workers": workers})})

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sensorium.config.schema import read_recipe
+from sensorium.config.load import read_recipe
 from sensorium.errors import UserError, unknown
 from sensorium.families.albef_training import SIZES
 

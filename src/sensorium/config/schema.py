@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from sensorium.errors import UserError, unknown
 from sensorium.families.family import FamilySettings
 from sensorium.files import whole_file
 from sensorium.training.adapters import AdapterSettings
@@ -160,19 +160,20 @@ class Recipe(Frozen):
             raise ValueError("a number and its unit, as 90s, 30m or 2h")
         return budget
 
-    @model_validator(mode="after")
-    def _shares(self) -> "Recipe":
-        """An input that shares another's encoder has that one's settings."""
-        for name, one in self.inputs.items():
-            if one.shares is not None:
-                first = self.inputs.get(one.shares, InputSettings())
-                whole = first.model_copy(update={"shares": one.shares})
-                if first.shares is not None or one.shares == name:
-                    raise ValueError(f"'{name}' shares the encoder of an input that has one of its own")
-                if one not in (InputSettings(shares=one.shares), whole):
-                    raise ValueError(f"'{name}' shares the encoder of '{one.shares}', so only that one has settings")
-                self.inputs[name] = whole
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _copy_shared_settings(cls, settings: Any) -> Any:
+        """Gives an input that shares another's encoder that one's settings."""
+        inputs = settings.get("inputs") if isinstance(settings, Mapping) else None
+        if not isinstance(inputs, Mapping):
+            return settings
+        copied = dict(inputs)
+        for name, value in inputs.items():
+            shares = _setting(value, "shares")
+            if isinstance(shares, str):
+                with suppress(ValidationError):  # the field's own check says what is wrong there
+                    copied[name] = _shared_settings(name, shares, inputs)
+        return {**settings, "inputs": copied}
 
     def save(self, path: Path) -> None:
         """Writes the recipe as YAML, whole or not at all."""
@@ -180,49 +181,16 @@ class Recipe(Frozen):
             new.write_text(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
 
 
-def read_recipe(path: str | Path) -> dict[str, Any]:
-    """The nested settings of a YAML file. Raises UserError when it cannot be read or is no mapping."""
-    try:
-        loaded = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"The recipe {path} cannot be read: {error.strerror or error}; check the path.") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"The recipe {path} is not UTF-8 text; save it as UTF-8.") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise UserError(
-            f"The recipe {path}{where} is not YAML: {getattr(error, 'problem', None) or error}; mend that."
-        ) from error
-    if not isinstance(loaded, dict):
-        raise UserError(f"The recipe {path} holds no settings, each a name, a colon and a value; see docs/recipes.md.")
-    return loaded
+def _setting(settings: Any, name: str) -> Any:
+    return settings.get(name) if isinstance(settings, Mapping) else getattr(settings, name, None)
 
 
-def check_recipe(settings: dict[str, Any], where: str = "the recipe") -> Recipe:
-    """The recipe of nested `settings`. Raises UserError with the first setting that is wrong, and why."""
-    try:
-        return Recipe.model_validate(settings)
-    except ValidationError as error:
-        first = error.errors()[0]
-        if first["type"] == "extra_forbidden":
-            place = ".".join(str(part) for part in first["loc"])
-            raise UserError(f"In {where}: {unknown('setting', place, _known(first['loc'][:-1]))}") from error
-        raise UserError(f"In {where}, {describe_validation_error(first)}.") from error
-
-
-def describe_validation_error(error: Mapping[str, Any]) -> str:
-    """What one of Pydantic's errors says: the setting, the value it has, and what it should be."""
-    place = ".".join(str(part) for part in error["loc"] if part != "[key]")
-    said = error["msg"].removeprefix("Value error, ").replace("Input should", "it should", 1)
-    return f"{place} is {error.get('input')!r}: {said}" if place else said
-
-
-def _known(place: tuple) -> list[str]:
-    model: Any = Recipe
-    for part in place:
-        if isinstance(model, type) and part in model.model_fields:
-            annotation = model.model_fields[part].annotation
-            inner = [one for one in (annotation, *get_args(annotation)) if hasattr(one, "model_fields")]
-            model = inner[0] if inner else annotation
-    return [".".join([*map(str, place), name]) for name in model.model_fields]
+def _shared_settings(name: str, shares: str, inputs: Mapping[str, Any]) -> InputSettings:
+    """The settings of the input `shares`, for the input `name`, which has its encoder. Raises ValueError."""
+    first = InputSettings.model_validate(inputs.get(shares, {}))
+    copied = first.model_copy(update={"shares": shares})
+    if first.shares is not None or shares == name:
+        raise ValueError(f"'{name}' shares the encoder of an input that has one of its own")
+    if InputSettings.model_validate(inputs[name]) not in (InputSettings(shares=shares), copied):
+        raise ValueError(f"'{name}' shares the encoder of '{shares}', so only that one has settings")
+    return copied

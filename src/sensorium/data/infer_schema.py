@@ -3,26 +3,24 @@
 from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from sensorium.data.columns.infer import Ambiguous, Guess, count_labels, guess_input, guess_target
+from sensorium.data.columns.infer import Ambiguous, Guess, guess_input
 from sensorium.data.columns.parse import is_missing
 from sensorium.data.media import video
-from sensorium.data.schema import STATED_KINDS, TARGET_KINDS, Column, Schema, TargetSpec, make_inputs
+from sensorium.data.schema import STATED_KINDS, Column, Schema, TargetSpec, make_inputs
+from sensorium.data.table import Table
+from sensorium.data.targets import TARGETS, guess_target
 from sensorium.errors import UserError, unknown
-
-if TYPE_CHECKING:
-    from sensorium.data.table import Table
 
 LISTENED = 20  # films that are opened to see whether a column of films has sound
 Targets = str | list[str] | dict[str, str | None] | None
 
 
 def infer_schema(
-    table: "Table",
+    table: Table,
     target: Targets,
     group: str | None,
     key: str | None,
@@ -57,14 +55,14 @@ def infer_schema(
 
 
 def stated_roles(
-    table: "Table", target: Targets, group: str | None, key: str | None, columns: dict[str, str]
+    table: Table, target: Targets, group: str | None, key: str | None, columns: dict[str, str]
 ) -> tuple[dict[str, str | None], dict[str, str]]:
     """By column, the stated kinds of the targets (None: to be guessed) and of the others."""
     targets = _named_targets(target)
     stated = {}
     roles = [(name, "group") for name in [group] if name] + [(name, "key") for name in [key] if name]
     for name, kind in [*roles, *columns.items()]:
-        if name in targets and kind in TARGET_KINDS and targets[name] in (None, kind):
+        if name in targets and kind in TARGETS and targets[name] in (None, kind):
             targets[name] = kind
             continue
         if kind not in STATED_KINDS:
@@ -83,7 +81,7 @@ def stated_roles(
     return targets, stated
 
 
-def _check_named(table: "Table", names: Iterable[str]) -> None:
+def _check_named(table: Table, names: Iterable[str]) -> None:
     for name in names:
         if name not in table.frame.columns:
             raise UserError(f"{table.source}: {unknown('column', name, table.frame.columns)}")
@@ -95,20 +93,20 @@ def _named_targets(target: Targets) -> dict[str, str | None]:
         return {}
     named = dict(target) if isinstance(target, dict) else dict.fromkeys([target] if isinstance(target, str) else target)
     for kind in named.values():
-        if kind is not None and kind not in TARGET_KINDS:
-            raise unknown("kind of target", kind, TARGET_KINDS)
+        if kind is not None and kind not in TARGETS:
+            raise unknown("kind of target", kind, TARGETS)
     return named
 
 
 def _refuse_kind(name: str, kind: str) -> None:
-    if kind in TARGET_KINDS:
+    if kind in TARGETS:
         raise UserError(
             f"Column '{name}' is stated to be {kind}, a kind of target, but it is no target; add --target {name}."
         )
     raise unknown(f"kind of column (for '{name}')", kind, STATED_KINDS)
 
 
-def _input_kind(table: "Table", name: str, stated: str | None, share: float) -> Guess:
+def _input_kind(table: Table, name: str, stated: str | None, share: float) -> Guess:
     values = table.frame[name].to_numpy()
     if stated == "group" and (found := pictures(values)) is not None:
         return found
@@ -144,7 +142,7 @@ def roles_of(described: list[Column], stated: dict[str, str]) -> dict[str, str |
     }
 
 
-def _with_sound(table: "Table", name: str, guess: Guess) -> Guess:
+def _with_sound(table: Table, name: str, guess: Guess) -> Guess:
     """Films, by whether any of the first that can be opened has a sound track."""
     films = islice((value for value in table.cells(name, "video") if value is not None), 10 * LISTENED)
     opened = (sounds for sounds in (_sounds(table, film) for film in films) if sounds is not None)
@@ -157,7 +155,7 @@ def _with_sound(table: "Table", name: str, guess: Guess) -> Guess:
     return Guess("video", f"{guess.reason}; none of the first {len(sounding)} has sound" if sounding else guess.reason)
 
 
-def _sounds(table: "Table", film: object) -> bool | None:
+def _sounds(table: Table, film: object) -> bool | None:
     """Whether a film has a sound track; None when it cannot be opened, which the scan will tell."""
     try:
         return video.has_sound(film, table.root)
@@ -165,7 +163,7 @@ def _sounds(table: "Table", film: object) -> bool | None:
         return None
 
 
-def _target_kind(table: "Table", name: str, stated: str | None) -> Guess:
+def _target_kind(table: Table, name: str, stated: str | None) -> Guess:
     values = table.frame[name].to_numpy()
     if is_missing(values).all():
         raise UserError(
@@ -180,7 +178,7 @@ def _target_kind(table: "Table", name: str, stated: str | None) -> Guess:
         raise _ambiguous(table, name, error) from None
 
 
-def _ambiguous(table: "Table", name: str, error: Ambiguous) -> UserError:
+def _ambiguous(table: Table, name: str, error: Ambiguous) -> UserError:
     first, *others = error.kinds
     several = f" (or {', '.join(others)})" if others else ""
     return UserError(
@@ -189,24 +187,16 @@ def _ambiguous(table: "Table", name: str, error: Ambiguous) -> UserError:
     )
 
 
-def _target(table: "Table", name: str, kind: str) -> TargetSpec:
+def _target(table: Table, name: str, kind: str) -> TargetSpec:
     """The target with its labels. Raises UserError when there is nothing to tell apart."""
     cells = table.cells(name, kind)  # complains of a cell of another kind
-    if kind == "number":
-        labels = []
-        only = pd.unique(cells[~np.isnan(cells)])
-        alike = f"the number {only[0]:g}" if len(only) == 1 else None
-    else:
-        counted = count_labels(cells, kind)
-        labels = list(counted)
-        present = int((~is_missing(cells)).sum())
-        alike = ", ".join(labels) or "no label" if all(count == present for count in counted.values()) else None
-    if alike:
+    constant = TARGETS[kind].constant(cells)
+    if constant is not None:
         raise UserError(
-            f"The target '{name}' of {table.source} is {alike} in every row that has it;"
+            f"The target '{name}' of {table.source} is {constant} in every row that has it;"
             " learning needs at least two values."
         )
-    return TargetSpec(name=name, kind=kind, labels=labels)
+    return TargetSpec(name=name, kind=kind, labels=list(TARGETS[kind].label_counts(cells)))
 
 
 def one_key(columns: list[Column], stated: dict[str, str]) -> list[Column]:
@@ -225,7 +215,7 @@ def one_key(columns: list[Column], stated: dict[str, str]) -> list[Column]:
     return kept
 
 
-def _check_role(table: "Table", name: str, role: str) -> None:
+def _check_role(table: Table, name: str, role: str) -> None:
     gone = np.flatnonzero(is_missing(table.frame[name].to_numpy()))
     if len(gone):
         raise table.mistake(
@@ -246,7 +236,7 @@ def _check_role(table: "Table", name: str, role: str) -> None:
             )
 
 
-def _check(table: "Table", schema: Schema) -> None:
+def _check(table: Table, schema: Schema) -> None:
     if not schema.inputs:
         ignored = "; ".join(
             f"'{column.name}': {column.reason}" for column in schema.columns if column.kind in ("ignored", "key")

@@ -17,12 +17,14 @@ from sensorium.data.scan import record_error
 from sensorium.data.schema import MEDIA, InputSpec
 from sensorium.data.strings import CompactStrings
 from sensorium.data.table import Table
-from sensorium.data.targets.encode import encode
+from sensorium.data.targets import TargetColumn
 from sensorium.data.workers import map_in_order
 from sensorium.errors import UserError
 from sensorium.features import Batch, Features
 
-_SMALL = 2**16
+EVALUATION_BATCH = 256  # records that are scored at once
+_SMALL = 2**16  # bytes
+TensorsByName = dict[str, dict[str, Tensor]]
 
 
 class Processor(Protocol):
@@ -95,8 +97,11 @@ class Records:
         self.processors = {name: processor for name, processor in processors.items() if name not in self.stores}
         self.specs = [spec for spec in table.schema.inputs if spec.name in self.processors or spec.name in self.stores]
         self.ids = {name: torch.as_tensor(values, dtype=torch.int64) for name, values in (ids or {}).items()}
-        given = [target for target in table.schema.targets if target.name in table.frame.columns]
-        self.targets = {target.name: encode(table, target) for target in given}
+        self.targets: dict[str, TargetColumn] = {
+            target.name: table.target_column(target)
+            for target in table.schema.targets
+            if target.name in table.frame.columns
+        }
         self._keys = CompactStrings.of(table.keys)  # [N]
         self._views: dict[str, Records] = {}
         for spec in self.specs if len(table) else []:
@@ -107,9 +112,10 @@ class Records:
 
     @property
     def decodes(self) -> bool:
-        """True when any input has to be decoded; False when all come from stores."""
-        others = any(other.decodes for other in self._views.values())
-        return others or any(spec.name not in self.stores for spec in self.specs)
+        """True when any input or target has to be decoded; False when all come from stores and arrays."""
+        if any(view.decodes for view in self._views.values()) or any(one.decodes for one in self.targets.values()):
+            return True
+        return any(spec.name not in self.stores for spec in self.specs)
 
     def viewed(self, view: str, other: "Records") -> "Records":
         """These records, each input of which has, as `other` prepares the same records, the view `NAME/view` as well.
@@ -127,35 +133,48 @@ class Records:
         cannot be decoded.
         """
         rows = np.asarray(rows, dtype=np.int64)
-        return self.complete(rows, self.decoded(rows, epoch), epoch)
+        return self.complete(rows, self.decoded(rows, epoch), self.encoded_targets(rows), epoch)
 
-    def decoded(self, rows: np.ndarray, epoch: int | None) -> dict[str, dict[str, Tensor]]:
-        """The part of `batch` that costs time: the inputs of `rows` that do not come from a store."""
+    def batches(
+        self, device: torch.device, rows: np.ndarray | None = None, size: int = EVALUATION_BATCH
+    ) -> Iterator[Batch]:
+        """All of the records, or the `rows`, int64 [M] from 0, in order, as batches on a device, to be scored."""
+        rows = np.arange(len(self)) if rows is None else rows
+        for start in range(0, len(rows), size):
+            yield self.batch(rows[start : start + size]).to(device)
+
+    def decoded(self, rows: np.ndarray, epoch: int | None) -> TensorsByName:
+        """The inputs of `rows` that do not come from a store: a worker's work."""
         if not self.decodes:
             return {}
         with _as_in_a_worker():
-            own = {
+            inputs = {
                 spec.name: self.processors[spec.name].pad([self._item(spec, int(row), epoch) for row in rows] or [None])
                 for spec in self.specs
                 if spec.name not in self.stores
             }
-        return own | {
+        return inputs | {
             f"{name}/{view}": value
-            for view, other in self._views.items()
-            for name, value in other.decoded(rows, epoch).items()
+            for view, records in self._views.items()
+            for name, value in records.decoded(rows, epoch).items()
         }
 
-    def complete(self, rows: np.ndarray, decoded: dict[str, dict[str, Tensor]], epoch: int | None = None) -> Batch:
-        """The batch of `rows`, whose decoded inputs are given: all else is picked by index, with no loop over rows."""
+    def encoded_targets(self, rows: np.ndarray) -> TensorsByName:
+        """The targets of `rows` as tensors: a worker's work where there is one."""
+        return {name: _encode(column, rows) for name, column in self.targets.items()}
+
+    def complete(
+        self, rows: np.ndarray, decoded: TensorsByName, targets: TensorsByName, epoch: int | None = None
+    ) -> Batch:
+        """The batch of `rows`, from their decoded inputs and their targets: all else is picked by index, with no loop
+        over rows.
+        """
         inputs = {
             spec.name: decoded[spec.name] if spec.name in decoded else self._stored(spec.name, rows, epoch)
             for spec in self.specs
         }
         inputs |= {name: value for name, value in decoded.items() if name not in inputs}
         index = torch.from_numpy(rows)
-        targets = {
-            name: {key: _rows(tensor, index) for key, tensor in target.items()} for name, target in self.targets.items()
-        }
         ids = {name: _rows(values, index) for name, values in self.ids.items()}
         return Batch(inputs, targets, ids, self._keys.take(rows).tolist() or [""])
 
@@ -210,6 +229,12 @@ def _as_in_a_worker() -> Iterator[None]:
         torch.default_generator.set_state(state)
 
 
+def _encode(column: TargetColumn, rows: np.ndarray) -> dict[str, Tensor]:
+    """The targets of `rows`, or of one row that lacks it when there are none."""
+    target = column(rows)
+    return target if len(rows) else {key: tensor.new_zeros(1, *tensor.shape[1:]) for key, tensor in target.items()}
+
+
 def _rows(tensor: Tensor, index: Tensor) -> Tensor:
     """The rows `index` of `tensor`, or one row of zeros when there are none."""
     return tensor[index] if len(index) else tensor.new_zeros(1, *tensor.shape[1:])
@@ -250,24 +275,26 @@ def load(records: Records, items: Iterable[tuple[np.ndarray, int | None]], worke
     None start when nothing is decoded. An error in a worker is raised here as it was there, and UserError when one was
     killed. Close the iterator to end the processes.
     """
-    for rows, epoch, decoded in map_in_order(partial(_packed, records), items, workers if records.decodes else 0):
-        inputs = {name: {key: torch.as_tensor(one) for key, one in value.items()} for name, value in decoded.items()}
-        yield records.complete(rows, inputs, epoch)
+    for rows, epoch, *packed in map_in_order(partial(_packed, records), items, workers if records.decodes else 0):
+        inputs, targets = (
+            {name: {key: torch.as_tensor(value) for key, value in tensors.items()} for name, tensors in named.items()}
+            for named in packed
+        )
+        yield records.complete(rows, inputs, targets, epoch)
 
 
 def _packed(
     records: Records, item: tuple[np.ndarray, int | None]
-) -> tuple[np.ndarray, int | None, dict[str, dict[str, Any]]]:
-    """The rows and the epoch of `item`, and the decoded inputs, small ones as arrays: a process hands on a tensor by
-    shared memory, which costs a small one twenty times what it holds.
+) -> tuple[np.ndarray, int | None, dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """The rows and the epoch of `item`, the decoded inputs and the targets, small ones as arrays: a process hands on a
+    tensor by shared memory, which costs a small one twenty times what it holds.
     """
-    rows = np.asarray(item[0], dtype=np.int64)
-    decoded = records.decoded(rows, item[1])
-    return (
-        rows,
-        item[1],
+    rows, epoch = np.asarray(item[0], dtype=np.int64), item[1]
+    inputs, targets = (
         {
-            name: {key: one.numpy() if one.nbytes < _SMALL else one for key, one in value.items()}
-            for name, value in decoded.items()
-        },
+            name: {key: tensor.numpy() if tensor.nbytes < _SMALL else tensor for key, tensor in tensors.items()}
+            for name, tensors in named.items()
+        }
+        for named in (records.decoded(rows, epoch), records.encoded_targets(rows))
     )
+    return rows, epoch, inputs, targets

@@ -20,11 +20,9 @@ Kind = Literal[
     "ignored",
     "target",
 ]
-TargetKind = Literal["class", "labels", "number", "answer"]
 Modality = Literal["text", "image", "audio", "video", "series", "points", "table"]
 
 STATED_KINDS = tuple(kind for kind in get_args(Kind) if kind != "target")
-TARGET_KINDS = get_args(TargetKind)
 MEDIA = ("image", "audio", "video", "series", "points")
 TABLE_KINDS = ("number", "category")
 MOST_INPUTS = 6  # Shapley values are computed for up to six inputs, so more number and category columns are read as one
@@ -61,8 +59,8 @@ class InputSpec(BaseModel):
 
 
 class TargetSpec(BaseModel):
-    """A target column: a class, several labels at once, a number, or an answer; `labels` names them in order, [] for a
-    number; of answers the commonest first.
+    """A target column: its kind, one of data.targets.TARGETS, and its labels in order, [] for a kind without labels; of
+    answers the commonest first.
 
     usual: of an answer, by the text that asks, the place in `labels` of the answer that training records have most.
     """
@@ -70,7 +68,7 @@ class TargetSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    kind: TargetKind
+    kind: str
     labels: list[str] = []
     usual: dict[str, int] = {}
 

@@ -1,18 +1,16 @@
 """Two sides of a table, by a share or by a column; and what stands on both."""
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
 from sensorium.data.columns.parse import to_label
 from sensorium.data.media.content import content_id
-from sensorium.data.schema import MEDIA, InputSpec
+from sensorium.data.schema import MEDIA, InputSpec, Schema
+from sensorium.data.targets import TARGETS
 from sensorium.errors import UserError, unknown
-
-if TYPE_CHECKING:
-    from sensorium.data.table import Table
 
 HELD_OUT = (
     "test",
@@ -30,14 +28,35 @@ HELD_OUT = (
 )
 
 
+class Splittable(Protocol):
+    """A table, as far as a split reads it."""
+
+    frame: pd.DataFrame
+    schema: Schema
+    rows: np.ndarray
+    source: str
+    groups: np.ndarray | None
+
+    def __len__(self) -> int: ...
+
+    def cells(self, name: str, kind: str) -> np.ndarray:
+        """The column `name` in the form of `kind`, [N]."""
+
+    def mistake(self, index: int, column: str, what: str) -> UserError:
+        """The error about one cell."""
+
+    def ignoring(self, name: str, reason: str) -> "Splittable":
+        """The same records with a column ignored."""
+
+
 def sides(
-    table: "Table",
+    table: Splittable,
     ratio: float | None,
     seed: int,
     column: str | None,
     test: str | None,
     together: np.ndarray | None = None,
-) -> tuple["Table", np.ndarray, np.ndarray]:
+) -> tuple[Splittable, np.ndarray, np.ndarray]:
     """The table to take the sides from and their rows, int64 from 0, in order. Raises UserError.
 
     together: [N], records of equal value stand on one side of a split by ratio, where the table has no groups.
@@ -61,12 +80,12 @@ def sides(
     return table, np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 
-def _strata(table: "Table") -> np.ndarray:
+def _strata(table: Splittable) -> np.ndarray:
     """int64 [N]: the code of each row's class of the first class target, 0 where it is absent; all 0 without one."""
-    target = next((target for target in table.schema.targets if target.kind == "class"), None)
+    target = next((target for target in table.schema.targets if TARGETS[target.kind].single_label), None)
     if target is None:
         return np.zeros(len(table), dtype=np.int64)
-    return pd.factorize(table.cells(target.name, "class"))[0].astype(np.int64) + 1
+    return pd.factorize(table.cells(target.name, target.kind))[0].astype(np.int64) + 1
 
 
 def _by_rows(strata: np.ndarray, ratio: float, rng: np.random.Generator) -> np.ndarray:
@@ -95,7 +114,7 @@ def _round(shares: np.ndarray, total: int) -> np.ndarray:
 
 
 def _by_groups(
-    groups: np.ndarray, strata: np.ndarray, ratio: float, rng: np.random.Generator, table: "Table"
+    groups: np.ndarray, strata: np.ndarray, ratio: float, rng: np.random.Generator, table: Splittable
 ) -> np.ndarray:
     """bool [N], True on the first side: whole groups, larger ones first, each to the side that lacks its classes."""
     codes, names = pd.factorize(groups)
@@ -141,7 +160,7 @@ def _deal(order: list[int], members: list[list[tuple[int, int]]], totals: list[i
     return first
 
 
-def _by_column(table: "Table", column: str, test: str | None) -> np.ndarray:
+def _by_column(table: Splittable, column: str, test: str | None) -> np.ndarray:
     """bool [N], True where the row is held out."""
     if column not in table.frame.columns:
         raise UserError(f"{table.source}: {unknown('column', column, table.frame.columns)}")
@@ -179,7 +198,7 @@ def _by_column(table: "Table", column: str, test: str | None) -> np.ndarray:
     return cells == test
 
 
-def _without(table: "Table", column: str) -> "Table":
+def _without(table: Splittable, column: str) -> Splittable:
     """The table with the split column ignored; a group or key column stays what it is, for it is no input."""
     known = table.schema.column(column)
     if known is None or known.kind in ("group", "key", "ignored"):
@@ -188,7 +207,7 @@ def _without(table: "Table", column: str) -> "Table":
 
 
 def overlap(
-    a: "Table", b: "Table", ids_a: dict[str, np.ndarray] | None = None, ids_b: dict[str, np.ndarray] | None = None
+    a: Splittable, b: Splittable, ids_a: dict[str, np.ndarray] | None = None, ids_b: dict[str, np.ndarray] | None = None
 ) -> str | None:
     """A sentence on what stands in both tables: records equal in every input, files, groups; None when nothing does.
 
@@ -222,7 +241,7 @@ def overlap(
     )
 
 
-def _hashes(table: "Table", spec: InputSpec, kinds: dict[str, str], ids: dict[str, np.ndarray]) -> np.ndarray:
+def _hashes(table: Splittable, spec: InputSpec, kinds: dict[str, str], ids: dict[str, np.ndarray]) -> np.ndarray:
     """uint64 [N]: a hash of what each row has for the input; 0 where it is absent."""
     if spec.name in ids:
         return np.asarray(ids[spec.name]).astype(np.uint64)

@@ -1,23 +1,19 @@
-"""A table of records with its schema: read it, take rows of it, ask for its cells."""
+"""A table of records with its schema: take rows of it, ask for its cells."""
 
-import difflib
-import sys
 import warnings
-from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
 from rich.table import Table as Printed
+from torch import Tensor
 
 from sensorium.data import split as splitting
 from sensorium.data.columns.parse import convert, is_missing, takes_text
-from sensorium.data.infer_schema import infer_schema
-from sensorium.data.schema import InputSpec, Schema
-from sensorium.data.sources.tables import load
+from sensorium.data.schema import InputSpec, Schema, TargetSpec
 from sensorium.data.strings import CompactStrings, compact, is_compact
+from sensorium.data.targets import TARGETS, CellError, TargetColumn
 from sensorium.errors import UserError
 
 
@@ -61,21 +57,40 @@ class Table:
 
     def _converted(self, name: str, kind: str) -> np.ndarray | CompactStrings:
         if name not in self.frame.columns:
-            return np.full(len(self), np.nan) if kind == "number" else CompactStrings.of([None] * len(self))
-        texts = compact(self.frame[name]) if takes_text(kind) else None
+            return self._absent(kind)
+        target = TARGETS.get(kind)
+        texts_stay = takes_text(kind) if target is None else target.takes_text
+        texts = compact(self.frame[name]) if texts_stay else None
         if texts is not None:
             return texts
         values = self.frame[name].to_numpy()
-        converted, wrong = convert(values, kind)
+        converted, wrong = convert(values, kind) if target is None else target.convert(values)
         if wrong is not None:
             raise self.mistake(
                 wrong[0],
                 name,
                 f"{_short(values[wrong[0]])} cannot be read as {kind}: {wrong[1]}; mend it or leave it empty",
             )
-        if takes_text(kind) and set(map(type, converted)) <= {str, type(None)}:
+        if texts_stay and set(map(type, converted)) <= {str, type(None)}:
             return CompactStrings.of(converted)
         return converted
+
+    def _absent(self, kind: str) -> np.ndarray | CompactStrings:
+        """A column without any value, in the form of `kind`."""
+        nothing = np.full(len(self), None, dtype=object)
+        converted = (convert(nothing, kind) if kind not in TARGETS else TARGETS[kind].convert(nothing))[0]
+        return CompactStrings.of(converted) if converted.dtype == object else converted
+
+    def target_column(self, spec: TargetSpec) -> TargetColumn:
+        """The lazy column of a target. Raises UserError, naming row, column and label, for a label that is unknown."""
+        try:
+            return TARGETS[spec.kind].column(self.cells(spec.name, spec.kind), spec.labels)
+        except CellError as error:
+            raise self.mistake(error.row, spec.name, error.reason) from error
+
+    def encode_target(self, spec: TargetSpec) -> dict[str, Tensor]:
+        """The target of all N records as tensors: `mask`, bool [N], and what its kind has, [N, ...]."""
+        return self.target_column(spec)(np.arange(len(self)))
 
     def mistake(self, index: int, column: str, what: str) -> UserError:
         """The error about the cell of row `index` (from 0) in `column`."""
@@ -93,7 +108,9 @@ class Table:
 
     def _cell(self, index: int, name: str) -> float | str | None:
         value = self._column(name, self._kinds[name])[index]
-        return (None if np.isnan(value) else float(value)) if self._kinds[name] == "number" else value
+        if isinstance(value, float | np.floating):
+            return None if np.isnan(value) else float(value)
+        return value
 
     def present(self, spec: InputSpec) -> np.ndarray:
         """bool [N]: which records have the input."""
@@ -185,71 +202,6 @@ class Table:
             present = np.flatnonzero(~is_missing(self.frame[name].to_numpy()))
             examples[name] = _short(self.frame[name].iat[present[0]]) if len(present) else ""
         return self.schema.describe(examples)
-
-
-def read(
-    source: str | Path | pd.DataFrame | Iterable[dict],
-    target: str | list[str] | dict[str, str | None] | None = None,
-    group: str | None = None,
-    key: str | None = None,
-    columns: dict[str, str] | None = None,
-    schema: Schema | None = None,
-    quiet: bool = False,
-    root: str | Path | None = None,
-    rows: np.ndarray | None = None,
-    inputs: Collection[str] | None = None,
-) -> Table:
-    """A table from a CSV, TSV, JSONL or Parquet file, a pandas table or dicts; unless `quiet`, prints its schema.
-
-    Or from a folder of class folders, a folder that Datasets saved, or tar shards: their folder or a pattern.
-    `target` is a name, several, or {name: class | labels | number | answer}; `columns` states kinds, {name: kind}; what
-    is not stated is guessed from the values. `inputs` names the columns that are inputs, where not all of them are; the
-    others are ignored, unless they are the target, the group or the key; a group of pictures is an input as well. With
-    `schema`, a model's, nothing is guessed or printed: a missing column is absent in every row, a column that the
-    schema does not have is not read, a cell of the wrong kind is an error. Paths start at `root`: the file's folder,
-    else the working folder. `rows`, int64 [N], numbers the records otherwise than from 1. Raises UserError.
-    """
-    frame, place, name, kinds, shards = load(source)
-    root = Path(root) if root is not None else place
-    rows = np.arange(1, len(frame) + 1) if rows is None else np.asarray(rows)
-    if schema is None:
-        table = Table(frame, Schema(columns=[], inputs=[]), root, rows, name, shards)
-        table = table.under(infer_schema(table, target, group, key, columns or {}, kinds, inputs))
-        if not quiet:
-            Console(width=None if sys.stdout.isatty() else 140).print(table.describe())
-        return table
-    if target or group or key or columns or inputs:
-        raise UserError(
-            "The model's schema already says what each column is; leave out target, group, key, columns and inputs."
-        )
-    table = Table(frame, schema, root, rows, name, shards)
-    _enforce(table, from_file=isinstance(source, str | Path))
-    return table
-
-
-def _enforce(table: Table, from_file: bool) -> None:
-    """Checks the cells of every input against the schema."""
-    wanted = [name for spec in table.schema.inputs for name in spec.columns]
-    missing = [name for name in wanted if name not in table.frame.columns]
-    if from_file and len(missing) == len(wanted):
-        raise UserError(
-            f"{table.source} has none of the columns that the model reads ({', '.join(wanted)}); it has"
-            f" {', '.join(table.frame.columns)}: is it the right file?"
-        )
-    known = {column.name for column in table.schema.columns}
-    spare = {name.casefold(): name for name in table.frame.columns if name not in known}
-    for name in missing:
-        near = difflib.get_close_matches(name.casefold(), spare, n=1, cutoff=0.8)
-        if near:
-            warnings.warn(
-                f"{table.source} has no column '{name}', so it is absent in every row; its column"
-                f" '{spare[near[0]]}' is not read, as the model does not know that name.",
-                UserWarning,
-                stacklevel=3,
-            )
-    for spec in table.schema.inputs:
-        for name in spec.columns:
-            table.cells(name, table.schema.column(name).kind)
 
 
 def _short(value: Any) -> str:

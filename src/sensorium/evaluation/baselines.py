@@ -6,7 +6,7 @@ import numpy as np
 
 from sensorium.data.schema import InputSpec, TargetSpec
 from sensorium.data.table import Table
-from sensorium.data.targets.answer_text import asked
+from sensorium.data.targets.answer_text import question_texts
 from sensorium.evaluation.coalitions import Coalition
 from sensorium.metrics import Columns, Resamples, Value, distribution, headline, metrics, point, summary
 
@@ -32,21 +32,18 @@ def majority_answer(target: TargetSpec, table: Table, prior: np.ndarray) -> np.n
     """int64 [N], places: to each record's text the answer that training records have most; `prior`, int64 [N], where
     they do not have that text.
     """
-    found = np.array([target.usual.get(text, -1) for text in asked(table)], dtype=np.int64)
+    found = np.array([target.usual.get(text, -1) for text in question_texts(table)], dtype=np.int64)
     return np.where(found >= 0, found, prior)
 
 
-def baselines(
+def answer_baselines(
     target: TargetSpec, table: Table, truth: Columns, predictions: dict[Coalition, Columns], resamples: Resamples
 ) -> dict[str, Baseline]:
-    """By name, what an answer is compared with; {} for a target of another kind. All is of the records `table`, which
-    have the target.
+    """By name, what an answer is compared with on the records `table`, which have the target.
 
     commonest: `usual`. without_picture: what the model says when all pictures and films are taken away; left out when
     the model reads none.
     """
-    if target.kind != "answer":
-        return {}
     specs, prior = table.schema.inputs, predictions[()]
     metric, whole = headline(target.kind, prior), tuple(spec.name for spec in specs)
     rivals = {"commonest": {"decision": majority_answer(target, table, prior["decision"])}}

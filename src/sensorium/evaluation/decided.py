@@ -5,14 +5,14 @@ from typing import NamedTuple
 import numpy as np
 
 from sensorium.evaluation.saved_scores import SavedScores, SavedTarget
-from sensorium.metrics import exact_match
+from sensorium.metrics import METRIC_KINDS
 
 
 class Decided(NamedTuple):
     """Rows, from 0 among the scored records, in which an input decided; those in which it did so most come first.
 
-    helped: right with the input and wrong without it; of a number, its error at least halved. hurt: the other way
-    round. of: how many records have the target.
+    helped: right with the input and wrong without it; where decisions are not right or wrong, the error at least
+    halved. hurt: the other way round. of: how many records have the target.
     """
 
     input: str
@@ -27,22 +27,22 @@ def decided(scores: SavedScores, target: SavedTarget, name: str, inputs: list[st
     rest = f"without {name}" if f"without {name}" in scores.by_coalition else f"only {others[0]}" if others else ""
     if (len(others) != 1 and rest.startswith("only")) or rest not in scores.by_coalition:
         return None
-    right, wrong = (_good(scores, target, coalition) for coalition in ("all", rest))
     gain = scores.loss(target, rest) - scores.loss(target)
     rows = np.flatnonzero(scores.known(target))
-    helped, hurt = np.flatnonzero(right & ~wrong), np.flatnonzero(wrong & ~right)
-    if target.kind == "number":
-        with_it, without = scores.loss(target), scores.loss(target, rest)  # squared
-        helped, hurt = np.flatnonzero(with_it * 4 < without), np.flatnonzero(without * 4 < with_it)
+    helped, hurt = _changed_rows(scores, target, rest)
     order = lambda places, sign: rows[places[np.argsort(-sign * gain[places], kind="stable")]]  # noqa: E731
     return Decided(name, order(helped, 1), order(hurt, -1), len(rows))
 
 
-def _good(scores: SavedScores, target: SavedTarget, coalition: str) -> np.ndarray:
-    """bool [M]: whether the decision is right; False throughout for a number."""
-    truth, given = scores.truth(target), scores.prediction(target, coalition)["decision"]
-    if target.kind == "number":
-        return np.zeros(len(given), dtype=bool)
-    if target.kind == "answer":
-        return exact_match(truth, given) > 0
-    return given == truth["label"] if target.kind == "class" else (given == truth["labels"]).all(axis=1)
+def _changed_rows(scores: SavedScores, target: SavedTarget, rest: str) -> tuple[np.ndarray, np.ndarray]:
+    """int64, among the records that have the target: those that all inputs help over the coalition `rest`, and those
+    they hurt.
+    """
+    truth = scores.truth(target)
+    right, right_without = (
+        METRIC_KINDS[target.kind].is_right(truth, scores.prediction(target, coalition)) for coalition in ("all", rest)
+    )
+    if right is None or right_without is None:
+        error, error_without = scores.loss(target), scores.loss(target, rest)  # squared
+        return np.flatnonzero(error * 4 < error_without), np.flatnonzero(error_without * 4 < error)
+    return np.flatnonzero(right & ~right_without), np.flatnonzero(right_without & ~right)

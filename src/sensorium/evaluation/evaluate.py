@@ -9,9 +9,9 @@ from sensorium.data.scan import save_bad, scan, set_aside
 from sensorium.data.schema import TargetSpec
 from sensorium.data.table import Table
 from sensorium.errors import UserError, counted, unknown
-from sensorium.evaluation.baselines import baselines, sightless
+from sensorium.evaluation.baselines import sightless
 from sensorium.evaluation.coalitions import Coalition, coalitions
-from sensorium.evaluation.question_types import question_types
+from sensorium.evaluation.columns import TARGET_COLUMNS
 from sensorium.evaluation.report import Report
 from sensorium.evaluation.samples import samples
 from sensorium.evaluation.scoring import Scores, latency, score
@@ -99,13 +99,11 @@ def _target(target: TargetSpec, scores: Scores, table: Table, inputs: Coalition,
     clusters = None if table.groups is None else table.groups[known]
     resamples = Resamples(int(known.sum()), clusters, count, seed)
     found = report_target(target, truth, predictions, inputs, resamples)
-    if target.kind != "answer":
-        return found
-    known = table.take(known)
+    columns, records = TARGET_COLUMNS[target.kind], table.take(known)
     return replace(
         found,
-        baselines=baselines(target, known, truth, predictions, resamples),
-        types=question_types(target, known, truth, predictions[inputs], seed),
+        baselines=columns.baselines(target, records, truth, predictions, resamples),
+        types=columns.breakdowns(target, records, truth, predictions[inputs], seed),
     )
 
 

@@ -13,16 +13,8 @@ from sensorium.errors import counted
 from sensorium.evaluation.inputs import format_number
 from sensorium.evaluation.printing import between, columns
 from sensorium.evaluation.scoring import Scores, score
-from sensorium.metrics import Columns, Resamples, Value, distribution, finite, metrics, point, summary
+from sensorium.metrics import METRIC_KINDS, Columns, Resamples, Value, distribution, finite, metrics, point, summary
 from sensorium.model import Model
-
-# By kind of target what is compared, first of all what the sentence is about.
-COMPARED = {
-    "class": ("accuracy", "balanced_accuracy", "neg_log_loss"),
-    "labels": ("average_precision", "f1_macro"),
-    "number": ("r2", "neg_mean_absolute_error"),
-    "answer": ("vqa_accuracy", "exact_match"),
-}
 
 
 class Change(NamedTuple):
@@ -91,16 +83,14 @@ def _known(scores: Scores, whole: tuple[str, ...], spec: TargetSpec, known: np.n
     """Truth and prediction of the rows, bool [N], that have the target; of several labels the old ones."""
     truth = {key: values[known] for key, values in scores.targets[spec.name].items() if key != "mask"}
     predicted = {key: values[known] for key, values in scores.predictions[whole][spec.name].items()}
-    if spec.kind == "labels":
-        predicted = {key: values[:, : len(spec.labels)] for key, values in predicted.items()}
-    return truth, predicted
+    return truth, METRIC_KINDS[spec.kind].first_labels(predicted, len(spec.labels))
 
 
 def _changes(
     spec: TargetSpec, before: tuple[Columns, Columns], after: tuple[Columns, Columns], resamples: Resamples
 ) -> dict[str, Change]:
     old, new = metrics(spec.kind, *before), metrics(spec.kind, *after)
-    wanted = COMPARED[spec.kind]
+    wanted = METRIC_KINDS[spec.kind].forgetting
     both = {(side, name): known[name] for side, known in (("before", old), ("after", new)) for name in wanted}
     drawn = distribution(both, resamples)
     changes = {}

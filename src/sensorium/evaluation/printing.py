@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sensorium.data.schema import TargetSpec
+from sensorium.data.targets import TARGETS
 from sensorium.errors import counted
 from sensorium.evaluation.inputs import format_number
 from sensorium.evaluation.subgroups import Subgroups
@@ -96,7 +97,7 @@ def types(spec: TargetSpec, found: Subgroups) -> Table:
 def classes(spec: TargetSpec, scores: dict[str, ClassScores]) -> Table:
     """The scores of each class or label; of very many the worst."""
     rows = list(scores.items())
-    title = f"{spec.name}: each {'class' if spec.kind == 'class' else 'label'}"
+    title = f"{spec.name}: each {'class' if TARGETS[spec.kind].single_label else 'label'}"
     if len(rows) > MOST_CLASSES_LISTED:
         title += f" (of {len(rows)} the {MOST_CLASSES_LISTED} with the lowest F1)"
         rows = sorted(rows, key=lambda row: row[1].f1)[:MOST_CLASSES_LISTED]

@@ -13,11 +13,11 @@ def question_types(
     target: TargetSpec, table: Table, truth: Columns, prediction: Columns, seed: int
 ) -> dict[str, Subgroups]:
     """By column of COLUMNS the types of at least ten questions of the records `table`, which have the target; no
-    column when it is no answer, and none that the table lacks or that has fewer than two such types.
+    column that the table lacks or that has fewer than two such types.
     """
     found = {}
     for column in COLUMNS:
-        if target.kind == "answer" and column in table.frame.columns:
+        if column in table.frame.columns:
             values = table.frame[column].to_numpy(dtype=object)
             member = [None if gone else str(one) for one, gone in zip(values, is_missing(values), strict=True)]
             metric = headline(target.kind, prediction)

@@ -6,6 +6,7 @@ import pyarrow as pa
 from sensorium.data.schema import TargetSpec
 from sensorium.data.table import Table
 from sensorium.evaluation.coalitions import Coalition, without
+from sensorium.evaluation.columns import TARGET_COLUMNS
 from sensorium.evaluation.scoring import Scores
 from sensorium.metrics import Columns, sample_loss
 
@@ -31,34 +32,11 @@ def samples(scores: Scores, table: Table, targets: list[TargetSpec], inputs: Coa
         }
         for target in targets:
             predicted = scores.predictions[coalition][target.name]
-            if target.kind == "answer":
-                columns |= _answers(target, table, scores.targets[target.name], predicted)
-            else:
-                columns |= _columns(target, scores.targets[target.name], predicted)
+            truth, cells = scores.targets[target.name], table.cells(target.name, target.kind)
+            columns |= TARGET_COLUMNS[target.kind].score_columns(target, cells, truth, predicted)
+            columns[f"{target.name}_loss"] = _loss(target, truth, predicted)
         parts.append(pa.table(columns))
     return pa.concat_tables(parts)
-
-
-def _columns(target: TargetSpec, truth: Columns, prediction: Columns) -> dict[str, pa.Array]:
-    known = truth["mask"]
-    value = {"class": "label", "labels": "labels", "number": "value"}[target.kind]
-    columns = {
-        target.name: _spelled(target, truth[value], known),
-        f"{target.name}_decision": _spelled(target, prediction["decision"]),
-    }
-    for place, label in enumerate(target.labels):
-        columns[f"{target.name}_probability_{label}"] = pa.array(prediction["probabilities"][:, place], pa.float32())
-    return columns | {f"{target.name}_loss": _loss(target, truth, prediction)}
-
-
-def _answers(target: TargetSpec, table: Table, truth: Columns, prediction: Columns) -> dict[str, pa.Array]:
-    decided = np.array(target.labels, dtype=object)[prediction["decision"]]
-    return {
-        target.name: pa.array(table.cells(target.name, "answer").tolist(), pa.list_(pa.string())),
-        f"{target.name}_decision": pa.array(decided, pa.string()),
-        f"{target.name}_probability": pa.array(prediction["probability"], pa.float32()),
-        f"{target.name}_loss": _loss(target, truth, prediction),
-    }
 
 
 def _loss(target: TargetSpec, truth: Columns, prediction: Columns) -> pa.Array:
@@ -69,18 +47,3 @@ def _loss(target: TargetSpec, truth: Columns, prediction: Columns) -> pa.Array:
         target.kind, *({key: one[known] for key, one in side.items()} for side in (truth, prediction))
     )
     return pa.array(loss, pa.float64(), mask=~known)
-
-
-def _spelled(target: TargetSpec, values: np.ndarray, known: np.ndarray | None = None) -> pa.Array:
-    """Values [N] or [N, K] as the user wrote them: a label, a list of labels, a number; null where not `known` [N]."""
-    hidden = None if known is None else ~known
-    if target.kind == "number":
-        return pa.array(values.astype(np.float64), pa.float64(), mask=hidden)
-    labels = np.array(target.labels, dtype=object)
-    if target.kind == "class":
-        return pa.array(labels[values if known is None else np.where(known, values, 0)], pa.string(), mask=hidden)
-    lists = [list(labels[row]) for row in values.astype(bool)]
-    return pa.array(
-        lists if known is None else [one if has else None for one, has in zip(lists, known, strict=True)],
-        pa.list_(pa.string()),
-    )

@@ -7,14 +7,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from sensorium.data.columns.parse import objects
-from sensorium.data.targets.answer_text import encode_answers
-from sensorium.metrics import Columns
+from sensorium.evaluation.columns import TARGET_COLUMNS
+from sensorium.metrics import METRIC_KINDS, Columns
 
 
 @dataclass(frozen=True)
 class SavedTarget:
-    """A target as its columns tell: name, kind ("class", "labels", "number" or "answer") and labels."""
+    """A target as its columns tell: name, kind and labels."""
 
     name: str
     kind: str
@@ -35,10 +34,9 @@ class SavedScores:
         by_coalition = {str(name): part.reset_index(drop=True) for name, part in frame.groupby("coalition", sort=False)}
         targets = []
         for name, metrics in figures["targets"].items():
-            labels = list(figures["classes"].get(name, ()))
-            kind = "labels" if "hamming_loss" in metrics else "class" if labels else "number"
-            if "vqa_accuracy" in metrics:
-                kind, labels = "answer", sorted(set(frame[f"{name}_decision"]))
+            kind = next(kind for kind, known in METRIC_KINDS.items() if known.signature in metrics)
+            classes = list(figures["classes"].get(name, ()))
+            labels = TARGET_COLUMNS[kind].labels_of(classes, frame[f"{name}_decision"])
             targets.append(SavedTarget(name, kind, labels))
         return cls(by_coalition, targets)
 
@@ -64,35 +62,13 @@ class SavedScores:
     def truth(self, target: SavedTarget) -> Columns:
         """The truths of the records that have the target, as the metrics take them."""
         values = self.by_coalition["all"][target.name][self.known(target)]
-        if target.kind == "answer":
-            return encode_answers(objects([list(one) for one in values]), target.labels)
-        key = {"class": "label", "labels": "labels", "number": "value"}[target.kind]
-        return {key: _numbers(values, target)}
+        return TARGET_COLUMNS[target.kind].read_truth(target.labels, values)
 
     def prediction(self, target: SavedTarget, coalition: str = "all") -> Columns:
         """What was predicted of the same records with these inputs."""
         frame = self.by_coalition[coalition][self.known(target)]
-        columns = {"decision": _numbers(frame[f"{target.name}_decision"], target)}
-        if target.kind == "answer":
-            columns["probability"] = frame[f"{target.name}_probability"].to_numpy(np.float64)
-        elif target.kind != "number":
-            names = [f"{target.name}_probability_{label}" for label in target.labels]
-            columns["probabilities"] = frame[names].to_numpy(np.float64)
-        return columns
+        return TARGET_COLUMNS[target.kind].read_prediction(target.name, target.labels, frame)
 
     def loss(self, target: SavedTarget, coalition: str = "all") -> np.ndarray:
         """float64 [M]: the loss of each record that has the target."""
         return self.by_coalition[coalition][f"{target.name}_loss"][self.known(target)].to_numpy(np.float64)
-
-
-def _numbers(values: pd.Series, target: SavedTarget) -> np.ndarray:
-    """Decisions or truths as the metrics take them: int [M], bool [M, K] or float [M]."""
-    if target.kind == "number":
-        return values.to_numpy(np.float64)
-    place = {label: index for index, label in enumerate(target.labels)}
-    if target.kind in ("class", "answer"):
-        return values.map(place).to_numpy(np.int64)
-    marks = np.zeros((len(values), len(place)), dtype=bool)
-    for row, labels in enumerate(values):
-        marks[row, [place[label] for label in labels]] = True
-    return marks

@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from sensorium.data.table import Table
 from sensorium.errors import UserError
 from sensorium.evaluation.coalitions import Coalition
-from sensorium.features import Batch
+from sensorium.features import Batch, Features
 from sensorium.metrics import Columns
-from sensorium.model import Model
+from sensorium.model import Model, decided_targets
 
 LATENCY_RECORDS = 20
 
@@ -54,12 +55,23 @@ def score(model: Model, batches: Iterable[Batch], coalitions: Iterable[Coalition
                 kept = {
                     name: one.where(torch.full_like(one.present, name in coalition)) for name, one in features.items()
                 }
-                predictions[coalition].append(_arrays(model.decide(model.fuse(kept))))
+                predictions[coalition].append(_arrays(_predict(model, model.fuse(kept), batch.targets)))
     finally:
         model.train(mode)
     joined = {coalition: _join(parts) for coalition, parts in predictions.items()}
     _refuse_infinite(keys, joined)
     return Scores(keys, _stack(present), _join(targets), joined)
+
+
+def _predict(model: Model, fused: Features, targets: dict[str, dict[str, Tensor]]) -> dict[str, dict[str, Tensor]]:
+    """By target, what its head decides; of a target that is scored by its loss, `loss`, float [B]."""
+    decided = decided_targets(model)
+    losses = {
+        name: {"loss": head.loss(fused, targets[name])}
+        for name, head in model.heads.items()
+        if name not in decided and name in targets
+    }
+    return model.decide(fused, decided) | losses
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:

@@ -9,7 +9,7 @@ from sensorium.evaluation.baselines import Baseline
 from sensorium.evaluation.coalitions import Coalition
 from sensorium.evaluation.inputs import Contributions, input_contributions, sentence
 from sensorium.evaluation.subgroups import Subgroups
-from sensorium.metrics import ClassScores, Columns, Resamples, Value, confusion, measure, per_class
+from sensorium.metrics import METRIC_KINDS, ClassScores, Columns, Resamples, Value, measure, per_class
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def report_target(
         target=target,
         records=resamples.rows,
         metrics=measure(target.kind, truth, whole, predictions[()], resamples),
-        classes=dict(zip(target.labels, per_class(target.kind, truth, whole), strict=target.kind != "answer")),
-        confusion=confusion(truth, whole) if target.kind == "class" else None,
+        classes=dict(zip(target.labels, per_class(target.kind, truth, whole), strict=False)),
+        confusion=METRIC_KINDS[target.kind].confusion(truth, whole),
         judgement=input_contributions(target.kind, truth, predictions, inputs, resamples),
     )

@@ -14,7 +14,7 @@ from sensorium.errors import UserError, counted, unknown
 from sensorium.evaluation.embedding import embed, narrowed, workers_for
 from sensorium.evaluation.templates import PLACE, labels_of, templates_of
 from sensorium.heads.calibration import best_threshold, fit_temperature
-from sensorium.metrics.kinds import calibration_error
+from sensorium.metrics.kinds.class_ import calibration_error
 from sensorium.metrics.resampling import point
 from sensorium.model import Model
 from sensorium.training.precision import choose_precision

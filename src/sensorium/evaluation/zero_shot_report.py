@@ -31,8 +31,7 @@ from sensorium.metrics import (
     point,
     summary,
 )
-from sensorium.metrics import confusion as crossed
-from sensorium.metrics import metrics as all_metrics
+from sensorium.metrics.kinds.class_ import ClassMetrics
 from sensorium.metrics.resampling import mean
 from sensorium.model import Model
 
@@ -148,7 +147,7 @@ def evaluate_zero_shot(
         bad=len({error.row for error in known.bad}),
         metrics=label_metrics(right, given, Resamples(len(rows), some.groups, resamples, seed)),
         classes=dict(zip(shot.labels, per_class("class", right, given), strict=True)),
-        confusion=crossed(right, given),
+        confusion=ClassMetrics.confusion(right, given),
         cost={"parameters": sum(parameter.numel() for parameter in model.parameters())},
         samples=_samples(some, spec, right, given),
     )
@@ -172,7 +171,7 @@ def label_metrics(truth: Columns, given: Columns, resamples: Resamples) -> dict[
     count, classes = given["probabilities"].shape
     share = np.bincount(truth["label"], minlength=classes) / count
     prior = {"probabilities": np.broadcast_to(share, (count, classes)), "decision": np.full(count, share.argmax())}
-    known, constant = (all_metrics("class", truth, said) for said in (given, prior))
+    known, constant = (ClassMetrics.metrics(truth, said) for said in (given, prior))
     used = {name: known[name] for name in METRICS}
     levels = {name: finite(point(constant[name], count)) for name in METRICS} | {"expected_calibration_error": None}
     if classes > TOP:

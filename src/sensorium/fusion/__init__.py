@@ -37,6 +37,7 @@ FUSIONS = {
     "capsules": CapsuleFusion,
     "variational": Variational,
     "separate": Separate,
+    "late": Separate,  # as a recipe calls it: every input decides for itself, and heads come to one decision
     "hybrid": Hybrid,
     "transformer": TransformerFusion,
     "cross_attention": CrossAttention,

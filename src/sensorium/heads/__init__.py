@@ -1,25 +1,14 @@
 """Kinds of decision: each takes what a fusion gives and has a loss of each row, a prediction, and a calibration.
 
-Each declares `kind`, what it decides: a target's kind ("class", "labels", "number" or "answer"), whose heads
-give a row without any input the training prior; or "match" or "words", which families ask for.
+Each declares `kind`, what it decides: a target's kind, whose heads give a row without any input the training prior and
+`decode` a prediction to plain values; or "match" or "words", which families ask for. `reads = "pooled"` says that a
+head needs the summary alone. `writes = True` says that it spells its decision token by token, so that it needs the
+tokens of a text input. A head with `scores` and a `Decision` can be one of several experts (see late.py).
 """
 
-from sensorium.heads.answer import Answer
-from sensorium.heads.classes import Classes
-from sensorium.heads.frequent import TopAnswers
-from sensorium.heads.labels import Labels
 from sensorium.heads.late import Late
-from sensorium.heads.masked_words import MaskedWords
-from sensorium.heads.match import Match
-from sensorium.heads.number import Number
+from sensorium.heads.single import HEADS
 
-HEADS = {
-    "classes": Classes,
-    "labels": Labels,
-    "number": Number,
-    "frequent": TopAnswers,
-    "late": Late,
-    "match": Match,
-    "words": MaskedWords,
-    "answer": Answer,
-}
+HEADS["late"] = Late
+
+__all__ = ["HEADS"]

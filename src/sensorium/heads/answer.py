@@ -1,5 +1,7 @@
 """An answer in words: the likeliest of a list, or one written word by word."""
 
+from typing import Any
+
 import torch
 from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
@@ -8,6 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from sensorium.features import Features
 from sensorium.generation.autoregressive import BeamResult, SpecialTokens, beam_search
+from sensorium.heads.frequent import decode_answers
 from sensorium.nn.packing import Packing
 from sensorium.nn.post_norm import Asked, Asking, Block, Embeddings, Shape, WordLogits, run
 from sensorium.nn.precision import wide
@@ -60,6 +63,7 @@ class Answer(nn.Module):
 
     Config = AnswerConfig
     kind = "answer"
+    writes = True
 
     def __init__(self, config: AnswerConfig, dim: int):
         super().__init__()
@@ -142,6 +146,11 @@ class Answer(nn.Module):
             return self._chosen(fused)
         found = self.generate(fused, longest, beams=1)
         return {"decision": found.tokens[:, 0], "probability": found.likely[:, 0].exp()}
+
+    @staticmethod
+    def decode(prediction: dict[str, Tensor], labels: list[str]) -> list[dict[str, Any]]:
+        """A row's answer as `decision` and its `probability`, of what `predict` gives with a list; labels: the list."""
+        return decode_answers(prediction, labels)
 
     def calibrate(self, fused: Features, target: dict[str, Tensor]) -> None:
         """Nothing is chosen after training."""

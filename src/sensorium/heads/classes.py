@@ -1,6 +1,6 @@
 """One class of several."""
 
-from typing import Self
+from typing import Any, Self
 
 import torch
 from pydantic import BaseModel, Field, PositiveFloat, model_validator
@@ -56,7 +56,7 @@ class ClassDecision(nn.Module):
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("threshold", torch.full((), 0.5))
 
-    def temper(self, logits: Tensor) -> Tensor:
+    def apply_temperature(self, logits: Tensor) -> Tensor:
         """float [B, K] of any constant offset -> log-probabilities at the fitted temperature."""
         return F.log_softmax(logits / self.temperature, dim=-1)
 
@@ -88,7 +88,9 @@ class ClassDecision(nn.Module):
         )
         if self.config.choose_threshold and self.config.classes == 2:
             rare = int(self.prior.argmin())
-            chosen = best_threshold(self.temper(logits).exp()[:, rare], target["label"] == rare, self.config.balance)
+            chosen = best_threshold(
+                self.apply_temperature(logits).exp()[:, rare], target["label"] == rare, self.config.balance
+            )
             self.threshold.fill_(chosen if rare == 1 else 1 - chosen)
 
     def average(self, scores: Tensor, shares: Tensor) -> Tensor:
@@ -137,7 +139,7 @@ class Classes(nn.Module):
 
     def scores(self, fused: Features) -> Tensor:
         """Log-probabilities, float32 [B, K]."""
-        return self.decision.temper(self.network(fused.pooled))
+        return self.decision.apply_temperature(self.network(fused.pooled))
 
     def loss(self, fused: Features, target: dict[str, Tensor]) -> Tensor:
         """Cross-entropy of each row, float32 [B]; of a row without label or input it is finite and means nothing."""
@@ -146,6 +148,16 @@ class Classes(nn.Module):
     def predict(self, fused: Features) -> dict[str, Tensor]:
         """`probabilities` float32 [B, K] and `decision` int64 [B]; the training prior in a row without any input."""
         return self.decision.predict(self.scores(fused), fused.present)
+
+    @staticmethod
+    def decode(prediction: dict[str, Tensor], labels: list[str]) -> list[dict[str, Any]]:
+        """A row's class as `decision` and its `probabilities` by label, of what `predict` gives."""
+        return [
+            {"decision": labels[index], "probabilities": dict(zip(labels, row, strict=True))}
+            for index, row in zip(
+                prediction["decision"].tolist(), prediction["probabilities"].float().tolist(), strict=True
+            )
+        ]
 
     @torch.no_grad()
     def calibrate(self, fused: Features, target: dict[str, Tensor]) -> None:

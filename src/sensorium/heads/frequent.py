@@ -1,7 +1,8 @@
 """An answer as one of the frequent ones, which several people may have given in part."""
 
-from typing import Self
+from typing import Any, Self
 
+import numpy as np
 import torch
 from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
@@ -27,6 +28,16 @@ class FrequentConfig(BaseModel, frozen=True, extra="forbid"):
     hidden: int = Field(0, ge=0)
     dropout: float = Field(0.0, ge=0, lt=1)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _cut(cls, settings: Any) -> Any:
+        """Keeps the `most` commonest answers, which stand first."""
+        most, prior = settings.get("most", MOST), settings.get("prior", [])
+        if not isinstance(most, int) or len(prior) <= most:
+            return settings
+        shares = np.array(prior[:most])
+        return settings | {"classes": most, "prior": (shares / shares.sum()).tolist()}
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if len(self.prior) != self.classes:
@@ -42,19 +53,19 @@ class FrequentDecision(nn.Module):
         self.config = config
         self.classes = ClassDecision(ClassesConfig(classes=config.classes, prior=config.prior))
 
-    def temper(self, logits: Tensor) -> Tensor:
+    def apply_temperature(self, logits: Tensor) -> Tensor:
         """float [B, K] of any constant offset -> log-probabilities at the fitted temperature."""
-        return self.classes.temper(logits)
+        return self.classes.apply_temperature(logits)
 
     def loss(self, scores: Tensor, target: dict[str, Tensor]) -> Tensor:
         """Cross-entropy against the share of the annotators, float32 [B]: `answers` int64 [B, A], `weight` [B, A].
 
         An answer that is not among the K frequent ones, or -1, counts nothing.
         """
-        place = target["answers"]
-        known = (place >= 0) & (place < scores.shape[1])
-        found = scores.gather(1, place.where(known, 0))  # [B, A]
-        return -(found * target["weight"].to(scores.dtype)).where(known, 0.0).sum(dim=1)
+        position = target["answers"]
+        listed = (position >= 0) & (position < scores.shape[1])
+        log_probability = scores.gather(1, position.where(listed, 0))  # [B, A]
+        return -(log_probability * target["weight"].to(scores.dtype)).where(listed, 0.0).sum(dim=1)
 
     def log_loss(self, scores: Tensor, target: dict[str, Tensor]) -> Tensor:
         """The mean of the loss: a scalar."""
@@ -104,7 +115,7 @@ class TopAnswers(nn.Module):
 
     def scores(self, fused: Features) -> Tensor:
         """Log-probabilities, float32 [B, K]."""
-        return self.decision.temper(self.network(fused.pooled))
+        return self.decision.apply_temperature(self.network(fused.pooled))
 
     def loss(self, fused: Features, target: dict[str, Tensor]) -> Tensor:
         """Cross-entropy of each row against the share of its annotators, float32 [B]; zero where no answer is known."""
@@ -120,12 +131,26 @@ class TopAnswers(nn.Module):
         """How likely each of all K answers is, float32 [B, K]; the training prior in a row without any input."""
         return self.decision.classes.predict(self.scores(fused), fused.present)["probabilities"]
 
+    @staticmethod
+    def decode(prediction: dict[str, Tensor], labels: list[str]) -> list[dict[str, Any]]:
+        """A row's answer as `decision` and its `probability`, of what `predict` gives; labels: the answers."""
+        return decode_answers(prediction, labels)
+
     @torch.no_grad()
     def calibrate(self, fused: Features, target: dict[str, Tensor]) -> None:
         """Fits the temperature on validation rows. In evaluation mode, once, after training."""
         fused, target = known_rows(fused, target)
         if len(fused.pooled):
             self.decision.calibrate(self.network(fused.pooled), target)
+
+
+def decode_answers(prediction: dict[str, Tensor], labels: list[str]) -> list[dict[str, Any]]:
+    """Of each row the answer, a position among `labels`, and its probability."""
+    probabilities = prediction["probability"].float().tolist()
+    return [
+        {"decision": labels[position], "probability": probability}
+        for position, probability in zip(prediction["decision"].tolist(), probabilities, strict=True)
+    ]
 
 
 def _likeliest(probabilities: Tensor) -> dict[str, Tensor]:

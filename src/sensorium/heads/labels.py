@@ -1,6 +1,6 @@
 """Several classes at once: each label is there or not."""
 
-from typing import Self
+from typing import Any, Self
 
 import torch
 from pydantic import BaseModel, Field, PositiveFloat, model_validator
@@ -54,7 +54,7 @@ class LabelsDecision(nn.Module):
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("threshold", torch.full((config.classes,), 0.5))
 
-    def temper(self, logits: Tensor) -> Tensor:
+    def apply_temperature(self, logits: Tensor) -> Tensor:
         """Log-odds float [B, K] -> log-odds at the fitted temperature."""
         return logits / self.temperature
 
@@ -81,7 +81,7 @@ class LabelsDecision(nn.Module):
         wide = logits.double()
         self.temperature.fill_(fit_temperature(lambda t: self.log_loss(wide / t, target), len(logits)))
         if self.config.choose_threshold:
-            probabilities, labels = self.temper(logits).sigmoid(), target["labels"] > 0.5
+            probabilities, labels = self.apply_temperature(logits).sigmoid(), target["labels"] > 0.5
             chosen = [best_threshold(probabilities[:, k], labels[:, k], "f1") for k in range(self.config.classes)]
             self.threshold.copy_(torch.tensor(chosen))
 
@@ -129,7 +129,7 @@ class Labels(nn.Module):
 
     def scores(self, fused: Features) -> Tensor:
         """Log-odds, float32 [B, K]."""
-        return self.decision.temper(self.network(fused.pooled))
+        return self.decision.apply_temperature(self.network(fused.pooled))
 
     def loss(self, fused: Features, target: dict[str, Tensor]) -> Tensor:
         """Binary cross-entropy of each row, float32 [B]; of a row without target or input it means nothing."""
@@ -138,6 +138,19 @@ class Labels(nn.Module):
     def predict(self, fused: Features) -> dict[str, Tensor]:
         """`probabilities` float32 [B, K] and `decision` bool [B, K]; the training prior in a row without any input."""
         return self.decision.predict(self.scores(fused), fused.present)
+
+    @staticmethod
+    def decode(prediction: dict[str, Tensor], labels: list[str]) -> list[dict[str, Any]]:
+        """A row's labels as `decision` and the `probabilities` of all by label, of what `predict` gives."""
+        return [
+            {
+                "decision": [label for label, has in zip(labels, marks, strict=True) if has],
+                "probabilities": dict(zip(labels, row, strict=True)),
+            }
+            for marks, row in zip(
+                prediction["decision"].tolist(), prediction["probabilities"].float().tolist(), strict=True
+            )
+        ]
 
     @torch.no_grad()
     def calibrate(self, fused: Features, target: dict[str, Tensor]) -> None:

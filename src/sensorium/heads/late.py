@@ -1,6 +1,6 @@
 """Late fusion's decision: each token's own, then one of them all."""
 
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 import torch
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -9,12 +9,25 @@ from torch import Tensor, nn
 from sensorium.errors import UserError
 from sensorium.features import Features
 from sensorium.heads.calibration import fit_weights, known_rows
-from sensorium.heads.classes import Classes
-from sensorium.heads.frequent import TopAnswers
-from sensorium.heads.labels import Labels
-from sensorium.heads.number import Number
+from sensorium.heads.single import HEADS
 
-INNER = {"classes": Classes, "labels": Labels, "number": Number, "frequent": TopAnswers}
+
+class Expert(Protocol):
+    """A head that can be one of several experts: it has scores, and a Decision that combines and decides by them.
+
+    Decision: a module made of the head's Config, with apply_temperature, loss, log_loss, predict, calibrate, average
+    and product, and vote where decisions can be voted on; see heads/classes.py and heads/number.py.
+    """
+
+    Decision: type[nn.Module]
+    decision: nn.Module
+    kind: str
+
+    def scores(self, fused: Features) -> Tensor:
+        """float32 [B, K], what the decision is made by."""
+
+    def calibrate(self, fused: Features, target: dict[str, Tensor]) -> None:
+        """Fits what is chosen on validation rows."""
 
 
 class LateConfig(BaseModel, frozen=True, extra="forbid"):
@@ -24,19 +37,22 @@ class LateConfig(BaseModel, frozen=True, extra="forbid"):
     majority of their decisions (not of numbers).
     """
 
-    head: Literal["classes", "labels", "number", "frequent"]
+    head: str
     config: dict[str, Any]
     experts: int = Field(gt=0)
     combine: Literal["mean", "learned", "vote", "product"] = "product"
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        if self.head not in HEADS or not hasattr(HEADS[self.head], "Decision"):
+            experts = ", ".join(name for name, head in HEADS.items() if hasattr(head, "Decision"))
+            raise ValueError(f"head: '{self.head}' has no scores that several experts combine; choose one of {experts}")
         try:
-            INNER[self.head].Config(**self.config)
+            HEADS[self.head].Config(**self.config)
         except ValidationError as error:
             first = error.errors()[0]
-            place = ["inner head", *(str(part) for part in first["loc"])]
-            raise ValueError(f"{', '.join(place)}: {first['msg']}") from error
+            setting = ["inner head", *(str(name) for name in first["loc"])]
+            raise ValueError(f"{', '.join(setting)}: {first['msg']}") from error
         return self
 
 
@@ -51,13 +67,13 @@ class Late(nn.Module):
 
     def __init__(self, config: LateConfig, dim: int):
         super().__init__()
-        if config.combine == "vote" and config.head == "number":
+        inner = HEADS[config.head]
+        if config.combine == "vote" and not hasattr(inner.Decision, "vote"):
             raise UserError(
                 "Numbers cannot be voted on: choose combine 'mean', 'learned' or 'product' for the head 'late'."
             )
-        inner = INNER[config.head]
         settings = inner.Config(**config.config)
-        self.config, self.kind = config, inner.kind
+        self.config, self.kind, self.decode = config, inner.kind, inner.decode
         self.experts = nn.ModuleList(inner(settings, dim) for _ in range(config.experts))
         self.decision = inner.Decision(settings)
         if config.combine == "product":
@@ -121,7 +137,7 @@ class Late(nn.Module):
             decisions = torch.stack([one["decision"] for one in each], dim=1)  # [B, E] or [B, E, K]
             together = joint.vote(scores, decisions, _equal_shares(fused.mask))
         else:
-            combined = joint.temper(self._combined(scores, fused.mask))
+            combined = joint.apply_temperature(self._combined(scores, fused.mask))
             together = joint.predict(combined, fused.present)
         # What was fitted for several experts would make one alone too sure or too shy, so it speaks for itself.
         alone = fused.mask & (fused.mask.sum(dim=1, keepdim=True) == 1)

@@ -1,6 +1,6 @@
 """A number."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, Field
@@ -36,7 +36,7 @@ class NumberDecision(nn.Module):
         super().__init__()
         self.config = config
 
-    def temper(self, scores: Tensor) -> Tensor:
+    def apply_temperature(self, scores: Tensor) -> Tensor:
         """The scores as they are: a number has no temperature."""
         return scores
 
@@ -115,12 +115,17 @@ class Number(nn.Module):
         """`decision`, float32 [B] in the user's units; the training mean in a row without any input."""
         return self.decision.predict(self.scores(fused), fused.present)
 
+    @staticmethod
+    def decode(prediction: dict[str, Tensor], labels: list[str]) -> list[dict[str, Any]]:
+        """A row's number as `decision`, of what `predict` gives; a number has no labels."""
+        return [{"decision": value} for value in prediction["decision"].tolist()]
+
     @torch.no_grad()
     def calibrate(self, fused: Features, target: dict[str, Tensor]) -> None:
         """Fits slope and variance on validation rows. In evaluation mode, once, after training."""
         fused, target = known_rows(fused, target)
         if len(fused.pooled):
-            said, value = self.network(fused.pooled)[:, 0], self.decision.standardise(target)
+            mean, value = self.network(fused.pooled)[:, 0], self.decision.standardise(target)
             # Least squares through the training mean, with a pull towards 1 that is worth about one row.
-            self.slope.copy_(((said * value).sum() + 1) / (said.square().sum() + 1)).clamp_(0, 1)
-            self.variance.copy_((self.slope * said - value).square().mean().clamp(1e-4, 1.0))
+            self.slope.copy_(((mean * value).sum() + 1) / (mean.square().sum() + 1)).clamp_(0, 1)
+            self.variance.copy_((self.slope * mean - value).square().mean().clamp(1e-4, 1.0))

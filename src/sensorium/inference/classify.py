@@ -10,9 +10,10 @@ from rich.table import Table as Printed
 from rich.text import Text
 
 from sensorium.console import Console
+from sensorium.data.read import read
 from sensorium.data.scan import save_bad, scan, set_aside
 from sensorium.data.sources.collect_files import collect_files
-from sensorium.data.table import Table, read
+from sensorium.data.table import Table
 from sensorium.errors import RecordError, UserError, counted
 from sensorium.evaluation.embedding import narrowed, workers_for
 from sensorium.evaluation.inputs import format_number

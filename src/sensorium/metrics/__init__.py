@@ -1,9 +1,10 @@
 """Per-sample scores → metric, interval, chance level, paired test."""
 
-from sensorium.metrics.answers import exact_match, vqa_accuracy
 from sensorium.metrics.comparison import Difference, compare_all, holm
-from sensorium.metrics.kinds import Columns, metrics, sample_loss
-from sensorium.metrics.measure import ClassScores, chance, confusion, headline, measure, per_class
+from sensorium.metrics.kinds import METRIC_KINDS, ClassScores, MetricKind
+from sensorium.metrics.kinds.base import Columns
+from sensorium.metrics.kinds.vqa import exact_match, vqa_accuracy
+from sensorium.metrics.measure import chance, headline, measure, metrics, per_class, sample_loss
 from sensorium.metrics.resampling import (
     Metric,
     Resamples,
@@ -18,15 +19,16 @@ from sensorium.metrics.resampling import (
 )
 
 __all__ = [
+    "METRIC_KINDS",
     "ClassScores",
     "Columns",
     "Difference",
     "Metric",
+    "MetricKind",
     "Resamples",
     "Value",
     "chance",
     "compare_all",
-    "confusion",
     "distribution",
     "exact_match",
     "finite",

@@ -11,9 +11,11 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet
 
-from sensorium.config.schema import Recipe, check_recipe, read_recipe
+from sensorium.config.load import check_recipe, read_recipe
+from sensorium.config.schema import Recipe
 from sensorium.console import Console
-from sensorium.data.table import Table, read
+from sensorium.data.read import read
+from sensorium.data.table import Table
 from sensorium.errors import UserError
 from sensorium.evaluation.comparison import Comparison
 from sensorium.evaluation.costs import costs

@@ -1,36 +1,29 @@
-"""The records of a run's parts, with the features of frozen encoders from the cache."""
+"""The records of a run's splits, with the features of frozen encoders from the cache."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
-import numpy as np
 import pandas as pd
 
-from sensorium.data.records import Records
-from sensorium.features import Batch
-from sensorium.model import Model
-from sensorium.tasks.splits import Split
 from sensorium.config.schema import InputSettings
+from sensorium.data.records import Records
+from sensorium.model import Model
+from sensorium.tasks.base import RunContext
+from sensorium.tasks.splits import Split
 from sensorium.training.views import Views, ViewsJob
 
-if TYPE_CHECKING:
-    from sensorium.runs.stages import RunContext
 
-EVALUATION_BATCH = 256
+def load_splits(
+    model: Model, splits: dict[str, Split], cached: list[str], context: RunContext, with_test: bool
+) -> dict[str, Records]:
+    """The records of every split; of the test only where it is scored. cached: the inputs of frozen encoders."""
+    names = [name for name in ("train_val", "test") if name in splits and (with_test or name != "test")]
+    records = {name: load_records(model, splits[name], cached, context) for name in names}
+    return records | {name: select_records(records["train_val"], splits[name]) for name in ("train", "validation")}
 
 
-def load_records(model: Model, part: Split, cached: list[str], context: "RunContext") -> Records:
-    """The records of one part; the inputs of frozen encoders come as features from the cache, which is filled first."""
+def load_records(model: Model, split: Split, cached: list[str], context: RunContext) -> Records:
+    """The records of one split; the `cached` inputs come as features from the cache, which is filled first."""
     stores: dict[str, Views] = {}
     for name in cached:
-        processors = {name: model.encoders[name].processor}
-        # Training alone draws of the views, and no record of the test is trained on.
-        views = 1 if part.name == "test" else context.recipe.inputs.get(name, InputSettings()).views
-        job = ViewsJob(
-            context.features, name, model.encoders[name],
-            Records(part.table, processors, part.ids, seed=context.recipe.seed),
-            model.fusion is not None and model.fusion.reads == "tokens", context.precision, views,
-        )  # fmt: skip
+        job = _cache_job(model, split, name, context)
         size = job.bytes()
         if size > context.recipe.cache_gigabytes * 1e9:
             context.console.print(
@@ -38,25 +31,30 @@ def load_records(model: Model, part: Split, cached: list[str], context: "RunCont
                 "they are computed anew each epoch."
             )
             continue
-        whose = "test" if part.name == "test" else "training and validation"
-        context.console.print(f"Features of '{name}', {whose} records: {size / 1e6:.1f} MB in {context.folder / 'features'}.")
+        records = "test" if split.name == "test" else "training and validation"
+        context.console.print(
+            f"Features of '{name}', {records} records: {size / 1e6:.1f} MB in {context.features}."
+        )
+        # One process fills the cache while the others wait, then all read it.
         if context.accelerator.is_main_process:
             with context.console.progress(f"Features of '{name}'", job.rows) as advance:
                 job.fill(context.recipe.training.workers or 0, advance)
         context.accelerator.wait_for_everyone()
         stores[name] = job.fill(0)
-    return Records(part.table, model.processors, part.ids, stores, context.recipe.seed)
+    return Records(split.table, model.processors, split.ids, stores, context.recipe.seed)
 
 
-def select_records(known: Records, part: Split) -> Records:
-    """The records of `part`, which are some of the `known` ones, with the same caches."""
-    index = pd.Index(known.table.rows).get_indexer(part.table.rows)
-    stores = {name: store.take(index) for name, store in known.stores.items()}
-    return Records(part.table, known.processors, part.ids, stores, known.seed)
+def select_records(records: Records, split: Split) -> Records:
+    """The records of `split`, which are some of `records`, with the same caches."""
+    index = pd.Index(records.table.rows).get_indexer(split.table.rows)
+    stores = {name: store.take(index) for name, store in records.stores.items()}
+    return Records(split.table, records.processors, split.ids, stores, records.seed)
 
 
-def evaluation_batches(records: Records, model: Model, rows: np.ndarray | None = None) -> Iterator[Batch]:
-    """All of the records, or the `rows`, int64 [M] from 0, as batches on the model's device, to be scored."""
-    rows = np.arange(len(records)) if rows is None else rows
-    for start in range(0, len(rows), EVALUATION_BATCH):
-        yield records.batch(rows[start : start + EVALUATION_BATCH]).to(model.device)
+def _cache_job(model: Model, split: Split, name: str, context: RunContext) -> ViewsJob:
+    # Training alone draws of the views, and no record of the test is trained on.
+    views = 1 if split.name == "test" else context.recipe.inputs.get(name, InputSettings()).views
+    encoder, seed = model.encoders[name], context.recipe.seed
+    records = Records(split.table, {name: encoder.processor}, split.ids, seed=seed)
+    tokens = model.fusion is not None and model.fusion.reads == "tokens"
+    return ViewsJob(context.features, name, encoder, records, tokens, context.precision, views)

@@ -1,11 +1,12 @@
-"""What a run is asked for: recipe file, options, saved run."""
+"""The recipe that a run is asked for: of a recipe file, options, and a saved run."""
 
 from pathlib import Path
 from typing import Any
 
 from sensorium.errors import UserError
 from sensorium.config.options import apply_options
-from sensorium.config.schema import Recipe, check_recipe, read_recipe
+from sensorium.config.load import check_recipe, read_recipe
+from sensorium.config.schema import Recipe
 from sensorium.tasks.base import Task
 
 
@@ -36,15 +37,15 @@ def resolve_config(
             )
         options = options | {"start_from": str(start)}
     where = "the recipe" if base or start is not None else "the settings"
-    settled = check_recipe(apply_options(task.base(base, options), options), where)
-    if settled.data.split is not None and settled.data.test is not None:
+    resolved = check_recipe(apply_options(task.base(base, options), options), where)
+    if resolved.data.split is not None and resolved.data.test is not None:
         raise UserError(
             "A split and a share for the test both say which records are held out; leave one of the two out."
         )
-    if settled.teacher is not None and Path(settled.teacher).resolve() == folder.resolve():
+    if resolved.teacher is not None and Path(resolved.teacher).resolve() == folder.resolve():
         raise UserError(f"--teacher and --out are both {folder}; give the student a folder of its own.")
-    task.check(settled, folder)
-    known = (saved.get("data") or {}).get("target")
-    if settled.data.target == known:  # but for the order, which decides the order of the model's heads
-        settled = settled.model_copy(update={"data": settled.data.model_copy(update={"target": known})})
-    return settled
+    task.check(resolved, folder)
+    saved_target = (saved.get("data") or {}).get("target")
+    if resolved.data.target == saved_target:  # but for the order, which decides the order of the model's heads
+        resolved = resolved.model_copy(update={"data": resolved.data.model_copy(update={"target": saved_target})})
+    return resolved

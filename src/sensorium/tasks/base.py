@@ -1,8 +1,9 @@
 """What differs between the kinds of runs: which model, which objectives, which validation, which report."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -10,21 +11,63 @@ from accelerate import Accelerator
 from rich.console import RenderableType
 from torch import nn
 
-from sensorium.config.schema import Recipe
+from sensorium.config.schema import DataSettings, Recipe
 from sensorium.console import Console, StepCallback
 from sensorium.data.records import Records
 from sensorium.data.table import Table
+from sensorium.errors import UserError
 from sensorium.evaluation import Report
 from sensorium.model import Model
-from sensorium.tasks.previous_run import FilteredRecords
+from sensorium.tasks.previous_run import FilteredRecords, PreviousRun
 from sensorium.tasks.splits import Split
 from sensorium.training.learner import Learner
 from sensorium.training.loop import Validation
 
-if TYPE_CHECKING:
-    from sensorium.runs.stages import RunContext
-
 Source = Table | pd.DataFrame | list[dict] | str | Path | None
+Facts = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """Where a run works and by what settings.
+
+    run_folder: the run's folder. work_folder: where this training keeps its state, a trial's folder while settings are
+    tried, else the run's. precision: what is computed in, as `choose_precision` says.
+    """
+
+    run_folder: Path
+    work_folder: Path
+    recipe: Recipe
+    accelerator: Accelerator
+    console: Console
+    precision: str = "fp32"
+
+    @property
+    def features(self) -> Path:
+        """The folder of the feature cache."""
+        return self.run_folder / "features"
+
+
+@dataclass
+class Run:
+    """A finished run: its model, its report, its folder; and whether this process, of several, speaks for all."""
+
+    model: Model
+    report: Report
+    folder: Path
+    speaks: bool = True
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """What `metrics.json` holds."""
+        return self.report.to_dict()
+
+
+class Closing(NamedTuple):
+    """What is shown after the report, and the commands that may follow."""
+
+    shown: list[RenderableType]
+    commands: list[str]
 
 
 class Task(Protocol):
@@ -39,44 +82,69 @@ class Task(Protocol):
         """A recipe's nested settings as `given`, with what lies under them; `options` come over both."""
 
     def check(self, recipe: Recipe, folder: Path) -> None:
-        """Sees to it that a recipe is one of this kind, for a run in `folder`. Raises UserError."""
+        """Checks that a recipe is one of this kind, for a run in `folder`. Raises UserError."""
 
     def open(self, records: Source, recipe: Recipe, console: Console) -> tuple[Table, Recipe]:
         """The table to learn from, and the recipe with its file and columns filled in. Raises UserError."""
 
-    def sort_out(self, table: Table, ids: dict[str, np.ndarray], recipe: Recipe, console: Console) -> FilteredRecords:
+    def drop_previous_test(
+        self, table: Table, ids: dict[str, np.ndarray], recipe: Recipe, console: Console
+    ) -> FilteredRecords:
         """The records without those that a run which is gone on from has been tested on."""
 
-    def together(self, table: Table, ids: dict[str, np.ndarray], console: Console) -> np.ndarray | None:
+    def keep_together(self, table: Table, ids: dict[str, np.ndarray], console: Console) -> np.ndarray | None:
         """int64 [N], equal for records that a split keeps on one side; None when each may stand for itself."""
 
-    def check_parts(self, split: dict[str, Split], recipe: Recipe) -> None:
-        """Sees to it that there is something to learn from, and to choose by. Raises UserError."""
+    def check_splits(self, splits: dict[str, Split], recipe: Recipe) -> None:
+        """Checks that there is something to learn from, and to choose by. Raises UserError."""
 
-    def begin(self, table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> Model:
-        """The untrained model for a training table."""
+    def initial_model(self, table: Table, recipe: Recipe, facts: Facts) -> Model:
+        """The untrained model for a training table; facts: the scan's, by input."""
 
     def objectives(self, model: Model, recipe: Recipe, steps: int) -> list[nn.Module]:
         """What it learns by; `steps`: of the optimiser, in an epoch."""
 
     def validator(
-        self, split: dict[str, Split], records: Records, recipe: Recipe, accelerator: Accelerator
+        self, splits: dict[str, Split], records: Records, recipe: Recipe, accelerator: Accelerator
     ) -> Callable[[Learner], Validation]:
         """The look at the validation `records` that chooses the epoch."""
 
     def calibrate(self, model: Model, records: Records) -> None:
         """What is chosen on the validation `records` once training is over."""
 
-    def sentences(self, model: Model, split: dict[str, Split], recipe: Recipe) -> list[str]:
+    def sentences(self, model: Model, splits: dict[str, Split], recipe: Recipe) -> list[str]:
         """What is said of the plan before training."""
 
-    def watched(self, report: StepCallback, split: dict[str, Split], context: "RunContext") -> StepCallback:
-        """`report`, the hook that hears of every step, with an eye on how training goes."""
+    def watch(self, report: StepCallback, splits: dict[str, Split], context: RunContext) -> StepCallback:
+        """`report`, the callback of every step, with an eye on how training goes."""
 
     def report(
-        self, scored: Model, part: Split, records: Records, context: "RunContext", seconds: float, saved: Model
+        self,
+        scored: Model,
+        split: Split,
+        records: Records,
+        context: RunContext,
+        seconds: float,
+        saved: Model,
+        previous: PreviousRun | None,
     ) -> Report:
-        """How good the model `scored` is on a `part`, which `records` reads; the one `saved` may have learned more."""
+        """How good the model `scored` is on a `split`, which `records` reads; the one `saved` may have learned more.
 
-    def closing(self, model: Model, part: Split, context: "RunContext") -> tuple[list[RenderableType], list[str]]:
+        previous: the run that this one goes on from, where it can be told what was forgotten.
+        """
+
+    def closing(self, model: Model, split: Split, folder: Path, recipe: Recipe) -> Closing:
         """What is shown after the report, and the commands that may follow."""
+
+
+def source_of(records: Source, data: DataSettings) -> Table | pd.DataFrame | list[dict] | str | Path:
+    """The records that were given, else the recipe's file. Raises UserError when there is neither."""
+    source = data.path if records is None else records
+    if source is None:
+        raise UserError("There are no records to learn from; give a table, or a recipe whose data has a path.")
+    return source
+
+
+def stated_path(source: Source) -> dict[str, str]:
+    """The setting `path` of records that came from a file; {} of others."""
+    return {"path": str(source)} if isinstance(source, str | Path) else {}

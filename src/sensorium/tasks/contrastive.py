@@ -3,22 +3,23 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from accelerate import Accelerator
-from rich.console import RenderableType
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import nn
 
-from sensorium.build.beginning import load_pretrained, restore_objective_state
-from sensorium.build.model import build_encoders
+from sensorium.build.model import build_encoders, check_inputs, check_sampling
 from sensorium.build.objectives import check_objectives, objective_sentences, with_objectives
-from sensorium.config.schema import Recipe
+from sensorium.build.pretrained import load_pretrained, pretrained_inputs, restore_objective_state
+from sensorium.config.schema import InputSettings, Recipe
 from sensorium.console import Console, StepCallback
+from sensorium.data.infer_schema import infer_schema
+from sensorium.data.read import read
 from sensorium.data.records import Records
 from sensorium.data.schema import MEDIA
 from sensorium.data.table import Table
@@ -26,24 +27,20 @@ from sensorium.errors import UserError, counted
 from sensorium.evaluation.embedding import Checked, embed_batches
 from sensorium.evaluation.reranking import BEST, matcher
 from sensorium.evaluation.retrieval import RetrievalReport, retrieval_report
-from sensorium.families.family import Family, FamilySettings
+from sensorium.families import FAMILIES
+from sensorium.families.chance_loss import ChanceLoss, ChanceLossWarning
+from sensorium.families.family import FamilySettings, Tower
 from sensorium.inference.preview import sample_retrievals
-from sensorium.model import Model
-from sensorium.runs.loaders import evaluation_batches
-from sensorium.tasks.aligned import check_contrastive, encoder_settings, open_table
-from sensorium.tasks.base import Source
-from sensorium.tasks.chance import ChanceLoss, ChanceLossWarning
-from sensorium.tasks.previous_run import FilteredRecords
+from sensorium.model import Model, load
+from sensorium.tasks.base import Closing, Facts, RunContext, Source, source_of, stated_path
+from sensorium.tasks.previous_run import FilteredRecords, PreviousRun
 from sensorium.tasks.splits import Split
 from sensorium.training.learner import Learner
 from sensorium.training.loop import Validation
 from sensorium.training.retrieval_validation import retrieval_validator
 
-if TYPE_CHECKING:
-    from sensorium.runs.stages import RunContext
-
-
 MOST, MOST_FUSED = 50_000, 5_000  # records that retrieval is scored among at the end
+OWN_KINDS = ("target", "ignored")  # of columns of a table that was read, which are no inputs
 
 
 class ContrastiveTask:
@@ -52,8 +49,9 @@ class ContrastiveTask:
     names = "columns, as --image photo --text caption"
     inherits = False
 
-    def __init__(self, name: str, family: Family):
-        self.name, self.family = name, family
+    def __init__(self, family: str):
+        self.name, self.family = family, FAMILIES[family]
+        self.old: Model | None = None  # the trained model that training goes on with
 
     def base(self, given: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
         """What is given, over the family's own settings of training."""
@@ -65,34 +63,36 @@ class ContrastiveTask:
 
     def check(self, recipe: Recipe, folder: Path) -> None:
         """A recipe of inputs that are aligned, without any target."""
-        check_contrastive(recipe, folder)
+        _check_recipe(recipe, folder)
         self.family.towers(recipe.family)
 
     def open(self, records: Source, recipe: Recipe, console: Console) -> tuple[Table, Recipe]:
-        """As Task says."""
-        table, recipe = open_table(records, recipe, self.family, console)
+        """As Task says. Prints what was understood."""
+        table, recipe = self._open_table(records, recipe, console)
         self._pairs(table, recipe)
         check_objectives(table, recipe)
         return table, recipe
 
-    def sort_out(self, table: Table, ids: dict[str, np.ndarray], recipe: Recipe, console: Console) -> FilteredRecords:
+    def drop_previous_test(
+        self, table: Table, ids: dict[str, np.ndarray], recipe: Recipe, console: Console
+    ) -> FilteredRecords:
         """All of the records, for what another training was tested on is not known.
 
         Raises UserError when no record has both inputs of a pair.
         """
         for a, b in self._pairs(table, recipe):
-            if not _together(ids, a, b):
+            if not _count_pairs(ids, a, b):
                 raise UserError(
                     f"None of the {counted(len(table), 'record')} of {table.source} has both '{a}' and '{b}'; bring"
                     " some that do, or align others."
                 )
         return FilteredRecords(table, ids, None, None)
 
-    def together(self, table: Table, ids: dict[str, np.ndarray], console: Console) -> np.ndarray | None:
+    def keep_together(self, table: Table, ids: dict[str, np.ndarray], console: Console) -> np.ndarray | None:
         """Records of one picture, or one of other media, stay on one side: several captions of it are usual."""
         if table.schema.group is not None:
             return None
-        groups = sharing([ids[spec.name] for spec in table.schema.inputs if spec.modality in MEDIA])
+        groups = group_by_content([ids[spec.name] for spec in table.schema.inputs if spec.modality in MEDIA])
         if groups is not None:
             console.print(
                 f"Records that share a file stay on one side of every split: {counted(len(table), 'record')} in"
@@ -100,109 +100,208 @@ class ContrastiveTask:
             )
         return groups
 
-    def check_parts(self, split: dict[str, Split], recipe: Recipe) -> None:
-        """Every pair of inputs has records in every part, and in training more than one."""
-        for part in split.values():
-            for a, b in self._pairs(part.table, recipe):
-                count, needed = _together(part.ids, a, b), 1 if part.name in ("validation", "test") else 2
+    def check_splits(self, splits: dict[str, Split], recipe: Recipe) -> None:
+        """Every pair of inputs has records in every split, and in training more than one."""
+        for split in splits.values():
+            for a, b in self._pairs(split.table, recipe):
+                count, needed = _count_pairs(split.ids, a, b), 1 if split.name in ("validation", "test") else 2
                 if count < needed:
                     raise UserError(
-                        f"Of the {counted(len(part.table), 'record')} of the {part.name} part of {part.table.source}"
-                        f" {count or 'none'} has both '{a}' and '{b}', and {needed} or more are needed; bring more that"
-                        " do, or split otherwise."
+                        f"Of the {counted(len(split.table), 'record')} of the {split.name} part of"
+                        f" {split.table.source} {count or 'none'} has both '{a}' and '{b}', and {needed} or more are"
+                        " needed; bring more that do, or split otherwise."
                     )
 
-    def begin(self, table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> Model:
+    def initial_model(self, table: Table, recipe: Recipe, facts: Facts) -> Model:
         """The family's model around the towers, or the one that training goes on with."""
         torch.manual_seed(recipe.seed)
         schema = table.schema.model_copy(update={"targets": []})
         if recipe.start_from is not None:
-            model = load_pretrained(schema, recipe)
+            model = load_pretrained(schema, recipe, self._old_model(recipe))
             self.family.going_on(recipe.family, model)
             return model
-        pooled = self.family.reads == "pooled"
-        encoders = build_encoders(table, encoder_settings(table, recipe, self.family), facts, pooled)
+        summary_only = self.family.reads == "pooled"
+        encoders = build_encoders(table, self._encoder_settings(table, recipe), facts, summary_only)
         return self.family.model(recipe.family, encoders, schema)
 
     def objectives(self, model: Model, recipe: Recipe, steps: int) -> list[nn.Module]:
         """The family's, but for pairs of which the recipe says otherwise; a teacher and a queue go on where those of
         the run stood that this one begins with.
         """
-        found = with_objectives(model, recipe, self.family.objectives(recipe.family, model, steps))
+        objectives = with_objectives(model, recipe, self.family.objectives(recipe.family, model, steps))
         if recipe.start_from is not None:
-            restore_objective_state(found, model.schema, recipe)
-        return found
+            restore_objective_state(objectives, model.schema, recipe)
+        return objectives
 
     def validator(
-        self, split: dict[str, Split], records: Records, recipe: Recipe, accelerator: Accelerator
+        self, splits: dict[str, Split], records: Records, recipe: Recipe, accelerator: Accelerator
     ) -> Callable[[Learner], Validation]:
         """Retrieval between the pairs of inputs."""
-        pairs, chance = self._pairs(records.table, recipe), self._chance(split, recipe)
+        pairs, chance = self._pairs(records.table, recipe), self._chance_loss(splits, recipe)
         return retrieval_validator(records, pairs, chance and chance.of_an_epoch, accelerator)
 
     def calibrate(self, model: Model, records: Records) -> None:
         """Nothing."""
 
-    def sentences(self, model: Model, split: dict[str, Split], recipe: Recipe) -> list[str]:
+    def sentences(self, model: Model, splits: dict[str, Split], recipe: Recipe) -> list[str]:
         """Which inputs are aligned, and what the loss is before anything is learned."""
-        train = split["train"]
-        pairs = self._pairs(train.table, recipe)
-        shown = "; ".join(
-            f"'{a}' with '{b}' ({counted(_together(train.ids, a, b), 'training record')})" for a, b in pairs
+        train = splits["train"]
+        aligned = "; ".join(
+            f"'{a}' with '{b}' ({counted(_count_pairs(train.ids, a, b), 'training record')})"
+            for a, b in self._pairs(train.table, recipe)
         )
-        chance = self._chance(split, recipe)
-        said = [] if chance is None else [chance.sentence]
-        said += self.family.sentences(recipe.family, model, recipe.training.batch_size)
-        return [f"Aligned: {shown}.", *said, *objective_sentences(model, recipe)]
+        chance = self._chance_loss(splits, recipe)
+        sentences = [f"Aligned: {aligned}."] + ([] if chance is None else [chance.sentence])
+        sentences += self.family.sentences(recipe.family, model, recipe.training.batch_size)
+        return sentences + objective_sentences(model, recipe)
 
-    def watched(self, report: StepCallback, split: dict[str, Split], context: "RunContext") -> StepCallback:
+    def watch(self, report: StepCallback, splits: dict[str, Split], context: RunContext) -> StepCallback:
         """`report`, and a warning when the loss stays where it began."""
-        chance = self._chance(split, context.recipe)
-        return (
-            report
-            if chance is None
-            else ChanceLossWarning(report, chance, context.recipe.training.epochs, context.console)
-        )
+        chance = self._chance_loss(splits, context.recipe)
+        epochs = context.recipe.training.epochs
+        return report if chance is None else ChanceLossWarning(report, chance, epochs, context.console)
 
     def report(
-        self, scored: Model, part: Split, records: Records, context: "RunContext", seconds: float, saved: Model
+        self,
+        scored: Model,
+        split: Split,
+        records: Records,
+        context: RunContext,
+        seconds: float,
+        saved: Model,
+        previous: PreviousRun | None,
     ) -> RetrievalReport:
         """Retrieval in both directions of every pair, among 50,000 records at most, for its work grows with their
-        square; ranked anew too where the model has a head for that, among 5,000 then, as each fuses 16 pairs and more.
+        square; reranked too where the model has a head for that, among 5,000 then, as each fuses 16 pairs and more.
         """
-        rows, again = np.arange(len(records)), None if matcher(scored) is None else BEST
-        most = MOST if again is None else MOST_FUSED
+        rows, rerank = np.arange(len(records)), None if matcher(scored) is None else BEST
+        most = MOST if rerank is None else MOST_FUSED
         if len(rows) > most:
             rows = np.sort(np.random.default_rng(context.recipe.seed).permutation(len(rows))[:most])
-            context.console.print(f"Retrieval is scored among {most:,} of the {len(records):,} {part.name} records.")
-        known = Checked(part.table.take(rows), {name: ids[rows] for name, ids in part.ids.items()}, [])
-        vectors = embed_batches(scored, evaluation_batches(records, scored, rows))
-        pairs = [pair for pair in self._pairs(part.table, context.recipe) if _together(known.ids, *pair)]
-        report = retrieval_report(scored, known, vectors, pairs, context.recipe.seed, rerank=again)
+            context.console.print(f"Retrieval is scored among {most:,} of the {len(records):,} {split.name} records.")
+        checked = Checked(split.table.take(rows), {name: ids[rows] for name, ids in split.ids.items()}, [])
+        vectors = embed_batches(scored, records.batches(scored.device, rows))
+        pairs = [pair for pair in self._pairs(split.table, context.recipe) if _count_pairs(checked.ids, *pair)]
+        report = retrieval_report(scored, checked, vectors, pairs, context.recipe.seed, rerank=rerank)
         return replace(report, cost=report.cost | {"train_seconds": seconds})
 
-    def closing(self, model: Model, part: Split, context: "RunContext") -> tuple[list[RenderableType], list[str]]:
+    def closing(self, model: Model, split: Split, folder: Path, recipe: Recipe) -> Closing:
         """What a few records find, and what a shared space is for."""
-        kinds, folder = {spec.modality for spec in part.table.schema.inputs}, context.folder
+        kinds = {spec.modality for spec in split.table.schema.inputs}
         source, index = "pictures/" if "image" in kinds else "new.csv", f"{folder.name}.lance"
-        anew = "" if matcher(model) is None else f" --rerank {BEST}"
-        commands = [f"sensorium evaluate {folder} test.csv --task retrieval{anew}"]
+        rerank = "" if matcher(model) is None else f" --rerank {BEST}"
+        commands = [f"sensorium evaluate {folder} test.csv --task retrieval{rerank}"]
         if "text" in kinds:
             commands.append(f'sensorium classify {folder} {source} --labels "one thing,another"')
         commands.append(f"sensorium index {folder} {source} --out {index}")
-        return [sample_retrievals(model, part, self._pairs(part.table, context.recipe)[0])], commands
+        pair = self._pairs(split.table, recipe)[0]
+        return Closing([sample_retrievals(model, split.table, split.ids, pair)], commands)
+
+    def _old_model(self, recipe: Recipe) -> Model:
+        """The model that training goes on with, loaded once and never changed."""
+        if self.old is None:
+            self.old = load(recipe.start_from)
+        return self.old
 
     def _pairs(self, table: Table, recipe: Recipe) -> list[tuple[str, str]]:
         return self.family.pairs(recipe.family, {spec.name: spec.modality for spec in table.schema.inputs})
 
-    def _chance(self, split: dict[str, Split], recipe: Recipe) -> ChanceLoss | None:
+    def _chance_loss(self, splits: dict[str, Split], recipe: Recipe) -> ChanceLoss | None:
         """What the family's losses are at chance; None where the recipe has others, or weighs them."""
         if recipe.objectives or recipe.loss_weights != "fixed" or self.family.reads == "tokens":
             return None
-        train = split["train"]
-        together = [_together(train.ids, a, b) for a, b in self._pairs(train.table, recipe)]
+        train = splits["train"]
+        pair_counts = [_count_pairs(train.ids, a, b) for a, b in self._pairs(train.table, recipe)]
         loss = recipe.family.loss or "softmax"
-        return ChanceLoss(loss, together, len(train.table), recipe.training.batch_size, _alike(train.table))
+        return ChanceLoss(loss, pair_counts, len(train.table), recipe.training.batch_size, _alike(train.table))
+
+    def _open_table(self, records: Source, recipe: Recipe, console: Console) -> tuple[Table, Recipe]:
+        """The table with the inputs that are aligned, and the recipe with its file filled in.
+
+        Raises UserError when there is no table, or a column is missing or cannot be an input, or the recipe does not
+        fit.
+        """
+        data, labels = recipe.data, recipe.family.labels
+        target = {} if labels is None else {labels: "class"}
+        if isinstance(records, Table):
+            kinds = {column.name: column.kind for column in records.schema.columns if column.name in data.inputs}
+            group, key = data.group or records.schema.group, data.key or records.schema.key
+            columns = {name: kind for name, kind in kinds.items() if kind not in OWN_KINDS} | data.columns
+            table = records.under(infer_schema(records, target, group, key, columns, inputs=data.inputs))
+            stated: dict[str, Any] = {"group": group, "key": key}
+        else:
+            source = source_of(records, data)
+            table = read(source, target, data.group, data.key, columns=data.columns, inputs=data.inputs, quiet=True)
+            stated = stated_path(source)
+        console.print_table(table.describe())
+        _check_columns(table, data.inputs)
+        recipe = recipe.model_copy(update={"data": data.model_copy(update=stated)})
+        check_sampling(table, recipe)
+        if recipe.start_from is None:
+            check_inputs(table, self._encoder_settings(table, recipe))
+            return table, recipe
+        old = self._old_model(recipe)
+        sources = pretrained_inputs(table.schema, recipe, old).items()
+        pairs = ", ".join(f"its {source} is {name!r}" for name, source in sources)
+        console.print(f"Begins with {Path(recipe.start_from)}: {pairs}.")
+        family = self.family.going_on(recipe.family, load_pretrained(table.schema, recipe, old))
+        return table, recipe.model_copy(update={"family": family})
+
+    def _encoder_settings(self, table: Table, recipe: Recipe) -> dict[str, InputSettings]:
+        """By input, the settings of its encoder: those of the recipe over those of the family's size."""
+        towers = self.family.towers(recipe.family)
+        return recipe.inputs | {
+            spec.name: _over_tower(recipe.inputs.get(spec.name, InputSettings()), towers.get(spec.modality))
+            for spec in table.schema.inputs
+        }
+
+
+def _over_tower(settings: InputSettings, tower: Tower | None) -> InputSettings:
+    if tower is None or settings.encoder not in (None, tower.encoder):
+        return settings
+    return settings.model_copy(update={"encoder": tower.encoder, "config": tower.config | settings.config})
+
+
+def _check_recipe(recipe: Recipe, folder: Path) -> None:
+    """Checks that a recipe says what is aligned, and asks for nothing that only targets have. Raises UserError."""
+    data, training = recipe.data, recipe.training
+    if data.target or recipe.targets:
+        raise UserError(
+            "Pretraining learns which inputs belong together and has no target; leave it out, or name a column of"
+            " classes with --labels."
+        )
+    if recipe.budget is not None:
+        raise UserError("A budget tries settings of a fit; leave it out, and state the epochs instead.")
+    if training.sampling == "balanced":
+        raise UserError("Balanced sampling is by the classes of a target, and pretraining has none; leave it out.")
+    if training.batch_size == 1:
+        raise UserError(
+            "In a batch of one record there is none to tell it from, so nothing is learned; raise batch_size."
+        )
+    if not data.inputs:
+        raise UserError(
+            "Nothing is said to be aligned; name columns, as --image photo --text caption, or --inputs photo,caption."
+        )
+    if recipe.begin_with is not None:
+        raise UserError("begin_with is of a fit; pretraining goes on with what --from names.")
+    if recipe.start_from is not None and Path(recipe.start_from).resolve() == folder.resolve():
+        raise UserError(f"--from and --out are both {folder}; give the run that goes on a folder of its own.")
+
+
+def _check_columns(table: Table, named: list[str]) -> None:
+    """Every named column is an input, and there is another to align it with."""
+    inputs = [spec.name for spec in table.schema.inputs]
+    for name in named:
+        if not any(name in spec.columns for spec in table.schema.inputs):
+            reason = table.schema.column(name).reason
+            raise UserError(
+                f"Column '{name}' of {table.source} cannot be aligned: {reason}; fill it in or leave it out."
+            )
+    if len(inputs) < 2:
+        raise UserError(
+            f"There is nothing to align '{inputs[0]}' with; name a second column, as --text caption or --inputs"
+            f" {inputs[0]},caption."
+        )
 
 
 def _alike(table: Table) -> float:
@@ -213,7 +312,7 @@ def _alike(table: Table) -> float:
     return float((counts * (counts - 1)).sum() / (len(table) * (len(table) - 1)))
 
 
-def sharing(ids: list[np.ndarray]) -> np.ndarray | None:
+def group_by_content(ids: list[np.ndarray]) -> np.ndarray | None:
     """int64 [N], a number for each set of records that hang together by equal contents, from 0; None when none do, or
     all.
 
@@ -233,6 +332,6 @@ def sharing(ids: list[np.ndarray]) -> np.ndarray | None:
     return None if groups in (1, count) else labels.astype(np.int64)
 
 
-def _together(ids: dict[str, np.ndarray], a: str, b: str) -> int:
+def _count_pairs(ids: dict[str, np.ndarray], a: str, b: str) -> int:
     """How many records have both inputs; ids by input, int64 [N], 0 where it is absent."""
     return int(((ids[a] != 0) & (ids[b] != 0)).sum())

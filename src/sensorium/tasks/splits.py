@@ -1,4 +1,4 @@
-"""The parts of a table: what is trained on, what chooses the epoch, what is scored once at the end."""
+"""The splits of a table: what is trained on, what chooses the epoch, what is scored once at the end."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ import pandas as pd
 from sensorium.build.continual import checkpoint_fingerprint
 from sensorium.config.schema import Recipe
 from sensorium.data.table import Table
-from sensorium.data.targets.encode import encode
+from sensorium.data.targets import TARGETS
 from sensorium.errors import UserError, counted
 
 # What may differ between a stopped run and the run that goes on with it: none of it changes a bit of the outcome.
@@ -18,6 +18,7 @@ FREE = {
     "training": {"workers", "checkpoint_seconds"}, "data": {"path"}, "cache_gigabytes": True,
     "start_from": True, "begin_with": True, "old_table": True, "budget": True,
 }  # fmt: skip
+HASHED_AS = {"train_val": "known"}  # runs that were begun with the older name go on
 
 
 class Split(NamedTuple):
@@ -33,41 +34,60 @@ def split_records(
     ids: dict[str, np.ndarray],
     recipe: Recipe,
     seen: np.ndarray | None = None,
-    together: np.ndarray | None = None,
+    keep_together: np.ndarray | None = None,
 ) -> dict[str, Split]:
-    """`train`, `validation`, `known` (both) and, when the recipe holds records out, `test`; by group if there is one.
+    """`train`, `validation`, `train_val` (both) and, when the recipe holds records out, `test`; by group if there is
+    one.
 
     seen: bool [N], records that an earlier training has learned from: all of them are trained on, none is held out.
-    together: int64 [N], records of equal value that stay in one part, where there is no group.
-    Raises UserError when a part would be empty, or without the targets it is for.
+    keep_together: int64 [N], records of equal value that stay in one split, where there is no group.
+    Raises UserError when a split would be empty, or without the targets it is for.
     """
     data = recipe.data
-    whole, all_ids = table, ids
+    all_records, all_ids = table, ids
     if seen is not None:
         table, ids = table.take(~seen), {name: values[~seen] for name, values in ids.items()}
     _check_groups(table, recipe)
-    found: dict[str, Table] = {}
+    tables: dict[str, Table] = {}
     if data.split is not None:
-        table, found["test"] = table.split(column=data.split, test=data.held_out, ids=ids)
+        table, tables["test"] = table.split(column=data.split, test=data.held_out, ids=ids)
     elif data.test is not None:
-        table, found["test"] = table.split(1 - data.test, seed=recipe.seed, ids=ids, together=together)
-    found["known"], inner = table, _ids(whole, all_ids, table)
-    if together is not None:
-        together = together[_places(whole, table)]
-    found["train"], found["validation"] = table.split(
-        1 - data.validation, seed=recipe.seed + 1, ids=inner, together=together
+        table, tables["test"] = table.split(1 - data.test, seed=recipe.seed, ids=ids, together=keep_together)
+    tables["train_val"], train_val_ids = table, _ids_of(all_records, all_ids, table)
+    if keep_together is not None:
+        keep_together = keep_together[_positions(all_records, table)]
+    tables["train"], tables["validation"] = table.split(
+        1 - data.validation, seed=recipe.seed + 1, ids=train_val_ids, together=keep_together
     )
     if seen is not None:
-        for name in ("known", "train"):
-            part = found[name]
-            found[name] = whole.take(np.isin(whole.rows, part.rows) | seen).under(part.schema)
-    for name, part in found.items():
+        for name in ("train_val", "train"):
+            part = tables[name]
+            tables[name] = all_records.take(np.isin(all_records.rows, part.rows) | seen).under(part.schema)
+    for name, part in tables.items():
         if len(part) == 0:
             raise UserError(
-                f"No record is left for the {name} part of {table.source}; bring more records or another split."
+                f"No record is left for the {name} part of {part.source}; bring more records or another split."
             )
         _check_targets(part, name)
-    return {name: Split(name, part, _ids(whole, all_ids, part)) for name, part in found.items()}
+    return {name: Split(name, part, _ids_of(all_records, all_ids, part)) for name, part in tables.items()}
+
+
+def fit_targets(splits: dict[str, Split], inherit: bool) -> dict[str, Split]:
+    """The splits with what is learned of the targets before training: a list of answers, say.
+
+    It is learned from the records that are trained or validated on, and from those of them that are not scored.
+    inherit: labels stay those of the run that is gone on from.
+    """
+    records = splits["train_val"].table
+    unscored = splits["train_val" if "test" in splits else "train"].table
+    schema = records.schema
+    targets = [TARGETS[spec.kind].fit(spec, records, unscored, inherit) for spec in schema.targets]
+    if targets == schema.targets:
+        return splits
+    return {
+        name: split._replace(table=split.table.under(split.table.schema.model_copy(update={"targets": targets})))
+        for name, split in splits.items()
+    }
 
 
 def _check_groups(table: Table, recipe: Recipe) -> None:
@@ -94,30 +114,30 @@ def _check_targets(part: Table, name: str) -> None:
         )
 
 
-def fingerprint_splits(split: dict[str, Split], recipe: Recipe) -> str:
-    """Names everything the outcome of a run depends on: settings, keys, contents and targets of all parts."""
+def run_fingerprint(splits: dict[str, Split], recipe: Recipe) -> str:
+    """Names everything the outcome of a run depends on: settings, keys, contents and targets of all splits."""
     # Sorted, for in a recipe the order of names means nothing; that of the targets is in the schema.
     settings = json.dumps(recipe.model_dump(mode="json", exclude=FREE), sort_keys=True)
     digest = hashlib.blake2b(settings.encode(), digest_size=16)
     for run in (recipe.start_from, recipe.begin_with, recipe.teacher):
         if run is not None:
             digest.update(checkpoint_fingerprint(run))
-    for name in sorted(split):
-        part = split[name]
-        digest.update("\0".join([name, *part.table.keys]).encode())
-        for values in part.ids.values():
+    hashed = {HASHED_AS.get(name, name): split for name, split in splits.items()}
+    for name, split in sorted(hashed.items()):
+        digest.update("\0".join([name, *split.table.keys]).encode())
+        for values in split.ids.values():
             digest.update(np.ascontiguousarray(values).data)
-        for spec in part.table.schema.targets:
-            for tensor in encode(part.table, spec).values():
+        for spec in split.table.schema.targets:
+            for tensor in split.table.encode_target(spec).values():
                 digest.update(np.ascontiguousarray(tensor.numpy()).data)
     return digest.hexdigest()
 
 
-def _ids(whole: Table, ids: dict[str, np.ndarray], part: Table) -> dict[str, np.ndarray]:
-    index = _places(whole, part)
+def _ids_of(table: Table, ids: dict[str, np.ndarray], part: Table) -> dict[str, np.ndarray]:
+    index = _positions(table, part)
     return {spec.name: ids[spec.name][index] for spec in part.schema.inputs}
 
 
-def _places(whole: Table, part: Table) -> np.ndarray:
-    """int64: where the records of `part` stand in `whole`."""
-    return pd.Index(whole.rows).get_indexer(part.rows)
+def _positions(table: Table, part: Table) -> np.ndarray:
+    """int64: where the records of `part` stand in `table`."""
+    return pd.Index(table.rows).get_indexer(part.rows)

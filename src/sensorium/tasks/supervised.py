@@ -3,35 +3,36 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
-from rich.console import RenderableType
 from torch import nn
 
-from sensorium.build.continual import build_or_load, check_agrees, inherited_settings
+from sensorium.build.continual import build_or_load
+from sensorium.build.model import check_model_settings
 from sensorium.build.objectives import fitted_by, objective_sentences
-from sensorium.build.pretrained import check_pretrained
-from sensorium.build.pretrained import pretrained_sentences as begun_sentences
+from sensorium.build.pretrained import check_pretrained, pretrained_sentences
 from sensorium.config.schema import Recipe
-from sensorium.console import Console, StepCallback, sample_predictions
+from sensorium.console import Console, StepCallback
+from sensorium.data.read import read
 from sensorium.data.records import Records
+from sensorium.data.schema import Schema
 from sensorium.data.table import Table
+from sensorium.data.targets import TARGETS
 from sensorium.errors import UserError
 from sensorium.evaluation import Report, evaluate
-from sensorium.model import Model
-from sensorium.runs.loaders import evaluation_batches
-from sensorium.tasks.base import Source
-from sensorium.tasks.previous_run import FilteredRecords, drop_previous_test, measure_forgetting
-from sensorium.tasks.source import open_table
+from sensorium.inference.preview import sample_predictions
+from sensorium.model import Model, load
+from sensorium.tasks.base import Closing, Facts, RunContext, Source, source_of, stated_path
+from sensorium.tasks.inherit import check_agrees, inherited_settings, read_new
+from sensorium.tasks.previous_run import FilteredRecords, PreviousRun, drop_previous_test, measure_forgetting
 from sensorium.tasks.splits import Split
 from sensorium.training.learner import Learner
 from sensorium.training.loop import Validation
 from sensorium.training.validation import calibrate, validator
 
-if TYPE_CHECKING:
-    from sensorium.runs.stages import RunContext
+RESERVED = ("key", "absent")  # columns of every table of predictions
 
 
 class SupervisedTask:
@@ -39,6 +40,10 @@ class SupervisedTask:
 
     names = "target"
     inherits = True
+
+    def __init__(self, family: str | None = None):
+        """family: none; only pretraining has one."""
+        self.old: Model | None = None  # the trained model that the run goes on from or begins with
 
     def base(self, given: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
         """What is given, else the settings of the run that is gone on from."""
@@ -52,41 +57,48 @@ class SupervisedTask:
                 f"The recipe is one of pretraining and has no target to fit; take sensorium pretrain"
                 f" {recipe.family.name}, or a recipe without a family."
             )
-        check_agrees(recipe, folder)
+        if recipe.start_from is not None or recipe.old_table is not None:
+            check_agrees(recipe, folder, None if recipe.start_from is None else self._old_schema(recipe))
         check_pretrained(recipe, folder)
 
     def open(self, records: Source, recipe: Recipe, console: Console) -> tuple[Table, Recipe]:
-        """As Task says."""
-        table, recipe = open_table(records, recipe, console)
+        """As Task says. Prints what was understood."""
+        table, recipe = self._open_table(records, recipe, console)
         if recipe.begin_with is not None:
-            for sentence in begun_sentences(table, recipe):
+            for sentence in pretrained_sentences(table, recipe, self._old_model(recipe)):
                 console.print(sentence)
         return table, recipe
 
-    def sort_out(self, table: Table, ids: dict[str, np.ndarray], recipe: Recipe, console: Console) -> FilteredRecords:
+    def drop_previous_test(
+        self, table: Table, ids: dict[str, np.ndarray], recipe: Recipe, console: Console
+    ) -> FilteredRecords:
         """As Task says."""
-        return drop_previous_test(table, ids, recipe, console)
+        if recipe.start_from is None:
+            return FilteredRecords(table, ids, None, None)
+        return drop_previous_test(table, ids, recipe, self._old_schema(recipe), console)
 
-    def together(self, table: Table, ids: dict[str, np.ndarray], console: Console) -> np.ndarray | None:
+    def keep_together(self, table: Table, ids: dict[str, np.ndarray], console: Console) -> np.ndarray | None:
         """None: the user names a group. Says when pictures that are asked about several times are none."""
-        if any(spec.kind == "answer" for spec in table.schema.targets) and table.schema.group is None:
-            for sentence in _repeated(table, ids):
+        asks = any(TARGETS[spec.kind].repeats_inputs for spec in table.schema.targets)
+        if asks and table.schema.group is None:
+            for sentence in _repeated_pictures(table, ids):
                 console.print(sentence)
         return None
 
-    def check_parts(self, split: dict[str, Split], recipe: Recipe) -> None:
-        """Nothing more than `parts` sees to."""
+    def check_splits(self, splits: dict[str, Split], recipe: Recipe) -> None:
+        """Nothing more than `split_records` checks."""
 
-    def begin(self, table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> Model:
+    def initial_model(self, table: Table, recipe: Recipe, facts: Facts) -> Model:
         """As Task says."""
-        return build_or_load(table, recipe, facts)
+        goes_on = recipe.start_from is not None or recipe.begin_with is not None
+        return build_or_load(table, recipe, facts, self._old_model(recipe) if goes_on else None)
 
     def objectives(self, model: Model, recipe: Recipe, steps: int) -> list[nn.Module]:
         """One for each target, what the fusion itself has to learn, and the recipe's own."""
         return fitted_by(model, recipe)
 
     def validator(
-        self, split: dict[str, Split], records: Records, recipe: Recipe, accelerator: Accelerator
+        self, splits: dict[str, Split], records: Records, recipe: Recipe, accelerator: Accelerator
     ) -> Callable[[Learner], Validation]:
         """The headline metric of every target."""
         return validator(records, accelerator)
@@ -95,45 +107,117 @@ class SupervisedTask:
         """Thresholds, temperatures and weights of the heads."""
         calibrate(model, records)
 
-    def sentences(self, model: Model, split: dict[str, Split], recipe: Recipe) -> list[str]:
+    def sentences(self, model: Model, splits: dict[str, Split], recipe: Recipe) -> list[str]:
         """What is learned beside the targets."""
         return objective_sentences(model, recipe)
 
-    def watched(self, report: StepCallback, split: dict[str, Split], context: "RunContext") -> StepCallback:
+    def watch(self, report: StepCallback, splits: dict[str, Split], context: RunContext) -> StepCallback:
         """`report` alone."""
         return report
 
     def report(
-        self, scored: Model, part: Split, records: Records, context: "RunContext", seconds: float, saved: Model
+        self,
+        scored: Model,
+        split: Split,
+        records: Records,
+        context: RunContext,
+        seconds: float,
+        saved: Model,
+        previous: PreviousRun | None,
     ) -> Report:
         """Every metric, what each input is worth, and what a run that went on has forgotten."""
-        report = evaluate(
-            scored,
-            part.table,
-            batches=evaluation_batches(records, scored),
-            seed=context.recipe.seed,
-            train_seconds=seconds,
-        )
-        if context.memory is None:
+        batches, seed = records.batches(scored.device), context.recipe.seed
+        report = evaluate(scored, split.table, batches=batches, seed=seed, train_seconds=seconds)
+        if previous is None:
             return report
-        return replace(report, forgetting=measure_forgetting(context.memory, context.recipe, saved, context.console))
+        old = self._old_model(context.recipe).to(saved.device)
+        return replace(report, forgetting=measure_forgetting(previous, old, saved, seed, context.console))
 
-    def closing(self, model: Model, part: Split, context: "RunContext") -> tuple[list[RenderableType], list[str]]:
+    def closing(self, model: Model, split: Split, folder: Path, recipe: Recipe) -> Closing:
         """Five predictions."""
-        folder = context.folder
-        return [sample_predictions(model, part.table)], [
+        commands = [
             f"sensorium predict {folder} new.csv --out predictions.parquet",
             f"sensorium evaluate {folder} test.csv",
             f"sensorium fit --recipe {folder / 'recipe.yaml'} --out {folder}-again",
         ]
+        return Closing([sample_predictions(model, split.table)], commands)
+
+    def _old_model(self, recipe: Recipe) -> Model:
+        """The model of the run that is gone on from or begun with, loaded once and never changed."""
+        if self.old is None:
+            self.old = load(recipe.start_from or recipe.begin_with)
+        return self.old
+
+    def _old_schema(self, recipe: Recipe) -> Schema:
+        """The schema of the run that is gone on from. Raises UserError when it has none."""
+        schema = self._old_model(recipe).schema
+        if schema is None:
+            raise UserError(
+                f"The model in {recipe.start_from} has no schema, so no table can be read for it; fit one from a table."
+            )
+        return schema
+
+    def _open_table(self, records: Source, recipe: Recipe, console: Console) -> tuple[Table, Recipe]:
+        """The table, and the recipe with its file, targets, group and key. Raises UserError when there is no table, or
+        no target, or the recipe does not fit the table.
+        """
+        data = recipe.data
+        if recipe.start_from is not None and (records is not None or data.path is not None):
+            table = read_new(source_of(records, data), recipe.start_from, self._old_schema(recipe), console)
+            stated = {"target": {spec.name: spec.kind for spec in table.schema.targets}} | stated_path(records)
+        elif isinstance(records, Table):
+            table, stated = records, _stated(records, recipe)
+        else:
+            table = _read(source_of(records, data), recipe)
+            stated = stated_path(source_of(records, data))
+            console.print_table(table.describe())
+        if not table.schema.targets:
+            raise UserError("Nothing is said to be learned; read the table with target=, naming its column.")
+        reserved = next((spec.name for spec in table.schema.targets if spec.name in RESERVED), None)
+        if reserved:
+            raise UserError(
+                f"The target is named '{reserved}', as a column of every table of predictions is; rename it."
+            )
+        check_model_settings(table, recipe)
+        return table, recipe.model_copy(update={"data": data.model_copy(update=stated)})
 
 
-def _repeated(table: Table, ids: dict[str, np.ndarray]) -> Iterator[str]:
+def _read(source: Source, recipe: Recipe) -> Table:
+    """The table of a file or of records given in Python. Raises UserError when nothing is said to be learned."""
+    data = recipe.data
+    if not data.target:
+        raise UserError("Nothing is said to be learned; name the column with --target.")
+    named_columns = {*data.columns, *data.target, data.group, data.key, None}
+    columns = data.columns | ({} if data.split in named_columns else {data.split: "ignored"})
+    return read(source, data.target, data.group, data.key, columns=columns, inputs=data.inputs or None, quiet=True)
+
+
+def _stated(table: Table, recipe: Recipe) -> dict[str, Any]:
+    """What a table that was read already says of itself. Raises UserError when the recipe says otherwise."""
+    schema, data = table.schema, recipe.data
+    stated = {"target": {spec.name: spec.kind for spec in schema.targets}, "group": schema.group, "key": schema.key}
+    asked = {"target": data.target, "group": data.group, "key": data.key}
+    differing = [name for name, value in asked.items() if value and _names(value) != _names(stated[name])]
+    kinds = {column.name: column.kind for column in schema.columns}
+    differing += [f"kind of '{name}'" for name, kind in data.columns.items() if kinds.get(name) not in (kind, "target")]
+    if differing:
+        raise UserError(
+            f"The table was read with another {differing[0]} than fit() is asked for;"
+            " state it to read(), which makes the table."
+        )
+    return stated
+
+
+def _names(stated: str | dict[str, Any] | None) -> set[str]:
+    return {stated} if isinstance(stated, str) else set(stated or ())
+
+
+def _repeated_pictures(table: Table, ids: dict[str, np.ndarray]) -> Iterator[str]:
     """A sentence on each input of pictures that stand in several records."""
     for spec in table.schema.inputs:
-        known = ids[spec.name][ids[spec.name] != 0] if spec.modality == "image" else []
-        if len(set(known)) < len(known):
+        present = ids[spec.name][ids[spec.name] != 0] if spec.modality == "image" else []
+        if len(set(present)) < len(present):
             yield (
-                f"The {len(known):,} records ask about {len(set(known)):,} pictures of '{spec.name}'; with --group"
+                f"The {len(present):,} records ask about {len(set(present)):,} pictures of '{spec.name}'; with --group"
                 f" {spec.name} all records of one stay on one side, and intervals count pictures."
             )

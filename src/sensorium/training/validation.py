@@ -2,7 +2,8 @@
 training.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,39 +12,46 @@ from accelerate.utils import gather_object
 from torch import Tensor
 
 from sensorium.data.records import Records
-from sensorium.features import Batch, Features
-from sensorium.metrics import headline, metrics, point
-from sensorium.model import Model
+from sensorium.data.schema import TargetSpec
+from sensorium.data.targets import TARGETS
+from sensorium.features import Features
+from sensorium.metrics import Columns, headline, metrics, point
+from sensorium.model import Model, decided_targets
 from sensorium.training.learner import Learner
 from sensorium.training.loop import Validation
 
-BATCH = 256
-ValidationColumns = dict[str, tuple[dict[str, Tensor], dict[str, Tensor], Tensor]]
+
+class TargetColumns(NamedTuple):
+    """Of the records that have a target and any input: truth and prediction by key, [M, ...], and loss, float [M]."""
+
+    truth: Columns
+    prediction: Columns
+    loss: np.ndarray
 
 
 def validator(records: Records, accelerator: Accelerator) -> Callable[[Learner], Validation]:
     """Gives the function that scores a learner on `records`: the mean headline metric of the targets, ties broken by
-    the loss.
+    the loss. A target that is scored by its loss counts as minus that.
 
     Each process looks at its share of the records, and all get the same answer.
     """
 
     def validate(learner: Learner) -> Validation:
         share = np.arange(accelerator.process_index, len(records), accelerator.num_processes)
-        parts = gather_object([_look(learner, records, share)])
-        prior = _prior(learner.model)
-        figures, scores, loss = {}, [], 0.0
+        shares = gather_object([_predict_targets(learner, records, share)])
+        prior = _prior_prediction(learner.model)
+        figures, scores, total_loss = {}, [], 0.0
         for spec in records.table.schema.targets:
-            truth, prediction, losses = _join([part[spec.name] for part in parts if spec.name in part])
-            if len(losses) == 0:
+            columns = _concatenate([targets[spec.name] for targets in shares if spec.name in targets])
+            if len(columns.loss) == 0:
                 continue
-            metric = headline(spec.kind, prior[spec.name])
-            value = point(metrics(spec.kind, truth, prediction)[metric], len(losses))
-            figures |= {f"validation_{metric}_{spec.name}": value, f"validation_loss_{spec.name}": float(losses.mean())}
+            loss = float(columns.loss.mean())
+            metric, value = _score(spec, columns, prior)
+            figures |= {f"validation_{metric}_{spec.name}": value, f"validation_loss_{spec.name}": loss}
             scores.append(value if np.isfinite(value) else 0.0)
-            loss += learner.weights[spec.name] * float(losses.mean())
+            total_loss += learner.weights[spec.name] * loss
         score = float(np.mean(scores)) if scores else 0.0
-        return Validation([score, -loss], {"validation": score, "validation_loss": loss} | figures)
+        return Validation([score, -total_loss], {"validation": score, "validation_loss": total_loss} | figures)
 
     return validate
 
@@ -53,59 +61,62 @@ def calibrate(model: Model, records: Records) -> None:
     """Lets every head choose its thresholds, temperatures and weights on `records`, once, after training."""
     model.eval()
     fused, targets = [], []
-    for batch in _batches(records, np.arange(len(records)), model.device):
+    for batch in records.batches(model.device):
         fused.append(model.fuse(model.encode(batch.inputs, batch.ids)))
         targets.append(batch.targets)
-    whole = Features.joined(fused)
+    features = Features.joined(fused)
     for name, head in model.heads.items():
-        head.calibrate(whole, {key: torch.cat([part[name][key] for part in targets]) for key in targets[0][name]})
+        columns = {key: torch.cat([target[name][key] for target in targets]) for key in targets[0][name]}
+        head.calibrate(features, columns)
+
+
+def _score(spec: TargetSpec, columns: TargetColumns, prior: dict[str, Columns]) -> tuple[str, float]:
+    """The name of a target's headline metric and its value; minus the loss of a target that is scored by it."""
+    if TARGETS[spec.kind].scored_by == "loss":
+        return "neg_loss", -float(columns.loss.mean())
+    metric = headline(spec.kind, prior[spec.name])
+    return metric, point(metrics(spec.kind, columns.truth, columns.prediction)[metric], len(columns.loss))
 
 
 @torch.no_grad()
-def _look(learner: Learner, records: Records, rows: np.ndarray) -> ValidationColumns:
-    """By target: truth, prediction and loss of those of the `rows` that have it and any input."""
-    model, parts = learner.model, {name: [] for name in learner.model.heads.names}
-    for batch in _batches(records, rows, model.device):
+def _predict_targets(learner: Learner, records: Records, rows: np.ndarray) -> dict[str, TargetColumns]:
+    """By target, what is true and predicted of those of the `rows` that have it and any input."""
+    model = learner.model
+    decided = decided_targets(model)
+    batches: dict[str, list[TargetColumns]] = {name: [] for name in model.heads.names}
+    for batch in records.batches(model.device, rows):
         with torch.autocast(model.device.type, torch.bfloat16, enabled=learner.precision == "bf16"):
             fused = model.fuse(model.encode(batch.inputs, batch.ids))
-            decided = model.decide(fused)
+            predictions = model.decide(fused, decided)
             losses = {name: head.loss(fused, batch.targets[name]) for name, head in model.heads.items()}
         for name, target in batch.targets.items():
             keep = target["mask"] & fused.present
-            found = (target, decided[name], {"loss": losses[name]})
-            parts[name].append(
-                [{key: value[keep].float().cpu().numpy() for key, value in one.items()} for one in found]
-            )
-    return {name: _concatenate(part) for name, part in parts.items() if part}
+            truth, prediction = _kept(target, keep) if name in decided else {}, _kept(predictions.get(name, {}), keep)
+            batches[name].append(TargetColumns(truth, prediction, _kept({"loss": losses[name]}, keep)["loss"]))
+    return {name: _concatenate(columns) for name, columns in batches.items() if columns}
 
 
-def _concatenate(parts: list) -> tuple:
-    truth, prediction, loss = (
-        {key: np.concatenate([part[place][key] for part in parts]) for key in parts[0][place]} for place in range(3)
+def _kept(tensors: dict[str, Tensor], keep: Tensor) -> Columns:
+    rows = {key: values[keep] for key, values in tensors.items()}
+    return {key: (one.float() if one.is_floating_point() else one).cpu().numpy() for key, one in rows.items()}
+
+
+def _concatenate(columns: list[TargetColumns]) -> TargetColumns:
+    truth, prediction = (
+        {key: np.concatenate([side[key] for side in sides]) for key in sides[0]}
+        for sides in ([one.truth for one in columns], [one.prediction for one in columns])
     )
-    return truth, prediction, loss["loss"]
-
-
-def _join(parts: list) -> tuple:
-    """The processes' findings on one target as one; places of classes and answers are whole numbers again."""
-    truth, prediction, loss = _concatenate([(truth, prediction, {"loss": loss}) for truth, prediction, loss in parts])
-    for place in {"label", "answers"} & truth.keys():
-        truth[place], prediction["decision"] = truth[place].astype(int), prediction["decision"].astype(int)
-    return truth, prediction, loss
+    return TargetColumns(truth, prediction, np.concatenate([one.loss for one in columns]))
 
 
 @torch.no_grad()
-def _prior(model: Model) -> dict[str, dict[str, np.ndarray]]:
-    """What the model says of one record that has no input at all."""
+def _prior_prediction(model: Model) -> dict[str, Columns]:
+    """What the model says of one record that has no input at all, of the targets that it decides on."""
     device = model.device
     absent = torch.zeros(1, dtype=torch.bool, device=device)
     nothing = {
-        name: Features.one(torch.zeros(1, part.dim, device=device), absent) for name, part in model.encoders.items()
+        name: Features.one(torch.zeros(1, encoder.dim, device=device), absent)
+        for name, encoder in model.encoders.items()
     }
-    decided = model.decide(model.fuse(nothing))
-    return {name: {key: value.cpu().numpy() for key, value in one.items()} for name, one in decided.items()}
-
-
-def _batches(records: Records, rows: np.ndarray, device: torch.device) -> Iterator[Batch]:
-    for start in range(0, len(rows), BATCH):
-        yield records.batch(rows[start : start + BATCH]).to(device)
+    decided = model.decide(model.fuse(nothing), decided_targets(model))
+    return {name: {key: value.cpu().numpy() for key, value in columns.items()} for name, columns in decided.items()}

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from sensorium.data.read import read
 from sensorium.data.records import Records
 from sensorium.data.scan import contents, scan, set_aside
 from sensorium.data.schema import Column, InputSpec, Schema, make_inputs
-from sensorium.data.table import read
 from sensorium.encoders.audio_conv import AudioConv, AudioConvConfig
 from sensorium.encoders.video_processor import VideoProcessor, VideoSettings
 from sensorium.errors import RecordError, UserError

@@ -10,8 +10,8 @@ import pytest
 
 from sensorium.data.media.content import content_id
 from sensorium.data.media.decoding import decode, measure
+from sensorium.data.read import read
 from sensorium.data.scan import scan
-from sensorium.data.table import read
 
 HERE = Path()
 DAY = 1704067200.0  # 2024-01-01

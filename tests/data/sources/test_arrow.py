@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from sensorium.data.media.content import opened
+from sensorium.data.read import read
 from sensorium.data.scan import scan
-from sensorium.data.table import read
 from sensorium.errors import UserError
 
 FEATURES = datasets.Features(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from sensorium.data.read import read
 from sensorium.data.sources.tables import load
-from sensorium.data.table import read
 from sensorium.errors import UserError
 
 

@@ -13,10 +13,11 @@ import webdataset
 from PIL import Image
 
 from sensorium.data.media.content import content_id, opened
+from sensorium.data.read import read
 from sensorium.data.records import Records, epoch_batches, load
 from sensorium.data.scan import scan
 from sensorium.data.sources.shards import braces, shard_summary
-from sensorium.data.table import Table, read
+from sensorium.data.table import Table
 from sensorium.errors import UserError
 from tests.data.made_records import Lengths
 

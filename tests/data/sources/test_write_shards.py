@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from sensorium.data.read import read
 from sensorium.data.scan import scan
 from sensorium.data.sources import write_shards as packing
 from sensorium.data.sources.write_shards import pack
-from sensorium.data.table import read
 from sensorium.errors import UserError
 
 COUNT = 30

@@ -5,9 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from sensorium.data.table import read
-from sensorium.data.targets.answer_text import asked, commonest, normalise
-from sensorium.data.targets.encode import encode
+from sensorium.data.read import read
+from sensorium.data.targets.answer_text import commonest, normalise, question_texts
 from sensorium.errors import UserError
 
 
@@ -46,7 +45,7 @@ def test_answers_are_places_with_shares_the_commonest_of_a_record_first():
     found = table(CELLS)
     target = found.schema.targets[0]
     assert target.labels == ["yes", "no", "red", "maybe"]  # 1.5, 1.33, .67, .5 of a record
-    encoded = encode(found, target)
+    encoded = found.encode_target(target)
     assert encoded["mask"].tolist() == [True, False, True, False, True, True]
     assert encoded["answers"].tolist() == [[0, 1], [-1, -1], [1, -1], [-1, -1], [2, 0], [3, 0]]
     np.testing.assert_allclose(encoded["weight"], [[2 / 3, 1 / 3], [0, 0], [1, 0], [0, 0], [2 / 3, 1 / 3], [0.5, 0.5]])
@@ -56,7 +55,7 @@ def test_answers_are_places_with_shares_the_commonest_of_a_record_first():
 def test_an_answer_that_training_lacks_is_no_mistake():
     schema = table(CELLS).schema
     other = read([{"x": 1, "question": "Is it?", "y": ["blue", "blue", "Yes"]}], schema=schema)
-    encoded = encode(other, schema.targets[0])
+    encoded = other.encode_target(schema.targets[0])
     assert encoded["answers"].tolist() == [[-1, 0]] and encoded["mask"].tolist() == [True]
     np.testing.assert_allclose(encoded["weight"], [[2 / 3, 1 / 3]])
 
@@ -84,7 +83,7 @@ def test_a_value_that_is_no_answer_and_a_target_of_one_answer_are_named():
 def test_a_record_asks_by_its_texts():
     rows = [{"a": "What  is IT?", "b": "Say so", "y": "it"}, {"a": None, "b": "Well", "y": "no"}]
     found = read(rows, target={"y": "answer"}, columns={"a": "text", "b": "text"}, quiet=True)
-    assert asked(found) == ["what is it? say so", "well"]
+    assert question_texts(found) == ["what is it? say so", "well"]
 
 
 def test_a_group_of_pictures_is_an_input_too():

@@ -5,14 +5,13 @@ import pandas as pd
 import pytest
 import torch
 
-from sensorium.data.table import read
-from sensorium.data.targets.encode import encode
+from sensorium.data.read import read
 from sensorium.errors import UserError
 
 
 def encoded(values: list, kind: str | None = None) -> dict[str, torch.Tensor]:
     table = read([{"x": i * 0.5, "y": value} for i, value in enumerate(values)], target={"y": kind}, quiet=True)
-    return encode(table, table.schema.targets[0])
+    return table.encode_target(table.schema.targets[0])
 
 
 def test_a_class_is_an_index_and_absence_a_mask():
@@ -45,12 +44,12 @@ def test_an_unknown_label_names_row_and_column(train, new):
     table = read([{"x": i * 0.5, "y": value} for i, value in enumerate(train)], target="y", quiet=True)
     other = read([{"x": 1, "y": "b"}, {"x": 1, "y": new}], schema=table.schema)
     with pytest.raises(UserError, match="Row 2, column 'y' of the table: There is no label 'c'"):
-        encode(other, table.schema.targets[0])
+        other.encode_target(table.schema.targets[0])
 
 
-def test_a_table_without_the_target_is_masked():
+def test_a_table_without_the_target_is_mquestion_texts():
     table = read([{"x": 1, "y": "a"}, {"x": 2.5, "y": "b"}], target="y", quiet=True)
-    assert not encode(read([{"x": 1}], schema=table.schema), table.schema.targets[0])["mask"].any()
+    assert not read([{"x": 1}], schema=table.schema).encode_target(table.schema.targets[0])["mask"].any()
 
 
 def test_classes_of_floats_with_holes_meet_the_integers_of_a_csv(tmp_path):
@@ -58,4 +57,4 @@ def test_classes_of_floats_with_holes_meet_the_integers_of_a_csv(tmp_path):
     table = read(frame, target="y", quiet=True)
     (tmp_path / "t.csv").write_text("x,y\n1,2\n2,1\n")
     other = read(tmp_path / "t.csv", schema=table.schema)
-    assert encode(other, table.schema.targets[0])["label"].tolist() == [1, 0]
+    assert other.encode_target(table.schema.targets[0])["label"].tolist() == [1, 0]

@@ -7,19 +7,15 @@ import numpy as np
 import pandas as pd
 
 from sensorium.data.columns.parse import (
-    SCALARS,
-    answers,
     is_film,
     is_missing,
     is_picture,
     is_rows,
     is_sound,
     is_timed,
-    labels,
     numbers,
     to_label,
 )
-from sensorium.data.targets.answer_text import commonest
 
 _PICTURES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "heic", "heif", "avif")
 _SOUNDS = ("wav", "flac", "mp3", "ogg", "oga", "opus", "m4a", "m4b", "aac", "wma", "aif", "aiff", "au", "caf", "weba")
@@ -33,7 +29,7 @@ _STARTS = (
     (rb"RIFF....AVI |\x1aE\xdf\xa3|\0\0\x01\xba|....ftyp(isom|iso\d|mp4\d|avc1|qt  |M4V|mmp4|3gp)", "video"),
 )
 _CODE = re.compile(r"\s*[+-]?0\d")
-_MOST_CLASSES = 20  # a target of whole numbers with more different values than this is a number
+MOST_CLASSES = 20  # a target of whole numbers with more different values than this is a number
 _NAMES = {"image": "pictures", "audio": "sounds", "video": "films"}
 
 
@@ -57,7 +53,7 @@ def guess_input(values: np.ndarray) -> Guess:
     present = values[~is_missing(values)]
     if not len(present):
         return Guess("ignored", f"all {len(values)} values are absent")
-    types = _types(present)
+    types = cell_types(present)
     if types <= {bool, np.bool_}:
         return _constant(pd.unique(present), len(present)) or Guess("category", "the values are true or false")
     if all(issubclass(kind, int | float | np.number) and kind is not bool for kind in types):
@@ -69,49 +65,14 @@ def guess_input(values: np.ndarray) -> Guess:
     return _guess_objects(present)
 
 
-def guess_target(values: np.ndarray) -> Guess:
-    """Whether a target is a class, labels or a number, from its cells [N], some of them present. Raises Ambiguous."""
-    gone = is_missing(values)
-    present = values[~gone]
-    types = _types(present)
-    if types & {list, tuple, set, np.ndarray}:
-        return Guess("labels", "the values are lists")
-    if str in types and any("|" in value for value in present if type(value) is str):
-        return Guess("labels", "values hold several labels between bars, as in a|b")
-    if types <= {bool, np.bool_}:
-        return Guess("class", "the values are true or false")
-    if not types <= SCALARS | {present.dtype.type}:
-        return Guess("class", "the values are objects")
-    parsed = written_numbers(present)
-    distinct = pd.unique(parsed[~np.isnan(parsed)])
-    if not np.isnan(parsed).any():
-        return _guess_number_target(present, parsed, distinct, bool(gone.any()))
-    if len(distinct) > _MOST_CLASSES:
-        word = _first(present, np.isnan(parsed))
-        raise Ambiguous(
-            f"{(~np.isnan(parsed)).mean():.0%} of its values are numbers, but others are like {word}", "class", "number"
-        )
-    count = len(pd.unique(present))
-    if count > max(_MOST_CLASSES, len(present) / 2):
-        raise Ambiguous(
-            f"its {len(present)} values are {count} different ones, too many to be classes", "class", "labels"
-        )
-    return Guess("class", f"{count} different values that are not numbers")
+def is_whole(present: np.ndarray, parsed: np.ndarray, holes: bool) -> bool:
+    """Whether present cells, the numbers `parsed` [N], are whole and written so.
 
-
-def _guess_number_target(present: np.ndarray, parsed: np.ndarray, distinct: np.ndarray, holes: bool) -> Guess:
+    holes: others are absent: a column of integers with holes arrives from pandas as floats.
+    """
     whole = bool((parsed == np.round(parsed)).all())
-    # A column of integers with holes arrives from pandas as floats.
-    written = (
-        present.dtype.kind in "iu"
-        or (holes and whole)
-        or not any("." in str(value) or "e" in str(value) for value in present[:1000])
-    )
-    if whole and written and len(distinct) <= _MOST_CLASSES:
-        return Guess("class", f"whole numbers with {len(distinct)} different values")
-    if whole and written:
-        return Guess("number", f"whole numbers with {len(distinct)} different values, more than {_MOST_CLASSES}")
-    return Guess("number", "the values are numbers with fractions")
+    integers = present.dtype.kind in "iu" or (holes and whole)
+    return whole and (integers or not any("." in str(value) or "e" in str(value) for value in present[:1000]))
 
 
 def _guess_numbers(present: np.ndarray) -> Guess:
@@ -152,7 +113,7 @@ def _guess_paths(present: np.ndarray) -> Guess | None:
         return None
     kind = max(shares, key=shares.__getitem__)
     if shares[kind] < 1:
-        others = _first(present, ~ends.isin(ENDINGS[kind]).to_numpy())
+        others = example(present, ~ends.isin(ENDINGS[kind]).to_numpy())
         raise Ambiguous(
             f"{shares[kind]:.1%} of its values are paths of {_NAMES[kind]}, but others are like {others}",
             *dict.fromkeys((kind, "image", "audio", "video", "text", "ignored")),
@@ -188,7 +149,7 @@ def _guesswritten_numbers(present: np.ndarray, distinct: np.ndarray) -> Guess | 
     if share == 1:
         return _guess_numbers(parsed)
     if share >= 0.2 and not _is_prose(distinct) and len(pd.unique(parsed)) > 2:
-        word = _first(present, np.isnan(parsed))
+        word = example(present, np.isnan(parsed))
         raise Ambiguous(
             f"{share:.1%} of its values are numbers, but others are like {word}", "category", "number", "text"
         )
@@ -284,7 +245,8 @@ def _has_letters(value: str) -> bool:
     return any(char.isalpha() for char in value)
 
 
-def _types(present: np.ndarray) -> set[type]:
+def cell_types(present: np.ndarray) -> set[type]:
+    """The types of the cells."""
     return {present.dtype.type} if present.dtype != object else set(map(type, present))
 
 
@@ -298,24 +260,6 @@ def _endings(series: pd.Series) -> pd.Series:
     return series.str.extract(r"\.([A-Za-z0-9]{2,7})$", expand=False).str.lower()
 
 
-def _first(values: np.ndarray, where: np.ndarray) -> str:
+def example(values: np.ndarray, where: np.ndarray) -> str:
+    """The first of the values that `where`, bool [N], says, shortened and in quotes."""
     return repr(str(values[np.flatnonzero(where)[0]])[:30])
-
-
-def count_labels(values: np.ndarray, kind: str) -> dict[str, float]:
-    """How often each class or label stands in the cells [N], in the order of names (of numbers, when all are).
-
-    Of answers the share of each cell that it has, summed, and the commonest first.
-    """
-    present = values[~is_missing(values)]
-    if kind == "answer":
-        return commonest(map(answers, present))
-    named = pd.Series(present, dtype=object).map(to_label) if kind == "class" else _labels_of(present)
-    counted = named.value_counts()
-    numbered = not np.isnan(numbers(counted.index.to_numpy(object))).any()
-    return {name: int(counted[name]) for name in sorted(counted.index, key=float if numbered else None)}
-
-
-def _labels_of(present: np.ndarray) -> pd.Series:
-    """Every label of every cell, once a cell."""
-    return pd.Series([name for value in present for name in dict.fromkeys(labels(value))], dtype=object)

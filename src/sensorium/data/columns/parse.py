@@ -1,16 +1,13 @@
 """Cells of a column: which are absent, and the form that each kind gives them."""
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from numbers import Number
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from PIL import Image
-
-from sensorium.data.targets.answer_text import normalise
 
 TIMES = ("time", "timestamp", "t")  # what the column of a series is named that says when
 SCALARS = {str, int, float, bool, type(None)}
@@ -60,30 +57,11 @@ def to_label(value: Any) -> str:
     return str(value)
 
 
-def labels(value: Any) -> list[str]:
-    """The labels of a cell: a list's items, or a string's parts between bars; '|' and [] say that there are none."""
-    if isinstance(value, list | tuple | set | np.ndarray):
-        return [to_label(item) for item in value]
-    return [part.strip() for part in to_label(value).split("|") if part.strip()]
-
-
-def answers(value: Any) -> list[str] | None:
-    """The normalised answers of a cell, one or a list of them, which may be written in JSON; None for none.
-
-    Raises ValueError for what is no text, number or list of these.
-    """
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        value = _from_json(value)
-    several = value if isinstance(value, list | tuple | np.ndarray) else [value]
-    found = [normalise(to_label(one)) for one in several if one is not None and one == one]
-    return [one for one in found if one] or None
-
-
-def _from_json(value: str) -> Any:
-    try:
-        return json.loads(value)
-    except ValueError:
-        return value
+def count_in_order(names: np.ndarray) -> dict[str, float]:
+    """How often each of the labels [N] occurs, in the order of names; of numbers, where all are."""
+    counted = pd.Series(names, dtype=object).value_counts()
+    numbered = not np.isnan(numbers(counted.index.to_numpy(object))).any()
+    return {name: int(counted[name]) for name in sorted(counted.index, key=float if numbered else None)}
 
 
 def text(value: Any) -> str:
@@ -163,59 +141,64 @@ def points(value: Any) -> Any:
     raise ValueError("it is not a path, rows of numbers or an array")
 
 
-PARSERS: dict[str, Callable[[Any], Any]] = {
-    "text": text,
-    "image": medium,
-    "audio": medium,
-    "video": medium,
-    "film": medium,
-    "series": readings,
-    "points": points,
-    "category": to_label,
-    "group": to_label,
-    "key": to_label,
-    "class": to_label,
-    "labels": labels,
-    "answer": answers,
+class CellFormat(NamedTuple):
+    """How the cells of a kind are read: the parser of one, and the types that are cells as they stand."""
+
+    parse: Callable[[Any], Any]
+    plain: frozenset[type]
+
+
+_LABEL = CellFormat(to_label, frozenset({str}))
+_MEDIUM = CellFormat(medium, frozenset({str, bytes}))
+FORMATS: dict[str, CellFormat] = {
+    "text": CellFormat(text, frozenset({str})),
+    "image": _MEDIUM,
+    "audio": _MEDIUM,
+    "video": _MEDIUM,
+    "film": _MEDIUM,
+    "series": CellFormat(readings, frozenset({str, bytes, list, dict})),
+    "points": CellFormat(points, frozenset({str, bytes, list})),
+    "category": _LABEL,
+    "group": _LABEL,
+    "key": _LABEL,
 }
-_SETTLED = {kind: {str} for kind in ("text", "category", "group", "key", "class")} | {
-    "image": {str, bytes},
-    "audio": {str, bytes},
-    "video": {str, bytes},
-    "film": {str, bytes},
-    "series": {str, bytes, list, dict},
-    "points": {str, bytes, list},
-    "labels": set(),
-    "answer": set(),
-}
+"""How each kind of column is read, but for numbers and ignored ones."""
 
 
 def takes_text(kind: str) -> bool:
-    """Whether a string is a cell of this kind as it stands."""
-    return str in _SETTLED.get(kind, ())
+    """Whether a string is a cell of this kind of column as it stands."""
+    return kind in FORMATS and str in FORMATS[kind].plain
 
 
 def convert(values: np.ndarray, kind: str) -> tuple[np.ndarray, tuple[int, str] | None]:
-    """The cells in the form of `kind`, and the first that does not fit: its position and why, or None when all fit.
+    """The cells in the form of the column `kind`, and the first that does not fit: its position and why, or None when
+    all fit.
 
     A number column is float64 [N] with NaN where absent; every other kind an object array [N] with None where absent.
     """
-    gone = is_missing(values)
     if kind == "number":
-        converted = numbers(values)
-        wrong = np.flatnonzero(np.isnan(converted) & ~gone)
-        return converted, (int(wrong[0]), "it is not a finite number") if len(wrong) else None
-    if kind == "ignored":
-        return values, None
+        return convert_numbers(values)
+    return (values, None) if kind == "ignored" else convert_cells(values, FORMATS[kind])
+
+
+def convert_numbers(values: np.ndarray) -> tuple[np.ndarray, tuple[int, str] | None]:
+    """The cells [N] as float64, NaN where absent, and the first that is no finite number."""
+    converted = numbers(values)
+    wrong = np.flatnonzero(np.isnan(converted) & ~is_missing(values))
+    return converted, (int(wrong[0]), "it is not a finite number") if len(wrong) else None
+
+
+def convert_cells(values: np.ndarray, cell_format: CellFormat) -> tuple[np.ndarray, tuple[int, str] | None]:
+    """The cells [N] as an object array, None where absent, and the first that does not fit: its position and why."""
     cells = np.full(len(values), None, dtype=object)
-    present = np.flatnonzero(~gone)
-    found = values[present]
-    if values.dtype == object and set(map(type, found)) <= _SETTLED[kind]:
-        cells[present] = found
+    rows = np.flatnonzero(~is_missing(values))
+    present = values[rows]
+    if values.dtype == object and set(map(type, present)) <= cell_format.plain:
+        cells[rows] = present
         return cells, None
-    for index, value in zip(present, found, strict=True):
+    for row, value in zip(rows, present, strict=True):
         try:
-            cells[index] = PARSERS[kind](value)
+            cells[row] = cell_format.parse(value)
         except ValueError as error:
-            return cells, (int(index), str(error))
+            return cells, (int(row), str(error))
     return cells, None

@@ -7,10 +7,11 @@ from pathlib import Path
 import pandas as pd
 
 from sensorium.data.columns.infer import ENDINGS
+from sensorium.data.read import read
 from sensorium.data.schema import InputSpec, Schema
 from sensorium.data.sources import arrow as arrow_folder
 from sensorium.data.sources.tables import READERS
-from sensorium.data.table import Table, read
+from sensorium.data.table import Table
 from sensorium.errors import UserError
 
 _NAMES = {"image": "pictures", "audio": "sounds", "video": "films"}

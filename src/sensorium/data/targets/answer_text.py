@@ -5,17 +5,18 @@ visualqa.org/evaluation): small letters, no articles, number words as digits, no
 decimal points, and the apostrophe that a contraction lacks.
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-if TYPE_CHECKING:
-    from sensorium.data.table import Table
+from sensorium.data.columns.parse import to_label
+from sensorium.data.targets.base import RecordCells
 
 ARTICLES = ("a", "an", "the")
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -64,7 +65,7 @@ def commonest(cells: Iterable[list[str] | None]) -> dict[str, float]:
     for cell in cells:
         for answer, count in Counter(cell or ()).items():
             shares[answer] = shares.get(answer, 0.0) + count / len(cell)
-    return dict(sorted(shares.items(), key=lambda one: (-round(one[1], 6), one[0])))
+    return dict(sorted(shares.items(), key=lambda item: (-round(item[1], 6), item[0])))
 
 
 def encode_answers(cells: np.ndarray, labels: list[str]) -> dict[str, np.ndarray]:
@@ -74,23 +75,43 @@ def encode_answers(cells: np.ndarray, labels: list[str]) -> dict[str, np.ndarray
     them; weight float32 [N, A], the share that gave it, 0 where none; annotators int64 [N], how many answered.
     """
     counted = [Counter(cell or ()).most_common() for cell in cells]
-    width = max([1, *(len(one) for one in counted)])
-    rows = np.repeat(np.arange(len(cells)), [len(one) for one in counted])
-    column = np.concatenate([np.arange(len(one)) for one in counted] or [np.zeros(0, np.int64)]).astype(np.int64)
+    lengths = [len(counts) for counts in counted]
+    width = max([1, *lengths])
+    rows = np.repeat(np.arange(len(cells)), lengths)
+    column = np.concatenate([np.arange(length) for length in lengths] or [np.zeros(0, np.int64)]).astype(np.int64)
     annotators = np.array([0 if cell is None else len(cell) for cell in cells], dtype=np.int64)
-    places, weight = np.full((len(cells), width), -1, np.int64), np.zeros((len(cells), width), np.float32)
-    names = np.array([answer for one in counted for answer, _ in one], dtype=object)
-    places[rows, column] = pd.Index(labels, dtype=object).get_indexer(names)
-    weight[rows, column] = [count for one in counted for _, count in one]
+    positions, weight = np.full((len(cells), width), -1, np.int64), np.zeros((len(cells), width), np.float32)
+    names = np.array([answer for counts in counted for answer, _ in counts], dtype=object)
+    positions[rows, column] = pd.Index(labels, dtype=object).get_indexer(names)
+    weight[rows, column] = [count for counts in counted for _, count in counts]
     weight /= np.maximum(annotators, 1)[:, None]
-    return {"mask": annotators > 0, "answers": places, "weight": weight, "annotators": annotators}
+    return {"mask": annotators > 0, "answers": positions, "weight": weight, "annotators": annotators}
 
 
-def asked(table: "Table") -> list[str]:
+def parse_answers(value: Any) -> list[str] | None:
+    """The normalised answers of a cell, one or a list of them, which may be written in JSON; None for none.
+
+    Raises ValueError for what is no text, number or list of these.
+    """
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        value = _from_json(value)
+    answers = value if isinstance(value, list | tuple | np.ndarray) else [value]
+    normalised = [normalise(to_label(answer)) for answer in answers if answer is not None and answer == answer]
+    return [answer for answer in normalised if answer] or None
+
+
+def _from_json(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def question_texts(records: RecordCells) -> list[str]:
     """The text that each record asks by: of all its text inputs, in small letters and single blanks; "" without any."""
-    found = [""] * len(table)
-    for spec in table.schema.inputs:
+    texts = [""] * len(records)
+    for spec in records.schema.inputs:
         if spec.modality == "text":
-            cells = table.cells(spec.columns[0], "text")
-            found = [" ".join(f"{text} {cell or ''}".lower().split()) for text, cell in zip(found, cells, strict=True)]
-    return found
+            cells = records.cells(spec.columns[0], "text")
+            texts = [" ".join(f"{text} {cell or ''}".lower().split()) for text, cell in zip(texts, cells, strict=True)]
+    return texts

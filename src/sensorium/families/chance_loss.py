@@ -12,12 +12,12 @@ STEPS = 50  # so many have to be done before that can be said
 class ChanceLoss(NamedTuple):
     """The loss of a model that cannot tell records apart, from how many it has to tell apart in a step.
 
-    loss: softmax or sigmoid. together: by pair of inputs, how many training records have both. records: of training.
+    loss: softmax or sigmoid. pair_counts: by pair of inputs, how many training records have both. records: of training.
     alike: the share of all pairs of records that have one label.
     """
 
     loss: str
-    together: list[int]
+    pair_counts: list[int]
     records: int
     batch_size: int
     alike: float = 0.0
@@ -25,7 +25,7 @@ class ChanceLoss(NamedTuple):
     @property
     def rows(self) -> int:
         """How many records of a whole batch have both inputs, as a rule: those of the first pair."""
-        return round(self.batch_size * self.together[0] / self.records)
+        return round(self.batch_size * self.pair_counts[0] / self.records)
 
     @property
     def steps(self) -> int:
@@ -37,7 +37,7 @@ class ChanceLoss(NamedTuple):
         """The mean over an epoch, whose last batch may be smaller; of several pairs, their sum."""
         last = self.records - (self.steps - 1) * self.batch_size
         sizes = [(self.batch_size, self.steps - 1), (last, 1)]
-        shares = [count / self.records for count in self.together]
+        shares = [count / self.records for count in self.pair_counts]
         return sum(
             sum(times * size * at_chance(self.loss, size * share, self.alike) for size, times in sizes) / self.records
             for share in shares
@@ -48,7 +48,7 @@ class ChanceLoss(NamedTuple):
         """What chance is."""
         value = at_chance(self.loss, self.rows, self.alike)
         formula = f"ln {self.rows} = " if self.loss == "softmax" else ""
-        several = f", and so on for the other pairs: {self.of_an_epoch:.2f} in all" if len(self.together) > 1 else ""
+        several = f", and so on for the other pairs: {self.of_an_epoch:.2f} in all" if len(self.pair_counts) > 1 else ""
         return (
             f"Chance: who cannot tell the {self.rows} of a step apart has a loss of {formula}{value:.2f}{several};"
             " below it something is learned."
@@ -63,11 +63,11 @@ def at_chance(loss: str, rows: float, alike: float = 0.0) -> float:
     if loss == "softmax":
         return math.log(rows)
     share = 1 / rows + (1 - 1 / rows) * alike
-    return -rows * sum(part * math.log(part) for part in (share, 1 - share) if part > 0)
+    return -rows * sum(chance * math.log(chance) for chance in (share, 1 - share) if chance > 0)
 
 
 class ChanceLossWarning:
-    """Hears of every step, hands it on to `report`, and warns once when an epoch's mean loss is that of chance."""
+    """Called after every step, it calls `report`, and warns once when an epoch's mean loss is that of chance."""
 
     def __init__(self, report: StepCallback, chance: ChanceLoss, epochs: int, console: Console):
         self.report, self.chance, self.epochs, self.console = report, chance, epochs, console

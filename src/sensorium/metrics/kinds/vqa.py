@@ -2,7 +2,8 @@
 
 import numpy as np
 
-Columns = dict[str, np.ndarray]
+from sensorium.metrics.kinds.base import Columns
+
 ENOUGH = 3  # annotators who say the same make an answer wholly right
 
 
@@ -14,12 +15,12 @@ def vqa_accuracy(truth: Columns, decision: np.ndarray) -> np.ndarray:
     truth: `answers` int [N, A], `weight` float [N, A], `annotators` int [N]. decision: int [N], a place.
     """
     count = truth["annotators"].astype(np.float64)
-    said = np.rint(_share(truth, decision) * count)  # [N], how many gave the answer
+    votes = np.rint(_share(truth, decision) * count)  # [N], how many gave the answer
     enough = np.clip(count - 1, 1, ENOUGH)
-    one_of_them_left_out = said * np.minimum(1, np.maximum(said - 1, 0) / enough)
-    another_left_out = (count - said) * np.minimum(1, said / enough)
+    one_of_them_left_out = votes * np.minimum(1, np.maximum(votes - 1, 0) / enough)
+    another_left_out = (count - votes) * np.minimum(1, votes / enough)
     accuracy = (one_of_them_left_out + another_left_out) / np.maximum(count, 1)
-    return np.where(count == 1, said, accuracy)
+    return np.where(count == 1, votes, accuracy)
 
 
 def exact_match(truth: Columns, decision: np.ndarray) -> np.ndarray:

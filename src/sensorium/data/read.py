@@ -1,0 +1,82 @@
+"""read: a table of records from a file, a folder, a pandas table or dicts, with what its columns are."""
+
+import difflib
+import sys
+import warnings
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+from sensorium.data.infer_schema import infer_schema
+from sensorium.data.schema import Schema
+from sensorium.data.sources.tables import load
+from sensorium.data.table import Table
+from sensorium.errors import UserError
+
+
+def read(
+    source: str | Path | pd.DataFrame | Iterable[dict],
+    target: str | list[str] | dict[str, str | None] | None = None,
+    group: str | None = None,
+    key: str | None = None,
+    columns: dict[str, str] | None = None,
+    schema: Schema | None = None,
+    quiet: bool = False,
+    root: str | Path | None = None,
+    rows: np.ndarray | None = None,
+    inputs: Collection[str] | None = None,
+) -> Table:
+    """A table from a CSV, TSV, JSONL or Parquet file, a pandas table or dicts; unless `quiet`, prints its schema.
+
+    Or from a folder of class folders, a folder that Datasets saved, or tar shards: their folder or a pattern.
+    `target` is a name, several, or {name: class | labels | number | answer}; `columns` states kinds, {name: kind}; what
+    is not stated is guessed from the values. `inputs` names the columns that are inputs, where not all of them are; the
+    others are ignored, unless they are the target, the group or the key; a group of pictures is an input as well. With
+    `schema`, a model's, nothing is guessed or printed: a missing column is absent in every row, a column that the
+    schema does not have is not read, a cell of the wrong kind is an error. Paths start at `root`: the file's folder,
+    else the working folder. `rows`, int64 [N], numbers the records otherwise than from 1. Raises UserError.
+    """
+    frame, place, name, kinds, shards = load(source)
+    root = Path(root) if root is not None else place
+    rows = np.arange(1, len(frame) + 1) if rows is None else np.asarray(rows)
+    if schema is None:
+        table = Table(frame, Schema(columns=[], inputs=[]), root, rows, name, shards)
+        table = table.under(infer_schema(table, target, group, key, columns or {}, kinds, inputs))
+        if not quiet:
+            Console(width=None if sys.stdout.isatty() else 140).print(table.describe())
+        return table
+    if target or group or key or columns or inputs:
+        raise UserError(
+            "The model's schema already says what each column is; leave out target, group, key, columns and inputs."
+        )
+    table = Table(frame, schema, root, rows, name, shards)
+    _enforce(table, from_file=isinstance(source, str | Path))
+    return table
+
+
+def _enforce(table: Table, from_file: bool) -> None:
+    """Checks the cells of every input against the schema."""
+    wanted = [name for spec in table.schema.inputs for name in spec.columns]
+    missing = [name for name in wanted if name not in table.frame.columns]
+    if from_file and len(missing) == len(wanted):
+        raise UserError(
+            f"{table.source} has none of the columns that the model reads ({', '.join(wanted)}); it has"
+            f" {', '.join(table.frame.columns)}: is it the right file?"
+        )
+    known = {column.name for column in table.schema.columns}
+    spare = {name.casefold(): name for name in table.frame.columns if name not in known}
+    for name in missing:
+        near = difflib.get_close_matches(name.casefold(), spare, n=1, cutoff=0.8)
+        if near:
+            warnings.warn(
+                f"{table.source} has no column '{name}', so it is absent in every row; its column"
+                f" '{spare[near[0]]}' is not read, as the model does not know that name.",
+                UserWarning,
+                stacklevel=3,
+            )
+    for spec in table.schema.inputs:
+        for name in spec.columns:
+            table.cells(name, table.schema.column(name).kind)

@@ -1,0 +1,21 @@
+"""Heads by name, but for `late`, which is made of several of them and adds itself in the room's `__init__`."""
+
+from torch import nn
+
+from sensorium.heads.answer import Answer
+from sensorium.heads.classes import Classes
+from sensorium.heads.frequent import TopAnswers
+from sensorium.heads.labels import Labels
+from sensorium.heads.masked_words import MaskedWords
+from sensorium.heads.match import Match
+from sensorium.heads.number import Number
+
+HEADS: dict[str, type[nn.Module]] = {
+    "classes": Classes,
+    "labels": Labels,
+    "number": Number,
+    "frequent": TopAnswers,
+    "match": Match,
+    "words": MaskedWords,
+    "answer": Answer,
+}
