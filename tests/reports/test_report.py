@@ -6,11 +6,14 @@ import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
+from typing import get_args
 
 import pandas as pd
 import pytest
 
+from sensorium.data.schema import Modality
 from sensorium.metrics import Value
+from sensorium.reports.media import RENDERERS
 from sensorium.reports.plots import Row, element, intervals, nice
 from sensorium.reports.render import ENVIRONMENT, FOLDER, Headline, Section, page
 from sensorium.reports.report import report as write_report
@@ -115,6 +118,10 @@ def _wrong() -> list[str]:
     scores = pd.read_parquet(f"{RUN}/scores.parquet")
     whole = scores[scores["coalition"] == "all"]
     return whole["key"][whole["sentiment"] != whole["sentiment_decision"]].tolist()
+
+
+def test_every_kind_of_input_can_be_shown():
+    assert set(RENDERERS) == set(get_args(Modality))
 
 
 def test_a_run_stands_for_its_folder(world: Path):

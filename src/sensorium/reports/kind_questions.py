@@ -10,7 +10,7 @@ from sensorium.metrics import exact_match, vqa_accuracy
 
 
 class Calibration(NamedTuple):
-    """Probabilities [S], how right each was [S], of which record it is, int64 [S], and the words of the plot."""
+    """Probabilities [S], how right each is [S], the record of each, int64 [S], and the plot's title and axis."""
 
     probability: np.ndarray
     correct: np.ndarray
@@ -20,7 +20,7 @@ class Calibration(NamedTuple):
 
 
 def calibration_of(target: SavedTarget, scores: SavedScores) -> Calibration | None:
-    """What the reliability of its probabilities is drawn from; None for a number, which has none."""
+    """What the reliability of its probabilities is drawn from; None for a kind without probabilities."""
     if target.kind == "number":
         return None
     truth, prediction = scores.truth(target), scores.prediction(target)
@@ -41,6 +41,13 @@ def calibration_of(target: SavedTarget, scores: SavedScores) -> Calibration | No
     return Calibration(probability, correct, np.arange(len(probability)), "calibration", x_name)
 
 
+def scatter_of(target: SavedTarget, scores: SavedScores) -> tuple[np.ndarray, np.ndarray] | None:
+    """True and decided values [M], which are drawn against each other; None for a kind that is not on a scale."""
+    if target.kind != "number":
+        return None
+    return scores.truth(target)["value"], scores.prediction(target)["decision"]
+
+
 def surest(scores: SavedScores, target: SavedTarget) -> np.ndarray:
     """int64: the rows, from 0 among the scored records, of the wrong decisions, the surest first."""
     rows = np.flatnonzero(scores.known(target))
@@ -54,8 +61,8 @@ def surest(scores: SavedScores, target: SavedTarget) -> np.ndarray:
         wrong, sureness = decision != truth["label"], prediction["probabilities"][np.arange(len(rows)), decision]
     else:
         wrong, sureness = (decision != truth["labels"]).any(axis=1), loss
-    places = np.flatnonzero(wrong)
-    return rows[places[np.argsort(-sureness[places], kind="stable")]]
+    errors = np.flatnonzero(wrong)
+    return rows[errors[np.argsort(-sureness[errors], kind="stable")]]
 
 
 def errors_sentence(target: SavedTarget) -> str:

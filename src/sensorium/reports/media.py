@@ -26,7 +26,7 @@ HEIGHT, MARGIN = 120, 4  # units of a drawing without axes
 
 
 class Media:
-    """Shows what records have, until `budget` bytes are spent; of what comes later it only says that it is there."""
+    """Shows what records have, until `budget` bytes are spent; later ones are only named."""
 
     def __init__(self, table: Table, budget: int = 1_700_000):
         self.table, self.budget = table, budget
@@ -41,9 +41,9 @@ class Media:
         if cell is None:
             return _sentence(spec, "absent")
         if (row, spec.name) not in self.cache:
-            shown = self._show(cell, spec)
-            self.cache[row, spec.name] = shown
-            self.budget -= len(shown)
+            html = self._show(cell, spec)
+            self.cache[row, spec.name] = html
+            self.budget -= len(html)
         return self.cache[row, spec.name] if self.budget >= 0 else _sentence(spec, "left out, to keep this file small")
 
     def _show(self, cell: Any, spec: InputSpec) -> Markup:
@@ -90,8 +90,8 @@ def _text(_: InputSpec, text: str) -> Markup:
 
 
 def _table(_: InputSpec, cells: dict[str, Any]) -> Markup:
-    shown = {name: _spell_cell(value) for name, value in list(cells.items())[:MOST_CELLS]}
-    return render("media/table", cells=shown, more=len(cells) - len(shown))
+    texts = {name: _spell_cell(value) for name, value in list(cells.items())[:MOST_CELLS]}
+    return render("media/table", cells=texts, more=len(cells) - len(texts))
 
 
 def _spell_cell(value: Any) -> str:
@@ -133,9 +133,7 @@ def _fitted(x: np.ndarray, y: np.ndarray) -> list[tuple[float, float]]:
 
 
 def _drawing(spec: InputSpec, *drawing: Markup) -> Markup:
-    label = f"{spec.name}: {spec.modality}"
-    box = f"0 0 {WIDTH} {HEIGHT}"
-    return element("svg", element("title", label), *drawing, viewBox=box, role="img", aria_label=label)
+    return render("media/drawing", spec=spec, drawing=drawing, width=WIDTH, height=HEIGHT)
 
 
 DECODER_OPTIONS: dict[str, dict[str, Any]] = {"audio": {"rate": RATE}, "video": {"frames": 1}}

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from sensorium.evaluation.inputs import format_number
 from sensorium.metrics import Value
+from sensorium.reports.render import render
 
 WIDTH, EDGE = 360, 8
 ROW_HEIGHT = 34
@@ -64,7 +65,7 @@ def intervals(title: str, rows: list[Row], chance: float | None = None, bars: bo
     """Values with their intervals under one another on one axis; `bars` begin at zero."""
     rows = [row for row in rows if row.value.value is not None]
     if not rows:
-        return _figure(title, Markup(), 1, UNDEFINED)
+        return _figure(title, [], 1, UNDEFINED)
     numbers = [number for row in rows for number in row.value[:3] if number is not None]
     numbers += ([] if chance is None else [chance]) + ([0.0] if bars else [])
     ticks = nice(min(numbers), max(numbers))
@@ -76,7 +77,7 @@ def intervals(title: str, rows: list[Row], chance: float | None = None, bars: bo
         drawing.append(_line(x(chance), 0, x(chance), height - 18, "chance"))
         description += f"; chance (dashed): {format_number(chance)}"
     drawing += [_interval(row, index * ROW_HEIGHT, x, x(0.0) if bars else None) for index, row in enumerate(rows)]
-    return _figure(title, Markup().join(drawing), height, description)
+    return _figure(title, drawing, height, description)
 
 
 def _interval(row: Row, top: float, x: Scale, zero: float | None) -> Markup:
@@ -107,15 +108,15 @@ def lines(
     """Lines over a common axis `x_name`; rules: dashed levels by name; labels: (x, text) of the axis below."""
     drawn = [line for line in map(Line.defined, drawn) if len(line.x)]
     if not drawn:
-        return _figure(title, Markup(), 1, UNDEFINED)
+        return _figure(title, [], 1, UNDEFINED)
     # The axes hold every point, band and rule.
     levels = [level for _, level in rules]
     levels += [number for line in drawn for edge in (line.y, line.low, line.high) for number in edge or ()]
     ticks = nice(min(levels), max(levels))
-    places = [place for line in drawn for place in line.x]
-    labels = labels or [(tick, tick_text(tick)) for tick in nice(min(places), max(places))]
-    places += [place for place, _ in labels]
-    first, last, bottom = min(places), max(places), 186
+    positions = [position for line in drawn for position in line.x]
+    labels = labels or [(tick, tick_text(tick)) for tick in nice(min(positions), max(positions))]
+    positions += [position for position, _ in labels]
+    first, last, bottom = min(positions), max(positions), 186
     x = _scale(first, last if last > first else first + 1, LEFT, RIGHT)
     y = _scale(ticks[0], ticks[-1], bottom, 10)
     drawing = _frame(x, y, labels, ticks, bottom, x_name)
@@ -131,7 +132,7 @@ def lines(
         height += 16 * len(drawn) + 2
     description = "; ".join(f"{line.name}: {_few_points(line, dict(labels))}" for line in drawn)
     description += "".join(f"; {name}: {format_number(level)}" for name, level in rules)
-    return _figure(title, Markup().join(drawing), height, f"{x_name} against the value. {description}")
+    return _figure(title, drawing, height, f"{x_name} against the value. {description}")
 
 
 def dots(title: str, at: np.ndarray, values: np.ndarray, x_name: str, y_name: str) -> Markup:
@@ -148,7 +149,7 @@ def dots(title: str, at: np.ndarray, values: np.ndarray, x_name: str, y_name: st
         f"{len(at)} records; {x_name} from {ends[0]} to {ends[1]}, {y_name} from {ends[2]} to {ends[3]}."
         " On the dashed line both are equal."
     )
-    return _figure(title, Markup().join(drawing), bottom + 36, description)
+    return _figure(title, drawing, bottom + 36, description)
 
 
 def dotted(points: list[tuple[float, float]], **attributes: float) -> Markup:
@@ -168,7 +169,7 @@ def colour(index: int) -> str:
 
 
 def nice(low: float, high: float, count: int = 5) -> list[float]:
-    """Round numbers, about `count`, of which the first is not above `low` and the last not below `high`."""
+    """About `count` round numbers; the first is not above `low` and the last not below `high`."""
     if not high - low > 1e-9 * max(abs(low), abs(high)):  # the same but for rounding
         pad = abs(low) * 0.1 or 0.5
         low, high = low - pad, high + pad
@@ -196,15 +197,8 @@ def rounded(number: float) -> float:
     return round(float(number), 1)
 
 
-def _figure(title: str, drawing: Markup, height: float, description: str) -> Markup:
-    """A figure with its caption, and the text that stands for it."""
-    label = f"{title}. {description}"
-    if not drawing:
-        return element("figure", element("figcaption", label))
-    head = element("title", title), element("desc", description)
-    box = f"0 0 {WIDTH} {rounded(height)}"
-    graphic = element("svg", *head, drawing, viewBox=box, role="img", aria_label=label)
-    return element("figure", element("figcaption", title), graphic)
+def _figure(title: str, drawing: list[Markup], height: float, description: str) -> Markup:
+    return render("figure", title=title, drawing=drawing, width=WIDTH, height=rounded(height), description=description)
 
 
 def _frame(
@@ -213,7 +207,7 @@ def _frame(
     """The two axes: a line and a number for each of the `ticks`, the `labels` below, what the axis below measures."""
     drawing = [_line(LEFT, y(tick), RIGHT, y(tick), "axis") for tick in ticks]
     drawing += [_text(LEFT - 5, y(tick) + 4, tick_text(tick), "s", "end") for tick in ticks]
-    drawing += [_text(x(place), bottom + 16, text, "s", "middle") for place, text in labels]
+    drawing += [_text(x(position), bottom + 16, text, "s", "middle") for position, text in labels]
     return [*drawing, _text((LEFT + WIDTH) / 2, bottom + 32, x_name, "s", "middle")]
 
 

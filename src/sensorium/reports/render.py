@@ -10,20 +10,17 @@ from markupsafe import Markup
 from sensorium.errors import counted
 from sensorium.evaluation.inputs import format_number
 from sensorium.evaluation.printing import between
-from sensorium.reports.values import decimals, duration, large, metric_name, p_value, percent, thousands, value_of
+from sensorium.reports.values import duration, large, metric_name, p_value, value_of
 
 FOLDER = Path(__file__).parent
 FILTERS: dict[str, Callable[..., Any]] = {
     "counted": counted,
-    "decimals": decimals,
     "duration": duration,
     "interval": between,
     "large": large,
     "metric": metric_name,
     "number": format_number,
     "p_value": p_value,
-    "percent": percent,
-    "thousands": thousands,
     "value": value_of,
 }
 

@@ -42,10 +42,10 @@ def _direction(name: str, evidence: Evidence) -> dict[str, Any]:
 def _recall_plot(name: str, ranks: np.ndarray) -> Markup:
     """The share of queries whose partner is among the first so many."""
     last = max(2, int(ranks.max()))
-    places = np.unique(np.geomspace(1, last, 24).round().astype(int))
-    shares = [float((ranks <= place).mean()) for place in places]
+    cutoffs = np.unique(np.geomspace(1, last, 24).round().astype(int))
+    shares = [float((ranks <= cutoff).mean()) for cutoff in cutoffs]
     labels = [(float(np.log10(mark)), f"{mark:,}") for mark in (10**power for power in range(6)) if mark <= last]
-    line = Line("share", np.log10(places).tolist(), shares)
+    line = Line("share", np.log10(cutoffs).tolist(), shares)
     return lines(f"{name}: found among the first so many", [line], "places", labels)
 
 

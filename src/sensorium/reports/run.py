@@ -2,7 +2,6 @@
 
 from sensorium.evaluation.inputs import format_number
 from sensorium.evaluation.printing import between
-from sensorium.reports.cost import cost
 from sensorium.reports.curves import curves
 from sensorium.reports.evidence import Evidence
 from sensorium.reports.inputs import inputs
@@ -28,7 +27,8 @@ def run_page(evidence: Evidence) -> str:
         sections.append(curves(evidence) if evidence.curves else None)
         sections.append(subgroups_section(evidence) if media else None)
         sections.append(errors(evidence, media) if media else None)
-    sections.append(cost(evidence))
+    costs = render("cost", figures=evidence.figures.get("cost", {}), measured=evidence.costs)
+    sections.append(Section("cost", "What it costs", costs))
     if evidence.left_out:
         sections.append(Section("left-out", "What is not here", render("left_out", sentences=evidence.left_out)))
     lead = list(evidence.figures.get("sentences", {}).values())

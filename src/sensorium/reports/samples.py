@@ -55,8 +55,8 @@ def inputs_that_decided(target: SavedTarget, evidence: Evidence, media: Media) -
 def _decided(case: Decided, target: SavedTarget, scores: SavedScores, media: Media) -> DecidedCards:
     alternative = f"without {case.input}"
     if alternative not in scores.by_coalition:  # of two inputs, what is left without the first is the second alone
-        own = f"only {case.input}"
-        alternative = next(name for name in scores.by_coalition if name.startswith("only ") and name != own)
+        alone = f"only {case.input}"
+        alternative = next(name for name in scores.by_coalition if name.startswith("only ") and name != alone)
     cards = [
         Card(f"{scores.keys[row]}: {effect}", media.of_record(row), _decisions(scores, target, row, "all", alternative))
         for effect, rows in (("helped", case.helped[:MOST_HELPED]), ("hurt", case.hurt[:MOST_HURT]))

@@ -9,7 +9,7 @@ from sensorium.evaluation.printing import RIVALS
 from sensorium.evaluation.saved_scores import SavedScores, SavedTarget
 from sensorium.metrics import Resamples, Value, distribution, mean, point, summary
 from sensorium.reports.evidence import Evidence
-from sensorium.reports.kind_questions import Calibration, calibration_of
+from sensorium.reports.kind_questions import Calibration, calibration_of, scatter_of
 from sensorium.reports.plots import Line, Row, dots, intervals, lines
 from sensorium.reports.render import Section, render
 from sensorium.reports.values import metric_name, value_of
@@ -22,8 +22,8 @@ SHARES = ("accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f
 
 def targets(evidence: Evidence) -> Section:
     """The section."""
-    shown = [_target(name, evidence) for name in evidence.figures["targets"]]
-    return Section("metrics", "How good it is", render("targets", targets=shown, rivals=RIVALS))
+    blocks = [_target(name, evidence) for name in evidence.figures["targets"]]
+    return Section("metrics", "How good it is", render("targets", targets=blocks, rivals=RIVALS))
 
 
 def _target(name: str, evidence: Evidence) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def _target(name: str, evidence: Evidence) -> dict[str, Any]:
     plots = [intervals(f"{name}: shares and correlations, with 95 % intervals", rows)]
     scores = evidence.scores
     if scores is not None and scores.known(scores.target(name)).any():
-        plots.append(_trust(scores.target(name), scores))
+        plots += _trust(scores.target(name), scores)
     labels, counts = [], np.zeros((0, 0), dtype=int)
     if name in figures.get("confusion", {}):
         labels, counts = figures["confusion"][name]["labels"], np.array(figures["confusion"][name]["counts"])
@@ -58,15 +58,18 @@ def _above_chance(value: Value) -> bool:
     return value.low is not None and value.low > (value.chance or 0.0)
 
 
-def _trust(target: SavedTarget, scores: SavedScores) -> Markup:
-    """Calibration where there are probabilities; without them, what was decided against what is true."""
-    calibration = calibration_of(target, scores)
-    if calibration is None:
-        return _scatter(target, scores)
-    groups = scores.groups
-    clusters = calibration.record if groups is None else groups[scores.known(target)][calibration.record]
-    line = _reliability(calibration, clusters)
-    return lines(f"{target.name}: {calibration.title}", [line], calibration.x_name, diagonal=True)
+def _trust(target: SavedTarget, scores: SavedScores) -> list[Markup]:
+    """Calibration where there are probabilities; on a scale, what was decided against what is true."""
+    plots, scatter, calibration = [], scatter_of(target, scores), calibration_of(target, scores)
+    if scatter is not None:
+        rows = np.linspace(0, len(scatter[0]) - 1, min(MOST_DOTS, len(scatter[0]))).round().astype(int)
+        truth, decision = (values[rows] for values in scatter)
+        plots.append(dots(f"{target.name}: decided against true", truth, decision, "true", "decided"))
+    if calibration is not None:
+        groups, records = scores.groups, calibration.record
+        line = _reliability(calibration, records if groups is None else groups[scores.known(target)][records])
+        plots.append(lines(f"{target.name}: {calibration.title}", [line], calibration.x_name, diagonal=True))
+    return plots
 
 
 def _reliability(calibration: Calibration, clusters: np.ndarray) -> Line:
@@ -79,12 +82,6 @@ def _reliability(calibration: Calibration, clusters: np.ndarray) -> Line:
         x.append(float(calibration.probability[rows].mean()))
         values.append(summary(point(metric, len(rows)), distribution({"": metric}, resamples)[""], resamples.units))
     return Line("share", x, *([getattr(value, side) for value in values] for side in ("value", "low", "high")))
-
-
-def _scatter(target: SavedTarget, scores: SavedScores) -> Markup:
-    truth, decision = scores.truth(target)["value"], scores.prediction(target)["decision"]
-    chosen = np.linspace(0, len(truth) - 1, min(MOST_DOTS, len(truth))).round().astype(int)
-    return dots(f"{target.name}: decided against true", truth[chosen], decision[chosen], "true", "decided")
 
 
 def _matrix(counts: np.ndarray) -> list[list[tuple[int, float]]]:

@@ -29,24 +29,9 @@ def value_of(figures: dict[str, Any]) -> Value:
     return Value(figures["value"], figures["low"], figures["high"], figures.get("chance"))
 
 
-def decimals(number: float, digits: int = 1) -> str:
-    """A number with so many digits after the point."""
-    return f"{number:.{digits}f}"
-
-
-def thousands(number: float | None) -> str:
-    """A whole number with a comma at every thousand; nothing for None."""
-    return "" if number is None else f"{number:,.0f}"
-
-
 def p_value(p: float) -> str:
-    """A p-value, of which no more than three digits are told."""
+    """A p-value; below a thousandth only that."""
     return "< .001" if p < 0.001 else format_number(p)
-
-
-def percent(share: float, digits: int = 0) -> str:
-    """A share of 1 as a percentage."""
-    return f"{share:.{digits}%}"
 
 
 def large(number: int) -> str:
