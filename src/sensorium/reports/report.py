@@ -40,7 +40,7 @@ class HasFolder(Protocol):
 def report(run: str | Path | HasFolder, table: str | Path | None = None, robust: bool = True) -> Path:
     """Writes report.html into the folder of a fit, a pretraining, an evaluation or a comparison; gives its path.
 
-    run: the folder, or what `fit`, `pretrain` and `compare` gave. table: where the run's records are now, when they are
+    run: the folder, or the Run of a fit or a pretraining. table: where the run's records are now, when they are
     not where its recipe says. robust: also spoil each input, more and more, and measure what that does to the
     decisions, which takes a while. What is measured also goes to measured.json. Raises UserError.
     """
