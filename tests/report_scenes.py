@@ -1,4 +1,4 @@
-"""What has to be so before the mistakes of reports."""
+"""The files that each documented mistake of reports starts from."""
 
 import shutil
 from collections.abc import Callable

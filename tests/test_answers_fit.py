@@ -8,7 +8,7 @@ import pytest
 import sensorium
 from sensorium.comparison.compare import compare
 from sensorium.errors import UserError
-from sensorium.inference.predict import predict_file
+from sensorium.inference.predict import predict
 from sensorium.inspection.inspect import inspect
 from sensorium.objectives.distillation import class_order
 from sensorium.reports.report import report
@@ -74,7 +74,7 @@ def test_a_saved_run_scores_another_table_and_its_report_shows_answers(world):
 
 def test_predictions_have_one_probability_a_record(world):
     folder, run = world
-    predict_file(folder / "run", folder / "new.csv", folder / "said.csv")
+    predict(folder / "run", folder / "new.csv", folder / "said.csv")
     said = pd.read_csv(folder / "said.csv")
     assert said.columns.tolist() == ["key", "answer", "answer_probability", "absent"]
     labels = run.model.schema.targets[0].labels

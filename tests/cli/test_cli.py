@@ -186,7 +186,7 @@ def test_ctrl_c_leaves_a_state_and_says_how_to_go_on(world: Path):
 def test_a_bug_is_a_traceback_and_exit_code_1(world: Path):
     bug = (
         "import sys, sensorium.cli, sensorium.inference.predict as room\n"
-        "room.predict_file = lambda *given: 1 / 0\n"
+        "room.predict = lambda *given, **more: 1 / 0\n"
         "sys.argv = ['sensorium', 'predict', 'runs/reviews', 'new.csv']\n"
         "sensorium.cli.main()"
     )

@@ -13,9 +13,9 @@ from sensorium.config.load import check_recipe
 from sensorium.config.options import apply_options
 from sensorium.config.presets import expand_family
 from sensorium.errors import UserError
+from sensorium.explanation.answer import answer
 from sensorium.families.albef_training import SIZES
 from sensorium.fusion.bert import BertFusion
-from sensorium.inference.answer import answer
 from sensorium.model import Model
 from tests import question_scenes
 from tests.pretraining import SMALL, pairs

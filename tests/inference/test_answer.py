@@ -11,11 +11,11 @@ from PIL import Image
 from sensorium.data.schema import TargetSpec
 from sensorium.errors import UserError
 from sensorium.evaluation.inputs import format_number
+from sensorium.explanation.answer import answer
 from sensorium.families.checkpoints import convert
 from sensorium.fusion import FUSIONS
 from sensorium.heads.answer import Answer, AnswerConfig
 from sensorium.heads.late import Late, LateConfig
-from sensorium.inference.answer import answer
 from sensorium.model import Model, load
 from tests.explanation.scenes import DIM, QUESTIONS, model, photo
 from tests.parity.test_albef import published

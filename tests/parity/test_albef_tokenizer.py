@@ -10,10 +10,10 @@ import torch
 
 import sensorium
 from sensorium.errors import UserError
+from sensorium.explanation.answer import answer
 from sensorium.families.albef import albef
 from sensorium.families.albef_checkpoints import Albef, save
 from sensorium.families.checkpoints import convert
-from sensorium.inference.answer import answer
 from sensorium.model import load
 from tests import question_scenes
 from tests.objectives.test_albef import CONFIG, tiny

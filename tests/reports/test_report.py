@@ -5,12 +5,19 @@ import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
+from typing import get_args
 
 import pandas as pd
 import pytest
 
-from sensorium.reports.markup import element, table
-from sensorium.reports.plots import nice
+from sensorium.data.schema import Modality
+from sensorium.metrics import Value
+from sensorium.reports.media import RENDERERS
+from sensorium.reports.plots import Row, element, intervals, nice
+from sensorium.reports.render import ENVIRONMENT, FOLDER, Headline, Section, page
+from sensorium.reports.report import report as write_report
+from sensorium.reports.samples import Card
 from tests.reviews import FEW, cells, sensorium, write
 
 EMPTY = {"br", "img", "meta", "link"}
@@ -49,11 +56,39 @@ def report(options: str = "", run: str = RUN) -> Reader:
     return Reader(Path(run, "report.html").read_text(encoding="utf-8"))
 
 
+EVIL = '"><script>alert(1)</script><img src=x onerror="alert(1)">\'&amp;\0'
+
+
 def test_text_cannot_become_an_element():
-    said = table(["<script>"], [['"><img src=x onerror=alert(1)>']], "<b>").text
-    found = Reader(said)
-    assert {tag for tag, _ in found.elements} == {"div", "table", "caption", "thead", "tbody", "tr", "th"}
-    assert Reader(element("p", "a", title='" onload="x').text).elements == [("p", {"title": '" onload="x'})]
+    source = """{% from "macros.html.j2" import cards, metrics_table, row, table %}
+    {% call table([text], text) %}{{ row([text, text, 3], words=2) }}{% endcall %}
+    {{ cards([card]) }}{{ metrics_table({text: value}, text ~ "!") }}"""
+    card = Card(EVIL, [element("p", EVIL, title=EVIL)], [(EVIL, EVIL, EVIL)])
+    value = {"value": 0.5, "low": None, "high": None}
+    found = Reader(ENVIRONMENT.from_string(source).render(text=EVIL, card=card, value=value))
+    tables = {"div", "table", "caption", "thead", "tbody", "tr", "th", "td"}
+    assert {tag for tag, _ in found.elements} == tables | {"ul", "li", "h4", "p", "dl", "dt", "dd"}
+    shown = EVIL.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    assert found.words.count(shown) == 9 and found.words.count(f"{shown}!") == 1
+    assert {attributes["title"] for attributes in found.all("p")} == {shown}
+    assert all(
+        set(attributes) <= {"class", "scope", "tabindex", "role", "aria-label"} for attributes in found.all("div")
+    )
+
+
+def test_a_page_and_a_plot_escape_titles_and_labels():
+    plot = intervals(EVIL, [Row(EVIL, Value(0.5, 0.4, 0.6))], 0.5)
+    found = Reader(page(EVIL, [EVIL], [Headline(EVIL, EVIL, EVIL)], [Section("plots", EVIL, plot)]))
+    assert not found.all("script") and not found.all("img")
+    assert found.all("svg")[0]["aria-label"].startswith(EVIL.replace("\0", "\N{REPLACEMENT CHARACTER}"))
+
+
+def test_no_template_turns_escaping_off():
+    templates = sorted((FOLDER / "templates").rglob("*.j2"))
+    assert len(templates) > 10 and ENVIRONMENT.autoescape is True
+    assert not [
+        path for path in templates if re.search(r"\|\s*safe|autoescape|Markup", path.read_text(encoding="utf-8"))
+    ]
 
 
 def test_a_report_of_a_fit_has_its_sections_and_nothing_from_elsewhere(world: Path):
@@ -83,6 +118,15 @@ def _wrong() -> list[str]:
     scores = pd.read_parquet(f"{RUN}/scores.parquet")
     whole = scores[scores["coalition"] == "all"]
     return whole["key"][whole["sentiment"] != whole["sentiment_decision"]].tolist()
+
+
+def test_every_kind_of_input_can_be_shown():
+    assert set(RENDERERS) == set(get_args(Modality))
+
+
+def test_a_run_stands_for_its_folder(world: Path):
+    run = SimpleNamespace(folder=Path(RUN))
+    assert write_report(run, robust=False) == write_report(RUN, robust=False) == Path(RUN, "report.html")
 
 
 def test_a_report_without_its_table_says_what_is_left_out(world: Path):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from sensorium.objectives.losses import sigmoid_contrastive, softmax_contrastive
 from sensorium.families.chance_loss import ChanceLoss, ChanceLossWarning, at_chance
+from sensorium.objectives.losses import sigmoid_contrastive, softmax_contrastive
 from sensorium.tasks.contrastive import group_by_content
 
 

@@ -42,7 +42,7 @@ def answer(
 
     Example: [bold]sensorium answer runs/vqa photo.jpg "Is there a circle?" --explain[/bold]
     """
-    from sensorium.inference.answer import answer as ask
+    from sensorium.explanation.answer import answer as ask
 
     done = ask(run, picture, question, by=by, answers=answers, beams=beams, top=top, explain=explain, quiet=as_json)
     if as_json:

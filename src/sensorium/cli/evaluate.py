@@ -83,19 +83,11 @@ def predict(
 
     Example: [bold]sensorium predict runs/reviews new.csv --out predictions.parquet[/bold]
     """
-    from sensorium.errors import counted
-    from sensorium.inference.predict import predict_file
+    from sensorium.inference.predict import predict as run_predict
 
-    written = predict_file(run, table, out, bad_records)
+    summary = run_predict(run, table, out, bad_records=bad_records, quiet=as_json)
     if as_json:
-        print(json.dumps(written))
-    else:
-        skipped = (
-            f"; {counted(written['set_aside'], 'record')} set aside, {written['bad_records']} says why"
-            if written["set_aside"]
-            else ""
-        )
-        print(f"{counted(written['records'], 'prediction')} in {written['out']}{skipped}.")
+        print(json.dumps(summary))
 
 
 def convert(

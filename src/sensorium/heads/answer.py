@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from sensorium.features import Features
 from sensorium.generation.autoregressive import BeamResult, SpecialTokens, beam_search
-from sensorium.heads.frequent import decode_answers
+from sensorium.heads.frequent import answer_as_target, decode_answers
 from sensorium.nn.packing import Packing
 from sensorium.nn.post_norm import Asked, Asking, Block, Embeddings, Shape, WordLogits, run
 from sensorium.nn.precision import wide
@@ -146,6 +146,15 @@ class Answer(nn.Module):
             return self._chosen(fused)
         found = self.generate(fused, longest, beams=1)
         return {"decision": found.tokens[:, 0], "probability": found.likely[:, 0].exp()}
+
+    def as_target(self, prediction: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The decision of what `predict` gives, as `loss` takes it: a position in the list, or tokens."""
+        decision = prediction["decision"]
+        if decision.dim() == 1:
+            return answer_as_target(decision)
+        real = (decision != self.config.pad).cumprod(dim=1).bool()  # [B, L]
+        weight = torch.ones(len(decision), 1, device=decision.device)
+        return {"tokens": decision[:, None], "real": real[:, None], "weight": weight}
 
     @staticmethod
     def decode(prediction: dict[str, Tensor], labels: list[str]) -> list[dict[str, Any]]:

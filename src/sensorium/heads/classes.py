@@ -150,6 +150,11 @@ class Classes(nn.Module):
         return self.decision.predict(self.scores(fused), fused.present)
 
     @staticmethod
+    def as_target(prediction: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The decision of what `predict` gives, as `loss` takes it."""
+        return {"label": prediction["decision"]}
+
+    @staticmethod
     def decode(prediction: dict[str, Tensor], labels: list[str]) -> list[dict[str, Any]]:
         """A row's class as `decision` and its `probabilities` by label, of what `predict` gives."""
         return [

@@ -132,6 +132,11 @@ class TopAnswers(nn.Module):
         return self.decision.classes.predict(self.scores(fused), fused.present)["probabilities"]
 
     @staticmethod
+    def as_target(prediction: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The decision of what `predict` gives, as `loss` takes it."""
+        return answer_as_target(prediction["decision"])
+
+    @staticmethod
     def decode(prediction: dict[str, Tensor], labels: list[str]) -> list[dict[str, Any]]:
         """A row's answer as `decision` and its `probability`, of what `predict` gives; labels: the answers."""
         return decode_answers(prediction, labels)
@@ -142,6 +147,11 @@ class TopAnswers(nn.Module):
         fused, target = known_rows(fused, target)
         if len(fused.pooled):
             self.decision.calibrate(self.network(fused.pooled), target)
+
+
+def answer_as_target(decision: Tensor) -> dict[str, Tensor]:
+    """Answers, int64 [B], as one that everybody gave."""
+    return {"answers": decision[:, None], "weight": torch.ones(len(decision), 1, device=decision.device)}
 
 
 def decode_answers(prediction: dict[str, Tensor], labels: list[str]) -> list[dict[str, Any]]:

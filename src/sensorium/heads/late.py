@@ -74,6 +74,8 @@ class Late(nn.Module):
             )
         settings = inner.Config(**config.config)
         self.config, self.kind, self.decode = config, inner.kind, inner.decode
+        if hasattr(inner, "as_target"):
+            self.as_target = inner.as_target
         self.experts = nn.ModuleList(inner(settings, dim) for _ in range(config.experts))
         self.decision = inner.Decision(settings)
         if config.combine == "product":

@@ -11,17 +11,17 @@ from rich.text import Text
 
 from sensorium.console import Console
 from sensorium.data.read import read
-from sensorium.data.scan import save_bad, scan, set_aside
+from sensorium.data.scan import scan, set_aside
 from sensorium.data.sources.collect_files import collect_files
 from sensorium.data.table import Table
-from sensorium.errors import RecordError, UserError, counted
+from sensorium.errors import UserError, counted
 from sensorium.evaluation.embedding import narrowed, workers_for
 from sensorium.evaluation.inputs import format_number
 from sensorium.evaluation.truth import truth_of
 from sensorium.evaluation.zero_shot import ZeroShot
 from sensorium.files import whole_file
-from sensorium.inference.predict import CHUNK, suffix_of, write
-from sensorium.model import load
+from sensorium.inference.predict import CHUNK, list_bad_records, suffix_of, write_rows
+from sensorium.model import Model, load
 
 MOST_SHOWN = 40
 AUTO = "auto"
@@ -38,7 +38,7 @@ SCHEMA = pa.schema(
 
 
 def classify(
-    run: str | Path,
+    run: str | Path | Model,
     source: str | Path,
     labels: str | Path | Sequence[str],
     *,
@@ -53,7 +53,7 @@ def classify(
     bad_records: str = "stop",
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Gives each record of `source` (see data.loose_files) one of the labels, without training (see ZeroShot).
+    """Gives each record of `source` (see collect_files) one of the labels, without training (see ZeroShot).
 
     support, target: a table with known labels in the column `target`, by which the probabilities are calibrated.
     none_below: the probability below which the label is left empty; "auto" has the support choose it.
@@ -67,28 +67,28 @@ def classify(
     suffix = None if out is None else suffix_of(out)
     _check(top, none_below, support, target)
     threshold = None if none_below in (None, AUTO) else float(none_below)
-    model = load(run)
+    model = run if isinstance(run, Model) else load(run)
     with console.spinner("Encoding the labels"):
         shot = ZeroShot(model, labels, templates, input, text, none_below=threshold)
     table = narrowed(collect_files(source, model.schema, shot.input), [shot.input])
-    given, bad = len(table), []
-    if not given:
+    count, bad = len(table), []
+    if not count:
         raise UserError(f"{source} has no records, so there is nothing to classify.")
     if bad_records != "stop":
-        table, found = set_aside(table, scan(table, workers_for(table)), bad_records)
-        bad = found.bad
-    done = {"records": len(table), "set_aside": given - len(table), "out": out and str(out), "bad_records": None}
-    done["calibration"] = support and _calibrated(shot, support, target, none_below == AUTO, console)
+        table, scanned = set_aside(table, scan(table, workers_for(table)), bad_records)
+        bad = scanned.bad
+    summary = {"records": len(table), "set_aside": count - len(table), "out": out and str(out), "bad_records": None}
+    summary["calibration"] = support and _calibrate(shot, support, target, none_below == AUTO, console)
     with console.progress("Classifying", len(table)) as advance:
-        chunks = _chunks(shot, table, top, advance)
+        chunks = _classify_chunks(shot, table, top, advance)
         if out is None:
-            done["predictions"] = [row for rows in chunks for row in rows]
+            summary["predictions"] = [row for rows in chunks for row in rows]
         else:
             with whole_file(Path(out)) as new:
-                write(chunks, SCHEMA, new, suffix)
-    done["bad_records"] = _listed(bad, out)
-    _say(done, console)
-    return done
+                write_rows(chunks, SCHEMA, new, suffix)
+    summary["bad_records"] = list_bad_records(bad, out)
+    _print_summary(summary, console)
+    return summary
 
 
 def _check(top: int, none_below: float | str | None, support: Any, target: str | None) -> None:
@@ -105,59 +105,50 @@ def _check(top: int, none_below: float | str | None, support: Any, target: str |
         raise UserError("--support and --target go together: a table with known labels, and the column they are in.")
 
 
-def _calibrated(shot: ZeroShot, support: str | Path, target: str, threshold: bool, console: Console) -> dict[str, Any]:
+def _calibrate(shot: ZeroShot, support: str | Path, target: str, threshold: bool, console: Console) -> dict[str, Any]:
     table = read(support, schema=shot.model.schema)
     truth = truth_of(table, target)
     with console.spinner("Calibrating"):
-        done = shot.calibrate(shot.embed(table), truth, threshold)
-    before, after = done["calibration_error"].values()
+        calibration = shot.calibrate(shot.embed(table), truth, threshold)
+    before, after = calibration["calibration_error"].values()
     console.print(
-        f"Calibrated on {counted(done['records'], 'record')} of {support}: temperature {shot.temperature:.2f};"
+        f"Calibrated on {counted(calibration['records'], 'record')} of {support}: temperature {shot.temperature:.2f};"
         f" expected calibration error {before:.3f} before, {after:.3f} after."
     )
     if threshold:
         console.print(
             f"None of the labels below a probability of {shot.none_below:.3f}, chosen with the"
-            f" {counted(done['none'], 'record')} of other labels."
+            f" {counted(calibration['none'], 'record')} of other labels."
         )
-    return done
+    return calibration
 
 
-def _chunks(shot: ZeroShot, table: Table, top: int, advance: Any) -> Iterator[list[dict[str, Any]]]:
+def _classify_chunks(shot: ZeroShot, table: Table, top: int, advance: Any) -> Iterator[list[dict[str, Any]]]:
     for start in range(0, len(table), CHUNK):
-        part = table.take(np.arange(start, min(start + CHUNK, len(table))))
+        records = table.take(np.arange(start, min(start + CHUNK, len(table))))
         rows = []
-        for key, said in zip(part.keys, shot.classify(part, top), strict=True):
-            best = said.pop("top")
-            said["top_labels"] = [one["label"] for one in best]
-            said["top_probabilities"] = [one["probability"] for one in best]
-            rows.append({"key": key} | said)
+        for key, classified in zip(records.keys, shot.classify(records, top), strict=True):
+            best = classified.pop("top")
+            classified["top_labels"] = [choice["label"] for choice in best]
+            classified["top_probabilities"] = [choice["probability"] for choice in best]
+            rows.append({"key": key} | classified)
         advance(len(rows))
         yield rows
 
 
-def _listed(bad: list[RecordError], out: str | Path | None) -> str | None:
-    """Where the bad records are listed: beside the predictions, when they are a file."""
-    if not bad or out is None:
-        return None
-    place = Path(out).with_name("bad_records.csv")
-    save_bad(bad, place)
-    return str(place)
-
-
-def _say(done: dict[str, Any], console: Console) -> None:
-    if done["out"] is None:
-        console.print_table(_printed(done["predictions"][:MOST_SHOWN]))
-        if done["records"] > MOST_SHOWN:
-            console.print(f"... and {done['records'] - MOST_SHOWN:,} more; --out predictions.csv writes them all.")
+def _print_summary(summary: dict[str, Any], console: Console) -> None:
+    if summary["out"] is None:
+        console.print_table(_prediction_table(summary["predictions"][:MOST_SHOWN]))
+        if summary["records"] > MOST_SHOWN:
+            console.print(f"... and {summary['records'] - MOST_SHOWN:,} more; --out predictions.csv writes them all.")
     else:
-        console.print(f"{counted(done['records'], 'prediction')} in {done['out']}.")
-    if done["set_aside"]:
-        where = f"; {done['bad_records']} says why" if done["bad_records"] else ""
-        console.print(f"{counted(done['set_aside'], 'record')} set aside{where}.")
+        console.print(f"{counted(summary['records'], 'prediction')} in {summary['out']}.")
+    if summary["set_aside"]:
+        where = f"; {summary['bad_records']} says why" if summary["bad_records"] else ""
+        console.print(f"{counted(summary['set_aside'], 'record')} set aside{where}.")
 
 
-def _printed(rows: list[dict[str, Any]]) -> Printed:
+def _prediction_table(rows: list[dict[str, Any]]) -> Printed:
     printed = Printed("record", "label", "probability", "next")
     for row in rows:
         pairs = list(zip(row["top_labels"], row["top_probabilities"], strict=True))

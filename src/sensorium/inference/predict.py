@@ -11,39 +11,62 @@ import pyarrow.parquet
 
 from sensorium.data.scan import save_bad, scan, set_aside
 from sensorium.data.table import Table
-from sensorium.errors import UserError
+from sensorium.errors import RecordError, UserError, counted
+from sensorium.evaluation.columns import TARGET_COLUMNS
 from sensorium.files import whole_file
 from sensorium.model import Model, load
 
 CHUNK = 4096
 
 
-def predict_file(run: str | Path, source: str | Path, out: str | Path, bad_records: str = "stop") -> dict[str, Any]:
-    """Writes the predictions of `source` to `out` (.parquet, .csv or .jsonl), whole or not at all.
+def predict(
+    run: str | Path | Model,
+    records: str | Path | Table | Iterable[dict],
+    out: str | Path | None = None,
+    *,
+    bad_records: str = "stop",
+    quiet: bool = True,
+) -> dict[str, Any]:
+    """What a trained model, or that of a run's or a checkpoint's folder, decides on every record.
 
-    Columns: `key`, `<target>`, `<target>_probability_<label>` (of an answer `<target>_probability`), `absent` (names of
-    absent inputs; in CSV with bars between them).
-    Records set aside are listed in bad_records.csv beside `out`.
-    Returns {"out", "records", "set_aside", "bad_records"}. Raises UserError for what the user can mend.
+    out: a file (.parquet, .csv or .jsonl) that the predictions are written to as they are made, whole or not at all, so
+    that memory does not grow with the table. Columns: `key`, `<target>`, `<target>_probability_<label>` (of an answer
+    `<target>_probability`), `absent` (names of absent inputs; in CSV with bars between them).
+    bad_records: "stop" at a file that cannot be read, or "skip" such records, listed in bad_records.csv beside `out`.
+    Prints what was written unless `quiet`. Returns {"out", "records", "set_aside", "bad_records"}, and without `out`
+    also "predictions", the rows. Raises UserError for what the user can mend.
     """
-    out, suffix = Path(out), suffix_of(out)
-    model = load(run)
-    table = model.read(source)
-    given, bad = len(table), []
+    suffix = None if out is None else suffix_of(out)
+    model = run if isinstance(run, Model) else load(run)
+    table, bad = model.read(records), []
+    count = len(table)
     if bad_records != "stop":
-        table, found = set_aside(table, scan(table), bad_records)
-        bad = found.bad
-    with whole_file(out) as new:
-        write(_chunks(model, table), _schema(model), new, suffix)
-    listed = out.with_name("bad_records.csv") if bad else None
-    if listed is not None:
-        save_bad(bad, listed)
-    return {
-        "out": str(out),
+        table, scanned = set_aside(table, scan(table), bad_records)
+        bad = scanned.bad
+    listed = list_bad_records(bad, out)
+    summary = {
+        "out": None if out is None else str(out),
         "records": len(table),
-        "set_aside": given - len(table),
-        "bad_records": listed and str(listed),
+        "set_aside": count - len(table),
+        "bad_records": listed,
     }
+    if out is None:
+        return summary | {"predictions": [row for rows in predictions(model, table) for row in rows]}
+    with whole_file(Path(out)) as new:
+        write_rows(predictions(model, table), predictions_schema(model), new, suffix)
+    if not quiet:
+        skipped = f"; {counted(count - len(table), 'record')} set aside, {listed} says why" if listed else ""
+        print(f"{counted(len(table), 'prediction')} in {out}{skipped}.")
+    return summary
+
+
+def list_bad_records(bad: list[RecordError], out: str | Path | None) -> str | None:
+    """Where the bad records are listed: bad_records.csv beside `out`; None where there are none, or no file."""
+    if not bad or out is None:
+        return None
+    path = Path(out).with_name("bad_records.csv")
+    save_bad(bad, path)
+    return str(path)
 
 
 def suffix_of(out: str | Path) -> str:
@@ -54,7 +77,7 @@ def suffix_of(out: str | Path) -> str:
     return suffix
 
 
-def write(chunks: Iterable[list[dict[str, Any]]], schema: pa.Schema, path: Path, suffix: str) -> None:
+def write_rows(chunks: Iterable[list[dict[str, Any]]], schema: pa.Schema, path: Path, suffix: str) -> None:
     """Writes rows of `schema` to `path`, each chunk as it comes; in CSV the members of a list have bars between."""
     writer = None
     with open(path, "wb") as file:
@@ -73,35 +96,26 @@ def write(chunks: Iterable[list[dict[str, Any]]], schema: pa.Schema, path: Path,
             writer.close()
 
 
-def _chunks(model: Model, table: Table) -> Iterator[list[dict[str, Any]]]:
+def predictions(model: Model, table: Table) -> Iterator[list[dict[str, Any]]]:
+    """The rows of a table of predictions, a list for each thousands of records: `key`, `absent` (names of absent
+    inputs), and of each target its decision and probabilities.
+    """
     for start in range(0, len(table), CHUNK):
-        yield _rows(model, table.take(range(start, min(start + CHUNK, len(table)))))
+        records = table.take(range(start, min(start + CHUNK, len(table))))
+        yield [_row(model, key, predicted) for key, predicted in zip(records.keys, model.predict(records), strict=True)]
 
 
-def _rows(model: Model, table: Table) -> list[dict[str, Any]]:
-    rows = []
-    for key, predicted in zip(table.keys, model.predict(table), strict=True):
-        row: dict[str, Any] = {"key": key, "absent": predicted["absent"]}
-        for target in model.schema.targets:
-            row[target.name] = predicted[target.name]["decision"]
-            for label, value in predicted[target.name].get("probabilities", {}).items():
-                row[f"{target.name}_probability_{label}"] = value
-            if target.kind == "answer":
-                row[f"{target.name}_probability"] = predicted[target.name]["probability"]
-        rows.append(row)
-    return rows
-
-
-def _schema(model: Model) -> pa.Schema:
-    kinds = {"class": pa.string(), "labels": pa.list_(pa.string()), "number": pa.float64(), "answer": pa.string()}
-    fields = [pa.field("key", pa.string())]
+def _row(model: Model, key: str, predicted: dict[str, Any]) -> dict[str, Any]:
+    row: dict[str, Any] = {"key": key, "absent": predicted["absent"]}
     for target in model.schema.targets:
-        fields.append(pa.field(target.name, kinds[target.kind]))
-        if target.kind == "answer":
-            fields.append(pa.field(f"{target.name}_probability", pa.float32()))
-            continue
-        fields += [pa.field(f"{target.name}_probability_{label}", pa.float32()) for label in target.labels]
-    return pa.schema([*fields, pa.field("absent", pa.list_(pa.string()))])
+        row |= TARGET_COLUMNS[target.kind].row(target.name, predicted[target.name])
+    return row
+
+
+def predictions_schema(model: Model) -> pa.Schema:
+    """The columns of a table of predictions."""
+    targets = [field for target in model.schema.targets for field in TARGET_COLUMNS[target.kind].fields(target)]
+    return pa.schema([pa.field("key", pa.string()), *targets, pa.field("absent", pa.list_(pa.string()))])
 
 
 def _flat(rows: pa.Table) -> pa.Table:

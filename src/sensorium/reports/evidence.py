@@ -14,10 +14,10 @@ from sensorium.evaluation.saved_scores import SavedScores
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that is known of a run; what is None is left out.
+    """All that is known of a run; the report leaves out what is None.
 
     figures: what metrics.json holds. ranks: of retrieval, what scores.parquet holds. recipe: nested settings. log: one
-    row an epoch. held: the scored records, in the order of the scores. left_out: sentences, why something is missing.
+    row an epoch. records: the scored ones, in the order of the scores. left_out: sentences, why something is missing.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Evidence:
     recipe: dict[str, Any] | None = None
     schema: Schema | None = None
     log: pd.DataFrame | None = None
-    held: Table | None = None
+    records: Table | None = None
     costs: Costs | None = None
     curves: list[Curve] | None = None
     left_out: list[str] = field(default_factory=list)

@@ -1,100 +1,100 @@
-"""The inputs' page: what each input is worth, and how the model does without some of them."""
+"""What each input is worth, and how the model does without some of them."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 
-from sensorium.evaluation.inputs import format_number
-from sensorium.evaluation.printing import between
 from sensorium.evaluation.saved_scores import SavedScores, SavedTarget
 from sensorium.metrics import Resamples, Value, distribution, metrics, point, summary
 from sensorium.reports.evidence import Evidence
-from sensorium.reports.markup import Html, element, joined, paragraphs, table
 from sensorium.reports.media import Media
-from sensorium.reports.page import Section, note, plots
 from sensorium.reports.plots import Row, intervals
+from sensorium.reports.render import Section, render
 from sensorium.reports.samples import inputs_that_decided
-from sensorium.reports.values import value_of, words
+from sensorium.reports.values import metric_name, value_of
 
-FEWEST = 5  # records of a pattern that are scored by themselves
-MOST = 20  # patterns that are listed
+FEWEST_RECORDS = 5  # of a pattern that is scored by itself
+MOST_PATTERNS = 20
+
+
+class Pattern(NamedTuple):
+    """Records that lack the same inputs: which, how many records, their metric; None where they are too few."""
+
+    missing: str
+    records: int
+    value: Value | None
 
 
 def inputs(evidence: Evidence, media: Media | None) -> Section:
     """The section."""
-    parts = [_target(name, known, evidence, media) for name, known in evidence.figures["inputs"].items()]
-    return Section("inputs", "What each input is worth", joined(*parts))
+    targets = [_target(name, evidence, media) for name in evidence.figures["inputs"]]
+    return Section("inputs", "What each input is worth", render("inputs", targets=targets))
 
 
-def named(known: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def contributions(figures: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The inputs of a target in metrics.json, by name."""
-    each = {name: worth for name, worth in known.items() if name != "metric"}
-    return {("metric" if name == "metric (input)" else name): worth for name, worth in each.items()}
+    # An input that is called "metric" has another key there.
+    return {("metric" if key == "metric (input)" else key): worth for key, worth in figures.items() if key != "metric"}
 
 
-def _target(name: str, known: dict[str, Any], evidence: Evidence, media: Media | None) -> Html:
-    metric, each = known["metric"], named(known)
-    whole = evidence.figures["targets"][name][metric]
-    shares = [
-        Row(one, value_of(worth["shapley"]), _covers(worth["shapley"]))
-        for one, worth in each.items()
-        if "shapley" in worth
-    ]
-    rows = [Row("all inputs", value_of(whole))]
-    for one, worth in each.items() if len(each) > 1 else ():
-        rows += [Row(f"only {one}", value_of(worth["alone"])), Row(f"without {one}", value_of(worth["without"]))]
-    if len(each) == 2:
+def _target(name: str, evidence: Evidence, media: Media | None) -> dict[str, Any]:
+    figures, scores = evidence.figures, evidence.scores
+    metric = figures["inputs"][name]["metric"]
+    complete = evidence.records is not None and scores is not None
+    return {
+        "name": name,
+        "metric": metric,
+        "sentence": figures.get("sentences", {}).get(name),
+        "plots": _plots(metric, contributions(figures["inputs"][name]), figures["targets"][name][metric]),
+        "records": int(scores.known(scores.target(name)).sum()) if complete else 0,
+        "patterns": _patterns(scores.target(name), metric, evidence) if complete else None,
+        "decided": inputs_that_decided(scores.target(name), evidence, media) if media else [],
+    }
+
+
+def _plots(metric: str, worths: dict[str, dict[str, Any]], all_inputs: dict[str, Any]) -> list[Markup]:
+    """The Shapley values, where there are any, and the metric with some inputs only."""
+    shapley = {name: value_of(worth["shapley"]) for name, worth in worths.items() if "shapley" in worth}
+    rows = [Row(name, value, value.low is None or value.low <= 0 <= value.high) for name, value in shapley.items()]
+    title = f"Shapley value of each input, in {metric_name(metric)}"
+    plots = [intervals(title, rows, bars=True)] if rows else []
+    rows = [Row("all inputs", value_of(all_inputs))]
+    if len(worths) > 1:
+        for name, worth in worths.items():
+            rows += [Row(f"only {name}", value_of(worth["alone"])), Row(f"without {name}", value_of(worth["without"]))]
+    if len(worths) == 2:  # without the one is only the other
         rows = [rows[0], rows[1], rows[3]]
-    sentence = evidence.figures.get("sentences", {}).get(name)
-    return joined(
-        element("h3", name),
-        paragraphs(*([sentence] if sentence else [])),
-        plots(
-            intervals(f"Shapley value of each input, in {words(metric)}", shares, bars=True) if shares else None,
-            intervals(f"{words(metric)} with these inputs only", rows, whole["chance"]),
-        ),
-        note(
-            "A Shapley value is what an input adds, averaged over all orders in which inputs can join; grey ones cannot"
-            " be told from nothing. A record that lacks all inputs it may use gets the training prior. Dashed: chance."
-        ),
-        _patterns(name, metric, evidence),
-        None if media is None else inputs_that_decided(evidence.scores.target(name), evidence, media),
-    )
+    return [*plots, intervals(f"{metric_name(metric)} with these inputs only", rows, all_inputs["chance"])]
 
 
-def _covers(known: dict[str, Any]) -> bool:
-    return known["low"] is None or known["low"] <= 0 <= known["high"]
-
-
-def _patterns(name: str, metric: str, evidence: Evidence) -> Html | None:
-    """How the model does on the records that lack the same inputs."""
-    if evidence.held is None or evidence.scores is None:
-        return None
-    scores = evidence.scores
-    target = scores.target(name)
-    specs = evidence.held.schema.inputs
-    present = np.stack([evidence.held.present(spec) for spec in specs], axis=1)[scores.known(target)]  # [M, N]
+def _patterns(target: SavedTarget, metric: str, evidence: Evidence) -> list[Pattern]:
+    """How the model does on the records that lack the same inputs; empty where none lacks any."""
+    scores, specs = evidence.scores, evidence.records.schema.inputs
+    present = np.stack([evidence.records.present(spec) for spec in specs], axis=1)[scores.known(target)]  # [M, N]
     if present.all():
-        return paragraphs("Every scored record has every input, so no pattern of missing ones was met.")
-    lacking = [", ".join(spec.name for spec, has in zip(specs, row, strict=True) if not has) for row in present]
-    counts = pd.Series(lacking).value_counts()
-    rows = []
-    for pattern, count in counts.head(MOST).items():
-        value = measured(scores, target, metric, np.array(lacking) == pattern) if count >= FEWEST else None
-        cells = ["too few", ""] if value is None else [format_number(value.value), between(value)]
-        rows.append([pattern or "nothing", f"{count:,}", f"{count / len(lacking):.1%}", *cells])
-    headers = ["what is missing", "records", "share", words(metric), "95 % interval"]
-    return table(headers, rows, f"{name}: each pattern of missing inputs among the scored records")
+        return []
+    missing = pd.Series(
+        [", ".join(spec.name for spec, has in zip(specs, row, strict=True) if not has) for row in present]
+    )
+    return [
+        Pattern(
+            str(name),
+            count,
+            _metric_of(scores, target, metric, (missing == name).to_numpy()) if count >= FEWEST_RECORDS else None,
+        )
+        for name, count in missing.value_counts().head(MOST_PATTERNS).items()
+    ]
 
 
-def measured(scores: SavedScores, target: SavedTarget, metric: str, rows: np.ndarray, coalition: str = "all") -> Value:
+def _metric_of(scores: SavedScores, target: SavedTarget, metric: str, rows: np.ndarray) -> Value:
     """A metric with its interval on some of the records that have the target, bool [M]."""
-    truth, given = (
+    truth, prediction = (
         {key: values[rows] for key, values in columns.items()}
-        for columns in (scores.truth(target), scores.prediction(target, coalition))
+        for columns in (scores.truth(target), scores.prediction(target))
     )
     groups = scores.groups
     clusters = None if groups is None else groups[scores.known(target)][rows]
-    one, resamples = metrics(target.kind, truth, given)[metric], Resamples(int(rows.sum()), clusters)
-    return summary(point(one, resamples.rows), distribution({"": one}, resamples)[""], resamples.units)
+    measure, resamples = metrics(target.kind, truth, prediction)[metric], Resamples(int(rows.sum()), clusters)
+    return summary(point(measure, resamples.rows), distribution({"": measure}, resamples)[""], resamples.units)

@@ -2,138 +2,147 @@
 
 import base64
 import io
+from collections.abc import Callable
 from typing import Any
 
 import av
 import numpy as np
+from markupsafe import Markup
 from PIL import Image
 
 from sensorium.data.media.decoding import decode
 from sensorium.data.schema import InputSpec
 from sensorium.data.table import Table
 from sensorium.evaluation.inputs import format_number
-from sensorium.reports.markup import Html, element, joined
-from sensorium.reports.plots import WIDTH, r
+from sensorium.reports.plots import WIDTH, colour, dotted, element, path_of, rounded
+from sensorium.reports.render import render
 
 SIDE, QUALITY = 200, 72  # pixels of a picture's longer side; of its JPEG
-RATE, SECONDS, BITS = 16_000, 8, 32_000  # of a sound: hertz, at most so long, bits a second
-LETTERS, CELLS = 400, 8
-SMALL = 96  # pixels that the longer side of a smaller picture is shown at
+SMALLEST = 96  # pixels that the longer side of a smaller picture is shown at
+RATE, SECONDS, BIT_RATE = 16_000, 8, 32_000  # of a sound: hertz, at most so long, bits a second
+MOST_LETTERS, MOST_CELLS = 400, 8
+MOST_COLUMNS, MOST_STEPS, MOST_POINTS = 5, 200, 400  # of a series; of a set of points
+HEIGHT, MARGIN = 120, 4  # units of a drawing without axes
 
 
 class Media:
-    """Shows what records have, until `budget` bytes are spent; what comes later is only said to be there."""
+    """Shows what records have, until `budget` bytes are spent; later ones are only named."""
 
     def __init__(self, table: Table, budget: int = 1_700_000):
-        self.table, self.left, self.kept = table, budget, {}
+        self.table, self.budget = table, budget
+        self.cache: dict[tuple[int, str], Markup] = {}
 
-    def shown(self, row: int) -> list[Html]:
+    def of_record(self, row: int) -> list[Markup]:
         """Every input of record `row`, from 0."""
         return [self._input(row, spec) for spec in self.table.schema.inputs]
 
-    def _input(self, row: int, spec: InputSpec) -> Html:
-        value = self.table.value(row, spec)
-        if value is None:
-            return element("p", f"{spec.name}: absent", class_="soft")
-        if (row, spec.name) not in self.kept:
-            options = {"rate": RATE} if spec.decoder in ("audio", "film sound") else {}
-            options = {"frames": 1} if spec.modality == "video" else options
-            try:
-                made = self._made(spec, decode(spec.decoder, value, self.table.root, **options))
-            except ValueError as error:
-                made = element("p", f"{spec.name}: cannot be shown, {error}", class_="soft")
-            self.kept[row, spec.name] = made
-            self.left -= len(made.text)
-        if self.left < 0:
-            return element("p", f"{spec.name}: left out, to keep this file small", class_="soft")
-        return self.kept[row, spec.name]
+    def _input(self, row: int, spec: InputSpec) -> Markup:
+        cell = self.table.value(row, spec)
+        if cell is None:
+            return _sentence(spec, "absent")
+        if (row, spec.name) not in self.cache:
+            html = self._show(cell, spec)
+            self.cache[row, spec.name] = html
+            self.budget -= len(html)
+        return self.cache[row, spec.name] if self.budget >= 0 else _sentence(spec, "left out, to keep this file small")
 
-    def _made(self, spec: InputSpec, value: Any) -> Html:
-        if value is None:
-            return element("p", f"{spec.name}: absent", class_="soft")
-        if spec.modality in ("image", "video"):
-            return _picture(spec.name, value if spec.modality == "image" else value.frames[0])
-        if spec.modality == "audio":
-            return _sound(spec.name, value)
-        if spec.modality == "text":
-            return element("blockquote", value if len(value) <= LETTERS else value[: LETTERS - 1] + "…")
-        if spec.modality == "table":
-            return _cells(value)
-        return _readings(spec, value)
+    def _show(self, cell: Any, spec: InputSpec) -> Markup:
+        try:
+            value = decode(spec.decoder, cell, self.table.root, **DECODER_OPTIONS.get(spec.modality, {}))
+            return _sentence(spec, "absent") if value is None else RENDERERS[spec.modality](spec, value)
+        except ValueError as error:
+            return _sentence(spec, f"cannot be shown, {error}")
 
 
-def _picture(name: str, pixels: np.ndarray) -> Html:
+def _sentence(spec: InputSpec, sentence: str) -> Markup:
+    """What stands in the place of an input that is not shown."""
+    return render("media/not_shown", name=spec.name, sentence=sentence)
+
+
+def _image(spec: InputSpec, pixels: np.ndarray) -> Markup:
     image = Image.fromarray(pixels)
     image.thumbnail((SIDE, SIDE))
     file = io.BytesIO()
     image.save(file, "JPEG", quality=QUALITY)
-    wide = max(1.0, SMALL / max(image.size))
-    width, height = round(wide * image.width), round(wide * image.height)
-    return element("img", src=_uri("image/jpeg", file), alt=name, width=width, height=height)
+    scale = max(1.0, SMALLEST / max(image.size))
+    width, height = (round(scale * side) for side in image.size)
+    return render("media/image", name=spec.name, content=_base64(file), width=width, height=height)
 
 
-def _sound(name: str, samples: np.ndarray) -> Html:
+def _audio(spec: InputSpec, samples: np.ndarray) -> Markup:
     file, samples = io.BytesIO(), samples[: RATE * SECONDS].astype(np.float32)
     with av.open(file, "w", format="mp3") as container:
         stream = container.add_stream("mp3", rate=RATE)
-        stream.bit_rate, stream.codec_context.layout = BITS, "mono"
+        stream.bit_rate, stream.codec_context.layout = BIT_RATE, "mono"
         frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
         frame.sample_rate, frame.pts = RATE, 0
         for packet in [*stream.encode(frame), *stream.encode(None)]:
             container.mux(packet)
-    return element("audio", controls=True, preload="none", src=_uri("audio/mpeg", file), aria_label=name)
+    return render("media/audio", name=spec.name, content=_base64(file))
 
 
-def _uri(kind: str, file: io.BytesIO) -> str:
-    return f"data:{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
+def _base64(file: io.BytesIO) -> str:
+    return base64.b64encode(file.getvalue()).decode()
 
 
-def _cells(row: dict[str, Any]) -> Html:
-    parts = []
-    for name, value in list(row.items())[:CELLS]:
-        said = "absent" if value is None else format_number(value) if isinstance(value, float) else str(value)
-        parts += [element("dt", name), element("dd", said)]
-    if len(row) > CELLS:
-        parts += [element("dt", "…"), element("dd", f"{len(row) - CELLS} more")]
-    return element("dl", *parts)
+def _text(_: InputSpec, text: str) -> Markup:
+    return render("media/text", text=text if len(text) <= MOST_LETTERS else text[: MOST_LETTERS - 1] + "…")
 
 
-def _readings(spec: InputSpec, value: Any) -> Html:
-    """A series as lines, a set of points as dots, without axes."""
-    if spec.modality == "series":
-        x, columns = np.asarray(value.times, float), np.asarray(value.values, float).T[:5]
-        drawn = [_polyline(x, column, index) for index, column in enumerate(columns)]
-    else:
-        spots = value[np.linspace(0, len(value) - 1, min(len(value), 400)).astype(int)]
-        up = spots[:, 1] if spots.shape[1] > 1 else np.zeros(len(spots))
-        path = "".join(f"M{a} {b}h0" for a, b in _placed(spots[:, 0], up))
-        drawn = [element("path", d=path, stroke="var(--accent)", stroke_width=4, stroke_linecap="round")]
-    said = f"{spec.name}: {spec.modality}"
-    return element("svg", element("title", said), *drawn, viewBox=f"0 0 {WIDTH} 120", role="img", aria_label=said)
+def _table(_: InputSpec, cells: dict[str, Any]) -> Markup:
+    texts = {name: _spell_cell(value) for name, value in list(cells.items())[:MOST_CELLS]}
+    return render("media/table", cells=texts, more=len(cells) - len(texts))
 
 
-def _polyline(x: np.ndarray, y: np.ndarray, index: int) -> Html:
-    known = np.flatnonzero(np.isfinite(y))
-    known = known[np.linspace(0, len(known) - 1, min(len(known), 200)).astype(int)] if len(known) else known
-    points = " ".join(f"{a},{b}" for a, b in _placed(x[known], y[known]))
-    return element("polyline", points=points, class_=f"c{index % 5 + 1}")
+def _spell_cell(value: Any) -> str:
+    if value is None:
+        return "absent"
+    return format_number(value) if isinstance(value, float) else str(value)
 
 
-def _placed(x: np.ndarray, y: np.ndarray) -> list[tuple[float, float]]:
-    """Coordinates within the small picture of `_readings`."""
-    scaled = [
-        (one - one.min()) / (float(np.ptp(one)) or 1.0) * size + 4
-        for one, size in ((x, WIDTH - 8), (-y, 112))
-        if len(one)
-    ]
-    return [(r(a), r(b)) for a, b in zip(*scaled, strict=True)] if scaled else []
+def _series(spec: InputSpec, series: Any) -> Markup:
+    """Each column as a line, without axes."""
+    times, columns = np.asarray(series.times, float), np.asarray(series.values, float).T[:MOST_COLUMNS]
+    drawing = []
+    for index, column in enumerate(columns):
+        steps = _evenly(np.flatnonzero(np.isfinite(column)), MOST_STEPS)
+        points = path_of(_fitted(times[steps], column[steps]))
+        drawing.append(element("polyline", points=points, class_=colour(index)))
+    return _drawing(spec, *drawing)
 
 
-def card(title: str, *children: Html) -> Html:
-    """One record."""
-    return element("li", element("h4", title), joined(*children), class_="card")
+def _points(spec: InputSpec, points: np.ndarray) -> Markup:
+    """Dots [N] by their first two coordinates, without axes."""
+    chosen = _evenly(points, MOST_POINTS)
+    y = chosen[:, 1] if chosen.shape[1] > 1 else np.zeros(len(chosen))
+    return _drawing(spec, dotted(_fitted(chosen[:, 0], y), stroke_width=4))
 
 
-def cards(each: list[Html]) -> Html:
-    """Records side by side where there is room."""
-    return element("ul", *each, class_="cards")
+def _evenly(values: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of the values, evenly spread."""
+    return values[np.linspace(0, len(values) - 1, min(len(values), most)).astype(int)] if len(values) else values
+
+
+def _fitted(x: np.ndarray, y: np.ndarray) -> list[tuple[float, float]]:
+    """Points moved and scaled to fill a drawing."""
+    if not len(x):
+        return []
+    sides = ((x, WIDTH - 2 * MARGIN), (-y, HEIGHT - 2 * MARGIN))
+    scaled = [(values - values.min()) / (float(np.ptp(values)) or 1.0) * size + MARGIN for values, size in sides]
+    return [(rounded(a), rounded(b)) for a, b in zip(*scaled, strict=True)]
+
+
+def _drawing(spec: InputSpec, *drawing: Markup) -> Markup:
+    return render("media/drawing", spec=spec, drawing=drawing, width=WIDTH, height=HEIGHT)
+
+
+DECODER_OPTIONS: dict[str, dict[str, Any]] = {"audio": {"rate": RATE}, "video": {"frames": 1}}
+RENDERERS: dict[str, Callable[[InputSpec, Any], Markup]] = {
+    "audio": _audio,
+    "image": _image,
+    "points": _points,
+    "series": _series,
+    "table": _table,
+    "text": _text,
+    "video": lambda spec, video: _image(spec, video.frames[0]),
+}

@@ -1,20 +1,27 @@
-"""Plots as vector graphics, each with a title and a description for who cannot see it.
+"""Plots as vector graphics, each with a title and a description for those who cannot see it.
 
 They are 360 units wide, about the pixels of a phone, so that their letters are readable there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from markupsafe import Markup
 
 from sensorium.evaluation.inputs import format_number
 from sensorium.metrics import Value
-from sensorium.reports.markup import Html, element, joined
+from sensorium.reports.render import render
 
 WIDTH, EDGE = 360, 8
-ROW = 34
-LETTERS = 40  # of a label that fit
+ROW_HEIGHT = 34
+LEFT, RIGHT = 42, WIDTH - 12  # of the frame of a plot with two axes
+LONGEST_LABEL = 40  # letters that fit
+COLOURS = 5  # classes c1 to c5 of style.css
+MOST_DOTTED = 24  # points of a line that each have a dot
+UNDEFINED = "No value is defined on these records."
+
+Scale = Callable[[float], float]  # a value -> its coordinate
 
 
 class Row(NamedTuple):
@@ -26,138 +33,143 @@ class Row(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A line through points: places [P], values [P], and the band between `low` and `high` [P] where there is one."""
+    """A line through the points x [P], y [P], and the band between `low` and `high` [P] where there is one."""
 
     name: str
-    at: Sequence[float]
-    values: Sequence[float]
+    x: Sequence[float]
+    y: Sequence[float]
     low: Sequence[float] | None = None
     high: Sequence[float] | None = None
 
+    def defined(self) -> "Line":
+        """The line without the points whose value is undefined."""
+        keep = [index for index, value in enumerate(self.y) if value is not None and np.isfinite(value)]
+        x, y = ([float(values[index]) for index in keep] for values in (self.x, self.y))
+        edges = (self.low, self.high)
+        if any(edge is None or any(edge[index] is None for index in keep) for edge in edges):
+            return Line(self.name, x, y)
+        return Line(self.name, x, y, *([float(edge[index]) for index in keep] for edge in edges))
 
-def intervals(
-    title: str, rows: list[Row], chance: float | None = None, bars: bool = False, chance_name: str = "chance"
-) -> Html:
+
+def element(name: str, /, *children: Markup | str, **attributes: str | float | None) -> Markup:
+    """An SVG element. An attribute `class_` is `class`, `aria_label` is `aria-label`; None leaves one out."""
+    written = Markup().join(
+        Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), value)
+        for key, value in attributes.items()
+        if value is not None
+    )
+    return Markup("<{0}{1}>{2}</{0}>").format(name, written, Markup().join(children))
+
+
+def intervals(title: str, rows: list[Row], chance: float | None = None, bars: bool = False) -> Markup:
     """Values with their intervals under one another on one axis; `bars` begin at zero."""
-    shown = [row for row in rows if row.value.value is not None]
-    marks = [number for row in shown for number in row.value[:3] if number is not None]
-    marks += ([] if chance is None else [chance]) + ([0.0] if bars else [])
-    if not shown:
-        return figure_of(title, Html(""), 1, "No value is defined on these records.")
-    ticks = nice(min(marks), max(marks))
-    place = _scale(ticks[0], ticks[-1], EDGE, WIDTH - EDGE)
-    height = ROW * len(shown) + 22
-    parts = [_vertical(place(tick), height - 18, "axis") for tick in ticks]
-    parts += [_text(place(tick), height - 4, tick_text(tick), "s", "middle") for tick in ticks]
+    rows = [row for row in rows if row.value.value is not None]
+    if not rows:
+        return _figure(title, [], 1, UNDEFINED)
+    numbers = [number for row in rows for number in row.value[:3] if number is not None]
+    numbers += ([] if chance is None else [chance]) + ([0.0] if bars else [])
+    ticks = nice(min(numbers), max(numbers))
+    x, height = _scale(ticks[0], ticks[-1], EDGE, WIDTH - EDGE), ROW_HEIGHT * len(rows) + 22
+    drawing = [_line(x(tick), 0, x(tick), height - 18, "axis") for tick in ticks]
+    drawing += [_text(x(tick), height - 4, tick_text(tick), "s", "middle") for tick in ticks]
+    description = "; ".join(f"{row.label}: {spelled(row.value)}" for row in rows)
     if chance is not None:
-        parts.append(_vertical(place(chance), height - 18, "chance"))
-    for index, row in enumerate(shown):
-        parts.append(_row(row, index * ROW, place, place(0.0) if bars else None))
-    said = "; ".join(f"{row.label}: {spelled(row.value)}" for row in shown)
-    if chance is not None:
-        said += f"; {chance_name} (dashed): {format_number(chance)}"
-    return figure_of(title, joined(*parts), height, said)
+        drawing.append(_line(x(chance), 0, x(chance), height - 18, "chance"))
+        description += f"; chance (dashed): {format_number(chance)}"
+    drawing += [_interval(row, index * ROW_HEIGHT, x, x(0.0) if bars else None) for index, row in enumerate(rows)]
+    return _figure(title, drawing, height, description)
 
 
-def _row(row: Row, top: float, place, zero: float | None) -> Html:
-    value, low, high = (None if one is None else place(one) for one in row.value[:3])
+def _interval(row: Row, top: float, x: Scale, zero: float | None) -> Markup:
+    value, low, high = (None if number is None else x(number) for number in row.value[:3])
     middle = top + 23
-    parts = [
-        _text(0, top + 12, shortened(row.label), ""),
-        _text(WIDTH, top + 12, format_number(row.value.value), "", "end"),
+    drawing = [
+        element("title", f"{row.label}: {spelled(row.value)}"),
+        _text(0, top + 12, _shortened(row.label)),
+        _text(WIDTH, top + 12, format_number(row.value.value), anchor="end"),
     ]
     if zero is not None:
-        parts.append(
-            element("rect", x=r(min(zero, value)), y=r(middle - 5), width=r(abs(value - zero)), height=10, class_="b")
-        )
+        corner = {"x": rounded(min(zero, value)), "y": rounded(middle - 5)}
+        drawing.append(element("rect", **corner, width=rounded(abs(value - zero)), height=10, class_="b"))
     if low is not None:
-        parts.append(element("line", x1=r(low), x2=r(high), y1=middle, y2=middle, class_="i"))
-    parts.append(element("circle", cx=r(value), cy=middle, r=4, class_="d"))
-    return element(
-        "g", element("title", f"{row.label}: {spelled(row.value)}"), *parts, class_="quiet" if row.quiet else None
-    )
+        drawing.append(_line(low, middle, high, middle, "i"))
+    drawing.append(element("circle", cx=rounded(value), cy=middle, r=4, class_="d"))
+    return element("g", *drawing, class_="quiet" if row.quiet else None)
 
 
 def lines(
     title: str,
     drawn: list[Line],
-    across: str,
+    x_name: str,
     labels: Sequence[tuple[float, str]] | None = None,
     rules: Sequence[tuple[str, float]] = (),
     diagonal: bool = False,
-) -> Html:
-    """Lines over a common axis `across`; rules: dashed levels by name; labels: (place, text) of the axis below."""
-    drawn = [_defined(one) for one in drawn]
-    drawn = [one for one in drawn if len(one.at)]
+) -> Markup:
+    """Lines over a common axis `x_name`; rules: dashed levels by name; labels: (x, text) of the axis below."""
+    drawn = [line for line in map(Line.defined, drawn) if len(line.x)]
     if not drawn:
-        return figure_of(title, Html(""), 1, "No value is defined on these records.")
-    marks = [v for one in drawn for side in (one.values, one.low, one.high) for v in (side if side is not None else ())]
-    ticks = nice(min([*marks, *(level for _, level in rules)]), max([*marks, *(level for _, level in rules)]))
-    spots = [spot for one in drawn for spot in one.at]
-    below = labels or [(tick, tick_text(tick)) for tick in nice(min(spots), max(spots))]
-    first, last = (pick([*spots, *(spot for spot, _ in below)]) for pick in (min, max))
-    left, bottom = 42, 186
-    x = _scale(first, last if last > first else first + 1, left, WIDTH - 12)
+        return _figure(title, [], 1, UNDEFINED)
+    # The axes hold every point, band and rule.
+    levels = [level for _, level in rules]
+    levels += [number for line in drawn for edge in (line.y, line.low, line.high) for number in edge or ()]
+    ticks = nice(min(levels), max(levels))
+    positions = [position for line in drawn for position in line.x]
+    labels = labels or [(tick, tick_text(tick)) for tick in nice(min(positions), max(positions))]
+    positions += [position for position, _ in labels]
+    first, last, bottom = min(positions), max(positions), 186
+    x = _scale(first, last if last > first else first + 1, LEFT, RIGHT)
     y = _scale(ticks[0], ticks[-1], bottom, 10)
-    parts = [element("line", x1=left, x2=WIDTH - 12, y1=r(y(tick)), y2=r(y(tick)), class_="axis") for tick in ticks]
-    parts += [_text(left - 5, y(tick) + 4, tick_text(tick), "s", "end") for tick in ticks]
-    parts += [_text(x(spot), bottom + 16, text, "s", "middle") for spot, text in below]
-    parts.append(_text((left + WIDTH) / 2, bottom + 32, across, "s", "middle"))
+    drawing = _frame(x, y, labels, ticks, bottom, x_name)
     if diagonal:
         low, high = max(first, ticks[0]), min(last, ticks[-1])
-        parts.append(element("line", x1=r(x(low)), y1=r(y(low)), x2=r(x(high)), y2=r(y(high)), class_="chance"))
-    for _, level in rules:
-        parts.append(element("line", x1=left, x2=WIDTH - 12, y1=r(y(level)), y2=r(y(level)), class_="chance"))
-    for index, one in enumerate(drawn):
-        parts.append(_line(one, f"c{index % 5 + 1}", x, y))
-    parts += [_text(WIDTH - 14, y(level) - 4, name, "s", "end") for name, level in rules]
+        drawing.append(_line(x(low), y(low), x(high), y(high), "chance"))
+    drawing += [_line(LEFT, y(level), RIGHT, y(level), "chance") for _, level in rules]
+    drawing += [_curve(line, colour(index), x, y) for index, line in enumerate(drawn)]
+    drawing += [_text(WIDTH - 14, y(level) - 4, name, "s", "end") for name, level in rules]
     height = bottom + 36
     if len(drawn) > 1:
-        parts.append(_legend([one.name for one in drawn], height))
+        drawing.append(_legend([line.name for line in drawn], height))
         height += 16 * len(drawn) + 2
-    said = "; ".join(
-        f"{one.name}: " + ", ".join(f"{format_number(v)} at {_at(spot, below)}" for spot, v in _few(one))
-        for one in drawn
-    )
-    said += "".join(f"; {name}: {format_number(level)}" for name, level in rules)
-    return figure_of(title, joined(*parts), height, f"{across} against the value. {said}")
+    description = "; ".join(f"{line.name}: {_few_points(line, dict(labels))}" for line in drawn)
+    description += "".join(f"; {name}: {format_number(level)}" for name, level in rules)
+    return _figure(title, drawing, height, f"{x_name} against the value. {description}")
 
 
-def dots(title: str, at: np.ndarray, values: np.ndarray, across: str, up: str) -> Html:
+def dots(title: str, at: np.ndarray, values: np.ndarray, x_name: str, y_name: str) -> Markup:
     """Points [N] at `at`, `values` high, with the diagonal where the two are equal."""
-    everything = np.concatenate([at, values])
-    ticks = nice(float(everything.min()), float(everything.max()))
-    left, bottom = 42, 300
-    x, y = _scale(ticks[0], ticks[-1], left, WIDTH - 12), _scale(ticks[0], ticks[-1], bottom, 10)
-    parts = [element("line", x1=left, x2=WIDTH - 12, y1=r(y(tick)), y2=r(y(tick)), class_="axis") for tick in ticks]
-    parts += [_text(left - 5, y(tick) + 4, tick_text(tick), "s", "end") for tick in ticks]
-    parts += [_text(x(tick), bottom + 16, tick_text(tick), "s", "middle") for tick in ticks]
-    parts.append(_text((left + WIDTH) / 2, bottom + 32, f"{across} (upwards: {up})", "s", "middle"))
-    ends = {"x1": r(x(ticks[0])), "y1": r(y(ticks[0])), "x2": r(x(ticks[-1])), "y2": r(y(ticks[-1]))}
-    parts.append(element("line", **ends, class_="chance"))
-    path = "".join(f"M{r(x(a))} {r(y(b))}h0" for a, b in zip(at, values, strict=True))
-    parts.append(
-        element("path", d=path, stroke="var(--accent)", stroke_width=5, stroke_linecap="round", stroke_opacity=0.45)
+    numbers = np.concatenate([at, values])
+    ticks, bottom = nice(float(numbers.min()), float(numbers.max())), 300
+    x, y = _scale(ticks[0], ticks[-1], LEFT, RIGHT), _scale(ticks[0], ticks[-1], bottom, 10)
+    labels = [(tick, tick_text(tick)) for tick in ticks]
+    drawing = _frame(x, y, labels, ticks, bottom, f"{x_name} (upwards: {y_name})")
+    drawing.append(_line(x(ticks[0]), y(ticks[0]), x(ticks[-1]), y(ticks[-1]), "chance"))
+    drawing.append(dotted([(x(a), y(b)) for a, b in zip(at, values, strict=True)], stroke_opacity=0.45, stroke_width=5))
+    ends = [format_number(float(end)) for end in (at.min(), at.max(), values.min(), values.max())]
+    description = (
+        f"{len(at)} records; {x_name} from {ends[0]} to {ends[1]}, {y_name} from {ends[2]} to {ends[3]}."
+        " On the dashed line both are equal."
     )
-    left, right, low, high = (format_number(float(end)) for end in (at.min(), at.max(), values.min(), values.max()))
-    said = f"{len(at)} records; {across} from {left} to {right}, {up} from {low} to {high}."
-    said += " On the dashed line both are equal."
-    return figure_of(title, joined(*parts), bottom + 36, said)
+    return _figure(title, drawing, bottom + 36, description)
 
 
-def figure_of(title: str, drawn: Html, height: float, said: str) -> Html:
-    """A figure with its caption, and the text that stands for it."""
-    if not drawn.text:
-        return element("figure", element("figcaption", f"{title}. {said}"))
-    graphic = element(
-        "svg", element("title", title), element("desc", said), drawn, viewBox=f"0 0 {WIDTH} {r(height)}", role="img",
-        aria_label=f"{title}. {said}",
-    )  # fmt: skip
-    return element("figure", element("figcaption", title), graphic)
+def dotted(points: list[tuple[float, float]], **attributes: float) -> Markup:
+    """Round dots at coordinates, as one path."""
+    path = "".join(f"M{rounded(x)} {rounded(y)}h0" for x, y in points)
+    return element("path", d=path, stroke="var(--accent)", stroke_linecap="round", **attributes)
+
+
+def path_of(points: list[tuple[float, float]]) -> str:
+    """Coordinates as an attribute `points` has them."""
+    return " ".join(f"{rounded(x)},{rounded(y)}" for x, y in points)
+
+
+def colour(index: int) -> str:
+    """The class of the line with this number, from 0."""
+    return f"c{index % COLOURS + 1}"
 
 
 def nice(low: float, high: float, count: int = 5) -> list[float]:
-    """Round numbers, about `count`, of which the first is not above `low` and the last not below `high`."""
+    """About `count` round numbers; the first is not above `low` and the last not below `high`."""
     if not high - low > 1e-9 * max(abs(low), abs(high)):  # the same but for rounding
         pad = abs(low) * 0.1 or 0.5
         low, high = low - pad, high + pad
@@ -176,75 +188,70 @@ def tick_text(number: float) -> str:
 
 def spelled(value: Value) -> str:
     """A value and its interval in words."""
-    return format_number(value.value) + (
-        "" if value.low is None else f" ({format_number(value.low)} to {format_number(value.high)})"
-    )
+    interval = "" if value.low is None else f" ({format_number(value.low)} to {format_number(value.high)})"
+    return format_number(value.value) + interval
 
 
-def shortened(text: str, letters: int = LETTERS) -> str:
-    """`text`, cut where it would be too long for its place."""
-    return text if len(text) <= letters else text[: letters - 1] + "…"
-
-
-def r(number: float) -> float:
+def rounded(number: float) -> float:
     """A coordinate with as many digits as can be seen."""
     return round(float(number), 1)
 
 
-def _scale(low: float, high: float, start: float, end: float):
+def _figure(title: str, drawing: list[Markup], height: float, description: str) -> Markup:
+    return render("figure", title=title, drawing=drawing, width=WIDTH, height=rounded(height), description=description)
+
+
+def _frame(
+    x: Scale, y: Scale, labels: Sequence[tuple[float, str]], ticks: list[float], bottom: float, x_name: str
+) -> list[Markup]:
+    """The two axes: a line and a number for each of the `ticks`, the `labels` below, what the axis below measures."""
+    drawing = [_line(LEFT, y(tick), RIGHT, y(tick), "axis") for tick in ticks]
+    drawing += [_text(LEFT - 5, y(tick) + 4, tick_text(tick), "s", "end") for tick in ticks]
+    drawing += [_text(x(position), bottom + 16, text, "s", "middle") for position, text in labels]
+    return [*drawing, _text((LEFT + WIDTH) / 2, bottom + 32, x_name, "s", "middle")]
+
+
+def _curve(line: Line, kind: str, x: Scale, y: Scale) -> Markup:
+    """A line with its band, and dots where there are few of them; `kind` is its class."""
+    drawing = [element("title", line.name)]
+    if line.low is not None and len(line.x) > 1:
+        edge = [*zip(line.x, line.high, strict=True), *zip(reversed(line.x), reversed(line.low), strict=True)]
+        drawing.append(element("polygon", points=path_of([(x(a), y(b)) for a, b in edge]), class_=kind))
+    points = [(x(a), y(b)) for a, b in zip(line.x, line.y, strict=True)]
+    drawing.append(element("polyline", points=path_of(points), class_=kind))
+    if len(points) <= MOST_DOTTED:
+        drawing += [element("circle", cx=rounded(a), cy=rounded(b), r=3, class_=kind) for a, b in points]
+    return element("g", *drawing)
+
+
+def _legend(names: list[str], top: float) -> Markup:
+    drawing = []
+    for index, name in enumerate(names):
+        middle = top + 8 + 16 * index
+        drawing.append(_line(LEFT, middle, LEFT + 20, middle, colour(index), stroke_width=3))
+        drawing.append(_text(LEFT + 26, middle + 4, _shortened(name)))
+    return Markup().join(drawing)
+
+
+def _few_points(line: Line, labels: dict[float, str]) -> str:
+    """At most seven points of a line, the first and the last among them, in words."""
+    chosen = np.unique(np.linspace(0, len(line.x) - 1, min(7, len(line.x))).round().astype(int))
+    points = [(line.x[index], line.y[index]) for index in chosen]
+    return ", ".join(f"{format_number(y)} at {labels.get(x) or tick_text(x)}" for x, y in points)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 1] + "…"
+
+
+def _scale(low: float, high: float, start: float, end: float) -> Scale:
     return lambda value: start + (value - low) / (high - low) * (end - start)
 
 
-def _vertical(x: float, height: float, kind: str) -> Html:
-    return element("line", x1=r(x), x2=r(x), y1=0, y2=r(height), class_=kind)
+def _line(x1: float, y1: float, x2: float, y2: float, kind: str, **attributes: float) -> Markup:
+    ends = {"x1": rounded(x1), "y1": rounded(y1), "x2": rounded(x2), "y2": rounded(y2)}
+    return element("line", **ends, class_=kind, **attributes)
 
 
-def _text(x: float, y: float, text: str, kind: str, anchor: str | None = None) -> Html:
-    return element("text", text, x=r(x), y=r(y), class_=kind or None, text_anchor=anchor)
-
-
-def _line(one: Line, kind: str, x, y) -> Html:
-    parts = []
-    if one.low is not None and len(one.at) > 1:
-        edge = [(x(a), y(b)) for a, b in zip(one.at, one.high, strict=True)]
-        edge += [(x(a), y(b)) for a, b in zip(reversed(one.at), reversed(one.low), strict=True)]
-        parts.append(element("polygon", points=_points(edge), class_=kind))
-    spots = [(x(a), y(b)) for a, b in zip(one.at, one.values, strict=True)]
-    parts.append(element("polyline", points=_points(spots), class_=kind))
-    if len(spots) <= 24:
-        parts += [element("circle", cx=r(a), cy=r(b), r=3, class_=kind) for a, b in spots]
-    return element("g", element("title", one.name), *parts)
-
-
-def _points(spots: list[tuple[float, float]]) -> str:
-    return " ".join(f"{r(a)},{r(b)}" for a, b in spots)
-
-
-def _legend(names: list[str], top: float) -> Html:
-    parts = []
-    for index, name in enumerate(names):
-        middle, kind = top + 8 + 16 * index, f"c{index % 5 + 1}"
-        parts.append(element("line", x1=42, x2=62, y1=middle, y2=middle, class_=kind, stroke_width=3))
-        parts.append(_text(68, middle + 4, shortened(name), ""))
-    return joined(*parts)
-
-
-def _defined(one: Line) -> Line:
-    """The line without the points whose value is undefined."""
-    keep = [place for place, value in enumerate(one.values) if value is not None and np.isfinite(value)]
-    sides = []
-    for side in (one.low, one.high):
-        known = side is not None and all(side[place] is not None for place in keep)
-        sides.append([float(side[place]) for place in keep] if known else None)
-    low, high = sides if None not in sides else (None, None)
-    return Line(one.name, [float(one.at[p]) for p in keep], [float(one.values[p]) for p in keep], low, high)
-
-
-def _few(one: Line) -> list[tuple[float, float]]:
-    """At most seven points of a line, the first and the last among them."""
-    chosen = np.unique(np.linspace(0, len(one.at) - 1, min(7, len(one.at))).round().astype(int))
-    return [(one.at[place], one.values[place]) for place in chosen]
-
-
-def _at(spot: float, labels: Sequence[tuple[float, str]]) -> str:
-    return next((text for place, text in labels if place == spot), tick_text(spot))
+def _text(x: float, y: float, text: str, kind: str | None = None, anchor: str | None = None) -> Markup:
+    return element("text", text, x=rounded(x), y=rounded(y), class_=kind, text_anchor=anchor)

@@ -1,24 +1,23 @@
 """The report of a run: all of its sections in order."""
 
 from sensorium.evaluation.inputs import format_number
-from sensorium.reports.cost import cost
+from sensorium.evaluation.printing import between
 from sensorium.reports.curves import curves
 from sensorium.reports.evidence import Evidence
 from sensorium.reports.inputs import inputs
 from sensorium.reports.media import Media
-from sensorium.reports.page import Section, note, page
-from sensorium.reports.plots import spelled
+from sensorium.reports.render import Headline, Section, page, render
 from sensorium.reports.retrieval import furthest, retrieval
 from sensorium.reports.samples import errors
 from sensorium.reports.subgroups import subgroups_section
 from sensorium.reports.targets import targets
 from sensorium.reports.training import training
-from sensorium.reports.values import value_of, words
+from sensorium.reports.values import metric_name, value_of
 
 
 def run_page(evidence: Evidence) -> str:
     """report.html of a run that learned targets, or aligned inputs."""
-    media = None if evidence.held is None else Media(evidence.held)
+    media = None if evidence.records is None else Media(evidence.records)
     sections: list[Section | None] = [training(evidence)]
     if evidence.figures.get("retrieval"):
         sections.append(retrieval(evidence))
@@ -26,29 +25,28 @@ def run_page(evidence: Evidence) -> str:
     if evidence.figures.get("targets"):
         sections += [targets(evidence), inputs(evidence, media)]
         sections.append(curves(evidence) if evidence.curves else None)
-        sections.append(subgroups_section(evidence) if evidence.held is not None else None)
+        sections.append(subgroups_section(evidence) if media else None)
         sections.append(errors(evidence, media) if media else None)
-    sections.append(cost(evidence))
+    costs = render("cost", figures=evidence.figures.get("cost", {}), measured=evidence.costs)
+    sections.append(Section("cost", "What it costs", costs))
     if evidence.left_out:
-        sections.append(Section("left-out", "What is not here", note(*evidence.left_out)))
-    kept = [section for section in sections if section is not None]
-    return page(evidence.name, list(evidence.figures.get("sentences", {}).values()), _large(evidence), kept)
+        sections.append(Section("left-out", "What is not here", render("left_out", sentences=evidence.left_out)))
+    lead = list(evidence.figures.get("sentences", {}).values())
+    return page(evidence.name, lead, _headlines(evidence), [section for section in sections if section is not None])
 
 
-def _large(evidence: Evidence) -> list[tuple[str, str, str]]:
+def _headlines(evidence: Evidence) -> list[Headline]:
     """Each target's headline metric, and each direction's recall."""
-    shown = []
-    for name, known in evidence.figures.get("inputs", {}).items():
-        value = value_of(evidence.figures["targets"][name][known["metric"]])
-        rest = spelled(value).partition(" (")[2].rstrip(")")
-        shown.append((f"{name}: {words(known['metric'])}", format_number(value.value), _beside(rest, value.chance)))
-    for name, metrics in evidence.figures.get("retrieval", {}).items():
-        value = value_of(metrics["recall@1"])
-        rest = spelled(value).partition(" (")[2].rstrip(")")
-        shown.append((f"{name}: recall@1", format_number(value.value), _beside(rest, value.chance)))
-    return shown
-
-
-def _beside(interval: str, chance: float | None) -> str:
-    parts = [interval] if interval else []
-    return "; ".join([*parts, *([] if chance is None else [f"chance {format_number(chance)}"])])
+    figures = evidence.figures
+    values = {}
+    for name, contributions in figures.get("inputs", {}).items():
+        metric = contributions["metric"]
+        values[f"{name}: {metric_name(metric)}"] = value_of(figures["targets"][name][metric])
+    for name, metrics in figures.get("retrieval", {}).items():
+        values[f"{name}: recall@1"] = value_of(metrics["recall@1"])
+    headlines = []
+    for name, value in values.items():
+        chance = "" if value.chance is None else f"chance {format_number(value.chance)}"
+        note = "; ".join(text for text in (between(value), chance) if text)
+        headlines.append(Headline(name, format_number(value.value), note))
+    return headlines

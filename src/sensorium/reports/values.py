@@ -1,13 +1,11 @@
-"""Figures as tables show them."""
+"""Figures as a reader sees them; the templates use these functions as filters."""
 
 from typing import Any
 
 from sensorium.evaluation.inputs import format_number
-from sensorium.evaluation.printing import between
 from sensorium.metrics import Value
-from sensorium.reports.markup import Child, Html, table
 
-WORDS = {
+METRIC_NAMES = {
     "neg_log_loss": "log loss (negative)",
     "neg_mean_absolute_error": "mean absolute error (negative)",
     "neg_root_mean_squared_error": "root mean squared error (negative)",
@@ -21,20 +19,31 @@ WORDS = {
 }
 
 
-def words(metric: str) -> str:
+def metric_name(metric: str) -> str:
     """A metric's name for a reader."""
-    return WORDS.get(metric, metric.replace("_", " "))
+    return METRIC_NAMES.get(metric, metric.replace("_", " "))
 
 
-def value_of(known: dict[str, Any]) -> Value:
+def value_of(figures: dict[str, Any]) -> Value:
     """A value of metrics.json."""
-    return Value(known["value"], known["low"], known["high"], known.get("chance"))
+    return Value(figures["value"], figures["low"], figures["high"], figures.get("chance"))
 
 
-def metrics_table(metrics: dict[str, dict[str, Any]], caption: str) -> Html:
-    """Every metric with its interval and its chance level."""
-    rows: list[list[Child]] = []
-    for name, known in metrics.items():
-        value = value_of(known)
-        rows.append([words(name), format_number(value.value), between(value), format_number(value.chance)])
-    return table(["metric", "value", "95 % interval", "chance"], rows, caption)
+def p_value(p: float) -> str:
+    """A p-value; below a thousandth only that."""
+    return "< .001" if p < 0.001 else format_number(p)
+
+
+def large(number: int) -> str:
+    """A count in millions, billions or trillions."""
+    for size, word in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million")):
+        if number >= size:
+            return f"{number / size:.2f} {word}"
+    return f"{number:,}"
+
+
+def duration(seconds: float) -> str:
+    """A time in seconds, minutes or hours."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -85,7 +85,7 @@ def scored_records(table: Table, scores: pa.Table) -> Table | None:
     """The records of `table` that a run's `scores` are of, in their order; None when keys or truths differ, so that the
     scores are of another table.
     """
-    targeted = "coalition" in scores.column_names
+    targeted = "coalition" in scores.column_names  # else these are ranks, one for each direction
     if targeted:
         scores = scores.filter(pa.compute.equal(scores["coalition"], "all"))
     keys = scores["key"].to_pylist()

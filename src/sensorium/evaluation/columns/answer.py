@@ -1,5 +1,6 @@
 """Answers as columns."""
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from sensorium.data.columns.parse import objects
 from sensorium.data.schema import TargetSpec
 from sensorium.data.targets.answer_text import encode_answers
 from sensorium.evaluation.baselines import answer_baselines
-from sensorium.evaluation.columns.base import Calibration, no_scatter
+from sensorium.evaluation.columns.base import RIGHT_OR_WRONG, Calibration, no_scatter
 from sensorium.evaluation.columns.class_ import label_positions
 from sensorium.evaluation.question_types import question_types
 from sensorium.metrics import Columns, exact_match, vqa_accuracy
@@ -20,6 +21,7 @@ class AnswerColumns:
     """The truth is the list of what each annotator said, normalised; the decision is one answer and its probability."""
 
     wrong_decisions = "Answers that most people did not give, the most probable first."
+    effect_words = RIGHT_OR_WRONG
     scatter = staticmethod(no_scatter)
     baselines = staticmethod(answer_baselines)
     breakdowns = staticmethod(question_types)
@@ -68,9 +70,14 @@ class AnswerColumns:
         return f"{predicted['decision']} ({predicted['probability']:.2f})"
 
     @staticmethod
-    def probability_of(name: str, frame: pd.DataFrame, row: int) -> float:
+    def matches(decision: str, truth: Collection[str]) -> bool:
+        """Whether any annotator gave the answer."""
+        return decision in set(truth)
+
+    @staticmethod
+    def probability_of(name: str, record: pd.Series) -> float:
         """The decided answer's."""
-        return frame[f"{name}_probability"].iloc[row]
+        return record[f"{name}_probability"]
 
     @staticmethod
     def wrong_order(truth: Columns, prediction: Columns, loss: np.ndarray) -> np.ndarray:
@@ -82,5 +89,5 @@ class AnswerColumns:
     def calibration(labels: list[str], truth: Columns, prediction: Columns) -> Calibration:
         """The decided answer, against its VQA accuracy."""
         right = vqa_accuracy(truth, prediction["decision"])
-        across = "probability of the decision (upwards: its VQA accuracy)"
-        return Calibration(prediction["probability"], right, np.arange(len(right)), "calibration", across)
+        x_name = "probability of the decision (upwards: its VQA accuracy)"
+        return Calibration(prediction["probability"], right, np.arange(len(right)), "calibration", x_name)

@@ -15,16 +15,16 @@ from sensorium.metrics import Columns, Resamples
 
 
 class Calibration(NamedTuple):
-    """Whether probabilities can be believed: `sure` float [M] and `right` float or bool [M], of the rows int [M].
+    """Whether probabilities can be believed: probabilities [S], how right each is [S], the row of each, int64 [S].
 
-    what: which probabilities, behind the target's name. across: what the axes are.
+    title: which probabilities, behind the target's name. x_name: what the axes are.
     """
 
-    sure: np.ndarray
-    right: np.ndarray
-    rows: np.ndarray
-    what: str
-    across: str
+    probability: np.ndarray
+    correct: np.ndarray
+    row: np.ndarray
+    title: str
+    x_name: str
 
 
 class Scatter(NamedTuple):
@@ -39,10 +39,12 @@ class TargetColumns(Protocol):
 
     Columns of scores.parquet: `<target>`, the truth, null where it is unknown; `<target>_decision`; and what else the
     kind has, as `<target>_probability_<label>`. Columns of predictions: `<target>` and the same probabilities.
-    wrong_decisions: the heading of the records that are furthest off, a sentence.
+    wrong_decisions: which records `wrong_order` gives, in which order, a sentence. effect_words: how a record is
+    called that an input helped, and one that it hurt.
     """
 
     wrong_decisions: ClassVar[str]
+    effect_words: ClassVar[tuple[str, str]]
 
     @staticmethod
     def score_columns(
@@ -75,7 +77,11 @@ class TargetColumns(Protocol):
         """What the head decoded, in a few words."""
 
     @staticmethod
-    def probability_of(name: str, frame: pd.DataFrame, row: int) -> float | None:
+    def matches(decision: Any, truth: Any) -> bool | None:
+        """Whether a saved decision is right; None for a kind whose decisions are near or far, not right."""
+
+    @staticmethod
+    def probability_of(name: str, record: pd.Series) -> float | None:
         """How probable the decision of a saved record was; None for a kind that does not say."""
 
     @staticmethod
@@ -103,6 +109,10 @@ class TargetColumns(Protocol):
         """Decisions against truths on one axis; None for a kind that has none."""
 
 
+RIGHT_OR_WRONG = ("right only with it", "wrong only with it")
+"""`effect_words` of a kind whose decisions are right or wrong."""
+
+
 def no_baselines(
     target: TargetSpec, table: Table, truth: Columns, predictions: dict[Coalition, Columns], resamples: Resamples
 ) -> dict[str, Baseline]:
@@ -125,7 +135,7 @@ def no_scatter(truth: Columns, prediction: Columns) -> None:
     """`scatter` of a kind that is not on an axis."""
 
 
-def no_probability(name: str, frame: pd.DataFrame, row: int) -> None:
+def no_probability(name: str, record: pd.Series) -> None:
     """`probability_of` of a kind that does not say."""
 
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from sensorium.data.schema import TargetSpec
 from sensorium.evaluation.columns.base import (
+    RIGHT_OR_WRONG,
     Calibration,
     named_classes,
     no_baselines,
@@ -25,6 +26,7 @@ class ClassColumns:
     """Labels, and each label's probability."""
 
     wrong_decisions = "Wrong decisions, the most probable first."
+    effect_words = RIGHT_OR_WRONG
     labels_of = staticmethod(named_classes)
     row = staticmethod(probability_row)
     scatter = staticmethod(no_scatter)
@@ -65,9 +67,14 @@ class ClassColumns:
         return f"{decision} ({predicted['probabilities'][decision]:.2f})"
 
     @staticmethod
-    def probability_of(name: str, frame: pd.DataFrame, row: int) -> float:
+    def matches(decision: str, truth: str) -> bool:
+        """Whether they are the same class."""
+        return decision == truth
+
+    @staticmethod
+    def probability_of(name: str, record: pd.Series) -> float:
         """The decided class's."""
-        return frame[f"{name}_probability_{frame[f'{name}_decision'].iloc[row]}"].iloc[row]
+        return record[f"{name}_probability_{record[f'{name}_decision']}"]
 
     @staticmethod
     def wrong_order(truth: Columns, prediction: Columns, loss: np.ndarray) -> np.ndarray:
@@ -81,8 +88,8 @@ class ClassColumns:
         """The most probable class."""
         probabilities = prediction["probabilities"]
         right = probabilities.argmax(axis=1) == truth["label"]
-        across = "probability of the decision (upwards: share that is right)"
-        return Calibration(probabilities.max(axis=1), right, np.arange(len(right)), "calibration", across)
+        x_name = "probability of the decision (upwards: share that is right)"
+        return Calibration(probabilities.max(axis=1), right, np.arange(len(right)), "calibration", x_name)
 
 
 def label_positions(labels: list[str], values: pd.Series) -> np.ndarray:

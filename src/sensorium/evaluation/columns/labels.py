@@ -1,5 +1,6 @@
 """Several labels at once as columns."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pyarrow as pa
 
 from sensorium.data.schema import TargetSpec
 from sensorium.evaluation.columns.base import (
+    RIGHT_OR_WRONG,
     Calibration,
     named_classes,
     no_baselines,
@@ -28,6 +30,7 @@ class LabelsColumns:
     """Lists of labels, and each label's probability."""
 
     wrong_decisions = "The records with the largest loss among those that are not decided in full."
+    effect_words = RIGHT_OR_WRONG
     labels_of = staticmethod(named_classes)
     row = staticmethod(probability_row)
     scatter = staticmethod(no_scatter)
@@ -73,6 +76,11 @@ class LabelsColumns:
         return ", ".join(predicted["decision"]) or "none"
 
     @staticmethod
+    def matches(decision: Iterable[str], truth: Iterable[str]) -> bool:
+        """Whether they are the same labels."""
+        return set(decision) == set(truth)
+
+    @staticmethod
     def wrong_order(truth: Columns, prediction: Columns, loss: np.ndarray) -> np.ndarray:
         """The largest loss first."""
         rows = np.flatnonzero((prediction["decision"] != truth["labels"]).any(axis=1))
@@ -81,10 +89,10 @@ class LabelsColumns:
     @staticmethod
     def calibration(labels: list[str], truth: Columns, prediction: Columns) -> Calibration:
         """All labels of all rows."""
-        across = "probability of a label (upwards: share that have it)"
+        x_name = "probability of a label (upwards: share that have it)"
         rows = np.repeat(np.arange(len(truth["labels"])), len(labels))
         sure, right = prediction["probabilities"].ravel(), truth["labels"].ravel()
-        return Calibration(sure, right, rows, "calibration of all labels", across)
+        return Calibration(sure, right, rows, "calibration of all labels", x_name)
 
 
 def label_marks(labels: list[str], values: pd.Series) -> np.ndarray:

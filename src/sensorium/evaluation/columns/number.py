@@ -22,6 +22,7 @@ class NumberColumns:
     """Numbers in the user's units."""
 
     wrong_decisions = "The records that are furthest off."
+    effect_words = ("an error at least halved by it", "an error at least doubled by it")
     labels_of = staticmethod(named_classes)
     calibration = staticmethod(no_calibration)
     baselines = staticmethod(no_baselines)
@@ -62,6 +63,10 @@ class NumberColumns:
     def cell(predicted: dict[str, Any]) -> str:
         """The number in three digits."""
         return f"{predicted['decision']:.3g}"
+
+    @staticmethod
+    def matches(decision: float, truth: float) -> None:
+        """A number is near or far."""
 
     @staticmethod
     def wrong_order(truth: Columns, prediction: Columns, loss: np.ndarray) -> np.ndarray:
