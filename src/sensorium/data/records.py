@@ -97,7 +97,7 @@ class Records:
         self.ids = {name: torch.as_tensor(values, dtype=torch.int64) for name, values in (ids or {}).items()}
         given = [target for target in table.schema.targets if target.name in table.frame.columns]
         self.targets = {target.name: encode(table, target) for target in given}
-        self._keys = CompactStrings.of(table.keys)  # [N]
+        self._keys = CompactStrings.from_objects(table.keys)  # [N]
         self._views: dict[str, Records] = {}
         for spec in self.specs if len(table) else []:
             table.value(0, spec)  # converts the column here, once, and not in each process

@@ -9,25 +9,11 @@ import pandas as pd
 from sensorium.data.columns.parse import to_label
 from sensorium.data.media.content import content_id
 from sensorium.data.schema import MEDIA, InputSpec
+from sensorium.data.split_names import HELD_OUT
 from sensorium.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from sensorium.data.table import Table
-
-HELD_OUT = (
-    "test",
-    "testing",
-    "validation",
-    "valid",
-    "val",
-    "dev",
-    "eval",
-    "evaluation",
-    "heldout",
-    "held-out",
-    "held_out",
-    "holdout",
-)
 
 
 def sides(

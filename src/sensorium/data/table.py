@@ -16,8 +16,8 @@ from sensorium.data import split as splitting
 from sensorium.data.columns.parse import convert, is_missing, takes_text
 from sensorium.data.infer_schema import infer_schema
 from sensorium.data.schema import InputSpec, Schema
-from sensorium.data.sources.tables import load
-from sensorium.data.strings import CompactStrings, compact, is_compact
+from sensorium.data.sources.tables import read_source
+from sensorium.data.strings import CompactStrings, as_compact, is_compact
 from sensorium.errors import UserError
 
 
@@ -51,7 +51,7 @@ class Table:
         another kind.
         """
         cells = self._column(name, kind)
-        return cells.objects() if isinstance(cells, CompactStrings) else cells
+        return cells.to_objects() if isinstance(cells, CompactStrings) else cells
 
     def _column(self, name: str, kind: str) -> np.ndarray | CompactStrings:
         """`cells`, kept: texts and paths compactly."""
@@ -61,8 +61,8 @@ class Table:
 
     def _converted(self, name: str, kind: str) -> np.ndarray | CompactStrings:
         if name not in self.frame.columns:
-            return np.full(len(self), np.nan) if kind == "number" else CompactStrings.of([None] * len(self))
-        texts = compact(self.frame[name]) if takes_text(kind) else None
+            return np.full(len(self), np.nan) if kind == "number" else CompactStrings.from_objects([None] * len(self))
+        texts = as_compact(self.frame[name]) if takes_text(kind) else None
         if texts is not None:
             return texts
         values = self.frame[name].to_numpy()
@@ -74,7 +74,7 @@ class Table:
                 f"{_short(values[wrong[0]])} cannot be read as {kind}: {wrong[1]}; mend it or leave it empty",
             )
         if takes_text(kind) and set(map(type, converted)) <= {str, type(None)}:
-            return CompactStrings.of(converted)
+            return CompactStrings.from_objects(converted)
         return converted
 
     def mistake(self, index: int, column: str, what: str) -> UserError:
@@ -209,7 +209,7 @@ def read(
     schema does not have is not read, a cell of the wrong kind is an error. Paths start at `root`: the file's folder,
     else the working folder. `rows`, int64 [N], numbers the records otherwise than from 1. Raises UserError.
     """
-    frame, place, name, kinds, shards = load(source)
+    frame, place, name, kinds, shards = read_source(source)
     root = Path(root) if root is not None else place
     rows = np.arange(1, len(frame) + 1) if rows is None else np.asarray(rows)
     if schema is None:

@@ -10,7 +10,7 @@ from rich.table import Table as Printed
 from rich.text import Text
 
 from sensorium.console import Console
-from sensorium.data.scan import save_bad, scan, set_aside
+from sensorium.data.scan import drop_bad_records, scan, write_bad_records
 from sensorium.data.sources.collect_files import collect_files
 from sensorium.data.table import Table, read
 from sensorium.errors import RecordError, UserError, counted
@@ -74,7 +74,7 @@ def classify(
     if not given:
         raise UserError(f"{source} has no records, so there is nothing to classify.")
     if bad_records != "stop":
-        table, found = set_aside(table, scan(table, workers_for(table)), bad_records)
+        table, found = drop_bad_records(table, scan(table, workers_for(table)), bad_records)
         bad = found.bad
     done = {"records": len(table), "set_aside": given - len(table), "out": out and str(out), "bad_records": None}
     done["calibration"] = support and _calibrated(shot, support, target, none_below == AUTO, console)
@@ -140,7 +140,7 @@ def _listed(bad: list[RecordError], out: str | Path | None) -> str | None:
     if not bad or out is None:
         return None
     place = Path(out).with_name("bad_records.csv")
-    save_bad(bad, place)
+    write_bad_records(bad, place)
     return str(place)
 
 

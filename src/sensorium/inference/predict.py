@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from sensorium.data.scan import save_bad, scan, set_aside
+from sensorium.data.scan import drop_bad_records, scan, write_bad_records
 from sensorium.data.table import Table
 from sensorium.errors import UserError
 from sensorium.files import whole_file
@@ -31,13 +31,13 @@ def predict_file(run: str | Path, source: str | Path, out: str | Path, bad_recor
     table = model.read(source)
     given, bad = len(table), []
     if bad_records != "stop":
-        table, found = set_aside(table, scan(table), bad_records)
+        table, found = drop_bad_records(table, scan(table), bad_records)
         bad = found.bad
     with whole_file(out) as new:
         write(_chunks(model, table), _schema(model), new, suffix)
     listed = out.with_name("bad_records.csv") if bad else None
     if listed is not None:
-        save_bad(bad, listed)
+        write_bad_records(bad, listed)
     return {
         "out": str(out),
         "records": len(table),
