@@ -50,7 +50,7 @@ def scan(table: Table, workers: int = 0) -> Scan:
     )
     has_media = any(spec.modality in MEDIA for spec in table.schema.inputs)
     scanned_ranges = list(map_in_order(partial(_scan_rows, table), row_ranges, workers if has_media else 0))
-    # The parts of each input, joined.
+    # Join the row ranges of each input.
     ids, facts, errors = {}, {}, []
     for position, spec in enumerate(table.schema.inputs):
         scanned_inputs = [scanned[position] for scanned in scanned_ranges]
@@ -110,10 +110,11 @@ def record_error(table: Table, row: int, spec: InputSpec, error: ValueError) -> 
     return RecordError(int(table.rows[row]), ", ".join(spec.columns), format_value(table.value(row, spec)), str(error))
 
 
-def _summarise_measures(records: int, tasks: list[dict[str, np.ndarray]]) -> dict[str, float]:
-    """The facts of one input that `records` records have, from its measures in each task's rows."""
-    names = next((measures.keys() for measures in tasks if measures), ())
-    measures = {name: np.concatenate([measures[name] for measures in tasks if measures]) for name in names}
+def _summarise_measures(records: int, row_ranges: list[dict[str, np.ndarray]]) -> dict[str, float]:
+    """The facts of one input that `records` records have, from its measures in each range of rows."""
+    row_ranges = [columns for columns in row_ranges if columns]
+    names = row_ranges[0].keys() if row_ranges else ()
+    measures = {name: np.concatenate([columns[name] for columns in row_ranges]) for name in names}
     facts: dict[str, float] = {"records": records}
     if "height" in measures:
         facts |= {name: float(np.median(measures[name])) for name in ("height", "width")}

@@ -11,27 +11,27 @@ import numpy as np
 from accelerate import Accelerator
 from safetensors.torch import save_file
 
-from sensorium.build.beginning import OBJECTIVES
-from sensorium.build.finetune import apply_finetuning
-from sensorium.build.objectives import with_views
-from sensorium.config.schema import Recipe
-from sensorium.console import Console, StepCallback
 from sensorium.data.records import Records
 from sensorium.data.scan import drop_bad_records, scan, write_bad_records
 from sensorium.data.table import Table
 from sensorium.errors import counted
 from sensorium.files import whole_folder
 from sensorium.model import Model, load
-from sensorium.tasks.base import Task
+from sensorium.build.beginning import OBJECTIVES
 from sensorium.tasks.previous_run import PreviousRun
+from sensorium.build.objectives import with_views
 from sensorium.tasks.splits import Split
+from sensorium.config.schema import Recipe
+from sensorium.console import StepCallback, Console
+from sensorium.tasks.base import Task
 from sensorium.tasks.tasks import task_for
+from sensorium.build.finetune import apply_finetuning
 from sensorium.training.adapters import merge
 from sensorium.training.learner import Learner
 from sensorium.training.loop import Hooks, Training
 from sensorium.training.optimizer import EncoderLearningRate
 from sensorium.training.sampling import ORDERS
-from sensorium.training.state import TrainingState, load_training_state, objective_state, run_mismatch_error
+from sensorium.training.state import TrainingState, run_mismatch_error, objective_state, load_training_state
 
 
 @dataclass(frozen=True)

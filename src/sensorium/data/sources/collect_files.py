@@ -58,7 +58,7 @@ def _match_pattern(pattern: str, endings: tuple[str, ...]) -> list[str]:
 
 def _has_ending(path: Path, endings: tuple[str, ...]) -> bool:
     """Whether a file that is not hidden has one of the endings."""
-    hidden = any(part.startswith(".") and part not in (".", "..") for part in path.parts)
+    hidden = any(name.startswith(".") and name not in (".", "..") for name in path.parts)
     return not hidden and path.suffix[1:].lower() in endings
 
 

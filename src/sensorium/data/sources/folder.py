@@ -37,7 +37,7 @@ def read_folder(folder: Path) -> pd.DataFrame:
     entries = _list_entries(folder)
     kind = _common_kind(folder, [entry.path for entry in entries])
     paths = [entry.path.relative_to(folder).as_posix() for entry in entries]
-    columns = {kind: [_read_text(entry.path) for entry in entries] if kind == "text" else paths}
+    columns = {kind: paths if kind in ENDINGS else [_read_text(entry.path) for entry in entries]}
     if any(entry.label for entry in entries):
         columns[LABEL] = [entry.label for entry in entries]
     if any(entry.split for entry in entries):
@@ -117,7 +117,7 @@ def _visible_files(folder: Path) -> list[Path]:
 
 
 def _is_hidden(path: Path) -> bool:
-    return any(part.startswith((".", "__MACOSX")) for part in path.parts) or path.name.lower() in _HIDDEN
+    return any(name.startswith((".", "__MACOSX")) for name in path.parts) or path.name.lower() in _HIDDEN
 
 
 def _summarise(paths: list[Path]) -> str:

@@ -7,18 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from sensorium.data.columns.infer import ARRAYS, ENDINGS, Ambiguous, guess_input
+from sensorium.data.columns.infer import Ambiguous, guess_input
 from sensorium.data.columns.parse import is_missing
 from sensorium.data.media.content import format_value, read_content
+from sensorium.data.media.extensions import DEFAULT_ENDING, FILE_ENDINGS
 from sensorium.data.sources import shards
 from sensorium.data.sources.tables import read_source
 from sensorium.errors import UserError, needs
 from sensorium.files import whole_folder
 
 DIGITS = 6  # of a shard's name
-_ENDINGS = ENDINGS | {"film": ENDINGS["video"], "series": ARRAYS, "points": ARRAYS}
-# The endings of files that were bytes without a name; decoders read the bytes, whatever the ending is.
-_DEFAULT_ENDING = {"image": "jpg", "audio": "wav", "video": "mp4", "film": "mp4", "series": "npy", "points": "npy"}
 
 
 def pack(
@@ -80,7 +78,7 @@ def _file_kinds(frame: Any, name: str, stated_kinds: dict[str, str], source_kind
         column: stated_kinds.get(column) or source_kinds.get(column) or _guess_kind(frame, name, column)
         for column in frame.columns
     }
-    file_kinds = {column: kind for column, kind in kinds.items() if kind in _ENDINGS}
+    file_kinds = {column: kind for column, kind in kinds.items() if kind in FILE_ENDINGS}
     unusable = next((column for column in file_kinds if "/" in column or column.startswith("_")), None)
     if unusable is not None:
         raise UserError(
@@ -94,7 +92,7 @@ def _guess_kind(frame: Any, name: str, column: str) -> str:
     try:
         return guess_input(frame[column].to_numpy()).kind
     except Ambiguous as error:
-        if not set(error.kinds) & _ENDINGS.keys():
+        if not set(error.kinds) & FILE_ENDINGS.keys():
             return "ignored"
         raise UserError(
             f"Column '{column}' of {name} is ambiguous: {error.reason}; state what it is with --column"
@@ -144,7 +142,7 @@ def _read_file(value: Any, row: int, column: str, kind: str, root: Path) -> tupl
     except ValueError as error:
         raise _cell_error(row, column, value, str(error)) from error
     ending = Path(value).suffix[1:].lower() if isinstance(value, str) else ""
-    return (ending if ending in _ENDINGS[kind] else _DEFAULT_ENDING[kind]), data
+    return (ending if ending in FILE_ENDINGS[kind] else DEFAULT_ENDING[kind]), data
 
 
 def _cell_error(row: int, column: str, value: Any, reason: str) -> UserError:

@@ -14,9 +14,9 @@ SIDES = ("left", "right")
 
 
 class PublishedColumns(NamedTuple):
-    """`pictures`: by column, the file's name (str) or number (int) of each record's image. `columns`: all others."""
+    """`image_names`: by column, the file's name (str) or number (int) of each record's image. `columns`: all others."""
 
-    pictures: dict[str, list[str] | list[int]]
+    image_names: dict[str, list[str] | list[int]]
     columns: dict[str, list[Any]]
 
 

@@ -43,7 +43,7 @@ def table(
     published = _parse_file(source, None if annotations is None else Path(annotations))
     folder = Path(images)
     image_folder = ImageFolder(folder)
-    paths: dict[str, list[Any]] = {column: image_folder.find(names) for column, names in published.pictures.items()}
+    paths: dict[str, list[Any]] = {column: image_folder.find(names) for column, names in published.image_names.items()}
     image_columns = dict(paths)
     if len(paths) == 1:
         image_columns["image"] = [path and Path(path).stem for path in paths["photo"]]
@@ -52,7 +52,7 @@ def table(
     columns = dict([text_column, *image_columns.items(), *further_columns])
     frame = pd.DataFrame({name: pd.Series(cells, dtype=object) for name, cells in columns.items()})
     # Records without all of their images.
-    missing = frame[list(published.pictures)].isna().any(axis=1).to_numpy()
+    missing = frame[list(published.image_names)].isna().any(axis=1).to_numpy()
     if missing.all() or (missing.any() and bad_records == "stop"):
         raise _missing_images_error(published, paths, missing, source, folder)
     frame = frame[~missing].reset_index(drop=True)
@@ -137,8 +137,8 @@ def _missing_images_error(
 ) -> UserError:
     """The error for the records `missing` (bool [N]), naming the first image that `paths` lacks."""
     row = int(missing.argmax())
-    column = next(column for column in published.pictures if paths[column][row] is None)
-    name = format_name(published.pictures[column][row])
+    column = next(column for column in published.image_names if paths[column][row] is None)
+    name = format_name(published.image_names[column][row])
     count = f"{missing.sum():,} of the {counted(len(missing), 'record')} of {source}"
     sentence = f"The pictures of {count} are not in {folder}, the first is {name}"
     if missing.all():
