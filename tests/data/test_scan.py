@@ -11,7 +11,7 @@ from PIL import Image
 from sensorium.data.media import audio, image
 from sensorium.data.media.content import content_id
 from sensorium.data.read import read
-from sensorium.data.scan import save_bad, scan, set_aside
+from sensorium.data.scan import drop_bad_records, scan, write_bad_records
 from sensorium.errors import RecordError, UserError
 
 KINDS = {"photo": "image", "voice": "audio", "words": "text", "size": "number"}
@@ -94,8 +94,8 @@ def test_every_bad_value_is_named_in_the_order_of_the_table(records, tmp_path, w
     assert found.bad[0].reason == "there is no such file"
     assert (found.ids["photo"][[9, 21, 150]] == 0).all()
     with pytest.raises(RecordError, match=r"Row 10, column 'photo', 9\.png: there is no such file"):
-        set_aside(table, found, "stop")
-    good, kept = set_aside(table, found, "skip")
+        drop_bad_records(table, found, "stop")
+    good, kept = drop_bad_records(table, found, "skip")
     assert len(good) == 196 and not {10, 22, 34, 151} & set(good.rows.tolist())
     assert kept.facts["voice"]["records"] == (kept.ids["voice"] != 0).sum()
     again = scan(good)
@@ -113,18 +113,18 @@ def test_rows_keep_their_numbers_in_a_part_of_the_table(records, tmp_path):
 def test_set_aside_when_all_is_well_or_nothing_is(records, tmp_path):
     table = table_of(records, tmp_path)
     found = scan(table)
-    assert set_aside(table, found, "stop") == (table, found)
+    assert drop_bad_records(table, found, "stop") == (table, found)
     with pytest.raises(UserError, match="Known: skip, stop"):
-        set_aside(table, found, "skipp")
+        drop_bad_records(table, found, "skipp")
     (tmp_path / "9.png").unlink()
     one = table.take(np.array([9]))
     with pytest.raises(UserError, match=r"Every one of the 1 record is bad.*9\.png"):
-        set_aside(one, scan(one), "skip")
+        drop_bad_records(one, scan(one), "skip")
 
 
 def test_bad_records_csv(tmp_path):
     bad = [RecordError(3, "photo", 'a,"b".png', "there is no such file"), RecordError(9, "voice", "<5 bytes>", "x\ny")]
-    save_bad(bad, tmp_path / "new" / "bad_records.csv")
+    write_bad_records(bad, tmp_path / "new" / "bad_records.csv")
     frame = pd.read_csv(tmp_path / "new" / "bad_records.csv")
     assert frame.columns.tolist() == ["row", "column", "value", "reason"]
     assert frame.values.tolist() == [

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sensorium.data.media.series import Series
-from sensorium.data.media.video import Film
+from sensorium.data.media.video import Video
 from sensorium.data.read import read
 from sensorium.data.schema import InputSpec
 from sensorium.data.table import Table
@@ -18,7 +18,7 @@ VALUES = {
     "image": CHANCE.integers(0, 255, (24, 20, 3), dtype=np.uint8),
     "audio": CHANCE.standard_normal(800).astype(np.float32) / 4,
     "text": "a lovely lamp that I would buy again for the kitchen any day",
-    "video": Film(CHANCE.integers(0, 255, (3, 12, 12, 3), dtype=np.uint8), np.arange(3, dtype=np.float32)),
+    "video": Video(CHANCE.integers(0, 255, (3, 12, 12, 3), dtype=np.uint8), np.arange(3, dtype=np.float32)),
     "series": Series(np.arange(60.0), CHANCE.standard_normal((60, 2)), ("a", "b")),
     "points": CHANCE.standard_normal((50, 3)).astype(np.float32),
     "table": {"size": 2.0, "colour": "red"},

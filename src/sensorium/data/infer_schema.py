@@ -158,7 +158,7 @@ def _with_sound(table: Table, name: str, guess: Guess) -> Guess:
 def _sounds(table: Table, film: object) -> bool | None:
     """Whether a film has a sound track; None when it cannot be opened, which the scan will tell."""
     try:
-        return video.has_sound(film, table.root)
+        return video.has_audio(film, table.root)
     except ValueError:
         return None
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from sensorium.data.infer_schema import infer_schema
 from sensorium.data.schema import Schema
-from sensorium.data.sources.tables import load
+from sensorium.data.sources.tables import read_source
 from sensorium.data.table import Table
 from sensorium.errors import UserError
 
@@ -39,7 +39,7 @@ def read(
     schema does not have is not read, a cell of the wrong kind is an error. Paths start at `root`: the file's folder,
     else the working folder. `rows`, int64 [N], numbers the records otherwise than from 1. Raises UserError.
     """
-    frame, place, name, kinds, shards = load(source)
+    frame, place, name, kinds, shards = read_source(source)
     root = Path(root) if root is not None else place
     rows = np.arange(1, len(frame) + 1) if rows is None else np.asarray(rows)
     if schema is None:

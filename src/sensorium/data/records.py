@@ -102,7 +102,7 @@ class Records:
             for target in table.schema.targets
             if target.name in table.frame.columns
         }
-        self._keys = CompactStrings.of(table.keys)  # [N]
+        self._keys = CompactStrings.from_objects(table.keys)  # [N]
         self._views: dict[str, Records] = {}
         for spec in self.specs if len(table) else []:
             table.value(0, spec)  # converts the column here, once, and not in each process

@@ -7,24 +7,24 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sensorium.data.media.content import content_id, opened, shown
-from sensorium.data.media.decoding import has, measure
+from sensorium.data.media.content import content_id, format_value, read_content
+from sensorium.data.media.decoding import can_decode, measure
 from sensorium.data.schema import MEDIA, InputSpec
 from sensorium.data.table import Table
 from sensorium.data.workers import map_in_order
 from sensorium.errors import RecordError, UserError, counted, unknown
 from sensorium.files import whole_file
 
-_PIECE = 64
+_ROWS_PER_TASK = 64
 
 
 class Scan(NamedTuple):
-    """What a pass over N records found.
+    """What a pass over N records gives.
 
     ids:   by input name, int64 [N]: a hash of the content, 0 where it is absent or bad.
-    facts: by input name, `records` (how many have it); of images the median `height` and `width` in pixels; of sounds
-           the most frequent `rate` in hertz and the 95th percentile of `seconds`; of films all four; of series and sets
-           of points the 95th percentile of each of their measures.
+    facts: by input name, `records` (how many have it); of images the median `height` and `width` in pixels; of audio
+           the most frequent `rate` in hertz and the 95th percentile of `seconds`; of videos all four; of series and
+           sets of points the 95th percentile of each of their measures.
     bad:   the values that cannot be used, in the order of the table.
     """
 
@@ -33,9 +33,9 @@ class Scan(NamedTuple):
     bad: list[RecordError]
 
 
-class _Seen(NamedTuple):
-    """What the n records of a piece have for one input: `ids` int64 [n]; `measures`, by name, float64 of those that are
-    present and whole; errors. Arrays, as an object for each value would be most of what a large table takes.
+class _ScannedInput(NamedTuple):
+    """One input of the n records of a task: `ids` int64 [n]; `measures`, by name, float64 of the values that are there
+    and not bad; errors. Arrays, as an object for each value would be most of the memory that a large table takes.
     """
 
     ids: np.ndarray
@@ -44,69 +44,77 @@ class _Seen(NamedTuple):
 
 
 def scan(table: Table, workers: int = 0) -> Scan:
-    """Decodes every value of every input of `table` once, in `workers` processes; keeps hashes, measures and errors."""
-    pieces = (range(start, min(start + _PIECE, len(table))) for start in range(0, len(table), _PIECE))
-    media = any(spec.modality in MEDIA for spec in table.schema.inputs)
-    seen = list(map_in_order(partial(_look, table), pieces, workers if media else 0))
-    ids, facts, bad = {}, {}, []
-    for place, spec in enumerate(table.schema.inputs):
-        column = [piece[place] for piece in seen]
-        ids[spec.name] = np.concatenate([one.ids for one in column])  # [N]
-        facts[spec.name] = _facts(int((ids[spec.name] != 0).sum()), [one.measures for one in column])
-        bad += [(error.row, place, error) for one in column for error in one.errors]
-    order = {int(row): index for index, row in enumerate(table.rows)} if bad else {}
-    bad.sort(key=lambda one: (order[one[0]], one[1]))
-    return Scan(ids, facts, [error for _, _, error in bad])
+    """Decodes every value of every input of `table` once, in `workers` processes: hashes, measures and errors."""
+    row_ranges = (
+        range(start, min(start + _ROWS_PER_TASK, len(table))) for start in range(0, len(table), _ROWS_PER_TASK)
+    )
+    has_media = any(spec.modality in MEDIA for spec in table.schema.inputs)
+    scanned_ranges = list(map_in_order(partial(_scan_rows, table), row_ranges, workers if has_media else 0))
+    # Join the row ranges of each input.
+    ids, facts, errors = {}, {}, []
+    for position, spec in enumerate(table.schema.inputs):
+        scanned_inputs = [scanned[position] for scanned in scanned_ranges]
+        ids[spec.name] = np.concatenate([scanned.ids for scanned in scanned_inputs])  # [N]
+        present = int((ids[spec.name] != 0).sum())
+        facts[spec.name] = _summarise_measures(present, [scanned.measures for scanned in scanned_inputs])
+        errors += [(error.row, position, error) for scanned in scanned_inputs for error in scanned.errors]
+    # Errors in the order of the table, and of its inputs within a record.
+    index_of = {int(row): index for index, row in enumerate(table.rows)} if errors else {}
+    errors.sort(key=lambda entry: (index_of[entry[0]], entry[1]))
+    return Scan(ids, facts, [error for _, _, error in errors])
 
 
-def _look(table: Table, rows: range) -> list[_Seen]:
-    return [_look_at(table, rows, spec) for spec in table.schema.inputs]
+def _scan_rows(table: Table, rows: range) -> list[_ScannedInput]:
+    return [_scan_input(table, rows, spec) for spec in table.schema.inputs]
 
 
-def _look_at(table: Table, rows: range, spec: InputSpec) -> _Seen:
+def _scan_input(table: Table, rows: range, spec: InputSpec) -> _ScannedInput:
     ids, measures, errors = np.zeros(len(rows), dtype=np.int64), [], []
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         value = table.value(row, spec)
         if value is None:
             continue
         try:
-            content = opened(value, table.root) if spec.modality in MEDIA else value
-            measured = measure(spec.decoder, content, table.root)
+            content = read_content(value, table.root) if spec.modality in MEDIA else value
+            value_measures = measure(spec.decoder, content, table.root)
         except ValueError as error:
             errors.append(record_error(table, row, spec, error))
             continue
-        if measured is not None:
-            measures.append(measured)
-            ids[place] = content_id(content)
+        if value_measures is not None:
+            measures.append(value_measures)
+            ids[index] = content_id(content)
     names = measures[0] if measures else ()
-    return _Seen(ids, {name: np.array([one[name] for one in measures], float) for name in names}, errors)
+    columns = {name: np.array([value_measures[name] for value_measures in measures], float) for name in names}
+    return _ScannedInput(ids, columns, errors)
 
 
-def contents(table: Table) -> dict[str, np.ndarray]:
-    """By input name, int64 [N]: the content ids that `scan` gives, undecoded; 0 also where a file is unreadable."""
+def content_ids(table: Table) -> dict[str, np.ndarray]:
+    """By input name, int64 [N]: the ids that `scan` gives, without decoding; 0 also where a file is unreadable."""
     return {
-        spec.name: np.array([_content(table, row, spec) for row in range(len(table))], dtype=np.int64)
+        spec.name: np.array([_cell_id(table, row, spec) for row in range(len(table))], dtype=np.int64)
         for spec in table.schema.inputs
     }
 
 
-def _content(table: Table, row: int, spec: InputSpec) -> int:
+def _cell_id(table: Table, row: int, spec: InputSpec) -> int:
     value = table.value(row, spec)
     try:
-        content = opened(value, table.root) if spec.modality in MEDIA else value
-        return 0 if content is None or not has(spec.decoder, content, table.root) else content_id(content)
+        content = read_content(value, table.root) if spec.modality in MEDIA else value
+        return 0 if content is None or not can_decode(spec.decoder, content, table.root) else content_id(content)
     except ValueError:
         return 0
 
 
 def record_error(table: Table, row: int, spec: InputSpec, error: ValueError) -> RecordError:
     """What is wrong with the value that record `row` (from 0) has for the input `spec`, as an error that names it."""
-    return RecordError(int(table.rows[row]), ", ".join(spec.columns), shown(table.value(row, spec)), str(error))
+    return RecordError(int(table.rows[row]), ", ".join(spec.columns), format_value(table.value(row, spec)), str(error))
 
 
-def _facts(records: int, pieces: list[dict[str, np.ndarray]]) -> dict[str, float]:
-    names = next((piece.keys() for piece in pieces if piece), ())
-    measures = {name: np.concatenate([piece[name] for piece in pieces if piece]) for name in names}
+def _summarise_measures(records: int, row_ranges: list[dict[str, np.ndarray]]) -> dict[str, float]:
+    """The facts of one input that `records` records have, from its measures in each range of rows."""
+    row_ranges = [columns for columns in row_ranges if columns]
+    names = row_ranges[0].keys() if row_ranges else ()
+    measures = {name: np.concatenate([columns[name] for columns in row_ranges]) for name in names}
     facts: dict[str, float] = {"records": records}
     if "height" in measures:
         facts |= {name: float(np.median(measures[name])) for name in ("height", "width")}
@@ -120,27 +128,29 @@ def _facts(records: int, pieces: list[dict[str, np.ndarray]]) -> dict[str, float
     return facts
 
 
-def set_aside(table: Table, scan: Scan, how: str) -> tuple[Table, Scan]:
-    """`table` and `scan` without the bad records.
+def drop_bad_records(table: Table, scanned: Scan, how: str) -> tuple[Table, Scan]:
+    """`table` and its scan without the bad records; `bad` still lists these.
 
-    `how`: "stop" raises the first one's RecordError, "skip" drops them all. Raises UserError when none is left, or for
-    another `how`.
+    `how`: "stop" raises the RecordError of the first, "skip" drops them all. Raises UserError when all records are bad,
+    or for another `how`.
     """
     if how not in ("stop", "skip"):
         raise unknown("way with bad records", how, ("stop", "skip"))
-    if not scan.bad:
-        return table, scan
+    if not scanned.bad:
+        return table, scanned
     if how == "stop":
-        raise scan.bad[0]
-    keep = np.flatnonzero(~np.isin(table.rows, [error.row for error in scan.bad]))  # [kept records]
-    if not len(keep):
-        raise UserError(f"Every one of the {counted(len(table), 'record')} is bad, first of all this: {scan.bad[0]}")
-    ids = {name: values[keep] for name, values in scan.ids.items()}
-    facts = {name: one | {"records": int((ids[name] != 0).sum())} for name, one in scan.facts.items()}
-    return table.take(keep), Scan(ids, facts, scan.bad)
+        raise scanned.bad[0]
+    good_rows = np.flatnonzero(~np.isin(table.rows, [error.row for error in scanned.bad]))  # [good records]
+    if not len(good_rows):
+        raise UserError(f"Every one of the {counted(len(table), 'record')} is bad, first of all this: {scanned.bad[0]}")
+    ids = {name: column[good_rows] for name, column in scanned.ids.items()}
+    facts = {
+        name: input_facts | {"records": int((ids[name] != 0).sum())} for name, input_facts in scanned.facts.items()
+    }
+    return table.take(good_rows), Scan(ids, facts, scanned.bad)
 
 
-def save_bad(bad: list[RecordError], path: Path) -> None:
+def write_bad_records(bad: list[RecordError], path: Path) -> None:
     """Writes `bad` to the CSV file `path` (row, column, value, reason), whole or not at all.
 
     Raises UserError when the disk refuses.

@@ -9,23 +9,9 @@ import pandas as pd
 from sensorium.data.columns.parse import to_label
 from sensorium.data.media.content import content_id
 from sensorium.data.schema import MEDIA, InputSpec, Schema
+from sensorium.data.split_names import HELD_OUT
 from sensorium.data.targets import TARGETS
 from sensorium.errors import UserError, unknown
-
-HELD_OUT = (
-    "test",
-    "testing",
-    "validation",
-    "valid",
-    "val",
-    "dev",
-    "eval",
-    "evaluation",
-    "heldout",
-    "held-out",
-    "held_out",
-    "holdout",
-)
 
 
 class Splittable(Protocol):

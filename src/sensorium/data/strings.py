@@ -1,4 +1,4 @@
-"""Texts kept compactly: one Arrow buffer in place of an object for each cell."""
+"""Texts in little memory: one Arrow buffer instead of an object for each cell."""
 
 from typing import Any
 
@@ -11,17 +11,17 @@ DTYPE = pd.ArrowDtype(pa.large_string())
 
 
 class CompactStrings:
-    """Texts [N], None where one is absent or empty.
+    """Texts [N], None where a text is absent or empty.
 
     A forked process that reads a Python object writes its reference count and so copies the page it lies on; with one
-    buffer for all texts the processes of a run share them, and a table costs little more than its characters.
+    buffer for all texts the processes of a run share them, and a table takes little more than its characters.
     """
 
     def __init__(self, values: pa.Array):
         self._values = values
 
     @classmethod
-    def of(cls, values: np.ndarray | list[str | None]) -> "CompactStrings":
+    def from_objects(cls, values: np.ndarray | list[str | None]) -> "CompactStrings":
         """From objects [N], each a str or None."""
         return cls(pa.array(values, pa.large_string(), from_pandas=True))
 
@@ -37,34 +37,34 @@ class CompactStrings:
         rows = np.flatnonzero(index) if index.dtype == bool else index.astype(np.int64)
         return CompactStrings(self._values.take(pa.array(rows)))
 
-    def objects(self) -> np.ndarray:
+    def to_objects(self) -> np.ndarray:
         """object [N]: str or None."""
-        found = self._values.to_numpy(zero_copy_only=False)
+        texts = self._values.to_numpy(zero_copy_only=False)
         if pc.any(pc.equal(self._values, "")).as_py():
-            found[found == ""] = None
-        return found
+            texts[texts == ""] = None
+        return texts
 
     def tolist(self) -> list[str | None]:
         """The texts as a list."""
         return [value or None for value in self._values.to_pylist()]
 
 
-def series(values: pa.ChunkedArray) -> pd.Series:
-    """Texts [N] as a column of a frame, null as an empty text, which says the same: that the cell is absent."""
-    whole = _one(values.cast(pa.large_string()))
-    return pd.Series(pd.arrays.ArrowExtensionArray(pc.fill_null(whole, "") if whole.null_count else whole))
+def to_series(values: pa.ChunkedArray) -> pd.Series:
+    """Texts [N] as a column of a frame, null as an empty text, which means the same: that the cell is absent."""
+    texts = _join_chunks(values.cast(pa.large_string()))
+    return pd.Series(pd.arrays.ArrowExtensionArray(pc.fill_null(texts, "") if texts.null_count else texts))
 
 
 def is_compact(column: pd.Series) -> bool:
-    """Whether a frame's column is one that `series` made."""
+    """Whether a frame's column is one that `to_series` made."""
     return column.dtype == DTYPE
 
 
-def compact(column: pd.Series) -> CompactStrings | None:
+def as_compact(column: pd.Series) -> CompactStrings | None:
     """The cells of a frame's column, in its own memory; None unless it is compact."""
-    return CompactStrings(_one(column.array.__arrow_array__())) if is_compact(column) else None
+    return CompactStrings(_join_chunks(column.array.__arrow_array__())) if is_compact(column) else None
 
 
-def _one(values: pa.ChunkedArray) -> pa.Array:
-    """The pieces as one; a copy only where there are several."""
+def _join_chunks(values: pa.ChunkedArray) -> pa.Array:
+    """All chunks as one array; a copy only where there are several."""
     return values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()

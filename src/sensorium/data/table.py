@@ -12,7 +12,7 @@ from torch import Tensor
 from sensorium.data import split as splitting
 from sensorium.data.columns.parse import convert, is_missing, takes_text
 from sensorium.data.schema import InputSpec, Schema, TargetSpec
-from sensorium.data.strings import CompactStrings, compact, is_compact
+from sensorium.data.strings import CompactStrings, as_compact, is_compact
 from sensorium.data.targets import TARGETS, CellError, TargetColumn
 from sensorium.errors import UserError
 
@@ -47,7 +47,7 @@ class Table:
         another kind.
         """
         cells = self._column(name, kind)
-        return cells.objects() if isinstance(cells, CompactStrings) else cells
+        return cells.to_objects() if isinstance(cells, CompactStrings) else cells
 
     def _column(self, name: str, kind: str) -> np.ndarray | CompactStrings:
         """`cells`, kept: texts and paths compactly."""
@@ -60,7 +60,7 @@ class Table:
             return self._absent(kind)
         target = TARGETS.get(kind)
         texts_stay = takes_text(kind) if target is None else target.takes_text
-        texts = compact(self.frame[name]) if texts_stay else None
+        texts = as_compact(self.frame[name]) if texts_stay else None
         if texts is not None:
             return texts
         values = self.frame[name].to_numpy()
@@ -72,14 +72,14 @@ class Table:
                 f"{_short(values[wrong[0]])} cannot be read as {kind}: {wrong[1]}; mend it or leave it empty",
             )
         if texts_stay and set(map(type, converted)) <= {str, type(None)}:
-            return CompactStrings.of(converted)
+            return CompactStrings.from_objects(converted)
         return converted
 
     def _absent(self, kind: str) -> np.ndarray | CompactStrings:
         """A column without any value, in the form of `kind`."""
         nothing = np.full(len(self), None, dtype=object)
         converted = (convert(nothing, kind) if kind not in TARGETS else TARGETS[kind].convert(nothing))[0]
-        return CompactStrings.of(converted) if converted.dtype == object else converted
+        return CompactStrings.from_objects(converted) if converted.dtype == object else converted
 
     def target_column(self, spec: TargetSpec) -> TargetColumn:
         """The lazy column of a target. Raises UserError, naming row, column and label, for a label that is unknown."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from sensorium.data.scan import contents, scan, set_aside
+from sensorium.data.scan import content_ids, drop_bad_records, scan
 from sensorium.data.schema import MEDIA
 from sensorium.data.table import Table
 from sensorium.errors import RecordError
@@ -41,15 +41,15 @@ def checked(table: Table, bad_records: str) -> Checked:
     raises the error of the first file that cannot be opened.
     """
     if bad_records != "stop":
-        kept, found = set_aside(table, scan(table, workers_for(table)), bad_records)
+        kept, found = drop_bad_records(table, scan(table, workers_for(table)), bad_records)
         return Checked(kept, found.ids, found.bad)
-    ids = contents(table)
+    ids = content_ids(table)
     doubtful = np.zeros(len(table), bool)  # [N], what is in the table and could not be hashed
     for spec in table.schema.inputs:
         doubtful |= table.present(spec) & (ids[spec.name] == 0)
     if doubtful.any():
         some = table.take(np.flatnonzero(doubtful))
-        set_aside(some, scan(some), "stop")
+        drop_bad_records(some, scan(some), "stop")
     return Checked(table, ids, [])
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sensorium.data.scan import save_bad, scan, set_aside
+from sensorium.data.scan import drop_bad_records, scan, write_bad_records
 from sensorium.data.schema import TargetSpec
 from sensorium.data.table import Table
 from sensorium.errors import UserError, counted, unknown
@@ -46,7 +46,7 @@ def evaluate(
     targets = _targets(model, table)
     if batches is None and bad_records == "skip":
         found = scan(table)
-        table, bad = set_aside(table, found, bad_records)[0], found.bad
+        table, bad = drop_bad_records(table, found, bad_records)[0], found.bad
     inputs = tuple(spec.name for spec in model.schema.inputs)
     wanted = [*coalitions(inputs), sightless(model.schema.inputs)]
     scores = score(model, model.batches(table) if batches is None else batches, wanted)
@@ -70,7 +70,7 @@ def evaluate(
     if out is not None:
         report.save(out)
         if bad:
-            save_bad(bad, Path(out) / "bad_records.csv")
+            write_bad_records(bad, Path(out) / "bad_records.csv")
     return report
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
 
-from sensorium.data.scan import save_bad
+from sensorium.data.scan import write_bad_records
 from sensorium.data.table import Table
 from sensorium.errors import UserError, counted, unknown
 from sensorium.evaluation.embedding import checked, embed_once, narrowed
@@ -160,7 +160,7 @@ def evaluate_few_shot(
     if out is not None:
         report.save(out)
         if kept.bad:
-            save_bad(kept.bad, Path(out) / "bad_records.csv")
+            write_bad_records(kept.bad, Path(out) / "bad_records.csv")
     return report
 
 

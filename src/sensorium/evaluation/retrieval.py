@@ -11,7 +11,7 @@ import pyarrow as pa
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from sensorium.data.scan import save_bad
+from sensorium.data.scan import write_bad_records
 from sensorium.data.table import Table
 from sensorium.errors import UserError, counted, unknown
 from sensorium.evaluation.embedding import Checked, checked, embed_once, narrowed
@@ -170,7 +170,7 @@ def evaluate_retrieval(
     if out is not None:
         report.save(out)
         if known.bad:
-            save_bad(known.bad, Path(out) / "bad_records.csv")
+            write_bad_records(known.bad, Path(out) / "bad_records.csv")
     return report
 
 

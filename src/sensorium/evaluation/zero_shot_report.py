@@ -10,7 +10,7 @@ import pyarrow as pa
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from sensorium.data.scan import save_bad
+from sensorium.data.scan import write_bad_records
 from sensorium.data.schema import TargetSpec
 from sensorium.data.table import Table
 from sensorium.errors import UserError, counted
@@ -159,7 +159,7 @@ def evaluate_zero_shot(
 def _save(report: ZeroShotReport, known: Checked, out: str | Path) -> None:
     report.save(out)
     if known.bad:
-        save_bad(known.bad, Path(out) / "bad_records.csv")
+        write_bad_records(known.bad, Path(out) / "bad_records.csv")
 
 
 def label_metrics(truth: Columns, given: Columns, resamples: Resamples) -> dict[str, Value]:

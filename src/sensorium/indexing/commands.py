@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from sensorium.data.columns.infer import ENDINGS
-from sensorium.data.scan import save_bad
+from sensorium.data.scan import write_bad_records
 from sensorium.errors import UserError, counted, unknown
 from sensorium.indexing.building import PLAIN, Filled, Work
 from sensorium.indexing.index import Index
@@ -50,7 +50,7 @@ def index_source(
 def _told(filled: Filled, out: Path) -> dict[str, Any]:
     listed = out.with_name("bad_records.csv") if filled.bad else None
     if listed is not None:
-        save_bad(filled.bad, listed)
+        write_bad_records(filled.bad, listed)
     return {
         "embedded": filled.embedded,
         "absent": filled.absent,

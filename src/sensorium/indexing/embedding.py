@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sensorium.data.media.content import content_id, opened
+from sensorium.data.media.content import content_id, read_content
 from sensorium.data.media.decoding import decode
 from sensorium.data.records import Processor
 from sensorium.data.scan import record_error
@@ -98,7 +98,7 @@ def _decode(table: Table, spec: InputSpec, processor: Processor, rows: np.ndarra
     for row in rows.tolist():
         value = table.value(row, spec)
         try:
-            content = opened(value, table.root) if spec.modality in MEDIA and value is not None else value
+            content = read_content(value, table.root) if spec.modality in MEDIA and value is not None else value
             mark = _ABSENT if content is None else content_id(content)
             if mark not in items:
                 decoded = decode(spec.decoder, content, table.root, **processor.decoding)

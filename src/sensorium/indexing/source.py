@@ -57,7 +57,7 @@ def source_of(
 
 def _is_table(folder: Path) -> bool:
     """Whether a folder is one that Datasets saved, or one of tar shards."""
-    return arrow_folder.is_saved(folder) or any(folder.glob("*.tar"))
+    return arrow_folder.is_dataset_folder(folder) or any(folder.glob("*.tar"))
 
 
 def _input(model: Model, table: Table, stated: str | None) -> str:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from sensorium.console import Console
 from sensorium.data.read import read
-from sensorium.data.scan import scan, set_aside
+from sensorium.data.scan import drop_bad_records, scan
 from sensorium.data.sources.collect_files import collect_files
 from sensorium.data.table import Table
 from sensorium.errors import UserError, counted
@@ -75,7 +75,7 @@ def classify(
     if not count:
         raise UserError(f"{source} has no records, so there is nothing to classify.")
     if bad_records != "stop":
-        table, scanned = set_aside(table, scan(table, workers_for(table)), bad_records)
+        table, scanned = drop_bad_records(table, scan(table, workers_for(table)), bad_records)
         bad = scanned.bad
     summary = {"records": len(table), "set_aside": count - len(table), "out": out and str(out), "bad_records": None}
     summary["calibration"] = support and _calibrate(shot, support, target, none_below == AUTO, console)

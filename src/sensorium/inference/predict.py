@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from sensorium.data.scan import save_bad, scan, set_aside
+from sensorium.data.scan import drop_bad_records, scan, write_bad_records
 from sensorium.data.table import Table
 from sensorium.errors import RecordError, UserError, counted
 from sensorium.evaluation.columns import TARGET_COLUMNS
@@ -41,7 +41,7 @@ def predict(
     table, bad = model.read(records), []
     count = len(table)
     if bad_records != "stop":
-        table, scanned = set_aside(table, scan(table), bad_records)
+        table, scanned = drop_bad_records(table, scan(table), bad_records)
         bad = scanned.bad
     listed = list_bad_records(bad, out)
     summary = {
@@ -65,7 +65,7 @@ def list_bad_records(bad: list[RecordError], out: str | Path | None) -> str | No
     if not bad or out is None:
         return None
     path = Path(out).with_name("bad_records.csv")
-    save_bad(bad, path)
+    write_bad_records(bad, path)
     return str(path)
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from sensorium.data.media import audio, image
-from sensorium.data.media.content import content_id, opened
-from sensorium.data.media.decoding import has, measure
+from sensorium.data.media.content import content_id, read_content
+from sensorium.data.media.decoding import can_decode, measure
 from sensorium.data.scan import record_error
 from sensorium.data.schema import MEDIA, InputSpec
 from sensorium.data.table import Table
@@ -74,8 +74,8 @@ def _of_input(table: Table, spec: InputSpec, rows: range, bad: list[RecordError]
         if value is None:
             continue
         try:
-            content = opened(value, table.root)
-            if not has(spec.decoder, content, table.root):
+            content = read_content(value, table.root)
+            if not can_decode(spec.decoder, content, table.root):
                 continue
             measured[place], picture, blank[place] = _seen(spec.modality, content, table.root)
         except ValueError as error:

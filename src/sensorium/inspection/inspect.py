@@ -17,7 +17,7 @@ from sensorium.data import split as splitting
 from sensorium.data.columns.parse import is_missing
 from sensorium.data.infer_schema import stated_roles
 from sensorium.data.schema import Schema
-from sensorium.data.sources.tables import load
+from sensorium.data.sources.tables import read_source
 from sensorium.data.table import Table
 from sensorium.errors import UserError
 from sensorium.inspection.absences import Pattern, absence_findings, patterns
@@ -83,7 +83,7 @@ def inspect(
         raise UserError(
             "A split and a share for the test both say which records are held out; leave one of the two out."
         )
-    source = load(records)
+    source = read_source(records)
     bare = Table(
         source.frame, Schema(columns=[], inputs=[]), source.root, np.arange(1, len(source.frame) + 1), source.name
     )

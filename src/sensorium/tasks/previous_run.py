@@ -13,7 +13,7 @@ import pyarrow.parquet
 from sensorium.config.schema import Recipe
 from sensorium.console import Console
 from sensorium.data.read import read
-from sensorium.data.scan import contents
+from sensorium.data.scan import content_ids
 from sensorium.data.schema import Schema
 from sensorium.data.table import Table
 from sensorium.errors import UserError, counted
@@ -159,7 +159,7 @@ def _overlap_sentences(count: int, unseen: Table, seen: np.ndarray, previous: Pr
 
 def _hash_records(table: Table, ids: dict[str, np.ndarray] | None = None) -> np.ndarray:
     """uint64 [N]: a hash of what each record has for every input and target; 0 of one without any input."""
-    ids = contents(table) if ids is None else ids
+    ids = content_ids(table) if ids is None else ids
     # Of inputs that read one column, such as a film and its sound, the first knows the content.
     first = {tuple(spec.columns): spec.name for spec in reversed(table.schema.inputs)}
     columns = {f"input {name}": ids[name] for name in sorted(first.values())}

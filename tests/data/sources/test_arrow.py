@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from sensorium.data.media.content import opened
+from sensorium.data.media.content import read_content
 from sensorium.data.read import read
 from sensorium.data.scan import scan
 from sensorium.errors import UserError
@@ -77,7 +77,7 @@ def test_what_datasets_reads(tmp_path):
     for row, told in enumerate(peer):
         said = {spec.name: table.value(row, spec) for spec in table.schema.inputs}
         for name in ("photo", "voice"):
-            assert (said[name] and opened(said[name], table.root)) == (told[name] and told[name]["bytes"])
+            assert (said[name] and read_content(said[name], table.root)) == (told[name] and told[name]["bytes"])
         assert said["caption"] == told["caption"]
         assert said["price"] == (None if told["price"] is None else {"price": told["price"]})
     assert table.frame["kind"].tolist() == ["" if i == 7 else "xyz"[i % 3] for i in range(COUNT)]
@@ -104,7 +104,7 @@ def test_splits_are_a_column(tmp_path):
     price = next(spec for spec in table.schema.inputs if spec.name == "price")
     assert not test.present(price).any() and train.present(price).sum() == 25
     photo = next(spec for spec in table.schema.inputs if spec.name == "photo")
-    assert opened(test.value(3, photo), table.root) == picture(33)
+    assert read_content(test.value(3, photo), table.root) == picture(33)
 
 
 def test_a_selection_of_a_column_named_split_is_a_mistake(tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sensorium.data.read import read
-from sensorium.data.sources.tables import load
+from sensorium.data.sources.tables import read_source
 from sensorium.errors import UserError
 
 
@@ -37,7 +37,7 @@ def test_class_folders(tmp_path):
 @pytest.mark.parametrize(("ending", "name"), [("wav", "audio"), ("mp4", "video"), ("txt", "text"), ("webp", "image")])
 def test_the_column_is_named_by_what_the_files_are(tmp_path, ending, name):
     folder(tmp_path, *(f"{label}/{i}.{ending}" for label in "ab" for i in range(6)))
-    frame = load(tmp_path).frame
+    frame = read_source(tmp_path).frame
     assert list(frame.columns) == [name, "label", "file"]
     assert frame[name][0] == ("the words of a/0.txt" if name == "text" else f"a/0.{ending}")
 

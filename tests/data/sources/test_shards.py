@@ -12,11 +12,11 @@ import torch
 import webdataset
 from PIL import Image
 
-from sensorium.data.media.content import content_id, opened
+from sensorium.data.media.content import content_id, read_content
 from sensorium.data.read import read
 from sensorium.data.records import Records, epoch_batches, load
 from sensorium.data.scan import scan
-from sensorium.data.sources.shards import braces, shard_summary
+from sensorium.data.sources.shards import expand_braces, shard_summary
 from sensorium.data.table import Table
 from sensorium.errors import UserError
 from tests.data.made_records import Lengths
@@ -78,7 +78,7 @@ def test_late_and_missing_members_are_absence_and_all_is_what_webdataset_reads(s
     assert found.keys == list(peer)
     for row, key in enumerate(found.keys):
         said = {spec.name: found.value(row, spec) for spec in found.schema.inputs}
-        image = None if said["image"] is None else opened(said["image"], found.root)
+        image = None if said["image"] is None else read_content(said["image"], found.root)
         caption = None if said["caption"] is None else said["caption"].encode()
         assert image == peer[key].get("png") and caption == peer[key].get("caption.txt")
         assert said["price"] == {"price": json.loads(peer[key]["json"])["price"]}
@@ -102,12 +102,12 @@ def test_shards_of_plain_tarfile(tmp_path, form):
     frame = found.frame.set_index("__key__")
     assert frame.index.tolist() == ["a", "b", long, "dir/c", "c", "d", "e"]
     assert frame["cls"].tolist() == ["3", "4", *[""] * 5]
-    assert opened(frame["image"]["b"], found.root) == picture(2)
-    assert opened(frame["photo.left"][long], found.root) == picture(4)
-    assert opened(frame["left"]["b"], found.root) == picture(3)
+    assert read_content(frame["image"]["b"], found.root) == picture(2)
+    assert read_content(frame["photo.left"][long], found.root) == picture(4)
+    assert read_content(frame["left"]["b"], found.root) == picture(3)
     assert frame["text"]["dir/c"] == "lovely day" and frame["meta.size"]["c"] == 3 and frame["json"]["d"] == ["p", "q"]
     with pytest.raises(ValueError, match="it is empty"):
-        opened(frame["image"]["e"], found.root)
+        read_content(frame["image"]["e"], found.root)
 
 
 def test_members_of_a_record_need_not_stand_together(tmp_path):
@@ -123,9 +123,9 @@ def test_records_of_one_name_in_two_shards_are_two(tmp_path):
 
 
 def test_patterns():
-    assert list(braces("s/{08..11}.tar")) == ["s/08.tar", "s/09.tar", "s/10.tar", "s/11.tar"]
-    assert list(braces("{a,b}/{1..2}.tar")) == ["a/1.tar", "a/2.tar", "b/1.tar", "b/2.tar"]
-    assert list(braces("{x}.tar")) == ["{x}.tar"]
+    assert list(expand_braces("s/{08..11}.tar")) == ["s/08.tar", "s/09.tar", "s/10.tar", "s/11.tar"]
+    assert list(expand_braces("{a,b}/{1..2}.tar")) == ["a/1.tar", "a/2.tar", "b/1.tar", "b/2.tar"]
+    assert list(expand_braces("{x}.tar")) == ["{x}.tar"]
 
 
 @pytest.mark.parametrize("pattern", ["*.tar", "000[0-2].tar", "{0000,0001}.tar", "0000.tar", ""])

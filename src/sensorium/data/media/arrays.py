@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sensorium.data.columns.parse import is_missing, numbers, objects
+from sensorium.data.media.content import shorten
 
 LARGEST = 2**28
 NPY = b"\x93NUMPY"
@@ -23,7 +24,7 @@ def check_size(content: bytes) -> None:
 def read_npy(content: bytes) -> np.ndarray:
     """The array of a .npy file. Raises ValueError when it is cut short, is longer than it says, or holds no numbers.
 
-    The header is believed only as far as the file goes, so it cannot ask for more memory than the file takes.
+    The header's shape must agree with the file's size, so it cannot ask for more memory than the file takes.
     """
     file = io.BytesIO(content)
     try:
@@ -37,40 +38,47 @@ def read_npy(content: bytes) -> np.ndarray:
     return np.load(io.BytesIO(content), allow_pickle=False)
 
 
-def from_rows(rows: Sequence[Any], what: str) -> np.ndarray | list[np.ndarray]:
+def array_from_rows(rows: Sequence[Any], what: str) -> np.ndarray | list[np.ndarray]:
     """Rows of one length: float64 [L, N] when they are plain numbers, NaN for None; else N columns, object [L].
 
-    `what` is what a row is called, as `reading`. Raises ValueError when a row is none, or has another length than the
-    first, or there is none.
+    `what` is what a row is called, as `reading`. Raises ValueError when there is no row, or one that is not a list or
+    has another length than the first.
     """
     if not len(rows):
         raise ValueError(f"it holds no {what}s")
     try:
-        plain = np.asarray(rows, dtype=np.float64)
+        matrix = np.asarray(rows, dtype=np.float64)
     except (ValueError, TypeError):
-        plain = None
-    if plain is not None and plain.ndim == 2:
-        return plain
-    for place, row in enumerate(rows, 1):
+        matrix = None
+    if matrix is not None and matrix.ndim == 2:
+        return matrix
+    for number, row in enumerate(rows, 1):
         if not isinstance(row, list | tuple | np.ndarray):
-            raise ValueError(f"{what} {place} is {brief(row)}, not a list of numbers")
+            raise ValueError(f"{what} {number} is {format_cell(row)}, not a list of numbers")
         if len(row) != len(rows[0]):
-            raise ValueError(f"the first {what} has {len(rows[0])} numbers and {what} {place} has {len(row)}")
+            raise ValueError(f"the first {what} has {len(rows[0])} numbers and {what} {number} has {len(row)}")
     return [objects(column) for column in zip(*rows, strict=True)]
 
 
-def finite(values: np.ndarray, what: str, name: str) -> np.ndarray:
-    """float64 [L]: the column `name` of numbers, NaN where it is empty. Raises ValueError for what is no finite number,
-    naming the `what` (as `reading`) it stands in."""
-    found = numbers(values)
-    wrong = np.flatnonzero(np.isnan(found) & ~is_missing(values))
-    if len(wrong):
-        raise ValueError(f"in {what} {wrong[0] + 1}, {name} is {brief(values[wrong[0]])}, not a finite number")
-    return found
+def finite_column(values: np.ndarray, what: str, name: str) -> np.ndarray:
+    """float64 [L]: the column `name` of numbers, NaN where a cell is empty.
+
+    Raises ValueError for a cell that is not a finite number, naming the `what` (as `reading`) that it belongs to.
+    """
+    parsed = numbers(values)
+    invalid = np.flatnonzero(np.isnan(parsed) & ~is_missing(values))
+    if len(invalid):
+        row = invalid[0]
+        raise ValueError(f"in {what} {row + 1}, {name} is {format_cell(values[row])}, not a finite number")
+    return parsed
 
 
-def brief(value: Any) -> str:
+def describe_type(value: Any) -> str:
+    """What a value of the wrong kind is: an array's type and shape, else the name of its class."""
+    return f"{value.dtype} {list(value.shape)}" if isinstance(value, np.ndarray) else type(value).__name__
+
+
+def format_cell(value: Any) -> str:
     """A value as a reason shows it, in at most 30 characters."""
-    shown = " ".join(str(value.item() if isinstance(value, np.generic) else value).split())
-    shown = shown if len(shown) <= 30 else f"{shown[:27]}..."
-    return repr(shown) if isinstance(value, str) else shown
+    text = shorten(str(value.item() if isinstance(value, np.generic) else value), 30)
+    return repr(text) if isinstance(value, str) else text

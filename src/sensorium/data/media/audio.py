@@ -1,4 +1,4 @@
-"""Sound: a file, its bytes, or samples made float32 [S], one channel at the rate asked for."""
+"""Audio: a file, its bytes, or samples made float32 [S], one channel at the rate asked for."""
 
 import io
 import math
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import av
 import numpy as np
 
-from sensorium.data.media.content import opened
+from sensorium.data.media.content import read_content
 
 MOST_SECONDS = 600.0
 
@@ -20,16 +20,16 @@ MOST_SECONDS = 600.0
 _FORMATS = "wav,w64,flac,mp3,ogg,aac,mov,mp4,matroska,webm,asf,avi,mpeg,mpegts,flv,aiff,au,caf"
 _BLOCK = 2**16
 _SILENT = "it holds no sound"
-# The headers of these count their samples, those of the others only estimate them.
+# Formats whose headers count their samples; those of all other formats only estimate them.
 _COUNTED = ("wav", "w64", "flac", "aiff", "au", "caf", "mov,mp4,m4a,3gp,3g2,mj2")
 _PADDING = 0.25  # seconds that a lossy or blockwise encoder may put in front or behind
-# Files of chunks: where the first one stands, how each begins, and which one holds the samples.
+# Formats made of chunks: the offset of the first chunk, the layout of a chunk's header, the chunk with the samples.
 _CHUNKS = {b"RIFF": (12, "<4sI", b"data"), b"FORM": (12, ">4sI", b"SSND"), b"caff": (8, ">4sQ", b"data")}
-_UNKNOWN = 2**31 - 2**16  # a chunk of this size or more was written before anybody knew it
+_UNKNOWN = 2**31 - 2**16  # a chunk of this size or more was written before its size was known
 
 
 class Block(NamedTuple):
-    """A stretch of sound: `samples`, float32 [S], the mean of its channels, at `rate` hertz."""
+    """A stretch of audio: `samples`, float32 [S], the mean of its channels, at `rate` hertz."""
 
     samples: np.ndarray
     rate: int
@@ -38,20 +38,20 @@ class Block(NamedTuple):
 def decode(value: Any, root: Path, rate: int, seconds: float = MOST_SECONDS) -> np.ndarray:
     """`value` as float32 [S]: the mean of its channels, at `rate` hertz, in [-1, 1].
 
-    `value` is a path, the bytes of a sound file (WAV, AIFF, AU, CAF, FLAC, MP3, OGG, AAC, M4A, WMA) or of a film (MP4,
-    MOV, MKV, WebM, AVI, MPEG), whose first sound track is read, or (samples, rate in hertz) with samples [S], [S, C] or
-    [C, S] (the shorter axis is the channels), floats or integers of full scale. Raises
-    ValueError with a reason when it cannot be read whole, is empty, or lasts longer than `seconds`, which is counted
-    while decoding and not believed from a header.
+    `value` is a path, the bytes of an audio file (WAV, AIFF, AU, CAF, FLAC, MP3, OGG, AAC, M4A, WMA) or of a video
+    (MP4, MOV, MKV, WebM, AVI, MPEG), whose first audio track is read, or (samples, rate in hertz) with samples [S],
+    [S, C] or [C, S] (the shorter axis is the channels), floats or integers of full scale. Raises ValueError with a
+    reason when it cannot be read whole, is empty, or lasts longer than `seconds`, which are counted while decoding and
+    not taken from a header.
     """
-    blocks = _bounded(_blocks(opened(value, root)), seconds)
-    return np.clip(_resampled(blocks, rate), -1.0, 1.0)
+    blocks = _check_blocks(_blocks(read_content(value, root)), seconds)
+    return np.clip(_resample(blocks, rate), -1.0, 1.0)
 
 
 def measure(value: Any, root: Path) -> dict[str, float]:
-    """The own `rate` in hertz and the length in `seconds` of `value`, once decoded whole. Raises as `decode` does."""
+    """The `rate` in hertz and the length in `seconds` of all of `value`, decoded. Raises as `decode` does."""
     count = rate = 0
-    for block in _bounded(_blocks(opened(value, root)), MOST_SECONDS):
+    for block in _check_blocks(_blocks(read_content(value, root)), MOST_SECONDS):
         count, rate = count + len(block.samples), block.rate
     return {"rate": rate, "seconds": count / rate}
 
@@ -59,15 +59,15 @@ def measure(value: Any, root: Path) -> dict[str, float]:
 def _blocks(value: Any) -> Iterator[Block]:
     if isinstance(value, bytes):
         _check_chunks(value)
-        plain = _plain_wave(value)
-        return _decoded(value) if plain is None else iter([plain])
+        wave_block = _read_wave(value)
+        return _decode_with_ffmpeg(value) if wave_block is None else iter([wave_block])
     if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], Real):
         return iter([_from_array(np.asarray(value[0]), value[1])])
     raise ValueError(f"a sound is a path, bytes or (samples, rate), not {type(value).__name__}")
 
 
-def _bounded(blocks: Iterable[Block], seconds: float) -> Iterator[Block]:
-    """The blocks as they come, unless they last too long, are empty, change their rate or hold what is no number."""
+def _check_blocks(blocks: Iterable[Block], seconds: float) -> Iterator[Block]:
+    """Yields the blocks; raises ValueError when they are too long or empty, change their rate or are not finite."""
     count, rate = 0, None
     for block in blocks:
         rate = rate or block.rate
@@ -83,8 +83,8 @@ def _bounded(blocks: Iterable[Block], seconds: float) -> Iterator[Block]:
         raise ValueError(_SILENT)
 
 
-def _plain_wave(data: bytes) -> Block | None:
-    """The whole of a plain 16-bit WAV, fifty times faster than through FFmpeg; None for anything else."""
+def _read_wave(data: bytes) -> Block | None:
+    """All samples of a plain 16-bit WAV, fifty times faster than through FFmpeg; None for any other file."""
     if not data.startswith(b"RIFF"):
         return None
     try:
@@ -99,41 +99,42 @@ def _plain_wave(data: bytes) -> Block | None:
     return Block(samples.astype(np.float32).mean(axis=1) / 32768, rate)
 
 
-def _decoded(data: bytes) -> Iterator[Block]:
-    """What FFmpeg decodes, gathered into blocks."""
+def _decode_with_ffmpeg(data: bytes) -> Iterator[Block]:
+    """The samples that FFmpeg decodes, gathered into blocks."""
     try:
         with av.open(io.BytesIO(data), options={"format_whitelist": _FORMATS}) as container:
             if not container.streams.audio:
                 raise ValueError("it is a film without a sound track" if container.streams.video else _SILENT)
             stream = container.streams.audio[0]
             stream.thread_type = "NONE"
-            count, rate, parts = 0, 0, []
+            count, rate, pending = 0, 0, []
             for frame in container.decode(stream):
-                if parts and (frame.sample_rate != rate or sum(map(len, parts)) >= _BLOCK):
-                    yield Block(np.concatenate(parts), rate)
-                    parts = []
-                parts.append(_mono(frame))
+                if pending and (frame.sample_rate != rate or sum(map(len, pending)) >= _BLOCK):
+                    yield Block(np.concatenate(pending), rate)
+                    pending = []
+                pending.append(_mono(frame))
                 count, rate = count + frame.samples, frame.sample_rate
-            if parts:
-                yield Block(np.concatenate(parts), rate)
+            if pending:
+                yield Block(np.concatenate(pending), rate)
             _check_whole(container.format.name, stream, count / max(rate, 1))
     except av.FFmpegError as error:
         raise ValueError(f"the file is not a sound that can be read ({error.strerror})") from error
 
 
 def _check_whole(name: str, stream: Any, seconds: float) -> None:
+    """Raises ValueError when fewer `seconds` were decoded than the header of a format `name` counts."""
     expected = float(stream.duration * stream.time_base) if stream.duration else 0.0
     if name in _COUNTED and seconds < expected - (1 / stream.rate if name == "flac" else _PADDING):
         raise ValueError(f"the sound is cut short: {seconds:.2f} of {expected:.2f} seconds")
 
 
 def _check_chunks(data: bytes) -> None:
-    """Raises ValueError when the chunk of samples is longer than its file: FFmpeg takes the file's end for its own."""
-    start, form, wanted = _CHUNKS.get(data[:4], (0, "", b""))
-    while form and start + struct.calcsize(form) <= len(data):
-        name, size = struct.unpack_from(form, data, start)
-        start += struct.calcsize(form)
-        if name == wanted and len(data) - start < size < _UNKNOWN:
+    """Raises ValueError when the chunk of samples is longer than its file, which FFmpeg reads without an error."""
+    start, layout, samples_chunk = _CHUNKS.get(data[:4], (0, "", b""))
+    while layout and start + struct.calcsize(layout) <= len(data):
+        name, size = struct.unpack_from(layout, data, start)
+        start += struct.calcsize(layout)
+        if name == samples_chunk and len(data) - start < size < _UNKNOWN:
             raise ValueError(f"the sound is cut short: {len(data) - start} of {size} bytes of samples are there")
         start += size + (size % 2 if data[:4] != b"caff" else 0)
 
@@ -143,10 +144,10 @@ def _mono(frame: av.AudioFrame) -> np.ndarray:
     array = frame.to_ndarray()  # [channels, S], or [1, S * channels] when packed
     if frame.format.is_packed:
         array = array.reshape(frame.samples, -1).T  # [channels, S]
-    return _floats(array).mean(axis=0)
+    return _to_floats(array).mean(axis=0)
 
 
-def _floats(array: np.ndarray) -> np.ndarray:
+def _to_floats(array: np.ndarray) -> np.ndarray:
     """float32 in [-1, 1] of samples of any type; integers are of full scale."""
     if np.issubdtype(array.dtype, np.floating):
         return array.astype(np.float32)
@@ -158,32 +159,35 @@ def _floats(array: np.ndarray) -> np.ndarray:
 
 
 def _from_array(samples: np.ndarray, rate: float) -> Block:
+    """The mean of the channels of samples [S], [S, C] or [C, S]."""
     if samples.ndim not in (1, 2) or rate < 1 or rate != int(rate):
         raise ValueError(f"a sound as an array is ([S], [S, C] or [C, S], hertz), not ({list(samples.shape)}, {rate})")
-    samples = _floats(samples)
+    samples = _to_floats(samples)
     return Block(samples.mean(axis=int(np.argmin(samples.shape))) if samples.ndim == 2 else samples, int(rate))
 
 
-def _resampled(blocks: Iterable[Block], rate: int) -> np.ndarray:
-    """float32 [ceil(S * rate / own rate)]: the samples of `blocks` at `rate` hertz, in time with the original."""
-    parts, count, own, resampler = [], 0, rate, None
+def _resample(blocks: Iterable[Block], rate: int) -> np.ndarray:
+    """float32 [ceil(S * rate / source rate)]: the samples of `blocks` at `rate` hertz, in time with the original."""
+    resampled, count, source_rate, resampler = [], 0, rate, None
     for block in blocks:
-        count, own = count + len(block.samples), block.rate
-        if own == rate:
-            parts.append(block.samples)
+        count, source_rate = count + len(block.samples), block.rate
+        if source_rate == rate:
+            resampled.append(block.samples)
             continue
         resampler = resampler or av.AudioResampler(format="fltp", layout="mono", rate=rate)
-        parts += _pushed(resampler, block)
+        resampled += _push(resampler, block)
     if resampler is not None:
-        # The filter looks ahead; silence after the end brings out the last samples, of however short a sound.
-        parts += _pushed(resampler, Block(np.zeros(64 + 64 * own // rate, np.float32), own))
-    return np.concatenate(parts)[: math.ceil(count * rate / own)]
+        # The filter looks ahead; silence after the end brings out the last samples, however short the audio is.
+        silence = np.zeros(64 + 64 * source_rate // rate, np.float32)
+        resampled += _push(resampler, Block(silence, source_rate))
+    return np.concatenate(resampled)[: math.ceil(count * rate / source_rate)]
 
 
-def _pushed(resampler: av.AudioResampler, block: Block) -> list[np.ndarray]:
-    parts = []
+def _push(resampler: av.AudioResampler, block: Block) -> list[np.ndarray]:
+    """The samples that the resampler gives back for those of `block`."""
+    resampled = []
     for start in range(0, len(block.samples), _BLOCK):
         frame = av.AudioFrame.from_ndarray(block.samples[None, start : start + _BLOCK], format="fltp", layout="mono")
         frame.sample_rate = block.rate
-        parts += [out.to_ndarray()[0] for out in resampler.resample(frame)]
-    return parts
+        resampled += [output.to_ndarray()[0] for output in resampler.resample(frame)]
+    return resampled

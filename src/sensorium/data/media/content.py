@@ -16,18 +16,18 @@ LARGEST_FILE = 2**30
 _SLICE = re.compile(r"(?P<file>.+\.(?P<kind>tar|arrow))#(?P<start>\d+):(?P<size>\d+)/(?P<name>.+)", re.DOTALL)
 
 
-def opened(value: Any, root: Path) -> Any:
+def read_content(value: Any, root: Path) -> Any:
     """The bytes of the file that `value` names, a path relative to `root` or absolute; bytes and decoded values as is.
 
-    A path may also name a slice of a .tar or .arrow file (`slice_of`): then those bytes alone are read.
+    A path may also name a slice of a .tar or .arrow file (`slice_path`): then those bytes alone are read.
     A dictionary with `bytes` or `path`, as tables of media made by Datasets hold, counts as whichever it has. Nothing
     is fetched from a network. Raises ValueError when there is no such file, or it is empty, larger than a gibibyte,
     or not a file at all.
     """
-    if _is_medium(value):
+    if _is_media_dict(value):
         value = value.get("bytes") or value.get("path")
     if isinstance(value, str | os.PathLike):
-        value = _read(os.fspath(value), root)
+        value = _read_file(os.fspath(value), root)
     if isinstance(value, bytearray | memoryview):
         value = bytes(value)
     if isinstance(value, bytes) and not value:
@@ -35,29 +35,30 @@ def opened(value: Any, root: Path) -> Any:
     return value
 
 
-def _is_medium(value: Any) -> bool:
+def _is_media_dict(value: Any) -> bool:
     return isinstance(value, dict) and bool(value) and value.keys() <= {"bytes", "path"}
 
 
-def slice_of(file: str, start: int, size: int, name: str) -> str:
-    """The path of what stands within a .tar or .arrow file: `size` bytes from byte `start` on, called `name`."""
+def slice_path(file: str, start: int, size: int, name: str) -> str:
+    """The path of `size` bytes within a .tar or .arrow file, from byte `start` on, that are called `name`."""
     return f"{file}#{start}:{size}/{name}"
 
 
-def _read(path: str, root: Path) -> bytes:
+def _read_file(path: str, root: Path) -> bytes:
     if "://" in path:
         raise ValueError("it is an address, and only files are read; fetch it first")
-    part = _SLICE.fullmatch(path) if "#" in path else None
+    slice_match = _SLICE.fullmatch(path) if "#" in path else None
+    file_path = Path(root) / (slice_match["file"] if slice_match else path)
     try:
-        # Not to wait: opening a named pipe would, until somebody writes to it.
-        with open(os.open(Path(root) / (part["file"] if part else path), os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        # Without O_NONBLOCK, opening a named pipe would wait until somebody writes to it.
+        with open(os.open(file_path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise ValueError("it is not a file")
-            size = int(part["size"]) if part else status.st_size
+            size = int(slice_match["size"]) if slice_match else status.st_size
             if size > LARGEST_FILE:
                 raise ValueError(f"the file has {size / 2**30:.1f} GiB, more than the bound of 1 GiB")
-            return _read_slice(file, part) if part else file.read()
+            return _read_slice(file, slice_match) if slice_match else file.read()
     except FileNotFoundError as error:
         raise ValueError("there is no such file") from error
     except IsADirectoryError as error:
@@ -66,35 +67,36 @@ def _read(path: str, root: Path) -> bytes:
         raise ValueError(f"the file cannot be read ({error.strerror or error})") from error
 
 
-def _read_slice(file: BinaryIO, part: re.Match[str]) -> bytes:
+def _read_slice(file: BinaryIO, slice_match: re.Match[str]) -> bytes:
     """The bytes of a slice. In a tar file its header stands before it, and must still be that of the same member."""
-    start, size = int(part["start"]), int(part["size"])
-    header = tarfile.BLOCKSIZE if part["kind"] == "tar" else 0
-    file.seek(start - header)
-    found = file.read(header + size)
-    changed = ValueError(f"{part['file']} is no longer the file that it was when it was opened, or is cut short")
-    if len(found) != header + size:
+    start, size = int(slice_match["start"]), int(slice_match["size"])
+    header_size = tarfile.BLOCKSIZE if slice_match["kind"] == "tar" else 0
+    file.seek(start - header_size)
+    content = file.read(header_size + size)
+    changed = ValueError(f"{slice_match['file']} is no longer the file that it was when it was opened, or is cut short")
+    if len(content) != header_size + size:
         raise changed
-    if header:
+    if header_size:
         try:
-            member = tarfile.TarInfo.frombuf(found[:header], "utf-8", "surrogateescape")
+            member = tarfile.TarInfo.frombuf(content[:header_size], "utf-8", "surrogateescape")
         except tarfile.HeaderError as error:
             raise changed from error
-        # Of a name that is long or not ASCII the header holds only something like it.
-        plain = member.name.isascii() and "?" not in member.name and len(part["name"]) < tarfile.LENGTH_NAME
-        if member.size != size or (plain and member.name != part["name"]):
+        # The header holds a long name, or one that is not ASCII, only in a shortened form, which is not compared.
+        comparable = member.name.isascii() and "?" not in member.name
+        comparable = comparable and len(slice_match["name"]) < tarfile.LENGTH_NAME
+        if member.size != size or (comparable and member.name != slice_match["name"]):
             raise changed
-    return found[header:]
+    return content[header_size:]
 
 
 def content_id(value: Any) -> int:
-    """A 64-bit hash (BLAKE2b) of an opened value, as a signed integer; never 0, which stands for an absent one."""
+    """A 64-bit hash (BLAKE2b) of a value that `read_content` gave, as a signed integer; never 0, which means absent."""
     digest = hashlib.blake2b(digest_size=8)
-    _feed(digest, value)
+    _update_digest(digest, value)
     return int.from_bytes(digest.digest(), "little", signed=True) or 1
 
 
-def _feed(digest: Any, value: Any) -> None:
+def _update_digest(digest: Any, value: Any) -> None:
     if isinstance(value, bytes):
         digest.update(value)
     elif isinstance(value, str):
@@ -103,33 +105,38 @@ def _feed(digest: Any, value: Any) -> None:
         digest.update(f"{value.dtype.str}{value.shape}".encode())
         digest.update(value.tobytes())
     elif isinstance(value, Image.Image):
-        _feed(digest, np.asarray(value.convert("RGBA")))
+        _update_digest(digest, np.asarray(value.convert("RGBA")))
     elif isinstance(value, tuple):
-        for part in value:
-            _feed(digest, part)
+        for element in value:
+            _update_digest(digest, element)
     else:
-        value = _spelled(value)
+        value = _arrays_to_lists(value)
         digest.update(repr(sorted(value.items()) if isinstance(value, dict) else value).encode())
 
 
-def _spelled(value: Any) -> Any:
+def _arrays_to_lists(value: Any) -> Any:
     """Lists and columns of readings with their arrays as lists: of a long array, `repr` shows only the ends."""
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, dict):
-        return {name: _spelled(part) for name, part in value.items()}
-    return [_spelled(part) for part in value] if isinstance(value, list | tuple) else value
+        return {name: _arrays_to_lists(cells) for name, cells in value.items()}
+    return [_arrays_to_lists(element) for element in value] if isinstance(value, list | tuple) else value
 
 
-def shown(value: Any) -> str:
-    """`value` as a message shows it: a path or a short text as it stands, bytes and arrays by their size."""
+def format_value(value: Any) -> str:
+    """`value` as a message shows it: a path or a short text unchanged, bytes and arrays by their size."""
     if isinstance(value, dict) and value.keys() & {"bytes", "path"}:
         value = value.get("path") or value.get("bytes")
     if isinstance(value, bytes | bytearray | memoryview):
         return f"<{len(value)} bytes>"
     if isinstance(value, tuple):
-        return f"({', '.join(map(shown, value))})"
+        return f"({', '.join(map(format_value, value))})"
     if isinstance(value, np.ndarray):
         return f"<array {' x '.join(map(str, value.shape))}>"
-    text = " ".join(str(value).split())
-    return text if len(text) <= 200 else f"{text[:197]}..."
+    return shorten(str(value), 200)
+
+
+def shorten(text: str, width: int) -> str:
+    """`text` on one line, cut to `width` characters of which the last three are dots."""
+    line = " ".join(text.split())
+    return line if len(line) <= width else f"{line[: width - 3]}..."

@@ -5,12 +5,13 @@ from typing import Any
 
 from sensorium.data.media import audio, image, points, series, tabular, text, video
 
+# A decoder's name is an input's modality; that of a video's audio track is "film sound", as the schema has it.
 _DECODERS = {
     "text": text.decode,
     "image": image.decode,
     "audio": audio.decode,
     "video": video.decode,
-    "film sound": video.decode_sound,
+    "film sound": video.decode_audio,
     "series": series.decode,
     "points": points.decode,
     "table": tabular.decode,
@@ -19,37 +20,37 @@ _MEASURES = {
     "image": image.measure,
     "audio": audio.measure,
     "video": video.measure,
-    "film sound": video.measure_sound,
+    "film sound": video.measure_audio,
     "series": series.measure,
     "points": points.measure,
 }
-_PARTS = {"film sound": video.has_sound}
+_TRACK_CHECKS = {"film sound": video.has_audio}
 
 
-def has(decoder: str, value: Any, root: Path) -> bool:
-    """Whether the value has what `decoder` reads of it, such as a film its sound, told without decoding it.
+def can_decode(decoder: str, value: Any, root: Path) -> bool:
+    """Whether the value has what `decoder` reads of it, such as a video its audio, without decoding it.
 
     Raises ValueError when it cannot be opened.
     """
-    return decoder not in _PARTS or _PARTS[decoder](value, root)
+    return decoder not in _TRACK_CHECKS or _TRACK_CHECKS[decoder](value, root)
 
 
 def decode(decoder: str, value: Any, root: Path, **options: Any) -> Any:
-    """The decoded value of an input: str, uint8 [H, W, 3], float32 [S], frames and their times, Series, float32 [P, C],
-    or a dictionary of numbers and categories; None when the value lacks the part that is asked for, as a film without
-    sound does.
+    """The decoded value of an input: str, uint8 [H, W, 3], float32 [S], Video (frames and their times), Series, float32
+    [P, C], or a dictionary of numbers and categories; None when the value lacks what the decoder reads, as a video
+    without audio does.
 
-    `decoder` is a modality, or the way of reading a part that an input's schema names. `root` is the folder that paths
-    start from; `options` are the decoder's, such as audio's `rate` in hertz. Raises ValueError with a reason when the
-    value cannot be decoded.
+    `decoder` is a modality, or the way of reading one track that an input's schema names. `root` is the folder that
+    paths start from; `options` are the decoder's, such as audio's `rate` in hertz. Raises ValueError with a reason when
+    the value cannot be decoded.
     """
     return _DECODERS[decoder](value, root, **options)
 
 
 def measure(decoder: str, value: Any, root: Path) -> dict[str, float] | None:
-    """Decodes all of the value; gives an image's `height`, `width` in pixels, a sound's `rate` in hertz, `seconds`, a
-    film's all of these with its rate in frames a second, a series' `readings`, `channels`, `span` in seconds, a set's
-    `points`, `numbers` each; None when the value lacks what is asked for.
+    """Decodes all of the value and gives its measures: of an image `height` and `width` in pixels; of audio `rate` in
+    hertz and `seconds`; of a video all of these, its rate in frames a second; of a series `readings`, `channels` and
+    `span` in seconds; of a set of points `points` and `numbers` each; None when the value lacks what is read.
     """
     if decoder in _MEASURES:
         return _MEASURES[decoder](value, root)

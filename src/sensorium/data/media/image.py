@@ -1,4 +1,4 @@
-"""Pictures: a file, its bytes, an array or a Pillow image made uint8 [H, W, 3], upright and on white."""
+"""Images: a file, its bytes, an array or a Pillow image made uint8 [H, W, 3], upright and on white."""
 
 import io
 import re
@@ -10,17 +10,17 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from sensorium.data.media.content import opened
-from sensorium.data.media.image_files import BROKEN, Opener, check_depth, opener, upright
+from sensorium.data.media.content import read_content
+from sensorium.data.media.image_files import BROKEN, Opener, check_depth, find_opener, to_upright_rgb
 
 MOST_PIXELS = 64_000_000
 
 _JPEG = b"\xff\xd8\xff"
 _ORIENTATION = 0x0112
 _TRANSPOSED = (5, 6, 7, 8)
-# Only Pillow's reading of the header finds the orientation; where neither of these stands in it, there is none.
+# Pillow reads the orientation from the header, which is slow; a header with neither of these has none.
 _MAY_BE_TURNED = re.compile(rb"Exif\0\0|tiff:Orientation")
-_SCAN = 0xDA  # the marker after which a JPEG's pixels begin
+_START_OF_SCAN = 0xDA  # the marker after which a JPEG's pixels begin
 
 
 def decode(value: Any, root: Path, least: int | None = None) -> np.ndarray:
@@ -29,36 +29,36 @@ def decode(value: Any, root: Path, least: int | None = None) -> np.ndarray:
     `value` is a path, the bytes of a JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF (of several frames or pages the
     first), a Pillow image, or an array uint8 [H, W], [H, W, 1], [H, W, 3] or [H, W, 4]. With `least`, in pixels, a JPEG
     may come at an eighth, a quarter or half its size, the smallest of which both sides still are at least that. Raises
-    ValueError with a reason when the picture cannot be read whole or has more than 64 million pixels, which its header
-    tells before anything is decoded.
+    ValueError with a reason when the image cannot be read whole or has more than 64 million pixels, which its header
+    states before anything is decoded.
     """
-    value = opened(value, root)
+    value = read_content(value, root)
     if isinstance(value, bytes):
         return _decode_file(value, least)
     if isinstance(value, Image.Image):
         _check_size(*value.size)
         check_depth(value)
-        return upright(value)
+        return to_upright_rgb(value)
     if isinstance(value, np.ndarray):
-        return upright(_from_array(value))
+        return to_upright_rgb(_from_array(value))
     raise ValueError(f"a picture is a path, bytes, an array or a Pillow image, not {type(value).__name__}")
 
 
 def measure(value: Any, root: Path) -> dict[str, float]:
     """The height and width in pixels of `value`, all of whose data is read. Raises ValueError as `decode` does."""
-    value = opened(value, root)
+    value = read_content(value, root)
     header = _jpeg_header(value) if isinstance(value, bytes) else None
     if header is not None:
         _decode_jpeg(value, header, least=1)
-        sides = (header.height, header.width)
-        height, width = reversed(sides) if header.orientation in _TRANSPOSED else sides
+        transposed = header.orientation in _TRANSPOSED
+        height, width = (header.width, header.height) if transposed else (header.height, header.width)
         return {"height": height, "width": width}
     height, width, _ = decode(value, root).shape
     return {"height": height, "width": width}
 
 
 class _Header(NamedTuple):
-    """What the header of a JPEG says: pixels before turning, and EXIF's orientation, 1 to 8."""
+    """The header of a JPEG: its sides in pixels before turning, and EXIF's orientation, 1 to 8."""
 
     height: int
     width: int
@@ -69,21 +69,21 @@ def _decode_file(data: bytes, least: int | None) -> np.ndarray:
     header = _jpeg_header(data)
     if header is not None:
         return _decode_jpeg(data, header, least)
-    kind = opener(data)
-    with warnings.catch_warnings():  # of tags that are odd; what matters of them is an error
+    opener = find_opener(data)
+    with warnings.catch_warnings():  # Pillow warns of odd tags; those that matter are errors
         warnings.simplefilter("ignore")
-        return _through_pillow(kind, data)
+        return _decode_with_pillow(opener, data)
 
 
-def _through_pillow(kind: Opener, data: bytes) -> np.ndarray:
+def _decode_with_pillow(opener: Opener, data: bytes) -> np.ndarray:
     try:
-        image = kind(io.BytesIO(data))
+        image = opener(io.BytesIO(data))
     except BROKEN as error:
         raise ValueError(f"the file is not a picture that can be read ({error})") from error
     _check_size(*image.size)
     check_depth(image)
     try:
-        return upright(image)
+        return to_upright_rgb(image)
     except BROKEN as error:
         raise ValueError(f"the picture is cut short or damaged ({error})") from error
 
@@ -97,29 +97,30 @@ def _check_size(width: int, height: int) -> None:
 
 
 def _jpeg_header(data: bytes) -> _Header | None:
-    """The header of a gray or coloured JPEG; None for other files, those for print among them, which Pillow reads."""
+    """The header of a gray or RGB JPEG; None for other files, among them JPEGs for print (CMYK), which Pillow reads."""
     if not data.startswith(_JPEG):
         return None
     try:
-        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-        turned = _MAY_BE_TURNED.search(data, 0, _header_length(data)) is not None
-        orientation = opener(data)(io.BytesIO(data)).getexif().get(_ORIENTATION, 1) if turned else 1
+        height, width, colour_space, _ = simplejpeg.decode_jpeg_header(data)
+        may_be_turned = _MAY_BE_TURNED.search(data, 0, _header_length(data)) is not None
+        orientation = find_opener(data)(io.BytesIO(data)).getexif().get(_ORIENTATION, 1) if may_be_turned else 1
     except BROKEN as error:
         raise ValueError(f"the file is not a picture that can be read ({error})") from error
     _check_size(width, height)
-    return None if colours in ("CMYK", "YCCK") else _Header(height, width, orientation)
+    return None if colour_space in ("CMYK", "YCCK") else _Header(height, width, orientation)
 
 
 def _header_length(data: bytes) -> int:
-    """How many bytes of a JPEG stand before its pixels, or before the first thing that is out of order."""
-    place = 2
-    while place + 4 <= len(data) and data[place] == 0xFF and data[place + 1] != _SCAN:
-        place += 1 if data[place + 1] == 0xFF else 2 + int.from_bytes(data[place + 2 : place + 4])
-    return place
+    """How many bytes of a JPEG precede its pixels, or the first byte where no marker stands as it should."""
+    position = 2
+    while position + 4 <= len(data) and data[position] == 0xFF and data[position + 1] != _START_OF_SCAN:
+        # A byte 0xFF before a marker is padding; any other segment states its length.
+        position += 1 if data[position + 1] == 0xFF else 2 + int.from_bytes(data[position + 2 : position + 4])
+    return position
 
 
 def _decode_jpeg(data: bytes, header: _Header, least: int | None) -> np.ndarray:
-    """uint8 [H, W, 3], with Pillow's pixels where it is not reduced; strict, so that a file cut short is an error."""
+    """uint8 [H, W, 3]; at full size the pixels are Pillow's. Strict, so that a file cut short is an error."""
     eighths = 8 if least is None else _eighths(min(header.height, header.width), least)
     height, width = (-(-side * eighths // 8) for side in (header.height, header.width))
     try:
@@ -128,15 +129,15 @@ def _decode_jpeg(data: bytes, header: _Header, least: int | None) -> np.ndarray:
         raise ValueError(f"the picture is cut short or damaged ({error})") from error
     if header.orientation in _TRANSPOSED:
         pixels = pixels.transpose(1, 0, 2)  # [W, H, 3]
-    if header.orientation in (3, 4, 7, 8):
+    if header.orientation in (3, 4, 7, 8):  # upside down
         pixels = pixels[::-1]
-    if header.orientation in (2, 3, 6, 7):
+    if header.orientation in (2, 3, 6, 7):  # mirrored from left to right
         pixels = pixels[:, ::-1]
     return np.ascontiguousarray(pixels)
 
 
 def _eighths(side: int, least: int) -> int:
-    """The smallest of the scales that are fast to decode, in eighths, at which `side` is still `least` pixels."""
+    """The smallest scale that decodes fast, in eighths, at which `side` is still at least `least` pixels."""
     return next((eighths for eighths in (1, 2, 4) if -(-side * eighths // 8) >= least), 8)
 
 

@@ -1,4 +1,4 @@
-"""Files of pictures: told apart by their first bytes, opened without decoding, and any mode made red, green, blue."""
+"""Image files: recognised by their first bytes, opened without decoding, and any mode made red, green, blue."""
 
 import io
 import struct
@@ -28,44 +28,44 @@ BROKEN = (
     LookupError,
     TypeError,
     OverflowError,
-    RuntimeError,  # libtiff's and libheif's
+    RuntimeError,  # from libtiff and libheif
     struct.error,
     zlib.error,
     ImageCms.PyCMSError,
-    Image.DecompressionBombError,  # Pillow asks again for the frames of a GIF
+    Image.DecompressionBombError,  # Pillow checks again for the frames of a GIF
 )
 Opener = Callable[[io.BytesIO], Image.Image]
 
 _BITS, _POLARITY = 258, 262  # TIFF's tags BitsPerSample and PhotometricInterpretation
 
 
-def opener(data: bytes) -> Opener:
-    """What opens the picture in a file's bytes (of several pages or frames the first), decoding nothing yet.
+def find_opener(data: bytes) -> Opener:
+    """The Pillow class that opens an image file's bytes (of several pages or frames the first) without decoding.
 
-    Raises ValueError when the file is of no known kind, or of one that an absent package reads.
+    Raises ValueError when the file is of no supported format, or of one whose package is not installed.
     """
-    # The classes are called directly, as Image.open warns of, and refuses, large pictures by a bound of its own that
-    # belongs to the whole process.
-    kind = next((kind for starts, kind in _KINDS if data.startswith(starts)), None)
-    if kind is None and data[4:8] == b"ftyp":
-        kind = _iso(data)
-    if kind is None:
+    # The classes are called directly, as Image.open warns of, and refuses, large images by a bound of its own that
+    # holds for the process.
+    opener = next((opener for starts, opener in _OPENERS if data.startswith(starts)), None)
+    if opener is None and data[4:8] == b"ftyp":
+        opener = _find_iso_opener(data)
+    if opener is None:
         raise ValueError(f"the file is not a picture that can be read ({NAMES})")
-    return kind
+    return opener
 
 
-def _iso(data: bytes) -> Opener | None:
-    """What reads a file of the ISO container, by the brands that its first box names."""
+def _find_iso_opener(data: bytes) -> Opener | None:
+    """The class that reads a file of the ISO container, by the brands that its first box names."""
     end = min(struct.unpack(">I", data[:4])[0], 256)
-    brands = {data[place : place + 4] for place in (8, *range(16, end, 4))}
+    brands = {data[offset : offset + 4] for offset in (8, *range(16, end, 4))}
     if brands & {b"avif", b"avis"}:
         return AvifImagePlugin.AvifImageFile
     if brands & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}:
-        return _heic()
+        return _import_heif_opener()
     return None
 
 
-def _heic() -> Opener:
+def _import_heif_opener() -> Opener:
     try:
         from pillow_heif import HeifImageFile
     except ImportError as error:
@@ -75,7 +75,7 @@ def _heic() -> Opener:
     return HeifImageFile
 
 
-_KINDS = (
+_OPENERS = (
     (b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
     (b"\x89PNG\r\n\x1a\n", PngImagePlugin.PngImageFile),
     (b"RIFF", WebPImagePlugin.WebPImageFile),
@@ -92,16 +92,16 @@ def check_depth(image: Image.Image) -> None:
         raise ValueError(f"its pixels are {kind}, which do not say how bright white is; save it with 8 or 16 bits")
 
 
-def upright(image: Image.Image) -> np.ndarray:
+def to_upright_rgb(image: Image.Image) -> np.ndarray:
     """uint8 [H, W, 3]: red, green, blue of an image in any of Pillow's other modes, turned as its EXIF says.
 
-    Of 16 bits the upper eight are kept, transparency is laid on white. Raises any of BROKEN for damage.
+    Of 16 bits the upper eight remain, transparency is laid on white. Raises any of BROKEN for damage.
     """
     image.load()
     tags = getattr(image, "tag_v2", {})
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I;16"):
-        image = _eight_bits(image, tags)
+        image = _to_eight_bits(image, tags)
     if image.mode == "LAB":
         image = ImageCms.profileToProfile(
             image, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB"
@@ -114,11 +114,11 @@ def upright(image: Image.Image) -> np.ndarray:
     return np.array(image.convert("RGB"))
 
 
-def _eight_bits(image: Image.Image, tags: dict) -> Image.Image:
-    """A gray image of 16 bits with 8: a TIFF may hold but 12 of them, or count from white."""
+def _to_eight_bits(image: Image.Image, tags: dict) -> Image.Image:
+    """A gray image of 16 bits with 8: a TIFF may use only 12 of its 16, or count from white."""
     values = np.asarray(image)  # [H, W]
     gray = (values >> (tags.get(_BITS, (16,))[0] - 8)).astype(np.uint8)
-    made = Image.fromarray(255 - gray if tags.get(_POLARITY) == 0 else gray)
+    gray_image = Image.fromarray(255 - gray if tags.get(_POLARITY) == 0 else gray)
     if "transparency" in image.info:
-        made.putalpha(Image.fromarray(np.where(values == image.info["transparency"], 0, 255).astype(np.uint8)))
-    return made
+        gray_image.putalpha(Image.fromarray(np.where(values == image.info["transparency"], 0, 255).astype(np.uint8)))
+    return gray_image

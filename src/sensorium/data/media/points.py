@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from sensorium.data.columns.parse import numbers, objects
-from sensorium.data.media.arrays import NPY, check_size, finite, from_rows, read_npy
-from sensorium.data.media.content import opened
+from sensorium.data.media.arrays import NPY, array_from_rows, check_size, describe_type, finite_column, read_npy
+from sensorium.data.media.content import read_content
 
 MOST_POINTS = 1_000_000
 MOST_NUMBERS = 256
@@ -19,11 +19,10 @@ def decode(value: Any, root: Path, numbers_each: int | None = None) -> np.ndarra
 
     `value` is a path or the bytes of a .npy file or of a text file (.csv, .xyz, .txt: a point a line, its numbers
     between commas, semicolons, tabs or spaces; a first line of names is not read), a list of points, or an array
-    [P, C]. A point may stand in it more than once; none of its numbers may be missing. Raises ValueError with a reason
-    when it cannot be read, has more than a million points, or has not `numbers_each` numbers a point, where that is
-    given.
+    [P, C]. A point may occur more than once; none of its numbers may be missing. Raises ValueError with a reason
+    when it cannot be read, has more than a million points, or, with `numbers_each`, another number of numbers a point.
     """
-    value = opened(value, root)
+    value = read_content(value, root)
     if isinstance(value, bytes):
         value = _from_file(value)
     points = _from_array(value)
@@ -34,8 +33,8 @@ def decode(value: Any, root: Path, numbers_each: int | None = None) -> np.ndarra
 
 def measure(value: Any, root: Path) -> dict[str, float]:
     """How many `points` the decoded `value` has, and how many `numbers` each."""
-    points, each = decode(value, root).shape
-    return {"points": points, "numbers": each}
+    points, numbers_each = decode(value, root).shape
+    return {"points": points, "numbers": numbers_each}
 
 
 def _from_file(content: bytes) -> np.ndarray:
@@ -49,18 +48,19 @@ def _from_text(content: bytes) -> np.ndarray:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError("the file is no .npy and no text of numbers") from error
-    start = text.lstrip()
-    if not start:
+    text = text.lstrip()
+    if not text:
         raise ValueError("it holds no points")
-    first, _, rest = start.partition("\n")
-    first = first.strip()
-    delimiter = next((mark for mark in ",;\t" if mark in first), None)
-    names = [name.strip() for name in first.split(delimiter)]
-    header = np.isnan(numbers(objects(names))).all()
-    if header and not rest.strip():
+    # A first line without any number is a header.
+    first_line, _, remainder = text.partition("\n")
+    first_line = first_line.strip()
+    delimiter = next((mark for mark in ",;\t" if mark in first_line), None)
+    cells = [cell.strip() for cell in first_line.split(delimiter)]
+    has_header = np.isnan(numbers(objects(cells))).all()
+    if has_header and not remainder.strip():
         raise ValueError("it holds no points")
     try:
-        return np.loadtxt(io.StringIO(start), delimiter=delimiter, skiprows=int(header), ndmin=2)
+        return np.loadtxt(io.StringIO(text), delimiter=delimiter, skiprows=int(has_header), ndmin=2)
     except ValueError as error:
         # NumPy's sentence is followed by a hint on its own options.
         raise ValueError(f"the file is no table of numbers ({str(error).split(';')[0].rstrip('.')})") from error
@@ -71,16 +71,16 @@ def _from_array(value: Any) -> np.ndarray:
         value = list(value)
     if isinstance(value, list | tuple):
         _check_count(len(value), 1)
-        value = from_rows(value, "point")
+        value = array_from_rows(value, "point")
     if isinstance(value, list):
-        value = np.stack([finite(column, "point", f"number {place}") for place, column in enumerate(value, 1)], axis=1)
+        columns = [finite_column(column, "point", f"number {number}") for number, column in enumerate(value, 1)]
+        value = np.stack(columns, axis=1)  # [P, C]
     if not isinstance(value, np.ndarray) or value.ndim != 2 or value.dtype.kind not in "biuf":
-        shape = f"{value.dtype} {list(value.shape)}" if isinstance(value, np.ndarray) else type(value).__name__
-        raise ValueError(f"points are rows of numbers or an array [points, numbers], not {shape}")
-    return _checked(value)
+        raise ValueError(f"points are rows of numbers or an array [points, numbers], not {describe_type(value)}")
+    return _to_finite_points(value)
 
 
-def _checked(value: np.ndarray) -> np.ndarray:
+def _to_finite_points(value: np.ndarray) -> np.ndarray:
     _check_count(*value.shape)
     if not len(value):
         raise ValueError("it holds no points")
@@ -88,10 +88,10 @@ def _checked(value: np.ndarray) -> np.ndarray:
         raise ValueError("a point has one number where two coordinates are the least")
     with np.errstate(over="ignore"):
         points = value.astype(np.float32)
-    wrong = np.argwhere(~np.isfinite(points))
-    if len(wrong):
-        point, place = wrong[0]
-        raise ValueError(f"number {place + 1} of point {point + 1} is missing, infinite or too large")
+    invalid = np.argwhere(~np.isfinite(points))
+    if len(invalid):
+        row, column = invalid[0]
+        raise ValueError(f"number {column + 1} of point {row + 1} is missing, infinite or too large")
     return points
 
 

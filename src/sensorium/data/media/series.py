@@ -13,37 +13,44 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from sensorium.data.columns.parse import TIMES, is_missing, numbers, objects
-from sensorium.data.media.arrays import NPY, brief, check_size, finite, from_rows, read_npy
-from sensorium.data.media.content import opened
+from sensorium.data.media.arrays import (
+    NPY,
+    array_from_rows,
+    check_size,
+    describe_type,
+    finite_column,
+    format_cell,
+    read_npy,
+)
+from sensorium.data.media.content import read_content
 from sensorium.features import Series
 
 MOST_READINGS = 1_000_000
 MOST_CHANNELS = 256
 
 
-def places(count: int) -> tuple[str, ...]:
-    """The names of `count` channels that have none."""
-    return tuple(str(place) for place in range(1, count + 1))
+def default_channels(count: int) -> tuple[str, ...]:
+    """The names of `count` channels that have none: "1", "2", ..."""
+    return tuple(str(number) for number in range(1, count + 1))
 
 
 def decode(value: Any, root: Path, channels: Sequence[str] | None = None) -> Series:
-    """`value` as a Series: its own channels, or those named `channels`, in that order, a missing one being all gaps.
+    """`value` as a Series: its own channels, or those named `channels`, in that order; a missing one is all gaps.
 
     `value` is a path or the bytes of a CSV (with a header), Parquet or .npy file, rows [time, value, ...], an array
     [L, 1 + C], or columns {"time": [...], name: [...]}. The time is the column `time`, `timestamp` or `t`, in a file
-    else the first; in seconds or as ISO dates (UTC unless they say). Unsorted readings are sorted. Raises ValueError
-    with a reason when it cannot be read, holds no number, or has more than a million readings.
+    without these the first; in seconds or as ISO dates (UTC unless they state a zone). Readings are sorted by time.
+    Raises ValueError with a reason when it cannot be read, holds no number, or has more than a million readings.
     """
-    value = opened(value, root)
+    value = read_content(value, root)
     if isinstance(value, bytes):
         value = _from_file(value)
     if isinstance(value, list | tuple) and value and all(isinstance(row, dict) for row in value):
-        value = {
-            name: [row.get(name) for row in value] for name in dict.fromkeys(name for row in value for name in row)
-        }
-    columns = _from_columns(value) if isinstance(value, dict) else _from_array(value)
-    series = _series(*columns)
-    return series if channels is None else _matched(series, channels)
+        names = dict.fromkeys(name for row in value for name in row)
+        value = {name: [row.get(name) for row in value] for name in names}
+    times, columns, names = _from_columns(value) if isinstance(value, dict) else _from_array(value)
+    series = _to_series(times, columns, names)
+    return series if channels is None else _select_channels(series, channels)
 
 
 def measure(value: Any, root: Path) -> dict[str, float]:
@@ -53,17 +60,17 @@ def measure(value: Any, root: Path) -> dict[str, float]:
 
 
 def _from_file(content: bytes) -> np.ndarray | dict[str, np.ndarray]:
-    """An array, or the columns with that of the time first and called so."""
+    """An array, or the columns, of which the first is `time`."""
     check_size(content)
     if content.startswith(NPY):
         return read_npy(content)
     table = _read_parquet(content) if content.startswith(b"PAR1") else _read_csv(content)
-    twice = [name for name, count in Counter(table.column_names).items() if count > 1]
-    if twice:
-        raise ValueError(f"it has more than one column '{twice[0]}'")
+    repeated = [name for name, count in Counter(table.column_names).items() if count > 1]
+    if repeated:
+        raise ValueError(f"it has more than one column '{repeated[0]}'")
     time = next((name for name in table.column_names if _is_time(name)), table.column_names[0])
-    rest = {name: table[name].to_numpy() for name in table.column_names if name != time}
-    return {"time": table[time].to_numpy()} | rest
+    channels = {name: table[name].to_numpy() for name in table.column_names if name != time}
+    return {"time": table[time].to_numpy()} | channels
 
 
 def _read_parquet(content: bytes) -> pa.Table:
@@ -99,9 +106,9 @@ def _read_csv(content: bytes) -> pa.Table:
 def _from_columns(value: dict[str, Any]) -> tuple[np.ndarray, list[np.ndarray], tuple[str, ...]]:
     time = next((name for name in value if _is_time(name)), None)
     if time is None:
-        known = ", ".join(map(str, list(value)[:5]))
-        raise ValueError(f"it has no column 'time', 'timestamp' or 't' that says when (it has {known})")
-    columns = {str(name): _column(str(name), values) for name, values in value.items()}
+        names = ", ".join(map(str, list(value)[:5]))
+        raise ValueError(f"it has no column 'time', 'timestamp' or 't' that says when (it has {names})")
+    columns = {str(name): _check_column(str(name), values) for name, values in value.items()}
     for name, values in columns.items():
         if len(values) != len(columns[time]):
             raise ValueError(f"'{name}' has {len(values)} readings where '{time}' has {len(columns[time])}")
@@ -109,11 +116,12 @@ def _from_columns(value: dict[str, Any]) -> tuple[np.ndarray, list[np.ndarray], 
     return times, list(columns.values()), tuple(columns)
 
 
-def _column(name: str, values: Any) -> np.ndarray:
+def _check_column(name: str, values: Any) -> np.ndarray:
+    """The readings as an array [L]. Raises ValueError when they are not a list."""
     if isinstance(values, np.ndarray) and values.ndim == 1:
         return values
     if not isinstance(values, list | tuple):
-        raise ValueError(f"'{name}' is {brief(values)}, not a list of readings")
+        raise ValueError(f"'{name}' is {format_cell(values)}, not a list of readings")
     return objects(values)
 
 
@@ -122,26 +130,28 @@ def _from_array(value: Any) -> tuple[np.ndarray, list[np.ndarray], tuple[str, ..
         value = list(value)
     if isinstance(value, list | tuple):
         _check_count(len(value), 1)
-        value = from_rows(value, "reading")
+        value = array_from_rows(value, "reading")
     if isinstance(value, list):
-        return value[0], value[1:], places(len(value) - 1)
+        return value[0], value[1:], default_channels(len(value) - 1)
     if not isinstance(value, np.ndarray) or value.ndim != 2 or value.dtype.kind not in "biuf":
-        shape = f"{value.dtype} {list(value.shape)}" if isinstance(value, np.ndarray) else type(value).__name__
-        raise ValueError(f"readings are rows [time, value, ...], an array or columns with a 'time', not {shape}")
-    return value[:, 0], list(value[:, 1:].T), places(value.shape[1] - 1)
+        raise ValueError(
+            f"readings are rows [time, value, ...], an array or columns with a 'time', not {describe_type(value)}"
+        )
+    return value[:, 0], list(value[:, 1:].T), default_channels(value.shape[1] - 1)
 
 
-def _series(times: np.ndarray, columns: list[np.ndarray], channels: tuple[str, ...]) -> Series:
+def _to_series(times: np.ndarray, columns: list[np.ndarray], channels: tuple[str, ...]) -> Series:
     _check_count(len(times), len(columns))
     if not len(times):
         raise ValueError("it holds no readings")
     if not columns:
         raise ValueError("it has times and no values")
-    seconds = _seconds(times)
-    named = [f"value {name}" if channels == places(len(channels)) else f"'{name}'" for name in channels]
-    numbered = [finite(column, "reading", name) for column, name in zip(columns, named, strict=True)]
+    seconds = _to_seconds(times)
+    unnamed = channels == default_channels(len(channels))
+    titles = [f"value {name}" if unnamed else f"'{name}'" for name in channels]
+    finite_columns = [finite_column(column, "reading", title) for column, title in zip(columns, titles, strict=True)]
     with np.errstate(over="ignore"):
-        values = np.stack(numbered, axis=1).astype(np.float32)  # [L, C]
+        values = np.stack(finite_columns, axis=1).astype(np.float32)  # [L, C]
     if np.isinf(values).any():
         raise ValueError("it holds a number that is too large (over 3e38)")
     if np.isnan(values).all():
@@ -150,43 +160,44 @@ def _series(times: np.ndarray, columns: list[np.ndarray], channels: tuple[str, .
     return Series(seconds[order], values[order], channels)
 
 
-def _seconds(times: np.ndarray) -> np.ndarray:
+def _to_seconds(times: np.ndarray) -> np.ndarray:
     """float64 [L] of numbers, dates or ISO dates. Raises ValueError naming the first reading without a time."""
     if times.dtype.kind in "mM":
-        return _since_1970(times)
-    gone, seconds = is_missing(times), numbers(times)
-    if gone.any():
-        raise ValueError(f"reading {np.flatnonzero(gone)[0] + 1} has no time")
+        return _seconds_since_1970(times)
+    absent, seconds = is_missing(times), numbers(times)
+    if absent.any():
+        raise ValueError(f"reading {np.flatnonzero(absent)[0] + 1} has no time")
     if np.isnan(seconds).all():
         scalars = objects([value if pd.api.types.is_scalar(value) else None for value in times])
         dates = pd.to_datetime(pd.Series(scalars), utc=True, format="ISO8601", errors="coerce")
-        seconds = np.where(dates.isna(), np.nan, _since_1970(dates.fillna(pd.Timestamp(0, tz="UTC"))))
-    wrong = np.flatnonzero(np.isnan(seconds))
-    if len(wrong):
-        shown = brief(times[wrong[0]])
-        raise ValueError(f"the time of reading {wrong[0] + 1} is {shown}, neither seconds nor an ISO date")
+        seconds = np.where(dates.isna(), np.nan, _seconds_since_1970(dates.fillna(pd.Timestamp(0, tz="UTC"))))
+    invalid = np.flatnonzero(np.isnan(seconds))
+    if len(invalid):
+        row = invalid[0]
+        raise ValueError(f"the time of reading {row + 1} is {format_cell(times[row])}, neither seconds nor an ISO date")
     return seconds
 
 
-def _since_1970(dates: Any) -> np.ndarray:
-    plain = np.asarray(dates.dt.tz_localize(None) if isinstance(dates, pd.Series) else dates)
-    if np.isnat(plain).any():
-        raise ValueError(f"reading {np.flatnonzero(np.isnat(plain))[0] + 1} has no time")
-    return plain.astype(f"{plain.dtype.kind}8[us]").astype(np.int64) / 1e6
+def _seconds_since_1970(dates: Any) -> np.ndarray:
+    """float64 [L] of NumPy's dates or of a pandas column of dates in UTC."""
+    times = np.asarray(dates.dt.tz_localize(None) if isinstance(dates, pd.Series) else dates)
+    if np.isnat(times).any():
+        raise ValueError(f"reading {np.flatnonzero(np.isnat(times))[0] + 1} has no time")
+    return times.astype(f"{times.dtype.kind}8[us]").astype(np.int64) / 1e6
 
 
-def _matched(series: Series, channels: Sequence[str]) -> Series:
+def _select_channels(series: Series, channels: Sequence[str]) -> Series:
     if not series.named and len(series.channels) != len(channels):
         raise ValueError(f"it has {len(series.channels)} values a reading where training had {len(channels)}")
     if not set(series.channels) & set(channels):
         raise ValueError(
             f"none of its channels ({', '.join(series.channels[:5])}) is one of training's ({', '.join(channels[:5])})"
         )
-    place = {name: index for index, name in enumerate(series.channels)}
-    values = np.full((len(series.times), len(channels)), np.nan, dtype=np.float32)
+    column_of = {name: index for index, name in enumerate(series.channels)}
+    values = np.full((len(series.times), len(channels)), np.nan, dtype=np.float32)  # [L, C]
     for index, name in enumerate(channels):
-        if name in place:
-            values[:, index] = series.values[:, place[name]]
+        if name in column_of:
+            values[:, index] = series.values[:, column_of[name]]
     return Series(series.times, values, tuple(channels))
 
 

@@ -7,14 +7,14 @@ from typing import Any
 
 
 def decode(value: dict[str, Any], root: Path) -> dict[str, float | str | None]:
-    """`value`, from column to number, category or None, with numbers as float and not-a-number as None.
+    """`value`, by column a number, a category or None, with numbers as float and not-a-number as None.
 
     `root` is not used. Raises ValueError for an infinite number or a value that is neither a number nor text.
     """
-    return {column: _plain(column, one) for column, one in value.items()}
+    return {column: _decode_cell(column, cell) for column, cell in value.items()}
 
 
-def _plain(column: str, value: Any) -> float | str | None:
+def _decode_cell(column: str, value: Any) -> float | str | None:
     if value is None or isinstance(value, str):
         return value
     if not isinstance(value, Real):

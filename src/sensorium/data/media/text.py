@@ -1,4 +1,4 @@
-"""Texts: a string as it stands."""
+"""Texts: a string unchanged."""
 
 from numbers import Number
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def decode(value: Any, root: Path) -> str:
-    """`value` as a string (a number is spelled out). `root` is not used: a text is never a path.
+    """`value` as a string (a number becomes its digits). `root` is not used: a text is never a path.
 
     Raises ValueError when it is neither, or holds half a character, which no tokenizer takes.
     """

@@ -10,27 +10,27 @@ import pandas as pd
 import pyarrow as pa
 
 from sensorium.data.columns.infer import Guess
-from sensorium.data.media.content import slice_of
+from sensorium.data.media.content import slice_path
 from sensorium.data.sources.frame_builder import FrameBuilder
 from sensorium.errors import UserError, needs
 
 SPLIT = "split"
 
-_ONE, _SEVERAL = "dataset_info.json", "dataset_dict.json"
+_DATASET_FILE, _SPLITS_FILE = "dataset_info.json", "dataset_dict.json"
 _KINDS = {"Image": "image", "Audio": "audio", "Video": "video"}
 
 
-def is_saved(folder: Path) -> bool:
-    """Whether Datasets saved this folder: a dataset, or several by split."""
-    return (folder / _SEVERAL).exists() or ((folder / _ONE).exists() and (folder / "state.json").exists())
+def is_dataset_folder(folder: Path) -> bool:
+    """Whether Datasets saved this folder: a dataset, or one for each split."""
+    return (folder / _SPLITS_FILE).exists() or ((folder / _DATASET_FILE).exists() and (folder / "state.json").exists())
 
 
-def read_saved(folder: Path) -> tuple[pd.DataFrame, dict[str, Guess]]:
+def read_dataset_folder(folder: Path) -> tuple[pd.DataFrame, dict[str, Guess]]:
     """The records of the folder, and by column the kind that its features state.
 
-    Pictures, sounds and films are paths to their bytes within the Arrow files, or what path the dataset holds; classes
-    are their names; several splits make the column `split`. Raises UserError when the library is not installed or the
-    folder cannot be read.
+    Images, audio and videos are paths to their bytes within the Arrow files, or the path that the dataset holds;
+    classes are their names; several splits make the column `split`. Raises UserError when the library is not installed
+    or the folder cannot be read.
     """
     try:
         import datasets
@@ -40,9 +40,9 @@ def read_saved(folder: Path) -> tuple[pd.DataFrame, dict[str, Guess]]:
         loaded = datasets.load_from_disk(str(folder))
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise UserError(f"{folder} is no whole folder of Datasets ({error}); save it again.") from error
-    parts = dict(loaded) if isinstance(loaded, datasets.DatasetDict) else {"": loaded}
-    pieces, kinds, left_out = FrameBuilder(), {}, set()
-    for split, dataset in parts.items():
+    splits = dict(loaded) if isinstance(loaded, datasets.DatasetDict) else {"": loaded}
+    builder, kinds, left_out = FrameBuilder(), {}, set()
+    for split, dataset in splits.items():
         features = {name: (feature, type(feature).__name__) for name, feature in dataset.features.items()}
         if split and SPLIT in features:
             raise UserError(f"{folder} has splits, and in '{split}' a column '{SPLIT}' too; rename that column.")
@@ -57,16 +57,17 @@ def read_saved(folder: Path) -> tuple[pd.DataFrame, dict[str, Guess]]:
                     left_out.add(name)
                     continue
                 values = batch.column(name)
-                pieces.put(name, _media(values, file, base) if kind in _KINDS else _plain(values, feature))
+                cells = _media_paths(values, file, base) if kind in _KINDS else _plain_cells(values, feature)
+                builder.add_column(name, cells)
             if split:
-                pieces.put(SPLIT, [split] * len(batch))
-            pieces.close(len(batch))
+                builder.add_column(SPLIT, [split] * len(batch))
+            builder.end_chunk(len(batch))
     for name in sorted(left_out):
-        told = f"Column '{name}' of {folder} holds several media in a cell, which no input reads; it is left out."
-        warnings.warn(told, UserWarning, stacklevel=4)
-    if len(parts) > 1 or "" not in parts:
+        warning = f"Column '{name}' of {folder} holds several media in a cell, which no input reads; it is left out."
+        warnings.warn(warning, UserWarning, stacklevel=4)
+    if len(splits) > 1 or "" not in splits:
         kinds[SPLIT] = Guess("ignored", "it says which split of the dataset a row is of")
-    return pieces.frame(), kinds
+    return builder.build(), kinds
 
 
 def _batches(folder: Path, dataset: Any) -> Iterator[tuple[pa.RecordBatch, str, int]]:
@@ -76,44 +77,45 @@ def _batches(folder: Path, dataset: Any) -> Iterator[tuple[pa.RecordBatch, str, 
     for entry in dataset.cache_files:
         file = Path(entry["filename"])
         with pa.memory_map(str(file)) as mapped:
-            whole = mapped.read_buffer()
-            for batch in pa.ipc.open_stream(whole):
-                yield batch, str(file.absolute().relative_to(folder.absolute())), whole.address
+            buffer = mapped.read_buffer()
+            for batch in pa.ipc.open_stream(buffer):
+                yield batch, str(file.absolute().relative_to(folder.absolute())), buffer.address
 
 
 def _holds_media(feature: Any) -> bool:
-    """Whether a feature is one of media or has one inside."""
+    """Whether a feature is one of media or contains one."""
     if type(feature).__name__ in _KINDS:
         return True
-    inner = feature.values() if isinstance(feature, dict) else feature if isinstance(feature, list) else []
-    inside = getattr(feature, "feature", None)
-    return any(map(_holds_media, inner)) or (inside is not None and _holds_media(inside))
+    children = feature.values() if isinstance(feature, dict) else feature if isinstance(feature, list) else []
+    element = getattr(feature, "feature", None)  # of a sequence
+    return any(map(_holds_media, children)) or (element is not None and _holds_media(element))
 
 
-def _media(values: pa.StructArray, file: str, base: int) -> list[str | None]:
+def _media_paths(values: pa.StructArray, file: str, base: int) -> list[str | None]:
     """Paths of the bytes [N] within `file`; the path that the dataset holds where there are no bytes."""
     fields = dict(zip((field.name for field in values.type), values.flatten(), strict=True))
-    held, paths = fields["bytes"], fields["path"].to_pylist()
-    wide = pa.types.is_large_binary(held.type)
-    _, offsets, data = held.buffers()
-    places = np.frombuffer(offsets, np.int64 if wide else np.int32)[held.offset : held.offset + len(held) + 1]
+    contents, paths = fields["bytes"], fields["path"].to_pylist()
+    # Arrow's layout of binary values: all bytes in one buffer, cut by offsets [N + 1].
+    offset_type = np.int64 if pa.types.is_large_binary(contents.type) else np.int32
+    _, offset_buffer, data = contents.buffers()
+    offsets = np.frombuffer(offset_buffer, offset_type)[contents.offset : contents.offset + len(contents) + 1]
     start = data.address - base if data is not None else 0
     cells: list[str | None] = []
-    for row, there in enumerate(held.is_valid().to_pylist()):
-        size = int(places[row + 1] - places[row])
+    for row, is_valid in enumerate(contents.is_valid().to_pylist()):
+        size = int(offsets[row + 1] - offsets[row])
         name = Path(paths[row] or str(row)).name
-        cells.append(slice_of(file, start + int(places[row]), size, name) if there and size else paths[row])
+        cells.append(slice_path(file, start + int(offsets[row]), size, name) if is_valid and size else paths[row])
     return cells
 
 
-def _plain(values: pa.Array, feature: Any) -> pa.Array | list[Any]:
-    """Values [N] as they are; classes by name."""
+def _plain_cells(values: pa.Array, feature: Any) -> pa.Array | list[Any]:
+    """Values [N] unchanged; classes by name."""
     names = getattr(feature, "names", None)
     if names:
         return [names[label] if label is not None and label >= 0 else None for label in values.to_pylist()]
-    inner = getattr(getattr(feature, "feature", None), "names", None)
-    if inner:
-        return [cell and [inner[label] for label in cell if label >= 0] for cell in values.to_pylist()]
+    element_names = getattr(getattr(feature, "feature", None), "names", None)
+    if element_names:
+        return [cell and [element_names[label] for label in cell if label >= 0] for cell in values.to_pylist()]
     if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
         return values.cast(pa.large_string())
     return values.to_pylist()

@@ -1,4 +1,4 @@
-"""Records of one input from what lies at hand: a folder of files, a pattern, one file, or a table."""
+"""Records of one input from a folder of files, a pattern, one file, or a table."""
 
 import glob
 import re
@@ -14,55 +14,57 @@ from sensorium.data.sources.tables import READERS
 from sensorium.data.table import Table
 from sensorium.errors import UserError
 
-_NAMES = {"image": "pictures", "audio": "sounds", "video": "films"}
+_PLURALS = {"image": "pictures", "audio": "sounds", "video": "films"}
 
 
 def collect_files(source: str | Path, schema: Schema, name: str) -> Table:
     """The records of `source` with the input `name` of `schema`.
 
-    A folder gives every file in it, however deep, that its name says is a picture (sound, film); a pattern or a path
-    the files it names; their paths are the records' keys. A table, or a folder that Datasets saved, has the input's
-    column. Raises UserError for what is not there, has no such file, or lacks the column.
+    A folder gives every file in it, however deep, with the ending of an image (audio, video); a pattern or a path the
+    files it names; their paths are the records' keys. A table, or a folder that Datasets saved, has the input's column.
+    Raises UserError for a source that does not exist, has no such file, or lacks the column.
     """
-    spec = next(one for one in schema.inputs if one.name == name)
+    spec = next(spec for spec in schema.inputs if spec.name == name)
     path, column = Path(source), spec.columns[0]
-    if path.suffix.lower() in (*READERS, ".tar") or (path.is_dir() and arrow_folder.is_saved(path)):
+    if path.suffix.lower() in (*READERS, ".tar") or (path.is_dir() and arrow_folder.is_dataset_folder(path)):
         table = read(str(source), schema=schema)
         if column not in table.frame.columns:
-            known = ", ".join(map(str, table.frame.columns))
-            raise UserError(f"{source} has no column '{column}', which is what the model reads; it has {known}.")
+            columns = ", ".join(map(str, table.frame.columns))
+            raise UserError(f"{source} has no column '{column}', which is what the model reads; it has {columns}.")
         return table
     endings = _endings(spec, path)
     if path.is_dir():
-        found = sorted(file for file in path.rglob("*") if _is_medium(file.relative_to(path), endings))
-        root, files = path, [file.relative_to(path).as_posix() for file in found if file.is_file()]
+        paths = sorted(file for file in path.rglob("*") if _has_ending(file.relative_to(path), endings))
+        root, files = path, [file.relative_to(path).as_posix() for file in paths if file.is_file()]
     else:
-        root, files = Path.cwd(), [str(path)] if path.exists() else _named(str(source), endings)
+        root, files = Path.cwd(), [str(path)] if path.exists() else _match_pattern(str(source), endings)
     if not files:
-        known = ", ".join(endings)
-        raise UserError(f"There are no {_NAMES[_modality(spec)]} in {source}; a file's name should end in {known}.")
-    return _table(files, root, column, schema, str(source))
+        plural = _PLURALS[_modality(spec)]
+        raise UserError(f"There are no {plural} in {source}; a file's name should end in {', '.join(endings)}.")
+    return _to_table(files, root, column, schema, str(source))
 
 
-def _table(files: list[str], root: Path, column: str, schema: Schema, source: str) -> Table:
+def _to_table(files: list[str], root: Path, column: str, schema: Schema, source: str) -> Table:
     table = read(pd.DataFrame({column: files}), schema=schema, root=root)
-    keyed = schema.model_copy(update={"key": column, "group": None})
-    return Table(table.frame, keyed, root, table.rows, source)
+    keyed_schema = schema.model_copy(update={"key": column, "group": None})
+    return Table(table.frame, keyed_schema, root, table.rows, source)
 
 
-def _named(pattern: str, endings: tuple[str, ...]) -> list[str]:
-    """The files that a pattern names; those of another kind, which it may name too, are left out."""
+def _match_pattern(pattern: str, endings: tuple[str, ...]) -> list[str]:
+    """The files that a pattern names; those with other endings are left out."""
     if not re.search(r"[*?\[]", pattern):
         raise UserError(f"There is no file or folder {pattern}; check the path.")
-    return sorted(file for file in glob.glob(pattern, recursive=True) if _is_medium(Path(file), endings))
+    return sorted(file for file in glob.glob(pattern, recursive=True) if _has_ending(Path(file), endings))
 
 
-def _is_medium(path: Path, endings: tuple[str, ...]) -> bool:
-    hidden = any(part.startswith(".") and part not in (".", "..") for part in path.parts)
+def _has_ending(path: Path, endings: tuple[str, ...]) -> bool:
+    """Whether a file that is not hidden has one of the endings."""
+    hidden = any(name.startswith(".") and name not in (".", "..") for name in path.parts)
     return not hidden and path.suffix[1:].lower() in endings
 
 
 def _modality(spec: InputSpec) -> str:
+    """The modality of the files that an input reads: its audio may be in videos."""
     return "video" if spec.part == "sound" else spec.modality
 
 

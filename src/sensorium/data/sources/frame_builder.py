@@ -1,4 +1,4 @@
-"""A frame made piece by piece of records that need not have the same columns, kept compact as it grows."""
+"""A frame built chunk by chunk from records that need not have the same columns, in little memory as it grows."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,68 +10,67 @@ import pyarrow as pa
 from sensorium.data import strings
 from sensorium.data.columns.parse import objects
 
-Piece = pa.Array | list[Any] | None  # None: no record of this piece has the column
+Chunk = pa.Array | list[Any] | None  # None: no record of this chunk has the column
 
 _TYPES = {str: pa.large_string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
 
 class FrameBuilder:
-    """Records added some at a time; a column that comes late, or is missing in some, is absent elsewhere."""
+    """Records added chunk by chunk; a column is absent in the chunks that lack it, whether earlier or later ones."""
 
     def __init__(self):
-        self._columns: dict[str, list[Piece]] = {}
+        self._columns: dict[str, list[Chunk]] = {}
         self._counts: list[int] = []
 
-    def add(self, records: Sequence[Mapping[str, Any]]) -> None:
-        """Some records more: plain values by column."""
+    def add_records(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Adds a chunk of records: plain values by column."""
         for name in dict.fromkeys(name for record in records for name in record):
-            self.put(name, [record.get(name) for record in records])
-        self.close(len(records))
+            self.add_column(name, [record.get(name) for record in records])
+        self.end_chunk(len(records))
 
-    def put(self, name: str, values: list[Any] | pa.Array) -> None:
-        """The cells of one column for the records that the next `close` counts."""
-        pieces = self._columns.setdefault(name, [])
-        pieces += [None] * (len(self._counts) - len(pieces))
-        pieces.append(values if isinstance(values, pa.Array) else _piece(values))
+    def add_column(self, name: str, values: list[Any] | pa.Array) -> None:
+        """Adds the cells of one column of the chunk that the next `end_chunk` ends."""
+        chunks = self._columns.setdefault(name, [])
+        chunks += [None] * (len(self._counts) - len(chunks))
+        chunks.append(values if isinstance(values, pa.Array) else _to_chunk(values))
 
-    def close(self, count: int) -> None:
-        """Ends a piece of `count` records."""
+    def end_chunk(self, count: int) -> None:
+        """Ends a chunk of `count` records."""
         self._counts.append(count)
 
-    def frame(self) -> pd.DataFrame:
+    def build(self) -> pd.DataFrame:
         """All records so far, in order; texts as Arrow strings, absent ones empty."""
         index = pd.RangeIndex(sum(self._counts))
-        return pd.DataFrame({name: self._column(pieces) for name, pieces in self._columns.items()}, index=index)
+        return pd.DataFrame({name: self._join(chunks) for name, chunks in self._columns.items()}, index=index)
 
-    def _column(self, pieces: list[Piece]) -> pd.Series:
-        pieces = pieces + [None] * (len(self._counts) - len(pieces))
-        kinds = {piece.type if isinstance(piece, pa.Array) else list for piece in pieces if piece is not None}
-        if kinds == {pa.large_string()}:
-            whole = [pa.nulls(n, pa.large_string()) if piece is None else piece for piece, n in self._with(pieces)]
-            return strings.series(pa.chunked_array(whole))
-        holes = any(piece is None or (isinstance(piece, pa.Array) and piece.null_count) for piece in pieces)
-        numeric = kinds <= {pa.int64(), pa.float64()} and (not holes or kinds == {pa.float64()})
-        if kinds and (numeric or (kinds == {pa.bool_()} and not holes)):
-            parts = [
-                np.full(n, np.nan) if piece is None else piece.to_numpy(zero_copy_only=False)
-                for piece, n in self._with(pieces)
+    def _join(self, chunks: list[Chunk]) -> pd.Series:
+        """A column of all records: Arrow strings, numbers or booleans where nothing is lost by it, else objects."""
+        chunks = chunks + [None] * (len(self._counts) - len(chunks))
+        counted_chunks = list(zip(chunks, self._counts, strict=True))
+        types = {chunk.type if isinstance(chunk, pa.Array) else list for chunk in chunks if chunk is not None}
+        if types == {pa.large_string()}:
+            texts = [pa.nulls(n, pa.large_string()) if chunk is None else chunk for chunk, n in counted_chunks]
+            return strings.to_series(pa.chunked_array(texts))
+        has_gaps = any(chunk is None or (isinstance(chunk, pa.Array) and chunk.null_count) for chunk in chunks)
+        numeric = types <= {pa.int64(), pa.float64()} and (not has_gaps or types == {pa.float64()})
+        if types and (numeric or (types == {pa.bool_()} and not has_gaps)):
+            arrays = [
+                np.full(n, np.nan) if chunk is None else chunk.to_numpy(zero_copy_only=False)
+                for chunk, n in counted_chunks
             ]
-            return pd.Series(np.concatenate(parts))
+            return pd.Series(np.concatenate(arrays))
         cells: list[Any] = []
-        for piece, count in self._with(pieces):
-            cells += [None] * count if piece is None else piece if isinstance(piece, list) else piece.to_pylist()
+        for chunk, count in counted_chunks:
+            cells += [None] * count if chunk is None else chunk if isinstance(chunk, list) else chunk.to_pylist()
         return pd.Series(objects(cells), dtype=object)
 
-    def _with(self, pieces: list[Piece]) -> list[tuple[Piece, int]]:
-        return list(zip(pieces, self._counts, strict=True))
 
-
-def _piece(values: list[Any]) -> Piece:
-    """Values of one plain type as an Arrow array; others as they are."""
-    kinds = set(map(type, values)) - {type(None)}
-    if not kinds:
+def _to_chunk(values: list[Any]) -> Chunk:
+    """Values of one plain type as an Arrow array; all others unchanged."""
+    types = set(map(type, values)) - {type(None)}
+    if not types:
         return None
     try:
-        return pa.array(values, _TYPES[kinds.pop()]) if len(kinds) == 1 and kinds <= _TYPES.keys() else values
+        return pa.array(values, _TYPES[types.pop()]) if len(types) == 1 and types <= _TYPES.keys() else values
     except (OverflowError, pa.ArrowInvalid, UnicodeEncodeError):
         return values  # a whole number beyond 64 bits, half a character

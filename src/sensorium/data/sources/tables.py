@@ -1,11 +1,7 @@
-"""Files and Python values made one frame: every cell as the user wrote it, absent cells left as they are."""
+"""Files and Python values made one frame: every cell as the user wrote it, absent cells unchanged."""
 
-import codecs
-import csv
-import json
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
@@ -14,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet
 
 from sensorium.data import strings
@@ -23,22 +18,19 @@ from sensorium.data.columns.parse import SCALARS, objects
 from sensorium.data.sources import arrow as arrow_folder
 from sensorium.data.sources import folder as folders
 from sensorium.data.sources import shards
+from sensorium.data.sources.delimited import check_names, check_utf8, first_sentence, read_delimited
+from sensorium.data.sources.json_lines import parse_json_lines
 from sensorium.errors import UserError
 
 _COMPRESSED_SHARD = re.compile(r"\.(tgz|tar\.\w+)$")
-_BLOCK = 1 << 26  # bytes: no record of a CSV file may be longer
-_PUBLISHED = (
-    ".json",
-    ".token",
-    ".txt",
-)  # what files of published data sets end in
-_MEDIA_FIELDS = {"bytes", "path"}  # of the structs that Hugging Face Datasets keeps media in
+_PUBLISHED_ENDINGS = (".json", ".token", ".txt")  # of files of published data sets
+_MEDIA_FIELDS = {"bytes", "path"}  # of the structs in which Hugging Face Datasets stores media
 
 
 class Source(NamedTuple):
     """A frame, the folder that its media paths start from, and its name in errors.
 
-    `kinds`: by column, what the source itself says it is. `shards`: how many tar files the records lie in.
+    `kinds`: by column, the kind that the source itself states. `shards`: how many tar files hold the records.
     """
 
     frame: pd.DataFrame
@@ -48,7 +40,7 @@ class Source(NamedTuple):
     shards: int = 0
 
 
-def load(source: str | Path | pd.DataFrame | Iterable[dict]) -> Source:
+def read_source(source: str | Path | pd.DataFrame | Iterable[dict]) -> Source:
     """The frame of a CSV, TSV, JSONL or Parquet file, of a folder or tar shards, of a pandas table or of dicts.
 
     CSV cells are strings, whatever they look like; the others keep their types. Raises UserError.
@@ -56,41 +48,41 @@ def load(source: str | Path | pd.DataFrame | Iterable[dict]) -> Source:
     if isinstance(source, str | Path):
         path = Path(source)
         try:
-            found = _several(str(source)) or (_folder(path) if path.is_dir() else _file(path))
+            result = _read_pattern(str(source)) or (_read_folder(path) if path.is_dir() else _read_file(path))
         except OSError as error:
             raise UserError(f"{path} cannot be read: {error.strerror or error}; mend that or copy the file.") from error
-        pa.default_memory_pool().release_unused()  # what reading took beside the frame, for long otherwise
-        return found._replace(frame=_checked(found.frame, str(path)))
+        pa.default_memory_pool().release_unused()  # Arrow would hold the memory that reading took beside the frame
+        return result._replace(frame=_check_not_empty(result.frame, str(path)))
     name = "the table"
     if isinstance(source, pd.DataFrame):
-        _check_names(list(source.columns), name)
+        check_names(list(source.columns), name)
         columns = {str(column): source[column] for column in source.columns}
         frame = pd.DataFrame({column: _plain(values) for column, values in columns.items()}, index=range(len(source)))
     else:
         frame = _from_records(list(source), name)
-    return Source(_checked(frame, name), Path.cwd(), name)
+    return Source(_check_not_empty(frame, name), Path.cwd(), name)
 
 
-def _several(source: str) -> Source | None:
+def _read_pattern(source: str) -> Source | None:
     """The shards that a pattern names; None when it is no pattern."""
-    paths = shards.find(source)
-    return None if paths is None else _shards(paths, source)
+    paths = shards.find_shards(source)
+    return None if paths is None else _read_shards(paths, source)
 
 
-def _shards(paths: list[Path], name: str) -> Source:
-    frame, root, count = shards.index(paths)
+def _read_shards(paths: list[Path], name: str) -> Source:
+    frame, root, count = shards.read_shards(paths)
     return Source(frame, root, name, {shards.KEY: Guess("key", "the record's name in its shard")}, count)
 
 
-def _folder(path: Path) -> Source:
+def _read_folder(path: Path) -> Source:
     """A folder of Datasets, of tar shards, or of files."""
-    if arrow_folder.is_saved(path):
-        frame, kinds = arrow_folder.read_saved(path)
+    if arrow_folder.is_dataset_folder(path):
+        frame, kinds = arrow_folder.read_dataset_folder(path)
         return Source(frame, path, str(path), kinds)
-    files = [one for one in sorted(path.iterdir()) if not one.name.startswith(".")]
-    if files and all(one.suffix == ".tar" and one.is_file() for one in files):
-        return _shards(files, str(path))
-    tables = [one.name for one in files if one.suffix.lower() in READERS and one.is_file()]
+    entries = [entry for entry in sorted(path.iterdir()) if not entry.name.startswith(".")]
+    if entries and all(entry.suffix == ".tar" and entry.is_file() for entry in entries):
+        return _read_shards(entries, str(path))
+    tables = [entry.name for entry in entries if entry.suffix.lower() in READERS and entry.is_file()]
     if tables:
         raise UserError(f"{path} is a folder; give the table's file in it: {', '.join(tables[:5])}.")
     kinds = {
@@ -100,27 +92,23 @@ def _folder(path: Path) -> Source:
     return Source(folders.read_folder(path), path, str(path), kinds)
 
 
-def _file(path: Path) -> Source:
+def _read_file(path: Path) -> Source:
     if path.suffix.lower() == ".tar" and path.exists():
-        return _shards([path], str(path))
-    return Source(_reader(path)(path), path.parent, str(path))
+        return _read_shards([path], str(path))
+    return Source(_find_reader(path)(path), path.parent, str(path))
 
 
-def _reader(path: Path) -> Any:
-    """The function that reads `path`, by its extension."""
+def _find_reader(path: Path) -> Callable[[Path], pd.DataFrame]:
+    """The function that reads `path`, by its extension. Raises UserError when the file is not a table."""
     if not path.exists():
-        near = (
-            sorted(other.name for other in path.parent.glob("*") if other.suffix in READERS)[:5]
-            if path.parent.is_dir()
-            else []
-        )
-        hint = f"that folder has {', '.join(near)}" if near else "check the path"
+        tables = sorted(file.name for file in path.parent.glob("*") if file.suffix in READERS)[:5]
+        hint = f"that folder has {', '.join(tables)}" if tables else "check the path"
         raise UserError(f"There is no file {path}; {hint}.")
     if _COMPRESSED_SHARD.search(path.name.lower()):
         raise UserError(
             f"{path} is a compressed shard, whose records cannot be read one by one; unpack it to .tar first."
         )
-    if path.suffix.lower() in _PUBLISHED:
+    if path.suffix.lower() in _PUBLISHED_ENDINGS:
         raise UserError(
             f"{path} is no table; if it is a data set's file (VQA, COCO, NLVR2, Flickr8k, ...), sensorium table makes a"
             f" table of it, else convert it to one of {', '.join(READERS)}."
@@ -135,99 +123,19 @@ def _reader(path: Path) -> Any:
     return READERS[path.suffix.lower()]
 
 
-def _delimited(path: Path, delimiter: str) -> pd.DataFrame:
-    _check_utf8(path)
-    header = _header(path, delimiter)
-    wrong = []
-
-    def keep_first(row: pyarrow.csv.InvalidRow) -> str:
-        wrong.append(row)
-        return "error"
-
-    try:
-        table = pyarrow.csv.read_csv(
-            path,
-            # A single thread, for only then the handler is told the number of the row.
-            read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK, use_threads=False),
-            parse_options=pyarrow.csv.ParseOptions(
-                delimiter=delimiter, newlines_in_values=True, invalid_row_handler=keep_first
-            ),
-            convert_options=pyarrow.csv.ConvertOptions(
-                column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False
-            ),
-        )
-    except pa.ArrowInvalid as error:
-        _check_quotes(path, delimiter)
-        if wrong:
-            raise _misshapen(path, wrong[0]) from None
-        raise UserError(f"{path} is not a table that can be read: {_sentence(error)}; save it as CSV again.") from error
-    _check_quotes(path, delimiter)
-    return pd.DataFrame({name: _plain(table[name]) for name in header}, index=range(table.num_rows))
+def _read_csv(path: Path) -> pd.DataFrame:
+    return read_delimited(path, ",")
 
 
-def _header(path: Path, delimiter: str) -> list[str]:
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        header = next((row for row in csv.reader(file, delimiter=delimiter) if row), [])
-    if len(header) == 1:
-        other = next((mark for mark in (";", "\t", ",") if mark != delimiter and mark in header[0]), None)
-        if other:
-            raise UserError(
-                f"The columns of {path} seem to be separated by {other!r}, not {delimiter!r};"
-                f" save it with {delimiter!r} (a .csv has commas, a .tsv tabs)."
-            )
-    _check_names(header, str(path))
-    return header
+def _read_tsv(path: Path) -> pd.DataFrame:
+    return read_delimited(path, "\t")
 
 
-def _misshapen(path: Path, row: pyarrow.csv.InvalidRow) -> UserError:
-    where = f"Row {row.number - 1} of {path}" if row.number else f"A row of {path}"
-    return UserError(
-        f"{where} has {row.actual_columns} {'field' if row.actual_columns == 1 else 'fields'} where the first line"
-        f" names {row.expected_columns} columns: {row.text[:60]!r}; put a field that holds the separator or a line"
-        " break in double quotes, and leave no separator out."
-    )
-
-
-def _check_quotes(path: Path, delimiter: str) -> None:
-    """A quote that nobody closes swallows the rest of the file, in silence where that is one field of the last row."""
-    with open(path, "rb") as file:
-        quotes = sum(block.count(b'"') for block in iter(lambda: file.read(1 << 20), b""))
-    if quotes % 2 == 0:
-        return
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter, strict=True)
-        line = 1
-        try:
-            for _ in reader:
-                line = reader.line_num + 1
-        except csv.Error as error:
-            if "unexpected end" in str(error):
-                raise UserError(
-                    f"A double quote opened in the record at line {line} of {path} is never closed; close or double it."
-                ) from None
-
-
-def _csv(path: Path) -> pd.DataFrame:
-    return _delimited(path, ",")
-
-
-def _tsv(path: Path) -> pd.DataFrame:
-    return _delimited(path, "\t")
-
-
-def _jsonl(path: Path) -> pd.DataFrame:
-    _check_utf8(path)
+def _read_jsonl(path: Path) -> pd.DataFrame:
+    check_utf8(path)
     records = []
     with open(path, encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise UserError(
-                    f"Line {number} of {path} is not JSON: {error.msg} at character {error.pos + 1}; mend that line."
-                ) from None
+        for number, record in parse_json_lines(file, path):
             if not isinstance(record, dict):
                 raise UserError(
                     f'Line {number} of {path} is not an object; each line looks like {{"column": value, ...}}.'
@@ -236,28 +144,27 @@ def _jsonl(path: Path) -> pd.DataFrame:
     return _from_records(records, str(path))
 
 
-def _parquet(path: Path) -> pd.DataFrame:
+def _read_parquet(path: Path) -> pd.DataFrame:
     try:
-        # The file alone: a folder called a=b is no column.
+        # ParquetFile reads the file alone: read_table would make a column of a folder called a=b.
         table = pyarrow.parquet.ParquetFile(path).read()
     except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path} cannot be read as Parquet: {_sentence(error)}; write it again.") from error
-    _check_names(table.column_names, str(path))
+        raise UserError(f"{path} cannot be read as Parquet: {first_sentence(error)}; write it again.") from error
+    check_names(table.column_names, str(path))
     return pd.DataFrame({name: _plain(table[name]) for name in table.column_names}, index=range(table.num_rows))
 
 
-READERS = {".csv": _csv, ".tsv": _tsv, ".jsonl": _jsonl, ".parquet": _parquet}
+READERS = {".csv": _read_csv, ".tsv": _read_tsv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
 
 
 def _from_records(records: list[Any], name: str) -> pd.DataFrame:
-    wrong = next((row for row, record in enumerate(records, 1) if not isinstance(record, dict)), None)
-    if wrong is not None:
-        raise UserError(
-            f"Record {wrong} is a {type(records[wrong - 1]).__name__}; each record is a dict, {{'column': value, ...}}."
-        )
+    invalid = next((row for row, record in enumerate(records, 1) if not isinstance(record, dict)), None)
+    if invalid is not None:
+        type_name = type(records[invalid - 1]).__name__
+        raise UserError(f"Record {invalid} is a {type_name}; each record is a dict, {{'column': value, ...}}.")
     names = list(dict.fromkeys(name for record in records for name in record))
-    _check_names(names, name)
-    columns = {str(name): _settled(objects([record.get(name) for record in records])) for name in names}
+    check_names(names, name)
+    columns = {str(name): _to_python(objects([record.get(name) for record in records])) for name in names}
     return pd.DataFrame(
         {name: pd.Series(values, dtype=object) for name, values in columns.items()}, index=range(len(records))
     )
@@ -267,24 +174,25 @@ def _plain(values: pa.ChunkedArray | pd.Series) -> pd.Series:
     """A column as a plain NumPy type where nothing is lost by it, else as objects."""
     if isinstance(values, pa.ChunkedArray):
         if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-            return strings.series(values)
-        plain = _is_plain(values.type) and not values.null_count
-        return pd.Series(values.to_numpy() if plain else _from_arrow(values), dtype=None if plain else object)
+            return strings.to_series(values)
+        if _is_numeric(values.type) and not values.null_count:
+            return pd.Series(values.to_numpy())
+        return pd.Series(_from_arrow(values), dtype=object)
     if strings.is_compact(values):
         return values.reset_index(drop=True)
     if isinstance(values.dtype, np.dtype) and values.dtype.kind in "biuf":
         return pd.Series(values.to_numpy())
-    return pd.Series(_settled(np.asarray(values.astype(object))), dtype=object)
+    return pd.Series(_to_python(np.asarray(values.astype(object))), dtype=object)
 
 
-def _settled(values: np.ndarray) -> np.ndarray:
+def _to_python(values: np.ndarray) -> np.ndarray:
     """The objects [N] with NumPy scalars, decimals and Path objects as plain Python values."""
     if set(map(type, values)) <= SCALARS:
         return values
-    return objects([_settled_cell(value) for value in values])
+    return objects([_to_python_cell(value) for value in values])
 
 
-def _settled_cell(value: Any) -> Any:
+def _to_python_cell(value: Any) -> Any:
     if value is pd.NA:
         return None
     if isinstance(value, np.number | np.bool_ | np.str_):
@@ -295,51 +203,24 @@ def _settled_cell(value: Any) -> Any:
 
 
 def _from_arrow(values: pa.ChunkedArray) -> np.ndarray:
-    """The cells [N] as objects, None where they are null: an integer keeps its digits, whatever else is null."""
-    kind = values.type
-    if pa.types.is_dictionary(kind):
-        values = values.cast(kind.value_type)
-        kind = values.type
-    if pa.types.is_struct(kind) and {field.name for field in kind} == _MEDIA_FIELDS:
+    """The cells [N] as objects, None where they are null: an integer keeps all digits although others are null."""
+    arrow_type = values.type
+    if pa.types.is_dictionary(arrow_type):
+        values = values.cast(arrow_type.value_type)
+        arrow_type = values.type
+    if pa.types.is_struct(arrow_type) and {field.name for field in arrow_type} == _MEDIA_FIELDS:
         return objects([cell and (cell["bytes"] or cell["path"]) for cell in values.to_pylist()])
-    if kind in (pa.binary(), pa.large_binary()):
+    if arrow_type in (pa.binary(), pa.large_binary()):
         return values.to_numpy(zero_copy_only=False)
-    return _settled(objects(values.to_pylist()))
+    return _to_python(objects(values.to_pylist()))
 
 
-def _is_plain(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+def _is_numeric(arrow_type: pa.DataType) -> bool:
+    """Whether the values are numbers or booleans."""
+    return pa.types.is_integer(arrow_type) or pa.types.is_floating(arrow_type) or pa.types.is_boolean(arrow_type)
 
 
-def _checked(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+def _check_not_empty(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     if not len(frame):
         raise UserError(f"{name} holds no records; a table needs at least one row under its column names.")
     return frame
-
-
-def _check_names(names: list[Any], source: str) -> None:
-    twice = [name for name, count in Counter(map(str, names)).items() if count > 1]
-    if twice:
-        raise UserError(f"{source} has more than one column named '{twice[0]}'; rename or delete all but one.")
-
-
-def _check_utf8(path: Path) -> None:
-    """Raises UserError naming the first line that is not UTF-8."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    lines = 1
-    with open(path, "rb") as file:
-        while True:
-            block = file.read(1 << 20)
-            try:
-                decoder.decode(block, final=not block)
-            except UnicodeDecodeError as error:
-                line = lines + error.object[: error.start].count(b"\n")
-                raise UserError(f"Line {line} of {path} is not UTF-8 text; save the file as UTF-8.") from None
-            lines += block.count(b"\n")
-            if not block:
-                return
-
-
-def _sentence(error: Exception) -> str:
-    """The first sentence of what a library says."""
-    return str(error).splitlines()[0].split(". ")[0].rstrip(".")

@@ -1,4 +1,4 @@
-"""Files of the field's data sets of pictures and words, made tables: VQA v2, COCO, Visual Genome, NLVR2, Flickr8k."""
+"""Files of published data sets of images and texts, made tables: VQA v2, COCO, Visual Genome, NLVR2, Flickr8k."""
 
 from sensorium.data.sources.published.table import table
 from sensorium.data.sources.published.writing import write

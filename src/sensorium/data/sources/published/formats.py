@@ -1,133 +1,139 @@
-"""What each data set's file says: columns of equal length, and of which picture each record is.
+"""What each data set's file says: columns of equal length, and of which image each record is.
 
-Each function takes what stands in the file and the file's name for errors, and gives a `Found`. Raises UserError.
+Each function takes a file's content and its name for errors, and gives `PublishedColumns`. Raises UserError.
 """
 
 import re
 from typing import Any, NamedTuple
 
-from sensorium.data.sources.published.entries import Place, listed
+from sensorium.data.sources.published.entries import EntryList, read_list
 from sensorium.errors import UserError, counted
 
 TOKEN = re.compile(r"([^\t]+)#\d+\t(.*)")
-
-
-class PublishedColumns(NamedTuple):
-    """`pictures`: by column, the file's name (str) or number (int) of each record's picture. `columns`: all others."""
-
-    pictures: dict[str, list[str] | list[int]]
-    columns: dict[str, list[Any]]
-
-
-def vqa(content: dict[str, Any], source: str, annotations: dict[str, Any] | None, beside: str) -> PublishedColumns:
-    """VQA v2 (Goyal et al. 2017, arXiv:1612.00837; format: visualqa.org/download.html): `questions`, and `annotations`
-    with ten answers each, which the test sets lack.
-    """
-    questions, place = listed(content, "questions", source), Place(source, "questions")
-    numbers = place.column(questions, "question_id")
-    columns = {"question": place.column(questions, "question")}
-    if annotations is not None:
-        columns |= _answers(numbers, annotations, source, beside)
-    columns["question_id"] = numbers
-    return PublishedColumns({"photo": place.column(questions, "image_id")}, columns)
-
-
-def _answers(numbers: list[int], content: dict[str, Any], source: str, beside: str) -> dict[str, list[Any]]:
-    """The answers and types of the questions `numbers`; None for a question that is not annotated."""
-    entries, place = listed(content, "annotations", beside), Place(beside, "annotations")
-    rows = dict(zip(place.column(entries, "question_id"), range(len(entries)), strict=True))
-    found = [rows.get(number) for number in numbers]
-    if all(row is None for row in found):
-        raise UserError(
-            f"{beside} annotates none of the questions in {source}; take the annotations of the same part of VQA."
-        )
-    fields = ("answers", "question_type", "answer_type")
-    said = {field: place.column(entries, field) for field in fields}
-    wrong = next((i for i, one in enumerate(said["answers"], 1) if not _are_answers(one)), None)
-    if wrong is not None:
-        raise UserError(
-            f"Entry {wrong} of the annotations in {beside} has 'answers' that are no list of objects with an 'answer';"
-            " mend it or fetch the file again."
-        )
-    columns = {"answer": said["answers"], "question_type": said["question_type"], "answer_type": said["answer_type"]}
-    return {name: [None if row is None else cells[row] for row in found] for name, cells in columns.items()}
-
-
-def _are_answers(answers: Any) -> bool:
-    """Whether the cell is a list of texts, as `only_answer` made it."""
-    return isinstance(answers, list) and bool(answers) and all(isinstance(one, str) for one in answers)
-
-
-def coco(content: dict[str, Any], source: str) -> PublishedColumns:
-    """COCO captions (Chen et al. 2015, arXiv:1504.00325; format: cocodataset.org/#format-data): a record a caption."""
-    pictures, entries = listed(content, "images", source), listed(content, "annotations", source)
-    place, captions = Place(source, "images"), Place(source, "annotations")
-    names = dict(zip(place.column(pictures, "id"), place.column(pictures, "file_name"), strict=True))
-    of = captions.column(entries, "image_id")
-    unknown = next((i for i, one in enumerate(of, 1) if one not in names), None)
-    if unknown is not None:
-        raise UserError(
-            f"Entry {unknown} of the annotations in {source} is of the image {of[unknown - 1]}, which is not among its"
-            f" {counted(len(names), 'image')}; fetch the file again."
-        )
-    return PublishedColumns({"photo": [names[one] for one in of]}, {"caption": captions.column(entries, "caption")})
-
-
-def genome(content: list[Any], source: str) -> PublishedColumns:
-    """Visual Genome's question_answers.json (Krishna et al. 2016, arXiv:1602.07332): pictures with their `qas`."""
-    lists = Place(source, "pictures").column(content, "qas")
-    wrong = next((i for i, one in enumerate(lists, 1) if not isinstance(one, list)), None)
-    if wrong is not None:
-        raise UserError(f"Entry {wrong} of {source} has 'qas' that are no list of questions; fetch the file again.")
-    entries, place = [entry for one in lists for entry in one], Place(source, "questions")
-    columns = {field: place.column(entries, field) for field in ("question", "answer")}
-    return PublishedColumns(
-        {"photo": place.column(entries, "image_id")}, columns | {"question_id": place.column(entries, "qa_id")}
-    )
-
-
-def nlvr(entries: list[dict[str, Any]], source: str) -> PublishedColumns:
-    """NLVR2 (Suhr et al. 2018, arXiv:1811.00491; format: github.com/lil-lab/nlvr): a sentence about two pictures.
-
-    An identifier is `split-set-pair-sentence`, its pictures are `split-set-pair-img0.png` and `...-img1.png`; all
-    sentences of a set are about the same pictures, so `set` is the group. A file without labels has no column `label`.
-    """
-    place = Place(source, "lines")
-    names = [str(name) for name in place.column(entries, "identifier")]
-    odd = next((i for i, name in enumerate(names, 1) if name.count("-") != 3), None)
-    if odd is not None:
-        raise UserError(
-            f"Line {odd} of {source} has the identifier '{names[odd - 1]}', which is not split-set-pair-sentence, as"
-            " dev-850-0-1; mend it."
-        )
-    pictures = {side: [f"{name.rsplit('-', 1)[0]}-img{i}.png" for name in names] for i, side in enumerate(SIDES)}
-    columns = {"sentence": place.column(entries, "sentence")}
-    if any("label" in entry for entry in entries):
-        columns["label"] = [str(label).lower() for label in place.column(entries, "label")]
-    return PublishedColumns(
-        pictures, columns | {"set": [name.rsplit("-", 2)[0] for name in names], "identifier": names}
-    )
-
-
 SIDES = ("left", "right")
 
 
-def easy(content: list[Any], source: str) -> PublishedColumns:
-    """easy-VQA's questions.json (PyPI: easy-vqa): lists of a question, its answer and the picture's number."""
-    wrong = next((i for i, one in enumerate(content, 1) if not (isinstance(one, list) and len(one) == 3)), None)
-    if wrong is not None:
-        raise UserError(f"Entry {wrong} of {source} is no [question, answer, picture]; fetch the file again.")
-    questions, answers, pictures = map(list, zip(*content, strict=True))
-    return PublishedColumns({"photo": pictures}, {"question": questions, "answer": answers})
+class PublishedColumns(NamedTuple):
+    """`image_names`: by column, the file's name (str) or number (int) of each record's image. `columns`: all others."""
+
+    image_names: dict[str, list[str] | list[int]]
+    columns: dict[str, list[Any]]
 
 
-def flickr(lines: list[str], source: str) -> PublishedColumns:
-    """Flickr8k's token file (Hodosh et al. 2013, doi:10.1613/jair.3994): lines `picture.jpg#0`, a tab, a caption."""
-    found = [TOKEN.fullmatch(line) for line in lines]
-    wrong = next((i for i, one in enumerate(found, 1) if one is None), None)
-    if wrong is not None:
+def parse_vqa(
+    content: dict[str, Any], source: str, annotations: dict[str, Any] | None, annotations_source: str
+) -> PublishedColumns:
+    """VQA v2 (Goyal et al. 2017, arXiv:1612.00837; format: visualqa.org/download.html): `questions`, and `annotations`
+    with ten answers each, which the test sets lack.
+    """
+    questions = read_list(content, "questions", source)
+    question_ids = questions.column("question_id")
+    columns = {"question": questions.column("question")}
+    if annotations is not None:
+        columns |= _vqa_answers(question_ids, annotations, source, annotations_source)
+    columns["question_id"] = question_ids
+    return PublishedColumns({"photo": questions.column("image_id")}, columns)
+
+
+def _vqa_answers(
+    question_ids: list[int], content: dict[str, Any], source: str, annotations_source: str
+) -> dict[str, list[Any]]:
+    """The answers and types of the questions; None for a question that is not annotated."""
+    annotations = read_list(content, "annotations", annotations_source)
+    row_of = {question_id: row for row, question_id in enumerate(annotations.column("question_id"))}
+    rows = [row_of.get(question_id) for question_id in question_ids]
+    if all(row is None for row in rows):
         raise UserError(
-            f"Line {wrong} of {source} is not a picture's name, #, a number, a tab and a caption: {lines[wrong - 1]!r};"
-            " mend that line."
+            f"{annotations_source} annotates none of the questions in {source}; take the annotations of the same part"
+            " of VQA."
         )
-    return PublishedColumns({"photo": [one[1] for one in found]}, {"caption": [one[2].strip() for one in found]})
+    columns = {
+        "answer": annotations.column("answers"),
+        "question_type": annotations.column("question_type"),
+        "answer_type": annotations.column("answer_type"),
+    }
+    invalid = next((i for i, answers in enumerate(columns["answer"], 1) if not _are_answers(answers)), None)
+    if invalid is not None:
+        raise UserError(
+            f"Entry {invalid} of the annotations in {annotations_source} has 'answers' that are no list of objects with"
+            " an 'answer'; mend it or fetch the file again."
+        )
+    return {name: [None if row is None else cells[row] for row in rows] for name, cells in columns.items()}
+
+
+def _are_answers(answers: Any) -> bool:
+    """Whether the cell is a list of texts, as `table` reduces answers."""
+    return isinstance(answers, list) and bool(answers) and all(isinstance(answer, str) for answer in answers)
+
+
+def parse_coco(content: dict[str, Any], source: str) -> PublishedColumns:
+    """COCO captions (Chen et al. 2015, arXiv:1504.00325; format: cocodataset.org/#format-data): a record a caption."""
+    images, annotations = read_list(content, "images", source), read_list(content, "annotations", source)
+    file_names = dict(zip(images.column("id"), images.column("file_name"), strict=True))
+    image_ids = annotations.column("image_id")
+    unknown = next((i for i, image_id in enumerate(image_ids, 1) if image_id not in file_names), None)
+    if unknown is not None:
+        raise UserError(
+            f"Entry {unknown} of the annotations in {source} is of the image {image_ids[unknown - 1]}, which is not"
+            f" among its {counted(len(file_names), 'image')}; fetch the file again."
+        )
+    photos = [file_names[image_id] for image_id in image_ids]
+    return PublishedColumns({"photo": photos}, {"caption": annotations.column("caption")})
+
+
+def parse_visual_genome(content: list[Any], source: str) -> PublishedColumns:
+    """Visual Genome's question_answers.json (Krishna et al. 2016, arXiv:1602.07332): images with their `qas`."""
+    lists = EntryList(content, source, "pictures").column("qas")
+    invalid = next((i for i, questions in enumerate(lists, 1) if not isinstance(questions, list)), None)
+    if invalid is not None:
+        raise UserError(f"Entry {invalid} of {source} has 'qas' that are no list of questions; fetch the file again.")
+    questions = EntryList([question for questions in lists for question in questions], source, "questions")
+    columns = {field: questions.column(field) for field in ("question", "answer")}
+    photos = {"photo": questions.column("image_id")}
+    return PublishedColumns(photos, columns | {"question_id": questions.column("qa_id")})
+
+
+def parse_nlvr2(entries: list[dict[str, Any]], source: str) -> PublishedColumns:
+    """NLVR2 (Suhr et al. 2018, arXiv:1811.00491; format: github.com/lil-lab/nlvr): a sentence about two images.
+
+    An identifier is `split-set-pair-sentence`, its images are `split-set-pair-img0.png` and `...-img1.png`; all
+    sentences of a set are about the same images, so `set` is the group. A file without labels has no column `label`.
+    """
+    lines = EntryList(entries, source, "lines")
+    names = [str(name) for name in lines.column("identifier")]
+    invalid = next((i for i, name in enumerate(names, 1) if name.count("-") != 3), None)
+    if invalid is not None:
+        raise UserError(
+            f"Line {invalid} of {source} has the identifier '{names[invalid - 1]}', which is not"
+            " split-set-pair-sentence, as dev-850-0-1; mend it."
+        )
+    images = {side: [f"{name.rsplit('-', 1)[0]}-img{i}.png" for name in names] for i, side in enumerate(SIDES)}
+    columns = {"sentence": lines.column("sentence")}
+    if any("label" in entry for entry in entries):
+        columns["label"] = [str(label).lower() for label in lines.column("label")]
+    sets = [name.rsplit("-", 2)[0] for name in names]
+    return PublishedColumns(images, columns | {"set": sets, "identifier": names})
+
+
+def parse_easy_vqa(content: list[Any], source: str) -> PublishedColumns:
+    """easy-VQA's questions.json (PyPI: easy-vqa): lists of a question, its answer and the image's number."""
+    is_entry = [isinstance(entry, list) and len(entry) == 3 for entry in content]
+    if not all(is_entry):
+        number = is_entry.index(False) + 1
+        raise UserError(f"Entry {number} of {source} is no [question, answer, picture]; fetch the file again.")
+    questions, answers, images = map(list, zip(*content, strict=True))
+    return PublishedColumns({"photo": images}, {"question": questions, "answer": answers})
+
+
+def parse_flickr8k(lines: list[str], source: str) -> PublishedColumns:
+    """Flickr8k's token file (Hodosh et al. 2013, doi:10.1613/jair.3994): lines `picture.jpg#0`, a tab, a caption."""
+    matches = [TOKEN.fullmatch(line) for line in lines]
+    if None in matches:
+        number = matches.index(None) + 1
+        raise UserError(
+            f"Line {number} of {source} is not a picture's name, #, a number, a tab and a caption:"
+            f" {lines[number - 1]!r}; mend that line."
+        )
+    return PublishedColumns(
+        {"photo": [match[1] for match in matches]}, {"caption": [match[2].strip() for match in matches]}
+    )

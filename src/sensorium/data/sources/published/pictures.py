@@ -1,4 +1,4 @@
-"""A folder of pictures, asked for by a file's name or by the number that it ends in."""
+"""A folder of images, looked up by a file's name or by the number that the name ends in."""
 
 import os
 import re
@@ -11,10 +11,10 @@ from sensorium.errors import UserError
 _NUMBER = re.compile(r"(\d+)$")
 
 
-class Pictures:
-    """Every picture in `folder`, however deep. The folder is gone through once, whatever is asked.
+class ImageFolder:
+    """Every image in `folder`, however deep. The folder is listed once, however many images are looked up.
 
-    Raises UserError when there is no such folder, or no picture in it.
+    Raises UserError when there is no such folder, or no image in it.
     """
 
     def __init__(self, folder: Path):
@@ -22,8 +22,8 @@ class Pictures:
             raise UserError(f"There is no folder {folder}; give the folder of the pictures with --images.")
         self.folder = folder
         self.paths = [
-            os.path.join(place, file)
-            for place, _, files in os.walk(folder)
+            os.path.join(directory, file)
+            for directory, _, files in os.walk(folder)
             for file in files
             if os.path.splitext(file)[1][1:].lower() in ENDINGS["image"] and not file.startswith(".")
         ]
@@ -32,32 +32,38 @@ class Pictures:
                 f"There are no pictures in {folder}; a picture's name ends in {', '.join(ENDINGS['image'])}."
             )
 
-    def find(self, asked: list[str] | list[int]) -> list[str | None]:
-        """The path of each that is asked for, by its name (str) or its number (int); None for what is not there.
+    def find(self, names: list[str] | list[int]) -> list[str | None]:
+        """The path of each image by its name (str) or its number (int); None for one that the folder lacks.
 
-        Raises UserError for one that is there twice.
+        Raises UserError for one that the folder has twice.
         """
-        by_name = not asked or isinstance(asked[0], str)
-        known, twice = self._indexed(os.path.basename if by_name else _number)
-        for one in asked if twice else ():
-            if one in twice:
-                told = f"'{one}'" if by_name else f"number {one}"
+        by_name = not names or isinstance(names[0], str)
+        paths, duplicates = self._index_paths(os.path.basename if by_name else _trailing_number)
+        for name in names if duplicates else ():
+            if name in duplicates:
                 raise UserError(
-                    f"The picture {told} is more than once in {self.folder}, as {known[one]} and {twice[one]}; give the"
-                    " folder of one part of the data set."
+                    f"The picture {format_name(name)} is more than once in {self.folder}, as {paths[name]} and"
+                    f" {duplicates[name]}; give the folder of one part of the data set."
                 )
-        return [known.get(one) for one in asked]
+        return [paths.get(name) for name in names]
 
-    def _indexed(self, name: Callable) -> tuple[dict, dict]:
-        """The paths by their names, and those of which another has the name."""
-        known: dict = {}
-        twice: dict = {}
+    def _index_paths(self, name_of: Callable[[str], str | int | None]) -> tuple[dict, dict]:
+        """The first path of each name, and of the names that several paths have the last path."""
+        paths: dict[str | int | None, str] = {}
+        duplicates: dict[str | int | None, str] = {}
         for path in self.paths:
-            (twice if known.setdefault(name(path), path) is not path else {})[name(path)] = path
-        return known, twice
+            name = name_of(path)
+            if paths.setdefault(name, path) is not path:
+                duplicates[name] = path
+        return paths, duplicates
 
 
-def _number(path: str) -> int | None:
+def format_name(name: str | int) -> str:
+    """An image's name or number as a message shows it."""
+    return f"'{name}'" if isinstance(name, str) else f"number {name}"
+
+
+def _trailing_number(path: str) -> int | None:
     """The number that a file's name ends in: 42 of COCO_val2014_000000000042.jpg and of 42.jpg."""
-    found = _NUMBER.search(Path(path).stem)
-    return int(found[1]) if found else None
+    match = _NUMBER.search(Path(path).stem)
+    return int(match[1]) if match else None

@@ -15,38 +15,43 @@ from sensorium.files import whole_file
 
 
 def write(frame: pd.DataFrame, out: str | Path) -> None:
-    """Writes what `table` gave as CSV, TSV, JSONL or Parquet, by the ending of `out`, whole or not at all.
+    """Writes the frame that `table` gives as CSV, TSV, JSONL or Parquet, by the ending of `out`, whole or not at all.
 
-    The pictures' paths start from the folder of `out`; a list is JSON where a cell holds text only. Raises UserError.
+    The images' paths start from the folder of `out`; in formats of text, a list is JSON. Raises UserError.
     """
     out = Path(out)
     if out.suffix.lower() not in WRITERS:
         raise UserError(f"{out} has the extension '{out.suffix}', which is not one of {', '.join(WRITERS)}; rename it.")
-    start = out.parent.absolute()
-    pictures = [name for name in ("photo", *SIDES) if name in frame]
-    moved = {name: [os.path.relpath(path, start) for path in frame[name]] for name in pictures}
-    with whole_file(out) as new:
-        WRITERS[out.suffix.lower()](frame.assign(**moved), new)
+    folder = out.parent.absolute()
+    image_columns = [name for name in ("photo", *SIDES) if name in frame]
+    relative_paths = {name: [os.path.relpath(path, folder) for path in frame[name]] for name in image_columns}
+    with whole_file(out) as temporary:
+        WRITERS[out.suffix.lower()](frame.assign(**relative_paths), temporary)
 
 
-def _separated(mark: str) -> Callable[[pd.DataFrame, Path], None]:
-    def write_text(frame: pd.DataFrame, path: Path) -> None:
-        lists = {
+def _delimited_writer(delimiter: str) -> Callable[[pd.DataFrame, Path], None]:
+    def write_delimited(frame: pd.DataFrame, path: Path) -> None:
+        list_columns = {
             name: [json.dumps(cell, ensure_ascii=False) if isinstance(cell, list) else cell for cell in frame[name]]
             for name in frame.columns
             if frame[name].map(lambda cell: isinstance(cell, list)).any()
         }
-        frame.assign(**lists).to_csv(path, sep=mark, index=False)
+        frame.assign(**list_columns).to_csv(path, sep=delimiter, index=False)
 
-    return write_text
+    return write_delimited
 
 
-def _lines(frame: pd.DataFrame, path: Path) -> None:
+def _write_jsonl(frame: pd.DataFrame, path: Path) -> None:
     frame.to_json(path, orient="records", lines=True, force_ascii=False)
 
 
-def _parquet(frame: pd.DataFrame, path: Path) -> None:
+def _write_parquet(frame: pd.DataFrame, path: Path) -> None:
     pa.parquet.write_table(pa.Table.from_pandas(frame, preserve_index=False), path)
 
 
-WRITERS = {".csv": _separated(","), ".tsv": _separated("\t"), ".jsonl": _lines, ".parquet": _parquet}
+WRITERS = {
+    ".csv": _delimited_writer(","),
+    ".tsv": _delimited_writer("\t"),
+    ".jsonl": _write_jsonl,
+    ".parquet": _write_parquet,
+}
