@@ -61,9 +61,9 @@ def safe_names(columns: list[str]) -> dict[str, str]:
     names: dict[str, str] = {}
     for column in columns:
         plain = column.replace(".", "_")
-        taken = {*RESERVED, *names.values(), *(name for name in columns if name != column)}
-        candidates = (plain, *(f"{plain} {number}" for number in range(2, len(taken) + 3)))
-        names[column] = next(name for name in candidates if name not in taken)
+        unavailable = {*RESERVED, *names.values(), *(name for name in columns if name != column)}
+        candidates = (plain, *(f"{plain} {number}" for number in range(2, len(unavailable) + 3)))
+        names[column] = next(name for name in candidates if name not in unavailable)
     return names
 
 
