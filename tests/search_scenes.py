@@ -13,7 +13,7 @@ from tests.reviews import put
 
 
 def opened(change: Callable[[], object] = lambda: None) -> Callable[[object], None]:
-    """The shop of tests/search/shop.py in the working folder, shop.lance, an index of its pictures, and a change."""
+    """The shop of tests/indexing/shop.py in the working folder, shop.lance, an index of its pictures, and a change."""
 
     def scene(_: object) -> None:
         shop.make(Path("."), 6)

@@ -181,11 +181,11 @@ class Model(nn.Module):
         """One Features of all inputs. `asked`: what a fusion with a method `asked` takes beside them."""
         return self.fusion({name: features[name] for name in self.encoders.names}, **asked)
 
-    def decide(self, fused: Features, names: Collection[str] | None = None) -> dict[str, dict[str, Tensor]]:
-        """By target, or by those of `names`: `decision` [B] and, for classes, `probabilities` [B, K]. A row without
+    def decide(self, fused: Features, without: Collection[str] = ()) -> dict[str, dict[str, Tensor]]:
+        """By target, but for those of `without`: `decision` [B] and, for classes, `probabilities` [B, K]. A row without
         inputs gets the prior.
         """
-        return {name: head.predict(fused) for name, head in self.heads.items() if names is None or name in names}
+        return {name: head.predict(fused) for name, head in self.heads.items() if name not in without}
 
     def batches(self, table: Table, batch_size: int = 64, workers: int = 0) -> Iterator[Batch]:
         """The records of `table` in order, `batch_size` at a time, on the model's device."""
@@ -324,13 +324,12 @@ def _assemble(described: dict[str, Any], folder: Path) -> Model:
     return Model(encoders, projections, fusion, heads, temperature, schema, logit_bias)
 
 
-def decided_targets(model: Model) -> list[str]:
-    """The heads whose decision is looked at while a model is trained and audited; the others are scored by their loss,
-    and decide once, in the report.
+def loss_scored_targets(model: Model) -> list[str]:
+    """The targets that are looked at by their loss while a model is trained and audited, and decided once, in the
+    report.
     """
     targets = [] if model.schema is None else model.schema.targets
-    by_loss = {spec.name for spec in targets if TARGETS[spec.kind].scored_by == "loss"}
-    return [name for name in model.heads.names if name not in by_loss]
+    return [spec.name for spec in targets if TARGETS[spec.kind].scored_by == "loss"]
 
 
 def is_frozen(module: nn.Module) -> bool:

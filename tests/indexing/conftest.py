@@ -10,7 +10,7 @@ from tests.reviews import copy
 
 @pytest.fixture(scope="session")
 def made_shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shop of tests/search/shop.py; not to be changed."""
+    """The shop of tests/indexing/shop.py; not to be changed."""
     folder = tmp_path_factory.mktemp("shop") / "world"
     shop.make(folder)
     return folder

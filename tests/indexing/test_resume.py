@@ -74,7 +74,7 @@ def unfinished(here: Path) -> Path:
     assert reviews.sensorium(COMMAND).code == 0
     store = Store.open(Path("shop.lance"))
     store.delete("stock >= 12")
-    store.remember(finished=False)
+    store.write_state(finished=False)
     return here
 
 

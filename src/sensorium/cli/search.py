@@ -1,4 +1,4 @@
-"""Verbs of search: index, unindex and search."""
+"""The verbs of search: index, unindex and search."""
 
 import json
 from pathlib import Path
@@ -9,6 +9,13 @@ import typer
 from sensorium.cli.options import BadRecords, Json
 
 _Where = typer.Option(help="Filter in SQL on the columns, as \"price < 50 AND colour = 'red'\".")
+
+
+def _refuse_product_quantisation(requested: bool) -> None:
+    if requested:  # shell completion and --help do not pay for the import
+        from sensorium.indexing.maintenance import refuse_product_quantisation
+
+        refuse_product_quantisation(requested)
 
 
 def index(
@@ -30,13 +37,12 @@ def index(
     add: Annotated[
         bool, typer.Option("--add", help="Add to the index that is there; records with the same key are replaced.")
     ] = False,
-    product_quantisation: Annotated[
-        bool,
-        typer.Option("--product-quantisation", help="Search by vectors made 32 times smaller; the recall is printed."),
-    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the index that is there.")] = False,
     workers: Annotated[int, typer.Option(help="Processes that read files beside the one that embeds.")] = 0,
     bad_records: BadRecords = "stop",
+    product_quantisation: Annotated[
+        bool, typer.Option("--product-quantisation", hidden=True, callback=_refuse_product_quantisation)
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Embed records into a LanceDB table that can be searched by any of the model's inputs.
@@ -45,20 +51,14 @@ def index(
 
     Example: [bold]sensorium index runs/pairs pictures/ --out shop.lance[/bold]
     """
-    from sensorium.console import Console
-    from sensorium.indexing.building import Work
-    from sensorium.indexing.commands import in_words, index_source
+    from sensorium.indexing.commands import index as index_records
 
-    console = Console(quiet=as_json)
-    work = Work(bad_records, workers, lambda total: console.progress("Embedding", total))
-    told = index_source(
-        run, source, out, input=input, key=key, add=add, product_quantisation=product_quantisation,
-        overwrite=overwrite, work=work,
+    summary = index_records(
+        run, source, out, input=input, key=key, add=add, overwrite=overwrite, workers=workers,
+        bad_records=bad_records, quiet=as_json,
     )  # fmt: skip
     if as_json:
-        print(json.dumps(told))
-    for line in in_words(told):
-        console.print(line)
+        print(json.dumps(summary))
 
 
 def unindex(
@@ -71,14 +71,11 @@ def unindex(
 
     Example: [bold]sensorium unindex shop.lance --key shoes/17.jpg[/bold]
     """
-    from sensorium.errors import counted
-    from sensorium.indexing.commands import unindex as remove
+    from sensorium.indexing.commands import unindex as remove_records
 
-    told = remove(index, key or [], where)
+    summary = remove_records(index, key or [], where, quiet=as_json)
     if as_json:
-        print(json.dumps(told))
-    else:
-        print(f"{counted(told['removed'], 'record')} removed; {counted(told['records'], 'record')} left in {index}.")
+        print(json.dumps(summary))
 
 
 def search(
@@ -96,11 +93,8 @@ def search(
 
     Example: [bold]sensorium search shop.lance "a red shoe" --where "price < 50"[/bold]
     """
-    from sensorium.console import Console
-    from sensorium.indexing.commands import ask
-    from sensorium.indexing.printing import printed
+    from sensorium.indexing.commands import search as search_index
 
-    hits = ask(index, query, input=input, top=top, where=where, run=run)
+    hits = search_index(index, query, input=input, top=top, where=where, run=run, quiet=as_json)
     if as_json:
         print(json.dumps({"hits": [hit._asdict() for hit in hits]}, ensure_ascii=False))
-    Console(quiet=as_json).print_table(printed(hits))

@@ -13,7 +13,7 @@ from sensorium.errors import UserError
 from sensorium.evaluation.coalitions import Coalition
 from sensorium.features import Batch, Features
 from sensorium.metrics import Columns
-from sensorium.model import Model, decided_targets
+from sensorium.model import Model, loss_scored_targets
 
 LATENCY_RECORDS = 20
 
@@ -65,13 +65,11 @@ def score(model: Model, batches: Iterable[Batch], coalitions: Iterable[Coalition
 
 def _predict(model: Model, fused: Features, targets: dict[str, dict[str, Tensor]]) -> dict[str, dict[str, Tensor]]:
     """By target, what its head decides; of a target that is scored by its loss, `loss`, float [B]."""
-    decided = decided_targets(model)
-    losses = {
-        name: {"loss": head.loss(fused, targets[name])}
-        for name, head in model.heads.items()
-        if name not in decided and name in targets
-    }
-    return model.decide(fused, decided) | losses
+    by_loss = loss_scored_targets(model)
+    if not by_loss:
+        return model.decide(fused)
+    losses = {name: {"loss": model.heads[name].loss(fused, targets[name])} for name in by_loss if name in targets}
+    return model.decide(fused, without=by_loss) | losses
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Grad-CAM over cross-attention: which patches each word of a text asked for, weighed by what they did to a decision.
+"""Grad-CAM over cross-attention: which patches each word of a text attends to, weighed by their effect on a decision.
 
 As ALBEF's authors ground words in pictures (Li et al. 2021, arXiv:2107.07651, section 6.4; Grad-CAM: Selvaraju et al.
 2017, arXiv:1610.02391).
@@ -6,6 +6,7 @@ As ALBEF's authors ground words in pictures (Li et al. 2021, arXiv:2107.07651, s
 
 import copy
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,10 +19,11 @@ from sensorium.data.table import Table
 from sensorium.encoders.image_processor import ImageProcessor
 from sensorium.encoders.text_processor import TextProcessor
 from sensorium.errors import UserError, unknown
-from sensorium.explanation.watching import Watching
+from sensorium.explanation.attention_probe import AttentionProbe
 from sensorium.features import Batch, Features
 from sensorium.fusion.bert import BertFusion
 from sensorium.fusion.serial import Serial
+from sensorium.heads.match import Match
 from sensorium.model import Model
 
 LAYERS = {BertFusion: "blocks", Serial: "layers"}  # where each fusion that can be explained has its layers
@@ -31,8 +33,8 @@ class Explanation(NamedTuple):
     """Where a decision comes from.
 
     words: W of the text, in its order.
-    maps:  float32 [W, h, w], for each word how much each patch of the picture spoke for the decision; never negative.
-    whole: float32 [h, w], the mean over all tokens of the text, those that begin and end it too.
+    maps:  float32 [W, h, w], for each word how much each patch of the picture supports the decision; never negative.
+    whole: float32 [h, w], the mean over all tokens of the text, start and end tokens included.
     box:   left, top, right, bottom of the square that the patches cover, as shares of the picture's width and height.
     """
 
@@ -50,37 +52,37 @@ def explain(
     image: str | None = None,
     layer: int | None = None,
 ) -> Explanation:
-    """Which patches of the picture of `record` each word of its text asks for, for the model's decision on it.
+    """Which patches of the picture of `record` each word of its text attends to, for the model's decision on it.
 
-    The model's fusion is `bert` or `serial`, led by a text, with a picture among what is asked. The map of a word is
-    the attention of one layer times the positive part of the gradient that the score has there, averaged over heads
-    (and over the word's tokens). The score is the logarithm of how likely the decision is; of a head of matches, the
-    logit of a match. It is computed in float64, for that gradient is small where the decision is certain.
+    The model's fusion is `bert` or `serial`, its query is a text, and a picture is in its context. The map of a word is
+    the attention of one layer times the positive part of the gradient of the score by it, averaged over heads (and over
+    the word's tokens). The score is the log-probability of the decision; of a head of matches, the logit of a match. It
+    is computed in float64, as that gradient is small where the decision is certain.
 
     target: which head's decision; None for the only one, or that of matches. decision: what the head takes as a target
-    in `loss`, in a batch of one; None for what it decides. image: which picture, where several are asked. layer: of the
-    fusion, from 0; None for the middle one, of six the third, as the authors take. In the last one a head that reads
-    the first token alone leaves the words without heat.
-    Raises UserError for another fusion, an input that the record lacks, and a layer that there is not.
+    in `loss`, in a batch of one; None for what it decides. image: which picture, where the context has several. layer:
+    of the fusion, from 0; None for the middle one, of six the third, as the authors take. In the last one a head that
+    reads the first token alone leaves the words without heat.
+    Raises UserError for another fusion, an input that the record lacks, and a layer that does not exist.
     """
-    fusion, picture, head = _parts(model, target, image)
-    place = (fusion.config.layers - 1) // 2 if layer is None else layer
-    if not 0 <= place < fusion.config.layers:
+    fusion, picture, head = _select(model, target, image)
+    index = (fusion.config.layers - 1) // 2 if layer is None else layer
+    if not 0 <= index < fusion.config.layers:
         raise UserError(f"There is no layer {layer} in the fusion; it has the layers 0 to {fusion.config.layers - 1}.")
     table, batch, features = _encoded(model, record, (fusion.query, picture))
     fusion, head = copy.deepcopy(fusion).double(), copy.deepcopy(head).double()
-    crossing = getattr(fusion, LAYERS[type(fusion)])[place].crossings[fusion.context.index(picture)]
-    with Watching(crossing) as watching, torch.enable_grad():
+    crossing = getattr(fusion, LAYERS[type(fusion)])[index].crossings[fusion.context.index(picture)]
+    with AttentionProbe(crossing) as probe, torch.enable_grad():
         fused = fusion({name: features[name] for name in model.encoders.names})
         score = _score(head, fused, decision)
-    maps = _squares(watching.heat(score.sum()).mean(dim=1)[0])  # [T, h, w]
+    maps = _squares(probe.heat(score.sum()).mean(dim=1)[0])  # [T, h, w]
     specs = {spec.name: spec for spec in model.schema.inputs}
     words = _words(model.encoders[fusion.query].processor, table.value(0, specs[fusion.query]))
-    real = batch.inputs[fusion.query]["mask"][0].cpu().numpy()
+    mask = batch.inputs[fusion.query]["mask"][0].cpu().numpy()
     return Explanation(
         [word for word, _ in words],
-        np.stack([maps[places].mean(axis=0) for _, places in words]),
-        maps[real].mean(axis=0),
+        np.stack([maps[positions].mean(axis=0) for _, positions in words]),
+        maps[mask].mean(axis=0),
         _box(model.encoders[picture].processor, table, specs[picture]),
     )
 
@@ -90,9 +92,14 @@ def as_target(predicted: dict[str, Tensor], kind: str, pad: int | None = None) -
 
     pad: the token that fills an answer, where answers are written as tokens.
     """
-    decision = predicted["decision"]
-    if kind == "class":
-        return {"label": decision}
+    return _AS_TARGET[kind](predicted["decision"], pad)
+
+
+def _class_target(decision: Tensor, _: int | None) -> dict[str, Tensor]:
+    return {"label": decision}
+
+
+def _answer_target(decision: Tensor, pad: int | None) -> dict[str, Tensor]:
     weight = torch.ones(len(decision), 1, device=decision.device)
     if decision.dim() == 1:
         return {"answers": decision[:, None], "weight": weight}
@@ -100,8 +107,14 @@ def as_target(predicted: dict[str, Tensor], kind: str, pad: int | None = None) -
     return {"tokens": decision[:, None], "real": real[:, None], "weight": weight}
 
 
-def _parts(model: Model, target: str | None, image: str | None) -> tuple[nn.Module, str, nn.Module]:
-    """The fusion, the picture's name and the head. Raises UserError for a model that cannot be explained so."""
+_AS_TARGET: dict[str, Callable[[Tensor, int | None], dict[str, Tensor]]] = {
+    "class": _class_target,
+    "answer": _answer_target,
+}
+
+
+def _select(model: Model, target: str | None, image: str | None) -> tuple[nn.Module, str, nn.Module]:
+    """The fusion, the picture's name and the head. Raises UserError for a model that has no such explanation."""
     fusion = model.fusion
     if type(fusion) not in LAYERS or model.encoders[fusion.query].modality != "text":
         raise UserError(
@@ -112,22 +125,25 @@ def _parts(model: Model, target: str | None, image: str | None) -> tuple[nn.Modu
     if image is None and len(pictures) == 1:
         image = pictures[0]
     if image not in pictures:
-        known = ", ".join(pictures) or "none"
-        raise UserError(f"The pictures that the fusion asks are: {known}; name the one to explain by.")
+        listed = ", ".join(pictures) or "none"
+        raise UserError(f"The pictures that the fusion asks are: {listed}; name the one to explain by.")
     names = model.heads.names
-    target = target or ("match" if "match" in names else names[0] if len(names) == 1 else None)
+    if target is None:
+        matches = [name for name in names if isinstance(model.heads[name], Match)]
+        target = (matches or names)[0] if matches or len(names) == 1 else None
     if target not in names:
         raise unknown("target", str(target), names)
     head = model.heads[target]
-    if head.kind not in ("class", "answer", "match"):
+    if not isinstance(head, Match) and head.kind not in _AS_TARGET:
         raise UserError(f"'{target}' is of the kind {head.kind}; only a class, an answer and a match are explained.")
     return fusion, image, head
 
 
 @torch.no_grad()
 def _encoded(model: Model, record: dict[str, Any], needed: tuple[str, ...]) -> tuple[Table, Batch, dict[str, Features]]:
-    """The record as a table and as a batch, and its features in float64. Raises UserError for a needed input that it
-    lacks.
+    """The record as a table and as a batch, and its features in float64.
+
+    Raises UserError for a needed input that the record lacks.
     """
     table = model.read([record])
     model.eval()
@@ -136,12 +152,15 @@ def _encoded(model: Model, record: dict[str, Any], needed: tuple[str, ...]) -> t
     for name in needed:
         if not features[name].present.all():
             raise UserError(f"The record has no '{name}', so there is nothing to explain by; fill it in.")
-    doubled = {name: Features(one.tokens.double(), one.mask, one.pooled.double()) for name, one in features.items()}
-    return table, batch, doubled
+    in_float64 = {
+        name: Features(feature.tokens.double(), feature.mask, feature.pooled.double())
+        for name, feature in features.items()
+    }
+    return table, batch, in_float64
 
 
 def _score(head: nn.Module, fused: Features, decision: dict[str, Tensor] | None) -> Tensor:
-    if head.kind == "match":
+    if isinstance(head, Match):
         return head.linear(fused.pooled)[:, 1]
     if decision is None:
         decision = as_target(head.predict(fused), head.kind, getattr(head.config, "pad", None))
@@ -149,29 +168,33 @@ def _score(head: nn.Module, fused: Features, decision: dict[str, Tensor] | None)
 
 
 def _squares(heat: Tensor) -> np.ndarray:
-    """float [T, S], of the tokens of a square picture, line by line, behind those that are no patch -> [T, h, w]."""
+    """float [T, S] -> [T, h, w]: patches of a square picture, row by row, after the tokens that are no patch."""
     side = math.isqrt(heat.shape[1])
     return heat[:, -(side**2) :].unflatten(1, (side, side)).detach().float().cpu().numpy()
 
 
 def _words(processor: TextProcessor, text: str) -> list[tuple[str, list[int]]]:
-    """The words of a text, each with the places of its tokens. Raises UserError for a text without any."""
+    """The words of a text, each with the positions of its tokens. Raises UserError for a text without any."""
     if not isinstance(processor, TextProcessor):
         raise UserError(
             "The text's encoder has no tokenizer that tells its words; fit with bert_text, text or clip_text."
         )
-    found: dict[int, list[int]] = {}
+    positions_of: dict[int, list[int]] = {}
     encoding = processor.tokenizer.encode(text)
-    for place, word in enumerate(encoding.word_ids):
+    for position, word in enumerate(encoding.word_ids):
         if word is not None:
-            found.setdefault(word, []).append(place)
-    if not found:
+            positions_of.setdefault(word, []).append(position)
+    if not positions_of:
         raise UserError(f"The text {text!r} has no word that the model reads; ask with words.")
-    spans = [(encoding.offsets[places[0]][0], encoding.offsets[places[-1]][1]) for places in found.values()]
-    return [(text[start:end].strip(), places) for (start, end), places in zip(spans, found.values(), strict=True)]
+    words = []
+    for positions in positions_of.values():
+        start, end = encoding.offsets[positions[0]][0], encoding.offsets[positions[-1]][1]
+        words.append((text[start:end].strip(), positions))
+    return words
 
 
 def _box(processor: ImageProcessor, table: Table, spec: InputSpec) -> tuple[float, float, float, float]:
+    """The square of the picture that its encoder reads, as `Explanation.box`."""
     if processor.settings.fit == "squash":
         return (0.0, 0.0, 1.0, 1.0)
     height, width = decode(spec.decoder, table.value(0, spec), table.root).shape[:2]

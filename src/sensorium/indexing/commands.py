@@ -1,144 +1,140 @@
-"""What the verbs `index`, `unindex` and `search` do, with what they print as plain values."""
+"""The functions behind the verbs `index`, `search` and `unindex`; each prints, and returns plain values."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from sensorium.console import Console
 from sensorium.data.columns.infer import ENDINGS
 from sensorium.data.scan import write_bad_records
+from sensorium.data.table import Table
 from sensorium.errors import UserError, counted, unknown
-from sensorium.indexing.building import PLAIN, Filled, Work
+from sensorium.indexing.building import Work
 from sensorium.indexing.index import Index
+from sensorium.indexing.printing import describe, hits_table
 from sensorium.indexing.query import Hit
 from sensorium.model import Model, load
 
 
-def index_source(
-    run: Path,
-    source: Path | str,
-    out: Path,
+def index(
+    run: str | Path | Model,
+    source: Table | list[dict] | str | Path,
+    out: str | Path,
     *,
     input: str | None = None,
     key: str | None = None,
     add: bool = False,
-    product_quantisation: bool = False,
     overwrite: bool = False,
-    work: Work = PLAIN,
+    workers: int = 0,
+    bad_records: str = "stop",
+    quiet: bool = False,
 ) -> dict[str, Any]:
-    """Makes the index `out` of `source`, or adds to it. Records set aside are listed in bad_records.csv beside it.
+    """Embeds the records of `source` with a model, or that of a run's folder, into the index `out`, NAME.lance.
 
-    Returns {"out", "records", "embedded", "absent", "known", "set_aside", "bad_records", "left_out", "search"}. Raises
-    UserError.
+    source: a folder of files, a table's file, tar shards, a Table, or dicts. input: which of the model's inputs, where
+    the source has several. key: the column that names a record; else the model's key, else the row's number.
+    add: to the index that is there, each record in the place of the one with its key. overwrite: replaces the index.
+    workers: processes that read files. bad_records: "stop", or "skip" to list in bad_records.csv beside the index what
+    cannot be read. Prints what was done unless `quiet`.
+
+    Returns {"out", "records", "embedded", "absent", "known", "set_aside", "bad_records", "left_out", "search"}, where
+    search is {"kind": "exact"}, or "kind", "probes" and "refine" of the vector index. Raises UserError, RecordError.
     """
-    if work.bad_records not in ("stop", "skip"):
-        raise unknown("way with bad records", work.bad_records, ("stop", "skip"))
-    model = load(run)
+    if bad_records not in ("stop", "skip"):
+        raise unknown("way with bad records", bad_records, ("stop", "skip"))
+    console, out = Console(quiet), Path(out)
+    work = Work(bad_records, workers, lambda total: console.progress("Embedding", total))
+    model = run if isinstance(run, Model) else load(run)
     if add:
-        if key or product_quantisation or overwrite:
-            raise UserError(
-                "With --add the index stays as it is: leave out --key, --product-quantisation, --overwrite."
-            )
-        index = Index.open(out, model)
-        index.add(source, input=input, work=work)
+        if key or overwrite:
+            raise UserError("With --add the index stays as it is: leave out --key, --overwrite.")
+        target = Index.open(out, model)
+        target.add(source, input=input, work=work)
     else:
-        index = Index.build(
-            model, source, out, input=input, key=key, run=run, product_quantisation=product_quantisation,
-            overwrite=overwrite, work=work,
+        run_folder = None if isinstance(run, Model) else run
+        target = Index.build(
+            model, source, out, input=input, key=key, run=run_folder, overwrite=overwrite, work=work
         )  # fmt: skip
-    return {"out": str(out), "records": len(index)} | _told(index.filled, out) | {"search": described(index)}
+    summary = _summarise(target)
+    for sentence in describe(summary):
+        console.print(sentence)
+    return summary
 
 
-def _told(filled: Filled, out: Path) -> dict[str, Any]:
-    listed = out.with_name("bad_records.csv") if filled.bad else None
-    if listed is not None:
-        write_bad_records(filled.bad, listed)
+def _summarise(index: Index) -> dict[str, Any]:
+    """What the last build or addition did, and how the index is searched. Lists bad records in bad_records.csv."""
+    out, result, vector_index = index.store.path, index.filled, index.store.state.vector_index
+    bad_list = out.with_name("bad_records.csv") if result.bad else None
+    if bad_list is not None:
+        write_bad_records(result.bad, bad_list)
     return {
-        "embedded": filled.embedded,
-        "absent": filled.absent,
-        "known": filled.known,
-        "set_aside": len(filled.bad),
-        "bad_records": listed and str(listed),
-        "left_out": filled.left_out,
+        "out": str(out),
+        "records": len(index),
+        "embedded": result.embedded,
+        "absent": result.absent,
+        "known": result.known,
+        "set_aside": len(result.bad),
+        "bad_records": bad_list and str(bad_list),
+        "left_out": result.left_out,
+        "search": {"kind": "exact"} if vector_index is None else vector_index.model_dump(exclude={"partitions"}),
     }
 
 
-def described(index: Index) -> dict[str, Any]:
-    """How the index is searched: {"kind": "exact"}, or the vector index with its probes and the recall at 10."""
-    tuned = index.store.state.tuned
-    return {"kind": "exact"} if tuned is None else tuned.model_dump()
-
-
-def in_words(told: dict[str, Any]) -> list[str]:
-    """What `index_source` did, a sentence a line."""
-    lines = [f"{counted(told['records'], 'record')} in {told['out']}, {told['embedded']:,} of them embedded now."]
-    if told["known"]:
-        lines.append(f"{counted(told['known'], 'record')} stood there already, from before the build was stopped.")
-    if told["absent"]:
-        lines.append(f"{counted(told['absent'], 'record')} without this input, so not in the index.")
-    if told["set_aside"]:
-        lines.append(f"{counted(told['set_aside'], 'record')} set aside; {told['bad_records']} says why.")
-    if told["left_out"]:
-        lines.append(f"Not kept to filter by: {', '.join(told['left_out'])}.")
-    return [*lines, _search_in_words(told["search"])]
-
-
-def _search_in_words(search: dict[str, Any]) -> str:
-    if search["kind"] == "exact":
-        return "Searches are exact: all vectors are compared."
-    held = f"{search['recall']:.3f} (at least {search['low']:.3f}), on {search['queries']} held-out queries"
-    said = (
-        f"Searches go through {search['kind']} and look into {search['probes']} of {search['partitions']} partitions."
-        f" Recall at 10 is {held}"
-    )
-    if search["refine"]:
-        said += (
-            f", with {search['refine']} times as many candidates scored anew with whole vectors,"
-            f" and {search['coarse_recall']:.3f} without"
-        )
-    return f"{said}."
-
-
-def ask(
-    path: Path,
+def search(
+    index: str | Path,
     query: str,
     *,
     input: str | None = None,
     top: int = 10,
     where: str | None = None,
-    run: Path | None = None,
+    run: str | Path | Model | None = None,
+    quiet: bool = False,
 ) -> list[Hit]:
-    """The records of the index at `path` nearest to what was typed: a picture's, sound's or film's file, or a text.
+    """The `top` records of an index nearest to `query`, best first: a picture's, sound's or video's file, or a text.
 
-    Raises UserError.
+    input: which of the model's inputs the query is; else by the file's ending. where: a filter in SQL on the columns,
+    as "price < 50". run: the model or its folder, where it is no longer where it was at indexing. Prints a table unless
+    `quiet`. Raises UserError.
     """
-    index = Index.open(path, None if run is None else load(run))
-    name = _input_of(index.model, query, input)
-    columns = next(spec.columns for spec in index.model.schema.inputs if spec.name == name)
+    read_content = Index.open(index, run if run is None or isinstance(run, Model) else load(run))
+    name = _input_of(read_content.model, query, input)
+    columns = next(spec.columns for spec in read_content.model.schema.inputs if spec.name == name)
     if len(columns) > 1:
         raise UserError(f"The input '{name}' is several columns ({', '.join(columns)}), which only Python can ask by.")
-    return index.search({columns[0]: query}, top, where, name)
+    hits = read_content.search({columns[0]: query}, top, where, name)
+    Console(quiet).print_table(hits_table(hits))
+    return hits
 
 
-def _input_of(model: Model, query: str, stated: str | None) -> str:
-    """Which of the model's inputs a query is: by a file's ending, else a text."""
-    if stated is not None:
-        if stated not in model.encoders:
-            raise unknown("input", stated, model.encoders.names)
-        return stated
+def _input_of(model: Model, query: str, requested: str | None) -> str:
+    """Which of the model's inputs a query is: the one requested, else by a file's ending, else a text."""
+    if requested is not None:
+        if requested not in model.encoders:
+            raise unknown("input", requested, model.encoders.names)
+        return requested
     ending = query.rpartition(".")[2].lower() if "." in query else ""
-    modality = next((kind for kind, endings in ENDINGS.items() if ending in endings), "text")
-    fit = [spec.name for spec in model.schema.inputs if spec.modality == modality and spec.name in model.encoders]
-    what = "a text" if modality == "text" else f"a file ({modality})"
-    if not fit:
+    modality = next((modality for modality, endings in ENDINGS.items() if ending in endings), "text")
+    names = [spec.name for spec in model.schema.inputs if spec.modality == modality and spec.name in model.encoders]
+    kind = "a text" if modality == "text" else f"a file ({modality})"
+    if not names:
         raise UserError(
-            f"The query {query!r} is {what}, and the model has no such input; it has {', '.join(model.encoders.names)}."
+            f"The query {query!r} is {kind}, and the model has no such input; it has {', '.join(model.encoders.names)}."
         )
-    if len(fit) > 1:
-        raise UserError(f"The query is {what}, and the model has several such inputs; say which with --input {fit[0]}.")
-    return fit[0]
+    if len(names) > 1:
+        raise UserError(
+            f"The query is {kind}, and the model has several such inputs; say which with --input {names[0]}."
+        )
+    return names[0]
 
 
-def unindex(path: Path, keys: list[str], where: str | None) -> dict[str, Any]:
-    """Removes records from the index at `path`. Returns {"out", "removed", "records"}. Raises UserError."""
-    index = Index.open(path)
-    removed = index.delete(keys, where)
-    return {"out": str(path), "removed": removed, "records": len(index)}
+def unindex(
+    index: str | Path, keys: Iterable[str] = (), where: str | None = None, *, quiet: bool = False
+) -> dict[str, Any]:
+    """Removes from an index the records with these keys, or those that pass the filter `where`, in SQL on the columns.
+
+    Prints how many unless `quiet`. Returns {"out", "removed", "records"}. Raises UserError.
+    """
+    read_content = Index.open(index)
+    removed, records = read_content.delete(keys, where), len(read_content)
+    Console(quiet).print(f"{counted(removed, 'record')} removed; {counted(records, 'record')} left in {index}.")
+    return {"out": str(index), "removed": removed, "records": records}

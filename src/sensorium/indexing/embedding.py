@@ -1,4 +1,4 @@
-"""Records made vectors, some at a time: absent ones are passed over, unreadable ones handed back as errors."""
+"""Records turned into vectors, a batch at a time: absent ones are skipped, unreadable ones returned as errors."""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -21,13 +21,13 @@ from sensorium.errors import RecordError
 from sensorium.model import Model
 
 BATCH = 64
-_NOBODY = np.zeros(0, dtype=np.int64)
-_ABSENT = 0  # where others have the hash of their content
+_NO_ROWS = np.zeros(0, dtype=np.int64)
+_ABSENT = 0  # the content id of an absent input; others have the hash of their content
 
 
 class Embedded(NamedTuple):
-    """Of some records: which have the input, int64 [n] from 0, their vectors, float32 [n, E], how many lack it, and the
-    errors of those that cannot be read.
+    """A batch of records: which have the input, int64 [n] from 0, their vectors, float32 [n, E], how many lack it, and
+    the errors of those that cannot be read.
     """
 
     rows: np.ndarray
@@ -37,50 +37,46 @@ class Embedded(NamedTuple):
 
 
 class _Decoded(NamedTuple):
-    """Records: which have the input, int64 [n]; where each one's content stands in `inputs`, int64 [n], a padded batch
-    of distinct contents (None without any); how many lack it; errors.
+    """A batch of records: which have the input, int64 [n]; the position of each one's content in `inputs`, int64 [n], a
+    padded batch of distinct contents (None without any); how many lack it; errors.
     """
 
     rows: np.ndarray
-    places: np.ndarray
+    positions: np.ndarray
     inputs: dict[str, Tensor] | None
     absent: int
     bad: list[RecordError]
 
 
 def embedder(model: Model, table: Table, name: str, workers: int = 0) -> Callable[[Iterable[int]], Iterator[Embedded]]:
-    """The function that gives the vectors of input `name` of the records, int from 0, that it is told, BATCH at a time
-    and in their order; to be called once. Within a batch, equal contents are embedded once.
+    """A function that takes the numbers of records, int from 0, and gives the vectors of their input `name`, BATCH at a
+    time and in the same order; to be called once. Within a batch, equal contents are embedded once.
 
     `workers` processes read the records. They start here, as they have to be forked before LanceDB starts its threads,
-    and which records are to be embedded is known only after.
+    and which records are to be embedded is known only after that.
     """
-    told: list[Iterable[int]] = []
+    requested: list[Iterable[int]] = []
 
-    def items() -> Iterator[np.ndarray]:
-        yield from repeat(_NOBODY, 2 * workers)  # so many are taken before the first is handed back
-        yield from _batches(told[0])
+    def row_batches() -> Iterator[np.ndarray]:
+        yield from repeat(_NO_ROWS, 2 * workers)  # so many are taken before the first is handed back
+        rows = np.fromiter(requested[0], dtype=np.int64)
+        yield from (rows[start : start + BATCH] for start in range(0, len(rows), BATCH))
 
-    spec = next(one for one in table.schema.inputs if one.name == name)
-    decoded = map_in_order(partial(_decode, table, spec, model.processors[name]), items(), workers)
+    spec = next(spec for spec in table.schema.inputs if spec.name == name)
+    decoded_batches = map_in_order(partial(_decode, table, spec, model.processors[name]), row_batches(), workers)
     if workers:
         with warnings.catch_warnings():
-            # Where LanceDB is there already, it restarts its threads in each worker, which has no use for them.
+            # Where LanceDB is imported already, it restarts its threads in each worker, which has no use for them.
             warnings.simplefilter("ignore", RuntimeWarning)
-            next(decoded)
+            next(decoded_batches)
 
     def embed(rows: Iterable[int]) -> Iterator[Embedded]:
-        told.append(rows)
+        requested.append(rows)
         model.eval()
-        for one in decoded:
-            yield Embedded(one.rows, _vectors(model, name, one), one.absent, one.bad)
+        for decoded in decoded_batches:
+            yield Embedded(decoded.rows, _vectors(model, name, decoded), decoded.absent, decoded.bad)
 
     return embed
-
-
-def _batches(rows: Iterable[int]) -> Iterator[np.ndarray]:
-    every = np.fromiter(rows, dtype=np.int64)
-    return (every[start : start + BATCH] for start in range(0, len(every), BATCH))
 
 
 @torch.no_grad()
@@ -89,27 +85,28 @@ def _vectors(model: Model, name: str, decoded: _Decoded) -> np.ndarray:
         return np.zeros((0, 0), dtype=np.float32)
     inputs = {key: tensor.to(model.device) for key, tensor in decoded.inputs.items()}
     vectors = model.embedding(name, model.encode({name: inputs})[name]).cpu().numpy()  # [distinct, E]
-    return vectors[decoded.places]  # [n, E]
+    return vectors[decoded.positions]  # [n, E]
 
 
 def _decode(table: Table, spec: InputSpec, processor: Processor, rows: np.ndarray) -> _Decoded:
-    items: dict[int, dict[str, Tensor] | None] = {_ABSENT: None}
-    content_of, bad = {}, []
+    tensors_by_content: dict[int, dict[str, Tensor] | None] = {_ABSENT: None}
+    content_by_row, bad = {}, []
     for row in rows.tolist():
         value = table.value(row, spec)
         try:
             content = read_content(value, table.root) if spec.modality in MEDIA and value is not None else value
-            mark = _ABSENT if content is None else content_id(content)
-            if mark not in items:
+            content_hash = _ABSENT if content is None else content_id(content)
+            if content_hash not in tensors_by_content:
                 decoded = decode(spec.decoder, content, table.root, **processor.decoding)
-                items[mark] = None if decoded is None else processor(decoded)
+                tensors_by_content[content_hash] = None if decoded is None else processor(decoded)
         except ValueError as error:
             bad.append(record_error(table, row, spec, error))
             continue
-        content_of[row] = mark
-    distinct = [mark for mark, item in items.items() if item is not None]
-    place = {mark: place for place, mark in enumerate(distinct)}
-    there = {row: place[mark] for row, mark in content_of.items() if mark in place}
-    inputs = processor.pad([items[mark] for mark in distinct]) if distinct else None
-    found, places = (np.fromiter(values, dtype=np.int64) for values in (there.keys(), there.values()))
-    return _Decoded(found, places, inputs, len(content_of) - len(there), bad)
+        content_by_row[row] = content_hash
+    distinct = {content: tensors for content, tensors in tensors_by_content.items() if tensors is not None}
+    position_of = {content: position for position, content in enumerate(distinct)}
+    position_by_row = {row: position_of[content] for row, content in content_by_row.items() if content in position_of}
+    inputs = processor.pad(list(distinct.values())) if distinct else None
+    present = np.fromiter(position_by_row, dtype=np.int64)
+    positions = np.fromiter(position_by_row.values(), dtype=np.int64)
+    return _Decoded(present, positions, inputs, len(content_by_row) - len(position_by_row), bad)

@@ -27,8 +27,8 @@ def fingerprint(model: Model) -> str:
     return digest.hexdigest()
 
 
-def _feed_weights(digest: "hashlib._Hash", part: nn.Module) -> None:
-    for name, tensor in part.state_dict().items():
+def _feed_weights(digest: "hashlib._Hash", module: nn.Module) -> None:
+    for name, tensor in module.state_dict().items():
         plain = tensor.detach().cpu().contiguous()
         digest.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
         digest.update(plain.reshape(-1).view(torch.uint8).numpy().data)  # [bytes]

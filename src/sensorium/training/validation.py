@@ -16,7 +16,7 @@ from sensorium.data.schema import TargetSpec
 from sensorium.data.targets import TARGETS
 from sensorium.features import Features
 from sensorium.metrics import Columns, headline, metrics, point
-from sensorium.model import Model, decided_targets
+from sensorium.model import Model, loss_scored_targets
 from sensorium.training.learner import Learner
 from sensorium.training.loop import Validation
 
@@ -82,21 +82,24 @@ def _score(spec: TargetSpec, columns: TargetColumns, prior: dict[str, Columns]) 
 def _predict_targets(learner: Learner, records: Records, rows: np.ndarray) -> dict[str, TargetColumns]:
     """By target, what is true and predicted of those of the `rows` that have it and any input."""
     model = learner.model
-    decided = decided_targets(model)
+    by_loss = loss_scored_targets(model)
     batches: dict[str, list[TargetColumns]] = {name: [] for name in model.heads.names}
     for batch in records.batches(model.device, rows):
         with torch.autocast(model.device.type, torch.bfloat16, enabled=learner.precision == "bf16"):
             fused = model.fuse(model.encode(batch.inputs, batch.ids))
-            predictions = model.decide(fused, decided)
+            predictions = model.decide(fused, without=by_loss)
             losses = {name: head.loss(fused, batch.targets[name]) for name, head in model.heads.items()}
         for name, target in batch.targets.items():
             keep = target["mask"] & fused.present
-            truth, prediction = _kept(target, keep) if name in decided else {}, _kept(predictions.get(name, {}), keep)
+            truth, prediction = (
+                _kept(target, keep) if name not in by_loss else {},
+                _kept(predictions.get(name, {}), keep),
+            )
             batches[name].append(TargetColumns(truth, prediction, _kept({"loss": losses[name]}, keep)["loss"]))
     return {name: _concatenate(columns) for name, columns in batches.items() if columns}
 
 
-def _kept(tensors: dict[str, Tensor], keep: Tensor) -> Columns:
+def _rows(tensors: dict[str, Tensor], keep: Tensor) -> Columns:
     rows = {key: values[keep] for key, values in tensors.items()}
     return {key: (one.float() if one.is_floating_point() else one).cpu().numpy() for key, one in rows.items()}
 
@@ -118,5 +121,5 @@ def _prior_prediction(model: Model) -> dict[str, Columns]:
         name: Features.one(torch.zeros(1, encoder.dim, device=device), absent)
         for name, encoder in model.encoders.items()
     }
-    decided = model.decide(model.fuse(nothing), decided_targets(model))
+    decided = model.decide(model.fuse(nothing), without=loss_scored_targets(model))
     return {name: {key: value.cpu().numpy() for key, value in columns.items()} for name, columns in decided.items()}
