@@ -99,7 +99,7 @@ class Batch(NamedTuple):
         return (value.mask if isinstance(value, Features) else value["mask"]).any(dim=1)
 
     def anything(self) -> Tensor:
-        """bool [B]: which rows have any input. A view that only another model reads, `photo/teacher`, does not count."""
+        """bool [B]: which rows have any input. A view that another model reads, `photo/teacher`, does not count."""
         names = [name for name in self.inputs if name in self.ids or "/" not in name]
         return torch.stack([self.present(name) for name in names]).any(dim=0)
 

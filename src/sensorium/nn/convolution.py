@@ -9,7 +9,7 @@ NormFactory = Callable[[int], nn.Module]  # channels -> a module [B, C, H, W] ->
 
 
 def masked(x: Tensor, mask: Tensor | None) -> Tensor:
-    """x float [B, C, H, W], finite, with zeros in the lines H where mask, bool [B, H], is False, as outside the edge."""
+    """x float [B, C, H, W], finite, with zeros, as outside the edge, in lines H where mask, bool [B, H], is False."""
     return x if mask is None else x * mask[:, None, :, None]
 
 
