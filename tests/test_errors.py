@@ -2,7 +2,7 @@
 
 import pytest
 
-from sensorium.errors import counted
+from sensorium.errors import UserError, counted, lookup
 
 
 @pytest.mark.parametrize(
@@ -10,3 +10,10 @@ from sensorium.errors import counted
 )
 def test_one_record_is_no_records(count, said):
     assert counted(count, "record") == said
+
+
+def test_lookup_gives_the_class_or_suggests_the_nearest_name():
+    classes = {"concat": dict, "gated": list}
+    assert lookup(classes, "fusion", "gated") is list
+    with pytest.raises(UserError, match="^There is no fusion 'gate'; did you mean 'gated'\\? Known: concat, gated.$"):
+        lookup(classes, "fusion", "gate")

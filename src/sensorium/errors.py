@@ -1,14 +1,14 @@
 """The errors a person can cause: each is one sentence that says what, where and what to do."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
-MOST_LISTED = 50  # names that a message lists whole
-MOST_NAMES = 8  # names that it lists of more than that
+MOST_LISTED = 50  # known names: up to so many, a message lists all
+MOST_NAMES = 8  # of more than that it lists so many
 
 
 class UserError(Exception):
-    """A mistake that the person at the keyboard can mend. Its message is a sentence; the command line exits with 2."""
+    """A mistake that the user can correct. Its message is a sentence; the command line exits with 2."""
 
 
 class RecordError(UserError):
@@ -35,16 +35,30 @@ def counted(count: int, what: str) -> str:
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> UserError:
-    """The error for a name that is none of `known`: names the nearest and lists all, or of very many those like it."""
-    known = sorted(known)
-    near = difflib.get_close_matches(str(name), known, n=MOST_NAMES)
+    """The error for a name that is not in `known`: it suggests the nearest name and lists all, or the near ones of very
+    many.
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(str(name), names, n=MOST_NAMES)
     hint = f"; did you mean '{near[0]}'? Known" if near else "; known"
-    shown = (
-        f" ({len(known)}), among them: {', '.join(near or known[:MOST_NAMES])}"
-        if len(known) > MOST_LISTED
-        else f": {', '.join(known)}"
+    listing = (
+        f" ({len(names)}), among them: {', '.join(near or names[:MOST_NAMES])}"
+        if len(names) > MOST_LISTED
+        else f": {', '.join(names)}"
     )
-    return UserError(f"There is no {what} '{name}'{hint}{shown}.")
+    return UserError(f"There is no {what} '{name}'{hint}{listing}.")
+
+
+def check_known(known: Collection[str], what: str, name: str) -> None:
+    """Raises UserError when `name` is not in `known`; `what` says what kind of thing has that name, "input" for one."""
+    if name not in known:
+        raise unknown(what, name, known)
+
+
+def lookup(known: dict[str, type], what: str, name: str) -> type:
+    """The class that `known` has under `name`. Raises UserError for a name that it does not have."""
+    check_known(known, what, name)
+    return known[name]
 
 
 def needs(package: str, extra: str) -> UserError:

@@ -1,4 +1,6 @@
-"""Files that are whole or absent: each is written beside its place under a temporary name, then renamed."""
+"""Files and folders that are written completely or not at all: under a temporary name beside the final one, then
+renamed.
+"""
 
 import os
 import re
@@ -17,27 +19,28 @@ _SUFFIX = ".tmp"
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns what the disk refuses while writing `path` into a sentence. Raises UserError."""
+    """Turns an error of the disk while `path` is written into a sentence. Raises UserError."""
     try:
         yield
     except OSError as error:
-        raise _refused(path, error.strerror or str(error)) from error
+        raise _cannot_write(path, error.strerror or str(error)) from error
     except SafetensorError as error:
         number = re.search(r"os error (\d+)", str(error))
         if number is None:
             raise
-        raise _refused(path, os.strerror(int(number[1]))) from error
+        raise _cannot_write(path, os.strerror(int(number[1]))) from error
 
 
-def _refused(path: Path, reason: str) -> UserError:
+def _cannot_write(path: Path, reason: str) -> UserError:
     return UserError(f"Cannot write {path}: {reason}; make room or choose another place.")
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Gives a temporary path in the folder of `path`; when the block ends well, it takes the place of `path`.
+    """Gives a temporary path in the folder of `path`; when the block ends without an error, the file is renamed to
+    `path`.
 
-    What a killed writer of `path` left is removed: one process at a time may write it.
+    Temporary files of a killed writer of `path` are removed: one process at a time may write it.
     Raises UserError when the disk is full or the folder cannot be written.
     """
     path = Path(path)
@@ -45,7 +48,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     try:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            _clean(path)
+            _remove_temporaries(path)
             handle, name = tempfile.mkstemp(_SUFFIX, _prefix(path), path.parent)
             os.close(handle)
             temporary = Path(name)
@@ -61,10 +64,10 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Gives a temporary folder beside `path`; when the block ends well, it takes the place of `path`, content and all.
+    """Gives a temporary folder beside `path`; when the block ends without an error, it replaces `path` and its content.
 
-    A kill between the two renames leaves the old folder under `.NAME.old`, which `recover` puts back; what else a
-    killed writer left is removed: one process at a time may write `path`.
+    A kill between the two renames leaves the old folder under `.NAME.old`, which `recover` puts back; other remains of
+    a killed writer are removed: one process at a time may write `path`.
     Raises UserError when the disk is full or the folder cannot be written.
     """
     path = Path(path)
@@ -73,18 +76,20 @@ def whole_folder(path: Path) -> Iterator[Path]:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             recover(path)
-            _clean(path)
+            _remove_temporaries(path)
             temporary = Path(tempfile.mkdtemp(_SUFFIX, _prefix(path), path.parent))
             temporary.chmod(0o755)
             yield temporary
+            # All content is on the disk before the first rename.
             for file in temporary.rglob("*"):
                 if file.is_file():
                     file.chmod(0o644)
                     _sync(file)
+            # The old folder moves aside, the new one takes its name, the old one goes.
             if path.exists():
-                os.replace(path, _old(path))
+                os.replace(path, _old_folder(path))
             os.replace(temporary, path)
-            shutil.rmtree(_old(path), ignore_errors=True)
+            shutil.rmtree(_old_folder(path), ignore_errors=True)
     except BaseException:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -92,42 +97,42 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def recover(path: Path) -> None:
-    """Puts the folder `path` back if a kill caught `whole_folder` between its two renames."""
+    """Puts the folder `path` back if `whole_folder` was killed between its two renames."""
     path = Path(path)
-    if _old(path).exists():
+    if _old_folder(path).exists():
         if path.exists():
-            shutil.rmtree(_old(path))
+            shutil.rmtree(_old_folder(path))
         else:
-            os.replace(_old(path), path)
+            os.replace(_old_folder(path), path)
 
 
 def discard(path: Path) -> None:
-    """Removes the folder `path`, and what killed writers of it left; a kill leaves it whole or gone."""
+    """Removes the folder `path` and the remains of killed writers of it; a kill leaves it complete or absent."""
     path = Path(path)
     recover(path)
-    _clean(path)
+    _remove_temporaries(path)
     if path.exists():
-        gone = Path(tempfile.mkdtemp(_SUFFIX, _prefix(path), path.parent))
-        os.replace(path, gone)
-        shutil.rmtree(gone, ignore_errors=True)
+        renamed = Path(tempfile.mkdtemp(_SUFFIX, _prefix(path), path.parent))
+        os.replace(path, renamed)
+        shutil.rmtree(renamed, ignore_errors=True)
 
 
 def _prefix(path: Path) -> str:
     return f".{path.name}."
 
 
-def _clean(path: Path) -> None:
-    """Removes the temporaries of `path` that a kill left."""
-    ours = re.compile(re.escape(_prefix(path)) + r"[a-z0-9_]{8}" + re.escape(_SUFFIX))
-    for left in path.parent.iterdir() if path.parent.exists() else ():
-        if ours.fullmatch(left.name):
-            if left.is_dir():
-                shutil.rmtree(left, ignore_errors=True)
+def _remove_temporaries(path: Path) -> None:
+    """Removes the temporary files and folders of `path` that a killed writer left."""
+    pattern = re.compile(re.escape(_prefix(path)) + r"[a-z0-9_]{8}" + re.escape(_SUFFIX))
+    for entry in path.parent.iterdir() if path.parent.exists() else ():
+        if pattern.fullmatch(entry.name):
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
             else:
-                left.unlink(missing_ok=True)
+                entry.unlink(missing_ok=True)
 
 
-def _old(path: Path) -> Path:
+def _old_folder(path: Path) -> Path:
     return path.parent / f".{path.name}.old"
 
 

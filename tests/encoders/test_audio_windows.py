@@ -6,7 +6,7 @@ import torch
 
 from sensorium.encoders.audio_conv import AudioConv, AudioConvConfig
 from sensorium.encoders.audio_recurrent import AudioRecurrent, AudioRecurrentConfig
-from sensorium.encoders.audio_windows import spread
+from sensorium.encoders.audio_windows import split_windows
 from tests.encoders.test_audio_processor import clip
 
 SHAPE = {"rate": 8000, "seconds": 0.5, "bands": 20, "width": 16}
@@ -23,7 +23,7 @@ def built(kind, config, **options):
 
 @pytest.mark.parametrize("length", [1, 9, 10, 11, 20, 21, 30, 31, 300])
 def test_windows_go_evenly_from_beginning_to_end_and_cover_what_they_can(length):
-    windows = spread(torch.arange(length), 10, 3)
+    windows = split_windows(torch.arange(length), 10, 3)
     assert len(windows) == min(3, -(-length // 10))
     assert windows[0][0] == 0 and windows[-1][-1] == length - 1
     assert all(len(window) == min(10, length) for window in windows)

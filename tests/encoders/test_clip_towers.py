@@ -130,7 +130,8 @@ def test_kept_patches_bring_their_own_positions(monkeypatch: pytest.MonkeyPatch)
     """A transformer does not care in which order its tokens come."""
     encoder = stirred(ClipImage(ClipImageConfig(**IMAGE, patch_dropout=0.5)))
     straight = encoder(pictures()).tokens
-    monkeypatch.setattr(ClipImage, "_kept", lambda self, rows, count, device: torch.arange(15, -1, -1).expand(rows, -1))
+    backwards = torch.arange(15, -1, -1)
+    monkeypatch.setattr(ClipImage, "_sample_patches", lambda self, rows, count, device: backwards.expand(rows, -1))
     turned = encoder.train()(pictures()).tokens
     torch.testing.assert_close(turned[:, 0], straight[:, 0], **CLOSE)
     torch.testing.assert_close(turned[:, 1:].flip(1), straight[:, 1:], **CLOSE)

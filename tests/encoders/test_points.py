@@ -8,7 +8,7 @@ import torch
 from pydantic import ValidationError
 
 from sensorium.encoders.points import PointsConfig, PointsEncoder
-from sensorium.encoders.points_processor import PointsScale, describe
+from sensorium.encoders.points_processor import PointsScale, describe_points
 from sensorium.errors import UserError
 from tests.encoders.tasks import accuracy
 
@@ -100,20 +100,20 @@ def test_summary_only_rebuilding_and_pickling(encoder, tmp_path):
 def test_one_scale_for_all_coordinates_and_one_for_each_further_number():
     rng = np.random.default_rng(0)
     points = rng.normal([10, 20, 30, 40], [1, 5, 2, 100], (4000, 4)).astype(np.float32)
-    found = describe([points[:2000], points[2000:]], None)
+    found = describe_points([points[:2000], points[2000:]], None)
     assert found.coordinates == 3
     assert found.scale[0] == found.scale[1] == found.scale[2] == pytest.approx(5 * 1.349, rel=0.2)
     assert found.scale[3] == pytest.approx(134.9, rel=0.2)
     assert found.centre == pytest.approx([10, 20, 30, 40], rel=0.2)
-    assert describe([points[:, :2]], None).coordinates == 2
-    assert describe([np.ones((3, 2), np.float32)], None).scale == [1.0, 1.0]
+    assert describe_points([points[:, :2]], None).coordinates == 2
+    assert describe_points([np.ones((3, 2), np.float32)], None).scale == [1.0, 1.0]
 
 
 def test_what_does_not_go_together():
     with pytest.raises(ValueError, match="4 numbers and others 3"):
-        describe([*some(1), *some(1, numbers=3)], None)
+        describe_points([*some(1), *some(1, numbers=3)], None)
     with pytest.raises(ValueError, match="fewer than the 3 coordinates"):
-        describe(some(1, numbers=2), 3)
+        describe_points(some(1, numbers=2), 3)
     with pytest.raises(UserError, match="'scale'"):
         PointsEncoder(PointsConfig())
     with pytest.raises(ValidationError):

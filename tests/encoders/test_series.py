@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sensorium.encoders.series import SeriesConfig, SeriesEncoder
-from sensorium.encoders.series_processor import averaged, describe
+from sensorium.encoders.series_processor import averaged, describe_series
 from sensorium.errors import UserError
 from sensorium.features import Series
 from tests.encoders.tasks import accuracy
@@ -93,17 +93,17 @@ def test_unbuilt_it_says_what_is_missing():
 
 def test_channels_steps_and_spans_are_learned_from_training_values():
     values = [series([0, 1, 2, 3], [1, 2, 3, np.nan], ("a",)), series([0, 10, 20], [[7], [7], [7]], ("b",))]
-    learned = describe(values, max_readings=256)
+    learned = describe_series(values, max_readings=256)
     assert [(one.name, one.median, one.scale) for one in learned.channels] == [("a", 2.0, 1.0), ("b", 7.0, 1.0)]
     assert (learned.step, learned.span) == (1.0, 20.0)
-    assert describe([series([5], [3.0])], 256)[1:] == (1.0, 1.0)
+    assert describe_series([series([5], [3.0])], 256)[1:] == (1.0, 1.0)
 
 
 def test_values_that_do_not_go_together():
     with pytest.raises(ValueError, match="2 values a reading and others 1"):
-        describe([series([0], [[1, 2]]), series([0], [1])], 256)
+        describe_series([series([0], [[1, 2]]), series([0], [1])], 256)
     with pytest.raises(ValueError, match="name their channels and others do not"):
-        describe([series([0], [1], ("a",)), series([0], [1])], 256)
+        describe_series([series([0], [1], ("a",)), series([0], [1])], 256)
 
 
 def test_many_readings_become_means_of_runs():

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from sensorium.encoders.table import TableConfig, TableEncoder
-from sensorium.encoders.table_processor import TableAugmentation, TableProcessor, describe
+from sensorium.encoders.table_processor import TableAugmentation, TableProcessor, describe_columns
 from sensorium.errors import UserError
 
 
@@ -139,9 +139,9 @@ def test_a_category_that_training_did_not_have_is_other_not_absent(encoder):
 
 def test_values_are_ordered_by_frequency_and_single_ones_are_other():
     rows = [{"c": value} for value in ["b", "a", "b", "once", "a", "c", "c", "c", None]]
-    _, (column,) = describe(rows, 16)
+    _, (column,) = describe_columns(rows, 16)
     assert column.values == ["c", "a", "b"] and column.counts == [3, 2, 2]
-    _, (same,) = describe(rows[::-1], 16)
+    _, (same,) = describe_columns(rows[::-1], 16)
     assert same == column
 
 
@@ -159,7 +159,7 @@ def test_rare_values_become_other_more_often_so_that_it_is_trained():
 
 
 def test_augmentation_hides_columns_but_never_all_and_follows_the_global_seed():
-    processor = TableProcessor(*describe(records(), 16), TableAugmentation(absent=0.9))
+    processor = TableProcessor(*describe_columns(records(), 16), TableAugmentation(absent=0.9))
     value = {"age": 40.0, "pay": 3.0, "city": "Rome"}
     torch.manual_seed(5)
     masks = torch.stack([processor(value, augment=True)["mask"] for _ in range(300)])

@@ -8,7 +8,7 @@ from torch import nn
 from sensorium.encoders.image_augmentation import ImageAugmentation
 from sensorium.encoders.image_conv import ImageConv, ImageConvConfig
 from sensorium.encoders.video import FrameConfig, VideoConfig, VideoFrames
-from sensorium.encoders.video_processor import Shown, VideoProcessor, VideoSettings
+from sensorium.encoders.video_processor import DecodedFilm, VideoProcessor, VideoSettings
 from sensorium.errors import UserError
 
 CONV = FrameConfig(encoder="image_conv", config={"size": 16, "width": 16, "depth": 1})
@@ -142,9 +142,9 @@ def settings(**changes) -> VideoSettings:
     return VideoSettings(**({"rate": 5, "frames": 4, "size": 16} | changes))
 
 
-def shown(count: int, height: int = 20, width: int = 30) -> Shown:
+def shown(count: int, height: int = 20, width: int = 30) -> DecodedFilm:
     frame = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), np.uint8)
-    return Shown(np.repeat(frame, count, axis=0), np.arange(count) / 5)
+    return DecodedFilm(np.repeat(frame, count, axis=0), np.arange(count) / 5)
 
 
 def test_all_frames_of_a_film_are_changed_alike():

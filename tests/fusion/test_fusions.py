@@ -133,6 +133,13 @@ def test_hybrid_has_a_joint_token_exactly_where_two_inputs_are_present():
     assert [build("hybrid", count).experts for count in (1, 2, 3)] == [1, 3, 4]
 
 
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_every_fusion_declares_whether_its_tokens_are_experts(fusion):
+    assert vars(FUSIONS[fusion])["gives_experts"] is (fusion in ("separate", "hybrid"))
+    if FUSIONS[fusion].gives_experts:
+        assert build(fusion, 2).experts is not None
+
+
 def test_separate_keeps_inputs_apart():
     """The token of one input is the same whatever the others are; the summary is the mean of the present ones."""
     model, (features, _) = build("separate", 3), every_pattern(3)

@@ -48,5 +48,5 @@ def test_packing_takes_out_what_it_puts_in():
     assert torch.autograd.gradcheck(packing.pack, x)
     assert torch.autograd.gradcheck(packing.pad, packed.detach().requires_grad_())
     full = Packing.of(torch.ones(3, 3, dtype=torch.bool))
-    assert full.places is None
+    assert full.positions is None
     assert torch.equal(full.pad(full.pack(x)), x)

@@ -1,4 +1,4 @@
-"""What happens to a training clip: to its samples before the spectrogram, and to the spectrogram."""
+"""Random changes of a training clip: of its samples before the spectrogram, and of the spectrogram."""
 
 import math
 
@@ -10,13 +10,13 @@ DECIBEL = math.log(10) / 10  # nepers of power
 
 
 class AudioAugmentation(BaseModel):
-    """How far a training clip is changed; drawn evenly up to these bounds. A bound of 0 turns a change off.
+    """How far a training clip is changed; drawn uniformly up to these bounds. A bound of 0 turns a change off.
 
     speed:  faster or slower, pitch and all, as a share (Ko et al. 2015): other speakers.
-    shift:  seconds, either way; what leaves at one end comes in at the other.
+    shift:  seconds, either way; samples that leave at one end enter at the other.
     gain:   decibels, either way.
     noise:  decibels of the loudest white noise, measured from the clip's own power; half the clips get some, down to
-            30 less. None for none.
+            30 below that. None for none.
     colour: decibels, the standard deviation of each of five points of a smooth curve over the bands: other microphones.
     range:  of the processor's dynamic range, either way, as a share: other rooms.
     bands, frames: of the two masks across and the two along the spectrogram, the widest, as a share of its bands and of
@@ -38,13 +38,13 @@ class AudioAugmentation(BaseModel):
 def change_samples(samples: Tensor, rate: int, settings: AudioAugmentation) -> Tensor:
     """samples float [S] at `rate` hertz -> [S'], at another speed, shifted, louder or softer, and noised."""
     if settings.speed:
-        samples = _resample(samples, between(1 - settings.speed, 1 + settings.speed))
+        samples = _resample(samples, uniform(1 - settings.speed, 1 + settings.speed))
     if settings.shift:
-        samples = samples.roll(round(between(-settings.shift, settings.shift) * rate))
+        samples = samples.roll(round(uniform(-settings.shift, settings.shift) * rate))
     if settings.gain:
-        samples = samples * 10 ** (between(-settings.gain, settings.gain) / 20)
-    if settings.noise is not None and between(0, 1) < 0.5:
-        level = 10 ** (between(settings.noise - 30, settings.noise) / 20)
+        samples = samples * 10 ** (uniform(-settings.gain, settings.gain) / 20)
+    if settings.noise is not None and uniform(0, 1) < 0.5:
+        level = 10 ** (uniform(settings.noise - 30, settings.noise) / 20)
         samples = samples + torch.randn_like(samples) * samples.square().mean().sqrt() * level
     return samples
 
@@ -70,18 +70,18 @@ def mask_spectrogram(spectrogram: Tensor, settings: AudioAugmentation) -> Tensor
     return spectrogram
 
 
-def between(low: float, high: float) -> float:
-    """A number drawn evenly from torch's global random state."""
+def uniform(low: float, high: float) -> float:
+    """A number drawn uniformly from torch's global random state."""
     return low + (high - low) * torch.rand(()).item()
 
 
 def _resample(samples: Tensor, speed: float) -> Tensor:
-    """float [S] -> [S / speed]: its spectrum, cut or filled with zeros, taken back to another number of samples."""
-    after = max(1, round(len(samples) / speed))
-    return torch.fft.irfft(torch.fft.rfft(samples), after) * (after / len(samples))
+    """float [S] -> [S / speed]: its spectrum, cut or filled with zeros, back to another number of samples."""
+    count = max(1, round(len(samples) / speed))
+    return torch.fft.irfft(torch.fft.rfft(samples), count) * (count / len(samples))
 
 
 def _span(length: int, share: float) -> tuple[int, int]:
-    width = int(between(0, share * length + 1))
-    start = int(between(0, length - width + 1))
+    width = int(uniform(0, share * length + 1))
+    start = int(uniform(0, length - width + 1))
     return start, start + width

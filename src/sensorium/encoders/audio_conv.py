@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from sensorium.encoders.audio_augmentation import AudioAugmentation
-from sensorium.encoders.audio_processor import AudioProcessor, Front, check_front, from_facts, processor_of
-from sensorium.encoders.audio_windows import in_windows
+from sensorium.encoders.audio_processor import AudioProcessor, Front, check_front, processor_of, with_rate_and_seconds
+from sensorium.encoders.audio_windows import encode_windows
+from sensorium.encoders.pooling import as_features
 from sensorium.features import Features
 from sensorium.nn.convolution import LineNorm, Residual, halved, masked
 
@@ -52,8 +53,8 @@ class AudioConvConfig(BaseModel):
 class AudioConv(nn.Module):
     """Log-mel spectrogram -> two-dimensional residual convolutions -> a token each four frames.
 
-    Convolving over pitch as over time lets what one voice taught hold for a higher or a lower one. Frames are
-    normalised each by itself and padding is zeroed before every convolution, so a clip alone equals it in a batch.
+    Convolving over pitch as over time makes what is learned from one voice hold for a higher or a lower one. Each
+    frame is normalised by itself and padding is zeroed before every convolution, so a clip alone equals it in a batch.
     Pooled is half the mean of the tokens plus half their maximum. Raises UserError when rate or seconds is None.
     """
 
@@ -68,16 +69,17 @@ class AudioConv(nn.Module):
         self.dim = config.width
         height = -(-self.processor.settings.width // 2)
         self.stem = nn.Conv2d(1, config.channels, 5, stride=(1, 2), padding=2)
-        blocks, before = [], config.channels
+        # Three stages; each after the first begins with a stride and has twice the channels.
+        blocks, channels = [], config.channels
         for stage in range(3):
             for block in range(config.depth):
                 halve = stage > 0 and block == 0
-                after = -(-height // 2) if halve else height
-                norms = partial(LineNorm, width=height), partial(LineNorm, width=after)
-                blocks.append(Residual(before, config.channels * 2**stage, norms, 2 if halve else 1, config.dropout))
-                before, height = config.channels * 2**stage, after
+                out_height, out_channels = -(-height // 2) if halve else height, config.channels * 2**stage
+                norms = partial(LineNorm, width=height), partial(LineNorm, width=out_height)
+                blocks.append(Residual(channels, out_channels, norms, 2 if halve else 1, config.dropout))
+                channels, height = out_channels, out_height
         self.blocks = nn.ModuleList(blocks)
-        self.mix = nn.Conv1d(before * height, config.width, 3, padding=1)
+        self.mix = nn.Conv1d(channels * height, config.width, 3, padding=1)
         self.norm = nn.LayerNorm(config.width)
 
     @classmethod
@@ -85,17 +87,17 @@ class AudioConv(nn.Module):
         cls, config: AudioConvConfig, values: Iterable[np.ndarray], facts: dict[str, float], summary_only: bool = False
     ) -> "AudioConv":
         """An encoder for training: unstated rate and seconds are taken from `facts`; `values` are not read."""
-        return cls(from_facts(config, facts), summary_only=summary_only)
+        return cls(with_rate_and_seconds(config, facts), summary_only=summary_only)
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """`spectrogram` float [B, F, M], `mask` bool [B, F] -> Features of T = ceil(F / 4) (1 if summary_only).
 
-        With several windows these are read each by itself, see `in_windows`.
+        With several windows these are read each by itself, see `encode_windows`.
         """
         if self.config.windows == 1:
             return self._encode(inputs["spectrogram"], inputs["mask"])
         frames = self.processor.frames
-        return in_windows(self._encode, inputs["spectrogram"], inputs["mask"], frames, self.summary_only)
+        return encode_windows(self._encode, inputs["spectrogram"], inputs["mask"], frames, self.summary_only)
 
     def _encode(self, spectrogram: Tensor, mask: Tensor) -> Features:
         spectrogram = torch.where(mask[:, :, None], spectrogram, 0.0)
@@ -106,9 +108,7 @@ class AudioConv(nn.Module):
         x = masked(x, mask).transpose(2, 3).flatten(1, 2)  # [B, channels * bands, T]
         tokens = nn.functional.silu(self.norm(self.mix(x).transpose(1, 2).float()))  # [B, T, D]
         tokens = torch.where(mask[:, :, None], tokens, 0.0)
-        # Tokens are never below SiLU's least value, about -0.28, so -1 marks what is no token.
-        most = torch.where(mask[:, :, None], tokens, -1.0).amax(dim=1)
-        pooled = (tokens.sum(dim=1) / mask.sum(dim=1, keepdim=True) + most) / 2  # [B, D]
-        if self.summary_only:
-            return Features.one(pooled, mask.any(dim=1))
-        return Features(tokens, mask, pooled)
+        # Tokens are never below SiLU's least value, about -0.28, so -1 is never the maximum of a row with a token.
+        maximum = torch.where(mask[:, :, None], tokens, -1.0).amax(dim=1)
+        pooled = (tokens.sum(dim=1) / mask.sum(dim=1, keepdim=True) + maximum) / 2  # [B, D]
+        return as_features(tokens, mask, pooled, self.summary_only)

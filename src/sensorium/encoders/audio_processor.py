@@ -1,4 +1,4 @@
-"""From decoded samples to a log-mel spectrogram, without what a microphone, a room and a distance add to it."""
+"""From decoded samples to a log-mel spectrogram, without the effects of microphone, room and distance."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -11,17 +11,19 @@ from torch import Tensor
 from sensorium.encoders.audio_augmentation import (
     DECIBEL,
     AudioAugmentation,
-    between,
     change_colour,
     change_samples,
     mask_spectrogram,
+    uniform,
 )
-from sensorium.encoders.audio_windows import spread
+from sensorium.encoders.audio_windows import split_windows
+from sensorium.encoders.padding import column, pad_sequences
 from sensorium.errors import UserError
 from sensorium.nn.mfcc import cepstrum
 from sensorium.nn.spectrogram import LogMel
 
 Front = Literal["log_mel", "mfcc"]
+LEAST_SECONDS, MOST_SECONDS = 0.1, 30.0  # of an unstated span
 
 
 def check_front(settings: Any) -> Any:
@@ -36,12 +38,12 @@ def check_front(settings: Any) -> Any:
 class AudioSettings(BaseModel):
     """What an AudioProcessor does.
 
-    rate: hertz, asked of the decoder, which gives the mean of a sound's channels.
+    rate: hertz, which the decoder resamples to; it gives the mean of a sound's channels.
     seconds: the span that is read at once. windows: a longer clip is read in at most that many such spans, evenly from
              its beginning to its end; with 1, it is cut to its loudest one.
     bands, window, hop: see LogMel; window and hop in seconds.
-    range: decibels. What is farther below the clip's loudest point is raised to there, so that a clip recorded in a
-           silent room and one in a noisy room look alike.
+    range: decibels. Values farther below the clip's loudest point are raised to that level, so that clips recorded in a
+           silent and in a noisy room look alike.
     front, coefficients: log_mel gives the bands; mfcc as many coefficients of their cosine transform (see `cepstrum`).
     """
 
@@ -71,8 +73,8 @@ class AudioSettings(BaseModel):
 class AudioProcessor:
     """float32 [S] in [-1, 1] at `rate` hertz -> `spectrogram`, float32 [F, M].
 
-    Its dynamic range is bounded, then each band's mean over the clip is taken away and all is divided by one spread, so
-    that loudness and a microphone's colour are gone. Reads and writes `processor.json`.
+    Its dynamic range is bounded, then each band's mean over the clip is subtracted and all is divided by one standard
+    deviation, which removes loudness and the colour of the microphone. Reads and writes `processor.json`.
     """
 
     def __init__(self, settings: AudioSettings):
@@ -82,14 +84,16 @@ class AudioProcessor:
         self._length = round(settings.seconds * settings.rate)
 
     def __call__(self, value: np.ndarray, augment: bool = False) -> dict[str, Tensor]:
-        """One clip; with `augment`, changed by chance from torch's global random state (see AudioAugmentation)."""
-        chance = self.settings.augmentation if augment else None
-        read = [self._read(samples, chance) for samples in self._windows(value, chance)]
-        return {"spectrogram": torch.cat(read)}
+        """One clip; with `augment`, changed at random by torch's global random state (see AudioAugmentation)."""
+        augmentation = self.settings.augmentation if augment else None
+        windows = [self._spectrogram(samples, augmentation) for samples in self._windows(value, augmentation)]
+        return {"spectrogram": torch.cat(windows)}
 
     @property
     def frames(self) -> int:
-        """How many frames a window has, when there may be several: the clip's others follow it in `spectrogram`."""
+        """How many frames a window has, where there may be several: the windows of a clip follow each other in
+        `spectrogram`.
+        """
         return self.front.frames(self._length)
 
     @property
@@ -99,22 +103,23 @@ class AudioProcessor:
         read = "its loudest span of that length is" if windows == 1 else f"up to {windows} windows of that length are"
         return f"of a clip longer than {seconds:g} s {read} read"
 
-    def _windows(self, value: np.ndarray, chance: AudioAugmentation | None) -> list[Tensor]:
+    def _windows(self, value: np.ndarray, augmentation: AudioAugmentation | None) -> list[Tensor]:
         most, length = self.settings.windows, self._length
         samples = torch.from_numpy(np.array(loudest(value, length) if most == 1 else value))
         if most > 1 and len(samples) > most * length:
-            samples = torch.cat(spread(samples, length, most))
-        if chance is not None:
-            samples = change_samples(samples, self.settings.rate, chance)
-        return [samples] if most == 1 else spread(samples, length, most)
+            samples = torch.cat(split_windows(samples, length, most))
+        if augmentation is not None:
+            samples = change_samples(samples, self.settings.rate, augmentation)
+        return [samples] if most == 1 else split_windows(samples, length, most)
 
-    def _read(self, samples: Tensor, chance: AudioAugmentation | None) -> Tensor:
+    def _spectrogram(self, samples: Tensor, augmentation: AudioAugmentation | None) -> Tensor:
         """float [S] -> [F, M]."""
         spectrogram, reach = self.front(samples), self.settings.range
-        if chance is None:
+        if augmentation is None:
             return self._normalise(spectrogram, reach)
-        reach *= between(1 - chance.range, 1 + chance.range)
-        return mask_spectrogram(self._normalise(change_colour(spectrogram, chance), reach), chance)
+        reach *= uniform(1 - augmentation.range, 1 + augmentation.range)
+        coloured = change_colour(spectrogram, augmentation)
+        return mask_spectrogram(self._normalise(coloured, reach), augmentation)
 
     def _normalise(self, spectrogram: Tensor, reach: float) -> Tensor:
         if self.settings.front == "log_mel":
@@ -123,12 +128,7 @@ class AudioProcessor:
 
     def pad(self, items: list[dict[str, Tensor] | None]) -> dict[str, Tensor]:
         """`spectrogram` float32 [B, F, M], F the longest's, zero beyond each clip's end, and `mask` bool [B, F]."""
-        lengths = [0 if item is None else len(item["spectrogram"]) for item in items]
-        spectrogram = torch.zeros(len(items), max(lengths) or 1, self.settings.width)
-        for row, (item, length) in enumerate(zip(items, lengths, strict=True)):
-            if item is not None:
-                spectrogram[row, :length] = item["spectrogram"]
-        mask = torch.arange(spectrogram.shape[1]) < torch.tensor(lengths)[:, None]
+        spectrogram, mask = pad_sequences(column(items, "spectrogram"), (self.settings.width,))
         return {"spectrogram": spectrogram, "mask": mask}
 
     def save(self, folder: Path) -> None:
@@ -141,11 +141,15 @@ class AudioProcessor:
         return cls(AudioSettings.model_validate_json((Path(folder) / "processor.json").read_text()))
 
 
-def from_facts(config: Any, facts: dict[str, float]) -> Any:
-    """A sound encoder's `config` with rate and seconds stated, from the `facts` of a scan where they were not."""
+def with_rate_and_seconds(config: Any, facts: dict[str, float]) -> Any:
+    """A sound encoder's `config` with rate and seconds, from the `facts` of a scan where they are None."""
     rate = config.rate or min(16_000, max(4_000, round(facts.get("rate", 16_000))))
-    seconds = config.seconds or min(30.0, max(0.1, round(facts.get("seconds", 10.0), 2)))
-    return config.model_copy(update={"rate": rate, "seconds": seconds})
+    return config.model_copy(update={"rate": rate, "seconds": config.seconds or seconds_of(facts)})
+
+
+def seconds_of(facts: dict[str, float]) -> float:
+    """The span to read, in seconds: that of the `facts` of a scan, from LEAST_SECONDS to MOST_SECONDS."""
+    return min(MOST_SECONDS, max(LEAST_SECONDS, round(facts.get("seconds", 10.0), 2)))
 
 
 def processor_of(config: Any) -> AudioProcessor:
@@ -169,7 +173,7 @@ def loudest(samples: np.ndarray, length: int) -> np.ndarray:
 
 def normalise(spectrogram: Tensor, reach: float) -> Tensor:
     """float [F, M], nepers of power -> the same shape: nothing over `reach` decibels below the loudest point, zero mean
-    in each band, and a variance of one over all bands (less where hardly anything happens)."""
+    in each band, and a variance of one over all bands (less where it hardly varies)."""
     spectrogram = torch.maximum(spectrogram, spectrogram.max() - reach * DECIBEL)
     centred = spectrogram - spectrogram.mean(dim=0)
     return centred / (centred.std(correction=0) + 0.1)

@@ -8,10 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from sensorium.encoders.audio_augmentation import AudioAugmentation
-from sensorium.encoders.audio_processor import AudioProcessor, Front, check_front, from_facts, processor_of
-from sensorium.encoders.audio_windows import in_windows
+from sensorium.encoders.audio_processor import AudioProcessor, Front, check_front, processor_of, with_rate_and_seconds
+from sensorium.encoders.audio_windows import encode_windows
+from sensorium.encoders.pooling import as_features
 from sensorium.features import Features
-from sensorium.nn.recurrent import Cell, Recurrent
+from sensorium.nn.recurrent import Cell, Recurrent, check_two_directions
 
 
 class AudioRecurrentConfig(BaseModel):
@@ -49,10 +50,7 @@ class AudioRecurrentConfig(BaseModel):
 
     @model_validator(mode="after")
     def _fits(self) -> "AudioRecurrentConfig":
-        if self.bidirectional and self.width % 2:
-            raise ValueError(
-                f"width ({self.width}) is shared by two directions, so it must be even; take {self.width + 1}"
-            )
+        check_two_directions(self.width, self.bidirectional)
         return check_front(self)
 
 
@@ -89,17 +87,17 @@ class AudioRecurrent(nn.Module):
         summary_only: bool = False,
     ) -> "AudioRecurrent":
         """An encoder for training: unstated rate and seconds are taken from `facts`; `values` are not read."""
-        return cls(from_facts(config, facts), summary_only=summary_only)
+        return cls(with_rate_and_seconds(config, facts), summary_only=summary_only)
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """`spectrogram` float [B, F, M], `mask` bool [B, F] -> Features of T = ceil(F / stack) (1 if summary_only).
 
-        With several windows these are read each by itself, see `in_windows`.
+        With several windows these are read each by itself, see `encode_windows`.
         """
         if self.config.windows == 1:
             return self._encode(inputs["spectrogram"], inputs["mask"])
         frames = self.processor.frames
-        return in_windows(self._encode, inputs["spectrogram"], inputs["mask"], frames, self.summary_only)
+        return encode_windows(self._encode, inputs["spectrogram"], inputs["mask"], frames, self.summary_only)
 
     def _encode(self, spectrogram: Tensor, mask: Tensor) -> Features:
         stack = self.config.stack
@@ -109,6 +107,4 @@ class AudioRecurrent(nn.Module):
         mask = mask[:, ::stack]
         x = nn.functional.silu(self.norm(self.frames(steps).float()))
         tokens, pooled = self.recurrent(self.dropout(x), mask)
-        if self.summary_only:
-            return Features.one(pooled, mask.any(dim=1))
-        return Features(tokens, mask, pooled)
+        return as_features(tokens, mask, pooled, self.summary_only)

@@ -1,44 +1,45 @@
-"""Long clips read in several windows: cut by the processor, encoded each by itself, joined again in time."""
+"""Long clips in several windows: cut by the processor, each encoded by itself, then put together in time."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from sensorium.encoders.pooling import as_features
 from sensorium.features import Features
 
 
-def spread(samples: Tensor, length: int, most: int) -> list[Tensor]:
+def split_windows(samples: Tensor, length: int, most: int) -> list[Tensor]:
     """float [S] -> windows of `length` samples, evenly from the clip's beginning to its end: as many as cover it, but
     at most `most`, two or more; a clip no longer than that is one window as it is."""
     if len(samples) <= length:
         return [samples]
     count, last = min(most, -(-len(samples) // length)), len(samples) - length
-    return [samples[start : start + length] for start in (round(last * place / (count - 1)) for place in range(count))]
+    return [samples[start : start + length] for start in (round(last * i / (count - 1)) for i in range(count))]
 
 
-def in_windows(
+def encode_windows(
     encode: Callable[[Tensor, Tensor], Features], spectrogram: Tensor, mask: Tensor, frames: int, summary_only: bool
 ) -> Features:
-    """Features of clips [B, L, M], mask bool [B, L], in which windows of `frames` frames stand one after the other.
+    """Features of clips [B, L, M], mask bool [B, L], in which windows of `frames` frames follow each other.
 
-    `encode` reads (spectrogram [b, frames, M], mask [b, frames]), the windows that are there. Tokens follow each other
-    in time, pooled is the mean over the windows of a clip. A batch no longer than one window is encoded as it is.
+    `encode` reads (spectrogram [b, frames, M], mask [b, frames]) of the real windows. Tokens follow each other in time,
+    pooled is the mean over the windows of a clip. A batch no longer than one window is encoded as it is.
     """
     if mask.shape[1] <= frames:
         return encode(spectrogram, mask)
-    apart = mask.unflatten(1, (-1, frames)).flatten(0, 1)  # [B * N, frames]
-    there = apart.any(dim=1)
-    read = encode(spectrogram.unflatten(1, (-1, frames)).flatten(0, 1)[there], apart[there])  # of [b, frames, M]
-    tokens, real, pooled = (_back(part, there, len(mask)) for part in read)  # [B, N, T, D], [B, N, T], [B, N, D]
-    count = there.view(len(mask), -1).sum(dim=1, keepdim=True).clamp(min=1)  # [B, 1]
-    pooled = pooled.sum(dim=1) / count
-    if summary_only:
-        return Features.one(pooled, mask.any(dim=1))
-    return Features(tokens.flatten(1, 2), real.flatten(1, 2), pooled)
+    # Each window is a row; only the real ones are encoded.
+    window_mask = mask.unflatten(1, (-1, frames)).flatten(0, 1)  # [B * N, frames]
+    real = window_mask.any(dim=1)  # [B * N]
+    windows = spectrogram.unflatten(1, (-1, frames)).flatten(0, 1)  # [B * N, frames, M]
+    encoded = encode(windows[real], window_mask[real])
+    # Back to the clips: tokens end to end, the mean of the summaries.
+    tokens, token_mask, pooled = (_scatter(tensor, real, len(mask)) for tensor in encoded)  # [B, N, T, D], ...
+    count = real.view(len(mask), -1).sum(dim=1, keepdim=True).clamp(min=1)  # [B, 1]
+    return as_features(tokens.flatten(1, 2), token_mask.flatten(1, 2), pooled.sum(dim=1) / count, summary_only)
 
 
-def _back(part: Tensor, there: Tensor, rows: int) -> Tensor:
-    """[b, ...] -> [B, N, ...]: each window in its place, zeros where a clip has none."""
-    places = torch.zeros(len(there), *part.shape[1:], dtype=part.dtype, device=part.device)
-    return places.index_put((there.nonzero()[:, 0],), part).unflatten(0, (rows, -1))
+def _scatter(values: Tensor, real: Tensor, rows: int) -> Tensor:
+    """[b, ...] of the windows where `real`, bool [B * N], is True -> [B, N, ...], zeros elsewhere."""
+    windows = torch.zeros(len(real), *values.shape[1:], dtype=values.dtype, device=values.device)
+    return windows.index_put((real.nonzero()[:, 0],), values).unflatten(0, (rows, -1))

@@ -1,13 +1,13 @@
-"""Texts by BERT's layers, whose published weights fit, and that computes on no padding."""
+"""Texts through BERT's layers, which take published weights and compute nothing on padding."""
 
 from collections.abc import Iterable
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from sensorium.encoders.text_processor import TextAugmentation, TextProcessor, check_vocabulary
-from sensorium.errors import UserError
+from sensorium.encoders.text_processor import TextAugmentation, TextProcessor, check_context, check_vocabulary
 from sensorium.features import Features
+from sensorium.nn.attention import check_config_heads
 from sensorium.nn.packing import Packing
 from sensorium.nn.post_norm import Block, Embeddings, Shape, run
 
@@ -18,10 +18,10 @@ class BertTextConfig(BaseModel):
     """The shape of BERT's layers.
 
     vocabulary: tokens known; None lets `build` choose it from the training texts.
-    context:    places learned; a longer text is cut. None lets `build` take the length of the longest training text, at
-                most 256.
+    context:    positions learned; a longer text is cut. None lets `build` take the length of the longest training text,
+                at most 256.
     width, depth, heads, ratio: of the layers; `heads` divides `width`, the MLP is `ratio` times as wide.
-    kinds:      of texts that BERT was taught to tell apart; the first is used.
+    kinds:      of texts that BERT learned to distinguish; the first is used.
     dropout:    of the embeddings and of what each step adds, in training.
     eps:        of every LayerNorm.
     augmentation: token dropout in training; None for none.
@@ -42,18 +42,17 @@ class BertTextConfig(BaseModel):
 
     @model_validator(mode="after")
     def _divides(self) -> "BertTextConfig":
-        if self.width % self.heads:
-            raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
+        check_config_heads(self.width, self.heads)
         return self
 
     @property
     def shape(self) -> Shape:
-        """Of its blocks."""
+        """The shape of its blocks."""
         return Shape(self.width, self.heads, round(self.width * self.ratio), self.dropout, self.eps)
 
 
 class BertText(nn.Module):
-    """Words and places, normalised, then BERT's blocks (Devlin et al. 2018, arXiv:1810.04805); pooled is the first
+    """Words and positions, normalised, then BERT's blocks (Devlin et al. 2018, arXiv:1810.04805); pooled is the first
     token.
 
     Raises UserError when the config's vocabulary or context is None (only `build` chooses them), or smaller than the
@@ -68,13 +67,7 @@ class BertText(nn.Module):
     def __init__(self, config: BertTextConfig, processor: TextProcessor | None = None, summary_only: bool = False):
         super().__init__()
         check_vocabulary(config.vocabulary, processor)
-        if config.context is None:
-            raise UserError("A text encoder needs the option 'context'; state it, or build it from training texts.")
-        if processor is not None and processor.max_tokens > config.context:
-            raise UserError(
-                f"The tokenizer cuts texts to {processor.max_tokens} tokens, the model has {config.context} places;"
-                " lower the tokenizer's."
-            )
+        check_context(config.context, processor)
         self.config, self.processor, self.summary_only = config, processor, summary_only
         self.dim = config.width
         self.embeddings = Embeddings(config.vocabulary, config.context, config.kinds, config.shape)
@@ -84,18 +77,18 @@ class BertText(nn.Module):
     def build(
         cls, config: BertTextConfig, values: Iterable[str], facts: dict[str, float], summary_only: bool = False
     ) -> "BertText":
-        """An encoder for training: its tokenizer is learned from the texts `values`, which are gone through again where
-        the context is None; the config holds the true sizes.
+        """An encoder for training: its tokenizer is learned from the texts `values`, which are read again where the
+        context is None; the config holds the true sizes.
         """
         processor = TextProcessor.train(values, config.context or MOST_CONTEXT, config.vocabulary, config.augmentation)
         if config.context is None:
-            processor.cut(max([4, *(len(processor(text)["tokens"]) for text in values)]))
-        stated = {"vocabulary": processor.vocabulary, "context": processor.max_tokens}
-        return cls(config.model_copy(update=stated), processor, summary_only)
+            processor.cut_to_longest(values, shortest=4)
+        sizes = {"vocabulary": processor.vocabulary, "context": processor.max_tokens}
+        return cls(config.model_copy(update=sizes), processor, summary_only)
 
     @property
     def words(self) -> Tensor:
-        """The embeddings of words, float32 [V, D], which a head that decides words may share."""
+        """The embeddings of words, float32 [V, D], which a head that predicts words may share."""
         return self.embeddings.words.weight
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:

@@ -1,4 +1,4 @@
-"""The picture tower of CLIP and SigLIP: a vision transformer whose published weights fit."""
+"""The picture tower of CLIP and SigLIP: a vision transformer that takes published weights."""
 
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from sensorium.encoders.image_augmentation import ImageAugmentation
 from sensorium.encoders.image_processor import Fit, ImageProcessor, Interpolation, Jpeg, settings_of
 from sensorium.encoders.pixels import Scale, needs_size, size_from
+from sensorium.encoders.pooling import as_features
 from sensorium.features import Features
 from sensorium.nn.activation import Activation
+from sensorium.nn.attention import check_config_heads
 from sensorium.nn.packing import Packing
 from sensorium.nn.tower import ProbePooling, Tower
 
@@ -59,8 +61,7 @@ class ClipImageConfig(BaseModel):
 
     @model_validator(mode="after")
     def _divides(self) -> "ClipImageConfig":
-        if self.width % self.heads:
-            raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
+        check_config_heads(self.width, self.heads)
         if self.size and self.size % self.patch:
             raise ValueError(f"patch ({self.patch}) must divide size ({self.size})")
         return self
@@ -121,10 +122,7 @@ class ClipImage(nn.Module):
         if self.summary_only and self.summary is not None:
             return Features.one(self.tower(x, packing, x.new_zeros(rows, dtype=torch.long)), present)
         tokens = self.tower(x, packing).unflatten(0, (rows, count))  # [B, T, D]
-        pooled = self._pool(tokens)
-        if self.summary_only:
-            return Features.one(pooled, present)
-        return Features(tokens, inputs["mask"].expand(-1, count), pooled)
+        return as_features(tokens, inputs["mask"], self._pool(tokens), self.summary_only)
 
     def _embed(self, pixels: Tensor) -> Tensor:
         """uint8 [B, 3, H, W] -> float32 [B, T, D]."""
@@ -133,18 +131,18 @@ class ClipImage(nn.Module):
         patches = patches.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)  # [B, h * w, 3, side, side]
         position = self.position if self.summary is None else self.position[1:]
         if self.training and self.config.patch_dropout:
-            kept = self._kept(*patches.shape[:2], patches.device)  # [B, kept]
-            patches, position = patches[torch.arange(len(kept), device=kept.device)[:, None], kept], position[kept]
+            index = self._sample_patches(*patches.shape[:2], patches.device)  # [B, n]
+            patches, position = patches[torch.arange(len(index), device=index.device)[:, None], index], position[index]
         x = self.patches(self.scale(patches).flatten(2)) + position
         if self.summary is not None:
             first = (self.summary + self.position[0]).expand(len(x), 1, -1)
             x = torch.cat([first, x], dim=1)
         return self.pre_norm(x.float())
 
-    def _kept(self, rows: int, count: int, device: torch.device) -> Tensor:
-        """int64 [B, kept]: for each picture, the patches that stay, in order, by torch's global random state."""
-        kept = max(1, round(count * (1 - self.config.patch_dropout)))
-        return torch.rand(rows, count, device=device).argsort(dim=1)[:, :kept].sort(dim=1).values
+    def _sample_patches(self, rows: int, count: int, device: torch.device) -> Tensor:
+        """int64 [B, n]: for each picture, the n patches that stay, in order, by torch's global random state."""
+        size = max(1, round(count * (1 - self.config.patch_dropout)))
+        return torch.rand(rows, count, device=device).argsort(dim=1)[:, :size].sort(dim=1).values
 
     def _pool(self, tokens: Tensor) -> Tensor:
         if self.pooling is not None:
@@ -158,10 +156,10 @@ def resized(encoder: ClipImage, size: int) -> ClipImage:
 
 
 def changed(encoder: ClipImage, settings: dict[str, Any]) -> ClipImage:
-    """The same weights under other `settings`, those that no weight depends on: how pictures are prepared and
-    augmented, patch dropout, and the size, for which the positions are interpolated (bicubic, antialiased).
+    """The same weights under other `settings` that no weight depends on: how pictures are prepared and augmented,
+    patch dropout, and the size, for which the positions are interpolated (bicubic, antialiased).
 
-    Raises ValueError (Pydantic's) for a setting that cannot be, and RuntimeError for one that the weights do not fit.
+    Raises ValueError (Pydantic's) for an invalid setting, and RuntimeError for one that the weights do not fit.
     """
     config = ClipImageConfig(**encoder.config.model_dump() | settings)
     new = ClipImage(config, summary_only=encoder.summary_only)
@@ -176,7 +174,7 @@ def changed(encoder: ClipImage, settings: dict[str, Any]) -> ClipImage:
 def interpolated(position: Tensor, has_class: bool, side: int) -> Tensor:
     """float [(1 +) h * h, D], position embeddings of a square of patches -> float [(1 +) side * side, D]."""
     first, patches = position[:has_class], position[has_class:]
-    before = round(len(patches) ** 0.5)
-    square = patches.T.unflatten(1, (before, before))[None]  # [1, D, h, h]
+    old_side = round(len(patches) ** 0.5)
+    square = patches.T.unflatten(1, (old_side, old_side))[None]  # [1, D, h, h]
     square = nn.functional.interpolate(square.float(), (side, side), mode="bicubic", antialias=True)
     return torch.cat([first, square[0].flatten(1).T.to(position.dtype)])  # [(1 +) side * side, D]

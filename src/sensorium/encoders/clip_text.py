@@ -1,4 +1,4 @@
-"""The text tower of CLIP and SigLIP: a transformer whose published weights fit, and that computes on no padding."""
+"""The text tower of CLIP and SigLIP: a transformer that takes published weights and computes nothing on padding."""
 
 import json
 from collections.abc import Iterable
@@ -9,14 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from sensorium.encoders.text_processor import END, TextAugmentation, TextProcessor, check_vocabulary
+from sensorium.encoders.text_processor import END, TextAugmentation, TextProcessor, check_context, check_vocabulary
 from sensorium.errors import UserError
 from sensorium.features import Features
 from sensorium.nn.activation import Activation
+from sensorium.nn.attention import check_config_heads
 from sensorium.nn.packing import Packing
 from sensorium.nn.tower import Tower
 
-CONTEXT, MOST_CONTEXT = 77, 256  # where none is stated: that of CLIP, or more for longer training texts
+CONTEXT, MOST_CONTEXT = 77, 256  # where none is stated: that of CLIP, up to the maximum for longer training texts
 ClipPooling = Literal["end", "largest", "last", "first", "mean"]
 
 
@@ -30,11 +31,11 @@ class ClipTextConfig(BaseModel):
     width, depth, heads, ratio: of the transformer; `heads` divides `width`, the MLP is `ratio` times as wide.
     activation: that of the weights: OpenAI's were trained with quick_gelu, most later ones with gelu.
     causal:     no token sees a later one, as in CLIP; SigLIP's see all.
-    pooling:    the summary is the first token `end_token` ("end"), the token of the largest number ("largest", the rule
-                of OpenAI's weights, whose end token it is), the last, the first, or the mean of the tokens.
+    pooling:    the summary is the first token `end_token` ("end"), the token with the largest number ("largest", the
+                rule of OpenAI's weights, where that is the end token), the last, the first, or the mean of the tokens.
     end_token:  its number, for the pooling "end"; None takes the tokenizer's.
-    pads:       None computes on no padding. A number is the token that fills a text up to `context` and that all attend
-                to, because SigLIP was trained so; the last token is then one of padding.
+    pads:       None computes nothing on padding. A number is the token that fills a text up to `context` and that all
+                attend to, because SigLIP was trained so; the last token is then one of padding.
     eps:        of every LayerNorm.
     augmentation: token dropout in training; None for none.
     """
@@ -57,8 +58,7 @@ class ClipTextConfig(BaseModel):
 
     @model_validator(mode="after")
     def _fits(self) -> "ClipTextConfig":
-        if self.width % self.heads:
-            raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
+        check_config_heads(self.width, self.heads)
         for name, token in (("end_token", self.end_token), ("pads", self.pads)):
             if token is not None and self.vocabulary is not None and token >= self.vocabulary:
                 raise ValueError(f"{name} ({token}) must be less than vocabulary ({self.vocabulary})")
@@ -86,13 +86,7 @@ class ClipText(nn.Module):
     def __init__(self, config: ClipTextConfig, processor: TextProcessor | None = None, summary_only: bool = False):
         super().__init__()
         check_vocabulary(config.vocabulary, processor)
-        if config.context is None:
-            raise UserError("A text tower needs the option 'context'; state it, or build it from training texts.")
-        if processor is not None and processor.max_tokens > config.context:
-            raise UserError(
-                f"The tokenizer cuts texts to {processor.max_tokens} tokens, the model has {config.context} positions;"
-                " lower the tokenizer's."
-            )
+        check_context(config.context, processor)
         self.config = with_end_token(config, processor)
         self.processor, self.summary_only, self.dim = processor, summary_only, config.width
         self.embedding = nn.Embedding(config.vocabulary, config.width)
@@ -106,39 +100,40 @@ class ClipText(nn.Module):
     def build(
         cls, config: ClipTextConfig, values: Iterable[str], facts: dict[str, float], summary_only: bool = False
     ) -> "ClipText":
-        """An encoder for training: its tokenizer is learned from the texts `values`, which are gone through again where
-        the context is None; the config holds the true sizes.
+        """An encoder for training: its tokenizer is learned from the texts `values`, which are read again where the
+        context is None; the config holds the true sizes.
         """
         processor = TextProcessor.train(values, config.context or MOST_CONTEXT, config.vocabulary, config.augmentation)
         processor.tokenizer = with_end_last(processor.tokenizer)
         if config.context is None:
-            processor.cut(max([CONTEXT, *(len(processor(text)["tokens"]) for text in values)]))
-        stated = {"vocabulary": processor.vocabulary, "context": processor.max_tokens, "end_token": None}
-        return cls(config.model_copy(update=stated), processor, summary_only)
+            processor.cut_to_longest(values, shortest=CONTEXT)
+        sizes = {"vocabulary": processor.vocabulary, "context": processor.max_tokens, "end_token": None}
+        return cls(config.model_copy(update=sizes), processor, summary_only)
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """`tokens` int64 [B, L] and `mask` bool [B, L], the real ones first -> Features of T = L tokens, or of T =
         context where the tower attends to padding (one when summary_only)."""
         ids, mask = inputs["tokens"], inputs["mask"]
         present, real = mask.any(dim=1), mask
+        # A tower that attends to padding takes all positions for real.
         if self.config.pads is not None:
-            ids, mask, real = self._filled(ids, mask)
+            ids, mask, real = self._fill_context(ids, mask)
         packing = Packing.of(mask)
         x = self.embedding(packing.pack(ids)) + packing.pack(self.position[: ids.shape[1]].expand(len(ids), -1, -1))
         if self.summary_only and self.config.pooling != "mean":
-            return Features.one(self.tower(x, packing, self._place(ids, mask)), present)
+            return Features.one(self.tower(x, packing, self._summary_position(ids, mask)), present)
         tokens = packing.pad(self.tower(x, packing))  # [B, T, D]
         pooled = self._pool(tokens, ids, mask)
         return Features.one(pooled, present) if self.summary_only else Features(tokens, real, pooled)
 
-    def _filled(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _fill_context(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The rows filled up to the context: ids, all of them real to the tower, and which really are."""
         missing = (0, self.config.context - ids.shape[1])
         ids = nn.functional.pad(ids.masked_fill(~mask, self.config.pads), missing, value=self.config.pads)
         return ids, torch.ones_like(ids, dtype=torch.bool), nn.functional.pad(mask, missing, value=False)
 
-    def _place(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """int64 [B]: the place of each row's summary; the last real token where there is no end token."""
+    def _summary_position(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """int64 [B]: the position of each row's summary; the last real token where there is no end token."""
         last = mask.sum(dim=1) - 1
         if self.config.pooling == "last":
             return last
@@ -152,7 +147,7 @@ class ClipText(nn.Module):
     def _pool(self, tokens: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
         if self.config.pooling == "mean":
             return (tokens * mask[:, :, None]).sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)
-        return tokens[torch.arange(len(ids), device=ids.device), self._place(ids, mask)]
+        return tokens[torch.arange(len(ids), device=ids.device), self._summary_position(ids, mask)]
 
 
 def with_end_token(config: ClipTextConfig, processor: TextProcessor | None) -> ClipTextConfig:
@@ -167,40 +162,40 @@ def with_end_token(config: ClipTextConfig, processor: TextProcessor | None) -> C
             raise UserError("The text tower's pooling 'end' needs the option 'end_token', or a tokenizer that has one.")
         return config
     largest = max(processor.tokenizer.get_vocab().values())
-    wanted, found = largest if config.pooling == "largest" else config.end_token, end_token_of(processor)
-    if found is None:
+    expected, end = largest if config.pooling == "largest" else config.end_token, end_token_of(processor)
+    if end is None:
         raise UserError("The tokenizer puts no token at the end of a text, where the model reads its summary.")
-    if wanted is None:
-        return config.model_copy(update={"end_token": found})
-    if found != wanted:
+    if expected is None:
+        return config.model_copy(update={"end_token": end})
+    if end != expected:
         raise UserError(
-            f"The tokenizer ends a text with token {found}, the model reads its summary at token {wanted};"
+            f"The tokenizer ends a text with token {end}, the model reads its summary at token {expected};"
             " take the tokenizer that the weights were trained with."
         )
     return config
 
 
 def end_token_of(processor: TextProcessor) -> int | None:
-    """The number of the token that the tokenizer puts after every text; None if it puts none."""
-    some, other = (processor.tokenizer.encode(text) for text in ("a", "b"))
-    if not some.ids or some.ids[-1] != other.ids[-1] or not some.special_tokens_mask[-1]:
+    """The number of the token that the tokenizer puts after every text; None if there is none."""
+    a, b = (processor.tokenizer.encode(text) for text in ("a", "b"))
+    if not a.ids or a.ids[-1] != b.ids[-1] or not a.special_tokens_mask[-1]:
         return None
-    return some.ids[-1]
+    return a.ids[-1]
 
 
 def with_end_last(tokenizer: Tokenizer) -> Tokenizer:
     """`tokenizer`, trained by TextProcessor, with the numbers of its end token and of its last token exchanged.
 
-    The end token's is the largest then, as OpenAI's is: readers that look for it by that rule and readers that look for
-    its number find the same place.
+    The end token then has the largest number, as OpenAI's has: readers that look for it by that rule and readers that
+    look for its number find the same position.
     """
-    parts = json.loads(tokenizer.to_str())
-    words = parts["model"]["vocab"]
+    definition = json.loads(tokenizer.to_str())
+    words = definition["model"]["vocab"]
     end, last = words[END], max(words.values())
-    place = {end: last, last: end}
-    parts["model"]["vocab"] = {word: place.get(number, number) for word, number in words.items()}
-    for token in parts["added_tokens"]:
-        token["id"] = place.get(token["id"], token["id"])
-    for token in parts["post_processor"]["special_tokens"].values():
-        token["ids"] = [place.get(number, number) for number in token["ids"]]
-    return Tokenizer.from_str(json.dumps(parts))
+    exchanged = {end: last, last: end}
+    definition["model"]["vocab"] = {word: exchanged.get(number, number) for word, number in words.items()}
+    for token in definition["added_tokens"]:
+        token["id"] = exchanged.get(token["id"], token["id"])
+    for token in definition["post_processor"]["special_tokens"].values():
+        token["ids"] = [exchanged.get(number, number) for number in token["ids"]]
+    return Tokenizer.from_str(json.dumps(definition))

@@ -1,4 +1,4 @@
-"""Models of the Transformers library, from a folder, the cache or the hub, and what of them an encoder keeps."""
+"""Models of the Transformers library, from a folder, the cache or the hub, and the parts of them an encoder keeps."""
 
 import re
 from pathlib import Path
@@ -14,23 +14,23 @@ from transformers.utils import logging
 from sensorium.errors import UserError
 
 HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
-# What a source says of itself and of code to run; neither is part of the architecture.
+# Settings about the source and about code to run, which are not part of the architecture.
 NOT_ARCHITECTURE = {"_name_or_path", "architectures", "auto_map", "custom_pipelines", "dtype", "transformers_version"}
 FAILURES = (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, TypeError, SafetensorError)
 PATIENCE = 5.0  # seconds
 
 
 def load(kind: type, source: str, what: str, **options: Any) -> Any:
-    """What `kind` (a Transformers Auto class) reads of `source`: a folder, the cache, or else the hub.
+    """What `kind` (a Transformers Auto class) loads from `source`: a folder, the cache, or else the hub.
 
-    what: "text encoder", say, for the sentence of the UserError that is raised when there is none. Code that comes with
-    a model is never run.
+    what: "text encoder", for instance, for the sentence of the UserError that is raised when there is none. Code that
+    comes with a model is never run.
     """
     if not Path(source).is_dir() and not HUB_NAME.fullmatch(source):
         raise UserError(f"There is no folder '{source}' with a {what}; name one that exists, or a model on the hub.")
     bar, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
-    logging.set_verbosity_error()  # or it lists each weight that is not read; missing ones are errors of ours
+    logging.set_verbosity_error()  # it would list each weight that is not read; missing ones are errors of ours
     try:
         return kind.from_pretrained(source, local_files_only=True, trust_remote_code=False, **options)
     except FAILURES as error:
@@ -50,7 +50,7 @@ def load_weights(source: str, what: str, **options: Any) -> PreTrainedModel:
 
 def load_with(kind: type, source: str, what: str, drawn: str, **options: Any) -> tuple[PreTrainedModel, list[str]]:
     """The model of `source` as `kind` (a Transformers Auto class) has it, in float32, from safetensors; and which of
-    its weights were drawn for want of any: those alone may be that have `drawn` in their names.
+    its weights are missing there and were drawn at random: only such with `drawn` in their names may be.
 
     Raises UserError when another weight is missing.
     """
@@ -88,7 +88,7 @@ def _download(kind: type, source: str, what: str, options: dict[str, Any]) -> An
 
 
 def knock(source: str, what: str) -> None:
-    """Sees whether the hub answers at all, as its own client would go on trying for half a minute.
+    """Checks that the hub answers at all, because its own client would retry for half a minute.
 
     Raises UserError when it does not.
     """

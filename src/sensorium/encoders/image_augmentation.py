@@ -1,4 +1,4 @@
-"""What chance does to a training picture: moved, tinted, greyed, blurred, outlined."""
+"""Random changes of a training picture: moved, tinted, greyed, blurred, outlined."""
 
 import math
 from typing import Literal
@@ -9,11 +9,12 @@ from torch import Tensor, nn
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional
 
-FAINTEST, STRONGEST, RAMP = 20.0, 90.0, 60.0  # grey levels between neighbours where an outline begins; and is black
+# Grey levels between neighbours: bounds of where an outline begins, and how many more make it black.
+FAINTEST, STRONGEST, RAMP = 20.0, 90.0, 60.0
 
 
 class ImageAugmentation(BaseModel):
-    """How far a training picture is moved, turned and tinted; drawn evenly up to these bounds, both ways.
+    """How far a training picture is moved, turned and tinted; drawn uniformly up to these bounds, both ways.
 
     zoom:     in and out, as a share of the size. shift: as a share of the side. rotation: degrees.
     colour:   of brightness, contrast and saturation, as a share.
@@ -21,9 +22,9 @@ class ImageAugmentation(BaseModel):
     hue:      as a share of the colour circle, at most half of it.
     grey:     probability that the picture loses its colours.
     blur:     probability that it is blurred.
-    outline:  probability that its edges are drawn in black, thin or thick: for drawings, which other hands draw with
+    outline:  probability that its edges are drawn in black, thin or thick: for drawings, which are drawn with
               outlines or without.
-    around:   what moves in at the sides: "edge", the pixels there repeated; or "border", the border's median colour.
+    around:   what fills the sides: "edge", the pixels there repeated; or "border", the border's median colour.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,14 +42,14 @@ class ImageAugmentation(BaseModel):
 
 
 def augmenter(settings: ImageAugmentation, size: int) -> v2.Transform:
-    """What changes pictures uint8 [..., 3, size, size] by one draw of chance, the same for all of them."""
+    """The transform that changes pictures uint8 [..., 3, size, size] at random, all of them alike."""
     colours = (settings.colour,) * 3
     steps = [
-        *(_moved(settings, size) if settings.around == "edge" else [Moved(settings, size)]),
+        *(_move_steps(settings, size) if settings.around == "edge" else [MoveOverBorderColour(settings, size)]),
         v2.RandomHorizontalFlip(settings.flip),
         v2.ColorJitter(*colours, settings.hue) if settings.hue else v2.ColorJitter(*colours),
     ]
-    # A step that is never taken draws no chance, so that runs from before it existed go on to the same bits.
+    # A step that is never taken draws no random number, so that runs from before it existed resume to the same bits.
     if settings.grey:
         steps.append(v2.RandomGrayscale(settings.grey))
     if settings.outline:
@@ -58,9 +59,9 @@ def augmenter(settings: ImageAugmentation, size: int) -> v2.Transform:
     return v2.Compose(steps)
 
 
-def _moved(settings: ImageAugmentation, size: int) -> list[v2.Transform]:
-    # The border is repeated outwards first, as far as the farthest corner reaches, so that what moves in is background
-    # and not a black wedge.
+def _move_steps(settings: ImageAugmentation, size: int) -> list[v2.Transform]:
+    # The border is first repeated outwards, as far as the farthest corner reaches, so that background moves in and not
+    # a black wedge.
     angle = math.radians(min(settings.rotation, 45.0))
     reach = ((math.cos(angle) + math.sin(angle)) / 2 + settings.shift) / (1 - settings.zoom)
     margin = math.ceil(size * (reach - 0.5)) + 1
@@ -73,7 +74,7 @@ def _moved(settings: ImageAugmentation, size: int) -> list[v2.Transform]:
     return [v2.Pad(margin, padding_mode="edge"), affine, v2.CenterCrop(size)]
 
 
-class Moved(nn.Module):
+class MoveOverBorderColour(nn.Module):
     """A picture zoomed, shifted and turned, with the median colour of its border around it."""
 
     def __init__(self, settings: ImageAugmentation, size: int):
@@ -101,12 +102,12 @@ class Outline(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """uint8 [..., 3, H, W] -> the same shape, drawn from torch's global generator."""
-        half = int(torch.randint(1, 1 + max(2, round(pixels.shape[-1] / 64)), ()))
-        least = float(torch.empty(()).uniform_(FAINTEST, STRONGEST))
+        reach = int(torch.randint(1, 1 + max(2, round(pixels.shape[-1] / 64)), ()))
+        threshold = float(torch.empty(()).uniform_(FAINTEST, STRONGEST))
         values = pixels.reshape(-1, *pixels.shape[-3:]).float()  # [B, 3, H, W]
-        padded = nn.functional.pad(values, (half,) * 4, mode="replicate")
-        width = 2 * half + 1
+        padded = nn.functional.pad(values, (reach,) * 4, mode="replicate")
+        width = 2 * reach + 1
         brightest, darkest = (sign * nn.functional.max_pool2d(sign * padded, width, 1) for sign in (1, -1))
-        edge = ((brightest - darkest).amax(dim=1, keepdim=True) - least) / RAMP  # [B, 1, H, W]
-        drawn = values * (1 - edge.clamp(0, 1))
-        return drawn.round().to(torch.uint8).reshape(pixels.shape)
+        edge = ((brightest - darkest).amax(dim=1, keepdim=True) - threshold) / RAMP  # [B, 1, H, W]
+        outlined = values * (1 - edge.clamp(0, 1))
+        return outlined.round().to(torch.uint8).reshape(pixels.shape)

@@ -1,4 +1,4 @@
-"""Pictures from scratch: capsules over convolutions, which agree on how parts stand to one another."""
+"""Pictures from scratch: capsules over convolutions, which agree on how parts are arranged."""
 
 from collections.abc import Iterable
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from sensorium.encoders.image_augmentation import ImageAugmentation
 from sensorium.encoders.image_processor import Fit, ImageProcessor, Interpolation, Jpeg, settings_of
 from sensorium.encoders.pixels import Normalise, needs_size, size_from
+from sensorium.encoders.pooling import as_features
 from sensorium.features import Features
 from sensorium.nn.capsules import Capsules, squash
 from sensorium.nn.convolution import Residual, group_norm
@@ -70,6 +71,7 @@ class ImageCapsules(nn.Module):
         self.dim = config.width
         self.normalise = Normalise(config.mean, config.std)
         self.stem = nn.Conv2d(3, config.channels, 3, padding=1)
+        # Each block halves the map, until it is small enough for part capsules at every position.
         blocks = []
         while size > LARGEST_MAP or not blocks:
             blocks.append(Residual(config.channels, config.channels, (group_norm, group_norm), stride=2))
@@ -81,7 +83,7 @@ class ImageCapsules(nn.Module):
         self.capsules = Capsules(
             count, config.part_dim, config.capsules, config.capsule_dim, iterations=config.iterations
         )
-        # Each capsule has a map of its own, for one capsule's numbers mean other things than the next one's.
+        # Each capsule has its own map, because its numbers mean other things than those of the next capsule.
         self.token = nn.Conv1d(
             config.capsules * config.capsule_dim, config.capsules * config.width, 1, groups=config.capsules
         )
@@ -105,10 +107,8 @@ class ImageCapsules(nn.Module):
         for block in self.blocks:
             x = block(x)
         x = self.parts(nn.functional.silu(self.norm(x)))  # [B, parts * part_dim, h, w]
-        parts = x.unflatten(1, (self.config.parts, -1)).permute(0, 1, 3, 4, 2).flatten(1, 3)  # [B, N, part_dim]
-        wholes = self.capsules(squash(parts)).flatten(1)[:, :, None]  # [B, capsules * capsule_dim, 1]
+        part_capsules = x.unflatten(1, (self.config.parts, -1)).permute(0, 1, 3, 4, 2).flatten(1, 3)  # [B, N, part_dim]
+        wholes = self.capsules(squash(part_capsules)).flatten(1)[:, :, None]  # [B, capsules * capsule_dim, 1]
         tokens = self.token(wholes).float().unflatten(1, (self.config.capsules, -1))[..., 0]  # [B, T, D]
         pooled = self.summary(tokens.flatten(1)).float()
-        if self.summary_only:
-            return Features.one(pooled, inputs["mask"].any(dim=1))
-        return Features(tokens, inputs["mask"].expand(-1, tokens.shape[1]), pooled)
+        return as_features(tokens, inputs["mask"], pooled, self.summary_only)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from sensorium.encoders.image_augmentation import ImageAugmentation
 from sensorium.encoders.image_processor import Fit, ImageProcessor, Interpolation, Jpeg, settings_of
 from sensorium.encoders.pixels import Normalise, needs_size, size_from
+from sensorium.encoders.pooling import as_features
 from sensorium.features import Features
 from sensorium.nn.convolution import Residual, group_norm
 
@@ -18,8 +19,8 @@ class ImageConvConfig(BaseModel):
 
     size:  the side of the square each picture is brought to, in pixels; None lets `build` take it from the data, at
            most 128.
-    width: of the last stage and so of the tokens; each stage before has half, but not less than a quarter. None is 64
-           for pictures below 32 pixels, else 128.
+    width: of the last stage and so of the tokens; each earlier stage has half of the next, but not less than a quarter.
+           None is 64 for pictures below 32 pixels, else 128.
     depth: residual blocks a stage.
     fit, interpolation, jpeg, augmentation: see ImageSettings.
     mean, std: by channel (RGB, of values in [0, 1]), what is subtracted and divided by.
@@ -62,12 +63,13 @@ class ImageConv(nn.Module):
         stride = 1 if size < 48 else 2 if size < 96 else 4
         channels = _channels(size // stride, self.dim)
         self.stem = nn.Conv2d(3, channels[0], 3 if stride == 1 else 2 * stride - 1, stride, padding=stride // 2 or 1)
-        blocks, before = [], channels[0]
+        # Each stage after the first begins with a stride of 2.
+        blocks, inputs = [], channels[0]
         for stage, width in enumerate(channels):
             for block in range(config.depth):
-                halve = 2 if stage and not block else 1
-                blocks.append(Residual(before, width, (group_norm, group_norm), halve, config.dropout))
-                before = width
+                block_stride = 2 if stage and not block else 1
+                blocks.append(Residual(inputs, width, (group_norm, group_norm), block_stride, config.dropout))
+                inputs = width
         self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(self.dim)
 
@@ -86,9 +88,7 @@ class ImageConv(nn.Module):
             x = block(x)
         tokens = self.norm(x.flatten(2).transpose(1, 2))  # [B, h * w, D]
         pooled = tokens.mean(dim=1)
-        if self.summary_only:
-            return Features.one(pooled, inputs["mask"].any(dim=1))
-        return Features(tokens, inputs["mask"].expand(-1, tokens.shape[1]), pooled)
+        return as_features(tokens, inputs["mask"], pooled, self.summary_only)
 
 
 def _channels(side: int, width: int) -> list[int]:

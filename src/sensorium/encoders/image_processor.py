@@ -23,8 +23,8 @@ class ImageSettings(BaseModel):
     fit:  "squash" stretches the picture to the square, so that nothing of it is lost; "crop" keeps its proportions,
           brings the shorter side to `size` and cuts the middle out, as most published models were trained.
     interpolation: of the resize, which is antialiased.
-    jpeg: "reduced" has a JPEG decoded at the smallest of an eighth, a quarter and half its size that is still no
-          smaller than the square, which is faster and two grey levels or less from "full" on average.
+    jpeg: "reduced" has a JPEG decoded at the smallest of an eighth, a quarter and half its size that is not
+          smaller than the square, which is faster and on average at most two grey levels from "full".
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,7 +45,7 @@ def settings_of(config: Any, size: int) -> ImageSettings:
 class ImageProcessor:
     """uint8 [H, W, 3] in RGB -> `pixels`, uint8 [3, h, w] in RGB, a square.
 
-    They stay bytes, channels last in memory, so that a batch is small and needs no rearranging; the encoder
+    Pixels stay bytes, channels last in memory, so that a batch is small and needs no rearranging; the encoder
     normalises. Reads and writes `processor.json`.
     """
 
@@ -55,7 +55,7 @@ class ImageProcessor:
         self._augment = None if settings.augmentation is None else augmenter(settings.augmentation, settings.size)
 
     def __call__(self, value: np.ndarray, augment: bool = False) -> dict[str, Tensor]:
-        """One picture; with `augment`, moved and tinted by chance drawn from torch's global random state."""
+        """One picture; with `augment`, moved and tinted at random by torch's global random state."""
         value = np.require(value, requirements=["C", "W"])
         pixels = torch.from_numpy(value).permute(2, 0, 1)  # [3, H, W]
         pixels = square(pixels, self.settings.size, self.settings.fit, self.settings.interpolation)
@@ -97,7 +97,7 @@ def square(pixels: Tensor, size: int, fit: Fit, interpolation: Interpolation = "
 def _resize(pixels: Tensor, goal: tuple[int, int], interpolation: Interpolation) -> Tensor:
     batch = pixels.reshape(-1, *pixels.shape[-3:])  # [B, 3, H, W]
     if len(batch) == 1 and batch.is_contiguous(memory_format=torch.channels_last):
-        # A batch of one counts as channels last, and so skips a copy on each side, only by the stride of its batch.
+        # With this batch stride a batch of one counts as channels last too, which saves a copy before and after.
         batch = batch.as_strided(batch.shape, (batch.numel(), *batch.stride()[1:]))
     resized = nn.functional.interpolate(batch, goal, mode=interpolation, antialias=True)
     return resized.reshape(*pixels.shape[:-2], *goal)  # [..., 3, h, w]

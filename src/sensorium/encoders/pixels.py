@@ -1,4 +1,4 @@
-"""What the picture encoders share: the size taken from the data, and bytes made numbers."""
+"""Shared by the picture encoders: the size taken from the data, and bytes to normalised numbers."""
 
 import math
 
@@ -11,7 +11,8 @@ from sensorium.errors import UserError
 def size_from(facts: dict[str, float], step: int, most: int) -> int:
     """The side, in pixels, at which to read pictures whose median `height` and `width` are in `facts`.
 
-    It is the longer of the two as the nearest multiple of `step`, at least 8 and at most `most`; `most` without facts.
+    It is the longer of the two, rounded to the nearest multiple of `step`, at least 8 and at most `most`; `most`
+    without facts.
     """
     side = max(facts.get("height", most), facts.get("width", most))
     return step * max(math.ceil(8 / step), min(most // step, round(side / step)))

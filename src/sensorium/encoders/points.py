@@ -1,4 +1,4 @@
-"""Sets of points: a network on each point that is told of all others only through maxima and means."""
+"""Sets of points: a network on each point that knows of all others only through their maximum and mean."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from sensorium.encoders.points_processor import PointsAugmentation, PointsProcessor, PointsScale, describe
+from sensorium.encoders.points_processor import PointsAugmentation, PointsProcessor, PointsScale, describe_points
 from sensorium.encoders.pooling import pool
 from sensorium.errors import UserError
 from sensorium.features import Features
@@ -16,12 +16,12 @@ from sensorium.features import Features
 class PointsConfig(BaseModel):
     """A points encoder's normalisation and shape.
 
-    scale:       what training said: the centre, one scale for all coordinates, so that shapes keep their proportions,
-                 and one for each further number; None lets `build` find out.
+    scale:       from the training sets: the centre, one scale for all coordinates, so that shapes keep their
+                 proportions, and one for each further number; None lets `build` compute it.
     coordinates: how many of a point's numbers are coordinates; None is all of two or three, else the first three.
     width:       of a token. depth: rounds in which each point learns of the others.
-    max_points:  of more, training draws so many and prediction takes every k-th of the sorted points.
-    augmentation: what training moves and leaves out; None for nothing.
+    max_points:  from larger sets, training draws so many points and prediction takes every k-th of the sorted ones.
+    augmentation: how training moves points and leaves some out; None for nothing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,11 +36,11 @@ class PointsConfig(BaseModel):
 
 
 class PointsEncoder(nn.Module):
-    """Permutation equivariant layers on a set of points, then its maximum and its mean: no order of the points can
-    change what comes out (Zaheer et al. 2017, arXiv:1703.06114; Qi et al. 2017, arXiv:1612.00593).
+    """Permutation equivariant layers on a set of points, then its maximum and its mean: the order of the points does
+    not change the output (Zaheer et al. 2017, arXiv:1703.06114; Qi et al. 2017, arXiv:1612.00593).
 
     A point enters with its coordinates, those from the set's mean, and its further numbers, softly bounded. Raises
-    UserError when the config has no scale (only `build` finds it).
+    UserError when the config has no scale (only `build` computes it).
     """
 
     Config = PointsConfig
@@ -68,27 +68,27 @@ class PointsEncoder(nn.Module):
 
         Raises ValueError when they differ in C, or have fewer numbers than the stated coordinates.
         """
-        scale = config.scale or describe(values, config.coordinates)
+        scale = config.scale or describe_points(values, config.coordinates)
         return cls(config.model_copy(update={"scale": scale}), summary_only=summary_only)
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """`points` float [B, P, C] and `mask` bool [B, P] → Features of T = P tokens (one when summary_only)."""
         mask = inputs["mask"]
         points = torch.where(mask[:, :, None], inputs["points"].float(), 0.0)  # [B, P, C]
-        place = points[:, :, : self.coordinates]
-        inner = place - pool(place, mask, "mean")[:, None]  # [B, P, coordinates]
+        position = points[:, :, : self.coordinates]
+        inner = position - pool(position, mask, "mean")[:, None]  # [B, P, coordinates]
         x = self.first(torch.cat([points.asinh(), inner.asinh()], dim=2)).float()  # [B, P, D]
         for layer in self.layers:
             x = layer(x, mask)
         tokens = self.norm(x)
-        pooled = self.summary(_summed_up(tokens, mask)).float()
+        pooled = self.summary(_maximum_and_mean(tokens, mask)).float()
         if self.summary_only:
             return Features.one(pooled, mask.any(dim=1))
         return Features(torch.where(mask[:, :, None], tokens, 0.0), mask, pooled)
 
 
 class _Layer(nn.Module):
-    """Each point's own perceptron, which is told the maximum and the mean of all points; added to what was there."""
+    """A perceptron on each point, which also reads the maximum and the mean of all points; added to its input."""
 
     def __init__(self, width: int, dropout: float):
         super().__init__()
@@ -100,12 +100,12 @@ class _Layer(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """float32 [B, P, D], mask bool [B, P] → the same shape."""
         y = self.norm(x)
-        return x + self.out(self.own(y) + self.others(_summed_up(y, mask))[:, None]).float()
+        return x + self.out(self.own(y) + self.others(_maximum_and_mean(y, mask))[:, None]).float()
 
 
-def _summed_up(x: Tensor, mask: Tensor) -> Tensor:
-    """float [B, P, D] → float32 [B, 2 D]: the maximum and the mean of the real points; zeros of a row without any."""
+def _maximum_and_mean(x: Tensor, mask: Tensor) -> Tensor:
+    """float [B, P, D] → float32 [B, 2 D]: the maximum and the mean of the real points; zeros for a row without any."""
     x = x.float()
-    most = torch.where(mask[:, :, None], x, -torch.inf).amax(dim=1)
-    most = torch.where(mask.any(dim=1, keepdim=True), most, 0.0)
-    return torch.cat([most, pool(torch.where(mask[:, :, None], x, 0.0), mask, "mean")], dim=1)
+    maximum = torch.where(mask[:, :, None], x, -torch.inf).amax(dim=1)
+    maximum = torch.where(mask.any(dim=1, keepdim=True), maximum, 0.0)
+    return torch.cat([maximum, pool(torch.where(mask[:, :, None], x, 0.0), mask, "mean")], dim=1)

@@ -1,6 +1,5 @@
-"""From a set of points to tensors: one scale for all coordinates, and one order, whatever order they came in."""
+"""From a set of points to tensors: one scale for all coordinates, and one order, whatever order they come in."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,15 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
+from sensorium.encoders.padding import column, pad_sequences
+from sensorium.encoders.processor_files import read_settings, write_settings
+
 FARTHEST = 1e6  # scales from the centre; keeps float32 finite whatever the value
-MOST_SETS, POINTS_EACH = 2048, 128  # of which centre and scales are taken
+MOST_SETS, POINTS_EACH = 2048, 128  # from which centre and scales are computed
 
 
 class PointsScale(BaseModel):
-    """What training said of the points' numbers: x is read as (x - centre) / scale, number by number.
+    """Statistics of the points' numbers in the training sets: x is read as (x - centre) / scale, number by number.
 
     The first `coordinates` of them have one scale, so that no shape is stretched.
     """
@@ -48,8 +50,8 @@ class PointsAugmentation(BaseModel):
 class PointsProcessor:
     """float32 [P, C] → `points` float32 [p, C], normalised, p at most `max_points`.
 
-    The points are sorted by their numbers first, so whatever order they came in, what leaves is the same to the bit.
-    Of too many, prediction takes every k-th of the sorted ones, and training draws some by chance.
+    The points are sorted by their numbers first, so their order does not change one bit of the output. Of too many,
+    prediction takes every k-th of the sorted ones, and training draws some at random.
     """
 
     def __init__(
@@ -63,70 +65,60 @@ class PointsProcessor:
 
     def __call__(self, value: np.ndarray, augment: bool = False) -> dict[str, Tensor]:
         """One set of points; `augment` draws from torch's global random state."""
-        chance = self.augmentation if augment else None
+        augmentation = self.augmentation if augment else None
         value = value[np.lexsort(value.T[::-1])]
         count = len(value)
-        if chance is not None:
-            kept = torch.randperm(count)[: min(max(1, round(count * (1 - chance.drop))), self.max_points)]
-            value = value[kept.sort().values.numpy()]
+        # Fewer points: at random in training, evenly in prediction.
+        if augmentation is not None:
+            size = min(max(1, round(count * (1 - augmentation.drop))), self.max_points)
+            value = value[torch.randperm(count)[:size].sort().values.numpy()]
         elif count > self.max_points:
             value = value[np.arange(self.max_points) * count // self.max_points]
         scaled = (value - np.array(self.scale.centre)) / np.array(self.scale.scale)
         points = torch.from_numpy(scaled.clip(-FARTHEST, FARTHEST).astype(np.float32))  # [p, C]
-        if chance is not None and chance.jitter:
-            points = points + chance.jitter * torch.randn(points.shape)
+        if augmentation is not None and augmentation.jitter:
+            points = points + augmentation.jitter * torch.randn(points.shape)
         return {"points": points}
 
     def pad(self, items: list[dict[str, Tensor] | None]) -> dict[str, Tensor]:
         """`points` float32 [B, P, C], P the most, zero beyond a set's end, and `mask` bool [B, P]; None is absent."""
-        lengths = torch.tensor([0 if item is None else len(item["points"]) for item in items])  # [B]
-        points = torch.zeros(len(items), max(1, int(lengths.max())), len(self.scale.centre))
-        for row, (item, length) in enumerate(zip(items, lengths.tolist(), strict=True)):
-            if item is not None:
-                points[row, :length] = item["points"]
-        return {"points": points, "mask": torch.arange(points.shape[1]) < lengths[:, None]}
+        points, mask = pad_sequences(column(items, "points"), (len(self.scale.centre),))
+        return {"points": points, "mask": mask}
 
     def save(self, folder: Path) -> None:
         """Writes processor.json into `folder`."""
-        settings = {
-            "scale": self.scale.model_dump(),
-            "max_points": self.max_points,
-            "augmentation": None if self.augmentation is None else self.augmentation.model_dump(),
-        }
-        (Path(folder) / "processor.json").write_text(json.dumps(settings, indent=1), "utf-8")
+        write_settings(folder, {"scale": self.scale.model_dump(), "max_points": self.max_points}, self.augmentation)
 
     @classmethod
     def load(cls, folder: Path) -> "PointsProcessor":
         """The processor that `save` wrote into `folder`."""
-        settings = json.loads((Path(folder) / "processor.json").read_text("utf-8"))
-        augmentation = settings["augmentation"]
-        return cls(
-            PointsScale(**settings["scale"]),
-            settings["max_points"],
-            None if augmentation is None else PointsAugmentation(**augmentation),
-        )
+        settings = read_settings(folder, PointsAugmentation)
+        return cls(PointsScale(**settings["scale"]), settings["max_points"], settings["augmentation"])
 
 
-def describe(sets: Iterable[np.ndarray], coordinates: int | None) -> PointsScale:
-    """Centre (medians) and scale of training sets, float32 [P, C] each, gone through once, in bounded memory.
+def describe_points(sets: Iterable[np.ndarray], coordinates: int | None) -> PointsScale:
+    """Centre (medians) and scale of training sets, float32 [P, C] each, read once, in bounded memory.
 
     Raises ValueError when they differ in C, or have fewer numbers than the stated `coordinates`.
     """
-    kept, every, count = [], 1, None
-    for place, points in enumerate(sets):
+    # Every k-th set is sampled; when there are too many samples, every other one goes and k doubles.
+    samples, every, count = [], 1, None
+    for i, points in enumerate(sets):
         count = count or points.shape[1]
         if points.shape[1] != count:
             raise ValueError(f"some of its points have {count} numbers and others {points.shape[1]}; give all the same")
-        if place % every == 0:
-            kept.append(points[:: -(-len(points) // POINTS_EACH)].copy())  # not a view, which would keep the whole set
-        if len(kept) == 2 * MOST_SETS:
-            kept, every = kept[::2], 2 * every
+        if i % every == 0:
+            # A copy, because a view would keep the whole set in memory.
+            samples.append(points[:: -(-len(points) // POINTS_EACH)].copy())
+        if len(samples) == 2 * MOST_SETS:
+            samples, every = samples[::2], 2 * every
     if count is None:
         raise ValueError("none of the training records has points")
     if coordinates is not None and coordinates > count:
         raise ValueError(f"its points have {count} numbers, fewer than the {coordinates} coordinates stated")
     coordinates = coordinates or min(count, 3)
-    points = np.concatenate(kept).astype(np.float64)  # [N, C]
+    # Scale: the interquartile range, or half the range where it is zero; one for all coordinates.
+    points = np.concatenate(samples).astype(np.float64)  # [N, C]
     low, centre, high = np.quantile(points, [0.25, 0.5, 0.75], axis=0)
     spread = np.where(high > low, high - low, np.ptp(points, axis=0) / 2)
     spread[:coordinates] = spread[:coordinates].max()

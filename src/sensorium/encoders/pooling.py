@@ -1,4 +1,4 @@
-"""One vector from many tokens."""
+"""One vector from many tokens, and both as Features."""
 
 from typing import Literal
 
@@ -15,16 +15,27 @@ def pool(tokens: Tensor, mask: Tensor, how: Pooling) -> Tensor:
     if how == "first":
         return tokens[:, 0].float()
     if how == "last":
-        places = torch.arange(mask.shape[1], device=mask.device)
-        last = torch.where(mask, places, 0).amax(dim=1)  # [B]
+        positions = torch.arange(mask.shape[1], device=mask.device)
+        last = torch.where(mask, positions, 0).amax(dim=1)  # [B]
         return tokens[torch.arange(len(tokens), device=tokens.device), last].float()
     weight = mask[:, :, None].float()  # [B, T, 1]
     return (tokens.float() * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1.0)
 
 
 def summarise(tokens: Tensor, mask: Tensor, how: Pooling, summary_only: bool) -> Features:
-    """tokens [B, T, D], mask bool [B, T] → Features: tokens, zero where masked, and their pooling, or it alone."""
+    """tokens [B, T, D], mask bool [B, T] → Features: tokens, zero where masked, and their pooling, or the pooling
+    alone.
+    """
     pooled = pool(tokens, mask, how)
     if summary_only:
         return Features.one(pooled, mask.any(dim=1))
     return Features(torch.where(mask[:, :, None], tokens.float(), 0.0), mask, pooled)
+
+
+def as_features(tokens: Tensor, mask: Tensor, pooled: Tensor, summary_only: bool) -> Features:
+    """tokens [B, T, D], zero where masked, mask bool [B, T] or [B, 1], pooled [B, D] → Features of both, or of the
+    summary alone.
+    """
+    if summary_only:
+        return Features.one(pooled, mask.any(dim=1))
+    return Features(tokens, mask.expand(-1, tokens.shape[1]), pooled)

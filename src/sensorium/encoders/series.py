@@ -8,21 +8,23 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from sensorium.encoders.pooling import pool
-from sensorium.encoders.series_processor import Channel, SeriesAugmentation, SeriesProcessor, describe
+from sensorium.encoders.series_processor import Channel, SeriesAugmentation, SeriesProcessor, describe_series
 from sensorium.errors import UserError
 from sensorium.features import Features, Series
+from sensorium.nn.attention import check_config_heads
 from sensorium.nn.transformer import Transformer
 
 
 class SeriesConfig(BaseModel):
     """A series encoder's channels and shape.
 
-    channels, step, span: what training said: the channels, the usual step between two readings and the longest series,
-                  both in seconds; None lets `build` find out.
+    channels, step, span: from the training series: the channels, the usual step between two readings and the longest
+                  series, both in seconds; None lets `build` compute them.
     width, depth, heads: of the transformer; `heads` divides `width`.
     waves:        sines and cosines of the time, of periods from twice the step to four times the span.
-    max_readings: of more, runs of consecutive readings are averaged to so many; the work grows with its square.
-    augmentation: what training adds and leaves out; None for nothing.
+    max_readings: in longer series, runs of consecutive readings are averaged to so many; the work grows with its
+                  square.
+    augmentation: noise and left out readings in training; None for none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,8 +42,7 @@ class SeriesConfig(BaseModel):
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "SeriesConfig":
-        if self.width % self.heads:
-            raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
+        check_config_heads(self.width, self.heads)
         return self
 
 
@@ -50,7 +51,7 @@ class SeriesEncoder(nn.Module):
     transformer; the summary is a perceptron on the tokens' mean and the last token.
 
     A value and its rate of change since the channel's last one enter softly bounded, a gap as zero with a flag. Raises
-    UserError when the config does not say what training said (only `build` finds out).
+    UserError when the config lacks channels, step or span (only `build` computes them).
     """
 
     Config = SeriesConfig
@@ -82,11 +83,11 @@ class SeriesEncoder(nn.Module):
     ) -> "SeriesEncoder":
         """An encoder for training: what the config leaves open comes from the training series `values`.
 
-        Raises ValueError when they do not go together (see `describe`).
+        Raises ValueError when they do not go together (see `describe_series`).
         """
-        learned = describe(values, config.max_readings)
-        found = {name: value for name, value in learned._asdict().items() if getattr(config, name) is None}
-        return cls(config.model_copy(update=found), summary_only=summary_only)
+        statistics = describe_series(values, config.max_readings)
+        missing = {name: value for name, value in statistics._asdict().items() if getattr(config, name) is None}
+        return cls(config.model_copy(update=missing), summary_only=summary_only)
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """`values` float [B, L, C], `gaps` bool [B, L, C], `times` float64 [B, L] seconds and `mask` bool [B, L] →
@@ -95,33 +96,33 @@ class SeriesEncoder(nn.Module):
         real = mask[:, :, None] & ~inputs["gaps"]  # [B, L, C]
         values = torch.where(real, inputs["values"], 0.0)
         times = torch.where(mask, inputs["times"], 0.0)
-        seen = [values.asinh(), (~real).float(), self._rates(values, real, times).asinh(), self._times(times)]
-        tokens = self.transformer(self.dropout(self.embedding(torch.cat(seen, dim=2))), mask)  # [B, L, D]
-        places = torch.arange(mask.shape[1], device=mask.device)
-        last = tokens[torch.arange(len(tokens), device=mask.device), (places * mask).amax(dim=1)]  # [B, D]
+        # Of each reading: its values, which are gaps, their rates of change, and its time.
+        readings = [values.asinh(), (~real).float(), self._rates(values, real, times).asinh(), self._times(times)]
+        tokens = self.transformer(self.dropout(self.embedding(torch.cat(readings, dim=2))), mask)  # [B, L, D]
+        last = pool(tokens, mask, "last")  # [B, D]
         pooled = self.summary(torch.cat([pool(tokens, mask, "mean"), last], dim=1)).float()
         if self.summary_only:
             return Features.one(pooled, mask.any(dim=1))
         return Features(torch.where(mask[:, :, None], tokens, 0.0), mask, pooled)
 
     def _rates(self, values: Tensor, real: Tensor, times: Tensor) -> Tensor:
-        """float [B, L, C]: each value's change from its channel's last one, gaps passed over, in a usual step.
+        """float [B, L, C]: each value's change from the previous one of its channel, over gaps, in a usual step.
 
-        The first has none: 0. `real` bool [B, L, C] is where values are, `times` float64 [B, L].
+        The first has none: 0. `real` bool [B, L, C] is True where there is a value, `times` float64 [B, L].
         """
-        places = torch.arange(real.shape[1], device=real.device)[:, None]
-        latest = torch.where(real, places, -1).cummax(dim=1).values
-        last = nn.functional.pad(latest[:, :-1], (0, 0, 1, 0), value=-1)  # [B, L, C], the place before this one
+        positions = torch.arange(real.shape[1], device=real.device)[:, None]
+        latest = torch.where(real, positions, -1).cummax(dim=1).values
+        previous = nn.functional.pad(latest[:, :-1], (0, 0, 1, 0), value=-1)  # [B, L, C], the previous value
         times = times[:, :, None].expand_as(values)
-        steps = (times - times.gather(1, last.clamp_min(0))) / self.config.step
-        # Readings at nearly the same time tell noise and no rate.
-        rates = (values - values.gather(1, last.clamp_min(0))) / steps.clamp_min(0.1).float()
-        return torch.where(real & (last >= 0), rates, 0.0)
+        steps = (times - times.gather(1, previous.clamp_min(0))) / self.config.step
+        # Readings at nearly the same time show noise and no rate.
+        rates = (values - values.gather(1, previous.clamp_min(0))) / steps.clamp_min(0.1).float()
+        return torch.where(real & (previous >= 0), rates, 0.0)
 
     def _times(self, times: Tensor) -> Tensor:
         """float64 [B, L] seconds → float32 [B, L, 2 waves + 2]: sines, cosines, share of the span, logarithm of the
-        step. The phase is taken in float64, for a long series has many periods of the shortest wave."""
+        step. The phase is computed in float64, because a long series has many periods of the shortest wave."""
         phase = (2 * math.pi * (times[:, :, None] / self.periods % 1)).float()  # [B, L, waves]
         step = torch.diff(times, dim=1, prepend=times[:, :1]).clamp_min(0)  # [B, L]
-        rest = torch.stack([times / self.config.span, (step / self.config.step).log1p()], dim=2).float()  # [B, L, 2]
-        return torch.cat([phase.sin(), phase.cos(), rest], dim=2)
+        relative = torch.stack([times / self.config.span, (step / self.config.step).log1p()], dim=2)  # [B, L, 2]
+        return torch.cat([phase.sin(), phase.cos(), relative.float()], dim=2)

@@ -1,6 +1,5 @@
-"""From samples to what a pretrained speech model reads, by the feature extractor that came with it."""
+"""From samples to the input of a pretrained speech model, by the feature extractor that came with it."""
 
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ from transformers import AutoFeatureExtractor, SequenceFeatureExtractor
 
 from sensorium.encoders.audio_augmentation import AudioAugmentation, change_samples
 from sensorium.encoders.audio_processor import loudest
+from sensorium.encoders.padding import column, pad_sequences
+from sensorium.encoders.processor_files import read_settings, write_settings
 
 
 class SpeechProcessor:
@@ -37,23 +38,25 @@ class SpeechProcessor:
     def __call__(self, value: np.ndarray, augment: bool = False) -> dict[str, Tensor]:
         """One clip -> {"values": float32, "mask": bool [F]}, the mask True where a frame is of the clip.
 
-        With `augment`, changed by chance from torch's global random state.
+        With `augment`, changed at random by torch's global random state.
         """
         span = round(self.seconds * self.rate)
         samples = loudest(value, span)
         if augment and self.augmentation is not None:
             samples = change_samples(torch.from_numpy(np.array(samples)), self.rate, self.augmentation).numpy()[:span]
         samples = np.pad(samples, (0, max(0, self.shortest - len(samples))))
-        found = self.extractor(
+        extracted = self.extractor(
             samples, sampling_rate=self.rate, return_attention_mask=True, return_tensors="pt", padding=self._padding
         )
-        values = found[self.extractor.model_input_names[0]][0].float()
-        mask = found["attention_mask"][0].bool() if "attention_mask" in found else torch.ones(len(values)).bool()
+        values = extracted[self.extractor.model_input_names[0]][0].float()
+        mask = torch.ones(len(values)).bool()
+        if "attention_mask" in extracted:
+            mask = extracted["attention_mask"][0].bool()
         return {"values": values, "mask": mask}
 
     @property
     def _padding(self) -> str | bool:
-        """Whisper's kind pads to the span it reads by default, the others by no more than they have to."""
+        """Extractors like Whisper's pad to the whole span they read; the others pad only as far as needed."""
         return "max_length" if hasattr(self.extractor, "chunk_length") else True
 
     @cached_property
@@ -62,29 +65,20 @@ class SpeechProcessor:
 
     def pad(self, items: list[dict[str, Tensor] | None]) -> dict[str, Tensor]:
         """`values` float32 [B, ...] of the longest, zero beyond each clip's end, and `mask` bool [B, F]."""
-        known = [item for item in items if item is not None] or [self._blank]
-        batch = {}
-        for name in ("values", "mask"):
-            longest = max(len(item[name]) for item in known)
-            shape = (len(items), longest, *known[0][name].shape[1:])
-            batch[name] = known[0][name].new_zeros(shape)
-            for row, item in enumerate(items):
-                if item is not None:
-                    batch[name][row, : len(item[name])] = item[name]
-        return batch
+        example = next((item for item in items if item is not None), None) or self._blank
+        return {
+            name: pad_sequences(column(items, name), tensor.shape[1:], tensor.dtype, shortest=len(tensor))[0]
+            for name, tensor in example.items()
+        }
 
     def save(self, folder: Path) -> None:
         """Writes preprocessor_config.json (Transformers') and processor.json into `folder`."""
         self.extractor.save_pretrained(folder)
-        augmentation = None if self.augmentation is None else self.augmentation.model_dump()
-        settings = {"seconds": self.seconds, "shortest": self.shortest, "augmentation": augmentation}
-        (Path(folder) / "processor.json").write_text(json.dumps(settings, indent=1))
+        write_settings(folder, {"seconds": self.seconds, "shortest": self.shortest}, self.augmentation)
 
     @classmethod
     def load(cls, folder: Path) -> "SpeechProcessor":
         """The processor that `save` wrote into `folder`."""
-        settings = json.loads((Path(folder) / "processor.json").read_text())
-        if settings["augmentation"] is not None:
-            settings["augmentation"] = AudioAugmentation(**settings["augmentation"])
+        settings = read_settings(folder, AudioAugmentation)
         extractor = AutoFeatureExtractor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         return cls(extractor, **settings)

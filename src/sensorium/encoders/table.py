@@ -11,7 +11,7 @@ from sensorium.encoders.table_processor import (
     NumberColumn,
     TableAugmentation,
     TableProcessor,
-    describe,
+    describe_columns,
 )
 from sensorium.errors import UserError
 from sensorium.features import Features
@@ -22,11 +22,11 @@ BEND = 3.0
 class TableConfig(BaseModel):
     """A table encoder's columns and shape.
 
-    numbers, categories: what training said of the columns; None lets `build` find out.
+    numbers, categories: statistics of the columns in training; None lets `build` compute them.
     width:        of a token.
     hidden, depth, dropout: of the perceptron that makes the summary: width and number of its hidden layers.
     bins:         the most quantile bins a number is read with; fewer when records are few.
-    augmentation: what training hides; None for nothing.
+    augmentation: which values training hides; None for none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -80,12 +80,12 @@ class TableEncoder(nn.Module):
         facts: dict[str, float],
         summary_only: bool = False,
     ) -> "TableEncoder":
-        """An encoder for training: what the config does not say of the columns comes from the records `values`.
+        """An encoder for training: columns that the config does not state come from the records `values`.
 
         Raises UserError when a column holds numbers and texts, or when no column has a value.
         """
         if config.numbers is None and config.categories is None:
-            numbers, categories = describe(values, config.bins)
+            numbers, categories = describe_columns(values, config.bins)
             config = config.model_copy(update={"numbers": numbers, "categories": categories})
         return cls(config, summary_only=summary_only)
 
@@ -133,10 +133,10 @@ class NumberTokens(nn.Module):
     def forward(self, number: Tensor) -> Tensor:
         """Standardised numbers float [B, N] → tokens float [B, N, D]."""
         number = number.float()[:, :, None]  # [B, N, 1]
-        filled = ((number - self.lower) / self.span).clamp(0, 1)  # [B, N, bins]
+        bin_shares = ((number - self.lower) / self.span).clamp(0, 1)  # [B, N, bins]
         bounded = number / (1 + (number / BEND).square()).sqrt()
-        read = torch.cat([bounded, filled], dim=2)  # [B, N, bins + 1]
-        return torch.einsum("bni,nid->bnd", read, self.weight) + self.bias
+        features = torch.cat([bounded, bin_shares], dim=2)  # [B, N, bins + 1]
+        return torch.einsum("bni,nid->bnd", features, self.weight) + self.bias
 
 
 class CategoryTokens(nn.Module):
@@ -150,5 +150,5 @@ class CategoryTokens(nn.Module):
         nn.init.normal_(self.embedding.weight, std=0.5)
 
     def forward(self, category: Tensor) -> Tensor:
-        """Places int64 [B, C], 0 for any other value → tokens float [B, C, D]."""
+        """Numbers of values int64 [B, C], 0 for any other value → tokens float [B, C, D]."""
         return self.embedding(category + self.first)

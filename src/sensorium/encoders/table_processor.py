@@ -1,6 +1,5 @@
 """From a record's numbers and categories to tensors: robust standardisation, quantile edges, known values."""
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable
@@ -12,6 +11,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from sensorium.encoders.processor_files import read_settings, write_settings
 from sensorium.errors import UserError
 
 FARTHEST = 1e6  # scales from the median; keeps float32 finite whatever the value
@@ -19,7 +19,7 @@ RECORDS_A_BIN = 16
 
 
 class NumberColumn(BaseModel):
-    """What training said of a column of numbers. x is read as (x - median) / scale; `edges`, in that unit, ascend."""
+    """Statistics of a column of numbers. x is read as (x - median) / scale; `edges`, in that unit, ascend."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -30,7 +30,7 @@ class NumberColumn(BaseModel):
 
 
 class CategoryColumn(BaseModel):
-    """What training said of a column of categories: its values, most frequent first, and how many records had each."""
+    """A column of categories in training: its values, most frequent first, and how many records had each."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,7 +40,7 @@ class CategoryColumn(BaseModel):
 
 
 class TableAugmentation(BaseModel):
-    """What training hides so that the model learns to do without.
+    """Which values training hides, so that the model learns to do without them.
 
     other:  a value that `count` training records have is read as unseen with probability other / (other + count).
     absent: each column is hidden with this probability, though never the last one of a record.
@@ -55,7 +55,7 @@ class TableAugmentation(BaseModel):
 class TableProcessor:
     """A record's columns → `number` float32 [N], `category` int64 [C], `mask` bool [N + C], in the two lists' order.
 
-    A category is its place in its column's values counted from 1; 0 is any value that training did not have.
+    A category is its number in the list of its column's values, from 1; 0 is any value that training did not have.
     """
 
     decoding: dict[str, Any] = {}  # noqa: RUF012 (a constant of the class)
@@ -67,8 +67,8 @@ class TableProcessor:
         augmentation: TableAugmentation | None = TableAugmentation(),  # noqa: B008 (frozen)
     ):
         self.numbers, self.categories, self.augmentation = numbers, categories, augmentation
-        self._known = [{value: place for place, value in enumerate(column.values, start=1)} for column in categories]
-        # By column, by place: place 0 is 'other' already, so nothing is to be hidden.
+        self._numbers = [{value: i for i, value in enumerate(column.values, start=1)} for column in categories]
+        # By column, by number: 0 is 'other' already, so there is nothing to hide.
         self._counts = [[math.inf, *column.counts] for column in categories]
 
     def __call__(self, value: dict[str, float | str | None], augment: bool = False) -> dict[str, Tensor]:
@@ -77,13 +77,13 @@ class TableProcessor:
         number, category, mask = [], [], []
         for column in self.numbers:
             x = value.get(column.name)
-            there = x is not None and not math.isnan(x)
-            z = (x - column.median) / column.scale if there else 0.0
+            present = x is not None and not math.isnan(x)
+            z = (x - column.median) / column.scale if present else 0.0
             number.append(min(max(z, -FARTHEST), FARTHEST))
-            mask.append(there)
-        for column, known in zip(self.categories, self._known, strict=True):
+            mask.append(present)
+        for column, numbers in zip(self.categories, self._numbers, strict=True):
             x = value.get(column.name)
-            category.append(known.get(x, 0))
+            category.append(numbers.get(x, 0))
             mask.append(x is not None)
         item = {
             "number": torch.tensor(number, dtype=torch.float32),
@@ -95,12 +95,13 @@ class TableProcessor:
     def _hide(self, item: dict[str, Tensor]) -> dict[str, Tensor]:
         category, mask = item["category"], item["mask"]
         if len(category) and self.augmentation.other:
-            seen = torch.tensor([counts[place] for counts, place in zip(self._counts, category.tolist(), strict=True)])
-            unseen = torch.rand(len(category)) < self.augmentation.other / (self.augmentation.other + seen)
+            pairs = zip(self._counts, category.tolist(), strict=True)
+            frequency = torch.tensor([counts[number] for counts, number in pairs])
+            unseen = torch.rand(len(category)) < self.augmentation.other / (self.augmentation.other + frequency)
             category = category.masked_fill(unseen, 0)
         if self.augmentation.absent:
-            kept = mask & (torch.rand(len(mask)) >= self.augmentation.absent)
-            mask = kept if kept.any() else mask
+            visible = mask & (torch.rand(len(mask)) >= self.augmentation.absent)
+            mask = visible if visible.any() else mask
         return {"number": item["number"], "category": category, "mask": mask}
 
     def pad(self, items: list[dict[str, Tensor] | None]) -> dict[str, Tensor]:
@@ -110,31 +111,27 @@ class TableProcessor:
 
     def save(self, folder: Path) -> None:
         """Writes processor.json into `folder`."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         settings = {
             "numbers": [column.model_dump() for column in self.numbers],
             "categories": [column.model_dump() for column in self.categories],
-            "augmentation": None if self.augmentation is None else self.augmentation.model_dump(),
         }
-        (folder / "processor.json").write_text(json.dumps(settings, indent=1, ensure_ascii=False), encoding="utf-8")
+        write_settings(folder, settings, self.augmentation)
 
     @classmethod
     def load(cls, folder: Path) -> "TableProcessor":
         """The processor that `save` wrote into `folder`."""
-        settings = json.loads((Path(folder) / "processor.json").read_text(encoding="utf-8"))
-        augmentation = settings["augmentation"]
+        settings = read_settings(folder, TableAugmentation)
         return cls(
             [NumberColumn(**column) for column in settings["numbers"]],
             [CategoryColumn(**column) for column in settings["categories"]],
-            None if augmentation is None else TableAugmentation(**augmentation),
+            settings["augmentation"],
         )
 
 
-def describe(
+def describe_columns(
     records: Iterable[dict[str, float | str | None]], bins: int
 ) -> tuple[list[NumberColumn], list[CategoryColumn]]:
-    """What training records say of each column; one of texts is one of categories, one without a value is left out.
+    """Statistics of each column of training records; texts are categories, a column without a value is left out.
 
     Raises UserError when a column holds numbers and texts, or when no column has a value.
     """
@@ -161,13 +158,13 @@ def _number(name: str, values: np.ndarray, bins: int) -> NumberColumn:
     """values float64 [N] → median, interquartile range (half the range when that is zero), up to bins + 1 quantiles."""
     low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
     scale = (high - low) or (values.max() - values.min()) / 2 or 1.0
-    wanted = int(np.clip(len(values) // RECORDS_A_BIN, 1, bins))
-    edges = np.unique(np.quantile((values - median) / scale, np.linspace(0, 1, wanted + 1)))
+    count = int(np.clip(len(values) // RECORDS_A_BIN, 1, bins))
+    edges = np.unique(np.quantile((values - median) / scale, np.linspace(0, 1, count + 1)))
     return NumberColumn(name=name, median=median, scale=scale, edges=edges.tolist() if len(edges) > 1 else [])
 
 
 def _category(name: str, values: list[str]) -> CategoryColumn:
-    """A value of one record alone says nothing of the next, so it is 'other'."""
+    """values → those of two records or more, most frequent first; a value of a single record counts as 'other'."""
     repeated = [(-count, value) for value, count in Counter(values).items() if count > 1]
     ordered = sorted(repeated)
     return CategoryColumn(name=name, values=[value for _, value in ordered], counts=[-count for count, _ in ordered])

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from sensorium.encoders.pooling import Pooling, summarise
 from sensorium.encoders.text_processor import TextAugmentation, TextProcessor, check_vocabulary
 from sensorium.features import Features
+from sensorium.nn.attention import check_config_heads
 from sensorium.nn.transformer import TokenTransformer
 
 
@@ -34,8 +35,7 @@ class TextConfig(BaseModel):
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "TextConfig":
-        if self.width % self.heads:
-            raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
+        check_config_heads(self.width, self.heads)
         return self
 
 

@@ -1,4 +1,4 @@
-"""Text from scratch, left to right: a transformer of which no token sees a later one."""
+"""Text from scratch, left to right: a transformer in which no token sees a later one."""
 
 from collections.abc import Iterable
 
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from sensorium.encoders.pooling import summarise
 from sensorium.encoders.text_processor import TextAugmentation, TextProcessor, check_vocabulary
 from sensorium.features import Features
+from sensorium.nn.attention import check_config_heads
 from sensorium.nn.transformer import TokenTransformer
 
 
@@ -32,16 +33,15 @@ class TextCausalConfig(BaseModel):
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> "TextCausalConfig":
-        if self.width % self.heads:
-            raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
+        check_config_heads(self.width, self.heads)
         return self
 
 
 class TextCausal(nn.Module):
-    """A decoder-only transformer (Radford et al. 2018, GPT; pre-norm as in GPT-2) without its prediction of words.
+    """A decoder-only transformer (Radford et al. 2018, GPT; pre-norm as in GPT-2) without word prediction.
 
-    Pooled is the last token, the end mark, which alone has seen the whole text. Raises UserError when the config's
-    vocabulary is None (only `build` chooses one) or smaller than the processor's.
+    Pooled is the last token, the end mark, the only one that has seen the whole text. Raises UserError when the
+    config's vocabulary is None (only `build` chooses one) or smaller than the processor's.
     """
 
     Config = TextCausalConfig

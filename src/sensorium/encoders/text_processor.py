@@ -1,6 +1,5 @@
 """From a text to token numbers: a tokenizer trained on the data, or one that came with a model."""
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor
 
+from sensorium.encoders.padding import column, pad_sequences
+from sensorium.encoders.processor_files import read_settings, write_settings
 from sensorium.errors import UserError
 
 START, END, PAD, MASK = "[CLS]", "[SEP]", "[PAD]", "[MASK]"
@@ -22,8 +23,21 @@ def check_vocabulary(vocabulary: int | None, processor: "TextProcessor | None") 
     if vocabulary is None:
         raise UserError("A text encoder needs the option 'vocabulary'; state it, or build it from training texts.")
     if processor is not None and processor.vocabulary > vocabulary:
-        more = f"The tokenizer has {processor.vocabulary} tokens, the option 'vocabulary' says {vocabulary}"
-        raise UserError(f"{more}; raise the option.")
+        raise UserError(
+            f"The tokenizer has {processor.vocabulary} tokens, the option 'vocabulary' says {vocabulary}; raise the"
+            " option."
+        )
+
+
+def check_context(context: int | None, processor: "TextProcessor | None") -> None:
+    """Raises UserError when the number of an encoder's positions is not known, or less than `processor` may fill."""
+    if context is None:
+        raise UserError("A text encoder needs the option 'context'; state it, or build it from training texts.")
+    if processor is not None and processor.max_tokens > context:
+        raise UserError(
+            f"The tokenizer cuts texts to {processor.max_tokens} tokens, the model has {context} positions; lower the"
+            " tokenizer's."
+        )
 
 
 class TextAugmentation(BaseModel):
@@ -40,7 +54,7 @@ class TextProcessor:
     tokenizer: its own truncation and padding are replaced by `max_tokens` and by padding to the longest of a batch.
     pad:       the token of padding; it is masked, so it is never read.
     unknown:   the token that stands for a text in which the tokenizer finds nothing.
-    mask:      the token that takes the place of a dropped one; None, for want of one, removes the dropped instead.
+    mask:      the token that replaces a dropped one; None: dropped tokens are removed.
     """
 
     decoding: dict[str, Any] = {}  # noqa: RUF012 (a constant of the class)
@@ -71,9 +85,10 @@ class TextProcessor:
         """A processor whose tokenizer is learned from `texts`: byte-level byte-pair encoding (Sennrich et al. 2016,
         arXiv:1508.07909; Radford et al. 2019) of lower-cased NFKC text, so that no text of any language is unknown.
 
-        vocabulary: the most tokens it may have; None lets the data choose, through the tokens seen three times or more.
+        vocabulary: the most tokens it may have; None lets the data decide: the tokens seen three times or more.
         The same texts give the same tokenizer, whatever the number of threads.
         """
+        # How a text is cleaned and cut before its pairs are merged.
         tokenizer = Tokenizer(models.BPE())
         tokenizer.normalizer = normalizers.Sequence(
             [normalizers.NFKC(), normalizers.Lowercase(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
@@ -90,14 +105,19 @@ class TextProcessor:
         )
         tokenizer.train_from_iterator(iter(texts), trainer)
         pad, start, end, mask = (tokenizer.token_to_id(token) for token in (PAD, START, END, MASK))
+        # Each text gets a start and an end token.
         frame = processors.TemplateProcessing(single=f"{START} $A {END}", special_tokens=[(START, start), (END, end)])
         tokenizer.post_processor = frame
         return cls(tokenizer, max_tokens, pad, start, mask, augmentation)
 
     def cut(self, max_tokens: int) -> None:
-        """From now on a text has at most so many tokens."""
+        """Cuts texts to at most so many tokens from now on."""
         self.max_tokens = max_tokens
         self.tokenizer.enable_truncation(max_tokens)
+
+    def cut_to_longest(self, texts: Iterable[str], shortest: int) -> None:
+        """Cuts texts to the length of the longest of `texts` from now on, but not below `shortest` tokens."""
+        self.cut(max([shortest, *(len(self(text)["tokens"]) for text in texts)]))
 
     @property
     def vocabulary(self) -> int:
@@ -119,7 +139,7 @@ class TextProcessor:
         return torch.tensor(encoding.ids), torch.tensor(encoding.special_tokens_mask, dtype=torch.bool)
 
     def spelled(self, tokens: Sequence[int]) -> str:
-        """The text that tokens spell, without those that begin, end or fill it."""
+        """The text that tokens spell, without the special ones."""
         return self.tokenizer.decode(list(tokens), skip_special_tokens=True).strip()
 
     def _drop(self, tokens: Tensor, special: Tensor) -> Tensor:
@@ -130,33 +150,22 @@ class TextProcessor:
 
     def pad(self, items: list[dict[str, Tensor] | None]) -> dict[str, Tensor]:
         """A batch of texts, None where one is absent → {"tokens": int64 [B, L], "mask": bool [B, L]}, L the longest."""
-        lengths = torch.tensor([0 if item is None else len(item["tokens"]) for item in items])  # [B]
-        longest = max(1, int(lengths.max()))
-        tokens = torch.full((len(items), longest), self.pad_token)  # [B, L]
-        for row, item in enumerate(items):
-            if item is not None:
-                tokens[row, : len(item["tokens"])] = item["tokens"]
-        return {"tokens": tokens, "mask": torch.arange(longest) < lengths[:, None]}
+        tokens, mask = pad_sequences(column(items, "tokens"), dtype=torch.int64, fill=self.pad_token)
+        return {"tokens": tokens, "mask": mask}
 
     def save(self, folder: Path) -> None:
         """Writes tokenizer.json and processor.json into `folder`."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         settings = {
             "max_tokens": self.max_tokens,
             "pad": self.pad_token,
             "unknown": self.unknown_token,
             "mask": self.mask_token,
-            "augmentation": None if self.augmentation is None else self.augmentation.model_dump(),
         }
-        (folder / "tokenizer.json").write_text(self.tokenizer.to_str(pretty=True), encoding="utf-8")
-        (folder / "processor.json").write_text(json.dumps(settings, indent=1), encoding="utf-8")
+        write_settings(folder, settings, self.augmentation)
+        (Path(folder) / "tokenizer.json").write_text(self.tokenizer.to_str(pretty=True), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> "TextProcessor":
         """The processor that `save` wrote into `folder`."""
-        folder = Path(folder)
-        settings = json.loads((folder / "processor.json").read_text(encoding="utf-8"))
-        if settings["augmentation"] is not None:
-            settings["augmentation"] = TextAugmentation(**settings["augmentation"])
-        return cls(Tokenizer.from_str((folder / "tokenizer.json").read_text(encoding="utf-8")), **settings)
+        tokenizer = Tokenizer.from_str((Path(folder) / "tokenizer.json").read_text(encoding="utf-8"))
+        return cls(tokenizer, **read_settings(folder, TextAugmentation))

@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
+from sensorium.encoders.pooling import as_features
 from sensorium.encoders.text_processor import TextAugmentation, TextProcessor, check_vocabulary
 from sensorium.features import Features
-from sensorium.nn.recurrent import Cell, Recurrent
+from sensorium.nn.recurrent import Cell, Recurrent, check_two_directions
 
 
 class TextRecurrentConfig(BaseModel):
@@ -34,10 +35,7 @@ class TextRecurrentConfig(BaseModel):
 
     @model_validator(mode="after")
     def _two_halves(self) -> "TextRecurrentConfig":
-        if self.bidirectional and self.width % 2:
-            raise ValueError(
-                f"width ({self.width}) is shared by two directions, so it must be even; take {self.width + 1}"
-            )
+        check_two_directions(self.width, self.bidirectional)
         return self
 
 
@@ -75,6 +73,4 @@ class TextRecurrent(nn.Module):
         """`tokens` int64 [B, L] and `mask` bool [B, L] -> Features of T = L tokens (one when summary_only)."""
         mask = inputs["mask"]
         tokens, pooled = self.recurrent(self.dropout(self.embedding(inputs["tokens"])), mask)
-        if self.summary_only:
-            return Features.one(pooled, mask.any(dim=1))
-        return Features(tokens, mask, pooled)
+        return as_features(tokens, mask, pooled, self.summary_only)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from sensorium.encoders.image_augmentation import ImageAugmentation
 from sensorium.encoders.image_processor import Fit, ImageProcessor, Interpolation, Jpeg, settings_of
 from sensorium.encoders.pixels import Normalise, needs_size
+from sensorium.encoders.pooling import as_features
 from sensorium.errors import UserError, unknown
 from sensorium.features import Features
 
@@ -30,9 +31,9 @@ class TimmConfig(BaseModel):
     size:       the side of the square each picture is brought to, in pixels; None is what the model was trained at.
     mean, std:  by channel (RGB, of values in [0, 1]); None is what the model was trained with.
     interpolation: None is what the model was trained with, bicubic where that is neither of ours.
-    stages:     how many of its last feature maps the summary reads too, each as the mean of its places; 0 is only what
-                the model's classifier reads. Earlier maps say more of shape and colour: for drawings and other pictures
-                that are not what the model was trained on.
+    stages:     how many of its last feature maps the summary reads too, each as the mean over its positions; 0 is only
+                what the model's classifier reads. Earlier maps say more about shape and colour: for drawings and other
+                pictures that are not what the model was trained on.
     fit, jpeg, augmentation: see ImageSettings.
 
     Weights are read by `build` alone: an encoder made from the config of a built one needs neither file nor hub.
@@ -63,7 +64,7 @@ class TimmImage(nn.Module):
     """A timm model (Wightman 2019) without its classifier.
 
     Tokens are the positions (and class tokens) of the last feature map; pooled is what its classifier would read, and
-    behind it the means of the last `stages` maps, each part brought to mean 0 and variance 1 when there are several.
+    after it the means of the last `stages` maps, each brought to mean 0 and variance 1 when there are several.
     The narrower of tokens and pooled is filled with zeros to the width of the other (MobileNetV3's). The model stays in
     evaluation mode in training too: batch-norm statistics are the published ones, its dropout is off. Raises UserError
     for a name timm does not know, for a size the model cannot take, and for more stages than it has maps.
@@ -80,7 +81,7 @@ class TimmImage(nn.Module):
         self.processor = processor or ImageProcessor(settings_of(config, needs_size(config.size)))
         self.normalise = Normalise(config.mean, config.std)
         self.model = _create(config, num_classes=0).to(memory_format=torch.channels_last)
-        self.dim = self._width()
+        self.dim = self._feature_width()
         self.train()
 
     @property
@@ -95,22 +96,25 @@ class TimmImage(nn.Module):
         return self
 
     @torch.no_grad()
-    def _width(self) -> int:
+    def _feature_width(self) -> int:
         """The wider of tokens and summary, found by running a black picture. Raises UserError when the model cannot."""
         self.model.eval()
         self._check_stages()
         try:
-            return max(part.shape[-1] for part in self._run(torch.zeros(1, 3, self.config.size, self.config.size)))
+            black = torch.zeros(1, 3, self.config.size, self.config.size)
+            return max(features.shape[-1] for features in self._run(black))
         except (RuntimeError, AssertionError, ValueError) as error:
-            said = f"The timm model '{self.config.model}' cannot read pictures of size {self.config.size}"
-            raise UserError(f"{said} ({_first_line(error)}); state another size.") from error
+            raise UserError(
+                f"The timm model '{self.config.model}' cannot read pictures of size {self.config.size}"
+                f" ({_first_line(error)}); state another size."
+            ) from error
 
     def _check_stages(self) -> None:
         if self.config.stages:
-            known = getattr(self.model, "feature_info", [])
-            if not hasattr(self.model, "forward_intermediates") or self.config.stages > len(known):
+            maps = getattr(self.model, "feature_info", [])
+            if not hasattr(self.model, "forward_intermediates") or self.config.stages > len(maps):
                 raise UserError(
-                    f"The timm model '{self.config.model}' has {len(known)} feature maps to read, not the"
+                    f"The timm model '{self.config.model}' has {len(maps)} feature maps to read, not the"
                     f" {self.config.stages} of the option 'stages'; state fewer."
                 )
 
@@ -133,11 +137,9 @@ class TimmImage(nn.Module):
         return encoder
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
-        """`pixels` uint8 [B, 3, H, W], `mask` bool [B, 1] -> Features of the map's T places (1 when summary_only)."""
-        tokens, pooled = (self._widen(part.float()) for part in self._run(self.normalise(inputs["pixels"])))
-        if self.summary_only:
-            return Features.one(pooled, inputs["mask"].any(dim=1))
-        return Features(tokens, inputs["mask"].expand(-1, tokens.shape[1]), pooled)
+        """`pixels` uint8 [B, 3, H, W], `mask` bool [B, 1] -> Features of the map's T positions (1 if summary_only)."""
+        tokens, pooled = (self._widen(features.float()) for features in self._run(self.normalise(inputs["pixels"])))
+        return as_features(tokens, inputs["mask"], pooled, self.summary_only)
 
     def _run(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """float [B, 3, H, W] -> tokens [B, T, ...], pooled [B, ...], of the model's own widths."""
@@ -148,8 +150,9 @@ class TimmImage(nn.Module):
         pooled = self.model.forward_head(features, pre_logits=True)
         if maps:
             # Their scales differ a hundredfold, so that one would outweigh the others.
-            parts = [pooled, *(one.float().mean(dim=(2, 3)) for one in maps)]
-            pooled = torch.cat([nn.functional.layer_norm(one.float(), one.shape[1:]) for one in parts], dim=1)  # [B, D]
+            summaries = [pooled, *(feature_map.float().mean(dim=(2, 3)) for feature_map in maps)]
+            pooled = torch.cat([nn.functional.layer_norm(x.float(), x.shape[1:]) for x in summaries], dim=1)  # [B, D]
+        # A map's positions become tokens, line by line.
         if features.ndim == 4 and getattr(self.model, "output_fmt", "NCHW") == "NHWC":
             features = features.flatten(1, 2)  # [B, H * W, C]
         elif features.ndim == 4:
@@ -165,38 +168,43 @@ def _resolve(config: TimmConfig) -> TimmConfig:
     name = config.model.split(".")[0]
     if not timm.is_model(name):
         raise unknown("timm model", config.model, timm.list_models())
-    known: Any = timm.get_pretrained_cfg(config.model, allow_unregistered=False)
-    if known is None:
+    published: Any = timm.get_pretrained_cfg(config.model, allow_unregistered=False)
+    if published is None:
         raise unknown("timm model", config.model, timm.list_models(f"{name}*", pretrained=True) or [name])
-    trained = known.interpolation if known.interpolation in get_args(Interpolation) else "bicubic"
-    given = {"size": known.input_size[1], "interpolation": trained, "mean": known.mean, "std": known.std}
-    return config.model_copy(update={name: getattr(config, name) or value for name, value in given.items()})
+    interpolation = published.interpolation if published.interpolation in get_args(Interpolation) else "bicubic"
+    size = published.input_size[1]
+    defaults = {"size": size, "interpolation": interpolation, "mean": published.mean, "std": published.std}
+    return config.model_copy(update={name: getattr(config, name) or value for name, value in defaults.items()})
 
 
 def _create(config: TimmConfig, **options: Any) -> nn.Module:
     """The timm model of a resolved config. Raises UserError when weights cannot be fetched or the size is refused."""
-    known: Any = timm.get_pretrained_cfg(config.model)
-    if known.fixed_input_size and config.size != known.input_size[1]:
+    published: Any = timm.get_pretrained_cfg(config.model)
+    if published.fixed_input_size and config.size != published.input_size[1]:
         options["img_size"] = config.size
     try:
         return timm.create_model(config.model, **options)
     except Exception as error:  # the hub's client raises its transport's errors, which differ by version
         if options.get("pretrained"):
-            doing = f"The weights of the timm model '{config.model}' cannot be fetched ({_first_line(error)})"
-            raise UserError(f"{doing}; connect to the hub, or give a local file as the option 'weights'.") from error
-        said = f"The timm model '{config.model}' cannot be made for pictures of size {config.size}"
-        raise UserError(f"{said} ({_first_line(error)}); state another size.") from error
+            raise UserError(
+                f"The weights of the timm model '{config.model}' cannot be fetched ({_first_line(error)}); connect to"
+                " the hub, or give a local file as the option 'weights'."
+            ) from error
+        raise UserError(
+            f"The timm model '{config.model}' cannot be made for pictures of size {config.size}"
+            f" ({_first_line(error)}); state another size."
+        ) from error
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a weights file, in the file's order. Raises UserError when missing or when it holds aught else."""
+    """The tensors of a weights file, in the file's order. Raises UserError when it is missing or not of tensors."""
     if not path.is_file():
         raise UserError(f"There is no file of weights {path}; mend the option 'weights'.")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the two readers raise more than a dozen kinds for a file that is not theirs
+    except Exception as error:  # the two readers raise more than a dozen kinds of errors for a wrong file
         raise UserError(f"The file of weights {path} cannot be read ({_first_line(error)}); give another.") from error
     tensors = tensors.get("state_dict", tensors) if isinstance(tensors, dict) else None
     if not tensors or not all(isinstance(value, Tensor) for value in tensors.values()):
@@ -204,27 +212,29 @@ def _read(path: Path) -> dict[str, Tensor]:
     return dict(tensors)
 
 
-def _match(given: dict[str, Tensor], config: TimmConfig, model: nn.Module) -> dict[str, Tensor]:
+def _match(tensors: dict[str, Tensor], config: TimmConfig, model: nn.Module) -> dict[str, Tensor]:
     """The state of `model`, which has no classifier, from the tensors of a file: by name, or else by order."""
-    wanted = model.state_dict()
-    full = _create(config)
-    classifier = set(full.state_dict()) - set(wanted)
-    if given.keys() - classifier == wanted.keys():
-        wrong = [name for name, tensor in wanted.items() if given[name].shape != tensor.shape]
+    state = model.state_dict()
+    full_state = _create(config).state_dict()
+    classifier = set(full_state) - set(state)
+    if tensors.keys() - classifier == state.keys():
+        # By name.
+        wrong = [name for name, tensor in state.items() if tensors[name].shape != tensor.shape]
         if not wrong:
-            return {name: given[name] for name in wanted}
-        why = f"'{wrong[0]}' is {list(given[wrong[0]].shape)} and not {list(wanted[wrong[0]].shape)}"
+            return {name: tensors[name] for name in state}
+        why = f"'{wrong[0]}' is {list(tensors[wrong[0]].shape)} and not {list(state[wrong[0]].shape)}"
     else:
-        slots = full.state_dict()
+        # By order, which only a torch file keeps.
         by_order = config.weights is not None and not config.weights.endswith(".safetensors")
-        shapes = [tensor.shape for tensor in slots.values()]
-        if by_order and shapes == [tensor.shape for tensor in given.values()]:
-            renamed = dict(zip(slots, given.values(), strict=True))
-            return {name: renamed[name] for name in wanted}
-        odd = sorted(given.keys() ^ wanted.keys() - classifier)
+        shapes = [tensor.shape for tensor in full_state.values()]
+        if by_order and shapes == [tensor.shape for tensor in tensors.values()]:
+            renamed = dict(zip(full_state, tensors.values(), strict=True))
+            return {name: renamed[name] for name in state}
+        odd = sorted(tensors.keys() ^ state.keys() - classifier)
         why = f"its names differ, '{odd[0]}' for one, and its shapes are not the model's in order"
-    what = f"The file of weights {config.weights} does not fit the timm model '{config.model}'"
-    raise UserError(f"{what}: {why}; give another.")
+    raise UserError(
+        f"The file of weights {config.weights} does not fit the timm model '{config.model}': {why}; give another."
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 
 from sensorium.encoders.audio_augmentation import AudioAugmentation
+from sensorium.encoders.audio_processor import LEAST_SECONDS, seconds_of
 from sensorium.encoders.hub import FAILURES, architecture_of, encoder_of, load, load_weights
 from sensorium.encoders.pooling import Pooling, summarise
 from sensorium.encoders.speech_processor import SpeechProcessor
@@ -19,21 +20,20 @@ from sensorium.errors import UserError
 from sensorium.features import Features
 
 WHAT = "speech encoder"
-WHOLE = {"whisper"}  # reads one span of fixed length, silence and all
-# Of these, the kinds that normalise each frame by itself do not see padding if they are told of it.
+WHOLE = {"whisper"}  # reads one span of fixed length, with its silence
+# Of these, the models that normalise each frame by itself ignore padding if they get its mask.
 MASKED = {"wav2vec2", "hubert", "data2vec-audio", "unispeech", "unispeech-sat"}
-# What models do in training by chances of their own: masks drawn from NumPy, which no seed of a run reaches, and layers
-# left out, which then have no gradient.
+# Random steps of the models in training: masks drawn by NumPy, which no seed of a run reaches, and layers that are
+# skipped and then have no gradient.
 STILL = {"apply_spec_augment": False, "mask_time_prob": 0.0, "mask_feature_prob": 0.0, "layerdrop": 0.0}
 STILL |= {"encoder_layerdrop": 0.0}
-LEAST_SECONDS = 0.1
 
 
 class TransformersAudioConfig(BaseModel):
     """A pretrained speech encoder.
 
     model:        its name on the Hugging Face hub, or the folder that holds it.
-    architecture: its Transformers configuration; `build` fills it, so that our checkpoint needs the source no more.
+    architecture: its Transformers configuration; `build` fills it, so that our checkpoint does not need the source.
     pooling:      the summary is the mean of the tokens, the first or the last.
     seconds:      a longer clip is cut to its loudest span of that length; None lets `build` take the 95th percentile,
                   at most 30. Never more than the model reads.
@@ -95,24 +95,23 @@ class TransformersAudio(nn.Module):
         pretrained = load_weights(config.model, WHAT, config=architecture)
         if pretrained.main_input_name not in ("input_values", "input_features"):
             raise _no_speech(config.model, architecture)
-        seconds = config.seconds or min(30.0, max(LEAST_SECONDS, round(facts.get("seconds", 10.0), 2)))
+        seconds = config.seconds or seconds_of(facts)
         extractor = load(AutoFeatureExtractor, config.model, WHAT)
         seconds = min(seconds, getattr(extractor, "chunk_length", None) or math.inf)
-        stated = {"architecture": architecture_of(architecture), "seconds": seconds}
-        config = config.model_copy(update=stated)
+        config = config.model_copy(update={"architecture": architecture_of(architecture), "seconds": seconds})
         try:
             processor = SpeechProcessor(extractor, seconds, _shortest(extractor, architecture), config.augmentation)
-            with torch.device("meta"):  # no time is lost on random weights that are replaced at once
+            with torch.device("meta"):  # random weights would be replaced at once
                 encoder = cls(config, processor, summary_only)
             encoder.body = encoder_of(pretrained)
-            encoder._try()
+            encoder._check_reads_sound()
         except FAILURES as error:
             raise _no_speech(config.model, architecture) from error
         return encoder
 
     @torch.no_grad()
-    def _try(self) -> None:
-        """Reads a short clip. Raises one of FAILURES when the model is of a kind that this encoder does not know."""
+    def _check_reads_sound(self) -> None:
+        """Reads a short clip. Raises one of FAILURES when this encoder cannot run the model."""
         training = self.training
         tokens = self.eval()(self.processor.pad([self.processor(np.zeros(1, np.float32))])).tokens
         self.train(training)
@@ -135,12 +134,13 @@ class TransformersAudio(nn.Module):
         if self.masked:
             tokens = self._tokens(values, attention_mask=mask.long())
             return tokens, self.body._get_feat_extract_output_lengths(lengths)
+        # A model that sees padding reads clips of one length together, without any.
         rows: dict[int, Tensor] = {}
         for length in lengths.unique().tolist():
-            alike = (lengths == length).nonzero()[:, 0]  # [rows of this length]
-            rows |= zip(alike.tolist(), self._tokens(values[alike, :length]), strict=True)
+            same_length = (lengths == length).nonzero()[:, 0]  # [rows of this length]
+            rows |= zip(same_length.tolist(), self._tokens(values[same_length, :length]), strict=True)
         tokens = [rows[row] for row in range(len(lengths))]
-        counts = torch.tensor([len(one) for one in tokens], device=values.device)
+        counts = torch.tensor([len(clip_tokens) for clip_tokens in tokens], device=values.device)
         return pad_sequence(tokens, batch_first=True), counts
 
     def _tokens(self, values: Tensor, **options: Tensor) -> Tensor:
@@ -148,7 +148,7 @@ class TransformersAudio(nn.Module):
 
 
 def _shortest(extractor: Any, architecture: Any) -> int:
-    """Samples of the shortest clip the model's convolutions give a token for, and a tenth of a second at least."""
+    """Samples of the shortest clip the model's convolutions give a token for, but at least LEAST_SECONDS."""
     field = 1
     kernels, strides = getattr(architecture, "conv_kernel", ()), getattr(architecture, "conv_stride", ())
     for kernel, stride in reversed(list(zip(kernels, strides, strict=True))):
@@ -157,7 +157,8 @@ def _shortest(extractor: Any, architecture: Any) -> int:
 
 
 def _no_speech(source: str, architecture: Any) -> UserError:
-    kind = architecture.model_type
+    model_type = architecture.model_type
     return UserError(
-        f"The model '{source}' ({kind}) does not read sound alone; choose a speech encoder, as Whisper or wav2vec 2.0."
+        f"The model '{source}' ({model_type}) does not read sound alone; choose a speech encoder, as Whisper or"
+        " wav2vec 2.0."
     )

@@ -21,7 +21,7 @@ class TransformersTextConfig(BaseModel):
     """A pretrained text encoder.
 
     model:        its name on the Hugging Face hub, or the folder that holds it.
-    architecture: its Transformers configuration; `build` fills it, so that our checkpoint needs the source no more.
+    architecture: its Transformers configuration; `build` fills it, so that our checkpoint does not need the source.
     pooling:      the summary is the mean of the tokens, the first or the last; take what the model was trained with.
     max_tokens:   a longer text is cut; never more than the model can read.
     augmentation: token dropout in training; None for none.
@@ -69,9 +69,9 @@ class TransformersText(nn.Module):
         pretrained = load_weights(config.model, WHAT)
         _check_reads_text(config.model, pretrained)
         processor = processor_of(config, pretrained)
-        stated = {"architecture": architecture_of(architecture), "max_tokens": processor.max_tokens}
-        config = config.model_copy(update=stated)
-        with torch.device("meta"):  # no time is lost on random weights that are replaced at once
+        update = {"architecture": architecture_of(architecture), "max_tokens": processor.max_tokens}
+        config = config.model_copy(update=update)
+        with torch.device("meta"):  # random weights would be replaced at once
             encoder = cls(config, processor, summary_only)
         encoder.body = encoder_of(pretrained)
         return encoder
@@ -86,15 +86,15 @@ class TransformersText(nn.Module):
 def _check_reads_text(source: str, model: PreTrainedModel) -> None:
     composite = model.config.get_text_config() is not model.config and not model.config.is_encoder_decoder
     if composite or model.main_input_name != "input_ids":
-        kind = model.config.model_type
-        raise UserError(f"The model '{source}' ({kind}) does not read text alone; choose a text encoder.")
+        model_type = model.config.model_type
+        raise UserError(f"The model '{source}' ({model_type}) does not read text alone; choose a text encoder.")
 
 
 def _longest(model: PreTrainedModel) -> float:
     """How many tokens the model has positions for."""
     positions = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
     if isinstance(positions, nn.Embedding):
-        # RoBERTa's kind counts positions from behind the padding token's number.
+        # Models like RoBERTa count positions from after the padding token's number.
         return positions.num_embeddings - (0 if positions.padding_idx is None else positions.padding_idx + 1)
     return getattr(model.config, "max_position_embeddings", None) or float("inf")
 
@@ -105,13 +105,13 @@ def processor_of(config: TransformersTextConfig, model: PreTrainedModel) -> Text
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise UserError(f"The model '{config.model}' has no tokenizer.json, nor can one be made; choose one that has.")
-    known = [tokenizer.unk_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, 0]
+    candidates = [tokenizer.unk_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, 0]
     mask = tokenizer.mask_token_id if tokenizer.mask_token_id is not None else tokenizer.unk_token_id
     return TextProcessor(
         backend,
         max_tokens=int(min(config.max_tokens, tokenizer.model_max_length, _longest(model))),
         pad=tokenizer.pad_token_id or 0,
-        unknown=next(token for token in known if token is not None),
+        unknown=next(token for token in candidates if token is not None),
         mask=mask,
         augmentation=config.augmentation,
     )

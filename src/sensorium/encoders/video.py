@@ -1,4 +1,4 @@
-"""Films: an image encoder on each frame, then time."""
+"""Films: an image encoder on each frame, then layers over time."""
 
 import math
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ from sensorium.nn.transformer import Transformer
 
 IMAGES = {"image_conv": ImageConv, "vit": ViT, "timm": TimmImage}
 _SCALES = 8  # periods of the time encoding: from an eighth of a second, doubling, to 16 seconds
-_MOST_SIDE = 64  # pixels: a film has many frames, so an unstated size is smaller than a picture's
+_MOST_SIDE = 64  # pixels: a film has many frames, so a size that is not stated is smaller than a picture's
 
 
 class FrameConfig(BaseModel):
@@ -37,31 +37,31 @@ class FrameConfig(BaseModel):
         return self
 
     def resolved(self) -> BaseModel:
-        """The settings as those of the image encoder. Raises UserError for one that does not fit."""
-        kind = IMAGES[self.encoder].Config
+        """The settings as the configuration of the image encoder. Raises UserError for one that does not fit."""
+        config_class = IMAGES[self.encoder].Config
         try:
-            return kind.model_validate(self.config | {"augmentation": None})
+            return config_class.model_validate(self.config | {"augmentation": None})
         except ValidationError as error:
             first = error.errors()[0]
-            setting = ".".join(str(part) for part in first["loc"])
+            setting = ".".join(str(key) for key in first["loc"])
             if first["type"] == "extra_forbidden":
-                said = str(unknown("setting", setting, kind.model_fields))
+                reason = str(unknown("setting", setting, config_class.model_fields))
             else:
-                said = f"{setting or 'config'} is {first.get('input')!r}, but {first['msg']}."
-            raise UserError(f"In the image encoder '{self.encoder}' of a film: {said}") from error
+                reason = f"{setting or 'config'} is {first.get('input')!r}, but {first['msg']}."
+            raise UserError(f"In the image encoder '{self.encoder}' of a film: {reason}") from error
 
 
 class VideoConfig(BaseModel):
     """How a film is read.
 
-    frames: the most that are looked at. rate: how many a second; None lets `build` spread `frames` over the 95th
-            percentile of the lengths, at no more than the films' own rate. A longer film is looked at `frames` times,
+    frames: the most that are read. rate: how many a second; None lets `build` spread `frames` over the 95th
+            percentile of the lengths, at no more than the films' own rate. Of a longer film `frames` frames are read,
             evenly.
     image:  the encoder of each frame.
     frozen: whether the image encoder's weights stay as they are; None freezes pretrained ones.
-    grid:   each frame's token says what is where on a map of so many by so many places.
-    over:   what reads the frames in order: "transformer", "convolution", or "mean", which has nothing to learn and is
-            blind to their order: with a frozen image encoder its features can be kept on disk.
+    grid:   each frame's token reads a map of so many by so many positions.
+    over:   what reads the frames in order: "transformer", "convolution", or "mean", which learns nothing and ignores
+            their order: with a frozen image encoder its features can be kept on disk.
     width:  of a frame's token. depth, heads, dropout: of the layers over time.
     augmentation: see ImageAugmentation; all frames of a film are changed alike.
     """
@@ -84,8 +84,8 @@ class VideoConfig(BaseModel):
 class VideoFrames(nn.Module):
     """An image encoder on each frame, detectors of what moved from one to the next, and layers over time.
 
-    Tokens are the frames, pooled is their mean. A frozen image encoder stays in evaluation mode while what stands over
-    it learns. Raises UserError when the config's rate, or the size of its frames, is None.
+    Tokens are the frames, pooled is their mean. A frozen image encoder stays in evaluation mode while the layers over
+    it learn. Raises UserError when the config's rate, or the size of its frames, is None.
     """
 
     Config = VideoConfig
@@ -138,10 +138,9 @@ class VideoFrames(nn.Module):
         `values` are not.
         """
         small = {name: min(facts.get(name, _MOST_SIDE), _MOST_SIDE) for name in ("height", "width")}
-        kind = IMAGES[config.image.encoder]
-        image = kind.build(config.image.resolved(), [], small)
-        seconds, own = facts.get("seconds", 10.0), facts.get("rate", 1000.0)
-        rate = config.rate or min(own, config.frames / max(seconds, 0.01))
+        image = IMAGES[config.image.encoder].build(config.image.resolved(), [], small)
+        seconds, film_rate = facts.get("seconds", 10.0), facts.get("rate", 1000.0)
+        rate = config.rate or min(film_rate, config.frames / max(seconds, 0.01))
         frame = FrameConfig(encoder=config.image.encoder, config=image.config.model_dump(mode="json"))
         encoder = cls(config.model_copy(update={"rate": rate, "image": frame}), summary_only=summary_only)
         encoder.image.load_state_dict(image.state_dict())
@@ -155,21 +154,21 @@ class VideoFrames(nn.Module):
         mask = inputs["mask"]
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             pixels = inputs["pixels"][mask]  # [frames of all films, 3, H, W]
-            said = self.image({"pixels": pixels, "mask": mask.new_ones(len(pixels), 1)})
+            frames = self.image({"pixels": pixels, "mask": mask.new_ones(len(pixels), 1)})
         if self.config.over == "mean":
-            return summarise(_placed(said.pooled.float(), mask), mask, "mean", self.summary_only)
-        tokens = self.frames(said, mask) + self.time(inputs["seconds"])  # [B, F, D]
+            return summarise(_scatter(frames.pooled.float(), mask), mask, "mean", self.summary_only)
+        tokens = self.frames(frames, mask) + self.time(inputs["seconds"])  # [B, F, D]
         tokens = self.over(self.dropout(torch.where(mask[..., None], tokens, 0.0)), mask)
         return summarise(tokens, mask, "mean", self.summary_only)
 
 
 class FrameTokens(nn.Module):
-    """What an image encoder says of each frame made one token: its summary, what is where, and what moved since.
+    """The features of each frame as one token: its summary, a coarse map, and what moved since the last frame.
 
-    What is where is a map of `side` by `side` places; the strongest of all places is added, as a mean loses what is
-    small. What moved is read by detectors u(now) v(before) - v(now) u(before), whose sign is the direction
-    (Hassenstein and Reichardt 1956): u and v are learned, three places wide, and a detector's answer is its mean over
-    the frame. In the first frame, and where nothing moves, it is zero.
+    The map has `side` by `side` positions; the maximum over all positions is added, because a mean loses what is small.
+    What moved is read by detectors u(now) v(before) - v(now) u(before), whose sign is the direction
+    (Hassenstein and Reichardt 1956): u and v are learned, three positions wide, and a detector's answer is its mean
+    over the frame. In the first frame, and where nothing moves, it is zero.
     """
 
     def __init__(self, image_dim: int, dim: int, side: int):
@@ -184,26 +183,26 @@ class FrameTokens(nn.Module):
         self.moves = nn.Linear(channels, dim, bias=False)
         self.summary = nn.Linear(image_dim, dim, bias=False)
 
-    def forward(self, said: Features, mask: Tensor) -> Tensor:
+    def forward(self, frames: Features, mask: Tensor) -> Tensor:
         """Features of N frames, those where `mask`, bool [B, F], is True -> float32 [B, F, D]."""
-        own = math.isqrt(said.tokens.shape[1])
-        # Class and register tokens stand before the places and are left out.
-        places = self.narrow(self.norm(said.tokens[:, -own * own :].float())).float()
-        places = places.transpose(1, 2).unflatten(2, (own, own))  # [N, channels, own, own]
-        coarse = nn.functional.adaptive_avg_pool2d(places, self.side).flatten(1)  # [N, channels * side * side]
+        size = math.isqrt(frames.tokens.shape[1])
+        # Class and register tokens come before the positions and are left out.
+        maps = self.narrow(self.norm(frames.tokens[:, -size * size :].float())).float()
+        maps = maps.transpose(1, 2).unflatten(2, (size, size))  # [N, channels, size, size]
+        coarse = nn.functional.adaptive_avg_pool2d(maps, self.side).flatten(1)  # [N, channels * side * side]
         tokens = (
             self.places(coarse)
-            + self.peak(places.amax(dim=(2, 3)))
-            + self.summary(self.summary_norm(said.pooled.float()))
+            + self.peak(maps.amax(dim=(2, 3)))
+            + self.summary(self.summary_norm(frames.pooled.float()))
         )
-        return _placed(tokens.float(), mask) + self._moved(places, mask)
+        return _scatter(tokens.float(), mask) + self._motion(maps, mask)
 
-    def _moved(self, places: Tensor, mask: Tensor) -> Tensor:
-        """Maps [N, channels, own, own] -> float32 [B, F, D], zero in the first frame of each film."""
-        pairs = _placed(self.pairs(places).flatten(2).float(), mask)  # [B, F, 2 * channels, own * own]
+    def _motion(self, maps: Tensor, mask: Tensor) -> Tensor:
+        """Maps [N, channels, size, size] -> float32 [B, F, D], zero in the first frame of each film."""
+        pairs = _scatter(self.pairs(maps).flatten(2).float(), mask)  # [B, F, 2 * channels, size * size]
         u, v = pairs.chunk(2, dim=2)
-        moved = (u[:, 1:] * v[:, :-1] - v[:, 1:] * u[:, :-1]).mean(dim=-1)  # [B, F - 1, channels]
-        return nn.functional.pad(self.moves(moved).float(), (0, 0, 1, 0))  # [B, F, D]
+        motion = (u[:, 1:] * v[:, :-1] - v[:, 1:] * u[:, :-1]).mean(dim=-1)  # [B, F - 1, channels]
+        return nn.functional.pad(self.moves(motion).float(), (0, 0, 1, 0))  # [B, F, D]
 
 
 class Seconds(nn.Module):
@@ -222,7 +221,7 @@ class Seconds(nn.Module):
 
 
 class Convolutions(nn.Module):
-    """`depth` residual convolutions over three frames each and a last LayerNorm, blind to padding."""
+    """`depth` residual convolutions over three frames each and a last LayerNorm, independent of padding."""
 
     def __init__(self, dim: int, depth: int, dropout: float):
         super().__init__()
@@ -238,7 +237,7 @@ class Convolutions(nn.Module):
         return self.last(x)
 
 
-def _placed(values: Tensor, mask: Tensor) -> Tensor:
+def _scatter(values: Tensor, mask: Tensor) -> Tensor:
     """Values [N, ...] of the frames where `mask`, bool [B, F], is True -> [B, F, ...], zero elsewhere."""
     out = values.new_zeros(*mask.shape, *values.shape[1:])
     out[mask] = values
@@ -247,7 +246,7 @@ def _placed(values: Tensor, mask: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _side(image: nn.Module, grid: int) -> int:
-    """The side of the map that `grid` gives: no finer than the image encoder's own, found on a black picture."""
+    """The side of the map for `grid`: no finer than the image encoder's own, which a black picture shows."""
     size, mode = image.processor.settings.size, image.training
     black = {"pixels": torch.zeros(1, 3, size, size, dtype=torch.uint8), "mask": torch.ones(1, 1, dtype=torch.bool)}
     side = math.isqrt(image.eval()(black).tokens.shape[1])
@@ -256,6 +255,13 @@ def _side(image: nn.Module, grid: int) -> int:
 
 
 def _processor(config: VideoConfig, image: nn.Module) -> VideoProcessor:
-    look = image.processor.settings
-    stated = {"rate": config.rate, "frames": config.frames, "augmentation": config.augmentation}
-    return VideoProcessor(VideoSettings(**stated, size=look.size, fit=look.fit))
+    settings = image.processor.settings
+    return VideoProcessor(
+        VideoSettings(
+            rate=config.rate,
+            frames=config.frames,
+            size=settings.size,
+            fit=settings.fit,
+            augmentation=config.augmentation,
+        )
+    )

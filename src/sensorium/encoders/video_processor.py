@@ -10,12 +10,13 @@ from torch import Tensor
 
 from sensorium.encoders.image_augmentation import ImageAugmentation, augmenter
 from sensorium.encoders.image_processor import Fit, square
+from sensorium.encoders.padding import column, pad_sequences
 
 
 class VideoSettings(BaseModel):
     """What a VideoProcessor does.
 
-    rate, frames: frames a second and at most how many, asked of the decoder: a film with more is looked at so often,
+    rate, frames: frames a second and the most frames, which the decoder gives: of a film with more so many are read,
                   evenly over its whole length.
     size, fit, augmentation: of each frame, see ImageSettings; all frames of a film are changed alike.
     """
@@ -29,7 +30,7 @@ class VideoSettings(BaseModel):
     augmentation: ImageAugmentation | None = ImageAugmentation()
 
 
-class Shown(NamedTuple):
+class DecodedFilm(NamedTuple):
     """What the processor reads of a decoded film: `frames`, uint8 [F, H, W, 3], and their `seconds`, float [F]."""
 
     frames: np.ndarray
@@ -47,8 +48,8 @@ class VideoProcessor:
         self.decoding: dict[str, Any] = settings.model_dump(include={"rate", "frames", "size", "fit"})
         self._augment = None if settings.augmentation is None else augmenter(settings.augmentation, settings.size)
 
-    def __call__(self, value: Shown, augment: bool = False) -> dict[str, Tensor]:
-        """One film; with `augment`, moved and tinted by one draw of chance from torch's global random state."""
+    def __call__(self, value: DecodedFilm, augment: bool = False) -> dict[str, Tensor]:
+        """One film; with `augment`, moved and tinted at random, all frames alike, by torch's global random state."""
         pixels = torch.from_numpy(np.array(value.frames)).permute(0, 3, 1, 2)  # [F, 3, H, W]
         pixels = square(pixels, self.settings.size, self.settings.fit)
         if augment and self._augment is not None:
@@ -57,14 +58,9 @@ class VideoProcessor:
 
     def pad(self, items: list[dict[str, Tensor] | None]) -> dict[str, Tensor]:
         """`pixels` uint8 [B, F, 3, h, w], F the longest film's, `seconds` float32 [B, F], `mask` bool [B, F]."""
-        lengths = [0 if item is None else len(item["pixels"]) for item in items]
-        longest, size = max(lengths) or 1, self.settings.size
-        pixels = torch.zeros(len(items), longest, 3, size, size, dtype=torch.uint8)
-        seconds = torch.zeros(len(items), longest)
-        for row, (item, length) in enumerate(zip(items, lengths, strict=True)):
-            if item is not None:
-                pixels[row, :length], seconds[row, :length] = item["pixels"], item["seconds"]
-        mask = torch.arange(longest) < torch.tensor(lengths)[:, None]
+        size = self.settings.size
+        pixels, mask = pad_sequences(column(items, "pixels"), (3, size, size), torch.uint8)
+        seconds, _ = pad_sequences(column(items, "seconds"))
         return {"pixels": pixels, "seconds": seconds, "mask": mask}
 
     def save(self, folder: Path) -> None:

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from sensorium.encoders.image_augmentation import ImageAugmentation
 from sensorium.encoders.image_processor import Fit, ImageProcessor, Interpolation, Jpeg, settings_of
 from sensorium.encoders.pixels import Normalise, needs_size, size_from
+from sensorium.encoders.pooling import as_features
 from sensorium.features import Features
+from sensorium.nn.attention import check_config_heads
 from sensorium.nn.transformer import Transformer
 
 
@@ -43,8 +45,7 @@ class ViTConfig(BaseModel):
 
     @model_validator(mode="after")
     def _divides(self) -> "ViTConfig":
-        if self.width % self.heads:
-            raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
+        check_config_heads(self.width, self.heads)
         if self.size and self.patch and self.size % self.patch:
             raise ValueError(f"patch ({self.patch}) must divide size ({self.size})")
         return self
@@ -93,9 +94,7 @@ class ViT(nn.Module):
         x = self.dropout(torch.cat([summary, patches.float()], dim=1) + self.position)  # [B, T, D]
         mask = inputs["mask"].expand(-1, x.shape[1])
         tokens = self.transformer(x, mask)
-        if self.summary_only:
-            return Features.one(tokens[:, 0], inputs["mask"].any(dim=1))
-        return Features(tokens, mask, tokens[:, 0])
+        return as_features(tokens, inputs["mask"], tokens[:, 0], self.summary_only)
 
 
 def _patch(size: int) -> int:

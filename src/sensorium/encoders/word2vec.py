@@ -1,4 +1,4 @@
-"""Word vectors learned from texts, or read from a file, by gensim; it is not needed once a model has them."""
+"""Word vectors learned from texts, or read from a file, by gensim; a model that has them does not need it."""
 
 import gzip
 import logging
@@ -58,13 +58,13 @@ def read(path: Path, most: int) -> WordVectors:
     options = {"binary": binary, "no_header": not header, "limit": most, "unicode_errors": "replace"}
     try:
         with _quiet():
-            found = gensim.models.KeyedVectors.load_word2vec_format(str(path.absolute()), **options)
+            vectors = gensim.models.KeyedVectors.load_word2vec_format(str(path.absolute()), **options)
     except (OSError, EOFError, ValueError, IndexError, AssertionError, MemoryError) as error:
         reason = (str(error) or "it is cut short").splitlines()[0].rstrip(". ")
         raise UserError(f"The file of word vectors {path} cannot be read ({reason}); {ADVICE}.") from error
-    if len(found) == 0 or not np.isfinite(found.vectors).all():
+    if len(vectors) == 0 or not np.isfinite(vectors.vectors).all():
         raise UserError(f"The file of word vectors {path} holds no words, or numbers that are not finite; {ADVICE}.")
-    return WordVectors(list(found.index_to_key), np.array(found.vectors, dtype=np.float32))
+    return WordVectors(list(vectors.index_to_key), np.array(vectors.vectors, dtype=np.float32))
 
 
 def _format(path: Path) -> tuple[bool, bool]:
@@ -106,7 +106,7 @@ def _gensim():
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps back gensim's remarks on small texts and repeated words."""
+    """Suppresses gensim's warnings about small texts and repeated words."""
     logger = logging.getLogger("gensim")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -16,7 +16,7 @@ from sensorium.features import Features
 
 
 class WordVectorsConfig(BaseModel):
-    """Where the vectors come from, and whether they go on learning.
+    """Where the vectors come from, and whether they are trained further.
 
     model:      a file of vectors in word2vec's format, text or binary; None learns them from the training texts.
     words:      the most words that are kept: the most frequent, which a file names first.
@@ -81,12 +81,12 @@ class WordVectors(nn.Module):
         Raises UserError when gensim is missing, the file cannot be read, or the texts have no word often enough.
         """
         if config.model is not None:
-            found = word2vec.read(Path(config.model), config.words)
+            learned = word2vec.read(Path(config.model), config.words)
         else:
             texts = [[word.lower() for word in words_of(text)] for text in values]
             seed = int(torch.randint(2**31, ()))
-            found = word2vec.train(texts, config.width, config.window, config.at_least, config.epochs, seed)
-        words, vectors = found.words[: config.words], torch.from_numpy(found.vectors[: config.words])
+            learned = word2vec.train(texts, config.width, config.window, config.at_least, config.epochs, seed)
+        words, vectors = learned.words[: config.words], torch.from_numpy(learned.vectors[: config.words])
         processor = WordProcessor(words, config.max_words, config.augmentation)
         sizes = {"vocabulary": len(words), "width": vectors.shape[1]}
         encoder = cls(config.model_copy(update=sizes), processor, summary_only)
@@ -98,6 +98,6 @@ class WordVectors(nn.Module):
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """`tokens` int64 [B, L] and `mask` bool [B, L] -> Features of T = L words (one token when summary_only)."""
         tokens, mask = inputs["tokens"], inputs["mask"]
-        known = nn.functional.embedding((tokens - 1).clamp(min=0), self.vectors)  # [B, L, D]
-        vectors = torch.where((tokens == UNKNOWN)[:, :, None], self.unknown, known)
+        known_vectors = nn.functional.embedding((tokens - 1).clamp(min=0), self.vectors)  # [B, L, D]
+        vectors = torch.where((tokens == UNKNOWN)[:, :, None], self.unknown, known_vectors)
         return summarise(vectors, mask, "mean", self.summary_only)

@@ -1,8 +1,10 @@
 """Ways of fusing: each takes the features of every input, any width, any of them absent, and gives one Features.
 
-Each declares `reads` ("pooled" or "tokens", so that the cache stores no tokens nobody reads), `dim` (the width it
-gives) and `experts` (how many tokens it gives, each of which may decide for itself; None where that varies by batch).
-One that has to learn more than the targets ask for has `losses` and their `weights` too: see `Variational`.
+Each class declares `reads` ("pooled" or "tokens", so that the cache stores no tokens nobody reads) and `gives_experts`
+(True where the tokens are experts: each of them can decide alone, so the targets get the head `late` over them; False
+where the targets are decided from the fused whole). Each instance has `dim`, the width of its tokens, and `experts`,
+how many tokens it gives (None where that varies by batch; a number wherever `gives_experts` is True).
+A fusion that learns more than the targets ask for also has `losses` and their `weights`: see `Variational`.
 """
 
 from sensorium.fusion.attention import Attention

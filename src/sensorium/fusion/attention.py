@@ -31,14 +31,15 @@ class AttentionConfig(BaseModel, frozen=True, extra="forbid"):
 class Attention(nn.Module):
     """y = Σᵢ aᵢ xᵢ, a = softmax(e) over the inputs that are present, eᵢ = vᵀ tanh(W [h ⊕ xᵢ] + c).
 
-    Additive attention (Bahdanau et al. 2015, arXiv:1409.0473) over inputs: h, which asks, is the mean of the xᵢ that
-    are present. Each head has a v of its own, and weighs its own slice of the coordinates; one head alone is stuck
-    before the exclusive-or of two inputs. An absent input is left out of h and of the softmax, so the weights of the
-    others again sum to 1.
+    Additive attention (Bahdanau et al. 2015, arXiv:1409.0473) over inputs: h, the query, is the mean of the xᵢ
+    that are present. Each head has its own v and weighs its own slice of the coordinates; a single head cannot learn
+    the exclusive-or of two inputs. An absent input is left out of h and of the softmax, so the weights of the others
+    still sum to 1.
     """
 
     Config = AttentionConfig
     reads: Literal["pooled", "tokens"] = "pooled"
+    gives_experts = False
     experts = 1
 
     def __init__(self, config: AttentionConfig, dims: dict[str, int]):
@@ -50,7 +51,7 @@ class Attention(nn.Module):
 
     def forward(self, features: dict[str, Features]) -> Features:
         """Features of every input, widths as in `dims` -> tokens float32 [B, 1, D], mask [B, 1], pooled [B, D]."""
-        summaries, present = self.inputs.summaries(features)
+        summaries, present = self.inputs.summaries(features)  # [B, N, D], [B, N]
         slices = summaries.unflatten(2, (self.config.heads, -1))  # [B, N, heads, D / heads]
         pooled = (self._weights(summaries, present)[..., None] * slices).sum(dim=1).flatten(1)  # [B, D]
         return Features.one(pooled, present.any(dim=1))
@@ -58,22 +59,23 @@ class Attention(nn.Module):
     def weights(self, features: dict[str, Features]) -> Tensor:
         """How much each input counts in each record: float32 [B, N], in the order of `dims`, the mean of the heads.
 
-        They sum to 1, and an absent input's is 0; of a record without any input all are.
+        They sum to 1, that of an absent input is 0; for a record without any input all are 0.
         """
         return self._weights(*self.inputs.summaries(features)).mean(dim=2)
 
     def _weights(self, summaries: Tensor, present: Tensor) -> Tensor:
         """summaries float32 [B, N, D], zero where absent, present bool [B, N] -> [B, N, heads]."""
-        here = present[..., None]
+        real = present[..., None]  # [B, N, 1]
         if self.score is None:
-            return here.to(summaries.dtype).expand(-1, -1, self.config.heads)
-        mean = summaries.sum(dim=1, keepdim=True) / present.sum(dim=1).clamp(min=1)[:, None, None]
-        first, tanh, last = self.score
-        asks, asked = first.weight.chunk(2, dim=1)  # the half of W that reads h is multiplied once a record
-        mixed = F.linear(summaries, asked, first.bias) + F.linear(mean, asks)  # [B, N, D]
-        scores = wide(last(tanh(mixed)))  # [B, N, heads]
+            return real.to(summaries.dtype).expand(-1, -1, self.config.heads)
+        mean = summaries.sum(dim=1, keepdim=True) / present.sum(dim=1).clamp(min=1)[:, None, None]  # h, [B, 1, D]
+        # The half of W that reads h is multiplied once a record, not once an input.
+        hidden, tanh, output = self.score
+        mean_weight, input_weight = hidden.weight.chunk(2, dim=1)
+        mixed = F.linear(summaries, input_weight, hidden.bias) + F.linear(mean, mean_weight)  # [B, N, D]
+        scores = wide(output(tanh(mixed)))  # [B, N, heads]
         lowest = torch.finfo(scores.dtype).min  # not -inf, which makes NaN of a record without any input
-        return torch.where(here, scores.masked_fill(~here, lowest).softmax(dim=1), 0.0)
+        return torch.where(real, scores.masked_fill(~real, lowest).softmax(dim=1), 0.0)
 
 
 def _score(dim: int, heads: int) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Middle fusion by BERT's upper layers, in which a leading input also asks the others: ALBEF's."""
+"""Middle fusion by BERT's upper layers, in which a leading input also attends to the others, as in ALBEF."""
 
 from typing import Literal
 
@@ -14,8 +14,8 @@ from sensorium.nn.precision import wide
 
 
 class BertFusionConfig(BaseModel, frozen=True, extra="forbid"):
-    """`query`: the leading input (None: the first); `context`: the inputs it asks, in this order (None: all the
-    others).
+    """`query`: the leading input (None: the first); `context`: the inputs it attends to, in this order (None:
+    all the others).
 
     `dim`: width of a token, a multiple of `heads`; `layers`: how many blocks; the MLPs are `ratio` times as wide
     inside; `dropout` of what each step adds; `eps` of every LayerNorm.
@@ -35,15 +35,16 @@ class BertFusion(nn.Module):
     """Blocks of self-attention, attention to each context in turn, and an MLP, normalised after each step, over the
     leading input's tokens.
 
-    The fusion of ALBEF as it was published (Li et al. 2021, arXiv:2107.07651), whose leading input is the text. What
-    the contexts are asked is made once, by `asked`, for however many passes. A leading input of the width `dim` is
-    taken as it is, and a context has no map but that to keys and values. Where the leading input is absent, one learned
-    token asks in its place; an absent context adds nothing; an input that is neither is not read. Raises UserError for
-    a name that is no input, or a leading input that is its own context.
+    The fusion of ALBEF as it was published (Li et al. 2021, arXiv:2107.07651), whose leading input is the text. The
+    keys and values of the contexts are computed once, by `asked`, for any number of passes. A leading input of the
+    width `dim` is used as it is, and a context has no map but the one to keys and values. Where the leading input is
+    absent, one learned token stands in for it; an absent context adds nothing; an input that is neither is not read.
+    Raises UserError for a name that is no input, or a leading input that is its own context.
     """
 
     Config = BertFusionConfig
     reads: Literal["pooled", "tokens"] = "tokens"
+    gives_experts = False
     experts = None
 
     def __init__(self, config: BertFusionConfig, dims: dict[str, int]):
@@ -59,7 +60,7 @@ class BertFusion(nn.Module):
         self.blocks = nn.ModuleList(Block(shape, len(self.context)) for _ in range(config.layers))
 
     def asked(self, features: dict[str, Features]) -> list[Asked]:
-        """Of each context its keys and values for every block; `forward` takes them, and rows of them."""
+        """Each context's keys and values for every block; `forward` takes them, or rows of them."""
         return [
             asking(features[name].tokens, features[name].mask)
             for name, asking in zip(self.context, self.asking, strict=True)
@@ -68,20 +69,20 @@ class BertFusion(nn.Module):
     def forward(
         self, features: dict[str, Features], asked: list[Asked] | None = None, summary_only: bool = False
     ) -> Features:
-        """Features of each input -> the leading one's tokens, float32 [B, T, D], mask [B, T], and the first of them,
+        """Features of each input -> the leading input's tokens, float32 [B, T, D], mask [B, T], and the first of them,
         [B, D].
 
-        With `asked`, what `asked` gave of the contexts, only the leading input is read. In a row that lacks the
-        leading input but has a context, the first token is the answer to the learned one. `summary_only`: the only
-        token, T = 1, is that first one, which is less work.
+        With `asked`, the result of the method `asked`, only the leading input is read. In a row that lacks the leading
+        input but has a context, the first token is the output at the learned token. `summary_only`: that first token
+        alone, T = 1, which is less work.
         """
         asked = self.asked(features) if asked is None else asked
         tokens, mask, _ = features[self.query]
         packing = Packing.of(mask)
         x = wide(self.bring(packing.pack(tokens)))  # [N, D]
         if self.context:
-            has = torch.stack([one.present for one in asked]).any(dim=0)
-            tokens, mask = stand_in(self.absent, packing.pad(x), mask, has)
+            has_context = torch.stack([context.present for context in asked]).any(dim=0)  # [B]
+            tokens, mask = stand_in(self.absent, packing.pad(x), mask, has_context)
             packing = Packing.of(mask)
             x = packing.pack(tokens)
         x = run(self.blocks, x, packing, asked, summary_only)
@@ -93,5 +94,5 @@ class BertFusion(nn.Module):
 
 def _first(tokens: Tensor, mask: Tensor) -> Tensor:
     """float [B, D]: the first real token of each row, or zeros."""
-    place = mask.int().argmax(dim=1)  # [B]
-    return tokens[torch.arange(len(tokens), device=tokens.device), place]
+    first = mask.int().argmax(dim=1)  # [B]
+    return tokens[torch.arange(len(tokens), device=tokens.device), first]

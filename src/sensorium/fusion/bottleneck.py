@@ -1,4 +1,4 @@
-"""Interactive fusion through a narrow place: inputs meet in a few shared tokens only."""
+"""Interactive fusion through a bottleneck: inputs exchange information only through a few shared tokens."""
 
 from typing import Literal
 
@@ -28,15 +28,16 @@ class BottleneckConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 class Bottleneck(nn.Module):
-    """A transformer for each input and a few tokens that all share (MBT, Nagrani et al. 2021, arXiv:2107.00135).
+    """A transformer for each input and a few tokens shared by all (MBT, Nagrani et al. 2021, arXiv:2107.00135).
 
     In every layer, [z_i, f_i] <- block_i([z_i, f]) for each input i, then f <- the mean of f_i over the present inputs.
-    z_i begins with a learned token of its own, which becomes the input's summary; `pooled` is the mean of those
-    of the present inputs. The cost grows with each input's tokens, not with the square of their sum.
+    z_i begins with its own learned token, which becomes the input's summary; `pooled` is the mean of the summaries of
+    the present inputs. The cost grows with each input's tokens, not with the square of their sum.
     """
 
     Config = BottleneckConfig
     reads: Literal["pooled", "tokens"] = "tokens"
+    gives_experts = False
     experts = None
 
     def __init__(self, config: BottleneckConfig, dims: dict[str, int]):
@@ -55,32 +56,34 @@ class Bottleneck(nn.Module):
         """
         streams, packings = self._streams(features)
         present = torch.stack([features[name].present for name in streams], dim=1)  # [B, N]
-        many = self.config.bottlenecks
+        bottlenecks = self.config.bottlenecks  # M
         shared = self.shared.expand(len(present), -1, -1)  # [B, M, D]
         for layer in self.layers:
-            met = []
+            # Each input reads and updates its own copy of the shared tokens.
+            updates = []
             for name, stream in streams.items():
                 packing = packings[name]
                 x = layer[name](packing.pack(torch.cat([shared, stream], dim=1)), packing)
                 x = packing.pad(self.norm(x) if layer is self.layers[-1] else x)
-                out, streams[name] = x.split([many, stream.shape[1]], dim=1)
-                met.append(out.flatten(1))  # [B, M * D]
-            shared = mean_of_real(torch.stack(met, dim=1), present).unflatten(1, (many, -1))
+                update, streams[name] = x.split([bottlenecks, stream.shape[1]], dim=1)
+                updates.append(update.flatten(1))  # [B, M * D]
+            # The copies of the present inputs are averaged.
+            shared = mean_of_real(torch.stack(updates, dim=1), present).unflatten(1, (bottlenecks, -1))  # [B, M, D]
         summaries = mean_of_real(torch.stack([z[:, 0] for z in streams.values()], dim=1), present)
         tokens = torch.cat([z[:, 1:] for z in streams.values()], dim=1)
         return Features(tokens, torch.cat([features[name].mask for name in streams], dim=1), summaries)
 
     def _streams(self, features: dict[str, Features]) -> tuple[dict[str, Tensor], dict[str, Packing]]:
-        """By input: its summary token and its own, [B, 1 + T, D], and the packing of the shared tokens and those.
+        """For each input its summary and its tokens, [B, 1 + T, D], and the packing of these after the shared tokens.
 
-        A row that lacks the input has none of them.
+        In a row that lacks the input none of them is real.
         """
         streams, packings = {}, {}
         for i, (name, (x, packing)) in enumerate(self.inputs.packed(features).items()):
             tokens, mask = packing.pad(x), features[name].mask
             streams[name] = torch.cat([self.summary[i].expand(len(mask), 1, -1), tokens], dim=1)
-            added = features[name].present[:, None].expand(-1, self.config.bottlenecks + 1)
-            packings[name] = Packing.of(torch.cat([added, mask], dim=1))
+            learned = features[name].present[:, None].expand(-1, self.config.bottlenecks + 1)  # [B, M + 1]
+            packings[name] = Packing.of(torch.cat([learned, mask], dim=1))
         return streams, packings
 
 

@@ -1,4 +1,4 @@
-"""Fusion by agreement: each input is a capsule that shares itself out among the wholes it agrees with."""
+"""Fusion by agreement: each input is a capsule that is distributed over the wholes it agrees with."""
 
 from typing import Literal
 
@@ -12,7 +12,7 @@ from sensorium.nn.inputs import Inputs
 
 
 class CapsulesConfig(BaseModel, frozen=True, extra="forbid"):
-    """`dim`: width of the fused token, a multiple of `capsules`, how many wholes stand in it side by side;
+    """`dim`: width of the fused token, a multiple of `capsules`, which is how many wholes it holds side by side;
     `iterations` of routing; `dropout` acts before the input maps.
     """
 
@@ -29,15 +29,17 @@ class CapsulesConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 class CapsuleFusion(nn.Module):
-    """y = [v₁ ⊕ … ⊕ v_M], wholes that inputs come to by dynamic routing (Sabour et al. 2017, arXiv:1710.09829).
+    """y = [v₁ ⊕ … ⊕ v_M], wholes to which the inputs are routed (dynamic routing, Sabour et al. 2017,
+    arXiv:1710.09829).
 
     uᵢ = squash(xᵢ), and its votes are ûⱼᵢ = Wᵢⱼ uᵢ. Each iteration takes c = softmax of b over the wholes (b is 0 at
-    first) and vⱼ = squash(Σᵢ cᵢⱼ ûⱼᵢ), and bᵢⱼ grows by ûⱼᵢ · vⱼ: an input gives more to a whole that others see as it
-    does. An absent input votes for nothing, and no whole waits for it.
+    first) and vⱼ = squash(Σᵢ cᵢⱼ ûⱼᵢ), and bᵢⱼ grows by ûⱼᵢ · vⱼ: an input gives more to a whole on which other
+    inputs agree with it. An absent input votes for nothing.
     """
 
     Config = CapsulesConfig
     reads: Literal["pooled", "tokens"] = "pooled"
+    gives_experts = False
     experts = 1
 
     def __init__(self, config: CapsulesConfig, dims: dict[str, int]):
@@ -53,7 +55,7 @@ class CapsuleFusion(nn.Module):
         return Features.one(self.capsules(squash(summaries)).flatten(1), present.any(dim=1))
 
     def routing(self, features: dict[str, Features]) -> Tensor:
-        """How each input of each record shared itself out among the M wholes: float32 [B, N, M], inputs as in `dims`.
+        """How each input of each record is distributed over the M wholes: float32 [B, N, M], inputs as in `dims`.
 
         The shares of an input sum to 1; those of an absent one are 0.
         """

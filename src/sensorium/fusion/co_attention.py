@@ -1,4 +1,4 @@
-"""Interactive fusion: every input asks every other."""
+"""Interactive fusion: every input attends to every other."""
 
 from typing import Literal
 
@@ -16,8 +16,8 @@ from sensorium.nn.residual import Crossing, FeedForward, Keys, KeysOf, SelfAtten
 
 
 class CoAttentionConfig(BaseModel, frozen=True, extra="forbid"):
-    """`dim`: width of a token, a multiple of `heads`; `layers`: how often each input asks each other one; the MLPs are
-    `ratio` times as wide inside, with `dropout`.
+    """`dim`: width of a token, a multiple of `heads`; `layers`: how often each input attends to each other one; the
+    MLPs are `ratio` times as wide inside, with `dropout`.
     """
 
     dim: int = Field(128, gt=0)
@@ -31,13 +31,14 @@ class CoAttention(nn.Module):
     """Attention between every pair of inputs (MulT, Tsai et al. 2019, arXiv:1906.00295).
 
     For each input a and each other one b, Z = x_a, then `layers` times Z <- Z + attention(norm(Z), norm(x_b)) and
-    Z <- Z + MLP(norm(Z)): as in MulT, b's own tokens are asked in every layer, not what became of them. Then
+    Z <- Z + MLP(norm(Z)): as in MulT, every layer attends to b's own tokens, not to updated ones. Then
     y_a = norm(transformer block(W [Z of every b])); MulT runs that block at the width of the concatenation.
     The summary is the mean over the present inputs of the mean of y_a. Where b is absent, attention adds nothing.
     """
 
     Config = CoAttentionConfig
     reads: Literal["pooled", "tokens"] = "tokens"
+    gives_experts = False
     experts = None
 
     def __init__(self, config: CoAttentionConfig, dims: dict[str, int]):
@@ -58,33 +59,36 @@ class CoAttention(nn.Module):
         asked = {name: iter(self.asked[name](*packed[name])) for name in packed} if len(packed) > 1 else {}
         tokens = []
         for name, asker in self.askers.items():
-            others = [[next(asked[other]) for _ in range(self.config.layers)] for other in packed if other != name]
-            tokens.append(packed[name][1].pad(asker(*packed[name], others)))  # [B, T, D]
+            # Each asker gets its own keys and values of every other input, one for each layer.
+            contexts = [
+                [next(asked[context]) for _ in range(self.config.layers)] for context in packed if context != name
+            ]
+            tokens.append(packed[name][1].pad(asker(*packed[name], contexts)))  # [B, T, D]
         masks = [features[name].mask for name in packed]
         return Features(torch.cat(tokens, dim=1), torch.cat(masks, dim=1), mean_of_inputs(tokens, masks))
 
 
 class _Asker(nn.Module):
-    """One input's way: it asks each of `others` inputs, and brings their answers together."""
+    """One input: it attends to each of `contexts` other inputs, and joins their answers."""
 
-    def __init__(self, config: CoAttentionConfig, others: int):
+    def __init__(self, config: CoAttentionConfig, contexts: int):
         super().__init__()
         dim, heads, ratio, dropout = config.dim, config.heads, config.ratio, config.dropout
         self.crossings = nn.ModuleList(
-            nn.ModuleList(Crossing(dim, heads, dropout) for _ in range(config.layers)) for _ in range(others)
+            nn.ModuleList(Crossing(dim, heads, dropout) for _ in range(config.layers)) for _ in range(contexts)
         )
         self.feeds = nn.ModuleList(
-            nn.ModuleList(FeedForward(dim, ratio, dropout) for _ in range(config.layers)) for _ in range(others)
+            nn.ModuleList(FeedForward(dim, ratio, dropout) for _ in range(config.layers)) for _ in range(contexts)
         )
-        self.join = nn.Linear(others * dim, dim) if others else nn.Identity()
+        self.join = nn.Linear(contexts * dim, dim) if contexts else nn.Identity()
         self.attention = SelfAttention(dim, heads, dropout)
         self.feed = FeedForward(dim, ratio, dropout)
         self.norm = nn.LayerNorm(dim)
 
-    def forward(self, x: Tensor, packing: Packing, others: list[list[Keys]]) -> Tensor:
-        """x float32 [N, D], packed; others: for each other input, what each layer asks of it -> float32 [N, D]."""
+    def forward(self, x: Tensor, packing: Packing, contexts: list[list[Keys]]) -> Tensor:
+        """x float32 [N, D], packed; contexts: for each other input its keys for every layer -> float32 [N, D]."""
         answers = []
-        for crossings, feeds, layers in zip(self.crossings, self.feeds, others, strict=True):
+        for crossings, feeds, layers in zip(self.crossings, self.feeds, contexts, strict=True):
             answer = x
             for crossing, feed, keys in zip(crossings, feeds, layers, strict=True):
                 answer = feed(crossing(answer, packing, keys))

@@ -23,12 +23,13 @@ class ConcatConfig(BaseModel, frozen=True, extra="forbid"):
 class Concat(nn.Module):
     """Concatenation of the pooled inputs and an MLP, with a learned vector where an input is absent.
 
-    Plain concatenation puts zeros there and collapses when an input is taken away; the learned vector tells "absent"
-    from "zero", and modality dropout trains what follows to do without.
+    Plain concatenation puts zeros there and collapses when an input is missing; the learned vector distinguishes
+    "absent" from "zero", and modality dropout trains the following layers to do without.
     """
 
     Config = ConcatConfig
     reads: Literal["pooled", "tokens"] = "pooled"
+    gives_experts = False
     experts = 1
 
     def __init__(self, config: ConcatConfig, dims: dict[str, int]):

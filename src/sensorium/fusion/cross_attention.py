@@ -1,4 +1,4 @@
-"""Middle fusion with a leading input, which asks the others."""
+"""Middle fusion with a leading input, which attends to the others."""
 
 from typing import Literal, Protocol
 
@@ -6,7 +6,7 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
-from sensorium.errors import UserError, unknown
+from sensorium.errors import UserError, check_known
 from sensorium.features import Features
 from sensorium.fusion.separate import mean_of_real
 from sensorium.nn.inputs import Inputs
@@ -30,13 +30,14 @@ class CrossAttentionConfig(BaseModel, frozen=True, extra="forbid"):
 class CrossAttention(nn.Module):
     """A transformer over the leading input's tokens whose blocks also attend to the tokens of the context.
 
-    The fusion of ALBEF (Li et al. 2021, arXiv:2107.07651). Where the leading input is absent, one learned token asks in
-    its place. An input that is neither `query` nor in `context` is not read. Raises UserError for a name that is no
-    input, or a leading input that is its own context.
+    The fusion of ALBEF (Li et al. 2021, arXiv:2107.07651). Where the leading input is absent, one learned token
+    stands in for it. An input that is neither `query` nor in `context` is not read. Raises UserError for a name that is
+    no input, or a leading input that is its own context.
     """
 
     Config = CrossAttentionConfig
     reads: Literal["pooled", "tokens"] = "tokens"
+    gives_experts = False
     experts = None
 
     def __init__(self, config: CrossAttentionConfig, dims: dict[str, int]):
@@ -51,13 +52,14 @@ class CrossAttention(nn.Module):
         self.stream = Transformer(config.dim, config.layers, config.heads, config.dropout, context_dim)
 
     def forward(self, features: dict[str, Features]) -> Features:
-        """Features of each input -> the leading one's tokens, float32 [B, T, D], mask [B, T], and their mean [B, D].
+        """Features of each input -> the leading input's tokens, float32 [B, T, D], mask [B, T], and their mean [B, D].
 
-        In a row that lacks the leading input but has context, the first token is the answer to the learned one.
+        In a row that lacks the leading input but has context, the first token is the output at the learned token.
         """
         mapped = self.inputs(features)
         tokens, mask, _ = mapped[self.query]
         context, context_mask = None, None
+        # The contexts' tokens end to end, each with its input's embedding.
         if self.context:
             context = torch.cat([mapped[name].tokens + self.modality[i] for i, name in enumerate(self.context)], dim=1)
             context_mask = torch.cat([mapped[name].mask for name in self.context], dim=1)
@@ -67,8 +69,8 @@ class CrossAttention(nn.Module):
 
 
 def stand_in(token: Tensor, tokens: Tensor, mask: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:
-    """`tokens` [B, T, D] and `mask` [B, T] with `token` [D] first in the rows that lack the leading input and have
-    something to ask, bool [B].
+    """`tokens` [B, T, D] and `mask` [B, T] with `token` [D] first in the rows that lack the leading input and have a
+    context, `asked` bool [B].
     """
     first = torch.zeros_like(mask)
     first[:, 0] = asked & ~mask.any(dim=1)
@@ -76,7 +78,7 @@ def stand_in(token: Tensor, tokens: Tensor, mask: Tensor, asked: Tensor) -> tupl
 
 
 class Roles(Protocol):
-    """Settings that say which input leads and which it asks."""
+    """Settings that name the leading input and its context."""
 
     query: str | None
     context: list[str] | None
@@ -87,8 +89,7 @@ def roles(config: Roles, names: list[str]) -> tuple[str, list[str]]:
     query = names[0] if config.query is None else config.query
     context = [name for name in names if name != query] if config.context is None else config.context
     for name in [query, *context]:
-        if name not in names:
-            raise unknown("input", name, names)
+        check_known(names, "input", name)
     if query in context:
         raise UserError(f"The leading input '{query}' is also in its own context; take it out of one.")
     return query, context

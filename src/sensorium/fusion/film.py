@@ -1,4 +1,4 @@
-"""Serial fusion: inputs come in one after another, and what is known so far says how the next is read."""
+"""Serial fusion: inputs are read one after another, and the state so far modulates the next."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ import torch
 from pydantic import BaseModel, Field
 from torch import nn
 
-from sensorium.errors import UserError, unknown
+from sensorium.errors import UserError, check_known
 from sensorium.features import Features
 from sensorium.nn.inputs import Inputs
 from sensorium.nn.precision import wide
@@ -26,12 +26,13 @@ class Film(nn.Module):
     """h₁ = x₁, then hₖ = (1 + γₖ) ⊙ xₖ + βₖ with [γₖ; βₖ] = Wₖ hₖ₋₁ + cₖ, and y is the last h.
 
     Feature-wise linear modulation (Perez et al. 2018, arXiv:1709.07871), one input after another in a stated order. An
-    absent input is passed over: h stays what it was, and the first that is present begins. Raises UserError for an
+    absent input is skipped: h stays as it is, and the first present input is the start. Raises UserError for an
     order that does not name each input once.
     """
 
     Config = FilmConfig
     reads: Literal["pooled", "tokens"] = "pooled"
+    gives_experts = False
     experts = 1
 
     def __init__(self, config: FilmConfig, dims: dict[str, int]):
@@ -44,23 +45,22 @@ class Film(nn.Module):
     def forward(self, features: dict[str, Features]) -> Features:
         """Features of every input, widths as in `dims` -> tokens float32 [B, 1, D], mask [B, 1], pooled [B, D]."""
         summaries, present = self.inputs.each(features)  # [B, D] of each input, zero where absent
-        state, begun, everyone = summaries[0], present[:, :1], bool(present.all())
-        for place, modulation in enumerate(self.modulations, start=1):
-            x, here = summaries[place], present[:, place, None]
+        state, started, all_present = summaries[0], present[:, :1], bool(present.all())
+        for i, modulation in enumerate(self.modulations, start=1):
+            x, real = summaries[i], present[:, i, None]  # [B, D], [B, 1]
             scale, shift = wide(modulation(state)).chunk(2, dim=-1)
-            changed = (1 + scale) * x + shift
-            state = changed if everyone else torch.where(begun & here, changed, torch.where(here, x, state))
-            begun = begun | here
-        return Features.one(state, begun[:, 0])
+            modulated = (1 + scale) * x + shift
+            state = modulated if all_present else torch.where(started & real, modulated, torch.where(real, x, state))
+            started = started | real
+        return Features.one(state, started[:, 0])
 
 
 def _checked(order: list[str], names: list[str]) -> list[str]:
     """`order`, which names each of `names` once."""
     for name in order:
-        if name not in names:
-            raise unknown("input", name, names)
+        check_known(names, "input", name)
     for name in names:
         if order.count(name) != 1:
-            said = "twice" if name in order else "not at all"
-            raise UserError(f"The order of film names the input '{name}' {said}; name each input once.")
+            how_often = "twice" if name in order else "not at all"
+            raise UserError(f"The order of film names the input '{name}' {how_often}; name each input once.")
     return order

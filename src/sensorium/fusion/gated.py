@@ -22,12 +22,13 @@ class Gated(nn.Module):
     """y = Σᵢ zᵢ ⊙ tanh(xᵢ), zᵢ = σ(Uᵢ [x₁ ⊕ … ⊕ x_N] + cᵢ): the gated multimodal unit for any number of inputs.
 
     Arevalo et al. 2017, arXiv:1702.01992, figure 2a; their Wᵢ is the input map. Gates are vectors and independent of
-    one another; nothing ties those of two inputs to a sum of 1. An absent input stands in the gates as zeros and is
-    left out of the sum, which is no mean, so nothing is renormalised.
+    one another; those of two inputs need not sum to 1. The gates read zeros for an absent input, which is left out of
+    the sum; that is no mean, so nothing is renormalised.
     """
 
     Config = GatedConfig
     reads: Literal["pooled", "tokens"] = "pooled"
+    gives_experts = False
     experts = 1
 
     def __init__(self, config: GatedConfig, dims: dict[str, int]):
@@ -50,5 +51,5 @@ class Gated(nn.Module):
         return torch.where(present[..., None], self._gates(summaries), 0.0)
 
     def _gates(self, summaries: Tensor) -> Tensor:
-        opened = wide(self.gate(summaries.flatten(1))).sigmoid()  # [B, N * D]
-        return opened.view_as(summaries)  # [B, N, D]
+        gates = wide(self.gate(summaries.flatten(1))).sigmoid()  # [B, N * D]
+        return gates.view_as(summaries)  # [B, N, D]

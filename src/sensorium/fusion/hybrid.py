@@ -29,12 +29,13 @@ class Hybrid(nn.Module):
     """The tokens of `Separate` and a joint token, real where at least two inputs are present.
 
     With the head `late` each input keeps a decision of its own, which stands when the others are absent, and the joint
-    token learns what only several inputs together tell (the exclusive-or of two). One input alone has no joint token.
+    token learns what only several inputs together show (the exclusive-or of two). One input alone has no joint token.
     """
 
     Config = HybridConfig
     independent = True
     reads: Literal["pooled", "tokens"] = "pooled"
+    gives_experts = True
 
     def __init__(self, config: HybridConfig, dims: dict[str, int]):
         super().__init__()
@@ -48,12 +49,12 @@ class Hybrid(nn.Module):
         """Features of each of N inputs -> tokens float32 [B, N + 1, D] (one where N = 1), their mask, pooled [B, D]."""
         tokens, mask = self.inputs.summaries(features)
         if self.joint is not None:
-            joint = self.joint(tokens, self._seen(mask))
+            joint = self.joint(tokens, self._inputs_of_joint(mask))
             tokens, mask = torch.cat([tokens, joint.tokens], dim=1), torch.cat([mask, joint.mask], dim=1)
         return Features(tokens, mask, mean_of_real(tokens, mask))
 
-    def _seen(self, mask: Tensor) -> Tensor:
-        """Which inputs, bool [B, N], the joint token is made of. Of two it needs both."""
+    def _inputs_of_joint(self, mask: Tensor) -> Tensor:
+        """Which inputs, bool [B, N], the joint token reads. Of two it needs both."""
         rate = self.config.modality_dropout
         if not self.training or mask.shape[1] == 2 or rate == 0.0:
             return mask

@@ -1,4 +1,4 @@
-"""One token made of all inputs side by side: what `Concat` is, and what `Hybrid` adds to the single inputs."""
+"""One token from all inputs side by side: all of `Concat`, and what `Hybrid` adds to the single inputs."""
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ class Joint(nn.Module):
     def __init__(self, inputs: int, dim: int, ratio: int, dropout: float, fewest: int):
         super().__init__()
         self.fewest = fewest
-        # Where every real token has all its inputs, no learned vector would ever be read, or trained.
+        # Where every real token has all its inputs, a learned vector would never be read or trained.
         self.absent = nn.Parameter(torch.zeros(inputs, dim)) if inputs > fewest else None
         self.mlp = nn.Sequential(
             nn.Linear(inputs * dim, ratio * dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(ratio * dim, dim)

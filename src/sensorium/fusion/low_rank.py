@@ -27,12 +27,13 @@ class LowRank(nn.Module):
 
     Low-rank multimodal fusion (Liu et al. 2018, arXiv:1806.00064), with the weights ωᵣ of its published code. At rank
     (width + 1) ** (inputs - 1) it can be any `tensor` fusion. Of an absent input the constant part remains, [0; 1]. It
-    begins as 1, so that at first an input adds to the product or leaves it as it is, and a product of many neither
+    starts as 1, so that at first an input adds to the product or leaves it as it is, and a product of many neither
     vanishes nor explodes.
     """
 
     Config = LowRankConfig
     reads: Literal["pooled", "tokens"] = "pooled"
+    gives_experts = False
     experts = 1
 
     def __init__(self, config: LowRankConfig, dims: dict[str, int]):
@@ -48,8 +49,8 @@ class LowRank(nn.Module):
     def forward(self, features: dict[str, Features]) -> Features:
         """Features of every input, widths as in `dims` -> tokens float32 [B, 1, D], mask [B, 1], pooled [B, D]."""
         summaries, present = self.inputs.summaries(features)  # [B, N, width], zero where absent
-        product, *others = wide(torch.baddbmm(self.constants, summaries.transpose(0, 1), self.factors))
-        for other in others:
-            product = product * other  # [B, rank * D]
+        product, *factors = wide(torch.baddbmm(self.constants, summaries.transpose(0, 1), self.factors))
+        for factor in factors:
+            product = product * factor  # [B, rank * D]
         product = product.unflatten(1, (self.config.rank, -1))  # [B, rank, D]
         return Features.one((self.weight[:, None] * product).sum(dim=1) + self.bias, present.any(dim=1))

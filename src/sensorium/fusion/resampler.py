@@ -1,4 +1,4 @@
-"""Interactive fusion with a fixed number of tokens: learned queries ask all inputs."""
+"""Interactive fusion with a fixed number of tokens: learned queries attend to all inputs."""
 
 from typing import Literal
 
@@ -14,7 +14,7 @@ from sensorium.nn.residual import Crossing, FeedForward, Keys, KeysOf, SelfAtten
 
 class ResamplerConfig(BaseModel, frozen=True, extra="forbid"):
     """`dim`: width of a token, a multiple of `heads`; `queries`: how many tokens come out; `layers`: how often they
-    ask; the MLPs are `ratio` times as wide inside, with `dropout`.
+    attend; the MLPs are `ratio` times as wide inside, with `dropout`.
     """
 
     dim: int = Field(128, gt=0)
@@ -29,12 +29,13 @@ class Resampler(nn.Module):
     """Learned queries that attend to the tokens of all inputs, then to each other, then go through an MLP.
 
     As in the Perceiver (Jaegle et al. 2021, arXiv:2103.03206), Flamingo's resampler (Alayrac et al. 2022,
-    arXiv:2204.14198) and the Q-Former (Li et al. 2023, arXiv:2301.12597). The tokens that are asked are the inputs'
-    own in every layer, each with its input's embedding. The cost of what follows no longer depends on their number.
+    arXiv:2204.14198) and the Q-Former (Li et al. 2023, arXiv:2301.12597). Every layer attends to the inputs'
+    own tokens, each with its input's embedding. The cost of the following layers does not depend on their number.
     """
 
     Config = ResamplerConfig
     reads: Literal["pooled", "tokens"] = "tokens"
+    gives_experts = False
 
     def __init__(self, config: ResamplerConfig, dims: dict[str, int]):
         super().__init__()
@@ -51,22 +52,24 @@ class Resampler(nn.Module):
 
         All M tokens are real in a row with any input.
         """
+        # The context: the tokens of all inputs, with the input's embedding.
         packed = self.inputs.packed(features)
         context = torch.cat([p.pad(x + self.modality[i]) for i, (x, p) in enumerate(packed.values())], dim=1)
         mask = torch.cat([features[name].mask for name in packed], dim=1)
         packing = Packing.of(mask)
         asked = self.asked(packing.pack(context), packing)
-        everyone = Packing(len(mask), self.config.queries)
+        # The queries of every row, whatever it lacks.
+        all_queries = Packing(len(mask), self.config.queries)
         x = self.queries.repeat(len(mask), 1)  # [B * M, D]
         for layer, keys in zip(self.layers, asked, strict=True):
-            x = layer(x, everyone, keys)
+            x = layer(x, all_queries, keys)
         present = mask.any(dim=1)
-        tokens = torch.where(present[:, None, None], everyone.pad(self.norm(x)), 0.0)
+        tokens = torch.where(present[:, None, None], all_queries.pad(self.norm(x)), 0.0)
         return Features(tokens, present[:, None].repeat(1, self.config.queries), tokens.mean(dim=1))
 
 
 class _Layer(nn.Module):
-    """Queries ask the context, then each other, then an MLP."""
+    """Queries attend to the context, then to each other, then an MLP."""
 
     def __init__(self, config: ResamplerConfig):
         super().__init__()

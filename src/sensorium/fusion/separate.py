@@ -24,6 +24,7 @@ class Separate(nn.Module):
     Config = SeparateConfig
     independent = True
     reads: Literal["pooled", "tokens"] = "pooled"
+    gives_experts = True
 
     def __init__(self, config: SeparateConfig, dims: dict[str, int]):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Middle fusion in a stated order: the leading input asks one context after another, in every layer."""
+"""Middle fusion in a stated order: the leading input attends to one context after another, in every layer."""
 
 from typing import Literal
 
@@ -15,8 +15,8 @@ from sensorium.nn.residual import Crossing, FeedForward, Keys, KeysOf, SelfAtten
 
 
 class SerialConfig(BaseModel, frozen=True, extra="forbid"):
-    """`query`: the leading input (None: the first); `context`: the inputs it asks, in this order (None: all the others,
-    in theirs).
+    """`query`: the leading input (None: the first); `context`: the inputs it attends to, in this order (None: all the
+    others, in the table's order).
 
     `dim`: width of a token, a multiple of `heads`; `layers`: how many blocks; the MLPs are `ratio` times as wide
     inside, with `dropout`.
@@ -34,14 +34,15 @@ class SerialConfig(BaseModel, frozen=True, extra="forbid"):
 class Serial(nn.Module):
     """Blocks of self-attention, attention to the first context, to the second, and so on, and an MLP.
 
-    So a later context is asked with what the earlier ones answered; ALBEF reads two pictures so (Li et al. 2021,
-    arXiv:2107.07651, section 5 on NLVR2). `cross_attention` asks all of them at once. Where the leading input
-    is absent, one learned token asks in its place; an absent context adds nothing; an input that is neither is not
+    So the queries to a later context contain the answers of the earlier ones; ALBEF reads two pictures so (Li et al.
+    2021, arXiv:2107.07651, section 5 on NLVR2). `cross_attention` attends to all of them at once. Where the leading
+    input is absent, one learned token stands in for it; an absent context adds nothing; an input that is neither is not
     read. Raises UserError for a name that is no input, or a leading input that is its own context.
     """
 
     Config = SerialConfig
     reads: Literal["pooled", "tokens"] = "tokens"
+    gives_experts = False
     experts = None
 
     def __init__(self, config: SerialConfig, dims: dict[str, int]):
@@ -56,16 +57,16 @@ class Serial(nn.Module):
         self.norm = nn.LayerNorm(config.dim)
 
     def forward(self, features: dict[str, Features]) -> Features:
-        """Features of each input -> the leading one's tokens, float32 [B, T, D], mask [B, T], and their mean [B, D].
+        """Features of each input -> the leading input's tokens, float32 [B, T, D], mask [B, T], and their mean [B, D].
 
-        In a row that lacks the leading input but has context, the first token is the answer to the learned one.
+        In a row that lacks the leading input but has context, the first token is the output at the learned token.
         """
         packed = self.inputs.packed(features)
         x, packing = packed[self.query]
         mask = features[self.query].mask
         if self.context:
-            asked = torch.stack([features[name].present for name in self.context], dim=1).any(dim=1)
-            tokens, mask = stand_in(self.absent, packing.pad(x), mask, asked)
+            has_context = torch.stack([features[name].present for name in self.context], dim=1).any(dim=1)  # [B]
+            tokens, mask = stand_in(self.absent, packing.pad(x), mask, has_context)
             packing = Packing.of(mask)
             x = packing.pack(tokens)
         contexts = [keys(*packed[name]) for name, keys in zip(self.context, self.asked, strict=True)]

@@ -26,16 +26,17 @@ class TensorConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 class TensorFusion(nn.Module):
-    """y = W z + b, where z = [x₁; 1] ⊗ … ⊗ [x_N; 1] holds every interaction: of one input, two, all.
+    """y = W z + b, where z = [x₁; 1] ⊗ … ⊗ [x_N; 1] holds every interaction: of one input, of two, of all.
 
     The tensor fusion network (Zadeh et al. 2017, arXiv:1707.07250). Of an absent input the constant part remains,
     [0; 1]: z then holds the interactions of the others. The product grows by a factor of width + 1 with each input, so
     for more than three inputs it raises a UserError that names `low_rank`, which is the same without the product. z is
-    not formed where W meets all inputs but the last in less room, so nothing that is kept is larger than z.
+    not formed where multiplying W by all inputs but the last takes less memory, so nothing larger than z is stored.
     """
 
     Config = TensorConfig
     reads: Literal["pooled", "tokens"] = "pooled"
+    gives_experts = False
     experts = 1
 
     def __init__(self, config: TensorConfig, dims: dict[str, int]):
@@ -50,19 +51,21 @@ class TensorFusion(nn.Module):
         self.config, self.dim = config, config.dim
         self.inputs = Inputs(dims, config.width, config.dropout)
         self.side = config.width + 1
-        rest = self.side ** (len(dims) - 1)
-        self.weight = nn.Parameter(torch.empty(rest, self.side * config.dim))  # W [D, (width + 1) ** N], turned
+        products = self.side ** (len(dims) - 1)  # of all inputs but the last
+        self.weight = nn.Parameter(torch.empty(products, self.side * config.dim))  # W [D, (width + 1) ** N], transposed
         self.bias = nn.Parameter(torch.zeros(config.dim))
-        bound = (rest * self.side) ** -0.5  # as a linear layer has it
+        bound = (products * self.side) ** -0.5  # as in a linear layer
         nn.init.uniform_(self.weight, -bound, bound)
 
     def forward(self, features: dict[str, Features]) -> Features:
         """Features of every input, widths as in `dims` -> tokens float32 [B, 1, D], mask [B, 1], pooled [B, D]."""
         summaries, present = self.inputs.summaries(features)  # [B, N, width], zero where absent
-        *others, last = F.pad(summaries, (0, 1), value=1.0).unbind(dim=1)  # [B, width + 1] each
+        # The product of all inputs but the last, each with a 1 appended.
+        *factors, last = F.pad(summaries, (0, 1), value=1.0).unbind(dim=1)  # [B, width + 1] each
         product = last.new_ones(len(last), 1)
-        for other in others:
-            product = _outer(product, other)  # [B, (width + 1) ** how many so far]
+        for factor in factors:
+            product = _outer(product, factor)  # [B, (width + 1) ** factors so far]
+        # The last input before or after W, whichever takes less memory.
         if product.shape[1] > self.dim:
             mapped = (product @ self.weight).unflatten(1, (self.side, self.dim))  # [B, width + 1, D]
             fused = torch.bmm(last[:, None].to(mapped.dtype), mapped)[:, 0]
@@ -71,6 +74,6 @@ class TensorFusion(nn.Module):
         return Features.one(wide(fused) + self.bias, present.any(dim=1))
 
 
-def _outer(one: Tensor, other: Tensor) -> Tensor:
+def _outer(a: Tensor, b: Tensor) -> Tensor:
     """[B, P], [B, Q] -> [B, P * Q], every product."""
-    return torch.bmm(one[:, :, None], other[:, None]).flatten(1)
+    return torch.bmm(a[:, :, None], b[:, None]).flatten(1)

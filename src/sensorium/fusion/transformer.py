@@ -28,6 +28,7 @@ class TransformerFusion(nn.Module):
 
     Config = TransformerFusionConfig
     reads: Literal["pooled", "tokens"] = "tokens"
+    gives_experts = False
     experts = None
 
     def __init__(self, config: TransformerFusionConfig, dims: dict[str, int]):
@@ -41,11 +42,13 @@ class TransformerFusion(nn.Module):
     def forward(self, features: dict[str, Features]) -> Features:
         """Features of each input, T1, T2, ... tokens -> tokens float32 [B, T1 + T2 + ..., D], mask, pooled [B, D].
 
-        The tokens stand in the order of `dims`; the summary token is `pooled` and not among them.
+        The tokens are in the order of `dims`; the summary token is `pooled` and not among them.
         """
+        # One stream: the tokens of all inputs, each with its input's embedding.
         mapped = self.inputs(features)
         tokens = torch.cat([mapped[name].tokens + self.modality[i] for i, name in enumerate(self.inputs.names)], dim=1)
         mask = torch.cat([mapped[name].mask for name in self.inputs.names], dim=1)
+        # The summary token goes first, and is real in rows with any input.
         present = mask.any(dim=1)
         summary = self.summary.expand(len(tokens), 1, -1)  # [B, 1, D]
         out = self.stream(torch.cat([summary, tokens], dim=1), torch.cat([present[:, None], mask], dim=1))

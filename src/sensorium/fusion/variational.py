@@ -1,4 +1,4 @@
-"""Fusion of beliefs: each input says what it holds likely and how surely, and what it says is multiplied."""
+"""Fusion of distributions: each input gives a normal distribution, and these are multiplied."""
 
 import math
 from typing import Literal, NamedTuple
@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sensorium.errors import unknown
+from sensorium.errors import check_known
 from sensorium.features import Features
 from sensorium.nn.inputs import Inputs
 from sensorium.nn.named import Named
@@ -31,7 +31,7 @@ class VariationalConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 class Gaussian(NamedTuple):
-    """A belief with independent coordinates: mean and variance, float32 [B, D]."""
+    """A normal distribution with independent coordinates: mean and variance, float32 [B, D]."""
 
     mean: Tensor
     variance: Tensor
@@ -41,13 +41,14 @@ class Variational(nn.Module):
     """z ~ N(μ, σ²), a product of experts: 1/σ² = 1 + Σᵢ 1/σᵢ², μ = σ² Σᵢ μᵢ/σᵢ², with [μᵢ; log σᵢ²] = xᵢ.
 
     The multimodal variational autoencoder (Wu & Goodman 2018, arXiv:1802.05335); the 1 is the prior N(0, 1). In
-    training the fused token is a sample of z, in evaluation its mean. An absent input is an expert that says nothing.
-    A decoder for each input rebuilds the direction of its summary from z, so the fusion can say what an absent one is
-    likely to be: `imputed`. Its `losses`, by `weights`, stand beside those of the targets.
+    training the fused token is a sample of z, in evaluation its mean. An absent input is left out of the product.
+    A decoder for each input rebuilds the direction of its summary from z, so the fusion can predict an absent one:
+    `imputed`. Its `losses`, weighted by `weights`, are added to those of the targets.
     """
 
     Config = VariationalConfig
     reads: Literal["pooled", "tokens"] = "pooled"
+    gives_experts = False
     experts = 1
 
     def __init__(self, config: VariationalConfig, dims: dict[str, int]):
@@ -63,61 +64,60 @@ class Variational(nn.Module):
         return Features.one(self._draw(_product(summaries, present)), present.any(dim=1))
 
     def posterior(self, features: dict[str, Features]) -> Gaussian:
-        """What the inputs that are present say together; the prior N(0, 1) in a row without any."""
+        """The distribution of z given the inputs that are present; the prior N(0, 1) in a row without any."""
         return _product(*self.inputs.summaries(features))
 
     def imputed(self, features: dict[str, Features], name: str) -> Tensor:
-        """What the inputs that are present say input `name` is likely to be: float32 [B, width of `name`].
+        """The summary of input `name` as predicted from the inputs that are present: float32 [B, width of `name`].
 
         Each row is the direction of the encoder's summary, of unit length, as `model.embed` gives it where the model
         has no projection. Raises UserError for a name that is no input.
         """
-        if name not in self.decoders:
-            raise unknown("input", name, self.decoders.names)
+        check_known(self.decoders.names, "input", name)
         return F.normalize(wide(self.decoders[name](self.posterior(features).mean)), dim=-1)
 
     def losses(self, features: dict[str, Features]) -> dict[str, Tensor]:
-        """By name the losses of each row, float32 [B]; those of a row without any input mean nothing.
+        """By name the losses of each row, float32 [B]; those of a row without any input have no meaning.
 
         reconstruction: half the squared error of each input that is present, a mean over its coordinates. divergence:
-        KL(z ‖ N(0, 1)), a mean over D. In training half of each comes from a random part of the row's inputs, which
-        has to tell all of them, so that every pattern of absence is learned (the paper's sub-sampling).
+        KL(z ‖ N(0, 1)), a mean over D. In training half of each comes from a random subset of the row's inputs,
+        which has to rebuild all of them, so that every pattern of absence is learned (the paper's sub-sampling).
         """
         summaries, present = self.inputs.summaries(features)
         if not self.training:
             return self._bound(features, _product(summaries, present))
-        some = present & (torch.rand(present.shape, device=present.device) < 0.5)
-        some = torch.where(some.any(dim=1, keepdim=True), some, present)
-        whole, part = (self._bound(features, _product(summaries, given)) for given in (present, some))
-        return {name: (whole[name] + part[name]) / 2 for name in whole}
+        subset = present & (torch.rand(present.shape, device=present.device) < 0.5)
+        subset = torch.where(subset.any(dim=1, keepdim=True), subset, present)
+        from_all, from_subset = (self._bound(features, _product(summaries, mask)) for mask in (present, subset))
+        return {name: (from_all[name] + from_subset[name]) / 2 for name in from_all}
 
-    def _bound(self, features: dict[str, Features], belief: Gaussian) -> dict[str, Tensor]:
+    def _bound(self, features: dict[str, Features], posterior: Gaussian) -> dict[str, Tensor]:
         """The two terms of the evidence lower bound of each row, [B]."""
-        z = self._draw(belief)
+        z = self._draw(posterior)
         errors = torch.stack([self._error(name, features[name], z) for name in self.decoders.names])  # [N, B]
-        mean, variance = belief
+        mean, variance = posterior
         divergence = (mean.square() + variance - 1 - variance.log()).mean(dim=1) / 2
         return {"reconstruction": errors.sum(dim=0), "divergence": divergence}
 
     def _error(self, name: str, feature: Features, z: Tensor) -> Tensor:
         """float32 [B], zero where the input is absent."""
-        # An encoder that learned from its own target would make all summaries one, which are rebuilt with ease.
+        # Without detach the encoder would learn to make all summaries equal, which is easy to rebuild.
         pooled = wide(torch.where(feature.present[:, None], feature.pooled.detach(), 0.0))
         target = F.normalize(pooled, dim=-1) * math.sqrt(pooled.shape[1])  # coordinates of about 1
         error = (wide(self.decoders[name](z)) - target).square().mean(dim=1) / 2
         return torch.where(feature.present, error, 0.0)
 
-    def _draw(self, belief: Gaussian) -> Tensor:
+    def _draw(self, posterior: Gaussian) -> Tensor:
         if not self.training:
-            return belief.mean
-        return belief.mean + torch.randn_like(belief.mean) * belief.variance.sqrt()
+            return posterior.mean
+        return posterior.mean + torch.randn_like(posterior.mean) * posterior.variance.sqrt()
 
 
-def _product(summaries: Tensor, given: Tensor) -> Gaussian:
-    """The prior times the experts that are `given`, bool [B, N]; `summaries` [B, N, 2 D]: means, log variances."""
+def _product(summaries: Tensor, mask: Tensor) -> Gaussian:
+    """The prior times the experts where `mask`, bool [B, N], is True; `summaries` [B, N, 2 D]: means, log variances."""
     means, log_variances = summaries.chunk(2, dim=-1)  # [B, N, D]
     precisions = (-log_variances.clamp(LEAST_LOG_VARIANCE, MOST_LOG_VARIANCE)).exp()
-    precisions = precisions * given[..., None].to(precisions.dtype)
+    precisions = precisions * mask[..., None].to(precisions.dtype)
     variance = 1 / (1 + precisions.sum(dim=1))
     return Gaussian(variance * (precisions * means).sum(dim=1), variance)
 

@@ -1,4 +1,4 @@
-"""Early fusion, the plainest: a sum in which each input has a weight."""
+"""Early fusion by a weighted sum: each input has one weight."""
 
 from typing import Literal
 
@@ -21,12 +21,13 @@ class WeightedSum(nn.Module):
     """y = Σᵢ wᵢ xᵢ + b over the inputs that are present, with one learned weight for each input.
 
     The linear fusion of the surveys (Baltrušaitis et al. 2019, arXiv:1705.09406, section 6). An absent input adds
-    nothing, and the others' weights stay as they are: each input adds the same whoever else is there. Nothing that
-    only two inputs together tell can be learned (the exclusive-or of two stays at chance).
+    nothing, and the others' weights stay as they are: each input adds the same whichever others are present. What only
+    two inputs together show cannot be learned (the exclusive-or of two stays at chance).
     """
 
     Config = WeightedSumConfig
     reads: Literal["pooled", "tokens"] = "pooled"
+    gives_experts = False
     experts = 1
 
     def __init__(self, config: WeightedSumConfig, dims: dict[str, int]):

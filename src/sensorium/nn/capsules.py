@@ -1,4 +1,4 @@
-"""Capsules: vectors whose length says that a part is there, and routing of parts to wholes by agreement."""
+"""Capsules: vectors whose length says how likely a part is present, and routing of parts to wholes by agreement."""
 
 from typing import NamedTuple
 
@@ -14,22 +14,23 @@ def squash(x: Tensor) -> Tensor:
     2017, arXiv:1710.09829, equation 1)."""
     x = wide(x)
     square = x.square().sum(dim=-1, keepdim=True)
-    # The length is square root and divisor, so a zero vector would have no gradient.
+    # The length is a square root and a divisor, so a zero vector would have no finite gradient without the 1e-9.
     return x * (square / ((1 + square) * (square + 1e-9).sqrt()))
 
 
 class Routed(NamedTuple):
-    """wholes: float32 [B, M, D]. shares: float32 [B, N, M], how each of N parts shared itself out, in the end."""
+    """wholes: float32 [B, M, D]. shares: float32 [B, N, M], how each of N parts is distributed after the last
+    iteration."""
 
     wholes: Tensor
     shares: Tensor
 
 
 def route(votes: Tensor, iterations: int) -> Routed:
-    """votes float [B, N, M, D], what each of N parts says of each of M wholes → the wholes, and who went where.
+    """votes float [B, N, M, D], what each of N parts predicts of each of M wholes → the wholes and the shares.
 
-    Dynamic routing by agreement (Sabour et al. 2017, arXiv:1710.09829, procedure 1): each part shares itself out among
-    the wholes, and gives more to those that its vote agreed with in the last of the `iterations`.
+    Dynamic routing by agreement (Sabour et al. 2017, arXiv:1710.09829, procedure 1): each part is distributed over
+    the wholes, and gives more to those that its vote agreed with in the previous of the `iterations`.
     """
     votes = wide(votes)
     logits = torch.zeros_like(votes[..., 0])  # [B, N, M]
@@ -42,7 +43,7 @@ def route(votes: Tensor, iterations: int) -> Routed:
 
 
 class Capsules(nn.Module):
-    """N parts of `part_dim` → M wholes of `whole_dim`, through a matrix for each pair and routing.
+    """N parts of `part_dim` → M wholes of `whole_dim`, by one matrix for each pair, then routing.
 
     Raises UserError for less than one iteration.
     """
@@ -52,7 +53,7 @@ class Capsules(nn.Module):
         if iterations < 1:
             raise UserError(f"Routing needs at least one iteration, not {iterations}; three are usual.")
         self.iterations = iterations
-        # Votes of unit parts then add up to about unit wholes, where squashing still passes a gradient.
+        # So the votes of unit parts add up to wholes of about unit length, where squash still has a gradient.
         scale = (wholes / (parts * whole_dim) ** 0.5) ** 0.5
         self.weight = nn.Parameter(torch.randn(parts, wholes, part_dim, whole_dim) * scale)
 

@@ -1,4 +1,4 @@
-"""Residual convolutions for pictures and for spectrograms, with rows that do not see each other's padding."""
+"""Residual convolutions for pictures and for spectrograms; padding does not reach the real lines."""
 
 import math
 from collections.abc import Callable
@@ -9,12 +9,12 @@ NormFactory = Callable[[int], nn.Module]  # channels -> a module [B, C, H, W] ->
 
 
 def masked(x: Tensor, mask: Tensor | None) -> Tensor:
-    """x float [B, C, H, W], finite, with zeros, as beyond the edge, in lines H where mask, bool [B, H], is False."""
+    """x float [B, C, H, W], finite, with zeros, as outside the edge, in lines H where mask, bool [B, H], is False."""
     return x if mask is None else x * mask[:, None, :, None]
 
 
 def halved(mask: Tensor) -> Tensor:
-    """mask bool [B, H] of what a convolution with stride 2 and odd kernel, centred, gives: [B, ceil(H / 2)]."""
+    """mask bool [B, H] → that of the output of a centred convolution with stride 2 and odd kernel, [B, ceil(H / 2)]."""
     return mask[:, ::2]
 
 
@@ -26,7 +26,7 @@ def group_norm(channels: int) -> nn.GroupNorm:
 class LineNorm(nn.Module):
     """LayerNorm over channels and width of each line H by itself, so that no line depends on how many there are.
 
-    Its scale and shift differ by channel and by place in the line.
+    Its scale and shift differ by channel and by position in the line.
     """
 
     def __init__(self, channels: int, width: int):
@@ -39,10 +39,11 @@ class LineNorm(nn.Module):
 
 
 class Residual(nn.Module):
-    """Pre-activation residual block (He et al. 2016, arXiv:1603.05027): twice norm, SiLU and a 3x3 convolution, added.
+    """Pre-activation residual block (He et al. 2016, arXiv:1603.05027): twice norm, SiLU and a 3x3 convolution, added
+    to the input.
 
     `norms` makes the two norms: the first of `inputs` channels before the stride, the second of `outputs` after it.
-    The stride, 1 or 2, is the first convolution's. What is added up stays float32 under autocast.
+    The stride, 1 or 2, is the first convolution's. The sum stays float32 under autocast.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Residual(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """x float [B, C, H, W] -> [B, outputs, ceil(H / stride), ceil(W / stride)].
 
-        mask: bool [B, H], which lines are real; what stands in the others, if finite, does not reach the real ones.
+        mask: bool [B, H], which lines are real; finite values in the other lines do not reach the real ones.
         """
         after = halved(mask) if mask is not None and self.stride == 2 else mask
         y = self.conv1(masked(self.activation(self.norm1(x)), mask))

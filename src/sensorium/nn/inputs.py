@@ -1,4 +1,4 @@
-"""Inputs of any width brought to one, absence first."""
+"""Inputs of any width brought to one width, with zeros where they are absent."""
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,8 @@ from sensorium.nn.precision import wide
 class Inputs(nn.Module):
     """A LayerNorm and a linear map for each input, to one width; the first layer of every fusion.
 
-    dims: input name -> width of its encoder. Whatever stands in a masked place is replaced by zero before anything
-    reads it, so noise (or NaN) in an absent slot changes no bit of what comes out. `dropout` acts before the linear
+    dims: input name -> width of its encoder. Every masked value is replaced by zero before anything reads it, so
+    noise (or NaN) in an absent slot changes no bit of the output. `dropout` acts before the linear
     map.
     """
 
@@ -52,27 +52,27 @@ class Inputs(nn.Module):
         return torch.stack(each, dim=1), present
 
     def each(self, features: dict[str, Features]) -> tuple[list[Tensor], Tensor]:
-        """The same, an input at a time: N of float32 [B, D]."""
+        """The same as `summaries`, as a list: N times float32 [B, D]."""
         present = torch.stack([features[name].present for name in self.names], dim=1)
         pooled = [features[name].pooled for name in self.names]
-        if bool(present.all()):  # as in most batches: there is nothing to hide
+        if bool(present.all()):  # as in most batches: there is nothing to zero
             return [wide(self.maps[name](wide(x))) for name, x in zip(self.names, pooled, strict=True)], present
         rows = zip(self.names, pooled, present.unbind(dim=1), strict=True)
         return [self._map(name, x, real) for name, x, real in rows], present
 
     def packed(self, features: dict[str, Features]) -> dict[str, tuple[Tensor, Packing]]:
-        """The real tokens alone: for each input float32 [N, D] and where its N tokens lie; see `Packing`."""
-        found = {}
+        """Only the real tokens: for each input float32 [N, D] and where its N tokens are; see `Packing`."""
+        tokens_by_input = {}
         for name in self.names:
             packing = Packing.of(features[name].mask)
-            found[name] = wide(self.maps[name](wide(packing.pack(features[name].tokens)))), packing
-        return found
+            tokens_by_input[name] = wide(self.maps[name](wide(packing.pack(features[name].tokens)))), packing
+        return tokens_by_input
 
     def _map(self, name: str, x: Tensor, real: Tensor) -> Tensor:
         return _zeroed(self.maps[name](wide(torch.where(real[..., None], x, 0.0))), real)
 
 
 def _zeroed(mapped: Tensor, real: Tensor) -> Tensor:
-    """float [..., D] -> float32, zero where `real`, bool [...], is False. Noise is gone before."""
+    """float [..., D] -> float32, zero where `real`, bool [...], is False. `mapped` is finite there."""
     mapped = wide(mapped)
     return mapped * real[..., None].to(mapped.dtype)  # on a CPU several times as fast as torch.where

@@ -12,7 +12,7 @@ def cepstrum(spectrogram: Tensor, coefficients: int, reach: float = 80.0) -> Ten
     """spectrogram float [F, M], nepers of power (see LogMel) -> float [F, C], the first `coefficients` of its MFCC
     (Davis and Mermelstein 1980): an orthonormal cosine transform (DCT-II) over the bands, in decibels.
 
-    What is more than `reach` decibels below the clip's loudest point is raised to there first. With 80 this equals
+    Values more than `reach` decibels below the clip's loudest point are raised to that level first. With 80 this equals
     librosa.feature.mfcc with the same spectrogram.
     """
     decibels = spectrogram * DECIBELS

@@ -1,4 +1,4 @@
-"""Modules found by any name, even one that `nn.ModuleDict` refuses, and stored once however many names they have."""
+"""Modules under any name, even one that `nn.ModuleDict` refuses; each is stored once, however many names it has."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from torch import nn
 
 
 class Named(nn.Module):
-    """A name -> module table for names a person chose: `type`, `items` and `a.b` are as good as any.
+    """A name -> module table for names that a user chose, among them `type`, `items` and `a.b`.
 
     A module given under two names is stored once, so its weights are shared and saved once.
     """
@@ -14,9 +14,9 @@ class Named(nn.Module):
     def __init__(self, modules: dict[str, nn.Module]):
         super().__init__()
         once = list({id(module): module for module in modules.values()}.values())
-        places = {id(module): place for place, module in enumerate(once)}
+        numbers = {id(module): number for number, module in enumerate(once)}
         self.parts = nn.ModuleList(once)
-        self.index = {name: places[id(module)] for name, module in modules.items()}
+        self.index = {name: numbers[id(module)] for name, module in modules.items()}
 
     @property
     def names(self) -> list[str]:
@@ -25,12 +25,12 @@ class Named(nn.Module):
 
     @property
     def modules_once(self) -> list[nn.Module]:
-        """Each module once; `index` says at which place of this list a name's module stands."""
+        """Each module once; `index` gives the position of a name's module in this list."""
         return list(self.parts)
 
     def items(self) -> Iterator[tuple[str, nn.Module]]:
-        """Name and module, in the order they were given; a shared module comes once under each of its names."""
-        return ((name, self.parts[place]) for name, place in self.index.items())
+        """Name and module, in the order they were given; a shared module comes once for each of its names."""
+        return ((name, self.parts[number]) for name, number in self.index.items())
 
     def __getitem__(self, name: str) -> nn.Module:
         return self.parts[self.index[name]]

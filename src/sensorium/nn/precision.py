@@ -1,9 +1,9 @@
-"""What stays in full precision."""
+"""Full precision for what needs it."""
 
 import torch
 from torch import Tensor
 
 
 def wide(x: Tensor) -> Tensor:
-    """float of any shape → the same in float32, where sums and norms are taken; float64 stays float64."""
+    """float of any shape → the same in float32, for sums and norms; float64 stays float64."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

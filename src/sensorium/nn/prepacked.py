@@ -1,16 +1,16 @@
-"""Linear layers for inference whose bfloat16 weights are laid out once, as the processor's matrix kernel wants them."""
+"""Linear layers for inference whose bfloat16 weights are laid out once, as the CPU's matrix kernel needs them."""
 
 import torch
 from torch import Tensor, nn
 
-ROWS = 64  # the kernel's layout is chosen for so many rows; it serves others as well
+ROWS = 64  # the kernel's layout is chosen for so many rows; it works for any number
 
 
 class PrepackedLinear(nn.Module):
     """`layer` in bfloat16 for inference on a CPU, without copying its weights into the kernel's layout at every call.
 
-    The kernel is oneDNN's, as torch.compile freezes it. after: "none" or "swish", x * sigmoid(x), done within.
-    scale: multiplies weights and bias. It has no parameters, so it is neither trained nor saved.
+    The kernel is oneDNN's, as torch.compile freezes it. after: "none" or "swish", x * sigmoid(x), within the
+    kernel. scale: multiplies weights and bias. It has no parameters, so it is neither trained nor saved.
     """
 
     def __init__(self, layer: nn.Linear, after: str = "none", scale: float = 1.0, bias_scale: float | None = None):
@@ -26,7 +26,7 @@ class PrepackedLinear(nn.Module):
         return self.rows(x, 0, len(self.weight))
 
     def rows(self, x: Tensor, first: int, last: int) -> Tensor:
-        """float [..., in] -> bfloat16 [..., last - first], those of the outputs alone."""
+        """float [..., in] -> bfloat16 [..., last - first], only these outputs."""
         if (first, last) not in self._packed:
             weight = self.weight[first:last].contiguous()
             bias = None if self.bias is None else self.bias[first:last].contiguous()
@@ -35,9 +35,9 @@ class PrepackedLinear(nn.Module):
 
 
 def prepack(module: nn.Module) -> None:
-    """Every linear layer within `module` becomes a PrepackedLinear; a part with a `prepack` of its own does so itself.
+    """Replaces every linear layer within `module` by a PrepackedLinear; a submodule with a `prepack` does it itself.
 
-    From then on `module` is for inference on this CPU, in bfloat16; see `can_prepack`.
+    After that `module` is for inference on this CPU, in bfloat16; see `can_prepack`.
     """
     for name, child in module.named_children():
         if isinstance(child, nn.Linear):

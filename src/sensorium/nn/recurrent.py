@@ -19,10 +19,9 @@ class Recurrent(nn.Module):
 
     def __init__(self, inputs: int, width: int, depth: int, cell: Cell, bidirectional: bool, dropout: float = 0.0):
         super().__init__()
-        if bidirectional and width % 2:
-            raise ValueError(f"width ({width}) is shared by two directions, so it must be even")
-        kind = nn.GRU if cell == "gru" else nn.LSTM
-        self.layers = kind(
+        check_two_directions(width, bidirectional)
+        layer_type = nn.GRU if cell == "gru" else nn.LSTM
+        self.layers = layer_type(
             inputs,
             width // 2 if bidirectional else width,
             depth,
@@ -45,3 +44,9 @@ class Recurrent(nn.Module):
         tokens, _ = pad_packed_sequence(outputs, batch_first=True, total_length=mask.shape[1])
         directions = 2 if self.layers.bidirectional else 1
         return tokens, torch.cat(list(hidden[-directions:]), dim=-1)
+
+
+def check_two_directions(width: int, bidirectional: bool) -> None:
+    """Raises ValueError when two directions have to share an odd `width`."""
+    if bidirectional and width % 2:
+        raise ValueError(f"width ({width}) is shared by two directions, so it must be even; take {width + 1}")

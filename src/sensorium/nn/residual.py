@@ -1,6 +1,6 @@
 """Residual steps over packed tokens: self-attention, attention to a context and an MLP, each on a normalised copy.
 
-A transformer block is two or three of them one after another. Nothing is computed on padding but the sum of attention.
+A transformer block is two or three of them in sequence. Only the attention itself is computed on padding.
 """
 
 from typing import NamedTuple
@@ -14,10 +14,10 @@ from sensorium.nn.packing import Packing
 
 
 class Keys(NamedTuple):
-    """What queries ask.
+    """The keys and values that queries attend to.
 
     key, value: float [B, heads, S, d]; a value is zero where it is padding.
-    allowed:    bool [B, 1, 1, S], the keys that are attended to, all of them in a row that has none; None for all.
+    allowed:    bool [B, 1, 1, S], the keys that are attended to, all of them in a row without a real one; None for all.
     """
 
     key: Tensor
@@ -26,7 +26,7 @@ class Keys(NamedTuple):
 
     def take(self, index: Tensor) -> "Keys":
         """The rows `index`, int64 [N], in that order and with repetition."""
-        return Keys(*(None if part is None else part.index_select(0, index) for part in self))
+        return Keys(*(None if tensor is None else tensor.index_select(0, index) for tensor in self))
 
 
 class SelfAttention(nn.Module):
@@ -56,7 +56,7 @@ class Crossing(nn.Module):
         self.heads = heads
         self.norm = nn.LayerNorm(dim)
         self.query = nn.Linear(dim, dim)
-        # Without a bias, zero values stay zero: a row without context needs no case of its own.
+        # Without a bias, zero values stay zero: a row without context needs no special case.
         self.out = nn.Linear(dim, dim, bias=False)
         self.dropout = nn.Dropout(dropout)
 
@@ -77,10 +77,10 @@ class KeysOf(nn.Module):
         self.linear = nn.Linear(dim, 2 * readers * dim)
 
     def forward(self, x: Tensor, packing: Packing) -> list[Keys]:
-        """float32 [N, D], packed -> for each reader what it asks."""
-        parts = into_heads(packing.pad(self.linear(self.norm(x))), 2 * self.readers, self.heads)
+        """float32 [N, D], packed -> the keys and values of each reader."""
+        projections = into_heads(packing.pad(self.linear(self.norm(x))), 2 * self.readers, self.heads)
         allowed = allowed_of(packing)
-        return [Keys(key, value, allowed) for key, value in zip(parts[::2], parts[1::2], strict=True)]
+        return [Keys(key, value, allowed) for key, value in zip(projections[::2], projections[1::2], strict=True)]
 
 
 class FeedForward(nn.Module):
@@ -103,35 +103,35 @@ class FeedForward(nn.Module):
 
 
 def allowed_of(packing: Packing) -> Tensor | None:
-    """bool [B, 1, 1, L]: the tokens that are attended to, all of them in a row that has none; None for all."""
+    """bool [B, 1, 1, L]: the tokens that are attended to, all of them in a row without a real one; None for all."""
     if packing.mask is None:
         return None
-    # A softmax over no key is NaN, backwards too: a row without any attends to its padding, whose values are zero.
+    # A softmax over no key is NaN, in the backward pass too: a row without any attends to its padding, which is zero.
     return (packing.mask | ~packing.mask.any(dim=1, keepdim=True))[:, None, None]  # [B, 1, 1, L]
 
 
-def into_heads(x: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
-    """[B, L, parts * D] -> `parts` times [B, heads, L, D / heads]."""
-    return _Heads.apply(x.unflatten(-1, (parts, heads, -1)))
+def into_heads(x: Tensor, count: int, heads: int) -> tuple[Tensor, ...]:
+    """[B, L, count * D], `count` projections side by side -> `count` times [B, heads, L, D / heads]."""
+    return _Heads.apply(x.unflatten(-1, (count, heads, -1)))
 
 
 class _Heads(torch.autograd.Function):
-    """[B, L, parts, heads, d] -> `parts` times [B, heads, L, d], laid out as products of matrices want it.
+    """[B, L, count, heads, d] -> `count` times [B, heads, L, d], contiguous, as matrix products need it.
 
-    Its backward is one copy; autograd's own stacks transposed gradients, which is slow on a CPU.
+    Its backward pass is one copy; autograd's own stacks transposed gradients, which is slow on a CPU.
     """
 
     @staticmethod
     def forward(ctx, x: Tensor) -> tuple[Tensor, ...]:
-        return tuple(part.transpose(1, 2).contiguous() for part in x.unbind(2))
+        return tuple(projection.transpose(1, 2).contiguous() for projection in x.unbind(2))
 
     @staticmethod
     def backward(ctx, *gradients: Tensor) -> Tensor:
         rows, heads, length, width = gradients[0].shape
-        whole = gradients[0].new_empty(rows, length, len(gradients), heads, width)
-        for part, gradient in enumerate(gradients):
-            whole[:, :, part] = gradient.transpose(1, 2)
-        return whole
+        stacked = gradients[0].new_empty(rows, length, len(gradients), heads, width)
+        for i, gradient in enumerate(gradients):
+            stacked[:, :, i] = gradient.transpose(1, 2)
+        return stacked
 
 
 def joined(attended: Tensor, packing: Packing) -> Tensor:

@@ -9,12 +9,13 @@ FLOOR = 1e-10  # power below this is silence: the logarithm starts here
 
 
 class LogMel(nn.Module):
-    """Logarithm of the mel power spectrogram: Hann window, centred frames, zeros beyond the ends, Slaney's bands.
+    """Logarithm of the mel power spectrogram: Hann window, centred frames, zeros outside the clip, Slaney's
+    bands.
 
     Equals log(max(librosa.feature.melspectrogram(y, sr=rate, n_fft=.fft, hop_length=.hop, win_length=.window), 1e-10)).
     rate: hertz. window, hop: seconds. bands: how many, from `low` to `high` hertz (half the rate when None).
-    The transform is as long as the next power of two, or longer when a power of two that short would leave a band
-    without any of its frequencies. Raises ValueError when the window is shorter than two samples.
+    The length of the transform is the next power of two, or a larger one where a band would have none of its
+    frequencies. Raises ValueError when the window is shorter than two samples.
     """
 
     def __init__(
@@ -57,11 +58,11 @@ def _mel_bands(rate: int, fft: int, bands: int, low: float, high: float) -> Tens
     ends = _to_mel(torch.tensor([low, high], dtype=torch.float64))
     edges = _to_hertz(torch.linspace(float(ends[0]), float(ends[1]), bands + 2, dtype=torch.float64))  # [M + 2]
     frequencies = torch.linspace(0, rate / 2, fft // 2 + 1, dtype=torch.float64)[:, None]
-    left, centre, right = edges[:-2], edges[1:-1], edges[2:]
-    rising = (frequencies - left) / (centre - left)
-    falling = (right - frequencies) / (right - centre)
+    lower, centre, upper = edges[:-2], edges[1:-1], edges[2:]
+    rising = (frequencies - lower) / (centre - lower)
+    falling = (upper - frequencies) / (upper - centre)
     triangles = torch.minimum(rising, falling).clamp_min(0)  # [fft / 2 + 1, M]
-    return (triangles * 2 / (right - left)).float()
+    return (triangles * 2 / (upper - lower)).float()
 
 
 # Slaney's scale is linear up to 1000 Hz, 200/3 Hz a mel, and then logarithmic: 27 mels for each factor of 6.4.

@@ -1,4 +1,4 @@
-"""The transformer of published two-tower models: one projection for queries, keys and values, no padding computed."""
+"""The transformer of published two-tower models: one projection for queries, keys and values, no work on padding."""
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ class MLP(nn.Module):
         return self.fall(self.activation(self.rise(x)))
 
     def prepack(self) -> None:
-        """Both layers become PrepackedLinear (see there), with quick_gelu(x) = swish(1.702 x) / 1.702 within them."""
+        """Both layers become PrepackedLinear (see there), with quick_gelu(x) = swish(1.702 x) / 1.702 inside."""
         if self.activation is ACTIVATIONS["quick_gelu"]:
             self.rise = PrepackedLinear(self.rise, "swish", STEEPNESS)
             self.fall = PrepackedLinear(self.fall, scale=1 / STEEPNESS, bias_scale=1.0)
@@ -45,35 +45,35 @@ class TowerBlock(nn.Module):
         self.mlp_norm = nn.LayerNorm(width, eps)
         self.mlp = MLP(width, hidden, activation)
 
-    def forward(self, x: Tensor, packing: Packing, places: Tensor | None = None) -> Tensor:
-        """float32 [N, D] -> the same shape; or, with `places`, int64 [B], the token there of each row, float32 [B, D].
+    def forward(self, x: Tensor, packing: Packing, positions: Tensor | None = None) -> Tensor:
+        """float32 [N, D] -> the same shape; with `positions`, int64 [B], only each row's token there, float32 [B, D].
 
-        For those it computes keys and values of all tokens, but one query, one output and one MLP a row.
+        For these it computes keys and values of all tokens, but one query, one output and one MLP a row.
         """
-        if places is not None:
-            return self._few(x, packing, places)
+        if positions is not None:
+            return self._at_positions(x, packing, positions)
         query, key, value = _split(packing.pad(self.qkv(self.norm(x))), 3, self.heads)
         # Padding comes last in a row, so that a causal query never sees it.
         allowed = None if self.causal or packing.mask is None else packing.mask[:, None, None]  # [B, 1, 1, L]
         attended = attend(query, key, value, allowed, self.causal)
         return self._add(x, packing.pack(attended.transpose(1, 2).flatten(2)))  # [N, D]
 
-    def _few(self, x: Tensor, packing: Packing, places: Tensor) -> Tensor:
+    def _at_positions(self, x: Tensor, packing: Packing, positions: Tensor) -> Tensor:
         width = x.shape[1]
-        normed, kept = self.norm(x), packing.index(places)
-        keys = packing.pad(_rows(self.qkv, normed, width, 3 * width))  # [B, L, 2 * D]
-        query = _rows(self.qkv, normed[kept], 0, width)[:, None]  # [B, 1, D]
-        parts = (*_split(query, 1, self.heads), *_split(keys, 2, self.heads))
-        attended = attend(*parts, self._seen(packing, places))  # [B, heads, 1, D / heads]
-        return self._add(x[kept], attended.flatten(1))  # [B, D]
+        normed, index = self.norm(x), packing.index(positions)
+        keys_values = packing.pad(_output_rows(self.qkv, normed, width, 3 * width))  # [B, L, 2 * D]
+        query = _output_rows(self.qkv, normed[index], 0, width)[:, None]  # [B, 1, D]
+        (query,), (key, value) = _split(query, 1, self.heads), _split(keys_values, 2, self.heads)
+        attended = attend(query, key, value, self._allowed(packing, positions))  # [B, heads, 1, D / heads]
+        return self._add(x[index], attended.flatten(1))  # [B, D]
 
-    def _seen(self, packing: Packing, places: Tensor) -> Tensor | None:
-        """bool [B, 1, 1, L]: the keys that the token at `places` of each row attends to; None for all."""
-        seen = packing.mask
+    def _allowed(self, packing: Packing, positions: Tensor) -> Tensor | None:
+        """bool [B, 1, 1, L]: the keys that the token at `positions` of each row attends to; None for all."""
+        allowed = packing.mask
         if self.causal:
-            earlier = torch.arange(packing.longest, device=places.device) <= places[:, None]  # [B, L]
-            seen = earlier if seen is None else seen & earlier
-        return None if seen is None else seen[:, None, None]
+            earlier = torch.arange(packing.longest, device=positions.device) <= positions[:, None]  # [B, L]
+            allowed = earlier if allowed is None else allowed & earlier
+        return None if allowed is None else allowed[:, None, None]
 
     def _add(self, x: Tensor, attended: Tensor) -> Tensor:
         x = x + self.out(attended)
@@ -100,15 +100,15 @@ class Tower(nn.Module):
             for layer in (block.qkv, block.out, block.mlp.rise, block.mlp.fall):
                 nn.init.zeros_(layer.bias)
 
-    def forward(self, x: Tensor, packing: Packing, places: Tensor | None = None) -> Tensor:
-        """float [N, D], packed tokens with their positions added -> float32 [N, D].
+    def forward(self, x: Tensor, packing: Packing, positions: Tensor | None = None) -> Tensor:
+        """float [N, D], packed tokens with their position embeddings added -> float32 [N, D].
 
-        With `places`, int64 [B]: the token there of each row alone, float32 [B, D], for less work in the last block.
+        With `positions`, int64 [B]: only each row's token there, float32 [B, D], for less work in the last block.
         """
         x = x.float()
         for block in self.blocks[:-1]:
             x = block(x, packing)
-        return self.norm(self.blocks[-1](x, packing, places))
+        return self.norm(self.blocks[-1](x, packing, positions))
 
 
 class ProbePooling(nn.Module):
@@ -128,21 +128,21 @@ class ProbePooling(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """float [B, T, D] -> float [B, D]."""
         rows, width = len(tokens), tokens.shape[-1]
-        query = _rows(self.qkv, self.probe[None], 0, width)
+        query = _output_rows(self.qkv, self.probe[None], 0, width)
         query = query.view(1, self.heads, 1, -1).expand(rows, -1, -1, -1)  # [B, heads, 1, D / heads]
-        key, value = _split(_rows(self.qkv, tokens, width, 3 * width), 2, self.heads)
+        key, value = _split(_output_rows(self.qkv, tokens, width, 3 * width), 2, self.heads)
         attended = attend(query, key, value).reshape(rows, width)
         x = self.out(attended).float()
         return x + self.mlp(self.norm(x))
 
 
-def _rows(layer: nn.Linear | PrepackedLinear, x: Tensor, first: int, last: int) -> Tensor:
-    """float [..., in] -> float [..., last - first]: those of the layer's outputs alone."""
+def _output_rows(layer: nn.Linear | PrepackedLinear, x: Tensor, first: int, last: int) -> Tensor:
+    """float [..., in] -> float [..., last - first]: only these of the layer's outputs."""
     if isinstance(layer, PrepackedLinear):
         return layer.rows(x, first, last)
     return F.linear(x, layer.weight[first:last], layer.bias[first:last])
 
 
-def _split(x: Tensor, parts: int, heads: int) -> tuple[Tensor, ...]:
-    """[B, L, parts * D] -> `parts` times [B, heads, L, D / heads]."""
-    return x.unflatten(-1, (parts, heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+def _split(x: Tensor, count: int, heads: int) -> tuple[Tensor, ...]:
+    """[B, L, count * D] -> `count` times [B, heads, L, D / heads]."""
+    return x.unflatten(-1, (count, heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)

@@ -44,8 +44,8 @@ class Block(nn.Module):
 class Transformer(nn.Module):
     """`depth` pre-norm blocks and a last LayerNorm (Xiong et al. 2020, arXiv:2002.04745).
 
-    The residual stream is float32 whatever the precision of the layers. No positions are added: the tokens carry them.
-    With `causal` no token sees a later one.
+    The residual stream is float32 whatever the precision of the layers. No positions are added: the tokens already have
+    them. With `causal` no token sees a later one.
     """
 
     def __init__(
@@ -65,10 +65,10 @@ class Transformer(nn.Module):
     def forward(
         self, x: Tensor, mask: Tensor, context: Tensor | None = None, context_mask: Tensor | None = None
     ) -> Tensor:
-        """What comes out, float32 [B, T, D], is finite but means nothing where `mask` is False.
+        """Tokens, float32 [B, T, D], finite but without meaning where `mask` is False.
 
-        x: float [B, T, D]. mask: bool [B, T], True where a token is real. context: float [B, S, E], of which
-        context_mask, bool [B, S], says what is real; both are given exactly when the blocks have a `context_dim`.
+        x: float [B, T, D]. mask: bool [B, T], True where a token is real. context: float [B, S, E], and
+        context_mask, bool [B, S], True where it is real; both are given exactly when the blocks have a `context_dim`.
         A row without context attends to none.
         """
         x = wide(x)
@@ -78,7 +78,7 @@ class Transformer(nn.Module):
 
 
 class TokenTransformer(nn.Module):
-    """Embeddings of tokens, of a `vocabulary` of them, and of at most `length` positions; then a transformer."""
+    """Embeddings of the tokens of a `vocabulary` and of at most `length` positions, then a transformer."""
 
     def __init__(
         self,
