@@ -91,11 +91,9 @@ def _predict_targets(learner: Learner, records: Records, rows: np.ndarray) -> di
             losses = {name: head.loss(fused, batch.targets[name]) for name, head in model.heads.items()}
         for name, target in batch.targets.items():
             keep = target["mask"] & fused.present
-            truth, prediction = (
-                _kept(target, keep) if name not in by_loss else {},
-                _kept(predictions.get(name, {}), keep),
-            )
-            batches[name].append(TargetColumns(truth, prediction, _kept({"loss": losses[name]}, keep)["loss"]))
+            truth = {} if name in by_loss else _rows(target, keep)
+            loss = _rows({"loss": losses[name]}, keep)["loss"]
+            batches[name].append(TargetColumns(truth, _rows(predictions.get(name, {}), keep), loss))
     return {name: _concatenate(columns) for name, columns in batches.items() if columns}
 
 
