@@ -111,12 +111,12 @@ class SelfAttention(nn.Module):
         allowed = None if self.causal else allowed_of(packing)
         return self._add(x, joined(attend(query, key, value, allowed, self.causal), packing))
 
-    def of_first(self, x: Tensor, packing: Packing, first: Packing, places: Tensor) -> Tensor:
-        """What `forward` gives, where it is not causal, for the first tokens, as `Packing.first` has found them."""
+    def of_first(self, x: Tensor, packing: Packing, first: Packing, index: Tensor) -> Tensor:
+        """What `forward` gives, where it is not causal, for the first tokens: `first`, `index` as of `Packing.first`."""
         queries, context = self.qkv(x).split([x.shape[1], 2 * x.shape[1]], dim=1)
-        (query,) = into_heads(first.pad(queries[places]), 1, self.heads)
+        (query,) = into_heads(first.pad(queries[index]), 1, self.heads)
         keys = into_heads(packing.pad(context), 2, self.heads)
-        return self._add(x[places], joined(attend(query, *keys, allowed_of(packing)), first))
+        return self._add(x[index], joined(attend(query, *keys, allowed_of(packing)), first))
 
     def step(self, x: Tensor, past: Keys | None) -> tuple[Tensor, Keys]:
         """What `forward` gives, where it is causal, for the token that follows those of `past` in each row: float32
@@ -168,8 +168,8 @@ class Block(nn.Module):
 
     def of_first(self, x: Tensor, packing: Packing, contexts: list[tuple[Keys, Tensor]] | tuple[()] = ()) -> Tensor:
         """What `forward` gives for the first token of each row that has one, and no work on the others."""
-        first, places = packing.first(x.device)
-        return self._after(self.attention.of_first(x, packing, first, places), first, contexts)
+        first, index = packing.first(x.device)
+        return self._after(self.attention.of_first(x, packing, first, index), first, contexts)
 
     def step(
         self, x: Tensor, past: Keys | None, packing: Packing, contexts: list[tuple[Keys, Tensor]]
