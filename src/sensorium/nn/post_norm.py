@@ -112,7 +112,7 @@ class SelfAttention(nn.Module):
         return self._add(x, joined(attend(query, key, value, allowed, self.causal), packing))
 
     def of_first(self, x: Tensor, packing: Packing, first: Packing, index: Tensor) -> Tensor:
-        """What `forward` gives, where it is not causal, for the first tokens: `first`, `index` as of `Packing.first`."""
+        """What `forward` gives, where it is not causal, for the first tokens, which `Packing.first` locates."""
         queries, context = self.qkv(x).split([x.shape[1], 2 * x.shape[1]], dim=1)
         (query,) = into_heads(first.pad(queries[index]), 1, self.heads)
         keys = into_heads(packing.pad(context), 2, self.heads)
