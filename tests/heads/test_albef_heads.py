@@ -10,6 +10,7 @@ from sensorium.features import Features
 from sensorium.heads.answer import Answer, AnswerConfig
 from sensorium.heads.masked_words import MaskedWords, MaskedWordsConfig
 from sensorium.heads.match import Match, MatchConfig
+from tests.generation.scenes import assert_same_beams, plain_beam_search
 
 WORDS, DIM, START, END = 9, 8, 1, 2
 
@@ -159,6 +160,74 @@ def test_what_the_fusion_is_asked_is_projected_once():
     with torch.no_grad():
         head.generate(fused, beams=3)
     assert calls == [1]
+
+
+def written_alone(head: Answer, fused: Features, row: int, longest: int, beams: int) -> list[tuple[float, list[int]]]:
+    """One row's beams, each step computed from the whole prefix."""
+
+    def logits(prefix: list[int]) -> torch.Tensor:
+        tokens = torch.tensor([prefix])
+        return head.logits(alone(fused, row), tokens, torch.ones_like(tokens, dtype=torch.bool))[0, -1]
+
+    return plain_beam_search(logits, START, END, longest, beams)
+
+
+def ending() -> Answer:
+    """A decoder whose answers to different rows end at different steps, and of which some do not end."""
+    head = answering(context=10)
+    with torch.no_grad():
+        head.network.bias[END] += 0.5
+    return head
+
+
+@pytest.mark.parametrize("rows", [1, 5, 11])
+@pytest.mark.parametrize("beams", [1, 3, 7])
+@torch.no_grad()
+def test_steps_with_a_cache_write_what_whole_prefixes_write(rows: int, beams: int):
+    head, fused = ending(), fused_rows(rows)  # the first of which has no input
+    result = head.generate(fused, longest=10, beams=beams)
+    for row in range(rows):
+        expected = written_alone(head, fused, row, 10, beams)
+        assert_same_beams(result.tokens[row], result.likely[row], expected, head.config.pad)
+    lengths = (result.tokens == END).int().argmax(2)
+    assert rows == 1 or len(lengths.unique()) > 2
+
+
+@torch.no_grad()
+def test_a_step_gives_the_logits_of_the_whole_prefix():
+    head, fused = answering(), fused_rows()
+    tokens = torch.randint(3, WORDS, (5, 6), generator=torch.Generator().manual_seed(2))
+    logits = head.logits(fused, tokens, torch.ones_like(tokens, dtype=torch.bool))
+    state = head.begin(fused)
+    for position in range(6):
+        assert state.length == position
+        torch.testing.assert_close(head.step(tokens[:, position], state), logits[:, position], rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_rows_of_a_state_are_taken_with_all_they_have_read():
+    head, fused = answering(), fused_rows()
+    tokens = torch.randint(3, WORDS, (5, 2, 3), generator=torch.Generator().manual_seed(2))
+    state = head.begin(fused).take(torch.arange(5)[:, None].expand(-1, 2))
+    for position in range(2):
+        head.step(tokens[:, :, position].flatten(), state)
+    rows = torch.tensor([[7, 6, 7], [2, 2, 3]])  # both samples' beams repeated, other samples dropped
+    context = state.contexts[0]
+    logits = head.step(tokens[..., 2].flatten()[rows].flatten(), state.take(rows))
+    prefixes = tokens.flatten(0, 1)[rows.flatten()]
+    whole = head.logits(fused.take(rows.flatten() // 2), prefixes, torch.ones_like(prefixes, dtype=torch.bool))
+    torch.testing.assert_close(logits, whole[:, -1], rtol=1e-5, atol=1e-5)
+    reordered = state.take(torch.arange(10).view(5, 2).flip(1))
+    assert reordered.contexts[0] is context and context.keys[0].key.shape[0] == 5  # held once for all beams
+
+
+@torch.no_grad()
+def test_no_step_is_spent_on_rows_that_have_ended():
+    head, fused, rows = ending(), fused_rows(11), []
+    head.network.register_forward_hook(lambda _, inputs, __: rows.append(len(inputs[0])))
+    decision = head.predict(fused, longest=10)["decision"]
+    steps = torch.where((decision == END).any(1), (decision == END).int().argmax(1), 9)
+    assert rows == [int((steps > step).sum()) for step in range(int(steps.max()))] and rows[-1] < 11
 
 
 def test_a_word_sees_no_later_one_and_padding_is_not_read():

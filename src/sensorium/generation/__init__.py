@@ -1,1 +1,1 @@
-"""TODO generation"""
+"""Writing a sequence step by step: a search over the steps of any decoder."""

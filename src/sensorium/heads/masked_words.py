@@ -1,4 +1,4 @@
-"""Which word stands in a place of the leading text."""
+"""Which word stands at a masked position of the leading text."""
 
 import torch
 from pydantic import BaseModel, Field
@@ -10,8 +10,8 @@ from sensorium.nn.post_norm import WordLogits, started
 
 
 class MaskedWordsConfig(BaseModel, frozen=True, extra="forbid"):
-    """vocabulary: words known. tied: the input whose encoder's embeddings of words are used here as well, as BERT does;
-    None for some of its own. eps: of the LayerNorm.
+    """vocabulary: how many words there are. tied: the input whose encoder lends its embeddings of words to this head as
+    well, as in BERT; None for embeddings of the head. eps: of the LayerNorm.
     """
 
     vocabulary: int = Field(ge=2)
@@ -20,8 +20,8 @@ class MaskedWordsConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 class MaskedWords(nn.Module):
-    """BERT's decision on masked words (Devlin et al. 2018, arXiv:1810.04805), made in the places that are asked for
-    alone.
+    """BERT's decision on masked words (Devlin et al. 2018, arXiv:1810.04805), computed only at the positions that are
+    asked for.
 
     With `tied` it has no embeddings until `tie` names the encoder that lends them; a Model does so.
     """
@@ -35,28 +35,28 @@ class MaskedWords(nn.Module):
         self.network = WordLogits(dim, config.vocabulary, config.eps)
         self.embedding = started(nn.Embedding(config.vocabulary, dim)) if config.tied is None else None
         self.tied = config.tied
-        self._lender: tuple[nn.Module, ...] = ()  # in a tuple, for it is no part of this module
+        self._lender: tuple[nn.Module, ...] = ()  # in a tuple, so that it is not registered as a submodule
 
     def tie(self, encoder: nn.Module) -> None:
-        """From now on `encoder.words`, float [V, D], are the embeddings."""
+        """Uses `encoder.words`, float [V, D], as the embeddings."""
         self._lender = (encoder,)
 
-    def logits(self, fused: Features, places: Tensor) -> Tensor:
-        """float32 [M, V]: how likely each word is in each of the M places of `places`, bool [B, T]."""
+    def logits(self, fused: Features, masked: Tensor) -> Tensor:
+        """float32 [M, V]: the logits of each word at each of the M positions where `masked`, bool [B, T], is True."""
         words = self.embedding.weight if self.embedding is not None else self._lender[0].words
-        return self.network(fused.tokens[places], words).float()
+        return self.network(fused.tokens[masked], words).float()
 
     def loss(self, fused: Features, target: dict[str, Tensor]) -> Tensor:
         """float32 [B]: of `labels`, int64 [B, T], negative where no word is asked for, each row's sum of
         cross-entropies.
         """
         labels = target["labels"]
-        places = labels >= 0
-        losses = F.cross_entropy(self.logits(fused, places), labels[places], reduction="none")  # [M]
-        return losses.new_zeros(len(labels)).index_add(0, places.nonzero()[:, 0], losses)
+        masked = labels >= 0
+        losses = F.cross_entropy(self.logits(fused, masked), labels[masked], reduction="none")  # [M]
+        return losses.new_zeros(len(labels)).index_add(0, masked.nonzero()[:, 0], losses)
 
     def predict(self, fused: Features) -> dict[str, Tensor]:
-        """`decision` int64 [B, T]: the likeliest word in each place, -1 where there is none."""
+        """`decision` int64 [B, T]: the likeliest word at each position, -1 where there is no token."""
         decision = torch.full(fused.mask.shape, -1, device=fused.mask.device)
         decision[fused.mask] = self.logits(fused, fused.mask).argmax(dim=1)
         return {"decision": decision}

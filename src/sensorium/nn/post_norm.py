@@ -1,9 +1,10 @@
-"""The parts of BERT over packed tokens (Devlin et al. 2018, arXiv:1810.04805): each step normalises what it has summed.
+"""BERT's layers over packed tokens (Devlin et al. 2018, arXiv:1810.04805): each step normalises what it has summed.
 
-`residual` has the like that normalise first. Weights start as BERT's, normal with a deviation of 0.02 at its width of
-768, and wider in narrower models.
+`residual` has the corresponding layers that normalise first. Weights start as BERT's, normal with a deviation of 0.02
+at its width of 768, and wider in narrower models.
 """
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -29,7 +30,9 @@ class Shape(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """A context as the blocks of a stack ask it: each block's keys and values, and which rows have it, bool [B]."""
+    """A context as the blocks of a stack attend to it: each block's keys and values, and which rows have the context,
+    bool [B].
+    """
 
     keys: list[Keys]
     present: Tensor
@@ -52,12 +55,41 @@ class Asking(nn.Module):
         self.linear = started(nn.Linear(width, 2 * layers * shape.dim))
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Asked:
-        """float [B, S, W], bool [B, S] -> what `Block` asks. Nothing is read where `mask` is False."""
+        """float [B, S, W], bool [B, S] -> what each `Block` attends to. Nothing is read where `mask` is False."""
         packing = Packing.of(mask)
-        parts = into_heads(packing.pad(self.linear(packing.pack(tokens))), 2 * self.layers, self.heads)
+        projected = into_heads(packing.pad(self.linear(packing.pack(tokens))), 2 * self.layers, self.heads)
         allowed = allowed_of(packing)
-        keys = [Keys(key, value, allowed) for key, value in zip(parts[::2], parts[1::2], strict=True)]
+        keys = [Keys(key, value, allowed) for key, value in zip(projected[::2], projected[1::2], strict=True)]
         return Asked(keys, mask.any(dim=1))
+
+
+@dataclass
+class DecoderState:
+    """What causal blocks keep while they write: N = B * beams rows, the beams of each of B samples in turn.
+
+    contexts: what is attended to, once a sample for all of its beams.
+    past:     each block's keys and values of the tokens read so far, [N, heads, length, d]; None before the first.
+    """
+
+    contexts: list[Asked]
+    past: list[Keys | None]
+    beams: int = 1
+
+    @property
+    def length(self) -> int:
+        """How many tokens each row has read."""
+        return 0 if self.past[0] is None else self.past[0].key.shape[2]
+
+    def take(self, index: Tensor) -> "DecoderState":
+        """The state whose beams are the rows `index`, int64 [samples, beams], in that order and with repetition; the
+        rows of index[i] are all beams of one sample.
+        """
+        contexts, samples = self.contexts, index[:, 0] // self.beams  # [samples]
+        # The beams of a sample share its contexts, so that re-ordering beams moves no context.
+        if not torch.equal(samples, torch.arange(len(contexts[0].present), device=index.device)):
+            contexts = [context.take(samples) for context in contexts]
+        past = [None if keys is None else keys.take(index.flatten()) for keys in self.past]
+        return DecoderState(contexts, past, index.shape[1])
 
 
 class SelfAttention(nn.Module):
@@ -79,12 +111,21 @@ class SelfAttention(nn.Module):
         allowed = None if self.causal else allowed_of(packing)
         return self._add(x, joined(attend(query, key, value, allowed, self.causal), packing))
 
-    def of_first(self, x: Tensor, packing: Packing, first: Packing, places: Tensor) -> Tensor:
-        """What `forward` gives, where it is not causal, for the first tokens, as `Packing.first` has found them."""
-        asking, asked = self.qkv(x).split([x.shape[1], 2 * x.shape[1]], dim=1)
-        (query,) = into_heads(first.pad(asking[places]), 1, self.heads)
-        keys = into_heads(packing.pad(asked), 2, self.heads)
-        return self._add(x[places], joined(attend(query, *keys, allowed_of(packing)), first))
+    def of_first(self, x: Tensor, packing: Packing, first: Packing, index: Tensor) -> Tensor:
+        """What `forward` gives, where it is not causal, for the first tokens, which `Packing.first` locates."""
+        queries, context = self.qkv(x).split([x.shape[1], 2 * x.shape[1]], dim=1)
+        (query,) = into_heads(first.pad(queries[index]), 1, self.heads)
+        keys = into_heads(packing.pad(context), 2, self.heads)
+        return self._add(x[index], joined(attend(query, *keys, allowed_of(packing)), first))
+
+    def step(self, x: Tensor, past: Keys | None) -> tuple[Tensor, Keys]:
+        """What `forward` gives, where it is causal, for the token that follows those of `past` in each row: float32
+        [N, D] -> the same shape, and the keys and values of all tokens.
+        """
+        query, key, value = into_heads(self.qkv(x)[:, None], 3, self.heads)  # [N, heads, 1, d]
+        if past is not None:
+            key, value = torch.cat([past.key, key], dim=2), torch.cat([past.value, value], dim=2)
+        return self._add(x, attend(query, key, value).flatten(1)), Keys(key, value, None)
 
     def _add(self, x: Tensor, attended: Tensor) -> Tensor:
         return self.norm(x + self.dropout(self.out(attended)))
@@ -104,9 +145,9 @@ class Crossing(nn.Module):
     def forward(self, x: Tensor, packing: Packing, keys: Keys, present: Tensor) -> Tensor:
         """float32 [N, D], packed; `present` bool [B], who has the context -> the same shape."""
         (query,) = into_heads(packing.pad(self.query(x)), 1, self.heads)
-        new = self.norm(x + self.dropout(self.out(joined(attend(query, *keys), packing))))
-        has = packing.pack(present[:, None].expand(-1, packing.longest))  # [N]
-        return torch.where(has[:, None], new, x)
+        attended = self.norm(x + self.dropout(self.out(joined(attend(query, *keys), packing))))
+        has_context = packing.pack(present[:, None].expand(-1, packing.longest))  # [N]
+        return torch.where(has_context[:, None], attended, x)
 
 
 class Block(nn.Module):
@@ -127,8 +168,17 @@ class Block(nn.Module):
 
     def of_first(self, x: Tensor, packing: Packing, contexts: list[tuple[Keys, Tensor]] | tuple[()] = ()) -> Tensor:
         """What `forward` gives for the first token of each row that has one, and no work on the others."""
-        first, places = packing.first(x.device)
-        return self._after(self.attention.of_first(x, packing, first, places), first, contexts)
+        first, index = packing.first(x.device)
+        return self._after(self.attention.of_first(x, packing, first, index), first, contexts)
+
+    def step(
+        self, x: Tensor, past: Keys | None, packing: Packing, contexts: list[tuple[Keys, Tensor]]
+    ) -> tuple[Tensor, Keys]:
+        """What `forward` gives, where it is causal, for the token that follows those of `past`: float32 [N, D] -> the
+        same shape, and the keys and values of all tokens. packing: of the N rows as the contexts see them.
+        """
+        x, keys = self.attention.step(x, past)
+        return self._after(x, packing, contexts), keys
 
     def _after(self, x: Tensor, packing: Packing, contexts: list[tuple[Keys, Tensor]] | tuple[()]) -> Tensor:
         for crossing, (keys, present) in zip(self.crossings, contexts, strict=True):
@@ -137,13 +187,28 @@ class Block(nn.Module):
 
 
 def run(blocks: nn.ModuleList, x: Tensor, packing: Packing, asked: list[Asked], first: bool = False) -> Tensor:
-    """float32 [N, D], packed, through `blocks`, which ask the contexts `asked` -> the same shape; or, with `first`, the
-    first token of each row that has one, float32 [rows with one, D], for less work in the last block.
+    """float32 [N, D], packed, through `blocks`, which attend to the contexts `asked` -> the same shape; or, with
+    `first`, the first token of each row that has one, float32 [rows with one, D], for less work in the last block.
     """
     for i, block in enumerate(blocks):
-        work = block.of_first if first and i == len(blocks) - 1 else block
-        x = work(x, packing, [(one.keys[i], one.present) for one in asked])
+        forward = block.of_first if first and i == len(blocks) - 1 else block
+        x = forward(x, packing, _keys_of(asked, i))
     return x
+
+
+def run_step(blocks: nn.ModuleList, x: Tensor, state: DecoderState) -> Tensor:
+    """float32 [N, D], the next token of each row of `state`, which grows by it, through the causal `blocks` -> the same
+    shape.
+    """
+    # A context sees the beams of a sample as the tokens of one row: one product of matrices in place of many.
+    packing = Packing(len(state.contexts[0].present), state.beams)
+    for i, block in enumerate(blocks):
+        x, state.past[i] = block.step(x, state.past[i], packing, _keys_of(state.contexts, i))
+    return x
+
+
+def _keys_of(asked: list[Asked], layer: int) -> list[tuple[Keys, Tensor]]:
+    return [(context.keys[layer], context.present) for context in asked]
 
 
 class Embeddings(nn.Module):
@@ -159,13 +224,19 @@ class Embeddings(nn.Module):
 
     def forward(self, tokens: Tensor, packing: Packing) -> Tensor:
         """int64 [B, L], and which of them are real -> float32 [N, D], packed."""
-        places = torch.arange(tokens.shape[1], device=tokens.device).expand(len(tokens), -1)  # [B, L]
-        words, places = self.words(packing.pack(tokens)), self.places(packing.pack(places))
-        return self.dropout(self.norm(words + self.kinds[0] + places))
+        positions = torch.arange(tokens.shape[1], device=tokens.device).expand(len(tokens), -1)  # [B, L]
+        return self._embed(packing.pack(tokens), packing.pack(positions))
+
+    def step(self, tokens: Tensor, position: int) -> Tensor:
+        """int64 [N], tokens at one position of their texts -> float32 [N, D]."""
+        return self._embed(tokens, torch.full_like(tokens, position))
+
+    def _embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        return self.dropout(self.norm(self.words(tokens) + self.kinds[0] + self.places(positions)))
 
 
 class WordLogits(nn.Module):
-    """How likely each word is: a layer with GELU and LayerNorm, then the products with the words' embeddings."""
+    """The logits of each word: a layer with GELU and LayerNorm, then the products with the words' embeddings."""
 
     def __init__(self, dim: int, vocabulary: int, eps: float):
         super().__init__()
