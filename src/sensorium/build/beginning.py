@@ -82,7 +82,7 @@ def _begun(old: Model, schema: Schema, recipe: Recipe, console: Console | None =
         mine: override_encoder_config(old.encoders[theirs], recipe.inputs.get(mine, InputSettings()), mine, run)
         for mine, theirs in taken.items()
     }
-    return FAMILIES[recipe.family.name].begun(old, encoders, taken, schema)
+    return FAMILIES[recipe.family.name].rebuild_with_inputs(old, encoders, taken, schema)
 
 
 def _matched(specs: list[InputSpec], old: Model, run: Path) -> dict[str, str]:

@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from sensorium.errors import UserError, unknown
-from sensorium.families.family import FamilySettings
+from sensorium.families import FAMILIES, FamilySettings
 from sensorium.files import whole_file
 from sensorium.training.adapters import AdapterSettings
 from sensorium.training.settings import TrainingSettings
@@ -127,7 +127,7 @@ class Recipe(Frozen):
     inputs: dict[str, InputSettings] = {}
     targets: dict[str, TargetSettings] = {}
     fusion: FusionSettings = FusionSettings()
-    family: FamilySettings | None = None
+    family: FamilySettings | None = Field(None, discriminator="name")
     objectives: list[ObjectiveSettings] = []
     loss_weights: Literal["fixed", "uncertainty"] = Field(
         "fixed", description="uncertainty: the weights of all losses in the sum are learned, beside those stated"
@@ -205,10 +205,21 @@ def check_recipe(settings: dict[str, Any], where: str = "the recipe") -> Recipe:
         return Recipe.model_validate(settings)
     except ValidationError as error:
         first = error.errors()[0]
+        if first["type"] == "union_tag_invalid":
+            raise unknown("family", first["ctx"]["tag"], FAMILIES) from error
         if first["type"] == "extra_forbidden":
-            place = ".".join(str(part) for part in first["loc"])
+            place = ".".join(str(part) for part in _without_tag(first["loc"]))
             raise UserError(f"In {where}: {unknown('setting', place, _known(first['loc'][:-1]))}") from error
+        if first["type"] == "union_tag_not_found":
+            first |= {"loc": ("family", "name"), "msg": "Field required"}
+        else:
+            first |= {"loc": _without_tag(first["loc"])}
         raise UserError(f"In {where}, {describe_validation_error(first)}.") from error
+
+
+def _without_tag(place: tuple) -> tuple:
+    """The place of a setting in a recipe, without the family's name by which Pydantic chose the family's settings."""
+    return place[:1] + place[2:] if place[:1] == ("family",) and len(place) > 1 else place
 
 
 def describe_validation_error(error: Mapping[str, Any]) -> str:
@@ -221,8 +232,10 @@ def describe_validation_error(error: Mapping[str, Any]) -> str:
 def _known(place: tuple) -> list[str]:
     model: Any = Recipe
     for part in place:
-        if isinstance(model, type) and part in model.model_fields:
+        if model is Recipe and part == "family":
+            model = FAMILIES[place[1]].Settings
+        elif isinstance(model, type) and part in model.model_fields:
             annotation = model.model_fields[part].annotation
             inner = [one for one in (annotation, *get_args(annotation)) if hasattr(one, "model_fields")]
             model = inner[0] if inner else annotation
-    return [".".join([*map(str, place), name]) for name in model.model_fields]
+    return [".".join([*map(str, _without_tag(place)), name]) for name in model.model_fields]

@@ -67,7 +67,7 @@ def open_table(records: Source, recipe: Recipe, family: Family, console: Console
     if recipe.start_from is None:
         check_inputs(table, encoder_settings(table, recipe, family))
         return table, recipe
-    learned = family.going_on(recipe.family, load_pretrained(table.schema, recipe, console))
+    learned = family.continue_from(recipe.family, load_pretrained(table.schema, recipe, console))
     return table, recipe.model_copy(update={"family": learned})
 
 

@@ -26,7 +26,7 @@ from sensorium.errors import UserError, counted
 from sensorium.evaluation.embedding import Checked, embed_batches
 from sensorium.evaluation.reranking import BEST, matcher
 from sensorium.evaluation.retrieval import RetrievalReport, retrieval_report
-from sensorium.families.family import Family, FamilySettings
+from sensorium.families.family import Family
 from sensorium.inference.preview import sample_retrievals
 from sensorium.model import Model
 from sensorium.runs.loaders import evaluation_batches
@@ -58,9 +58,9 @@ class ContrastiveTask:
     def base(self, given: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
         """What is given, over the family's own settings of training."""
         family = dict(given.get("family") or {}) | {"name": self.name}
-        asked = FamilySettings(name=self.name, size=options.get("size") or family.get("size"))
+        asked = self.family.Settings(name=self.name, size=options.get("size") or family.get("size"))
         goes_on = (options.get("start_from") or given.get("start_from")) is not None
-        training = self.family.training(asked, goes_on) | (given.get("training") or {})
+        training = self.family.training_defaults(asked, goes_on) | (given.get("training") or {})
         return given | {"family": family, "training": training}
 
     def check(self, recipe: Recipe, folder: Path) -> None:
@@ -118,11 +118,11 @@ class ContrastiveTask:
         schema = table.schema.model_copy(update={"targets": []})
         if recipe.start_from is not None:
             model = load_pretrained(schema, recipe)
-            self.family.going_on(recipe.family, model)
+            self.family.continue_from(recipe.family, model)
             return model
         pooled = self.family.reads == "pooled"
         encoders = build_encoders(table, encoder_settings(table, recipe, self.family), facts, pooled)
-        return self.family.model(recipe.family, encoders, schema)
+        return self.family.build_model(recipe.family, encoders, schema)
 
     def objectives(self, model: Model, recipe: Recipe, steps: int) -> list[nn.Module]:
         """The family's, but for pairs of which the recipe says otherwise; a teacher and a queue go on where those of
@@ -152,7 +152,7 @@ class ContrastiveTask:
         )
         chance = self._chance(split, recipe)
         said = [] if chance is None else [chance.sentence]
-        said += self.family.sentences(recipe.family, model, recipe.training.batch_size)
+        said += self.family.chance_sentences(recipe.family, model, recipe.training.batch_size)
         return [f"Aligned: {shown}.", *said, *objective_sentences(model, recipe)]
 
     def watched(self, report: StepCallback, split: dict[str, Split], context: "RunContext") -> StepCallback:
@@ -197,11 +197,11 @@ class ContrastiveTask:
 
     def _chance(self, split: dict[str, Split], recipe: Recipe) -> ChanceLoss | None:
         """What the family's losses are at chance; None where the recipe has others, or weighs them."""
-        if recipe.objectives or recipe.loss_weights != "fixed" or self.family.reads == "tokens":
+        loss = self.family.contrastive_loss(recipe.family)
+        if recipe.objectives or recipe.loss_weights != "fixed" or loss is None:
             return None
         train = split["train"]
         together = [_together(train.ids, a, b) for a, b in self._pairs(train.table, recipe)]
-        loss = recipe.family.loss or "softmax"
         return ChanceLoss(loss, together, len(train.table), recipe.training.batch_size, _alike(train.table))
 
 
