@@ -49,5 +49,5 @@ class Dual(nn.Module):
         return {self.name: self.pair.count(batch)}
 
 
-def _mapping(given: int, wanted: int, hidden: int) -> nn.Module:
-    return nn.Sequential(nn.Linear(given, hidden), nn.GELU(), nn.Linear(hidden, wanted))
+def _mapping(dim_in: int, dim_out: int, hidden: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(dim_in, hidden), nn.GELU(), nn.Linear(hidden, dim_out))

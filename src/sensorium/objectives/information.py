@@ -53,6 +53,6 @@ class Information(nn.Module):
         """How many rows `forward` will count."""
         return {self.name: self.pair.count(batch)}
 
-    def bound(self, model: nn.Module) -> None:
+    def post_step(self, model: nn.Module) -> None:
         """Brings the factor back within its bounds, in place: 1 to 100."""
         bound_logit_scale(self.log_factor)

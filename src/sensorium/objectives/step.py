@@ -38,8 +38,9 @@ class Step:
         """Features of an input, or of another view of it (`caption/masked`)."""
         if view not in self._features:
             name = self.model.input_of(view)
-            wanted = [view, *(one for one in self.views if self.model.input_of(one) == name)]
-            self._features |= self.model.encode({one: self.batch.inputs[one] for one in wanted}, self.batch.ids)
+            same_input = [view, *(declared for declared in self.views if self.model.input_of(declared) == name)]
+            inputs = {same_view: self.batch.inputs[same_view] for same_view in same_input}
+            self._features |= self.model.encode(inputs, self.batch.ids)
         return self._features[view]
 
     def embedding(self, view: str) -> Tensor:
@@ -58,17 +59,19 @@ class Step:
         """All inputs fused; `text="text/masked"` reads that view in the place of the input. Where every head says
         that it `reads` what is pooled, a fusion that can leaves the tokens out.
         """
-        asked = tuple(sorted(views.items()))
-        if asked not in self._fused:
+        key = tuple(sorted(views.items()))
+        if key not in self._fused:
             features = self._hide({name: self.features(views.get(name, name)) for name in self.model.encoders.names})
-            known: dict[str, Any] = {}
+            options: dict[str, Any] = {}
             if self._can_ask(views):
                 contexts = zip(self.model.fusion.context, self.asked(), strict=True)
-                known["asked"] = [one if self._kept is None else one.where(self._kept[name]) for name, one in contexts]
+                options["asked"] = [
+                    context if self._kept is None else context.where(self._kept[name]) for name, context in contexts
+                ]
                 heads = self.model.heads.items()
-                known["summary_only"] = all(getattr(head, "reads", "tokens") == "pooled" for _, head in heads)
-            self._fused[asked] = self.model.fuse(features, **known)
-        return self._fused[asked]
+                options["summary_only"] = all(getattr(head, "reads", "tokens") == "pooled" for _, head in heads)
+            self._fused[key] = self.model.fuse(features, **options)
+        return self._fused[key]
 
     def asked(self) -> list[Any]:
         """What the leading input asks of the others, made once for all passes through a fusion that has it; and once
@@ -84,16 +87,16 @@ class Step:
         """What is asked of the rows whose contents differ, laid out for all rows; None where no two rows share any."""
         if not contexts or not all(self._shares(name) for name in contexts):
             return None
-        first, place = first_of_each(torch.stack([self.batch.ids[name] for name in contexts], dim=1))
-        if len(first) == len(place):
+        first, inverse = first_of_each(torch.stack([self.batch.ids[name] for name in contexts], dim=1))
+        if len(first) == len(inverse):
             return None
-        asked = self.model.fusion.asked({name: one.take(first) for name, one in contexts.items()})
-        return [one.take(place) for one in asked]
+        asked = self.model.fusion.asked({name: context.take(first) for name, context in contexts.items()})
+        return [context.take(inverse) for context in asked]
 
     def _shares(self, name: str) -> bool:
         """Whether rows of one content have the same features, as `Model.encode` makes them."""
-        known = name in self.batch.ids and not isinstance(self.batch.inputs[name], Features)
-        return known and self.model.encoders[name].modality in MEDIA
+        has_ids = name in self.batch.ids and not isinstance(self.batch.inputs[name], Features)
+        return has_ids and self.model.encoders[name].modality in MEDIA
 
     def _can_ask(self, views: dict[str, str]) -> bool:
         fusion = self.model.fusion
@@ -139,8 +142,8 @@ class CachedStep:
         """Raises UserError: there is nothing to fuse."""
         raise self._unknown("the fused inputs")
 
-    def _unknown(self, what: str) -> UserError:
+    def _unknown(self, request: str) -> UserError:
         return UserError(
-            f"The objective '{self._objective}' reads {what}, but a batch that goes through the model in pieces has "
+            f"The objective '{self._objective}' reads {request}, but a batch that goes through the model in pieces has "
             "embeddings only when its loss is computed; set pieces to 1."
         )

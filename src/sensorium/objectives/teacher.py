@@ -38,7 +38,7 @@ class Teacher(nn.Module):
     def present(self, batch: Batch, name: str | None = None) -> Tensor:
         """bool [B]: which rows have the teacher's input `name`, or any of its inputs."""
         names = self.model.encoders.names if name is None else [name]
-        return torch.stack([batch.present(self._view(one, batch)) for one in names]).any(dim=0)
+        return torch.stack([batch.present(self._view(input_name, batch)) for input_name in names]).any(dim=0)
 
     def head(self, name: str) -> nn.Module:
         """The teacher's head of a target. Raises UserError when it has none."""

@@ -55,18 +55,18 @@ class FeatureCache:
         """
         positions = self.positions[rows]
         present = positions >= 0
-        places = np.where(present, positions, 0)
-        pooled = torch.from_numpy(self._pooled[places])  # [B, D]
+        stored_rows = np.where(present, positions, 0)
+        pooled = torch.from_numpy(self._pooled[stored_rows])  # [B, D]
         if not self.tokens:
             return Features.one(pooled, torch.from_numpy(present))
-        lengths = np.where(present, self._lengths[places], 0)
+        lengths = np.where(present, self._lengths[stored_rows], 0)
         span = np.arange(max(1, int(lengths.max(initial=0))))
         mask = span[None, :] < lengths[:, None]  # [B, T]
-        index = np.where(mask, self._starts[places][:, None] + span[None, :], 0)
+        index = np.where(mask, self._starts[stored_rows][:, None] + span[None, :], 0)
         tokens = torch.from_numpy(self._tokens[index])  # [B, T, D]
-        everywhere = torch.from_numpy(mask)
+        mask_tensor = torch.from_numpy(mask)
         return Features(
-            torch.where(everywhere[..., None], tokens, 0.0), everywhere, torch.where(everywhere[:, :1], pooled, 0.0)
+            torch.where(mask_tensor[..., None], tokens, 0.0), mask_tensor, torch.where(mask_tensor[:, :1], pooled, 0.0)
         )
 
 
@@ -127,16 +127,16 @@ class CacheJob:
 
     def _commit(self, features: Features, done: int) -> int:
         lengths = features.mask.sum(dim=1).numpy()
-        parts = {"pooled.bin": features.pooled.float().numpy(), "lengths.bin": lengths.astype(np.int64)}
+        arrays = {"pooled.bin": features.pooled.float().numpy(), "lengths.bin": lengths.astype(np.int64)}
         if self.tokens:
-            parts["tokens.bin"] = features.tokens.float()[features.mask].numpy()
-        for name, values in parts.items():
+            arrays["tokens.bin"] = features.tokens.float()[features.mask].numpy()
+        for name, values in arrays.items():
             with open(self.folder / name, "ab") as file:
                 file.write(np.ascontiguousarray(values).data)
                 file.flush()
                 os.fsync(file.fileno())  # before done.json says that they are there
         done += len(lengths)
-        sizes = {name: (self.folder / name).stat().st_size for name in parts}
+        sizes = {name: (self.folder / name).stat().st_size for name in arrays}
         with whole_file(self.folder / "done.json") as new:
             new.write_text(json.dumps({"rows": done, "sizes": sizes}))
         return done
@@ -145,17 +145,17 @@ class CacheJob:
         """Cuts the files back to the last committed batch, and says how many rows that is; 0 when a file is too
         short.
         """
-        state = {"rows": 0, "sizes": {}}
+        committed = {"rows": 0, "sizes": {}}
         if (self.folder / "done.json").exists():
-            state = json.loads((self.folder / "done.json").read_text())
-        places = {name: self.folder / name for name in ("pooled.bin", "lengths.bin", "tokens.bin")}
-        for place in places.values():
-            place.touch()
-        if any(places[name].stat().st_size < size for name, size in state["sizes"].items()):
-            state = {"rows": 0, "sizes": {}}
-        for name, place in places.items():
-            os.truncate(place, state["sizes"].get(name, 0))
-        return state["rows"]
+            committed = json.loads((self.folder / "done.json").read_text())
+        paths = {name: self.folder / name for name in ("pooled.bin", "lengths.bin", "tokens.bin")}
+        for path in paths.values():
+            path.touch()
+        if any(paths[name].stat().st_size < size for name, size in committed["sizes"].items()):
+            committed = {"rows": 0, "sizes": {}}
+        for name, path in paths.items():
+            os.truncate(path, committed["sizes"].get(name, 0))
+        return committed["rows"]
 
 
 def _distinct(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

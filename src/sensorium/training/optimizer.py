@@ -25,16 +25,16 @@ def optimizer(learner: Learner, settings: TrainingSettings, rates: dict[str, Enc
 
     `rates` is by input, for the encoders whose rate is their own. Vectors and scalars are not decayed.
     """
-    own = {}
+    own_rates = {}
     for name, rate in rates.items():
         encoder, highest = learner.model.encoders[name], rate.learning_rate or settings.learning_rate
         scales = {} if rate.layer_decay is None else layer_scales(encoder, rate.layer_decay, name)
-        own |= {id(parameter): highest * scales.get(id(parameter), 1.0) for parameter in encoder.parameters()}
+        own_rates |= {id(parameter): highest * scales.get(id(parameter), 1.0) for parameter in encoder.parameters()}
     groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}  # FSDP shares out no scalars, and a group is one
     for parameter in learner.parameters():
         if parameter.requires_grad:
             decay = settings.weight_decay if parameter.ndim > 1 else 0.0
-            rate = own.get(id(parameter), settings.learning_rate)
+            rate = own_rates.get(id(parameter), settings.learning_rate)
             groups.setdefault((rate, decay, parameter.ndim == 0), []).append(parameter)
     return torch.optim.AdamW(
         [

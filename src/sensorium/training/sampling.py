@@ -16,11 +16,11 @@ def balanced(records: Records, seed: int, epoch: int) -> np.ndarray:
     target = next((spec for spec in records.table.schema.targets if spec.kind == "class"), None)
     weights = np.ones(rows)
     if target is not None:
-        known = records.targets[target.name]["mask"].numpy()
+        labelled = records.targets[target.name]["mask"].numpy()
         label = records.targets[target.name]["label"].numpy()
-        counts = np.bincount(label[known], minlength=len(target.labels))
+        counts = np.bincount(label[labelled], minlength=len(target.labels))
         present = int((counts > 0).sum())
-        weights[known] = known.sum() / (present * counts[label[known]])
+        weights[labelled] = labelled.sum() / (present * counts[label[labelled]])
     return np.random.default_rng((seed, epoch, 1)).choice(rows, rows, p=weights / weights.sum())
 
 

@@ -22,7 +22,7 @@ from sensorium.training.averaging import Average
 from sensorium.training.learner import Learner
 from sensorium.training.processes import as_shared, full
 
-_BESIDE = re.compile(r"objectives\..*?\b(teacher|queue)\.(.+)")
+_OBJECTIVE_STATE = re.compile(r"objectives\..*?\b(teacher|queue)\.(.+)")
 
 
 class TrainingState(BaseModel):
@@ -62,13 +62,15 @@ def trained(learner: Learner) -> dict[str, Tensor]:
         if is_frozen(encoder)
     ) + tuple(
         f"objectives.{name}."
-        for name, part in learner.objectives.named_modules(remove_duplicate=False)
-        if name and is_frozen(part)
+        for name, module in learner.objectives.named_modules(remove_duplicate=False)
+        if name and is_frozen(module)
     )
     # What objectives share, such as a teacher, has one name here and several in the state.
     moving = {key for key, parameter in learner.named_parameters() if parameter.requires_grad}
-    kept = moving | {key for key, _ in learner.named_buffers()}
-    return {key: value for key, value in learner.state_dict().items() if key in kept and not key.startswith(frozen)}
+    saved_names = moving | {key for key, _ in learner.named_buffers()}
+    return {
+        key: value for key, value in learner.state_dict().items() if key in saved_names and not key.startswith(frozen)
+    }
 
 
 def put_weights(learner: Learner, weights: dict[str, Tensor]) -> None:
@@ -85,22 +87,22 @@ def objective_state(folder: Path) -> dict[str, Tensor]:
     """Of the best weights of a training whose state is in `folder`, those of its teacher and its queue: `teacher.NAME`
     and `queue.NAME`; nothing where it has none. Raises UserError when the state is damaged or gone.
     """
-    with _reading(folder), safe_open(folder / "best.safetensors", "pt") as best:
-        found = [_BESIDE.fullmatch(name) for name in best.keys()]  # noqa: SIM118 (it is no dictionary)
-        return {f"{name[1]}.{name[2]}": best.get_tensor(name[0]) for name in found if name is not None}
+    with _readable(folder), safe_open(folder / "best.safetensors", "pt") as weights:
+        matches = [_OBJECTIVE_STATE.fullmatch(name) for name in weights.keys()]  # noqa: SIM118 (it is no dictionary)
+        return {f"{name[1]}.{name[2]}": weights.get_tensor(name[0]) for name in matches if name is not None}
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer, keep: bool) -> dict[str, Tensor]:
     """The optimiser's state by place and name, whole, on the CPU. What is shared out is gathered, so every process has
     to call this; one that does not `keep` it gets none.
     """
-    found = {}
+    tensors = {}
     for index, values in optimizer.state_dict()["state"].items():
         for name, value in values.items():
-            whole = full(value)
+            full_value = full(value)
             if keep:
-                found[f"{index}.{name}"] = whole.cpu()
-    return found
+                tensors[f"{index}.{name}"] = full_value.cpu()
+    return tensors
 
 
 def save_state(
@@ -129,12 +131,12 @@ def load_training_state(folder: Path) -> TrainingState | None:
     """The position saved in `folder`, or None when nothing was saved. Raises UserError when it cannot be read."""
     recover(folder)
     path = folder / "position.json"
-    with _reading(folder):
+    with _readable(folder):
         return TrainingState(**json.loads(path.read_text())) if path.exists() else None
 
 
 @contextmanager
-def _reading(folder: Path) -> Iterator[None]:
+def _readable(folder: Path) -> Iterator[None]:
     """Turns what is wrong with the files of the state in `folder` into a sentence. Raises UserError."""
     try:
         yield
@@ -152,16 +154,16 @@ def load_state(
 
     Raises UserError when a file of it is damaged or gone.
     """
-    with _reading(folder):
+    with _readable(folder):
         best = load_file(folder / "best.safetensors")
         put_weights(learner, load_file(folder / "weights.safetensors"))
         if average is not None:
             average.load(load_file(folder / "average.safetensors"))
-        places = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in load_file(folder / "optimizer.safetensors").items():
             index, name = key.split(".")
-            state.setdefault(int(index), {})[name] = as_shared(value, places[int(index)])
+            state.setdefault(int(index), {})[name] = as_shared(value, parameters[int(index)])
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return best
 

@@ -35,10 +35,14 @@ class Views:
         """
         if views is None:
             return self.caches[0].read(rows)
-        places = [np.flatnonzero(views == view) for view in range(self.views)]
-        parts = [cache.read(rows[place]) for cache, place in zip(self.caches, places, strict=True) if len(place)]
-        back = torch.from_numpy(np.argsort(np.concatenate(places)))  # [B]
-        return Features.joined(parts).take(back)
+        rows_by_view = [np.flatnonzero(views == view) for view in range(self.views)]
+        features = [
+            cache.read(rows[positions])
+            for cache, positions in zip(self.caches, rows_by_view, strict=True)
+            if len(positions)
+        ]
+        back = torch.from_numpy(np.argsort(np.concatenate(rows_by_view)))  # [B]
+        return Features.joined(features).take(back)
 
 
 class ViewsJob:

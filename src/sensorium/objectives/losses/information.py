@@ -36,16 +36,16 @@ def jensen_shannon(
     matrix of all pairs. All else is as in `softmax_contrastive`, and so is what it raises.
     """
     a, b, meeting = meet(a, b, [ids_a, ids_b, labels], present_a, present_b, group)
-    [others] = gathered(meeting.ring, b)
+    [all_b] = gathered(meeting.ring, b)
     # A process without rows, too, has a gradient of everything, which the others wait for.
-    sums = torch.stack([a.sum() + log_factor, others.sum() + bias]) * 0.0
+    sums = torch.stack([a.sum() + log_factor, all_b.sum() + bias]) * 0.0
     for rows, together in strips(meeting):
         sums = sums + checkpoint(
-            _strip, a[rows], others, together, log_factor, bias, use_reentrant=False, preserve_rng_state=False
+            _strip, a[rows], all_b, together, log_factor, bias, use_reentrant=False, preserve_rng_state=False
         )
-    pairs, positives = len(others) ** 2, int(meeting.positives.counts.sum())
+    pairs, positives = len(all_b) ** 2, int(meeting.positives.counts.sum())
     numbers = sums.new_tensor([max(1, positives), max(1, pairs - positives)])
-    return Loss(len(others) * (sums / numbers).sum(), torch.tensor(len(a), device=a.device))
+    return Loss(len(all_b) * (sums / numbers).sum(), torch.tensor(len(a), device=a.device))
 
 
 def _strip(a: Tensor, b: Tensor, together: Tensor, log_factor: Tensor, bias: Tensor) -> Tensor:
