@@ -29,7 +29,7 @@ QUEUE = ("image_queue", "text_queue", "queue_ptr")
 
 
 class Albef(NamedTuple):
-    """A model and, where the checkpoint has them, the teacher and the queue that its training goes on with."""
+    """A model and, where the checkpoint has them, the teacher and the queue of its training."""
 
     model: Model
     teacher: Momentum | None
@@ -91,7 +91,7 @@ def read(path: Path, tokenizer: Path | None = None) -> Albef:
     tensors = read_tensors(path)
     remaining = {name: value for name, value in tensors.items() if name not in QUEUE}
     for name in [name for name in remaining if name.endswith(".position_ids")]:
-        del remaining[name]  # the numbers from 0 on, which ours need not be told
+        del remaining[name]  # the numbers from 0 on, which ours do not store
     processor = text_processor(tensors, path, tokenizer)
     try:
         model = albef(config_of(tensors, path, processor), processor)
@@ -106,7 +106,7 @@ def read(path: Path, tokenizer: Path | None = None) -> Albef:
     teacher = Momentum(model) if follows else None
     table = weights(model) + (weights(model, teacher=True) if follows else [])
     new = filled(_state(model, teacher), table, remaining, str(path), fronts(model))
-    # Published ALBEF always has a text, and so no token that stands for an absent one.
+    # Published ALBEF always has a text, and so no token for an absent one.
     new["fusion.absent"] = torch.zeros(model.fusion.dim)
     model.load_state_dict({name: value for name, value in new.items() if not name.startswith("teacher.")}, strict=True)
     if teacher is not None:
@@ -132,7 +132,7 @@ def _queue(tensors: dict[str, Tensor]) -> Queue | None:
     queue = Queue(image.shape[1], image.shape[0])
     # Columns that no pair has filled yet are zero, and stand behind the others.
     held = int((image.any(dim=0) | text.any(dim=0)).sum())
-    # What the embeddings are of is not published: numbers that no content has stand for it.
+    # The contents of the embeddings are not published; these ids are those of no content.
     queue.push(image.T[:held], text.T[:held], *(-1 - torch.arange(held) for _ in range(2)))
     queue.pointer.copy_(pointer[0])
     return queue
@@ -178,10 +178,11 @@ def _within(tensors: dict[str, Tensor], front: str) -> dict[str, Tensor]:
 
 
 def write(checkpoint: Albef, out: Path) -> None:
-    """Writes the folder `out` with the file albef.safetensors in the published layout, and what `read` finds beside it.
+    """Writes the folder `out` with the file albef.safetensors in the published layout, and the files that `read` reads
+    beside it.
 
     The temperature comes back to a rounding of float32, all else bit for bit. Names of inputs, the list of answers and
-    the token that stands for an absent text have no place there.
+    the token for an absent text are not written.
     """
     model, teacher, queue = checkpoint
     table = weights(model) + (weights(model, teacher=True) if teacher is not None else [])

@@ -39,7 +39,7 @@ def roles(model: Model) -> Roles:
 
 
 def check_written(model: Model) -> None:
-    """Raises UserError for a model that the published layout has no place for, and says what is in the way."""
+    """Raises UserError for a model that the published layout cannot hold, and says why."""
     obstacle = next(_obstacles(model), None)
     if obstacle is not None:
         raise UserError(
@@ -49,7 +49,7 @@ def check_written(model: Model) -> None:
 
 
 def _obstacles(model: Model) -> Iterator[str]:
-    """What is in the way, one after another; each is looked for only where those before it are not."""
+    """The obstacles, one after another; each is checked only where there is none before it."""
     image, text, heads = roles(model)
     pictures, texts, fusion = model.encoders[image], model.encoders[text], model.fusion
     for subject, module, registry, expected in (
@@ -91,7 +91,7 @@ def _setting_obstacles(subject: str, config: Any, expected: dict[str, Any]) -> I
 
 
 def _space_obstacles(model: Model, names: tuple[str, str] | None) -> Iterator[str]:
-    """What is in the way of the shared space of two inputs; None for a model that has none."""
+    """Obstacles in the shared space of the two inputs `names`; None for a model without one."""
     if hasattr(model, "logit_bias") or hasattr(model, "logit_scale") != (names is not None):
         yield "its similarities have another temperature or bias than ALBEF's"
     if set(model.projections.names) != set(names or ()):

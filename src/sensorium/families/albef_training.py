@@ -63,7 +63,7 @@ class AlbefSettings(SharedSettings):
         None, gt=0, le=1, description="at the start, it is learned; none: that of `start_from`, else 0.07"
     )
     queue: int | None = Field(
-        None, ge=1, description="pairs of earlier steps that records are told from too; none: that of the size"
+        None, ge=1, description="pairs of earlier steps that records are compared with too; none: that of the size"
     )
     momentum: float | None = Field(
         None, ge=0, lt=1, description="the share of itself that the teacher keeps at a step; none: 0.995"
@@ -151,7 +151,7 @@ class AlbefFamily:
         return {"learning_rate": rate, "weight_decay": 0.02, "modality_dropout": 0.0}
 
     def contrastive_loss(self, settings: AlbefSettings) -> None:
-        """None: its alignment tells records from those of a queue as well, and there are two more losses."""
+        """None: its alignment compares records with a queue as well, and it has two more losses."""
         return None
 
     def chance_sentences(self, settings: AlbefSettings, model: Model, batch_size: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Published CLIP and SigLIP checkpoints: found out what they are, read, and written."""
+"""Published CLIP and SigLIP checkpoints: recognised, read and written."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ class PublishedClip:
     takes_tokenizer = False
 
     def recognises(self, source: Path, options: Options) -> bool:
-        """True: whatever no other kind recognises is taken for one, and `read` says why it is none."""
+        """True: any source that no other kind recognises is read as a CLIP, and `read` says why it is none."""
         return True
 
     def convert(self, source: str | Path, out: Path, options: Options) -> Model:

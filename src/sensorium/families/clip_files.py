@@ -34,8 +34,8 @@ def read_json(path: Path) -> dict[str, Any]:
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The weights of a .safetensors, .pt, .pth or .bin file, by name. Raises UserError when it holds anything else.
 
-    Nothing is unpickled but tensors. A training checkpoint's `state_dict` or `model` and the front `module.` are looked
-    through.
+    Nothing is unpickled but tensors. Of a training checkpoint its `state_dict` or `model` is read, without the prefix
+    `module.`.
     """
     try:
         if path.suffix == ".safetensors":

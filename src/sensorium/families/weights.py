@@ -63,8 +63,8 @@ def blocks(our_prefix: str, published_prefix: str, depth: int, names: BlockNames
 def filled(
     state: dict[str, Tensor], weights: list[Weight], tensors: dict[str, Tensor], source: str, fronts: dict[str, str]
 ) -> dict[str, Tensor]:
-    """What the published `tensors` make of a model's `state`; every one has its place and every place of the table gets
-    one.
+    """A model's `state` filled with the published `tensors`; each tensor is used and each weight of the table is
+    filled.
 
     fronts: by the front of a name in the table, the front of the name in the state. source: where the tensors come
     from. Raises UserError for a missing weight, an unknown one, one of another size, and for copies that differ.

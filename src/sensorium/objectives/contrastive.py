@@ -33,7 +33,7 @@ class Contrastive(nn.Module):
     views:  whose embeddings.
 
     Records with the same content on either side belong together; one that lacks a side counts for nothing. In training
-    each process's records are told from those of all others. Raises UserError for an unknown kind.
+    each process's records are compared with those of all others. Raises UserError for an unknown kind.
     """
 
     Config = ContrastiveConfig

@@ -1,4 +1,4 @@
-"""Learning what a trained model decides, and what it sees: from a larger one, or from one with more inputs."""
+"""Learning the decisions or the features of a trained model: a larger one, or one with more inputs."""
 
 import torch
 from pydantic import BaseModel, Field

@@ -1,4 +1,4 @@
-"""Learning that two inputs of a record belong together, from a teacher and a queue of what it saw last."""
+"""Learning that two inputs of a record belong together, from a teacher and a queue of its latest embeddings."""
 
 import math
 
@@ -23,9 +23,9 @@ class MomentumContrastive(nn.Module):
     what the teacher finds.
 
     Records with the same content on either side belong together, in the queue too; one that lacks a side counts for
-    nothing. In training each process's records are told from those of all; micro-batches are told apart within
-    each, and from the queue. What is seen in training joins the queue after the step of the optimiser. `weight`: of
-    this loss in the sum.
+    nothing. In training each process's records are compared with those of all; records of a micro-batch
+    are compared with each other and with the queue. Pairs of training join the queue after the optimiser's step.
+    `weight`: of this loss in the sum.
     """
 
     reads = "fused"
@@ -65,7 +65,7 @@ class MomentumContrastive(nn.Module):
         bound_logit_scale(model.logit_scale, *SCALE)
 
     def update_state(self, model: Model) -> None:
-        """What was seen since the last step of the optimiser joins the queue."""
+        """Adds the pairs of the last optimiser step to the queue."""
         for pairs in self._pending:
             self.queue.push(*pairs)
         self._pending.clear()

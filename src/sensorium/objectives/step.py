@@ -13,7 +13,7 @@ from sensorium.model import Model
 
 
 class Step:
-    """What objectives ask of a batch, each memoised, so that five objectives cost one forward.
+    """What objectives read of a batch, each memoised, so that five objectives cost one forward pass.
 
     `modality_dropout` is the rate at which training hides an input that is there from the fusion, so that the model
     learns to do without (ModDrop, Neverova et al. 2015, arXiv:1501.00102); the last input of a row is never hidden, nor
@@ -74,8 +74,8 @@ class Step:
         return self._fused[key]
 
     def asked(self) -> list[Any]:
-        """What the leading input asks of the others, made once for all passes through a fusion that has it; and once
-        for all rows that share the contents, as those of one picture do.
+        """The keys and values of the context inputs, made once for all passes through a fusion that has a leading
+        input, and once for all rows of the same contents, such as those of one picture.
         """
         if self._asked is None:
             fusion = self.model.fusion
@@ -84,7 +84,7 @@ class Step:
         return self._asked
 
     def _asked_once(self, contexts: dict[str, Features]) -> list[Any] | None:
-        """What is asked of the rows whose contents differ, laid out for all rows; None where no two rows share any."""
+        """Keys and values of the rows of different contents, repeated for all; None where no two rows share any."""
         if not contexts or not all(self._shares(name) for name in contexts):
             return None
         first, inverse = first_of_each(torch.stack([self.batch.ids[name] for name in contexts], dim=1))
@@ -115,11 +115,11 @@ class Step:
 
 
 class CachedStep:
-    """A Step of which the embeddings alone are known, for gradient caching: the leaves of the loss's graph.
+    """A Step that has embeddings alone, for gradient caching: they are the leaves of the loss's graph.
 
-    batch:      of all the rows; its inputs say no more than who has them.
+    batch:      of all the rows; its inputs say only which rows have them.
     embeddings: by view, float [B, E], of the rows of `batch`.
-    objective:  which one asks, to be named when it asks for more.
+    objective:  the name of the objective that gets it, for the error when it reads more.
     """
 
     def __init__(self, model: Model, batch: Batch, embeddings: dict[str, Tensor], objective: str):

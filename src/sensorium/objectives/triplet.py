@@ -36,8 +36,8 @@ class Triplet(nn.Module):
     labels: a target of classes; records of one class belong together as well.
 
     Records with the same content on either side belong together, so none is the other's stranger; one that lacks a side
-    counts for nothing. In training each process's records are told from those of all others. Raises UserError for an
-    unknown mining.
+    counts for nothing. In training each process's records are compared with those of all others. Raises UserError for
+    an unknown mining.
     """
 
     Config = TripletConfig

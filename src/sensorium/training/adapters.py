@@ -1,4 +1,4 @@
-"""Low-rank adapters: a large encoder is tuned through small matrices beside its own, which stay as they are."""
+"""Low-rank adapters: small trained matrices beside the weights of a large encoder, which stay as they are."""
 
 from importlib.util import find_spec
 from typing import Any
@@ -35,10 +35,10 @@ def check_adapters() -> None:
 
 
 def adapt(encoder: nn.Module, settings: AdapterSettings, name: str, seed: int) -> None:
-    """Puts untrained adapters into the encoder of input `name`, in place; from then on they alone are trained.
+    """Puts untrained adapters into the encoder of input `name`, in place; only they are trained from then on.
 
-    At first they add nothing. The same seed gives the same adapters. Raises UserError when the encoder is neither of
-    Transformers nor of timm, when no layer is named as the targets are, and for dropout in a timm model.
+    Untrained adapters add nothing. The same seed gives the same adapters. Raises UserError when the encoder is neither
+    of Transformers nor of timm, when no layer is named as the targets are, and for dropout in a timm model.
     """
     check_adapters()
     from peft import LoraConfig, inject_adapter_in_model
@@ -68,9 +68,9 @@ def adapt(encoder: nn.Module, settings: AdapterSettings, name: str, seed: int) -
 
 
 def merge(encoder: nn.Module) -> None:
-    """Adds what the adapters have learned to the encoder's own weights and takes them out; without any, does nothing.
+    """Adds the adapters' products to the encoder's own weights and removes the adapters; does nothing without any.
 
-    The outputs stay as they were, to rounding, and what is left is the plain encoder, which needs no package.
+    The outputs stay the same, to rounding, and the plain encoder that results does not need the package.
     """
     for module in encoder.modules():
         if hasattr(module, "peft_config"):
@@ -92,7 +92,7 @@ def _adaptable_model(encoder: nn.Module, name: str) -> nn.Module:
 
 
 def _target_layers(inner: nn.Module, settings: AdapterSettings, name: str) -> list[str]:
-    """The whole names of the layers that get adapters."""
+    """The full names of the layers that get adapters."""
     linear = [key for key, module in inner.named_modules() if isinstance(module, nn.Linear | Conv1D)]
     convolutions = [
         key for key, module in inner.named_modules() if isinstance(module, nn.Conv2d | nn.Conv1d) and module.groups == 1

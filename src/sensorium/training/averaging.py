@@ -1,4 +1,4 @@
-"""A running average of the weights, which validation looks at and the saved model has."""
+"""A running average of the weights, which is validated and saved in the model."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ class Average:
     """The exponential moving average of a module's trained weights (Polyak & Juditsky 1992; as in Szegedy et al. 2015,
     arXiv:1512.00567).
 
-    After step t it keeps min(`decay`, (1 + t) / (10 + t)) of itself, so that the untrained weights are soon forgotten
+    At step t it keeps min(`decay`, (1 + t) / (10 + t)) of itself, so that the untrained weights soon count for little
     and a run of a few hundred steps has a useful average too. Only what the optimiser moves is averaged: frozen weights
     and buffers have one value, the module's own. `weights`: by name, float32, of the parameter's shape.
     """
@@ -23,7 +23,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Takes in the weights after optimiser step `step`, counted from 1."""
+        """Adds the weights after optimiser step `step`, counted from 1."""
         decay = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(
             list(self.weights.values()), [parameter.float() for parameter in self._trained.values()], 1 - decay
@@ -40,7 +40,7 @@ class Average:
             _copy_into(self._trained, current)
 
     def load(self, weights: dict[str, Tensor]) -> None:
-        """Puts saved `weights` back. Raises KeyError when they are of another module."""
+        """Loads saved `weights`. Raises KeyError when they are of another module."""
         _copy_into(self.weights, weights)
 
 

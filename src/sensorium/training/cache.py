@@ -1,4 +1,4 @@
-"""The features of frozen encoders, on disk: a frozen encoder runs once per distinct content."""
+"""The features of frozen encoders on disk: a frozen encoder runs once per distinct content."""
 
 import hashlib
 import json
@@ -21,9 +21,8 @@ BATCH = 64
 class FeatureCache:
     """Features of one input of a table, by row; float32, memory-mapped, so memory does not grow with the table.
 
-    `folder` holds the features of the distinct contents in the order of their first row, `positions` int64 [N] says
-    which
-    of them a row has (−1: absent). With `tokens`, all tokens are kept; otherwise only the pooled vector.
+    `folder` holds the features of the distinct contents in the order of their first row, `positions`, int64 [N],
+    says which of them a row has (−1: absent). With `tokens`, all tokens are kept; otherwise only the pooled vector.
     """
 
     def __init__(self, folder: Path, positions: np.ndarray, dim: int, tokens: bool):
@@ -71,10 +70,10 @@ class FeatureCache:
 
 
 class CacheJob:
-    """What is to be cached of one input of one table: made first, so that the size can be said before the work.
+    """What has to be cached of one input of one table; built before it is filled, so that its size is known first.
 
-    `view` 0 is the input as it is. Any other is the input augmented, by a chance that is a function of (seed of the
-    records, view, record key, input); of equal contents it is the first record's.
+    `view` 0 is the input as it is. Any other is the input augmented, with randomness that is a function of (seed of
+    the records, view, record key, input); of equal contents, of the first record's.
     """
 
     def __init__(
@@ -97,9 +96,10 @@ class CacheJob:
         return round(len(self.rows) * per_row * self.encoder.dim * 4)
 
     def fill(self, workers: int, advance: Callable[[int], None] | None = None) -> FeatureCache:
-        """Runs the encoder over what is not there yet, in fixed batches, each committed whole, and opens the cache.
+        """Runs the encoder over the contents that are missing, in fixed batches that are committed one by one, and
+        opens the cache.
 
-        Raises UserError when the disk refuses; what was committed stays and is not computed again.
+        Raises UserError when the disk refuses; committed batches stay and are not computed again.
         """
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -142,9 +142,7 @@ class CacheJob:
         return done
 
     def _recover(self) -> int:
-        """Cuts the files back to the last committed batch, and says how many rows that is; 0 when a file is too
-        short.
-        """
+        """Truncates the files to the last committed batch and gives its number of rows; 0 when a file is too short."""
         committed = {"rows": 0, "sizes": {}}
         if (self.folder / "done.json").exists():
             committed = json.loads((self.folder / "done.json").read_text())
@@ -173,8 +171,8 @@ def _distinct(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _fingerprint(
     encoder: nn.Module, contents: np.ndarray, tokens: bool, precision: str, chance: Iterable[str] = ()
 ) -> str:
-    """Names the features by everything they depend on: weights, processor, contents, what is kept, precision, and what
-    the `chance` of their augmentation follows from.
+    """A hash of everything that the features depend on: weights, processor, contents, whether tokens are kept,
+    precision, and `chance`, what the randomness of their augmentation depends on.
     """
     digest = hashlib.blake2b(digest_size=16)
     digest.update(f"{type(encoder).__name__} {encoder.config.model_dump_json()} {tokens} {precision}".encode())
@@ -192,7 +190,7 @@ def _fingerprint(
 
 
 def _mapped(path: Path, dim: int) -> np.ndarray:
-    """float32 [rows, dim], read from the disk as it is asked for."""
+    """float32 [rows, dim], memory-mapped."""
     if path.stat().st_size == 0:
         return np.zeros((1, dim), np.float32)
     return np.memmap(path, np.float32, "r").reshape(-1, dim)  # [rows, D]

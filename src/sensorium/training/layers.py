@@ -1,4 +1,5 @@
-"""Learning rates by layer: a pretrained encoder's lower layers are general, and move less than its upper ones."""
+"""Learning rates by layer: a pretrained encoder's lower layers are more general, and are changed less, than its upper
+ones."""
 
 import re
 from collections.abc import Iterable

@@ -43,7 +43,7 @@ class Diverged(UserError):
 
 
 class Validation(NamedTuple):
-    """A look at the validation records: a score (compared from the left, higher is better) and figures to log."""
+    """The outcome on the validation records: a score (compared from the left, higher is better) and figures to log."""
 
     score: list[float]
     figures: dict[str, float]
@@ -51,12 +51,12 @@ class Validation(NamedTuple):
 
 @dataclass
 class Hooks:
-    """What a training asks of its surroundings.
+    """What a training calls, and when it has to end.
 
     `validate(learner)` is called by every process at the end of each epoch; without it the last epoch is the best.
-    `order(epoch)` gives the rows of an epoch, int64 [N],
-    where they are not simply a permutation. `report(figures)` hears of every step, on the main process.
-    Training ends with the first step after `deadline`, a moment of time.monotonic().
+    `order(epoch)` gives the rows of an epoch, int64 [N], where they are more than a permutation. `report(figures)` is
+    called after every step, on the main process. Training ends with the first step after `deadline`, a moment of
+    time.monotonic().
     """
 
     validate: Callable[[Learner], Validation] | None = None
@@ -66,7 +66,7 @@ class Hooks:
 
 
 class Training:
-    """One run of training in `folder`; `run()` goes from wherever the saved state is to the end.
+    """One run of training in `folder`; `run()` trains from the saved state, if any, to the end.
 
     `fingerprint` names data and settings: a state with another one is not continued. `rates` are the learning rates of
     encoders that have their own, by input name.
@@ -85,7 +85,7 @@ class Training:
     ):
         self.learner, self.records, self.settings, self.folder = learner, records, settings, folder
         self.hooks, self.accelerator = hooks, accelerator
-        needs_caching(learner, settings.pieces)  # objectives that do not go together are an error before any training
+        needs_caching(learner, settings.pieces)  # raises before anything is trained
         self.processes = Processes(learner, accelerator)
         self.optimizer = optimizer(self.processes.sharded_learner, settings, rates or {})
         self.average = None
@@ -98,7 +98,7 @@ class Training:
         self.steps_per_epoch = math.ceil(len(records.table) / settings.batch_size)
 
     def resume(self) -> bool:
-        """Goes to the saved state, if there is one. Raises UserError when the data or the settings are others."""
+        """Loads the saved state, if there is one. Raises UserError when it is of other data or settings."""
         saved = load_training_state(self.folder)
         if saved is None:
             return False
@@ -123,7 +123,7 @@ class Training:
         return self.position
 
     def _train(self, signals: Signals) -> None:
-        batches = load(self.records, self._items(), self.settings.workers or 0)
+        batches = load(self.records, self._record_rows(), self.settings.workers or 0)
         self.processes.sharded_learner.train()
         last_save = time.monotonic()
         try:
@@ -135,7 +135,7 @@ class Training:
                 self.position.seconds += time.monotonic() - step_start
                 overdue = time.monotonic() - last_save > self.settings.checkpoint_seconds
                 late = time.monotonic() >= self.hooks.deadline
-                stop, overdue, late = self._agree(signals.received, overdue, late)
+                stop, overdue, late = self._any_process(signals.received, overdue, late)
                 if late and not self.position.finished:
                     self.stop_at_deadline()
                 if stop or overdue or self.position.finished:
@@ -148,8 +148,8 @@ class Training:
         finally:
             batches.close()
 
-    def _items(self) -> Iterator[tuple[np.ndarray, int]]:
-        """The rows of every piece from here to the last epoch."""
+    def _record_rows(self) -> Iterator[tuple[np.ndarray, int]]:
+        """The rows and the epoch of every micro-batch, from the current step to the last epoch."""
         first, process = self.position.step, self.accelerator
         for epoch in range(self.position.epoch, self.settings.epochs):
             order = None if self.hooks.order is None else self.hooks.order(epoch)
@@ -169,7 +169,7 @@ class Training:
             first = 0
 
     def _optimise(self, micro_batches: list[Batch]) -> None:
-        """One optimiser step over all pieces of all processes."""
+        """One optimiser step over all micro-batches of all processes."""
         position = self.position
         done = position.epoch * self.steps_per_epoch + position.step
         seed(self.accelerator.device, f"{self.records.seed} {done} {self.accelerator.process_index}")
@@ -177,6 +177,7 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
         totals, counts = self.gradient(micro_batches)
+        # The optimiser's step, and all that follows the new weights.
         weights = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         self.processes.clip(weights, self.settings.clip)
         self.optimizer.step()
@@ -185,13 +186,13 @@ class Training:
         if self.average is not None:
             self.average.update(done + 1)
         position.step += 1
-        self._account(totals, counts)
+        self._add_losses(totals, counts)
 
     def gradient(self, micro_batches: list[Batch]) -> tuple[dict[str, float], dict[str, float]]:
         """Adds to each parameter's `grad` the gradient of the weighted sum of losses; gives their totals and counts
         by name.
 
-        Every loss is its sum over its count, both taken over all pieces of all processes.
+        Every loss is its sum over its count, both taken over all micro-batches of all processes.
         """
         device = self.accelerator.device
         names, weights = sorted(self.learner.weights), self.learner.weights
@@ -200,7 +201,7 @@ class Training:
             [sum(counts_of_batch[name] for counts_of_batch in batch_counts) for name in names]
         ).double()  # [losses]
         counts = self.accelerator.reduce(counts.to(device), "sum")
-        # DDP takes the mean over processes, so each contributes as many times more.
+        # DDP takes the mean over processes, so each loss counts as many times more.
         scale = self.accelerator.num_processes / counts.clamp(min=1)
 
         def weigh(losses: dict[str, Loss]) -> Tensor:
@@ -221,14 +222,15 @@ class Training:
     def _accumulate(
         self, micro_batches: list[Batch], weigh: Callable[[dict[str, Loss]], Tensor]
     ) -> Iterator[dict[str, Loss]]:
-        """Adds the gradients of the pieces' losses one by one, and gives the losses."""
+        """Adds the gradients of the micro-batches' losses one by one, and gives the losses."""
         for index, batch in enumerate(micro_batches):
             with self.processes.no_sync() if index + 1 < len(micro_batches) else nullcontext():
                 losses = self.processes.wrapped(batch.to(self.accelerator.device))
                 weigh(losses).backward()
             yield losses
 
-    def _account(self, totals: dict[str, float], counts: dict[str, float]) -> None:
+    def _add_losses(self, totals: dict[str, float], counts: dict[str, float]) -> None:
+        """Adds a step's losses to the epoch's, and reports them. Raises Diverged for one that is not finite."""
         position = self.position
         for name, total in totals.items():
             if not math.isfinite(total):
@@ -250,8 +252,9 @@ class Training:
         }
 
     def _end_epoch(self) -> None:
-        """Looks at the validation records, keeps the best weights, and decides whether to go on."""
+        """Validates, keeps the best weights, logs the epoch, and decides whether training is finished."""
         position = self.position
+        # Validation, with averaged weights where there are any.
         self.processes.gather()
         self.learner.eval()
         with nullcontext() if self.average is None else self.average.applied():
@@ -263,12 +266,14 @@ class Training:
                 position.best_score, position.best_epoch = validation.score, position.epoch
                 self.best = {key: value.detach().clone() for key, value in trained(self.learner).items()}
         self.processes.sharded_learner.train()
+        # The log, and the beginning of the next epoch.
         figures = {"epoch": position.epoch + 1} | self._losses() | validation.figures
         position.log.append(
             figures | {"learning_rate": self.optimizer.param_groups[0]["lr"], "seconds": round(position.seconds, 3)}
         )
         position.totals, position.counts = {}, {}
         position.epoch, position.step = position.epoch + 1, 0
+        # Training is over after the last epoch, or after `patience` epochs without a better score.
         patience = self.settings.patience
         waited = position.epoch - 1 - position.best_epoch
         position.finished = position.epoch == self.settings.epochs or (patience is not None and waited >= patience)
@@ -276,7 +281,7 @@ class Training:
             self.hooks.report(validation.figures | {"epoch": position.epoch, "step": 0})
 
     def stop_at_deadline(self) -> None:
-        """The end of training where it stands: the epoch so far is looked at as a whole one would be."""
+        """Ends training at the current step; the unfinished epoch is validated and logged as a full one."""
         if self.position.step:
             self._end_epoch()
         self.position.finished = self.position.cut = True
@@ -290,8 +295,8 @@ class Training:
         self.accelerator.wait_for_everyone()
 
     def _write_log(self) -> None:
-        """log.csv is of the training that validation looks at; one that only repeats its epochs does not write over
-        it.
+        """Writes log.csv, unless training has no validation: a refit does not overwrite the log of the training that it
+        repeats.
         """
         if self.accelerator.is_main_process and self.position.log and self.hooks.validate is not None:
             with whole_file(self.folder.parent / "log.csv") as new, open(new, "w", newline="") as file:
@@ -299,7 +304,7 @@ class Training:
                 writer.writeheader()
                 writer.writerows(self.position.log)
 
-    def _agree(self, *answers: bool) -> list[bool]:
-        """For each question, whether any process says yes."""
+    def _any_process(self, *answers: bool) -> list[bool]:
+        """For each of the answers, whether it is true in any process."""
         votes = torch.tensor(answers, dtype=torch.float32, device=self.accelerator.device)
         return [value > 0 for value in self.accelerator.reduce(votes, "sum").tolist()]

@@ -57,7 +57,7 @@ class Processes:
 
     @contextmanager
     def no_sync(self) -> Iterator[None]:
-        """While entered, gradients stay within each process; a later backward pass outside reduces them with its own."""
+        """While entered, gradients stay within each process; the next backward pass outside reduces them too."""
         if not self.sharded:
             with self.accelerator.no_sync(self.wrapped):
                 yield

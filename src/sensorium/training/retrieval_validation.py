@@ -1,4 +1,4 @@
-"""A look at held-out records with a model that aligns inputs: how well each finds what belongs to it."""
+"""Validation of a model that aligns inputs: how well each input finds what belongs to it."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from sensorium.model import Model
 from sensorium.training.learner import Learner
 from sensorium.training.loop import Validation
 
-MOST_RECORDS = 5000  # records that are looked at; a search over more of them takes longer than it tells
+MOST_RECORDS = 5000  # records that are searched; more take longer and say little more
 BATCH = 256
 LOGGED_METRICS = ("recall@1", "recall@10", "median_rank")
 
@@ -26,7 +26,7 @@ def retrieval_validator(
 
     Figures beside it: recall and rank of every direction, the temperature, for each input how far its embeddings spread
     (one less the squared length of their mean; 0 when all are the same), and `chance`, the loss of a model that cannot
-    tell records apart, where that is known. Each process looks at its share of the records; all get the same answer.
+    tell records apart, where that is known. Each process embeds its share of the records; all get the same result.
     """
     looked_at = np.sort(np.random.default_rng(records.seed).permutation(len(records))[:MOST_RECORDS])
     ids = {name: values.numpy()[looked_at] for name, values in records.ids.items()}

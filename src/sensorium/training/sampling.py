@@ -6,10 +6,10 @@ from sensorium.data.records import Records
 
 
 def balanced(records: Records, seed: int, epoch: int) -> np.ndarray:
-    """The rows of an epoch, int64 [N], drawn with replacement so that every class of the first class target is as
-    likely.
+    """The rows of an epoch, int64 [N], drawn with replacement so that every class of the first class target is
+    equally likely.
 
-    A record without that target is as likely as a record of a class of average size. The same for the same (seed,
+    A record without that target is as likely as one of a class of average size. The same for the same (seed,
     epoch).
     """
     rows = len(records)

@@ -30,7 +30,7 @@ def canonical_correlation(
     Many more rows than directions are needed: with 2 E or fewer, some direction of a and of b always agree.
     a, b: float [N, E]. Raises ValueError for shapes that do not fit.
     """
-    # No row is told from another, so that each may have any id.
+    # No row is compared with another, so each may have any id.
     unique_ids = torch.arange(len(a), device=a.device)
     rows_a, rows_b, meeting = meet(a, b, [unique_ids], present_a, present_b, group)
     all_a, all_b = (side.double() for side in gathered(meeting.ring, rows_a, rows_b))

@@ -1,4 +1,4 @@
-"""A lower bound on what two inputs know of each other, after Jensen and Shannon."""
+"""The Jensen-Shannon lower bound on the mutual information of two inputs."""
 
 import torch
 from torch import Tensor
@@ -37,7 +37,7 @@ def jensen_shannon(
     """
     a, b, meeting = meet(a, b, [ids_a, ids_b, labels], present_a, present_b, group)
     [all_b] = gathered(meeting.ring, b)
-    # A process without rows, too, has a gradient of everything, which the others wait for.
+    # A process without rows needs gradients too, for which the other processes wait.
     sums = torch.stack([a.sum() + log_factor, all_b.sum() + bias]) * 0.0
     for rows, together in strips(meeting):
         sums = sums + checkpoint(

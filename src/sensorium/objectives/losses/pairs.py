@@ -60,22 +60,22 @@ def _counts(keys: Tensor) -> Tensor:
 
 
 class Tile(NamedTuple):
-    """A piece of the matrix of all pairs.
+    """A tile of the matrix of all pairs.
 
     rows, columns: where it is, in the blocks of their processes.
-    own:           whether its diagonal holds the rows' own pairs.
+    diagonal:      whether its diagonal holds the rows' own pairs.
     i, j:          int64 [positives] each, places of the positives in it.
     """
 
     rows: slice
     columns: slice
-    own: bool
+    diagonal: bool
     i: Tensor
     j: Tensor
 
 
 class Meeting(NamedTuple):
-    """Who brings which rows, and which of them belong together."""
+    """Which process has which rows, and which rows belong together."""
 
     ring: Ring
     positives: Positives
@@ -110,7 +110,7 @@ def meet(
     present_b: Tensor | None,
     group: dist.ProcessGroup | None,
 ) -> tuple[Tensor, Tensor, Meeting]:
-    """The rows that have both sides, and what is known of those of all processes."""
+    """The rows that have both sides, and which rows of all processes belong together."""
     if a.ndim != 2 or a.shape != b.shape or a.dtype != b.dtype:
         raise ValueError(f"a and b must be [N, E] of one dtype, not {a.dtype} {[*a.shape]} and {b.dtype} {[*b.shape]}")
     for rowwise in [*keys, present_a, present_b]:

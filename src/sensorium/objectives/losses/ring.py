@@ -1,4 +1,4 @@
-"""Blocks of rows that go round a ring of processes: none holds more than its own and a visiting one."""
+"""Blocks of rows that travel round a ring of processes; each process holds its own block and one visiting block."""
 
 from collections.abc import Callable
 

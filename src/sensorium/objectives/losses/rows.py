@@ -1,4 +1,4 @@
-"""What losses need that compare each row with all others: those of other processes, and a few rows at a time."""
+"""For losses that compare each row with all rows: the rows of other processes, and strips of a few rows."""
 
 from collections.abc import Callable, Iterator
 from functools import wraps
@@ -28,15 +28,15 @@ def in_full(loss: Callable[..., Answer]) -> Callable[..., Answer]:
 
 
 def gathered(ring: Ring, *tensors: Tensor) -> list[Tensor]:
-    """The rows of every process, in order, of each of the `own`, [own rows, ...] → [all rows, ...].
+    """The rows of every process, in order, of each of the `tensors`, [own rows, ...] → [all rows, ...].
 
-    What the losses of all processes give a row of gradient comes back to whose it is. All processes have to go back
-    through it, or none.
+    The gradient of a row is summed over all processes and goes back to the process that has the row. All processes have
+    to run its backward pass, or none.
     """
     if ring.size == 1:
         return list(tensors)
     widths = [tensor.shape[1] for tensor in tensors]
-    # One message, so that no two processes take several in different orders.
+    # One message: several could arrive in different orders at two processes.
     return list(Gathered.apply(torch.cat(tensors, dim=1), ring).split(widths, dim=1))
 
 

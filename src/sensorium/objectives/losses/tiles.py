@@ -8,7 +8,7 @@ CPU_TILE = (
     1024  # rows and columns: a tile of float32, its working copy and its rows stay in a core's share of the cache
 )
 GPU_TILE = 4096
-PIECE = 1024  # rows of what is worked on row by row
+CHUNK = 1024  # rows at a time in products row by row
 FLOOR = {torch.float32: -87.0, torch.float64: -708.0}  # below, exp is denormal, which takes a CPU thirty times as long
 
 
@@ -41,8 +41,8 @@ class Tiles:
     def product(self, a: Tensor, b: Tensor, scale: float, diagonal: bool) -> Tensor:
         """scale · a bᵀ, [n, E] and [m, E] → [n, m], in the buffer "tile".
 
-        own: the diagonal holds the rows' own pairs. The largest logits of all, they bring the most rounding error of
-        narrow products, and so are taken apart in float32.
+        diagonal: the tile's diagonal holds the rows' own pairs. The largest logits of all, they bring the most rounding
+        error of narrow products, and so are computed separately in float32.
         """
         shape = (len(a), len(b))
         tile = self.buffer("tile", shape)
@@ -69,7 +69,7 @@ class Tiles:
         """Adds what the derivatives by a tile of logits, [n, m], give its rows: scale · slope b to `grad_a`, [n, E],
         and scale · slopeᵀ a to each of `grad_b`, [m, E]. Changes `slope`.
 
-        own: as for `product`; in gradients, too, a row's own pair outweighs the others.
+        diagonal: as for `product`; in gradients, too, a row's own pair outweighs the others.
         """
         if diagonal and self._half:
             diagonal_slope = slope.diagonal().to(wide(a), copy=True)[:, None] * scale  # [n, 1]
@@ -112,8 +112,10 @@ def logistic_(tile: Tensor) -> Tensor:
 
 
 def dots(a: Tensor, b: Tensor) -> Tensor:
-    """float64 [N]: the products of each row of a, [N, E], with its row of b; in pieces, which need little memory."""
-    chunks = zip(a.split(PIECE), b.split(PIECE), strict=True)
+    """float64 [N]: the products of each row of a, [N, E], with its row of b; computed in chunks, which need little
+    memory.
+    """
+    chunks = zip(a.split(CHUNK), b.split(CHUNK), strict=True)
     return torch.cat([(rows_a.to(wide(a)) * rows_b.to(wide(b))).sum(1).double() for rows_a, rows_b in chunks])
 
 

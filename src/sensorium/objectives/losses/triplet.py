@@ -41,7 +41,7 @@ def triplet(
 
 
 def _one_way(anchors: Tensor, candidates: Tensor, meeting: Meeting, margin: float, mining: str) -> Tensor:
-    """[]: the sum over `anchors`, [own rows, E], whose like are among `others`, [all rows, E]."""
+    """[]: the sum over `anchors`, [own rows, E], with positives and negatives among `candidates`, [all rows, E]."""
     positive, negative, has_negative = _mined(anchors.detach(), candidates.detach(), meeting, mining)
     near = (anchors - candidates[positive]).square().sum(1)  # [own rows]
     far = (anchors - candidates[negative]).square().sum(1)
