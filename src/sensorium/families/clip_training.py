@@ -140,7 +140,7 @@ class ClipFamily:
         return settings.loss or "softmax"
 
     def chance_sentences(self, settings: ClipSettings, model: Model, batch_size: int) -> list[str]:
-        """None: what its loss is at chance depends on the records, and is said with them."""
+        """None: what its loss is at chance depends on the records, and is printed with them."""
         return []
 
 

@@ -1,4 +1,4 @@
-"""What a kind of published checkpoint is to `convert`: it says itself whether a source is one, and what it writes."""
+"""The protocol of `convert`: each kind of checkpoint says itself whether a source is one, and what it writes."""
 
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -7,7 +7,7 @@ from sensorium.model import Model
 
 
 class Options(NamedTuple):
-    """What is said beside source and destination; None where nothing is.
+    """The options of `convert` beside source and destination; None where one is not stated.
 
     activation: what a bare file of weights was trained with. picture: a file with the weights of the pictures' encoder.
     tokenizer: a tokenizer.json, or a folder that has one.

@@ -72,7 +72,7 @@ class SharedSettings(BaseModel):
 
 
 class Tower(NamedTuple):
-    """An encoder's name, and its settings where nothing else is said."""
+    """An encoder's name, and its default settings."""
 
     encoder: str
     config: dict[str, Any]
@@ -118,7 +118,7 @@ class Family(Protocol):
         ...
 
     def training_defaults(self, settings: Any, continues: bool) -> dict[str, Any]:
-        """Settings of training where nothing else is said. continues: whether the run begins with a trained model."""
+        """Default settings of training. continues: whether the run begins with a trained model."""
         ...
 
     def contrastive_loss(self, settings: Any) -> Literal["softmax", "sigmoid"] | None:
@@ -128,7 +128,9 @@ class Family(Protocol):
         ...
 
     def chance_sentences(self, settings: Any, model: Model, batch_size: int) -> list[str]:
-        """What is said before training of losses at chance, where they are no contrastive loss of pairs alone."""
+        """Sentences before training on the losses of a model that has learned nothing, where `contrastive_loss` is
+        None.
+        """
         ...
 
 

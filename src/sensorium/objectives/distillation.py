@@ -76,7 +76,7 @@ class Distillation(nn.Module):
 
 
 class FeatureDistillation(nn.Module):
-    """A summary of the model comes to say what the teacher's says, through a learned linear map (FitNets, Romero et al.
+    """A summary of the model learns to predict the teacher's, through a learned linear map (FitNets, Romero et al.
     2015, arXiv:1412.6550): of input `view`, or of all inputs fused when that is None.
 
     The loss is one less the cosine of the mapped summary and the teacher's. The map is kept here. `model`: the student.

@@ -1,4 +1,4 @@
-"""Learning which inputs belong together once they are fused, from those that are easily taken for each other."""
+"""Learning which inputs belong together once they are fused, from pairs that are easily confused."""
 
 from typing import NamedTuple
 
@@ -15,9 +15,9 @@ class Matching(nn.Module):
     `head` has to tell the pair itself from `a` with another record's `b` and from `b` with another's `a`.
 
     Which other is drawn by how alike their embeddings are, the softmax of the similarities within the batch; in
-    evaluation it is the likest. Records that share the content of `a` or of `b` are never negatives. Each loss
-    counts three pairs a record, or one where there is no negative. The model has no inputs but the two. `weight`: of
-    this loss in the sum.
+    evaluation it is the most similar one. Records that share the content of `a` or of `b` are never negatives. Each
+    loss counts three pairs a record, or one where there is no negative. The model has no inputs but the two. `weight`:
+    of this loss in the sum.
     """
 
     reads = "fused"

@@ -23,9 +23,9 @@ class MomentumContrastive(nn.Module):
     what the teacher finds.
 
     Records with the same content on either side belong together, in the queue too; one that lacks a side counts for
-    nothing. In training each process's records are compared with those of all; records of a micro-batch
-    are compared with each other and with the queue. Pairs of training join the queue after the optimiser's step.
-    `weight`: of this loss in the sum.
+    nothing. In training each process's records are compared with those of all; records of a micro-batch are compared
+    with each other and with the queue. Pairs of training join the queue after the optimiser's step. `weight`: of this
+    loss in the sum.
     """
 
     reads = "fused"

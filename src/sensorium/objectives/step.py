@@ -16,8 +16,8 @@ class Step:
     """What objectives read of a batch, each memoised, so that five objectives cost one forward pass.
 
     `modality_dropout` is the rate at which training hides an input that is there from the fusion, so that the model
-    learns to do without (ModDrop, Neverova et al. 2015, arXiv:1501.00102); the last input of a row is never hidden, nor
-    any from a fusion that is `independent`: there every input has a token of its own, which would only miss rows.
+    learns to do without it (ModDrop, Neverova et al. 2015, arXiv:1501.00102); the last input of a row is never hidden,
+    nor any from a fusion that is `independent`: there every input has a token of its own, which would only miss rows.
     `views`, as "text/masked", that will be asked for: each is encoded together with the first of its input's.
     """
 
@@ -31,7 +31,7 @@ class Step:
         self._embeddings: dict[str, Tensor] = {}
         self._similarities: dict[tuple[str, str], Tensor] = {}
         self._fused: dict[tuple[tuple[str, str], ...], Features] = {}
-        self._kept: dict[str, Tensor] | None = None
+        self._visible: dict[str, Tensor] | None = None
         self._asked: list[Any] | None = None
 
     def features(self, view: str) -> Features:
@@ -66,7 +66,8 @@ class Step:
             if self._can_ask(views):
                 contexts = zip(self.model.fusion.context, self.asked(), strict=True)
                 options["asked"] = [
-                    context if self._kept is None else context.where(self._kept[name]) for name, context in contexts
+                    context if self._visible is None else context.where(self._visible[name])
+                    for name, context in contexts
                 ]
                 heads = self.model.heads.items()
                 options["summary_only"] = all(getattr(head, "reads", "tokens") == "pooled" for _, head in heads)
@@ -106,12 +107,12 @@ class Step:
         """Modality dropout, the same rows for every view of a step."""
         if self._modality_dropout == 0.0 or len(features) == 1:
             return features
-        if self._kept is None:
+        if self._visible is None:
             present = torch.stack([feature.present for feature in features.values()])  # [inputs, B]
             keep = present & (torch.rand(present.shape, device=present.device) >= self._modality_dropout)
             keep = torch.where(keep.any(dim=0), keep, present)
-            self._kept = dict(zip(features, keep, strict=True))
-        return {name: feature.where(self._kept[name]) for name, feature in features.items()}
+            self._visible = dict(zip(features, keep, strict=True))
+        return {name: feature.where(self._visible[name]) for name, feature in features.items()}
 
 
 class CachedStep:

@@ -18,7 +18,7 @@ class Average:
 
     def __init__(self, module: nn.Module, decay: float):
         self.decay = decay
-        self._current = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+        self._trained = {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
         self.weights = {name: parameter.detach().clone().float() for name, parameter in self._trained.items()}
 
     @torch.no_grad()

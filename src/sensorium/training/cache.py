@@ -63,10 +63,8 @@ class FeatureCache:
         mask = span[None, :] < lengths[:, None]  # [B, T]
         index = np.where(mask, self._starts[stored_rows][:, None] + span[None, :], 0)
         tokens = torch.from_numpy(self._tokens[index])  # [B, T, D]
-        mask_tensor = torch.from_numpy(mask)
-        return Features(
-            torch.where(mask_tensor[..., None], tokens, 0.0), mask_tensor, torch.where(mask_tensor[:, :1], pooled, 0.0)
-        )
+        real = torch.from_numpy(mask)
+        return Features(torch.where(real[..., None], tokens, 0.0), real, torch.where(real[:, :1], pooled, 0.0))
 
 
 class CacheJob:
@@ -161,11 +159,11 @@ def _distinct(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     absence.
     """
     contents, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
-    real = contents != 0
-    order = np.argsort(first[real], kind="stable")
+    has_content = contents != 0
+    order = np.argsort(first[has_content], kind="stable")
     rank = np.full(len(contents), -1)
-    rank[np.flatnonzero(real)[order]] = np.arange(len(order))
-    return contents[real][order], first[real][order], rank[inverse]
+    rank[np.flatnonzero(has_content)[order]] = np.arange(len(order))
+    return contents[has_content][order], first[has_content][order], rank[inverse]
 
 
 def _fingerprint(

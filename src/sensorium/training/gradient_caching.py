@@ -24,8 +24,8 @@ from sensorium.training.rng_state import get_rng_state, set_rng_state
 
 
 def needs_caching(learner: Learner, micro_batches: int) -> bool:
-    """Whether the gradient of a batch in so many micro-batches needs caching: its objectives tell rows from each other,
-    by their embeddings. Losses of other objectives add up over micro-batches.
+    """Whether the gradient of a batch in so many micro-batches needs caching: its objectives compare rows with each
+    other, by their embeddings. Losses of other objectives add up over micro-batches.
 
     Raises UserError when only some of them do.
     """

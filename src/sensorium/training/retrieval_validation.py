@@ -28,12 +28,12 @@ def retrieval_validator(
     (one less the squared length of their mean; 0 when all are the same), and `chance`, the loss of a model that cannot
     tell records apart, where that is known. Each process embeds its share of the records; all get the same result.
     """
-    looked_at = np.sort(np.random.default_rng(records.seed).permutation(len(records))[:MOST_RECORDS])
-    ids = {name: values.numpy()[looked_at] for name, values in records.ids.items()}
+    sample = np.sort(np.random.default_rng(records.seed).permutation(len(records))[:MOST_RECORDS])
+    ids = {name: values.numpy()[sample] for name, values in records.ids.items()}
 
     def validate(learner: Learner) -> Validation:
-        share = np.arange(accelerator.process_index, len(looked_at), accelerator.num_processes)
-        shares = gather_object([(share, _embed(learner, records, looked_at[share]))])
+        share = np.arange(accelerator.process_index, len(sample), accelerator.num_processes)
+        shares = gather_object([(share, _embed(learner, records, sample[share]))])
         order = np.argsort(np.concatenate([rows for rows, _ in shares]))
         embeddings = {
             name: np.concatenate([embedded[name] for _, embedded in shares])[order]
@@ -49,8 +49,8 @@ def retrieval_validator(
         score = float(np.mean(scores))
         spread = {f"spread_{name}": _spread(embeddings[name][ids[name] != 0]) for name in embeddings}
         temperature = float((-learner.model.logit_scale.detach()).exp())
-        figures_first = {"validation": score} | ({} if chance is None else {"chance": chance})
-        return Validation([score], figures_first | {"temperature": temperature} | spread | figures)
+        summary = {"validation": score} | ({} if chance is None else {"chance": chance})
+        return Validation([score], summary | {"temperature": temperature} | spread | figures)
 
     return validate
 

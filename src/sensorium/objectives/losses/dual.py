@@ -1,4 +1,4 @@
-"""The dual loss: what each of two embeddings says of the other, there and back."""
+"""The dual loss: each of two embeddings reconstructs the other, and itself by way of the other."""
 
 from collections.abc import Callable
 

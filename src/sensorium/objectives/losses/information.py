@@ -28,8 +28,9 @@ def jensen_shannon(
 
     t = exp(log_factor) · a_i · b_j + bias says whether row i of a and row j of b are of one record. Less 2 ln 2, which
     is where a t of 0 stands, this is minus twice a lower bound on the Jensen-Shannon divergence between pairs of
-    records and pairs of strangers, a bounded measure of mutual information (Hjelm et al. 2019, arXiv:1808.06670, eq. 4;
-    Nowozin et al. 2016, arXiv:1606.00709). The strangers' mean weighs as much as the other's, however many they are.
+    records and pairs of different records, a bounded measure of mutual information (Hjelm et al. 2019,
+    arXiv:1808.06670, eq. 4; Nowozin et al. 2016, arXiv:1606.00709). The mean over negatives weighs as much as that over
+    positives, however many negatives there are.
 
     log_factor, bias: float []. `total` is the mean's, times the rows that have both sides, which are `count`; with a
     `group` the totals' sum over the processes is that of all rows in one. Extra memory is O(N · E) and a strip of the

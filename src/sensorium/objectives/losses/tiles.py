@@ -97,7 +97,7 @@ def _add_product(total: Tensor, matrix: Tensor, right: Tensor, scale: float) -> 
 def softplus_(tile: Tensor, tiles: Tiles) -> Tensor:
     """log(1 + exp(x)) in place, to full relative precision; PyTorch's own takes four times as long on a CPU.
 
-    max(x, 0) + log(1 + e) for e = exp(-|x|); what the rounded u = 1 + e lost is made good by (e - (u - 1)) / u.
+    max(x, 0) + log(1 + e) for e = exp(-|x|); (e - (u - 1)) / u corrects the rounding of u = 1 + e.
     """
     power, above, rounded = (tiles.buffer(name, tuple(tile.shape)) for name in ("power", "above", "kept"))
     torch.abs(tile, out=power).clamp_max_(-FLOOR[tile.dtype]).neg_().exp_()
