@@ -273,12 +273,12 @@ def test_others_are_drawn_as_often_as_they_are_alike_and_never_of_equal_content(
     batch = batch_of()
     matching = objectives(Momentum(model), Queue(2, DIM))[1].train()
     step, drawn = Step(model, batch), torch.zeros(2, ROWS, ROWS)
-    others = matching._others(batch)
+    others = matching._negatives(batch)
     torch.manual_seed(0)
     for _ in range(500):
-        found = matching._drawn(step, others)
-        drawn[0, torch.arange(ROWS), found.right] += 1
-        drawn[1, torch.arange(ROWS), found.left] += 1
+        found = matching._draw(step, others)
+        drawn[0, torch.arange(ROWS), found.rows_b] += 1
+        drawn[1, torch.arange(ROWS), found.rows_a] += 1
     logits = (model.logit_scale.exp() * step.similarity("image", "text")).detach().float()
     for counts, one in zip(drawn, (logits, logits.T), strict=True):
         chances = one.exp()

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from copy import deepcopy
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
@@ -67,7 +66,7 @@ class SharedSettings(BaseModel):
     @model_serializer(mode="wrap")
     def _write_recipe_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         absent = {name: value for name, value in RECIPE_KEYS.items() if name not in type(self).model_fields}
-        settings = deepcopy(absent) | handler(self)
+        settings = absent | handler(self)
         return {name: settings[name] for name in (*RECIPE_KEYS, *settings) if name in settings}
 
 

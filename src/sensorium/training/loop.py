@@ -186,7 +186,7 @@ class Training:
         if self.average is not None:
             self.average.update(done + 1)
         position.step += 1
-        self._add_losses(totals, counts)
+        self._account(totals, counts)
 
     def gradient(self, micro_batches: list[Batch]) -> tuple[dict[str, float], dict[str, float]]:
         """Adds to each parameter's `grad` the gradient of the weighted sum of losses; gives their totals and counts
@@ -229,7 +229,7 @@ class Training:
                 weigh(losses).backward()
             yield losses
 
-    def _add_losses(self, totals: dict[str, float], counts: dict[str, float]) -> None:
+    def _account(self, totals: dict[str, float], counts: dict[str, float]) -> None:
         """Adds a step's losses to the epoch's, and reports them. Raises Diverged for one that is not finite."""
         position = self.position
         for name, total in totals.items():
