@@ -134,7 +134,7 @@ def steps(learner: Learner, peer: Albef, records: Batch, same: tuple[Tensor, ...
         sum(our_losses(learner, records).values()).backward()
         own.step()
         own.zero_grad(set_to_none=True)
-        learner.bound()
+        learner.post_step()
 
     def two(precision: str) -> None:
         peer.follow()

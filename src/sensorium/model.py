@@ -19,7 +19,7 @@ from sensorium.data.schema import MEDIA, Schema
 from sensorium.data.table import Table
 from sensorium.data.targets import TARGETS
 from sensorium.encoders import ENCODERS
-from sensorium.errors import UserError, unknown
+from sensorium.errors import UserError, lookup, unknown
 from sensorium.features import Batch, Features, first_of_each
 from sensorium.files import recover, whole_folder
 from sensorium.fusion import FUSIONS
@@ -303,7 +303,7 @@ def load(folder: str | Path) -> Model:
 def _assemble(described: dict[str, Any], folder: Path) -> Model:
     modules = []
     for index, part in enumerate(described["encoders"]):
-        encoder = _look_up(ENCODERS, "encoder", part["name"])
+        encoder = lookup(ENCODERS, "encoder", part["name"])
         place = folder / "processors" / str(index)
         processor = encoder.Processor.load(place) if part["processor"] else None
         modules.append(encoder(encoder.Config(**part["config"]), processor, summary_only=part["summary_only"]))
@@ -311,11 +311,11 @@ def _assemble(described: dict[str, Any], folder: Path) -> Model:
     dims = {name: encoder.dim for name, encoder in encoders.items()}
     fusion = described["fusion"]
     if fusion is not None:
-        kind = _look_up(FUSIONS, "fusion", fusion["name"])
+        kind = lookup(FUSIONS, "fusion", fusion["name"])
         fusion = kind(kind.Config(**fusion["config"]), dims)
     heads = {}
     for name, part in described["heads"].items():
-        kind = _look_up(HEADS, "head", part["name"])
+        kind = lookup(HEADS, "head", part["name"])
         heads[name] = kind(kind.Config(**part["config"]), fusion.dim)
     projections = {name: Projection(*sizes) for name, sizes in described["projections"].items()}
     schema = None if described["schema"] is None else Schema(**described["schema"])
@@ -356,9 +356,3 @@ def _part(known: dict[str, type], part: nn.Module) -> dict[str, Any]:
         "name": next(name for name, kind in known.items() if kind is type(part)),
         "config": part.config.model_dump(mode="json"),
     }
-
-
-def _look_up(known: dict[str, type], what: str, name: str) -> type:
-    if name not in known:
-        raise unknown(what, name, known)
-    return known[name]

@@ -90,7 +90,7 @@ def main(folder: Path) -> None:
         torch.manual_seed(0)
         folders = folder / case / "last"
         run = make(folders, accelerator, rows(ROWS), order, epochs=1, batch_size=8, pieces=pieces)
-        live = run.processes.live
+        live = run.processes.sharded_learner
         live.train()
         found = {}
         steps = epoch_batches(ROWS, 8, 0, 0, rank, world, pieces, order)

@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 from sensorium.errors import UserError
 from sensorium.explanation import explain
-from sensorium.explanation.grad_cam import as_target
 from sensorium.features import Features
 from sensorium.model import Model
 from tests.explanation.scenes import QUESTIONS, model, photo
@@ -60,7 +59,7 @@ def score_of(made: Model, name: str, fused: Features) -> Tensor:
     head = made.heads[name].double()
     if name == "match":
         return head.linear(fused.pooled)[0, 1]
-    decision = as_target(head.predict(fused), head.kind, getattr(head.config, "pad", None))
+    decision = head.as_target(head.predict(fused))
     return -head.loss(fused, decision).sum()
 
 

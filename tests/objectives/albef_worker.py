@@ -30,7 +30,7 @@ def run(batch: Batch) -> dict[str, Tensor]:
     aligned = objectives(teacher, queue)[0].train()
     loss = aligned(Step(model.train(), batch))["image_text"]
     (grad,) = torch.autograd.grad(loss.total, [model.logit_scale])
-    aligned.after_step(model)
+    aligned.update_state(model)
     held = {f"queue_{name}": value for name, value in queue.state_dict().items()}
     return {"total": loss.total.detach(), "count": loss.count, "grad": grad} | held
 

@@ -273,12 +273,12 @@ def test_others_are_drawn_as_often_as_they_are_alike_and_never_of_equal_content(
     batch = batch_of()
     matching = objectives(Momentum(model), Queue(2, DIM))[1].train()
     step, drawn = Step(model, batch), torch.zeros(2, ROWS, ROWS)
-    others = matching._others(batch)
+    others = matching._negatives(batch)
     torch.manual_seed(0)
     for _ in range(500):
-        found = matching._drawn(step, others)
-        drawn[0, torch.arange(ROWS), found.right] += 1
-        drawn[1, torch.arange(ROWS), found.left] += 1
+        found = matching._draw(step, others)
+        drawn[0, torch.arange(ROWS), found.rows_b] += 1
+        drawn[1, torch.arange(ROWS), found.rows_a] += 1
     logits = (model.logit_scale.exp() * step.similarity("image", "text")).detach().float()
     for counts, one in zip(drawn, (logits, logits.T), strict=True):
         chances = one.exp()
@@ -331,7 +331,7 @@ def test_nothing_moves_in_forward_and_evaluating_leaves_no_trace():
     learner.eval()
     learner(batch_of(2))
     assert all(torch.equal(value, before[name]) for name, value in learner.state_dict().items())
-    learner.bound()
+    learner.post_step()
     queue = learner.objectives[0].queue
     assert queue.filled == SIZE and queue.pointer == (SIZE - 1 + ROWS) % SIZE  # the training batch, and no other
     assert torch.equal(queue.ids_b[[6, 0, 1, 2, 3]], batch_of(1).ids["text"])
@@ -345,14 +345,14 @@ def test_a_step_of_two_pieces_moves_teacher_and_queue_once():
     assert teacher.alpha == 0.0
     for seed in (1, 2):
         learner(batch_of(seed))
-    learner.bound()
+    learner.post_step()
     for name, parameter in learner.model.named_parameters():
         moved = 0.995 * kept[name] + 0.005 * parameter
         torch.testing.assert_close(teacher.model.get_buffer(name), moved.detach())
     places = (SIZE - 1 + torch.arange(2 * ROWS)) % SIZE
     torch.testing.assert_close(queue.b[places[-SIZE:]], torch.cat(wanted)[-SIZE:])
     assert teacher.alpha == pytest.approx(0.1) and teacher.steps == 1
-    learner.bound()
+    learner.post_step()
     assert queue.pointer == (SIZE - 1 + 2 * ROWS) % SIZE  # what is in the queue does not join it again
 
 
@@ -362,7 +362,7 @@ def test_what_training_saves_holds_teacher_and_queue_once():
     assert any(name.startswith("objectives.0.teacher.model.") for name in saved)
     assert not any(name.startswith("objectives.2.teacher.") for name in saved)
     learner(batch_of(1))
-    learner.bound()
+    learner.post_step()
     kept = {name: value.clone() for name, value in trained(learner).items()}
     other = learner_of()
     put_weights(other, kept)

@@ -49,7 +49,7 @@ def test_towers_learn_which_records_belong_together(make):
         optimizer.zero_grad()
         (loss.total / loss.count).backward()
         optimizer.step()
-        learner.bound()
+        learner.post_step()
     both = records.present("photo") & records.present("caption")
     step = Step(towers.eval(), records)
     a, b = step.embedding("photo")[both], step.embedding("caption")[both]
@@ -82,7 +82,7 @@ def test_factors_stay_within_their_bounds():
     for start, end in ((-3.0, 1.0), (9.0, 100.0)):
         with torch.no_grad():
             learner.objectives[0].log_factor.fill_(start)
-        learner.bound()
+        learner.post_step()
         assert learner.objectives[0].log_factor.exp().item() == pytest.approx(end)
 
 

@@ -35,7 +35,7 @@ def test_the_variance_goes_where_the_loss_is_twice_it():
     towers, records = model().requires_grad_(False), batch()
     both = Uncertainty([Contrastive("photo", "caption"), Triplet("photo", "caption")])
     learner = Learner(towers, [both])
-    assert [id(one) for one in learner.own] == [id(both.log_variance)]
+    assert [id(one) for one in learner.own_parameters] == [id(both.log_variance)]
     optimizer = torch.optim.Adam([both.log_variance], 0.05)
     for _ in range(400):
         losses = learner(records)
@@ -52,7 +52,7 @@ def test_bounds_are_its_own_and_those_of_what_it_weighs():
     with torch.no_grad():
         learner.objectives[0].log_variance.fill_(-50.0)
         inner.log_factor.fill_(50.0)
-    learner.bound()
+    learner.post_step()
     assert learner.objectives[0].log_variance.exp().item() == pytest.approx(0.01)
     assert inner.log_factor.exp().item() == pytest.approx(100)
 

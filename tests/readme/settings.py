@@ -21,7 +21,8 @@ from sensorium.config.schema import (
     TargetSettings,
 )
 from sensorium.encoders import ENCODERS
-from sensorium.families.family import FamilySettings, ProjectionSettings
+from sensorium.families import FAMILIES
+from sensorium.families.family import ProjectionSettings
 from sensorium.fusion import FUSIONS
 from sensorium.heads import HEADS
 from sensorium.training.settings import TrainingSettings
@@ -33,7 +34,7 @@ SECTIONS = {
     "targets.NAME": TargetSettings,
     "fusion": FusionSettings,
     "objectives[]": ObjectiveSettings,
-    "family": FamilySettings,
+    **{f"family ({name})": family.Settings for name, family in FAMILIES.items()},
     "family.projections.NAME": ProjectionSettings,
     "training": TrainingSettings,
 }

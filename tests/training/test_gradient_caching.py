@@ -142,7 +142,7 @@ def test_the_temperature_stays_within_its_bounds_and_is_not_decayed(tmp_path, ac
         for start in (-3.0, 9.0):
             with torch.no_grad():
                 run.learner.model.logit_scale.fill_(start)
-            run.learner.bound()
+            run.learner.post_step()
             assert run.learner.model.logit_scale.exp().item() == pytest.approx(1.0 if start < 0 else most)
 
 

@@ -18,7 +18,8 @@ from sensorium.fusion import FUSIONS
 from sensorium.heads import HEADS
 from sensorium.model import Model, is_frozen
 from sensorium.nn.projection import Projection
-from sensorium.config.load import parse_config, lookup
+from sensorium.errors import lookup
+from sensorium.config.load import parse_config
 from sensorium.build.objectives import TEMPERATURE, aligned_inputs, check_objectives
 from sensorium.config.schema import InputSettings, Recipe, TargetSettings
 from sensorium.build.answer_head import answer_head_config

@@ -24,7 +24,8 @@ from sensorium.objectives.distillation import class_order
 from sensorium.objectives.masked import Masked
 from sensorium.objectives.of_fusion import OfFusion, has_losses
 from sensorium.objectives.teacher import VIEW, Teacher
-from sensorium.config.load import parse_config, lookup
+from sensorium.errors import lookup
+from sensorium.config.load import parse_config
 from sensorium.config.schema import ObjectiveSettings, Recipe, TargetSettings
 
 TEMPERATURE = 0.07

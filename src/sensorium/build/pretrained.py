@@ -74,7 +74,7 @@ def load_pretrained(schema: Schema, recipe: Recipe, old: Model) -> Model:
         name: override_encoder_config(old.encoders[source], recipe.inputs.get(name, InputSettings()), name, run)
         for name, source in sources.items()
     }
-    return FAMILIES[recipe.family.name].begun(old, encoders, sources, schema)
+    return FAMILIES[recipe.family.name].rebuild_with_inputs(old, encoders, sources, schema)
 
 
 def pretrained_inputs(schema: Schema, recipe: Recipe, old: Model) -> dict[str, str]:

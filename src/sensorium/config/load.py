@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from sensorium.config.schema import Recipe
 from sensorium.errors import UserError, unknown
+from sensorium.families import FAMILIES
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:
@@ -36,10 +37,21 @@ def check_recipe(settings: dict[str, Any], where: str = "the recipe") -> Recipe:
         return Recipe.model_validate(settings)
     except ValidationError as error:
         first = error.errors()[0]
+        if first["type"] == "union_tag_invalid":
+            raise unknown("family", first["ctx"]["tag"], FAMILIES) from error
         if first["type"] == "extra_forbidden":
-            setting = ".".join(str(name) for name in first["loc"])
+            setting = ".".join(str(name) for name in _without_tag(first["loc"]))
             raise UserError(f"In {where}: {unknown('setting', setting, _settings_at(first['loc'][:-1]))}") from error
+        if first["type"] == "union_tag_not_found":
+            first |= {"loc": ("family", "name"), "msg": "Field required"}
+        else:
+            first |= {"loc": _without_tag(first["loc"])}
         raise UserError(f"In {where}, {describe_validation_error(first)}.") from error
+
+
+def _without_tag(path: tuple) -> tuple:
+    """The path of a setting in a recipe, without the family's name by which Pydantic chose the family's settings."""
+    return path[:1] + path[2:] if path[:1] == ("family",) and len(path) > 1 else path
 
 
 def describe_validation_error(error: Mapping[str, Any]) -> str:
@@ -53,24 +65,19 @@ def _settings_at(path: tuple) -> list[str]:
     """The settings there are in the section at `path`, each with the path before it."""
     model: Any = Recipe
     for name in path:
-        if isinstance(model, type) and name in model.model_fields:
+        if model is Recipe and name == "family":
+            model = FAMILIES[path[1]].Settings
+        elif isinstance(model, type) and name in model.model_fields:
             annotation = model.model_fields[name].annotation
             sections = [kind for kind in (annotation, *get_args(annotation)) if hasattr(kind, "model_fields")]
             model = sections[0] if sections else annotation
-    return [".".join([*map(str, path), name]) for name in model.model_fields]
+    return [".".join([*map(str, _without_tag(path)), name]) for name in model.model_fields]
 
 
 def read_run_recipe(run: str | Path) -> Recipe | None:
     """The recipe of the run in the folder `run`; None when it has none."""
     path = Path(run) / "recipe.yaml"
     return check_recipe(read_recipe(path), f"the recipe {path}") if path.exists() else None
-
-
-def lookup(known: dict[str, type], what: str, name: str) -> type:
-    """The one of `known` that is called `name`. Raises UserError for a name that none has."""
-    if name not in known:
-        raise unknown(what, name, known)
-    return known[name]
 
 
 def parse_config(kind: type, settings: dict[str, Any], where: str) -> BaseModel:

@@ -7,7 +7,7 @@ import yaml
 
 from sensorium.config.schema import DataSettings, InputSettings, Recipe
 from sensorium.errors import UserError, unknown
-from sensorium.families.family import FamilySettings
+from sensorium.families import FAMILIES
 from sensorium.training.settings import TrainingSettings
 
 DATA = set(DataSettings.model_fields) - {"path", "target"}
@@ -16,7 +16,7 @@ TOP = {"loss_weights", "space", "seed", "cache", "cache_gigabytes", "start_from"
 OWN = {"target", "encoders", "fusion", "combine", "target_weights", "class_weights", "head", "align", "teacher"}
 ALIGNED = "contrastive"  # what brings the inputs of a fit together where nothing else is said
 COLUMNS = ("image", "text", "audio")  # kinds of which an option of pretraining names the column
-FAMILY = set(FamilySettings.model_fields) - {"name", "pairs"}
+FAMILY = {name for family in FAMILIES.values() for name in family.Settings.model_fields} - {"name", "pairs"}
 PRETRAINING = FAMILY | {*COLUMNS, "align", "encoders"}
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from sensorium.families.family import FamilySettings
+from sensorium.families import FamilySettings
 from sensorium.files import whole_file
 from sensorium.training.adapters import AdapterSettings
 from sensorium.training.settings import TrainingSettings
@@ -127,7 +127,7 @@ class Recipe(Frozen):
     inputs: dict[str, InputSettings] = {}
     targets: dict[str, TargetSettings] = {}
     fusion: FusionSettings = FusionSettings()
-    family: FamilySettings | None = None
+    family: FamilySettings | None = Field(None, discriminator="name")
     objectives: list[ObjectiveSettings] = []
     loss_weights: Literal["fixed", "uncertainty"] = Field(
         "fixed", description="uncertainty: the weights of all losses in the sum are learned, beside those stated"

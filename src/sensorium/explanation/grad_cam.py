@@ -6,7 +6,6 @@ As ALBEF's authors ground words in pictures (Li et al. 2021, arXiv:2107.07651, s
 
 import copy
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from sensorium.data.media.decoding import decode
 from sensorium.data.schema import InputSpec
 from sensorium.data.table import Table
+from sensorium.data.targets import TARGETS
 from sensorium.encoders.image_processor import ImageProcessor
 from sensorium.encoders.text_processor import TextProcessor
 from sensorium.errors import UserError, unknown
@@ -87,32 +87,6 @@ def explain(
     )
 
 
-def as_target(predicted: dict[str, Tensor], kind: str, pad: int | None = None) -> dict[str, Tensor]:
-    """What a head of `kind` (class, answer) has `predicted`, as its `loss` takes it.
-
-    pad: the token that fills an answer, where answers are written as tokens.
-    """
-    return _AS_TARGET[kind](predicted["decision"], pad)
-
-
-def _class_target(decision: Tensor, _: int | None) -> dict[str, Tensor]:
-    return {"label": decision}
-
-
-def _answer_target(decision: Tensor, pad: int | None) -> dict[str, Tensor]:
-    weight = torch.ones(len(decision), 1, device=decision.device)
-    if decision.dim() == 1:
-        return {"answers": decision[:, None], "weight": weight}
-    real = (decision != pad).cumprod(dim=1).bool()  # [B, L]
-    return {"tokens": decision[:, None], "real": real[:, None], "weight": weight}
-
-
-_AS_TARGET: dict[str, Callable[[Tensor, int | None], dict[str, Tensor]]] = {
-    "class": _class_target,
-    "answer": _answer_target,
-}
-
-
 def _select(model: Model, target: str | None, image: str | None) -> tuple[nn.Module, str, nn.Module]:
     """The fusion, the picture's name and the head. Raises UserError for a model that has no such explanation."""
     fusion = model.fusion
@@ -134,7 +108,8 @@ def _select(model: Model, target: str | None, image: str | None) -> tuple[nn.Mod
     if target not in names:
         raise unknown("target", str(target), names)
     head = model.heads[target]
-    if not isinstance(head, Match) and head.kind not in _AS_TARGET:
+    explained = head.kind in TARGETS and TARGETS[head.kind].answers_questions
+    if not isinstance(head, Match) and not explained:
         raise UserError(f"'{target}' is of the kind {head.kind}; only a class, an answer and a match are explained.")
     return fusion, image, head
 
@@ -163,7 +138,7 @@ def _score(head: nn.Module, fused: Features, decision: dict[str, Tensor] | None)
     if isinstance(head, Match):
         return head.linear(fused.pooled)[:, 1]
     if decision is None:
-        decision = as_target(head.predict(fused), head.kind, getattr(head.config, "pad", None))
+        decision = head.as_target(head.predict(fused))
     return -head.loss(fused, decision)
 
 

@@ -13,24 +13,32 @@ def weights(model: Model, teacher: bool = False) -> list[Weight]:
     Ours are named by what they are (`image`, `text`, `answer`), of which `fronts` makes names of the model's. teacher:
     of the copies that follow it, whose names have an `_m`, and ours the front `teacher.`.
     """
-    suffix, named = "_m" if teacher else "", roles(model)
-    text, answers = model.encoders[named.text].config, "answer" in named.heads
+    suffix, part_names = "_m" if teacher else "", roles(model)
+    text, answers = model.encoders[part_names.text].config, "answer" in part_names.heads
     bert = f"text_encoder{suffix}.{'' if answers else 'bert.'}"
     cls = f"text_encoder{suffix}.cls.predictions."
     layers = range(text.depth, text.depth + model.fusion.config.layers)
     table = [
         *visual(model, f"visual_encoder{suffix}."),
         *embeddings("text.", bert, () if answers else (f"{cls}decoder.weight",)),
-        *(each for i in range(text.depth) for each in block(f"text.blocks.{i}.", f"{bert}encoder.layer.{i}.", False)),
-        *_asked("fusion.asking.0.", bert, layers),
         *(
-            each
-            for own, i in enumerate(layers)
-            for each in block(f"fusion.blocks.{own}.", f"{bert}encoder.layer.{i}.", True)
+            weight
+            for i in range(text.depth)
+            for weight in block(f"text.blocks.{i}.", f"{bert}encoder.layer.{i}.", False)
         ),
-        *(_answer(model.heads[named.heads["answer"]].config.layers, suffix) if answers else _pretraining(cls, suffix)),
+        *_context_projections("fusion.asking.0.", bert, layers),
+        *(
+            weight
+            for block_index, i in enumerate(layers)
+            for weight in block(f"fusion.blocks.{block_index}.", f"{bert}encoder.layer.{i}.", True)
+        ),
+        *(
+            _answer(model.heads[part_names.heads["answer"]].config.layers, suffix)
+            if answers
+            else _pretraining(cls, suffix)
+        ),
     ]
-    return [one._replace(ours=f"teacher.{one.ours}") for one in table] if teacher else table
+    return [weight._replace(ours=f"teacher.{weight.ours}") for weight in table] if teacher else table
 
 
 def visual(model: Model, front: str) -> list[Weight]:
@@ -63,57 +71,61 @@ def _answer(depth: int, suffix: str) -> Iterator[Weight]:
     front = f"text_decoder{suffix}."
     cls = f"{front}cls.predictions."
     yield from embeddings("answer.", f"{front}bert.", (f"{cls}decoder.weight",))
-    yield from _asked("answer.asking.", f"{front}bert.", layers)
+    yield from _context_projections("answer.asking.", f"{front}bert.", layers)
     for i in layers:
         yield from block(f"answer.blocks.{i}.", f"{front}bert.encoder.layer.{i}.", True)
     yield from words("answer.", cls)
 
 
-def embeddings(ours: str, theirs: str, copies: tuple[str, ...]) -> Iterator[Weight]:
+def embeddings(our_prefix: str, published_prefix: str, copies: tuple[str, ...]) -> Iterator[Weight]:
     """BERT's embeddings; `copies`: further names of the words'."""
-    own, other = f"{ours}embeddings.", f"{theirs}embeddings."
-    yield Weight(f"{own}words.weight", (f"{other}word_embeddings.weight",), copies=copies)
-    yield Weight(f"{own}places.weight", (f"{other}position_embeddings.weight",))
-    yield Weight(f"{own}kinds", (f"{other}token_type_embeddings.weight",))
-    yield from pair(f"{own}norm.", f"{other}LayerNorm.")
+    our_front, published_front = f"{our_prefix}embeddings.", f"{published_prefix}embeddings."
+    yield Weight(f"{our_front}words.weight", (f"{published_front}word_embeddings.weight",), copies=copies)
+    yield Weight(f"{our_front}places.weight", (f"{published_front}position_embeddings.weight",))
+    yield Weight(f"{our_front}kinds", (f"{published_front}token_type_embeddings.weight",))
+    yield from pair(f"{our_front}norm.", f"{published_front}LayerNorm.")
 
 
-def words(ours: str, cls: str) -> Iterator[Weight]:
+def words(our_prefix: str, cls: str) -> Iterator[Weight]:
     """BERT's decision on masked words, without the words' embeddings."""
-    yield from pair(f"{ours}network.dense.", f"{cls}transform.dense.")
-    yield from pair(f"{ours}network.norm.", f"{cls}transform.LayerNorm.")
-    yield Weight(f"{ours}network.bias", (f"{cls}bias",), copies=(f"{cls}decoder.bias",))
+    yield from pair(f"{our_prefix}network.dense.", f"{cls}transform.dense.")
+    yield from pair(f"{our_prefix}network.norm.", f"{cls}transform.LayerNorm.")
+    yield Weight(f"{our_prefix}network.bias", (f"{cls}bias",), copies=(f"{cls}decoder.bias",))
 
 
-def _asked(ours: str, bert: str, layers: range) -> Iterator[Weight]:
+def _context_projections(our_prefix: str, bert: str, layers: range) -> Iterator[Weight]:
     """The keys and values of the context, of all layers at once."""
-    names = [f"{bert}encoder.layer.{i}.crossattention.self.{part}." for i in layers for part in ("key", "value")]
-    return pair(f"{ours}linear.", *names, shares=(1,) * len(names))
+    names = [
+        f"{bert}encoder.layer.{i}.crossattention.self.{projection}." for i in layers for projection in ("key", "value")
+    ]
+    return pair(f"{our_prefix}linear.", *names, shares=(1,) * len(names))
 
 
-def block(ours: str, theirs: str, crosses: bool) -> Iterator[Weight]:
+def block(our_prefix: str, published_prefix: str, crosses: bool) -> Iterator[Weight]:
     """One of BERT's layers; `crosses`: with its attention to a context."""
-    own = [f"{theirs}attention.self.{part}." for part in ("query", "key", "value")]
-    yield from pair(f"{ours}attention.qkv.", *own, shares=(1, 1, 1))
-    yield from pair(f"{ours}attention.out.", f"{theirs}attention.output.dense.")
-    yield from pair(f"{ours}attention.norm.", f"{theirs}attention.output.LayerNorm.")
+    query_key_value = [f"{published_prefix}attention.self.{projection}." for projection in ("query", "key", "value")]
+    yield from pair(f"{our_prefix}attention.qkv.", *query_key_value, shares=(1, 1, 1))
+    yield from pair(f"{our_prefix}attention.out.", f"{published_prefix}attention.output.dense.")
+    yield from pair(f"{our_prefix}attention.norm.", f"{published_prefix}attention.output.LayerNorm.")
     if crosses:
-        crossing, other = f"{ours}crossings.0.", f"{theirs}crossattention."
-        yield from pair(f"{crossing}query.", f"{other}self.query.")
-        yield from pair(f"{crossing}out.", f"{other}output.dense.")
-        yield from pair(f"{crossing}norm.", f"{other}output.LayerNorm.")
-    yield from pair(f"{ours}rise.", f"{theirs}intermediate.dense.")
-    yield from pair(f"{ours}fall.", f"{theirs}output.dense.")
-    yield from pair(f"{ours}norm.", f"{theirs}output.LayerNorm.")
+        our_crossing, published_crossing = f"{our_prefix}crossings.0.", f"{published_prefix}crossattention."
+        yield from pair(f"{our_crossing}query.", f"{published_crossing}self.query.")
+        yield from pair(f"{our_crossing}out.", f"{published_crossing}output.dense.")
+        yield from pair(f"{our_crossing}norm.", f"{published_crossing}output.LayerNorm.")
+    yield from pair(f"{our_prefix}rise.", f"{published_prefix}intermediate.dense.")
+    yield from pair(f"{our_prefix}fall.", f"{published_prefix}output.dense.")
+    yield from pair(f"{our_prefix}norm.", f"{published_prefix}output.LayerNorm.")
 
 
 def fronts(model: Model) -> dict[str, str]:
     """By the front of a name in the table, the front of the name in the state of the model, or of its teacher."""
-    image, text, heads = roles(model)
-    found = {"fusion.": "fusion.", "logit_scale": "logit_scale"}
+    image, text, head_names = roles(model)
+    state_fronts = {"fusion.": "fusion.", "logit_scale": "logit_scale"}
     for role, name in (("image", image), ("text", text)):
-        found[f"{role}."] = f"encoders.parts.{model.encoders.index[name]}."
+        state_fronts[f"{role}."] = f"encoders.parts.{model.encoders.index[name]}."
         if name in model.projections:
-            found[f"{role}_projection."] = f"projections.parts.{model.projections.index[name]}."
-    found |= {f"{role}.": f"heads.parts.{model.heads.index[name]}." for role, name in heads.items()}
-    return found | {f"teacher.{front}": f"teacher.model.{place}" for front, place in found.items()}
+            state_fronts[f"{role}_projection."] = f"projections.parts.{model.projections.index[name]}."
+    state_fronts |= {f"{role}.": f"heads.parts.{model.heads.index[name]}." for role, name in head_names.items()}
+    return state_fronts | {
+        f"teacher.{front}": f"teacher.model.{state_front}" for front, state_front in state_fronts.items()
+    }

@@ -3,8 +3,17 @@
 from pathlib import Path
 
 from sensorium.errors import UserError, unknown
-from sensorium.families import albef_checkpoints, albef_start, clip_checkpoints
+from sensorium.families.albef_checkpoints import PublishedAlbef, WrittenAlbef
+from sensorium.families.albef_start import NewAlbef
+from sensorium.families.clip_checkpoints import WRITERS as CLIP_WRITERS
+from sensorium.families.clip_checkpoints import PublishedClip, WrittenClip
+from sensorium.families.conversion import Conversion, Options, Source
 from sensorium.model import Model
+
+# The first that recognises a source makes it ours; the last recognises any, and says what is wrong with it.
+SOURCES: tuple[Source, ...] = (NewAlbef(), PublishedAlbef(), PublishedClip())
+# What a checkpoint of ours is written as.
+FORMATS: dict[str, Conversion] = {name: WrittenClip(name) for name in CLIP_WRITERS} | {"albef": WrittenAlbef()}
 
 
 def convert(
@@ -23,28 +32,17 @@ def convert(
 
     For the other arguments and what it raises see the families' own.
     """
-    path, out = Path(source), Path(out)
-    if to is not None and to not in (known := (*clip_checkpoints.WRITERS, "albef")):
-        raise unknown("format to write", to, known)
-    starts = to is None and (picture is not None or albef_start.is_bert(path))
-    published = to is None and not starts and albef_checkpoints.recognises(path)
-    if tokenizer is not None and not published:
+    if to is not None and to not in FORMATS:
+        raise unknown("format to write", to, FORMATS)
+    options = Options(activation, picture and Path(picture), tokenizer and Path(tokenizer))
+    if to is None:
+        conversion = next(conversion for conversion in SOURCES if conversion.recognises(Path(source), options))
+    else:
+        conversion = FORMATS[to]
+    if tokenizer is not None and not conversion.takes_tokenizer:
         raise UserError(
             f"--tokenizer is for the file of weights of a published ALBEF, and {source} is none; leave it out."
         )
-    if to != "albef" and not starts and not published:
-        return clip_checkpoints.convert(source, out, to, activation, overwrite)
-    if out.exists() and not overwrite:
+    if Path(out).exists() and not overwrite:
         raise UserError(f"There is something in {out} already; choose another folder, or replace it with --overwrite.")
-    if activation is not None:
-        raise UserError("An ALBEF's activation is gelu; leave --activation out.")
-    if starts:
-        found = albef_checkpoints.Albef(albef_start.beginning(str(source), picture and Path(picture)), None, None)
-        albef_checkpoints.save(found, out)
-    elif published:
-        found = albef_checkpoints.read(path, tokenizer and Path(tokenizer))
-        albef_checkpoints.save(found, out)
-    else:
-        found = albef_checkpoints.open_own(path)
-        albef_checkpoints.write(found, out)
-    return found.model
+    return conversion.convert(source, Path(out), options)

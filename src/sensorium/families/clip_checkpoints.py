@@ -1,4 +1,4 @@
-"""Published CLIP and SigLIP checkpoints: found out what they are, read, and written."""
+"""Published CLIP and SigLIP checkpoints: recognised, read and written."""
 
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from sensorium.errors import UserError, unknown
 from sensorium.families import clip_open_clip, clip_transformers
 from sensorium.families.clip import ClipConfig
 from sensorium.families.clip_weights import tower_names
+from sensorium.families.conversion import Options
 from sensorium.files import whole_folder
 from sensorium.model import Model, load
 from sensorium.nn.projection import Projection
@@ -30,6 +31,33 @@ SIGLIP = {
 POOLING = {"clip": ("end", "largest"), "siglip": ("last",)}
 
 
+class PublishedClip:
+    """A published CLIP or SigLIP, which becomes a checkpoint of ours."""
+
+    takes_tokenizer = False
+
+    def recognises(self, source: Path, options: Options) -> bool:
+        """True: any source that no other kind recognises is read as a CLIP, and `read` says why it is none."""
+        return True
+
+    def convert(self, source: str | Path, out: Path, options: Options) -> Model:
+        """Writes a checkpoint of ours. Raises UserError as `convert` does."""
+        return convert(source, out, None, options.activation, overwrite=True)
+
+
+class WrittenClip:
+    """A checkpoint of ours, or a published one, which is written in the layout `to`, a name of WRITERS."""
+
+    takes_tokenizer = False
+
+    def __init__(self, to: str):
+        self.to = to
+
+    def convert(self, source: str | Path, out: Path, options: Options) -> Model:
+        """Writes what `write` says. Raises UserError as `convert` does."""
+        return convert(source, out, self.to, options.activation, overwrite=True)
+
+
 def convert(
     source: str | Path, out: str | Path, to: str | None = None, activation: str | None = None, overwrite: bool = False
 ) -> Model:
@@ -45,10 +73,10 @@ def convert(
     if Path(out).exists() and not overwrite:
         raise UserError(f"There is something in {out} already; choose another folder, or replace it with --overwrite.")
     folder, ours = Path(source), ("model.json", "model/model.json")
-    own = any((folder / name).exists() for name in ours)
-    if own and to is None:
+    is_ours = any((folder / name).exists() for name in ours)
+    if is_ours and to is None:
         raise UserError(f"{source} is a checkpoint of ours already; say what to write, --to {' or '.join(WRITERS)}.")
-    model = load(folder) if own else read(source, activation)
+    model = load(folder) if is_ours else read(source, activation)
     if to is None:
         model.save(out)
     else:
@@ -85,15 +113,15 @@ def _download(name: str) -> Path:
     if not HUB_NAME.fullmatch(name):
         raise UserError(f"There is no folder or file '{name}'; name one that exists, or a model on the hub.")
     try:
-        found = Path(snapshot_download(name, allow_patterns=SAFE + PICKLED, local_files_only=True))
-        if _has_weights(found):
-            return found
+        folder = Path(snapshot_download(name, allow_patterns=SAFE + PICKLED, local_files_only=True))
+        if _has_weights(folder):
+            return folder
     except OSError:
         pass  # nothing of it is cached
     knock(name, "model")
     try:
-        found = Path(snapshot_download(name, allow_patterns=SAFE))
-        return found if _has_weights(found) else Path(snapshot_download(name, allow_patterns=PICKLED))
+        folder = Path(snapshot_download(name, allow_patterns=SAFE))
+        return folder if _has_weights(folder) else Path(snapshot_download(name, allow_patterns=PICKLED))
     except Exception as error:  # the hub's client raises its transport's errors, which differ by version
         raise unloadable(name, "model", error) from error
 
@@ -119,8 +147,9 @@ def config_of(model: Model) -> ClipConfig:
     if text not in model.projections or model.encoders[text].processor is None:
         raise UserError("A text tower without a projection or a tokenizer cannot be written for others.")
     projection = model.projections[text]
-    for name, one in model.projections.items():
-        if one.shape != Projection(one.in_features, one.out_features, one.bias).shape:
+    for name, named_projection in model.projections.items():
+        linear = Projection(named_projection.in_features, named_projection.out_features, named_projection.bias)
+        if named_projection.shape != linear.shape:
             raise UserError(
                 f"The projection of '{name}' is more than the linear map that others' CLIP has; it cannot be written"
                 " for them."
@@ -137,8 +166,8 @@ def config_of(model: Model) -> ClipConfig:
 
 def _kind(config: ClipConfig) -> str:
     """ "clip" or "siglip". Raises UserError naming the first setting by which it is neither."""
-    kind, wanted = ("siglip", SIGLIP) if config.image.pooling == "attention" else ("clip", CLIP)
-    has = {
+    kind, expected = ("siglip", SIGLIP) if config.image.pooling == "attention" else ("clip", CLIP)
+    settings = {
         "pooling of pictures": config.image.pooling,
         "pre_norm": config.image.pre_norm,
         "patch_bias": config.image.patch_bias,
@@ -148,10 +177,10 @@ def _kind(config: ClipConfig) -> str:
         "text_bias": config.text_bias,
         "logit_bias": None if config.logit_bias is None else "some",
     }
-    for name, value in has.items():
-        if value != wanted[name]:
+    for name, value in settings.items():
+        if value != expected[name]:
             raise UserError(
-                f"Others' {kind} has {name} {wanted[name]}, this model {value}; it cannot be written for them."
+                f"Others' {kind} has {name} {expected[name]}, this model {value}; it cannot be written for them."
             )
     if config.text.pooling not in POOLING[kind]:
         raise UserError(f"Others' {kind} has no text pooling '{config.text.pooling}'; it cannot be written for them.")

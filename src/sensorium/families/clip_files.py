@@ -23,33 +23,33 @@ ACTIVATIONS = {"gelu": "gelu", "quick_gelu": "quick_gelu", "gelu_pytorch_tanh": 
 def read_json(path: Path) -> dict[str, Any]:
     """Raises UserError when the file is missing or no JSON object."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read ({error}); bring the whole folder of the model.") from error
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise UserError(f"{path} is not a JSON object; bring the whole folder of the model.")
-    return found
+    return content
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The weights of a .safetensors, .pt, .pth or .bin file, by name. Raises UserError when it holds anything else.
 
-    Nothing is unpickled but tensors. A training checkpoint's `state_dict` or `model` and the front `module.` are looked
-    through.
+    Nothing is unpickled but tensors. Of a training checkpoint its `state_dict` or `model` is read, without the prefix
+    `module.`.
     """
     try:
         if path.suffix == ".safetensors":
-            found = load_file(path)
+            content = load_file(path)
         else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for what weights_only refuses; all mean the same to a user
         raise no_weights(path, error) from error
     for name in ("state_dict", "model"):
-        if isinstance(found, dict) and isinstance(found.get(name), dict):
-            found = found[name]
-    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
+        if isinstance(content, dict) and isinstance(content.get(name), dict):
+            content = content[name]
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise UserError(f"{path} holds no state dictionary, that is, tensors by name; save the model's state_dict().")
-    return {name.removeprefix("module."): value for name, value in found.items()}
+    return {name.removeprefix("module."): value for name, value in content.items()}
 
 
 def no_weights(path: Path, error: Exception) -> UserError:
@@ -77,8 +77,10 @@ def read_tokenizer(folder: Path, context: int, pad: int | None) -> TextProcessor
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the tokenizers library raises plain Exception
         raise UserError(f"{path} is no tokenizer ({error}); bring a whole copy.") from error
-    stated = read_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").exists() else {}
-    word = stated.get("pad_token")
+    tokenizer_config = (
+        read_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").exists() else {}
+    )
+    word = tokenizer_config.get("pad_token")
     number = tokenizer.token_to_id(word["content"] if isinstance(word, dict) else word) if word else None
     pad = number if number is not None else pad or 0
     return TextProcessor(tokenizer, context, pad, pad, None, None)
@@ -90,9 +92,11 @@ def write_tokenizer(folder: Path, processor: TextProcessor, config: ClipTextConf
     tokenizer, end = processor.tokenizer, end_token_of(processor)
     pad = processor.pad_token if config.pads is None else config.pads
     words = {"pad_token": tokenizer.id_to_token(pad), "eos_token": None if end is None else tokenizer.id_to_token(end)}
-    stated = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": config.context}
-    stated |= {name: word for name, word in words.items() if word is not None}
-    (folder / "tokenizer_config.json").write_text(json.dumps(stated, indent=1, ensure_ascii=False), encoding="utf-8")
+    tokenizer_config = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": config.context}
+    tokenizer_config |= {name: word for name, word in words.items() if word is not None}
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps(tokenizer_config, indent=1, ensure_ascii=False), encoding="utf-8"
+    )
 
 
 def read_preparation(folder: Path, size: int) -> dict[str, Any]:
@@ -103,32 +107,32 @@ def read_preparation(folder: Path, size: int) -> dict[str, Any]:
     """
     path = folder / "preprocessor_config.json"
     if path.exists():
-        stated = read_json(path)
+        preprocessor = read_json(path)
     elif (folder / "processor_config.json").exists():
         path = folder / "processor_config.json"
-        stated = read_json(path).get("image_processor", {})
+        preprocessor = read_json(path).get("image_processor", {})
     else:
         raise UserError(f"There is no preprocessor_config.json in {folder}, which says how pictures are prepared.")
-    goal = stated.get("size", size)
+    goal = preprocessor.get("size", size)
     goal = {"shortest_edge": goal} if isinstance(goal, int) else goal
-    crop = stated.get("crop_size", size) if stated.get("do_center_crop", "shortest_edge" in goal) else None
+    crop = preprocessor.get("crop_size", size) if preprocessor.get("do_center_crop", "shortest_edge" in goal) else None
     crop = crop if crop is None or isinstance(crop, int) else crop.get("height")
     side = goal.get("shortest_edge", goal.get("height"))
     fits = "crop" if "shortest_edge" in goal else "squash"
-    off = [name for name, wanted in NEEDED.items() if stated.get(name, wanted) != wanted]
-    factor = stated.get("rescale_factor", 1 / 255)
-    interpolation = {number: name for name, number in RESAMPLING.items()}.get(stated.get("resample", 3))
+    changed = [name for name, expected in NEEDED.items() if preprocessor.get(name, expected) != expected]
+    factor = preprocessor.get("rescale_factor", 1 / 255)
+    interpolation = {number: name for name, number in RESAMPLING.items()}.get(preprocessor.get("resample", 3))
     square = goal.get("width", side) == side and crop in (side, None) and (crop is not None or fits == "squash")
-    if off or not square or interpolation is None or not math.isclose(factor, 1 / 255, rel_tol=1e-6):
+    if changed or not square or interpolation is None or not math.isclose(factor, 1 / 255, rel_tol=1e-6):
         raise UserError(
             f"{path} prepares pictures in a way that is not ours (resize, cut a square out of the middle or stretch,"
-            f" divide by 255, normalise): size {goal}, crop {crop}, resample {stated.get('resample')}."
+            f" divide by 255, normalise): size {goal}, crop {crop}, resample {preprocessor.get('resample')}."
         )
     if side != size:
         raise UserError(
             f"{path} brings pictures to {side} pixels, the model reads {size}; bring the files of one model."
         )
-    mean, std = stated.get("image_mean", MEAN), stated.get("image_std", STD)
+    mean, std = preprocessor.get("image_mean", MEAN), preprocessor.get("image_std", STD)
     return {"fit": fits, "interpolation": interpolation, "mean": tuple(mean), "std": tuple(std)}
 
 

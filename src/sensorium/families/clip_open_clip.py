@@ -46,11 +46,11 @@ def read(folder: Path) -> Model:
 
     Raises UserError for anything that is missing, unknown, or does not fit the rest.
     """
-    stated = read_json(folder / CONFIG)
+    config = read_json(folder / CONFIG)
     name = next((name for name in WEIGHTS if (folder / name).exists()), None)
     if name is None:
         raise UserError(f"There is no {' or '.join(WEIGHTS)} in {folder}; bring the whole folder of the model.")
-    return _assemble(stated, read_tensors(folder / name), folder, folder / CONFIG)
+    return _build(config, read_tensors(folder / name), folder, folder / CONFIG)
 
 
 def read_file(path: Path, activation: str | None) -> Model:
@@ -62,17 +62,17 @@ def read_file(path: Path, activation: str | None) -> Model:
     """
     tensors = read_tensors(path)
     if (path.parent / CONFIG).exists():
-        return _assemble(read_json(path.parent / CONFIG), tensors, path.parent, path)
+        return _build(read_json(path.parent / CONFIG), tensors, path.parent, path)
     openai = OPENAI[0] in tensors
     if activation is None and not openai:
         raise UserError(
             f"{path} does not say its activation; state it with --activation quick_gelu or gelu, or put its"
             f" {CONFIG} beside it."
         )
-    return _assemble(_inferred(tensors, activation or "quick_gelu", path), tensors, path.parent, path)
+    return _build(_config_from_weights(tensors, activation or "quick_gelu", path), tensors, path.parent, path)
 
 
-def _inferred(tensors: dict[str, Tensor], activation: str, path: Path) -> dict[str, Any]:
+def _config_from_weights(tensors: dict[str, Tensor], activation: str, path: Path) -> dict[str, Any]:
     """What the shapes of a vision transformer's weights say of its configuration."""
     front = "text." if "text.ln_final.weight" in tensors else ""
     try:
@@ -89,9 +89,14 @@ def _inferred(tensors: dict[str, Tensor], activation: str, path: Path) -> dict[s
     vision |= {"patch_size": kernel.shape[2], "act_kwargs": act}
     text = {"context_length": len(context), "vocab_size": len(words), "width": words.shape[1], "act_kwargs": act}
     text |= {"heads": words.shape[1] // 64, "layers": _depth(tensors, front)}
-    stated = {"embed_dim": projection.shape[1], "vision_cfg": vision, "text_cfg": text, "custom_text": bool(front)}
+    model_config = {
+        "embed_dim": projection.shape[1],
+        "vision_cfg": vision,
+        "text_cfg": text,
+        "custom_text": bool(front),
+    }
     bias = {"init_logit_bias": 0.0} if "logit_bias" in tensors else {}
-    return {"model_cfg": stated | bias | {"quick_gelu": activation == "quick_gelu"}}
+    return {"model_cfg": model_config | bias | {"quick_gelu": activation == "quick_gelu"}}
 
 
 def _depth(tensors: dict[str, Tensor], front: str) -> int:
@@ -100,28 +105,34 @@ def _depth(tensors: dict[str, Tensor], front: str) -> int:
     )
 
 
-def _assemble(stated: dict[str, Any], tensors: dict[str, Tensor], folder: Path, source: Path) -> Model:
-    described = stated.get("model_cfg", stated)
-    tokenizer = read_tokenizer(folder, described.get("text_cfg", {}).get("context_length", 77), None)
+def _build(stated_config: dict[str, Any], tensors: dict[str, Tensor], folder: Path, source: Path) -> Model:
+    model_config = stated_config.get("model_cfg", stated_config)
+    tokenizer = read_tokenizer(folder, model_config.get("text_cfg", {}).get("context_length", 77), None)
     try:
-        config = _config(described, stated.get("preprocess_cfg", {}), tokenizer.pad_token, source)
+        config = _config(model_config, stated_config.get("preprocess_cfg", {}), tokenizer.pad_token, source)
     except (ValidationError, ValueError, KeyError, TypeError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else f"{error}"
         raise UserError(f"{source} describes no model of ours ({reason}).") from error
     model = clip(config, tokenizer)
-    kept = {name: value for name, value in tensors.items() if name not in BUFFERS}
-    custom = any(name.startswith("text.") for name in kept)
-    fill(model, open_clip_weights(config, custom), kept, str(source))
+    weights = {name: value for name, value in tensors.items() if name not in BUFFERS}
+    custom = any(name.startswith("text.") for name in weights)
+    fill(model, open_clip_weights(config, custom), weights, str(source))
     return model.eval()
 
 
-def _config(stated: dict[str, Any], prepared: dict[str, Any], pad: int, source: Path) -> ClipConfig:
-    vision, text = stated["vision_cfg"], stated["text_cfg"]
-    for part, known, where in ((stated, MODEL, "model_cfg"), (vision, VISION, "vision_cfg"), (text, TEXT, "text_cfg")):
-        for name, value in part.items():
-            if name not in known and value not in OFF:
-                raise UserError(f"{source} has the setting '{name}: {value}' in {where}, which our towers do not have.")
-    quick = bool(stated.get("quick_gelu"))
+def _config(model_config: dict[str, Any], preparation: dict[str, Any], pad: int, source: Path) -> ClipConfig:
+    vision, text = model_config["vision_cfg"], model_config["text_cfg"]
+    for section, known_settings, section_name in (
+        (model_config, MODEL, "model_cfg"),
+        (vision, VISION, "vision_cfg"),
+        (text, TEXT, "text_cfg"),
+    ):
+        for name, value in section.items():
+            if name not in known_settings and value not in OFF:
+                raise UserError(
+                    f"{source} has the setting '{name}: {value}' in {section_name}, which our towers do not have."
+                )
+    quick = bool(model_config.get("quick_gelu"))
     if text.get("proj_type", "linear") != "linear" or text.get("pool_type", "argmax") not in POOLING:
         raise UserError(f"{source} pools or projects its texts in a way that our text tower does not.")
     causal, pooling = not text.get("no_causal_mask"), POOLING[text.get("pool_type", "argmax")]
@@ -132,12 +143,15 @@ def _config(stated: dict[str, Any], prepared: dict[str, Any], pad: int, source: 
         end_token=text.get("eos_id", 2) if pooling == "end" else None,
         pads=pad if pooling == "last" or not causal else None,  # open_clip masks no padding
     )  # fmt: skip
-    picture = _prepared(prepared, source) | {"patch_dropout": vision.get("patch_dropout", 0.0), "augmentation": None}
+    picture = _preparation(preparation, source) | {
+        "patch_dropout": vision.get("patch_dropout", 0.0),
+        "augmentation": None,
+    }
     trunk = bool(vision.get("timm_model_name"))
     image = _timm(vision, picture, source) if trunk else _visual(vision, picture, quick, source)
     return ClipConfig(
-        image=image, text=words, dim=stated["embed_dim"], image_projection=not trunk,
-        text_bias=bool(text.get("proj_bias")), logit_bias=stated.get("init_logit_bias"),
+        image=image, text=words, dim=model_config["embed_dim"], image_projection=not trunk,
+        text_bias=bool(text.get("proj_bias")), logit_bias=model_config.get("init_logit_bias"),
     )  # fmt: skip
 
 
@@ -181,9 +195,9 @@ def trunk_of(name: str) -> VisionTransformer | None:
 def shape_of(trunk: VisionTransformer) -> ClipImageConfig | None:
     """Its shape as a ClipImageConfig; None when it has parts that ours lacks, or lacks the attention pooling."""
     pool, first = trunk.attn_pool, trunk.blocks[0]
-    parts = (first.ls1, first.ls2, first.attn.q_norm, first.attn.k_norm, trunk.norm_pre, trunk.fc_norm)
+    optional_layers = (first.ls1, first.ls2, first.attn.q_norm, first.attn.k_norm, trunk.norm_pre, trunk.fc_norm)
     plain = trunk.cls_token is None and not getattr(trunk, "num_prefix_tokens", 0)
-    if pool is None or not plain or any(not isinstance(part, nn.Identity) for part in parts):
+    if pool is None or not plain or any(not isinstance(layer, nn.Identity) for layer in optional_layers):
         return None
     act, width = first.mlp.act, trunk.embed_dim
     exact = getattr(act, "approximate", "none") == "none" and type(act).__name__ != "GELUTanh"
@@ -196,21 +210,21 @@ def shape_of(trunk: VisionTransformer) -> ClipImageConfig | None:
 
 
 def _activation(quick: bool, tower: dict[str, Any]) -> str:
-    stated = tower.get("act_kwargs") or {}
-    if stated not in ({}, {"approximate": "tanh"}, {"approximate": "none"}) or (stated and quick):
-        raise ValueError(f"the activation with {stated} is none of gelu, gelu_tanh and quick_gelu")
-    return "quick_gelu" if quick else "gelu_tanh" if stated.get("approximate") == "tanh" else "gelu"
+    arguments = tower.get("act_kwargs") or {}
+    if arguments not in ({}, {"approximate": "tanh"}, {"approximate": "none"}) or (arguments and quick):
+        raise ValueError(f"the activation with {arguments} is none of gelu, gelu_tanh and quick_gelu")
+    return "quick_gelu" if quick else "gelu_tanh" if arguments.get("approximate") == "tanh" else "gelu"
 
 
 def _eps(tower: dict[str, Any]) -> float:
     return (tower.get("norm_kwargs") or {}).get("eps", 1e-5)
 
 
-def _prepared(stated: dict[str, Any], source: Path) -> dict[str, Any]:
-    fit, interpolation = stated.get("resize_mode", "shortest"), stated.get("interpolation", "bicubic")
+def _preparation(preparation: dict[str, Any], source: Path) -> dict[str, Any]:
+    fit, interpolation = preparation.get("resize_mode", "shortest"), preparation.get("interpolation", "bicubic")
     if fit not in FITS or interpolation not in ("bicubic", "bilinear"):
         raise UserError(f"{source} prepares pictures by '{fit}' and '{interpolation}', which ours does not.")
-    mean, std = tuple(stated.get("mean", MEAN)), tuple(stated.get("std", STD))
+    mean, std = tuple(preparation.get("mean", MEAN)), tuple(preparation.get("std", STD))
     return {"fit": FITS[fit], "interpolation": interpolation, "mean": mean, "std": std}
 
 
@@ -220,39 +234,39 @@ def write(model: Model, config: ClipConfig, kind: str, folder: Path) -> None:
     image, text = config.image, config.text
     if not siglip and (image.activation == "quick_gelu") != (text.activation == "quick_gelu"):
         raise UserError("open_clip has one activation for both towers, this model has two; write it for Transformers.")
-    stated: dict[str, Any] = {
+    model_config: dict[str, Any] = {
         "embed_dim": config.dim,
-        "vision_cfg": _written_timm(config) if siglip else _written_visual(image),
-        "text_cfg": _written_text(config, siglip),
+        "vision_cfg": _timm_json(config) if siglip else _vision_json(image),
+        "text_cfg": _text_json(config, siglip),
     }
     if text.activation == "quick_gelu":
-        stated["quick_gelu"] = True
+        model_config["quick_gelu"] = True
     if siglip:
-        stated |= {"custom_text": True, "init_logit_bias": -10.0}
+        model_config |= {"custom_text": True, "init_logit_bias": -10.0}
     fit = next(name for name, ours in FITS.items() if ours == image.fit)
-    prepared = {"mean": list(image.mean), "std": list(image.std), "interpolation": image.interpolation}
-    whole = {"model_cfg": stated, "preprocess_cfg": prepared | {"resize_mode": fit}}
-    (folder / CONFIG).write_text(json.dumps(whole, indent=1))
+    preparation = {"mean": list(image.mean), "std": list(image.std), "interpolation": image.interpolation}
+    config_json = {"model_cfg": model_config, "preprocess_cfg": preparation | {"resize_mode": fit}}
+    (folder / CONFIG).write_text(json.dumps(config_json, indent=1))
     save_file(publish(model, open_clip_weights(config, siglip)), folder / WEIGHTS[0], metadata={"format": "pt"})
     processor = next(encoder.processor for _, encoder in model.encoders.items() if encoder.modality == "text")
     write_tokenizer(folder, processor, text)
 
 
-def _written_visual(image: ClipImageConfig) -> dict[str, Any]:
-    stated = {
+def _vision_json(image: ClipImageConfig) -> dict[str, Any]:
+    settings = {
         "image_size": image.size, "layers": image.depth, "width": image.width, "head_width": image.width // image.heads,
         "mlp_ratio": image.ratio, "patch_size": image.patch, "patch_dropout": image.patch_dropout,
     }  # fmt: skip
-    return stated | _written_extras(image)
+    return settings | _extras_json(image)
 
 
-def _written_timm(config: ClipConfig) -> dict[str, Any]:
-    image, free = config.image, {"fit", "interpolation", "jpeg", "augmentation", "mean", "std", "patch_dropout"}
-    shape = image.model_dump(exclude=free)
+def _timm_json(config: ClipConfig) -> dict[str, Any]:
+    image, not_shape = config.image, {"fit", "interpolation", "jpeg", "augmentation", "mean", "std", "patch_dropout"}
+    shape = image.model_dump(exclude=not_shape)
     for name in timm.list_models("vit_*siglip*"):
         trunk = trunk_of(name) if f"patch{image.patch}_" in name else None
-        found = None if trunk is None else shape_of(trunk)
-        if found is not None and found.model_dump(exclude=free) == shape:
+        trunk_shape = None if trunk is None else shape_of(trunk)
+        if trunk_shape is not None and trunk_shape.model_dump(exclude=not_shape) == shape:
             return {"image_size": image.size, "timm_model_name": name, "timm_model_pretrained": False,
                     "timm_pool": "map", "timm_proj": "none"}  # fmt: skip
     raise UserError(
@@ -260,21 +274,21 @@ def _written_timm(config: ClipConfig) -> dict[str, Any]:
     )
 
 
-def _written_text(config: ClipConfig, siglip: bool) -> dict[str, Any]:
+def _text_json(config: ClipConfig, siglip: bool) -> dict[str, Any]:
     text = config.text
-    stated: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "context_length": text.context, "vocab_size": text.vocabulary, "hf_tokenizer_name": "this folder",
         "width": text.width, "heads": text.heads, "layers": text.depth, "mlp_ratio": text.ratio,
         # Ours lower-case and clean texts inside tokenizer.json.
         "tokenizer_kwargs": {"clean": "whitespace"},
     }  # fmt: skip
     if siglip:
-        stated |= {"no_causal_mask": True, "proj_bias": True, "pool_type": "last"}
+        settings |= {"no_causal_mask": True, "proj_bias": True, "pool_type": "last"}
     elif text.pooling == "end":
-        stated |= {"pool_type": "eos", "eos_id": text.end_token}
-    return stated | _written_extras(text)
+        settings |= {"pool_type": "eos", "eos_id": text.end_token}
+    return settings | _extras_json(text)
 
 
-def _written_extras(tower: ClipImageConfig | ClipTextConfig) -> dict[str, Any]:
+def _extras_json(tower: ClipImageConfig | ClipTextConfig) -> dict[str, Any]:
     act = {"act_kwargs": ACT[tower.activation]} if ACT[tower.activation] else {}
     return act | ({"norm_kwargs": {"eps": tower.eps}} if tower.eps != 1e-5 else {})

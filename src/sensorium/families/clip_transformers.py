@@ -38,16 +38,16 @@ def read(folder: Path) -> Model:
 
     Raises UserError for anything that is missing, unknown, or does not fit the rest.
     """
-    stated = read_json(folder / "config.json")
-    kind = stated.get("model_type")
+    config_json = read_json(folder / "config.json")
+    kind = config_json.get("model_type")
     if kind not in KINDS:
         raise unknown(f"CLIP in {folder}: the model_type", str(kind), KINDS)
     try:
-        theirs = KINDS[kind].from_dict(stated)
-        config = _config(theirs, kind, folder)
+        published_config = KINDS[kind].from_dict(config_json)
+        config = _config(published_config, kind, folder)
     except (ValidationError, StrictDataclassError, ValueError, TypeError) as error:
-        raise UserError(f"{folder / 'config.json'} describes no model of ours ({_first(error)}).") from error
-    pad = theirs.text_config.pad_token_id
+        raise UserError(f"{folder / 'config.json'} describes no model of ours ({_first_line(error)}).") from error
+    pad = published_config.text_config.pad_token_id
     tokenizer = read_tokenizer(folder, config.text.context, pad)
     if kind == "siglip":
         config = config.model_copy(update={"text": config.text.model_copy(update={"pads": tokenizer.pad_token})})
@@ -56,8 +56,8 @@ def read(folder: Path) -> Model:
     return model.eval()
 
 
-def _config(theirs: Any, kind: str, folder: Path) -> ClipConfig:
-    vision, text, siglip = theirs.vision_config, theirs.text_config, kind == "siglip"
+def _config(published_config: Any, kind: str, folder: Path) -> ClipConfig:
+    vision, text, siglip = published_config.vision_config, published_config.text_config, kind == "siglip"
     if siglip and not vision.vision_use_head:
         raise UserError(f"The model in {folder} has no pooling of its own (vision_use_head); choose one that has.")
     end = text.eos_token_id
@@ -71,7 +71,7 @@ def _config(theirs: Any, kind: str, folder: Path) -> ClipConfig:
         end_token=end if pooling == "end" else None, **_shape(text),
     )  # fmt: skip
     return ClipConfig(
-        image=image, text=words, dim=text.projection_size if siglip else theirs.projection_dim,
+        image=image, text=words, dim=text.projection_size if siglip else published_config.projection_dim,
         image_projection=not siglip, text_bias=siglip, logit_bias=0.0 if siglip else None,
     )  # fmt: skip
 
@@ -97,40 +97,40 @@ def _tensors(folder: Path) -> dict[str, Tensor]:
 def write(model: Model, config: ClipConfig, kind: str, folder: Path) -> None:
     """The folder that `read` and Transformers read; `kind` is "clip" or "siglip"."""
     name = {"clip": "CLIP", "siglip": "Siglip"}[kind]
-    stated = {
+    config_json = {
         "model_type": kind,
         "architectures": [f"{name}Model"],
-        "vision_config": _vision(config, kind),
-        "text_config": _text(config, kind),
+        "vision_config": _vision_json(config, kind),
+        "text_config": _text_json(config, kind),
         **({"projection_dim": config.dim} if kind == "clip" else {}),
     }
-    (folder / "config.json").write_text(json.dumps(stated, indent=1))
+    (folder / "config.json").write_text(json.dumps(config_json, indent=1))
     (folder / "preprocessor_config.json").write_text(json.dumps(preparation(config.image, name), indent=1))
     save_file(publish(model, transformers_weights(config)), folder / WEIGHTS[0], metadata={"format": "pt"})
     write_tokenizer(folder, _processor(model), config.text)
 
 
-def _vision(config: ClipConfig, kind: str) -> dict[str, Any]:
-    own = {"projection_dim": config.dim} if kind == "clip" else {}
+def _vision_json(config: ClipConfig, kind: str) -> dict[str, Any]:
+    projection = {"projection_dim": config.dim} if kind == "clip" else {}
     size = {"image_size": config.image.size, "patch_size": config.image.patch}
-    return {"model_type": f"{kind}_vision_model", **_tower(config.image), **size, **own}
+    return {"model_type": f"{kind}_vision_model", **_tower_json(config.image), **size, **projection}
 
 
-def _text(config: ClipConfig, kind: str) -> dict[str, Any]:
+def _text_json(config: ClipConfig, kind: str) -> dict[str, Any]:
     text = config.text
-    own: dict[str, Any] = {"projection_size": config.dim, "pad_token_id": text.pads}
+    extras: dict[str, Any] = {"projection_size": config.dim, "pad_token_id": text.pads}
     if kind == "clip":
         end = LEGACY_END if text.pooling == "largest" else text.end_token
         if text.pooling == "end" and end == LEGACY_END:
             raise UserError(
                 "Transformers reads an end token of number 2 as the largest one; such a model it cannot open."
             )
-        own = {"projection_dim": config.dim, "eos_token_id": end}
+        extras = {"projection_dim": config.dim, "eos_token_id": end}
     size = {"vocab_size": text.vocabulary, "max_position_embeddings": text.context}
-    return {"model_type": f"{kind}_text_model", **_tower(text), **size, **own}
+    return {"model_type": f"{kind}_text_model", **_tower_json(text), **size, **extras}
 
 
-def _tower(tower: ClipImageConfig | ClipTextConfig) -> dict[str, Any]:
+def _tower_json(tower: ClipImageConfig | ClipTextConfig) -> dict[str, Any]:
     return {
         "hidden_size": tower.width,
         "intermediate_size": tower.hidden,
@@ -145,7 +145,7 @@ def _processor(model: Model) -> Any:
     return next(encoder.processor for _, encoder in model.encoders.items() if encoder.modality == "text")
 
 
-def _first(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     if isinstance(error, ValidationError):
         return str(error.errors()[0]["msg"])
     return (str(error).strip().splitlines() or [type(error).__name__])[-1].strip().rstrip(".")

@@ -58,14 +58,14 @@ def open_clip_weights(config: ClipConfig, custom_text: bool) -> list[Weight]:
     """The layout of open_clip and of OpenAI's own weights; `custom_text` puts the text tower under `text.`."""
     words = "text." if custom_text else ""
     bias = config.text_bias
-    theirs = f"{words}text_projection.weight" if bias else f"{words}text_projection"
+    projection_name = f"{words}text_projection.weight" if bias else f"{words}text_projection"
     weights = [
         *(_timm_weights(config) if config.image.pooling == "attention" else _visual_weights(config)),
         Weight("text.embedding.weight", (f"{words}token_embedding.weight",)),
         Weight("text.position", (f"{words}positional_embedding",)),
         *blocks("text.", f"{words}transformer.resblocks.", config.text.depth, OPEN_CLIP_BLOCK),
         *pair("text.tower.norm.", f"{words}ln_final."),
-        Weight("text_projection.linear.weight", (theirs,), transposed=not bias),
+        Weight("text_projection.linear.weight", (projection_name,), transposed=not bias),
         Weight("logit_scale", ("logit_scale",)),
     ]
     if bias:
@@ -108,7 +108,7 @@ def _kernel(config: ClipConfig) -> tuple[int, ...]:
     return (config.image.width, 3, config.image.patch, config.image.patch)
 
 
-def places(model: Model) -> dict[str, str]:
+def state_fronts(model: Model) -> dict[str, str]:
     """By the front of a name in a table above, the front of the name in the model's state."""
     image, text = tower_names(model)
     fronts = {"image.": f"encoders.parts.{model.encoders.index[image]}.", "logit": "logit"}
@@ -136,9 +136,9 @@ def fill(model: Model, weights: list[Weight], tensors: dict[str, Tensor], source
 
     Raises UserError for a missing weight, an unknown one, or one of another size.
     """
-    model.load_state_dict(filled(model.state_dict(), weights, tensors, source, places(model)), strict=True)
+    model.load_state_dict(filled(model.state_dict(), weights, tensors, source, state_fronts(model)), strict=True)
 
 
 def publish(model: Model, weights: list[Weight]) -> dict[str, Tensor]:
     """The model's weights under the published names and in their shapes."""
-    return published(model.state_dict(), weights, places(model))
+    return published(model.state_dict(), weights, state_fronts(model))

@@ -1,16 +1,30 @@
-"""What a family is to a run: settings that all families share, and the functions that each brings."""
+"""What a family is to a run: its settings, and the protocol by which a run builds and trains its models."""
 
 import math
-from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 from torch import nn
 
 from sensorium.data.schema import Schema
 from sensorium.errors import UserError
 from sensorium.model import Model
+
+# What the section `family` of a recipe holds, whatever the family, with the values of settings that a family lacks.
+# The fingerprints of runs hash the section, so it keeps these keys. A new family's own settings do not belong here.
+RECIPE_KEYS: dict[str, Any] = {
+    "name": None, "size": None, "dim": None, "pairs": [], "loss": None, "temperature": None, "projections": {},
+    "labels": None, "queue": None, "momentum": None, "alpha": None,
+}  # fmt: skip
 
 
 class ProjectionSettings(BaseModel):
@@ -24,100 +38,111 @@ class ProjectionSettings(BaseModel):
     bias: bool = Field(False, description="whether the last map has one")
 
 
-class FamilySettings(BaseModel):
-    """What is pretrained: which family of models, of what size, and which inputs of a record belong together."""
+class SharedSettings(BaseModel):
+    """The settings that all families have, to which each adds its own.
+
+    A recipe states all of RECIPE_KEYS: those that a family lacks are dropped when its settings are read, and written
+    back with them. Raises UserError when one that it lacks is set.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(description="clip or albef")
-    size: str | None = Field(
-        None,
-        description="of the encoders that `inputs` does not name: tiny, ViT-B-32, ViT-B-16, ViT-L-14, of albef tiny or"
-        " base; none: tiny",
-    )
+    name: str
+    size: str | None
     dim: int | None = Field(None, ge=1, description="width of the shared space; none: that of the size")
-    pairs: list[tuple[str, str]] = Field(
-        [], description="which two inputs are aligned, as [[photo, caption], [voice, caption]]; empty: every two"
-    )
-    loss: Literal["softmax", "sigmoid"] | None = Field(
-        None, description="softmax (CLIP) or sigmoid (SigLIP); none: that of `start_from`, else softmax"
-    )
-    temperature: float | None = Field(
-        None,
-        gt=0,
-        le=1,
-        description="at the start, it is learned; none: that of `start_from`, else 0.07 (sigmoid: 0.1)",
-    )
-    projections: dict[str, ProjectionSettings] = Field(
-        {}, description="by input, how its summary comes into the shared space where that is more than a linear map"
-    )
-    labels: str | None = Field(None, description="column of classes: records of one class belong together as well")
-    queue: int | None = Field(
-        None,
-        ge=1,
-        description="of albef: pairs of earlier steps that records are told from too; none: that of the size",
-    )
-    momentum: float | None = Field(
-        None, ge=0, lt=1, description="of albef: the share of itself that the teacher keeps at a step; none: 0.995"
-    )
-    alpha: float | None = Field(
-        None, ge=0, le=1, description="of albef: the teacher's share of a target after the first epoch; none: 0.4"
-    )
+    temperature: float | None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_absent_settings(cls, settings: Any) -> Any:
+        if not isinstance(settings, Mapping):
+            return settings
+        absent = {name: value for name, value in RECIPE_KEYS.items() if name not in cls.model_fields}
+        for name, value in absent.items():
+            if settings.get(name, value) != value:
+                raise UserError(f"The family {settings.get('name')} has no setting '{name}'; leave it out.")
+        return {name: value for name, value in settings.items() if name not in absent}
+
+    @model_serializer(mode="wrap")
+    def _write_recipe_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        absent = {name: value for name, value in RECIPE_KEYS.items() if name not in type(self).model_fields}
+        settings = absent | handler(self)
+        return {name: settings[name] for name in (*RECIPE_KEYS, *settings) if name in settings}
 
 
 class Tower(NamedTuple):
-    """An encoder's name, and its settings where nothing else is said."""
+    """An encoder's name, and its default settings."""
 
     encoder: str
     config: dict[str, Any]
 
 
-class Family(NamedTuple):
-    """How a family's models are built and taught.
+class Family(Protocol):
+    """How a family's models are built and trained. `settings` are those of the family's class `Settings`."""
 
-    towers(settings):                  by kind of input, the encoder that has the size. Raises UserError for settings
-                                       that the family does not have.
-    model(settings, encoders, schema): the untrained model around encoders, by input.
-    begun(old, encoders, taken, schema): the trained model `old` around encoders of it; `taken`: by input, which of its
-                                       own inputs that one is. Raises UserError when it is of another family.
-    going_on(settings, model):         the settings of a run that begins with a trained model, whose temperature it
-                                       sets to theirs. Raises UserError when they ask for another model.
-    objectives(settings, model, steps): what it learns by; `steps`: of the optimiser, in an epoch.
-    pairs(settings, kinds):            the inputs, name → kind, two by two, that learning brings together. Raises
-                                       UserError.
-    training(settings, goes_on):       settings of training where nothing else is said; `goes_on`: from a trained model.
-    sentences(settings, model, batch_size): what is said before training of losses that are no contrastive loss.
-    reads:                             what of its encoders: "tokens", or "pooled", the summary alone.
-    """
-
-    towers: Callable[[FamilySettings], dict[str, Tower]]
-    model: Callable[[FamilySettings, dict[str, nn.Module], Schema], Model]
-    begun: Callable[[Model, dict[str, nn.Module], dict[str, str], Schema], Model]
-    going_on: Callable[[FamilySettings, Model], FamilySettings]
-    objectives: Callable[[FamilySettings, Model, int], list[nn.Module]]
-    pairs: Callable[[FamilySettings, dict[str, str]], list[tuple[str, str]]]
-    training: Callable[[FamilySettings, bool], dict[str, Any]]
-    sentences: Callable[[FamilySettings, Model, int], list[str]]
+    Settings: type[SharedSettings]
     reads: Literal["tokens", "pooled"]
+    """What the family's models read of their encoders: all tokens, or the summary alone."""
+
+    def towers(self, settings: Any) -> dict[str, Tower]:
+        """By kind of input, the encoder that has the size of the settings. Raises UserError for an unknown size."""
+        ...
+
+    def build_model(self, settings: Any, encoders: dict[str, nn.Module], schema: Schema) -> Model:
+        """The untrained model around `encoders`, by input name. Raises UserError for encoders that do not fit."""
+        ...
+
+    def rebuild_with_inputs(
+        self, trained: Model, encoders: dict[str, nn.Module], sources: dict[str, str], schema: Schema
+    ) -> Model:
+        """The model `trained` under new input names: around `encoders`, which are its own, by new name.
+
+        sources: by new name, the input of `trained` that it was. Raises UserError when `trained` is of another family.
+        """
+        ...
+
+    def continue_from(self, settings: Any, trained: Model) -> Any:
+        """The settings of a run that begins with the model `trained`, whose temperature it sets to theirs.
+
+        Raises UserError when they ask for another model.
+        """
+        ...
+
+    def pairs(self, settings: Any, kinds: dict[str, str]) -> list[tuple[str, str]]:
+        """The pairs of inputs, name → kind, that learning brings together. Raises UserError for others."""
+        ...
+
+    def objectives(self, settings: Any, model: Model, steps: int) -> list[nn.Module]:
+        """What the model learns by. steps: optimiser steps in an epoch."""
+        ...
+
+    def training_defaults(self, settings: Any, continues: bool) -> dict[str, Any]:
+        """Default settings of training. continues: whether the run begins with a trained model."""
+        ...
+
+    def contrastive_loss(self, settings: Any) -> Literal["softmax", "sigmoid"] | None:
+        """The contrastive loss that every objective has, whose value at chance follows from the records; None for a
+        family with other losses, whose `chance_sentences` say that value.
+        """
+        ...
+
+    def chance_sentences(self, settings: Any, model: Model, batch_size: int) -> list[str]:
+        """Sentences before training on the losses of a model that has learned nothing, where `contrastive_loss` is
+        None.
+        """
+        ...
 
 
-def refuse(settings: FamilySettings, others: tuple[str, ...]) -> None:
-    """Sees to it that none of the settings `others`, which the family does not have, is stated. Raises UserError."""
-    for name in others:
-        if getattr(settings, name) != FamilySettings.model_fields[name].default:
-            raise UserError(f"The family {settings.name} has no setting '{name}'; leave it out.")
-
-
-def set_temperature(settings: FamilySettings, model: Model) -> None:
-    """Gives a trained model the temperature that the settings state. Raises UserError when they ask for another shape,
-    or the model has none.
-    """
+def check_no_size(settings: SharedSettings) -> None:
+    """Checks that settings with a trained model state neither size nor width. Raises UserError."""
     if settings.size is not None or settings.dim is not None:
         raise UserError("The model that --from names has its size and dim already; leave them out, or --from.")
-    if settings.projections:
-        raise UserError("The model that --from names has its projections already; leave them out, or --from.")
-    if not hasattr(model, "logit_scale"):
+
+
+def set_temperature(settings: SharedSettings, trained: Model) -> None:
+    """Gives a trained model the temperature that the settings state. Raises UserError when the model has none."""
+    if not hasattr(trained, "logit_scale"):
         raise UserError("The model that --from names aligns nothing, for it has no temperature; name a pretrained one.")
     if settings.temperature is not None:
         with torch.no_grad():
-            model.logit_scale.fill_(-math.log(settings.temperature))
+            trained.logit_scale.fill_(-math.log(settings.temperature))

@@ -33,7 +33,6 @@ class Hybrid(nn.Module):
     """
 
     Config = HybridConfig
-    independent = True
     reads: Literal["pooled", "tokens"] = "pooled"
     gives_experts = True
 

@@ -22,7 +22,6 @@ class Separate(nn.Module):
     """One token for each input, in the order of `dims`; the mask is presence, `pooled` the mean of those present."""
 
     Config = SeparateConfig
-    independent = True
     reads: Literal["pooled", "tokens"] = "pooled"
     gives_experts = True
 

@@ -116,6 +116,11 @@ class Number(nn.Module):
         return self.decision.predict(self.scores(fused), fused.present)
 
     @staticmethod
+    def as_target(prediction: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The decision of what `predict` gives, as `loss` takes it."""
+        return {"value": prediction["decision"]}
+
+    @staticmethod
     def decode(prediction: dict[str, Tensor], labels: list[str]) -> list[dict[str, Any]]:
         """A row's number as `decision`, of what `predict` gives; a number has no labels."""
         return [{"decision": value} for value in prediction["decision"].tolist()]

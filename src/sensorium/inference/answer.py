@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from sensorium.data.targets import TARGETS
 from sensorium.data.targets.answer_text import normalise
 from sensorium.encoders.text_processor import TextProcessor
 from sensorium.errors import RecordError, UserError
@@ -42,7 +43,9 @@ def question_roles(model: Model) -> QuestionRoles:
     """Raises UserError for a model that does not answer questions about a picture."""
     kinds = {name: encoder.modality for name, encoder in model.encoders.items()}
     pictures, texts = ([name for name in kinds if kinds[name] == kind] for kind in ("image", "text"))
-    heads = [name for name, head in model.heads.items() if hasattr(head, "as_target")]
+    heads = [
+        name for name, head in model.heads.items() if head.kind in TARGETS and TARGETS[head.kind].answers_questions
+    ]
     if (len(pictures), len(texts), len(heads)) != (1, 1, 1):
         inputs = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
         targets = ", ".join(f"{name} ({head.kind})" for name, head in model.heads.items()) or "none"

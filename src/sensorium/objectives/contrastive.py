@@ -33,7 +33,7 @@ class Contrastive(nn.Module):
     views:  whose embeddings.
 
     Records with the same content on either side belong together; one that lacks a side counts for nothing. In training
-    each process's records are told from those of all others. Raises UserError for an unknown kind.
+    each process's records are compared with those of all others. Raises UserError for an unknown kind.
     """
 
     Config = ContrastiveConfig
@@ -66,6 +66,6 @@ class Contrastive(nn.Module):
         """How many rows `forward` will count."""
         return {self.name: self.pair.count(batch)}
 
-    def bound(self, model: Model) -> None:
+    def post_step(self, model: Model) -> None:
         """Brings the model's `logit_scale` back within its bounds, in place: a factor of 1 to 100 (sigmoid: 500)."""
         bound_logit_scale(model.logit_scale, high=MOST_SCALE[self.kind])

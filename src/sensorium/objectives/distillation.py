@@ -1,4 +1,4 @@
-"""Learning what a trained model decides, and what it sees: from a larger one, or from one with more inputs."""
+"""Learning the decisions or the features of a trained model: a larger one, or one with more inputs."""
 
 import torch
 from pydantic import BaseModel, Field
@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sensorium.data.schema import Schema
+from sensorium.data.targets import TARGETS
 from sensorium.errors import UserError
 from sensorium.features import Batch, Loss
 from sensorium.model import Model
@@ -39,30 +40,34 @@ class Distillation(nn.Module):
 
     def __init__(self, teacher: Teacher, model: Model, head: str, temperature: float = 2.0, weight: float = 1.0):
         super().__init__()
-        kind, theirs = model.heads[head].kind, teacher.head(head).kind
-        if kind != theirs:
-            raise UserError(f"The target '{head}' is of kind {kind}, but the teacher's is of kind {theirs}.")
+        kind, teacher_kind = model.heads[head].kind, teacher.head(head).kind
+        if kind != teacher_kind:
+            raise UserError(f"The target '{head}' is of kind {kind}, but the teacher's is of kind {teacher_kind}.")
         if getattr(model.heads[head].config, "combine", None) == "vote":
             raise UserError(f"The target '{head}' is decided by vote, which learns from no teacher; combine otherwise.")
-        self.teacher, self.head, self.kind, self.temperature = teacher, head, kind, temperature
+        self.teacher, self.head, self.temperature = teacher, head, temperature
         self.inputs = model.encoders.names
         self.name = f"{head}_distilled"
         self.weights = {self.name: weight}
-        order = None if kind == "number" else class_order(head, model.schema, teacher.model.schema)
+        self.distilled_by = TARGETS[kind].distilled_by
+        by_loss = self.distilled_by == "loss"
+        order = None if by_loss else class_order(head, model.schema, teacher.model.schema)
         self.register_buffer("order", order, persistent=False)
 
     def forward(self, step: Step) -> dict[str, Loss]:
         """Sum and count of the divergence over the records that both can judge."""
         counted = self._counted(step.batch)
-        their = self.teacher.step(step.batch)
-        said = self.teacher.head(self.head).predict(their.fused())
+        teacher_step = self.teacher.step(step.batch)
+        teacher_decision = self.teacher.head(self.head).predict(teacher_step.fused())
         head, fused = step.model.heads[self.head], step.fused()
-        if self.kind == "number":
-            losses = head.loss(fused, {"value": said["decision"].detach(), "mask": counted})
+        if self.distilled_by == "loss":
+            goal = {key: value.detach() for key, value in head.as_target(teacher_decision).items()}
+            losses = head.loss(fused, goal | {"mask": counted})
         else:
-            divergence = class_divergence if self.kind == "class" else label_divergence
-            known = said["probabilities"] if self.order is None else said["probabilities"][:, self.order]
-            losses = divergence(head.predict(fused)["probabilities"], known, self.temperature)  # [B]
+            divergence = class_divergence if self.distilled_by == "softmax" else label_divergence
+            goal = teacher_decision["probabilities"]  # [B, K]
+            goal = goal if self.order is None else goal[:, self.order]
+            losses = divergence(head.predict(fused)["probabilities"], goal, self.temperature)  # [B]
         return {self.name: Loss(torch.where(counted, losses, 0.0).sum(), counted.sum())}
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
@@ -70,12 +75,12 @@ class Distillation(nn.Module):
         return {self.name: self._counted(batch).sum()}
 
     def _counted(self, batch: Batch) -> Tensor:
-        ours = torch.stack([batch.present(name) for name in self.inputs]).any(dim=0)  # [B]
-        return ours & self.teacher.present(batch)
+        student_present = torch.stack([batch.present(name) for name in self.inputs]).any(dim=0)  # [B]
+        return student_present & self.teacher.present(batch)
 
 
 class FeatureDistillation(nn.Module):
-    """A summary of the model comes to say what the teacher's says, through a learned linear map (FitNets, Romero et al.
+    """A summary of the model learns to predict the teacher's, through a learned linear map (FitNets, Romero et al.
     2015, arXiv:1412.6550): of input `view`, or of all inputs fused when that is None.
 
     The loss is one less the cosine of the mapped summary and the teacher's. The map is kept here. `model`: the student.
@@ -96,11 +101,12 @@ class FeatureDistillation(nn.Module):
     def forward(self, step: Step) -> dict[str, Loss]:
         """Sum and count of the loss over the records that both can see."""
         counted = self._counted(step.batch)
-        ours, theirs = (
-            (one.fused() if self.view is None else one.features(self.view)).pooled
-            for one in (step, self.teacher.step(step.batch))
+        student_summary, teacher_summary = (
+            (model_step.fused() if self.view is None else model_step.features(self.view)).pooled
+            for model_step in (step, self.teacher.step(step.batch))
         )
-        losses = 1 - F.cosine_similarity(self.mapping(ours).float(), theirs.detach().float(), dim=1)  # [B]
+        mapped, goal = self.mapping(student_summary).float(), teacher_summary.detach().float()
+        losses = 1 - F.cosine_similarity(mapped, goal, dim=1)  # [B]
         return {self.name: Loss(torch.where(counted, losses, 0.0).sum(), counted.sum())}
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
@@ -108,43 +114,43 @@ class FeatureDistillation(nn.Module):
         return {self.name: self._counted(batch).sum()}
 
     def _counted(self, batch: Batch) -> Tensor:
-        ours = torch.stack([batch.present(name) for name in self.inputs]).any(dim=0)  # [B]
-        return ours & self.teacher.present(batch, self.view)
+        student_present = torch.stack([batch.present(name) for name in self.inputs]).any(dim=0)  # [B]
+        return student_present & self.teacher.present(batch, self.view)
 
 
-def _width(model: Model, view: str | None, who: str) -> int:
+def _width(model: Model, view: str | None, role: str) -> int:
     if view is not None:
         if view not in model.encoders:
-            known = ", ".join(model.encoders.names)
-            raise UserError(f"The {who} has no input '{view}', whose features would be compared; it has {known}.")
+            names = ", ".join(model.encoders.names)
+            raise UserError(f"The {role} has no input '{view}', whose features would be compared; it has {names}.")
         return model.encoders[view].dim
     if model.fusion is None:
-        raise UserError(f"The {who} fuses nothing; name the input whose features are to be compared.")
+        raise UserError(f"The {role} fuses nothing; name the input whose features are to be compared.")
     return model.fusion.dim
 
 
-def class_order(head: str, ours: Schema | None, theirs: Schema | None) -> Tensor | None:
-    """int64 [K]: the place among the teacher's labels of each of the student's; None where schemas do not say.
+def class_order(head: str, student: Schema | None, teacher: Schema | None) -> Tensor | None:
+    """int64 [K]: the position among the teacher's labels of each of the student's; None where a schema is missing.
 
     Raises UserError when they are not the same labels, or answers.
     """
-    if ours is None or theirs is None:
+    if student is None or teacher is None:
         return None
-    (labels, kind), (known, theirs_is) = (
+    (labels, kind), (teacher_labels, teacher_kind) = (
         next((target.labels, target.kind) for target in schema.targets if target.name == head)
-        for schema in (ours, theirs)
+        for schema in (student, teacher)
     )
-    if kind != theirs_is:
-        raise UserError(f"The target '{head}' is of kind {kind}, but the teacher's is of kind {theirs_is}.")
-    if kind == "answer":
+    if kind != teacher_kind:
+        raise UserError(f"The target '{head}' is of kind {kind}, but the teacher's is of kind {teacher_kind}.")
+    if TARGETS[kind].distilled_by is None:
         raise UserError(
-            f"The target '{head}' is an answer, which is learned from people and not from a teacher's decision; name"
+            f"The target '{head}' is of the kind {kind}, which is learned from people and not from a teacher's decision; name"
             " another target, or learn by feature_distillation."
         )
-    if set(labels) != set(known):
-        odd = next(iter(set(labels) ^ set(known)))
+    if set(labels) != set(teacher_labels):
+        unmatched = next(iter(set(labels) ^ set(teacher_labels)))
         raise UserError(
-            f"The target '{head}' has other classes than the teacher's ('{odd}' is of one alone); a teacher has to be"
-            " fitted on the same ones."
+            f"The target '{head}' has other classes than the teacher's ('{unmatched}' is of one alone); a teacher has"
+            " to be fitted on the same ones."
         )
-    return torch.tensor([known.index(label) for label in labels])
+    return torch.tensor([teacher_labels.index(label) for label in labels])

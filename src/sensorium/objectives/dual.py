@@ -1,4 +1,4 @@
-"""Learning two inputs by each other: either's embedding says the other's, and the way there leads back."""
+"""Learning two inputs by each other: either embedding reconstructs the other, and itself by way of the other."""
 
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
@@ -24,8 +24,8 @@ class Dual(nn.Module):
     hidden: units of the hidden layer of the maps between the embeddings, which are kept here.
     weight: of this loss in the sum.
 
-    No record is told from another, so there are no strangers to get wrong and any batch will do. Records with the same
-    content are so many observations; one that lacks a side counts for nothing. See `losses.dual` for the formula.
+    No record is compared with another, so there are no false negatives and a batch may be of any size. Records with the
+    same content are so many observations; one that lacks a side counts for nothing. See `losses.dual` for the formula.
     """
 
     Config = DualConfig
@@ -49,5 +49,5 @@ class Dual(nn.Module):
         return {self.name: self.pair.count(batch)}
 
 
-def _mapping(given: int, wanted: int, hidden: int) -> nn.Module:
-    return nn.Sequential(nn.Linear(given, hidden), nn.GELU(), nn.Linear(hidden, wanted))
+def _mapping(dim_in: int, dim_out: int, hidden: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(dim_in, hidden), nn.GELU(), nn.Linear(hidden, dim_out))

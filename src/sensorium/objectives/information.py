@@ -1,4 +1,4 @@
-"""Learning what two inputs know of each other: a bound on their mutual information, made as large as it goes."""
+"""Learning the mutual information of two inputs: a lower bound on it is maximised."""
 
 import math
 
@@ -30,7 +30,7 @@ class Information(nn.Module):
     target of classes; records of one class belong together as well.
 
     Records with the same content on either side belong together; one that lacks a side counts for nothing. In training
-    each process's records are told from those of all others.
+    each process's records are compared with those of all others.
     """
 
     Config = InformationConfig
@@ -53,6 +53,6 @@ class Information(nn.Module):
         """How many rows `forward` will count."""
         return {self.name: self.pair.count(batch)}
 
-    def bound(self, model: nn.Module) -> None:
+    def post_step(self, model: nn.Module) -> None:
         """Brings the factor back within its bounds, in place: 1 to 100."""
         bound_logit_scale(self.log_factor)

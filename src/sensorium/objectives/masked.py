@@ -29,14 +29,14 @@ class Masked(nn.Module):
     def forward(self, step: Step) -> dict[str, Loss]:
         """Sum and count of the loss over masked words; no logits are computed anywhere else."""
         labels = self._labels(step.batch)
-        places = labels >= 0
-        logits = self._logits(step, places)  # [M, V]
-        losses = F.cross_entropy(logits, labels[places], reduction="none")
+        masked = labels >= 0
+        logits = self._logits(step, masked)  # [M, V]
+        losses = F.cross_entropy(logits, labels[masked], reduction="none")
         if self.teacher is not None and self.teacher.alpha:
             with torch.no_grad():
-                soft = self._logits(self.teacher.step(step.batch, step.views), places).softmax(dim=1)
-            losses = losses.lerp(F.cross_entropy(logits, soft, reduction="none"), self.teacher.alpha)
-        return {self.head: Loss(losses.sum(), places.sum())}
+                teacher_words = self._logits(self.teacher.step(step.batch, step.views), masked).softmax(dim=1)
+            losses = losses.lerp(F.cross_entropy(logits, teacher_words, reduction="none"), self.teacher.alpha)
+        return {self.head: Loss(losses.sum(), masked.sum())}
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
         """How many words `forward` will count."""
@@ -46,6 +46,6 @@ class Masked(nn.Module):
         value = batch.inputs[self.view]
         return value["labels"].masked_fill(~value["mask"], -1)  # [B, L]
 
-    def _logits(self, step: Step, places: Tensor) -> Tensor:
+    def _logits(self, step: Step, masked: Tensor) -> Tensor:
         name = step.model.input_of(self.view)
-        return step.model.heads[self.head].logits(step.fused(**{name: self.view}), places)
+        return step.model.heads[self.head].logits(step.fused(**{name: self.view}), masked)

@@ -16,15 +16,15 @@ class Momentum(nn.Module):
     of themselves and the rest of the model's (MoCo, He et al. 2019, arXiv:1911.05722, as in ALBEF, Li et al. 2021,
     arXiv:2107.07651).
 
-    What it says counts for the share `alpha` of a target, which rises linearly over the first `ramp` steps of the
-    optimiser, and is whole from the start when that is 0. Its weights are buffers: no optimiser moves them, and they
-    are saved with the objective. Objectives that share it share what it says of a batch.
+    Its predictions are the share `alpha` of a target, which rises linearly over the first `ramp` steps of the
+    optimiser, and is constant when that is 0. Its weights are buffers: no optimiser moves them, and they are saved with
+    the objective. Objectives that share it share its step of a batch.
     """
 
     def __init__(self, model: Model, momentum: float = 0.995, alpha: float = 0.4, ramp: int = 0):
         super().__init__()
         self.momentum, self.ramp, self._alpha = momentum, ramp, alpha
-        self.model = _settled(model)
+        self.model = _frozen_copy(model)
         self.register_buffer("steps", torch.tensor(0))
         self._last: Step | None = None
 
@@ -39,23 +39,23 @@ class Momentum(nn.Module):
         return self._alpha * min(1.0, self.steps.item() / self.ramp) if self.ramp else self._alpha
 
     def step(self, batch: Batch, views: Iterable[str] = ()) -> Step:
-        """What it says of a batch, without gradient; of `views` of inputs too, where that counts."""
+        """The teacher's step of a batch, without gradient; with `views` of inputs too, where `alpha` is above 0."""
         if self._last is None or self._last.batch is not batch:
             self._last = Step(self.model, batch, views=views if self.alpha else ())
         return self._last
 
     @torch.no_grad()
-    def after_step(self, model: Model) -> None:
-        """Follows the model, once it has made a step."""
+    def update_state(self, model: Model) -> None:
+        """Moves the teacher's weights towards the model's, after an optimiser step."""
         self._last = None
-        theirs, ours = dict(model.named_parameters()), dict(self.model.named_buffers())
-        torch._foreach_lerp_([ours[name] for name in theirs], list(theirs.values()), 1 - self.momentum)
+        student, teacher = dict(model.named_parameters()), dict(self.model.named_buffers())
+        torch._foreach_lerp_([teacher[name] for name in student], list(student.values()), 1 - self.momentum)
         for name, buffer in model.named_buffers():
-            ours[name].copy_(buffer)
+            teacher[name].copy_(buffer)
         self.steps += 1
 
 
-def _settled(model: Model) -> Model:
+def _frozen_copy(model: Model) -> Model:
     """A copy in evaluation mode whose parameters are buffers, under the same names."""
     copied = copy.deepcopy(model).eval()
     for module in copied.modules():
@@ -66,7 +66,7 @@ def _settled(model: Model) -> Model:
 
 
 class Queue(nn.Module):
-    """The last `size` pairs of embeddings that a teacher gave, and what they are of; the oldest make way.
+    """The last `size` pairs of a teacher's embeddings, and the ids of their contents; new pairs replace the oldest.
 
     a, b: float32 [size, E]. ids_a, ids_b: int64 [size].
     """
@@ -81,20 +81,20 @@ class Queue(nn.Module):
         self.register_buffer("filled", torch.tensor(0))
 
     def pairs(self) -> list[Tensor]:
-        """a, b, ids_a and ids_b of the pairs there are."""
-        return [part[: int(self.filled)] for part in (self.a, self.b, self.ids_a, self.ids_b)]
+        """a, b, ids_a and ids_b of the pairs that the queue holds."""
+        return [column[: int(self.filled)] for column in (self.a, self.b, self.ids_a, self.ids_b)]
 
     def in_order(self) -> list[Tensor]:
         """As `pairs`, the oldest first."""
         oldest = int(self.pointer) if int(self.filled) == self.size else 0
-        return [part.roll(-oldest, dims=0) for part in self.pairs()]
+        return [column.roll(-oldest, dims=0) for column in self.pairs()]
 
     @torch.no_grad()
     def push(self, a: Tensor, b: Tensor, ids_a: Tensor, ids_b: Tensor) -> None:
-        """Takes in pairs, [N, E] twice and [N] twice; of more than `size`, the last."""
+        """Adds pairs, [N, E] twice and [N] twice; of more than `size`, the last."""
         count = len(a)
-        places = (int(self.pointer) + torch.arange(count, device=a.device))[-self.size :] % self.size
-        for own, new in zip((self.a, self.b, self.ids_a, self.ids_b), (a, b, ids_a, ids_b), strict=True):
-            own.index_copy_(0, places, new[-self.size :].to(own.dtype))
+        positions = (int(self.pointer) + torch.arange(count, device=a.device))[-self.size :] % self.size
+        for column, new in zip((self.a, self.b, self.ids_a, self.ids_b), (a, b, ids_a, ids_b), strict=True):
+            column.index_copy_(0, positions, new[-self.size :].to(column.dtype))
         self.pointer.copy_((self.pointer + count) % self.size)
         self.filled.copy_((self.filled + count).clamp(max=self.size))

@@ -1,4 +1,4 @@
-"""Learning that two inputs of a record belong together, from a teacher and a queue of what it saw last."""
+"""Learning that two inputs of a record belong together, from a teacher and a queue of its latest embeddings."""
 
 import math
 
@@ -23,9 +23,9 @@ class MomentumContrastive(nn.Module):
     what the teacher finds.
 
     Records with the same content on either side belong together, in the queue too; one that lacks a side counts for
-    nothing. In training each process's records are told from those of all; pieces of a batch are told apart within
-    each, and from the queue. What is seen in training joins the queue after the step of the optimiser. `weight`: of
-    this loss in the sum.
+    nothing. In training each process's records are compared with those of all; records of a micro-batch are compared
+    with each other and with the queue. Pairs of training join the queue after the optimiser's step. `weight`: of this
+    loss in the sum.
     """
 
     reads = "fused"
@@ -35,36 +35,37 @@ class MomentumContrastive(nn.Module):
         self.pair, self.teacher, self.queue = Pair(a, b), teacher, queue
         self.name = f"{a}_{b}"
         self.weights = {self.name: weight}
-        self._seen: list[list[Tensor]] = []
+        self._pending: list[list[Tensor]] = []
 
     def forward(self, step: Step) -> dict[str, Loss]:
         """Sum and count of the loss, the mean of both directions, over the records that have both inputs."""
-        (a, b, _), batch, their = self.pair, step.batch, self.teacher.step(step.batch, step.views)
+        (a, b, _), batch, teacher_step = self.pair, step.batch, self.teacher.step(step.batch, step.views)
         rows = (batch.present(a) & batch.present(b)).nonzero()[:, 0]
-        own = [their.embedding(a)[rows], their.embedding(b)[rows], batch.ids[a][rows], batch.ids[b][rows]]
+        embedded_a, embedded_b = teacher_step.embedding(a)[rows], teacher_step.embedding(b)[rows]
+        ids_a, ids_b = batch.ids[a][rows], batch.ids[b][rows]
         ring = Ring(together(step), len(rows), rows.device)
-        seen = [ring.gather(part) for part in own]
+        gathered = [ring.gather(tensor) for tensor in (embedded_a, embedded_b, ids_a, ids_b)]
         if self.training:
-            self._seen.append(seen)
-        all_a, all_b, *ids = zip(seen, self.queue.pairs(), strict=True)  # in two parts, of M rows together
-        all_ids_a, all_ids_b = (torch.cat(both) for both in ids)  # [M] twice
-        positives = (own[2][:, None] == all_ids_a) | (own[3][:, None] == all_ids_b)  # [rows, M]
-        rest = {"logit_scale": step.model.logit_scale, "alpha": self.teacher.alpha}
-        there = soft_contrastive(step.embedding(a)[rows], all_b, positives, own[0], **rest)
-        back = soft_contrastive(step.embedding(b)[rows], all_a, positives, own[1], **rest)
+            self._pending.append(gathered)
+        all_a, all_b, *ids = zip(gathered, self.queue.pairs(), strict=True)  # in two parts, of M rows together
+        all_ids_a, all_ids_b = (torch.cat(batch_and_queue) for batch_and_queue in ids)  # [M] twice
+        positives = (ids_a[:, None] == all_ids_a) | (ids_b[:, None] == all_ids_b)  # [rows, M]
+        options = {"logit_scale": step.model.logit_scale, "alpha": self.teacher.alpha}
+        forth = soft_contrastive(step.embedding(a)[rows], all_b, positives, embedded_a, **options)
+        back = soft_contrastive(step.embedding(b)[rows], all_a, positives, embedded_b, **options)
         count = torch.tensor(len(rows), device=rows.device)
-        return {self.name: Loss((there + back).sum() / 2, count)}
+        return {self.name: Loss((forth + back).sum() / 2, count)}
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
         """How many rows `forward` will count."""
         return {self.name: self.pair.count(batch)}
 
-    def bound(self, model: Model) -> None:
+    def post_step(self, model: Model) -> None:
         """Brings the model's `logit_scale` back within its bounds, in place."""
         bound_logit_scale(model.logit_scale, *SCALE)
 
-    def after_step(self, model: Model) -> None:
-        """What was seen since the last step of the optimiser joins the queue."""
-        for seen in self._seen:
-            self.queue.push(*seen)
-        self._seen.clear()
+    def update_state(self, model: Model) -> None:
+        """Adds the pairs of the last optimiser step to the queue."""
+        for pairs in self._pending:
+            self.queue.push(*pairs)
+        self._pending.clear()

@@ -22,7 +22,7 @@ class OfFusion(nn.Module):
         super().__init__()
         if not has_losses(model):
             raise UserError("The fusion of this model has no losses of its own; leave the objective out.")
-        self.weights = {_named(name): weight for name, weight in model.fusion.weights.items()}
+        self.weights = {_loss_name(name): weight for name, weight in model.fusion.weights.items()}
 
     def forward(self, step: Step) -> dict[str, Loss]:
         """Sum and count of each of the fusion's losses."""
@@ -30,7 +30,8 @@ class OfFusion(nn.Module):
         counted = step.batch.anything()  # [B]
         losses = step.model.fusion.losses(features)
         return {
-            _named(name): Loss(torch.where(counted, loss, 0.0).sum(), counted.sum()) for name, loss in losses.items()
+            _loss_name(name): Loss(torch.where(counted, loss, 0.0).sum(), counted.sum())
+            for name, loss in losses.items()
         }
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
@@ -43,5 +44,5 @@ def has_losses(model: Model) -> bool:
     return hasattr(model.fusion, "losses")
 
 
-def _named(name: str) -> str:
+def _loss_name(name: str) -> str:
     return f"fusion_{name}"

@@ -1,4 +1,4 @@
-"""Two inputs of a record, as objectives see them that learn which belong together."""
+"""Two inputs of a record, for objectives that learn which inputs belong together."""
 
 from typing import Any, NamedTuple
 
@@ -46,7 +46,7 @@ class Pair(NamedTuple):
 
 
 def together(step: Step) -> dist.ProcessGroup | None:
-    """The processes that share a loss whose rows are told from each other; None for this one alone.
+    """The processes that share a loss that compares rows with each other; None for this process alone.
 
     In validation they may have different numbers of batches, and would wait for each other for ever.
     """

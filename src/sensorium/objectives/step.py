@@ -13,11 +13,11 @@ from sensorium.model import Model
 
 
 class Step:
-    """What objectives ask of a batch, each memoised, so that five objectives cost one forward.
+    """What objectives read of a batch, each memoised, so that five objectives cost one forward pass.
 
     `modality_dropout` is the rate at which training hides an input that is there from the fusion, so that the model
-    learns to do without (ModDrop, Neverova et al. 2015, arXiv:1501.00102); the last input of a row is never hidden, nor
-    any from a fusion that is `independent`: there every input has a token of its own, which would only miss rows.
+    learns to do without it (ModDrop, Neverova et al. 2015, arXiv:1501.00102); the last input of a row is never hidden,
+    nor any from a fusion that gives experts: there every input has a token of its own, which would only miss rows.
     `views`, as "text/masked", that will be asked for: each is encoded together with the first of its input's.
     """
 
@@ -25,21 +25,22 @@ class Step:
         self.model = model
         self.batch = batch
         self.views = tuple(views)
-        mixes = not getattr(model.fusion, "independent", False)
+        mixes = not getattr(model.fusion, "gives_experts", False)
         self._modality_dropout = modality_dropout if model.training and mixes else 0.0
         self._features: dict[str, Features] = {}
         self._embeddings: dict[str, Tensor] = {}
         self._similarities: dict[tuple[str, str], Tensor] = {}
         self._fused: dict[tuple[tuple[str, str], ...], Features] = {}
-        self._kept: dict[str, Tensor] | None = None
+        self._visible: dict[str, Tensor] | None = None
         self._asked: list[Any] | None = None
 
     def features(self, view: str) -> Features:
         """Features of an input, or of another view of it (`caption/masked`)."""
         if view not in self._features:
             name = self.model.input_of(view)
-            wanted = [view, *(one for one in self.views if self.model.input_of(one) == name)]
-            self._features |= self.model.encode({one: self.batch.inputs[one] for one in wanted}, self.batch.ids)
+            same_input = [view, *(declared for declared in self.views if self.model.input_of(declared) == name)]
+            inputs = {same_view: self.batch.inputs[same_view] for same_view in same_input}
+            self._features |= self.model.encode(inputs, self.batch.ids)
         return self._features[view]
 
     def embedding(self, view: str) -> Tensor:
@@ -58,21 +59,24 @@ class Step:
         """All inputs fused; `text="text/masked"` reads that view in the place of the input. Where every head says
         that it `reads` what is pooled, a fusion that can leaves the tokens out.
         """
-        asked = tuple(sorted(views.items()))
-        if asked not in self._fused:
+        key = tuple(sorted(views.items()))
+        if key not in self._fused:
             features = self._hide({name: self.features(views.get(name, name)) for name in self.model.encoders.names})
-            known: dict[str, Any] = {}
+            options: dict[str, Any] = {}
             if self._can_ask(views):
                 contexts = zip(self.model.fusion.context, self.asked(), strict=True)
-                known["asked"] = [one if self._kept is None else one.where(self._kept[name]) for name, one in contexts]
+                options["asked"] = [
+                    context if self._visible is None else context.where(self._visible[name])
+                    for name, context in contexts
+                ]
                 heads = self.model.heads.items()
-                known["summary_only"] = all(getattr(head, "reads", "tokens") == "pooled" for _, head in heads)
-            self._fused[asked] = self.model.fuse(features, **known)
-        return self._fused[asked]
+                options["summary_only"] = all(getattr(head, "reads", "tokens") == "pooled" for _, head in heads)
+            self._fused[key] = self.model.fuse(features, **options)
+        return self._fused[key]
 
     def asked(self) -> list[Any]:
-        """What the leading input asks of the others, made once for all passes through a fusion that has it; and once
-        for all rows that share the contents, as those of one picture do.
+        """The keys and values of the context inputs, made once for all passes through a fusion that has a leading
+        input, and once for all rows of the same contents, such as those of one picture.
         """
         if self._asked is None:
             fusion = self.model.fusion
@@ -81,19 +85,19 @@ class Step:
         return self._asked
 
     def _asked_once(self, contexts: dict[str, Features]) -> list[Any] | None:
-        """What is asked of the rows whose contents differ, laid out for all rows; None where no two rows share any."""
+        """Keys and values of the rows of different contents, repeated for all; None where no two rows share any."""
         if not contexts or not all(self._shares(name) for name in contexts):
             return None
-        first, place = first_of_each(torch.stack([self.batch.ids[name] for name in contexts], dim=1))
-        if len(first) == len(place):
+        first, inverse = first_of_each(torch.stack([self.batch.ids[name] for name in contexts], dim=1))
+        if len(first) == len(inverse):
             return None
-        asked = self.model.fusion.asked({name: one.take(first) for name, one in contexts.items()})
-        return [one.take(place) for one in asked]
+        asked = self.model.fusion.asked({name: context.take(first) for name, context in contexts.items()})
+        return [context.take(inverse) for context in asked]
 
     def _shares(self, name: str) -> bool:
         """Whether rows of one content have the same features, as `Model.encode` makes them."""
-        known = name in self.batch.ids and not isinstance(self.batch.inputs[name], Features)
-        return known and self.model.encoders[name].modality in MEDIA
+        has_ids = name in self.batch.ids and not isinstance(self.batch.inputs[name], Features)
+        return has_ids and self.model.encoders[name].modality in MEDIA
 
     def _can_ask(self, views: dict[str, str]) -> bool:
         fusion = self.model.fusion
@@ -103,20 +107,20 @@ class Step:
         """Modality dropout, the same rows for every view of a step."""
         if self._modality_dropout == 0.0 or len(features) == 1:
             return features
-        if self._kept is None:
+        if self._visible is None:
             present = torch.stack([feature.present for feature in features.values()])  # [inputs, B]
             keep = present & (torch.rand(present.shape, device=present.device) >= self._modality_dropout)
             keep = torch.where(keep.any(dim=0), keep, present)
-            self._kept = dict(zip(features, keep, strict=True))
-        return {name: feature.where(self._kept[name]) for name, feature in features.items()}
+            self._visible = dict(zip(features, keep, strict=True))
+        return {name: feature.where(self._visible[name]) for name, feature in features.items()}
 
 
 class CachedStep:
-    """A Step of which the embeddings alone are known, for gradient caching: the leaves of the loss's graph.
+    """A Step that has embeddings alone, for gradient caching: they are the leaves of the loss's graph.
 
-    batch:      of all the rows; its inputs say no more than who has them.
+    batch:      of all the rows; its inputs say only which rows have them.
     embeddings: by view, float [B, E], of the rows of `batch`.
-    objective:  which one asks, to be named when it asks for more.
+    objective:  the name of the objective that gets it, for the error when it reads more.
     """
 
     def __init__(self, model: Model, batch: Batch, embeddings: dict[str, Tensor], objective: str):
@@ -139,8 +143,8 @@ class CachedStep:
         """Raises UserError: there is nothing to fuse."""
         raise self._unknown("the fused inputs")
 
-    def _unknown(self, what: str) -> UserError:
+    def _unknown(self, request: str) -> UserError:
         return UserError(
-            f"The objective '{self._objective}' reads {what}, but a batch that goes through the model in pieces has "
+            f"The objective '{self._objective}' reads {request}, but a batch that goes through the model in pieces has "
             "embeddings only when its loss is computed; set pieces to 1."
         )

@@ -24,7 +24,7 @@ class Supervised(nn.Module):
         return {self.head: Loss(torch.where(counted, loss, 0.0).sum(), counted.sum())}
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
-        """How many rows `forward` will count: the loop divides by the sum of it over pieces and processes."""
+        """How many rows `forward` will count: the loop divides by its sum over micro-batches and processes."""
         return {self.head: self._counted(batch).sum()}
 
     def _counted(self, batch: Batch) -> Tensor:

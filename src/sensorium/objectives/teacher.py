@@ -1,4 +1,4 @@
-"""A trained model that others learn from."""
+"""A trained model that another model learns from."""
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ class Teacher(nn.Module):
     """A model that does not learn: always in evaluation mode, without gradients.
 
     Of an input that its student prepares otherwise, or lacks, it reads the view `NAME/teacher`, which is made by its
-    own processor; of any other the student's own input. Objectives that share a Teacher share what it says of a batch.
+    own processor; of any other the student's own input. Objectives that share a Teacher share its step of a batch.
     """
 
     def __init__(self, model: Model):
@@ -29,7 +29,7 @@ class Teacher(nn.Module):
         return self
 
     def step(self, batch: Batch) -> Step:
-        """What the teacher says of a batch. Raises UserError for an input that it reads and the batch does not have."""
+        """The teacher's step of a batch. Raises UserError for an input that it reads and the batch does not have."""
         if self._last is None or self._last[0] is not batch:
             inputs = {name: batch.inputs[self._view(name, batch)] for name in self.model.encoders.names}
             self._last = (batch, Step(self.model, Batch(inputs, batch.targets, batch.ids, batch.keys)))
@@ -38,7 +38,7 @@ class Teacher(nn.Module):
     def present(self, batch: Batch, name: str | None = None) -> Tensor:
         """bool [B]: which rows have the teacher's input `name`, or any of its inputs."""
         names = self.model.encoders.names if name is None else [name]
-        return torch.stack([batch.present(self._view(one, batch)) for one in names]).any(dim=0)
+        return torch.stack([batch.present(self._view(input_name, batch)) for input_name in names]).any(dim=0)
 
     def head(self, name: str) -> nn.Module:
         """The teacher's head of a target. Raises UserError when it has none."""

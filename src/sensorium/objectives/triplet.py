@@ -14,7 +14,7 @@ from sensorium.objectives.step import Step
 
 
 class TripletConfig(BaseModel, frozen=True, extra="forbid"):
-    """mining: "semihard" learns from the nearest stranger that is further away than the record's own, "hardest" from
+    """mining: "semihard" learns from the nearest negative that is further away than the record's own, "hardest" from
     the nearest of all. margin: by which the own is to be nearer, of squared distances, which are 0 to 4. labels: a
     target of classes; records of one class belong together as well.
     """
@@ -35,9 +35,9 @@ class Triplet(nn.Module):
     weight: of this loss in the sum.
     labels: a target of classes; records of one class belong together as well.
 
-    Records with the same content on either side belong together, so none is the other's stranger; one that lacks a side
-    counts for nothing. In training each process's records are told from those of all others. Raises UserError for an
-    unknown mining.
+    Records with the same content on either side belong together, so neither is a negative of the other; one that lacks
+    a side counts for nothing. In training each process's records are compared with those of all others. Raises
+    UserError for an unknown mining.
     """
 
     Config = TripletConfig

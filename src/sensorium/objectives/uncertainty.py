@@ -26,20 +26,22 @@ class Uncertainty(nn.Module):
     def __init__(self, objectives: Iterable[nn.Module]):
         super().__init__()
         self.objectives = nn.ModuleList(objectives)
-        fixed = {name: weight for one in self.objectives for name, weight in one.weights.items()}
+        fixed = {name: weight for objective in self.objectives for name, weight in objective.weights.items()}
         self.names = list(fixed)
         self.log_variance = nn.Parameter(torch.zeros(len(fixed)))
         self.weights = dict.fromkeys(fixed, 0.0) | {_weighted(name): weight for name, weight in fixed.items()}
-        others = [one.reads for one in self.objectives if one.reads != "embeddings"]
-        self.reads = others[0] if others else "embeddings"
-        self.views = tuple(dict.fromkeys(view for one in self.objectives for view in getattr(one, "views", ())))
+        other_reads = [objective.reads for objective in self.objectives if objective.reads != "embeddings"]
+        self.reads = other_reads[0] if other_reads else "embeddings"
+        self.views = tuple(
+            dict.fromkeys(view for objective in self.objectives for view in getattr(objective, "views", ()))
+        )
 
     def forward(self, step: Step) -> dict[str, Loss]:
         """Sum and count of each loss, as it is and weighted."""
-        found = {name: loss for objective in self.objectives for name, loss in objective(step).items()}
-        plain = {name: Loss(loss.total.detach(), loss.count) for name, loss in found.items()}
+        losses = {name: loss for objective in self.objectives for name, loss in objective(step).items()}
+        plain = {name: Loss(loss.total.detach(), loss.count) for name, loss in losses.items()}
         return plain | {
-            _weighted(name): Loss((-s).exp() * found[name].total + s / 2 * found[name].count, found[name].count)
+            _weighted(name): Loss((-s).exp() * losses[name].total + s / 2 * losses[name].count, losses[name].count)
             for name, s in zip(self.names, self.log_variance, strict=True)
         }
 
@@ -49,12 +51,12 @@ class Uncertainty(nn.Module):
         return counts | {_weighted(name): count for name, count in counts.items()}
 
     @torch.no_grad()
-    def bound(self, model: nn.Module) -> None:
+    def post_step(self, model: nn.Module) -> None:
         """Brings what has bounds back within them, in place: of a variance, a hundredth to a hundred."""
         self.log_variance.clamp_(-MOST, MOST)
         for objective in self.objectives:
-            if hasattr(objective, "bound"):
-                objective.bound(model)
+            if hasattr(objective, "post_step"):
+                objective.post_step(model)
 
 
 def _weighted(name: str) -> str:

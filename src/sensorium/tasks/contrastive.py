@@ -29,7 +29,7 @@ from sensorium.evaluation.reranking import BEST, matcher
 from sensorium.evaluation.retrieval import RetrievalReport, retrieval_report
 from sensorium.families import FAMILIES
 from sensorium.families.chance_loss import ChanceLoss, ChanceLossWarning
-from sensorium.families.family import FamilySettings, Tower
+from sensorium.families.family import Tower
 from sensorium.inference.preview import sample_retrievals
 from sensorium.model import Model, load
 from sensorium.tasks.base import Closing, Facts, RunContext, Source, source_of, stated_path
@@ -56,9 +56,9 @@ class ContrastiveTask:
     def base(self, given: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
         """What is given, over the family's own settings of training."""
         family = dict(given.get("family") or {}) | {"name": self.name}
-        asked = FamilySettings(name=self.name, size=options.get("size") or family.get("size"))
+        asked = self.family.Settings(name=self.name, size=options.get("size") or family.get("size"))
         goes_on = (options.get("start_from") or given.get("start_from")) is not None
-        training = self.family.training(asked, goes_on) | (given.get("training") or {})
+        training = self.family.training_defaults(asked, goes_on) | (given.get("training") or {})
         return given | {"family": family, "training": training}
 
     def check(self, recipe: Recipe, folder: Path) -> None:
@@ -118,11 +118,11 @@ class ContrastiveTask:
         schema = table.schema.model_copy(update={"targets": []})
         if recipe.start_from is not None:
             model = load_pretrained(schema, recipe, self._old_model(recipe))
-            self.family.going_on(recipe.family, model)
+            self.family.continue_from(recipe.family, model)
             return model
         summary_only = self.family.reads == "pooled"
         encoders = build_encoders(table, self._encoder_settings(table, recipe), facts, summary_only)
-        return self.family.model(recipe.family, encoders, schema)
+        return self.family.build_model(recipe.family, encoders, schema)
 
     def objectives(self, model: Model, recipe: Recipe, steps: int) -> list[nn.Module]:
         """The family's, but for pairs of which the recipe says otherwise; a teacher and a queue go on where those of
@@ -152,7 +152,7 @@ class ContrastiveTask:
         )
         chance = self._chance_loss(splits, recipe)
         sentences = [f"Aligned: {aligned}."] + ([] if chance is None else [chance.sentence])
-        sentences += self.family.sentences(recipe.family, model, recipe.training.batch_size)
+        sentences += self.family.chance_sentences(recipe.family, model, recipe.training.batch_size)
         return sentences + objective_sentences(model, recipe)
 
     def watch(self, report: StepCallback, splits: dict[str, Split], context: RunContext) -> StepCallback:
@@ -208,11 +208,11 @@ class ContrastiveTask:
 
     def _chance_loss(self, splits: dict[str, Split], recipe: Recipe) -> ChanceLoss | None:
         """What the family's losses are at chance; None where the recipe has others, or weighs them."""
-        if recipe.objectives or recipe.loss_weights != "fixed" or self.family.reads == "tokens":
+        loss = self.family.contrastive_loss(recipe.family)
+        if recipe.objectives or recipe.loss_weights != "fixed" or loss is None:
             return None
         train = splits["train"]
         pair_counts = [_count_pairs(train.ids, a, b) for a, b in self._pairs(train.table, recipe)]
-        loss = recipe.family.loss or "softmax"
         return ChanceLoss(loss, pair_counts, len(train.table), recipe.training.batch_size, _alike(train.table))
 
     def _open_table(self, records: Source, recipe: Recipe, console: Console) -> tuple[Table, Recipe]:
@@ -244,7 +244,7 @@ class ContrastiveTask:
         sources = pretrained_inputs(table.schema, recipe, old).items()
         pairs = ", ".join(f"its {source} is {name!r}" for name, source in sources)
         console.print(f"Begins with {Path(recipe.start_from)}: {pairs}.")
-        family = self.family.going_on(recipe.family, load_pretrained(table.schema, recipe, old))
+        family = self.family.continue_from(recipe.family, load_pretrained(table.schema, recipe, old))
         return table, recipe.model_copy(update={"family": family})
 
     def _encoder_settings(self, table: Table, recipe: Recipe) -> dict[str, InputSettings]:

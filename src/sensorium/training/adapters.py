@@ -1,4 +1,4 @@
-"""Low-rank adapters: a large encoder is tuned through small matrices beside its own, which stay as they are."""
+"""Low-rank adapters: small trained matrices beside the weights of a large encoder, which stay as they are."""
 
 from importlib.util import find_spec
 from typing import Any
@@ -35,82 +35,82 @@ def check_adapters() -> None:
 
 
 def adapt(encoder: nn.Module, settings: AdapterSettings, name: str, seed: int) -> None:
-    """Puts untrained adapters into the encoder of input `name`, in place; from then on they alone are trained.
+    """Puts untrained adapters into the encoder of input `name`, in place; only they are trained from then on.
 
-    At first they add nothing. The same seed gives the same adapters. Raises UserError when the encoder is neither of
-    Transformers nor of timm, when no layer is named as the targets are, and for dropout in a timm model.
+    Untrained adapters add nothing. The same seed gives the same adapters. Raises UserError when the encoder is neither
+    of Transformers nor of timm, when no layer is named as the targets are, and for dropout in a timm model.
     """
     check_adapters()
     from peft import LoraConfig, inject_adapter_in_model
 
-    inner = _inner(encoder, name)
+    inner = _adaptable_model(encoder, name)
     if settings.dropout and hasattr(inner, "pretrained_cfg"):
         raise UserError(
             f"The adapter of '{name}' has dropout, but a timm model stays in evaluation mode in training, where dropout"
             " does nothing; leave it out."
         )
-    layers = _targets(inner, settings, name)
+    layer_names = _target_layers(inner, settings, name)
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
-        target_modules=layers,
-        fan_in_fan_out=any(isinstance(inner.get_submodule(layer), Conv1D) for layer in layers),
+        target_modules=layer_names,
+        fan_in_fan_out=any(isinstance(inner.get_submodule(layer_name), Conv1D) for layer_name in layer_names),
     )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         inject_adapter_in_model(config, inner)
-    for one in encoder.parameters():
-        one.requires_grad_(False)
-    for part in _adapted(inner).values():
-        for key, one in part.named_parameters():
-            one.requires_grad_("lora_" in key)
+    for parameter in encoder.parameters():
+        parameter.requires_grad_(False)
+    for layer in _adapted_layers(inner).values():
+        for key, parameter in layer.named_parameters():
+            parameter.requires_grad_("lora_" in key)
 
 
 def merge(encoder: nn.Module) -> None:
-    """Adds what the adapters have learned to the encoder's own weights and takes them out; without any, does nothing.
+    """Adds the adapters' products to the encoder's own weights and removes the adapters; does nothing without any.
 
-    The outputs stay as they were, to rounding, and what is left is the plain encoder, which needs no package.
+    The outputs stay the same, to rounding, and the plain encoder that results does not need the package.
     """
-    for part in encoder.modules():
-        if hasattr(part, "peft_config"):
-            for place, layer in _adapted(part).items():
+    for module in encoder.modules():
+        if hasattr(module, "peft_config"):
+            for layer_name, layer in _adapted_layers(module).items():
                 layer.merge()
-                part.set_submodule(place, layer.get_base_layer())
-            del part.peft_config
+                module.set_submodule(layer_name, layer.get_base_layer())
+            del module.peft_config
 
 
-def _inner(encoder: nn.Module, name: str) -> nn.Module:
+def _adaptable_model(encoder: nn.Module, name: str) -> nn.Module:
     """The part of `encoder` that is a model of Transformers or timm."""
-    for part in encoder.modules():
-        if isinstance(part, PreTrainedModel) or hasattr(part, "pretrained_cfg"):
-            return part
+    for module in encoder.modules():
+        if isinstance(module, PreTrainedModel) or hasattr(module, "pretrained_cfg"):
+            return module
     raise UserError(
         f"The encoder {type(encoder).__name__} of '{name}' takes no adapter, which tunes encoders of Transformers and"
         " timm; leave the adapter out, and all of it is trained."
     )
 
 
-def _targets(inner: nn.Module, settings: AdapterSettings, name: str) -> list[str]:
-    """The whole names of the layers that get adapters."""
-    linear = [key for key, one in inner.named_modules() if isinstance(one, nn.Linear | Conv1D)]
+def _target_layers(inner: nn.Module, settings: AdapterSettings, name: str) -> list[str]:
+    """The full names of the layers that get adapters."""
+    linear = [key for key, module in inner.named_modules() if isinstance(module, nn.Linear | Conv1D)]
     convolutions = [
-        key for key, one in inner.named_modules() if isinstance(one, nn.Conv2d | nn.Conv1d) and one.groups == 1
+        key for key, module in inner.named_modules() if isinstance(module, nn.Conv2d | nn.Conv1d) and module.groups == 1
     ]
     if settings.targets is None:
         return linear or convolutions
     layers: list[str] = []
     for target in settings.targets:
-        fits = [key for key in linear + convolutions if key == target or key.endswith(f".{target}")]
-        if not fits:
+        matches = [key for key in linear + convolutions if key == target or key.endswith(f".{target}")]
+        if not matches:
             last = {key.rsplit(".", 1)[-1] for key in linear + convolutions}
             raise unknown(f"layer for the adapter of '{name}'", target, last)
-        layers += fits
+        layers += matches
     return layers
 
 
-def _adapted(inner: nn.Module) -> dict[str, Any]:
+def _adapted_layers(inner: nn.Module) -> dict[str, Any]:
     """By name, the layers of `inner` that have adapters."""
     from peft.tuners.lora import LoraLayer
 
-    return {key: one for key, one in inner.named_modules() if isinstance(one, LoraLayer)}
+    return {key: module for key, module in inner.named_modules() if isinstance(module, LoraLayer)}

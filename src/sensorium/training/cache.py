@@ -1,4 +1,4 @@
-"""The features of frozen encoders, on disk: a frozen encoder runs once per distinct content."""
+"""The features of frozen encoders on disk: a frozen encoder runs once per distinct content."""
 
 import hashlib
 import json
@@ -21,9 +21,8 @@ BATCH = 64
 class FeatureCache:
     """Features of one input of a table, by row; float32, memory-mapped, so memory does not grow with the table.
 
-    `folder` holds the features of the distinct contents in the order of their first row, `positions` int64 [N] says
-    which
-    of them a row has (−1: absent). With `tokens`, all tokens are kept; otherwise only the pooled vector.
+    `folder` holds the features of the distinct contents in the order of their first row, `positions`, int64 [N],
+    says which of them a row has (−1: absent). With `tokens`, all tokens are kept; otherwise only the pooled vector.
     """
 
     def __init__(self, folder: Path, positions: np.ndarray, dim: int, tokens: bool):
@@ -55,26 +54,24 @@ class FeatureCache:
         """
         positions = self.positions[rows]
         present = positions >= 0
-        places = np.where(present, positions, 0)
-        pooled = torch.from_numpy(self._pooled[places])  # [B, D]
+        stored_rows = np.where(present, positions, 0)
+        pooled = torch.from_numpy(self._pooled[stored_rows])  # [B, D]
         if not self.tokens:
             return Features.one(pooled, torch.from_numpy(present))
-        lengths = np.where(present, self._lengths[places], 0)
+        lengths = np.where(present, self._lengths[stored_rows], 0)
         span = np.arange(max(1, int(lengths.max(initial=0))))
         mask = span[None, :] < lengths[:, None]  # [B, T]
-        index = np.where(mask, self._starts[places][:, None] + span[None, :], 0)
+        index = np.where(mask, self._starts[stored_rows][:, None] + span[None, :], 0)
         tokens = torch.from_numpy(self._tokens[index])  # [B, T, D]
-        everywhere = torch.from_numpy(mask)
-        return Features(
-            torch.where(everywhere[..., None], tokens, 0.0), everywhere, torch.where(everywhere[:, :1], pooled, 0.0)
-        )
+        real = torch.from_numpy(mask)
+        return Features(torch.where(real[..., None], tokens, 0.0), real, torch.where(real[:, :1], pooled, 0.0))
 
 
 class CacheJob:
-    """What is to be cached of one input of one table: made first, so that the size can be said before the work.
+    """What has to be cached of one input of one table; built before it is filled, so that its size is known first.
 
-    `view` 0 is the input as it is. Any other is the input augmented, by a chance that is a function of (seed of the
-    records, view, record key, input); of equal contents it is the first record's.
+    `view` 0 is the input as it is. Any other is the input augmented, with randomness that is a function of (seed of
+    the records, view, record key, input); of equal contents, of the first record's.
     """
 
     def __init__(
@@ -97,9 +94,10 @@ class CacheJob:
         return round(len(self.rows) * per_row * self.encoder.dim * 4)
 
     def fill(self, workers: int, advance: Callable[[int], None] | None = None) -> FeatureCache:
-        """Runs the encoder over what is not there yet, in fixed batches, each committed whole, and opens the cache.
+        """Runs the encoder over the contents that are missing, in fixed batches that are committed one by one, and
+        opens the cache.
 
-        Raises UserError when the disk refuses; what was committed stays and is not computed again.
+        Raises UserError when the disk refuses; committed batches stay and are not computed again.
         """
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -127,35 +125,33 @@ class CacheJob:
 
     def _commit(self, features: Features, done: int) -> int:
         lengths = features.mask.sum(dim=1).numpy()
-        parts = {"pooled.bin": features.pooled.float().numpy(), "lengths.bin": lengths.astype(np.int64)}
+        arrays = {"pooled.bin": features.pooled.float().numpy(), "lengths.bin": lengths.astype(np.int64)}
         if self.tokens:
-            parts["tokens.bin"] = features.tokens.float()[features.mask].numpy()
-        for name, values in parts.items():
+            arrays["tokens.bin"] = features.tokens.float()[features.mask].numpy()
+        for name, values in arrays.items():
             with open(self.folder / name, "ab") as file:
                 file.write(np.ascontiguousarray(values).data)
                 file.flush()
                 os.fsync(file.fileno())  # before done.json says that they are there
         done += len(lengths)
-        sizes = {name: (self.folder / name).stat().st_size for name in parts}
+        sizes = {name: (self.folder / name).stat().st_size for name in arrays}
         with whole_file(self.folder / "done.json") as new:
             new.write_text(json.dumps({"rows": done, "sizes": sizes}))
         return done
 
     def _recover(self) -> int:
-        """Cuts the files back to the last committed batch, and says how many rows that is; 0 when a file is too
-        short.
-        """
-        state = {"rows": 0, "sizes": {}}
+        """Truncates the files to the last committed batch and gives its number of rows; 0 when a file is too short."""
+        committed = {"rows": 0, "sizes": {}}
         if (self.folder / "done.json").exists():
-            state = json.loads((self.folder / "done.json").read_text())
-        places = {name: self.folder / name for name in ("pooled.bin", "lengths.bin", "tokens.bin")}
-        for place in places.values():
-            place.touch()
-        if any(places[name].stat().st_size < size for name, size in state["sizes"].items()):
-            state = {"rows": 0, "sizes": {}}
-        for name, place in places.items():
-            os.truncate(place, state["sizes"].get(name, 0))
-        return state["rows"]
+            committed = json.loads((self.folder / "done.json").read_text())
+        paths = {name: self.folder / name for name in ("pooled.bin", "lengths.bin", "tokens.bin")}
+        for path in paths.values():
+            path.touch()
+        if any(paths[name].stat().st_size < size for name, size in committed["sizes"].items()):
+            committed = {"rows": 0, "sizes": {}}
+        for name, path in paths.items():
+            os.truncate(path, committed["sizes"].get(name, 0))
+        return committed["rows"]
 
 
 def _distinct(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -163,18 +159,18 @@ def _distinct(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     absence.
     """
     contents, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
-    real = contents != 0
-    order = np.argsort(first[real], kind="stable")
+    has_content = contents != 0
+    order = np.argsort(first[has_content], kind="stable")
     rank = np.full(len(contents), -1)
-    rank[np.flatnonzero(real)[order]] = np.arange(len(order))
-    return contents[real][order], first[real][order], rank[inverse]
+    rank[np.flatnonzero(has_content)[order]] = np.arange(len(order))
+    return contents[has_content][order], first[has_content][order], rank[inverse]
 
 
 def _fingerprint(
     encoder: nn.Module, contents: np.ndarray, tokens: bool, precision: str, chance: Iterable[str] = ()
 ) -> str:
-    """Names the features by everything they depend on: weights, processor, contents, what is kept, precision, and what
-    the `chance` of their augmentation follows from.
+    """A hash of everything that the features depend on: weights, processor, contents, whether tokens are kept,
+    precision, and `chance`, what the randomness of their augmentation depends on.
     """
     digest = hashlib.blake2b(digest_size=16)
     digest.update(f"{type(encoder).__name__} {encoder.config.model_dump_json()} {tokens} {precision}".encode())
@@ -192,7 +188,7 @@ def _fingerprint(
 
 
 def _mapped(path: Path, dim: int) -> np.ndarray:
-    """float32 [rows, dim], read from the disk as it is asked for."""
+    """float32 [rows, dim], memory-mapped."""
     if path.stat().st_size == 0:
         return np.zeros((1, dim), np.float32)
     return np.memmap(path, np.float32, "r").reshape(-1, dim)  # [rows, D]

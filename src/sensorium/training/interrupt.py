@@ -1,4 +1,4 @@
-"""Ctrl-C and termination, taken between two optimiser steps."""
+"""Ctrl-C and termination, handled between two optimiser steps."""
 
 import signal
 import threading

@@ -1,4 +1,6 @@
-"""Learning rates by layer: a pretrained encoder's lower layers are general, and move less than its upper ones."""
+"""Learning rates by layer: a pretrained encoder's lower layers are more general, and are changed less, than its upper
+ones.
+"""
 
 import re
 from collections.abc import Iterable
@@ -19,10 +21,10 @@ def layer_scales(encoder: nn.Module, decay: float, name: str) -> dict[int, float
     the first block is one layer more, what follows the last belongs to it (Howard & Ruder 2018, arXiv:1801.06146; Clark
     et al. 2020, arXiv:2003.10555). Raises UserError when the encoder of input `name` has no such blocks.
     """
-    inner = next((one for one in encoder.modules() if hasattr(one, "pretrained_cfg")), None)
+    inner = next((module for module in encoder.modules() if hasattr(module, "pretrained_cfg")), None)
     if inner is not None:
         groups = param_groups_layer_decay(inner, weight_decay=0.0, layer_decay=decay)
-        return {id(one): group["lr_scale"] for group in groups for one in group["params"]}
+        return {id(parameter): group["lr_scale"] for group in groups for parameter in group["params"]}
     names = [key for key, _ in encoder.named_parameters()]
     layers = dict(zip(names, _layers(names), strict=True))
     top = max(layers.values(), default=0)
@@ -31,15 +33,15 @@ def layer_scales(encoder: nn.Module, decay: float, name: str) -> dict[int, float
             f"The encoder {type(encoder).__name__} of '{name}' has no blocks one above the other, so layer_decay has"
             " nothing to grade; leave it out, or state learning_rate."
         )
-    return {id(one): decay ** (top - layers[key]) for key, one in encoder.named_parameters()}
+    return {id(parameter): decay ** (top - layers[key]) for key, parameter in encoder.named_parameters()}
 
 
 def _layers(names: Iterable[str]) -> list[int]:
     """For each parameter, in the order of the model, its layer: 0 below the blocks, 1 for the lowest block."""
-    found, current = [], 0
+    layers, current = [], 0
     for name in names:
         block = BLOCK.search(name)
         if block:
             current = int(block[1]) + 1
-        found.append(0 if "embed" in name and not block else current)
-    return found
+        layers.append(0 if "embed" in name and not block else current)
+    return layers

@@ -15,7 +15,7 @@ Answer = TypeVar("Answer")
 
 def losses(learner: "Learner", batch: Batch) -> dict[str, Loss]:
     """Every objective's losses of one batch."""
-    views = dict.fromkeys(view for one in learner.objectives for view in getattr(one, "views", ()))
+    views = dict.fromkeys(view for objective in learner.objectives for view in getattr(objective, "views", ()))
     step = Step(learner.model, batch, learner.modality_dropout, views)
     return {name: loss for objective in learner.objectives for name, loss in objective(step).items()}
 
@@ -40,31 +40,33 @@ class Learner(nn.Module):
         return {name: weight for objective in self.objectives for name, weight in objective.weights.items()}
 
     @property
-    def own(self) -> list[nn.Parameter]:
-        """The trained parameters of the losses themselves, such as the temperature: those of no part of the model."""
-        own = [*self.model.parameters(recurse=False), *self.objectives.parameters()]
-        return [parameter for parameter in own if parameter.requires_grad]
+    def own_parameters(self) -> list[nn.Parameter]:
+        """The trained parameters of the losses themselves, such as the temperature, which belong to no encoder,
+        projection, fusion or head.
+        """
+        candidates = [*self.model.parameters(recurse=False), *self.objectives.parameters()]
+        return [parameter for parameter in candidates if parameter.requires_grad]
 
     def forward(self, batch: Batch, work: Callable[["Learner", Batch], Answer] = losses) -> Answer:
-        """Does `work(learner, batch)`, in autocast when `precision` is bf16: the losses, or one of the parts of
-        gradient caching, which computes them in three.
+        """Does `work(learner, batch)`, in autocast when `precision` is bf16: the losses, or one of the three
+        stages of gradient caching.
         """
         with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             return work(self, batch)
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
-        """By loss name, over how many rows of the batch it sums; known before the forward, so that pieces divide by
-        the whole.
+        """By loss name, over how many rows of the batch it sums: known before the forward pass, so that the losses of
+        micro-batches are divided by the count of all of them.
         """
         return {name: count for objective in self.objectives for name, count in objective.counts(batch).items()}
 
-    def bound(self) -> None:
-        """Brings parameters that have bounds back within them, and teachers and queues up to date; called after each
-        step of the optimiser.
+    def post_step(self) -> None:
+        """Brings parameters with bounds back within them, then updates teachers and queues; called after each step of
+        the optimiser.
         """
         for objective in self.objectives:
-            if hasattr(objective, "bound"):
-                objective.bound(self.model)
-        for part in self.objectives.modules():  # each once, however many objectives share it
-            if hasattr(part, "after_step"):
-                part.after_step(self.model)
+            if hasattr(objective, "post_step"):
+                objective.post_step(self.model)
+        for module in self.objectives.modules():  # each once, however many objectives share it
+            if hasattr(module, "update_state"):
+                module.update_state(self.model)

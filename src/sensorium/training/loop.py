@@ -19,7 +19,7 @@ from sensorium.errors import UserError
 from sensorium.features import Batch, Loss
 from sensorium.files import whole_file
 from sensorium.training.averaging import Average
-from sensorium.training.caching import cached, caches
+from sensorium.training.gradient_caching import cached_gradient, needs_caching
 from sensorium.training.interrupt import Interrupted, Signals
 from sensorium.training.learner import Learner
 from sensorium.training.optimizer import EncoderLearningRate, optimizer, schedule
@@ -43,7 +43,7 @@ class Diverged(UserError):
 
 
 class Validation(NamedTuple):
-    """A look at the validation records: a score (compared from the left, higher is better) and figures to log."""
+    """The outcome on the validation records: a score (compared from the left, higher is better) and figures to log."""
 
     score: list[float]
     figures: dict[str, float]
@@ -51,12 +51,12 @@ class Validation(NamedTuple):
 
 @dataclass
 class Hooks:
-    """What a training asks of its surroundings.
+    """What a training calls, and when it has to end.
 
     `validate(learner)` is called by every process at the end of each epoch; without it the last epoch is the best.
-    `order(epoch)` gives the rows of an epoch, int64 [N],
-    where they are not simply a permutation. `report(figures)` hears of every step, on the main process.
-    Training ends with the first step after `deadline`, a moment of time.monotonic().
+    `order(epoch)` gives the rows of an epoch, int64 [N], where they are more than a permutation. `report(figures)` is
+    called after every step, on the main process. Training ends with the first step after `deadline`, a moment of
+    time.monotonic().
     """
 
     validate: Callable[[Learner], Validation] | None = None
@@ -66,7 +66,7 @@ class Hooks:
 
 
 class Training:
-    """One run of training in `folder`; `run()` goes from wherever the saved state is to the end.
+    """One run of training in `folder`; `run()` trains from the saved state, if any, to the end.
 
     `fingerprint` names data and settings: a state with another one is not continued. `rates` are the learning rates of
     encoders that have their own, by input name.
@@ -85,27 +85,27 @@ class Training:
     ):
         self.learner, self.records, self.settings, self.folder = learner, records, settings, folder
         self.hooks, self.accelerator = hooks, accelerator
-        caches(learner, settings.pieces)  # what does not go together is said before anything is trained
+        needs_caching(learner, settings.pieces)  # raises before anything is trained
         self.processes = Processes(learner, accelerator)
-        self.optimizer = optimizer(self.processes.live, settings, rates or {})
+        self.optimizer = optimizer(self.processes.sharded_learner, settings, rates or {})
         self.average = None
         if settings.averaging == "ema":
-            self.average = Average(self.processes.whole("the setting averaging: ema"), settings.ema_decay)
-        if any(hasattr(part, "after_step") for part in learner.objectives.modules()):
-            self.processes.whole("a teacher that follows the model")
+            self.average = Average(self.processes.whole_learner("the setting averaging: ema"), settings.ema_decay)
+        if any(hasattr(module, "update_state") for module in learner.objectives.modules()):
+            self.processes.whole_learner("a teacher that follows the model")
         self.position = TrainingState(fingerprint=fingerprint)
         self.best: dict[str, Tensor] = {}
         self.steps_per_epoch = math.ceil(len(records.table) / settings.batch_size)
 
     def resume(self) -> bool:
-        """Goes to the saved state, if there is one. Raises UserError when the data or the settings are others."""
+        """Loads the saved state, if there is one. Raises UserError when it is of other data or settings."""
         saved = load_training_state(self.folder)
         if saved is None:
             return False
         if saved.fingerprint != self.position.fingerprint:
             raise run_mismatch_error(self.folder.parent)
         self.best = load_state(self.folder, self.learner, self.optimizer, self.average)
-        self.processes.scatter()
+        self.processes.load_whole_weights()
         self.position = saved
         return True
 
@@ -123,24 +123,24 @@ class Training:
         return self.position
 
     def _train(self, signals: Signals) -> None:
-        batches = load(self.records, self._items(), self.settings.workers or 0)
-        self.processes.live.train()
-        saved = time.monotonic()
+        batches = load(self.records, self._record_rows(), self.settings.workers or 0)
+        self.processes.sharded_learner.train()
+        last_save = time.monotonic()
         try:
             while not self.position.finished:
-                began = time.monotonic()
+                step_start = time.monotonic()
                 self._optimise([next(batches) for _ in range(self.settings.pieces)])
                 if self.position.step == self.steps_per_epoch:
                     self._end_epoch()
-                self.position.seconds += time.monotonic() - began
-                overdue = time.monotonic() - saved > self.settings.checkpoint_seconds
+                self.position.seconds += time.monotonic() - step_start
+                overdue = time.monotonic() - last_save > self.settings.checkpoint_seconds
                 late = time.monotonic() >= self.hooks.deadline
-                stop, overdue, late = self._agree(signals.received, overdue, late)
+                stop, overdue, late = self._any_process(signals.received, overdue, late)
                 if late and not self.position.finished:
-                    self._end_early()
+                    self.stop_at_deadline()
                 if stop or overdue or self.position.finished:
                     self._save()
-                    saved = time.monotonic()
+                    last_save = time.monotonic()
                 if stop and not self.position.finished:
                     raise Interrupted(
                         f"Stopped after epoch {self.position.epoch}, step {self.position.step}; the state is saved."
@@ -148,12 +148,12 @@ class Training:
         finally:
             batches.close()
 
-    def _items(self) -> Iterator[tuple[np.ndarray, int]]:
-        """The rows of every piece from here to the last epoch."""
+    def _record_rows(self) -> Iterator[tuple[np.ndarray, int]]:
+        """The rows and the epoch of every micro-batch, from the current step to the last epoch."""
         first, process = self.position.step, self.accelerator
         for epoch in range(self.position.epoch, self.settings.epochs):
             order = None if self.hooks.order is None else self.hooks.order(epoch)
-            dealt = epoch_batches(
+            steps = epoch_batches(
                 len(self.records.table),
                 self.settings.batch_size,
                 self.records.seed,
@@ -163,68 +163,74 @@ class Training:
                 pieces=self.settings.pieces,
                 order=order,
             )
-            for pieces in dealt[first:]:
-                for rows in pieces:
+            for step_rows in steps[first:]:
+                for rows in step_rows:
                     yield rows, epoch
             first = 0
 
-    def _optimise(self, pieces: list[Batch]) -> None:
-        """One optimiser step over all pieces of all processes."""
+    def _optimise(self, micro_batches: list[Batch]) -> None:
+        """One optimiser step over all micro-batches of all processes."""
         position = self.position
         done = position.epoch * self.steps_per_epoch + position.step
         seed(self.accelerator.device, f"{self.records.seed} {done} {self.accelerator.process_index}")
         factor = schedule(done, self.settings.epochs * self.steps_per_epoch, self.settings.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
-        totals, counts = self.gradient(pieces)
+        totals, counts = self.gradient(micro_batches)
+        # The optimiser's step, and all that follows the new weights.
         weights = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         self.processes.clip(weights, self.settings.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.processes.live.bound()
+        self.processes.sharded_learner.post_step()
         if self.average is not None:
             self.average.update(done + 1)
         position.step += 1
         self._account(totals, counts)
 
-    def gradient(self, pieces: list[Batch]) -> tuple[dict[str, float], dict[str, float]]:
+    def gradient(self, micro_batches: list[Batch]) -> tuple[dict[str, float], dict[str, float]]:
         """Adds to each parameter's `grad` the gradient of the weighted sum of losses; gives their totals and counts
         by name.
 
-        Every loss is its sum over its count, both taken over all pieces of all processes.
+        Every loss is its sum over its count, both taken over all micro-batches of all processes.
         """
         device = self.accelerator.device
         names, weights = sorted(self.learner.weights), self.learner.weights
-        counted = [self.learner.counts(batch) for batch in pieces]
-        counts = torch.stack([sum(piece[name] for piece in counted) for name in names]).double()  # [losses]
+        batch_counts = [self.learner.counts(batch) for batch in micro_batches]
+        counts = torch.stack(
+            [sum(counts_of_batch[name] for counts_of_batch in batch_counts) for name in names]
+        ).double()  # [losses]
         counts = self.accelerator.reduce(counts.to(device), "sum")
-        # DDP takes the mean over processes, so each contributes as many times more.
+        # DDP takes the mean over processes, so each loss counts as many times more.
         scale = self.accelerator.num_processes / counts.clamp(min=1)
 
         def weigh(losses: dict[str, Loss]) -> Tensor:
-            parts = torch.stack([losses[name].total * weights[name] for name in names])
-            return (parts * scale.to(parts)).sum()
+            batch_totals = torch.stack([losses[name].total * weights[name] for name in names])
+            return (batch_totals * scale.to(batch_totals)).sum()
 
         totals = torch.zeros(len(names), dtype=torch.float64, device=device)
-        if caches(self.learner, len(pieces)):
-            found = iter([cached(self.processes, pieces, weigh)])
+        if needs_caching(self.learner, len(micro_batches)):
+            losses_by_pass = iter([cached_gradient(self.processes, micro_batches, weigh)])
         else:
-            found = self._accumulate(pieces, weigh)
-        for losses in found:
+            losses_by_pass = self._accumulate(micro_batches, weigh)
+        for losses in losses_by_pass:
             totals += torch.stack([losses[name].total.detach() for name in names])
-        self.processes.settle()
+        self.processes.reduce_scalar_grads()
         totals = self.accelerator.reduce(totals, "sum")
         return dict(zip(names, totals.tolist(), strict=True)), dict(zip(names, counts.tolist(), strict=True))
 
-    def _accumulate(self, pieces: list[Batch], weigh: Callable[[dict[str, Loss]], Tensor]) -> Iterator[dict[str, Loss]]:
-        """Adds the gradients of the pieces' losses one by one, and gives the losses."""
-        for index, batch in enumerate(pieces):
-            with self.processes.alone() if index + 1 < len(pieces) else nullcontext():
+    def _accumulate(
+        self, micro_batches: list[Batch], weigh: Callable[[dict[str, Loss]], Tensor]
+    ) -> Iterator[dict[str, Loss]]:
+        """Adds the gradients of the micro-batches' losses one by one, and gives the losses."""
+        for index, batch in enumerate(micro_batches):
+            with self.processes.no_sync() if index + 1 < len(micro_batches) else nullcontext():
                 losses = self.processes.wrapped(batch.to(self.accelerator.device))
                 weigh(losses).backward()
             yield losses
 
     def _account(self, totals: dict[str, float], counts: dict[str, float]) -> None:
+        """Adds a step's losses to the epoch's, and reports them. Raises Diverged for one that is not finite."""
         position = self.position
         for name, total in totals.items():
             if not math.isfinite(total):
@@ -246,33 +252,36 @@ class Training:
         }
 
     def _end_epoch(self) -> None:
-        """Looks at the validation records, keeps the best weights, and decides whether to go on."""
+        """Validates, keeps the best weights, logs the epoch, and decides whether training is finished."""
         position = self.position
+        # Validation, with averaged weights where there are any.
         self.processes.gather()
         self.learner.eval()
         with nullcontext() if self.average is None else self.average.applied():
-            found = (
+            validation = (
                 self.hooks.validate(self.learner) if self.hooks.validate else Validation([float(position.epoch)], {})
             )
-            better = position.best_score is None or found.score > position.best_score
+            better = position.best_score is None or validation.score > position.best_score
             if better or self.settings.keep == "last":
-                position.best_score, position.best_epoch = found.score, position.epoch
+                position.best_score, position.best_epoch = validation.score, position.epoch
                 self.best = {key: value.detach().clone() for key, value in trained(self.learner).items()}
-        self.processes.live.train()
-        figures = {"epoch": position.epoch + 1} | self._losses() | found.figures
+        self.processes.sharded_learner.train()
+        # The log, and the beginning of the next epoch.
+        figures = {"epoch": position.epoch + 1} | self._losses() | validation.figures
         position.log.append(
             figures | {"learning_rate": self.optimizer.param_groups[0]["lr"], "seconds": round(position.seconds, 3)}
         )
         position.totals, position.counts = {}, {}
         position.epoch, position.step = position.epoch + 1, 0
+        # Training is over after the last epoch, or after `patience` epochs without a better score.
         patience = self.settings.patience
         waited = position.epoch - 1 - position.best_epoch
         position.finished = position.epoch == self.settings.epochs or (patience is not None and waited >= patience)
         if self.accelerator.is_main_process:
-            self.hooks.report(found.figures | {"epoch": position.epoch, "step": 0})
+            self.hooks.report(validation.figures | {"epoch": position.epoch, "step": 0})
 
-    def _end_early(self) -> None:
-        """The end of training where it stands: the epoch so far is looked at as a whole one would be."""
+    def stop_at_deadline(self) -> None:
+        """Ends training at the current step; the unfinished epoch is validated and logged as a full one."""
         if self.position.step:
             self._end_epoch()
         self.position.finished = self.position.cut = True
@@ -286,8 +295,8 @@ class Training:
         self.accelerator.wait_for_everyone()
 
     def _write_log(self) -> None:
-        """log.csv is of the training that validation looks at; one that only repeats its epochs does not write over
-        it.
+        """Writes log.csv, unless training has no validation: a refit does not overwrite the log of the training that it
+        repeats.
         """
         if self.accelerator.is_main_process and self.position.log and self.hooks.validate is not None:
             with whole_file(self.folder.parent / "log.csv") as new, open(new, "w", newline="") as file:
@@ -295,7 +304,7 @@ class Training:
                 writer.writeheader()
                 writer.writerows(self.position.log)
 
-    def _agree(self, *mine: bool) -> list[bool]:
-        """For each question, whether any process says yes."""
-        said = torch.tensor(mine, dtype=torch.float32, device=self.accelerator.device)
-        return [value > 0 for value in self.accelerator.reduce(said, "sum").tolist()]
+    def _any_process(self, *answers: bool) -> list[bool]:
+        """For each of the answers, whether it is true in any process."""
+        votes = torch.tensor(answers, dtype=torch.float32, device=self.accelerator.device)
+        return [value > 0 for value in self.accelerator.reduce(votes, "sum").tolist()]

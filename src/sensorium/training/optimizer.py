@@ -12,8 +12,8 @@ from sensorium.training.settings import TrainingSettings
 
 
 class EncoderLearningRate(NamedTuple):
-    """The learning rate of an input's encoder, None for that of the rest, and by how much each layer has less than the
-    one above it.
+    """The learning rate of an input's encoder, None for that of the training, and the factor by which each layer learns
+    slower than the one above it.
     """
 
     learning_rate: float | None = None
@@ -25,16 +25,18 @@ def optimizer(learner: Learner, settings: TrainingSettings, rates: dict[str, Enc
 
     `rates` is by input, for the encoders whose rate is their own. Vectors and scalars are not decayed.
     """
-    own = {}
+    own_rates = {}
     for name, rate in rates.items():
         encoder, highest = learner.model.encoders[name], rate.learning_rate or settings.learning_rate
         scales = {} if rate.layer_decay is None else layer_scales(encoder, rate.layer_decay, name)
-        own |= {id(parameter): highest * scales.get(id(parameter), 1.0) for parameter in encoder.parameters()}
-    groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}  # FSDP shares out no scalars, and a group is one
+        own_rates |= {id(parameter): highest * scales.get(id(parameter), 1.0) for parameter in encoder.parameters()}
+    groups: dict[
+        tuple[float, float, bool], list[nn.Parameter]
+    ] = {}  # FSDP does not shard scalars, and a group is of one kind
     for parameter in learner.parameters():
         if parameter.requires_grad:
             decay = settings.weight_decay if parameter.ndim > 1 else 0.0
-            rate = own.get(id(parameter), settings.learning_rate)
+            rate = own_rates.get(id(parameter), settings.learning_rate)
             groups.setdefault((rate, decay, parameter.ndim == 0), []).append(parameter)
     return torch.optim.AdamW(
         [

@@ -43,11 +43,11 @@ def choose_precision(asked: str, device: torch.device) -> tuple[str, str]:
 
 @contextmanager
 def half_the_cores() -> Iterator[None]:
-    """While entered, torch computes on half of the cores: the rest read records, or belong to others.
+    """While entered, torch computes on half of the cores: the other half read records, or belong to other programs.
 
-    Threads that wait for a core another process holds are several times slower than fewer threads. The number is not a
-    matter of the workers, so that a run goes on to the same bits with more or fewer of them. OMP_NUM_THREADS, when set,
-    is left to rule.
+    Threads that wait for a core another process holds are several times slower than fewer threads. The number does not
+    depend on the workers, so that a run resumes to the same bits with more or fewer of them. OMP_NUM_THREADS, when set,
+    overrides it.
     """
     before = torch.get_num_threads()
     if "OMP_NUM_THREADS" not in os.environ:

@@ -1,4 +1,4 @@
-"""A look at held-out records with a model that aligns inputs: how well each finds what belongs to it."""
+"""Validation of a model that aligns inputs: how well each input finds what belongs to it."""
 
 from collections.abc import Callable
 
@@ -13,9 +13,9 @@ from sensorium.model import Model
 from sensorium.training.learner import Learner
 from sensorium.training.loop import Validation
 
-MOST = 5000  # records that are looked at; a search over more of them takes longer than it tells
+MOST_RECORDS = 5000  # records that are searched; more take longer and say little more
 BATCH = 256
-SHOWN = ("recall@1", "recall@10", "median_rank")
+LOGGED_METRICS = ("recall@1", "recall@10", "median_rank")
 
 
 def retrieval_validator(
@@ -26,38 +26,38 @@ def retrieval_validator(
 
     Figures beside it: recall and rank of every direction, the temperature, for each input how far its embeddings spread
     (one less the squared length of their mean; 0 when all are the same), and `chance`, the loss of a model that cannot
-    tell records apart, where that is known. Each process looks at its share of the records; all get the same answer.
+    tell records apart, where that is known. Each process embeds its share of the records; all get the same result.
     """
-    chosen = np.sort(np.random.default_rng(records.seed).permutation(len(records))[:MOST])
-    ids = {name: values.numpy()[chosen] for name, values in records.ids.items()}
+    sample = np.sort(np.random.default_rng(records.seed).permutation(len(records))[:MOST_RECORDS])
+    ids = {name: values.numpy()[sample] for name, values in records.ids.items()}
 
     def validate(learner: Learner) -> Validation:
-        share = np.arange(accelerator.process_index, len(chosen), accelerator.num_processes)
-        parts = gather_object([(share, _look(learner, records, chosen[share]))])
-        places = np.argsort(np.concatenate([rows for rows, _ in parts]))
-        found = {
-            name: np.concatenate([embedded[name] for _, embedded in parts])[places]
+        share = np.arange(accelerator.process_index, len(sample), accelerator.num_processes)
+        shares = gather_object([(share, _embed(learner, records, sample[share]))])
+        order = np.argsort(np.concatenate([rows for rows, _ in shares]))
+        embeddings = {
+            name: np.concatenate([embedded[name] for _, embedded in shares])[order]
             for name in learner.model.encoders.names
         }
         figures, scores = {}, []
         for a, b in pairs:
             both = (ids[a] != 0) & (ids[b] != 0)
-            directions = retrieval(found[a][both], found[b][both], ids[a][both], ids[b][both])
+            directions = retrieval(embeddings[a][both], embeddings[b][both], ids[a][both], ids[b][both])
             for name, direction in zip((f"{a}→{b}", f"{b}→{a}"), directions, strict=True):
                 figures |= _figures(name, direction)
                 scores.append(float((1 / direction.found.rank).mean()))
         score = float(np.mean(scores))
-        spread = {f"spread_{name}": _spread(found[name][ids[name] != 0]) for name in found}
+        spread = {f"spread_{name}": _spread(embeddings[name][ids[name] != 0]) for name in embeddings}
         temperature = float((-learner.model.logit_scale.detach()).exp())
-        known = {"validation": score} | ({} if chance is None else {"chance": chance})
-        return Validation([score], known | {"temperature": temperature} | spread | figures)
+        summary = {"validation": score} | ({} if chance is None else {"chance": chance})
+        return Validation([score], summary | {"temperature": temperature} | spread | figures)
 
     return validate
 
 
 def _figures(name: str, direction: Direction) -> dict[str, float]:
-    found = retrieval_figures(direction)
-    return {f"validation_{metric}_{name}": found[metric] for metric in SHOWN}
+    values = retrieval_figures(direction)
+    return {f"validation_{metric}_{name}": values[metric] for metric in LOGGED_METRICS}
 
 
 def _spread(embeddings: np.ndarray) -> float:
@@ -66,16 +66,16 @@ def _spread(embeddings: np.ndarray) -> float:
 
 
 @torch.no_grad()
-def _look(learner: Learner, records: Records, rows: np.ndarray) -> dict[str, np.ndarray]:
+def _embed(learner: Learner, records: Records, rows: np.ndarray) -> dict[str, np.ndarray]:
     """By input: float32 [rows, E], the embeddings of the records `rows`, zero where absent."""
     model = learner.model
-    parts = {name: [np.zeros((0, _width(model, name)), np.float32)] for name in model.encoders.names}
+    embeddings = {name: [np.zeros((0, _width(model, name)), np.float32)] for name in model.encoders.names}
     for start in range(0, len(rows), BATCH):
         batch = records.batch(rows[start : start + BATCH]).to(model.device)
         with torch.autocast(model.device.type, torch.bfloat16, enabled=learner.precision == "bf16"):
             for name, features in model.encode(batch.inputs).items():
-                parts[name].append(model.embedding(name, features).float().cpu().numpy())
-    return {name: np.concatenate(part) for name, part in parts.items()}
+                embeddings[name].append(model.embedding(name, features).float().cpu().numpy())
+    return {name: np.concatenate(batches) for name, batches in embeddings.items()}
 
 
 def _width(model: Model, name: str) -> int:

@@ -3,24 +3,25 @@
 import numpy as np
 
 from sensorium.data.records import Records
+from sensorium.data.targets import TARGETS
 
 
 def balanced(records: Records, seed: int, epoch: int) -> np.ndarray:
-    """The rows of an epoch, int64 [N], drawn with replacement so that every class of the first class target is as
-    likely.
+    """The rows of an epoch, int64 [N], drawn with replacement so that every class of the first class target is
+    equally likely.
 
-    A record without that target is as likely as a record of a class of average size. The same for the same (seed,
+    A record without that target is as likely as one of a class of average size. The same for the same (seed,
     epoch).
     """
     rows = len(records)
-    target = next((spec for spec in records.table.schema.targets if spec.kind == "class"), None)
+    target = next((spec for spec in records.table.schema.targets if TARGETS[spec.kind].single_label), None)
     weights = np.ones(rows)
     if target is not None:
-        known = records.targets[target.name]["mask"].numpy()
-        label = records.targets[target.name]["label"].numpy()
-        counts = np.bincount(label[known], minlength=len(target.labels))
+        columns = records.targets[target.name](np.arange(rows))
+        labelled, label = columns["mask"].numpy(), columns["label"].numpy()
+        counts = np.bincount(label[labelled], minlength=len(target.labels))
         present = int((counts > 0).sum())
-        weights[known] = known.sum() / (present * counts[label[known]])
+        weights[labelled] = labelled.sum() / (present * counts[label[labelled]])
     return np.random.default_rng((seed, epoch, 1)).choice(rows, rows, p=weights / weights.sum())
 
 

@@ -1,5 +1,5 @@
-"""The state of a run in the middle of training: tensors as safetensors, the rest as JSON, a folder that is whole or
-absent.
+"""The state of a run in the middle of training, in a folder that is written completely or not at all: tensors as
+safetensors, all else as JSON.
 """
 
 import json
@@ -22,11 +22,11 @@ from sensorium.training.averaging import Average
 from sensorium.training.learner import Learner
 from sensorium.training.processes import as_shared, full
 
-_BESIDE = re.compile(r"objectives\..*?\b(teacher|queue)\.(.+)")
+_OBJECTIVE_STATE = re.compile(r"objectives\..*?\b(teacher|queue)\.(.+)")
 
 
 class TrainingState(BaseModel):
-    """Where a run stands: after `step` optimiser steps of `epoch`. `cut`: it was ended by a deadline."""
+    """The position of a run: after `step` optimiser steps of `epoch`. `cut`: a deadline ended it."""
 
     # A metric may be undefined, and a resumed run has to log the same.
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
@@ -45,7 +45,7 @@ class TrainingState(BaseModel):
 
 
 def run_mismatch_error(folder: Path) -> UserError:
-    """The error for going on with the run in `folder` with other records or settings."""
+    """The error for resuming the run in `folder` with other records or settings."""
     return UserError(
         f"The records or settings are not those that the run in {folder} began with; bring the same ones, or start anew"
         " in another folder."
@@ -62,17 +62,19 @@ def trained(learner: Learner) -> dict[str, Tensor]:
         if is_frozen(encoder)
     ) + tuple(
         f"objectives.{name}."
-        for name, part in learner.objectives.named_modules(remove_duplicate=False)
-        if name and is_frozen(part)
+        for name, module in learner.objectives.named_modules(remove_duplicate=False)
+        if name and is_frozen(module)
     )
     # What objectives share, such as a teacher, has one name here and several in the state.
     moving = {key for key, parameter in learner.named_parameters() if parameter.requires_grad}
-    kept = moving | {key for key, _ in learner.named_buffers()}
-    return {key: value for key, value in learner.state_dict().items() if key in kept and not key.startswith(frozen)}
+    saved_names = moving | {key for key, _ in learner.named_buffers()}
+    return {
+        key: value for key, value in learner.state_dict().items() if key in saved_names and not key.startswith(frozen)
+    }
 
 
 def put_weights(learner: Learner, weights: dict[str, Tensor]) -> None:
-    """Puts a copy of `trained(learner)` back. Raises UserError when it is of another model."""
+    """Loads `weights`, a copy of `trained(learner)`. Raises UserError when they are of another model."""
     expected = trained(learner)
     if weights.keys() != expected.keys():
         raise UserError("The saved state does not fit this model; start the run anew in another folder.")
@@ -82,25 +84,25 @@ def put_weights(learner: Learner, weights: dict[str, Tensor]) -> None:
 
 
 def objective_state(folder: Path) -> dict[str, Tensor]:
-    """Of the best weights of a training whose state is in `folder`, those of its teacher and its queue: `teacher.NAME`
-    and `queue.NAME`; nothing where it has none. Raises UserError when the state is damaged or gone.
+    """The weights of the teacher and the queue among the best weights of the state in `folder`: `teacher.NAME` and
+    `queue.NAME`, or nothing where it has neither. Raises UserError when the state is damaged or missing.
     """
-    with _reading(folder), safe_open(folder / "best.safetensors", "pt") as best:
-        found = [_BESIDE.fullmatch(name) for name in best.keys()]  # noqa: SIM118 (it is no dictionary)
-        return {f"{name[1]}.{name[2]}": best.get_tensor(name[0]) for name in found if name is not None}
+    with _readable(folder), safe_open(folder / "best.safetensors", "pt") as weights:
+        matches = [_OBJECTIVE_STATE.fullmatch(name) for name in weights.keys()]  # noqa: SIM118 (it is no dictionary)
+        return {f"{name[1]}.{name[2]}": weights.get_tensor(name[0]) for name in matches if name is not None}
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer, keep: bool) -> dict[str, Tensor]:
-    """The optimiser's state by place and name, whole, on the CPU. What is shared out is gathered, so every process has
-    to call this; one that does not `keep` it gets none.
+    """The optimiser's state, by parameter index and name, on the CPU. What is sharded is gathered, so every process has
+    to call this; one that does not `keep` it gets an empty dictionary.
     """
-    found = {}
+    tensors = {}
     for index, values in optimizer.state_dict()["state"].items():
         for name, value in values.items():
-            whole = full(value)
+            full_value = full(value)
             if keep:
-                found[f"{index}.{name}"] = whole.cpu()
-    return found
+                tensors[f"{index}.{name}"] = full_value.cpu()
+    return tensors
 
 
 def save_state(
@@ -111,8 +113,8 @@ def save_state(
     position: TrainingState,
     average: Average | None = None,
 ) -> None:
-    """Writes the weights now, their average if there is one, the best ones, the optimiser's `state` (its moments) and
-    the position as the folder `folder`, whole or not at all.
+    """Writes the current weights, their average if there is one, the `best` ones, the optimiser's `state` (its moments)
+    and the position into the folder `folder`, completely or not at all.
 
     Raises UserError when the disk refuses.
     """
@@ -129,13 +131,13 @@ def load_training_state(folder: Path) -> TrainingState | None:
     """The position saved in `folder`, or None when nothing was saved. Raises UserError when it cannot be read."""
     recover(folder)
     path = folder / "position.json"
-    with _reading(folder):
+    with _readable(folder):
         return TrainingState(**json.loads(path.read_text())) if path.exists() else None
 
 
 @contextmanager
-def _reading(folder: Path) -> Iterator[None]:
-    """Turns what is wrong with the files of the state in `folder` into a sentence. Raises UserError."""
+def _readable(folder: Path) -> Iterator[None]:
+    """While entered, errors of reading the state in `folder` become a UserError."""
     try:
         yield
     except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
@@ -148,20 +150,20 @@ def _reading(folder: Path) -> Iterator[None]:
 def load_state(
     folder: Path, learner: Learner, optimizer: torch.optim.Optimizer, average: Average | None = None
 ) -> dict[str, Tensor]:
-    """Puts weights, average and optimiser back to where `save_state` found them; returns the best weights.
+    """Restores weights, average and optimiser as `save_state` wrote them; gives the best weights.
 
-    Raises UserError when a file of it is damaged or gone.
+    Raises UserError when a file is damaged or missing.
     """
-    with _reading(folder):
+    with _readable(folder):
         best = load_file(folder / "best.safetensors")
         put_weights(learner, load_file(folder / "weights.safetensors"))
         if average is not None:
             average.load(load_file(folder / "average.safetensors"))
-        places = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in load_file(folder / "optimizer.safetensors").items():
             index, name = key.split(".")
-            state.setdefault(int(index), {})[name] = as_shared(value, places[int(index)])
+            state.setdefault(int(index), {})[name] = as_shared(value, parameters[int(index)])
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return best
 

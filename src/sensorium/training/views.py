@@ -1,4 +1,4 @@
-"""Several stored views of a cached input, of which training draws one a record and epoch."""
+"""Several stored views of a cached input, of which training draws one for each record and epoch."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +13,8 @@ from sensorium.training.cache import CacheJob, FeatureCache
 
 
 class Views:
-    """The features of one input of a table, by row, in as many views as there are `caches`; the first is of the input
-    as it is.
+    """The features of one input of a table, by row, in as many views as there are `caches`; the first view is the input
+    without augmentation.
     """
 
     def __init__(self, caches: list[FeatureCache]):
@@ -22,7 +22,7 @@ class Views:
 
     @property
     def views(self) -> int:
-        """How many there are of each row."""
+        """The number of views of each row."""
         return len(self.caches)
 
     def take(self, index: np.ndarray) -> "Views":
@@ -35,14 +35,18 @@ class Views:
         """
         if views is None:
             return self.caches[0].read(rows)
-        places = [np.flatnonzero(views == view) for view in range(self.views)]
-        parts = [cache.read(rows[place]) for cache, place in zip(self.caches, places, strict=True) if len(place)]
-        back = torch.from_numpy(np.argsort(np.concatenate(places)))  # [B]
-        return Features.joined(parts).take(back)
+        rows_by_view = [np.flatnonzero(views == view) for view in range(self.views)]
+        features = [
+            cache.read(rows[positions])
+            for cache, positions in zip(self.caches, rows_by_view, strict=True)
+            if len(positions)
+        ]
+        back = torch.from_numpy(np.argsort(np.concatenate(rows_by_view)))  # [B]
+        return Features.joined(features).take(back)
 
 
 class ViewsJob:
-    """What is to be cached of one input in `views` views: made first, so that the size can be said before the work."""
+    """What has to be cached of one input in `views` views; built before it is filled, to know its size first."""
 
     def __init__(
         self, root: Path, name: str, encoder: nn.Module, records: Records, tokens: bool, precision: str, views: int
@@ -59,5 +63,5 @@ class ViewsJob:
         return len(self.jobs) * self.jobs[0].bytes()
 
     def fill(self, workers: int, advance: Callable[[int], None] | None = None) -> Views:
-        """Fills view after view, as `CacheJob.fill` does, and opens them."""
+        """Fills the views one after another, as `CacheJob.fill` does, and opens them."""
         return Views([job.fill(workers, advance) for job in self.jobs])

@@ -23,6 +23,8 @@ class AnswerTarget:
     single_label = False
     repeats_inputs = True
     takes_text = False
+    answers_questions = True
+    distilled_by = None
 
     @staticmethod
     def infer(values: np.ndarray) -> Guess | None:

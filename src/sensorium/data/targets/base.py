@@ -58,6 +58,9 @@ class TargetKind(Protocol):
     single_label: each record has one of `labels`, so that splits keep their shares, and classes can be balanced.
     repeats_inputs: several records usually ask about one picture, which a split should keep on one side.
     takes_text: a string is a cell as it stands.
+    answers_questions: a decision is one text, so that it can answer a question about a picture.
+    distilled_by: how a teacher's decision is learned: its probabilities of which one is true ("softmax") or each is
+    ("sigmoid"), what it decides in the place of the truth ("loss"), or not at all (None).
     """
 
     scored_by: ClassVar[Literal["decision", "loss"]]
@@ -66,6 +69,8 @@ class TargetKind(Protocol):
     single_label: ClassVar[bool]
     repeats_inputs: ClassVar[bool]
     takes_text: ClassVar[bool]
+    answers_questions: ClassVar[bool]
+    distilled_by: ClassVar[Literal["softmax", "sigmoid", "loss"] | None]
 
     @staticmethod
     def infer(values: np.ndarray) -> Guess | None:

@@ -21,6 +21,8 @@ class ClassTarget:
     single_label = True
     repeats_inputs = False
     takes_text = True
+    answers_questions = True
+    distilled_by = "softmax"
     fit = staticmethod(as_learned)
 
     @staticmethod

@@ -22,6 +22,8 @@ class LabelsTarget:
     single_label = False
     repeats_inputs = False
     takes_text = False
+    answers_questions = False
+    distilled_by = "sigmoid"
     fit = staticmethod(as_learned)
 
     @staticmethod

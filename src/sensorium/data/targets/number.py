@@ -19,6 +19,8 @@ class NumberTarget:
     single_label = False
     repeats_inputs = False
     takes_text = False
+    answers_questions = False
+    distilled_by = "loss"
     fit = staticmethod(as_learned)
 
     @staticmethod

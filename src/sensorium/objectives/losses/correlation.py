@@ -30,18 +30,18 @@ def canonical_correlation(
     Many more rows than directions are needed: with 2 E or fewer, some direction of a and of b always agree.
     a, b: float [N, E]. Raises ValueError for shapes that do not fit.
     """
-    # No row is told from another, so that each may have any id.
-    alone = torch.arange(len(a), device=a.device)
-    kept_a, kept_b, meeting = meet(a, b, [alone], present_a, present_b, group)
-    all_a, all_b = (side.double() for side in gathered(meeting.ring, kept_a, kept_b))
-    rows = len(all_a)
-    if rows < 2:
+    # No row is compared with another, so each may have any id.
+    unique_ids = torch.arange(len(a), device=a.device)
+    rows_a, rows_b, meeting = meet(a, b, [unique_ids], present_a, present_b, group)
+    all_a, all_b = (side.double() for side in gathered(meeting.ring, rows_a, rows_b))
+    count = len(all_a)
+    if count < 2:
         loss = 1.0 + 0.0 * (all_a.sum() + all_b.sum())
     else:
         values = _correlations(all_a, all_b, ridge)
         loss = 1.0 - values[:directions].mean()
-    total = len(kept_a) * loss
-    return Loss(total.to(torch.promote_types(a.dtype, torch.float32)), torch.tensor(len(kept_a), device=a.device))
+    total = len(rows_a) * loss
+    return Loss(total.to(torch.promote_types(a.dtype, torch.float32)), torch.tensor(len(rows_a), device=a.device))
 
 
 def _correlations(a: Tensor, b: Tensor, ridge: float) -> Tensor:

@@ -14,12 +14,12 @@ def class_divergence(student: Tensor, teacher: Tensor, temperature: float) -> Te
     p_T is p at the temperature T, softmax(log p / T), and so is that of the logits it was made of. T² keeps the
     gradient's size as T grows.
     """
-    wanted = F.log_softmax(teacher.detach().clamp(min=LEAST).log() / temperature, dim=-1)
-    found = F.log_softmax(student.clamp(min=LEAST).log() / temperature, dim=-1)
-    return temperature**2 * (wanted.exp() * (wanted - found)).sum(dim=-1)
+    teacher_logs = F.log_softmax(teacher.detach().clamp(min=LEAST).log() / temperature, dim=-1)
+    student_logs = F.log_softmax(student.clamp(min=LEAST).log() / temperature, dim=-1)
+    return temperature**2 * (teacher_logs.exp() * (teacher_logs - student_logs)).sum(dim=-1)
 
 
 def label_divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     """The mean over K labels of `class_divergence` between a label's yes and no: float [B], of probabilities [B, K]."""
-    both = (torch.stack([one, 1 - one], dim=-1) for one in (student, teacher))  # [B, K, 2]
-    return class_divergence(*both, temperature).mean(dim=-1)
+    student, teacher = (torch.stack([yes, 1 - yes], dim=-1) for yes in (student, teacher))  # [B, K, 2] twice
+    return class_divergence(student, teacher, temperature).mean(dim=-1)

@@ -1,4 +1,4 @@
-"""The dual loss: what each of two embeddings says of the other, there and back."""
+"""The dual loss: each of two embeddings reconstructs the other, and itself by way of the other."""
 
 from collections.abc import Callable
 
@@ -53,5 +53,5 @@ def _unit(mapped: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
     return F.normalize(mapped(rows), dim=1)
 
 
-def _distance(found: Tensor, true: Tensor) -> Tensor:
-    return (found - true.detach()).square().sum(dim=1)
+def _distance(reconstruction: Tensor, goal: Tensor) -> Tensor:
+    return (reconstruction - goal.detach()).square().sum(dim=1)

@@ -20,8 +20,8 @@ class Positives:
     def __init__(self, keys: Tensor):
         if keys.shape[1] > 2:
             labels = keys[:, 2]
-            own = -1 - torch.arange(len(keys), device=keys.device)
-            keys = torch.cat([keys[:, :2], torch.where(labels < 0, own, labels)[:, None]], dim=1)  # [N, 3]
+            unique = -1 - torch.arange(len(keys), device=keys.device)
+            keys = torch.cat([keys[:, :2], torch.where(labels < 0, unique, labels)[:, None]], dim=1)  # [N, 3]
         self._keys = keys
         self.counts = _counts(keys)
         """int64 [N]: how many positives each row has, itself among them."""
@@ -32,18 +32,18 @@ class Positives:
         """
         device = self._keys.device
         first, end = max(rows.start, columns.start), min(rows.stop, columns.stop)
-        own = torch.arange(first, max(first, end), device=device)
-        own = own[self.counts[own] == 1]
+        single = torch.arange(first, max(first, end), device=device)
+        single = single[self.counts[single] == 1]
         i = (self.counts[rows] > 1).nonzero()[:, 0]
         j = (self.counts[columns] > 1).nonzero()[:, 0]
         if len(i) == 0 or len(j) == 0:
-            return own - rows.start, own - columns.start
-        left, right = self._keys[rows][i], self._keys[columns][j]
+            return single - rows.start, single - columns.start
+        row_keys, column_keys = self._keys[rows][i], self._keys[columns][j]
         agree = torch.zeros(len(i), len(j), dtype=torch.bool, device=device)
         for key in range(self._keys.shape[1]):
-            agree |= left[:, None, key] == right[None, :, key]
+            agree |= row_keys[:, None, key] == column_keys[None, :, key]
         pairs = agree.nonzero()  # [pairs, 2]
-        return torch.cat([own - rows.start, i[pairs[:, 0]]]), torch.cat([own - columns.start, j[pairs[:, 1]]])
+        return torch.cat([single - rows.start, i[pairs[:, 0]]]), torch.cat([single - columns.start, j[pairs[:, 1]]])
 
 
 def _counts(keys: Tensor) -> Tensor:
@@ -51,49 +51,51 @@ def _counts(keys: Tensor) -> Tensor:
     codes = [torch.unique(key, return_inverse=True)[1] for key in keys.T]
     counts = torch.zeros(len(keys), dtype=torch.long, device=keys.device)
     for size in range(1, len(codes) + 1):
-        for chosen in combinations(codes, size):
-            joint = chosen[0]
-            for other in chosen[1:]:
-                joint = torch.unique(joint * len(keys) + other, return_inverse=True)[1]
+        for subset in combinations(codes, size):
+            joint = subset[0]
+            for code in subset[1:]:
+                joint = torch.unique(joint * len(keys) + code, return_inverse=True)[1]
             counts += (1 if size % 2 else -1) * torch.bincount(joint)[joint]
     return counts
 
 
 class Tile(NamedTuple):
-    """A piece of the matrix of all pairs.
+    """A tile of the matrix of all pairs.
 
     rows, columns: where it is, in the blocks of their processes.
-    own:           whether its diagonal holds the rows' own pairs.
+    diagonal:      whether its diagonal holds the rows' own pairs.
     i, j:          int64 [positives] each, places of the positives in it.
     """
 
     rows: slice
     columns: slice
-    own: bool
+    diagonal: bool
     i: Tensor
     j: Tensor
 
 
 class Meeting(NamedTuple):
-    """Who brings which rows, and which of them belong together."""
+    """Which process has which rows, and which rows belong together."""
 
     ring: Ring
     positives: Positives
 
     def tiles(self, owner: int, side: int) -> Iterator["Tile"]:
         """The tiles, of `side` rows and columns at most, of this process's rows and the columns of `owner`."""
-        above, left = self.ring.starts[self.ring.rank], self.ring.starts[owner]
+        first_row, first_column = self.ring.starts[self.ring.rank], self.ring.starts[owner]
         for columns in _slices(self.ring.rows[owner], side):
             for rows in _slices(self.ring.rows[self.ring.rank], side):
-                i, j = self.positives.within(
-                    slice(above + rows.start, above + rows.stop), slice(left + columns.start, left + columns.stop)
-                )
+                i, j = self.positives.within(_shifted(rows, first_row), _shifted(columns, first_column))
                 yield Tile(rows, columns, owner == self.ring.rank and rows == columns, i, j)
 
     def counts(self) -> Tensor:
         """int64 [own rows]: how many positives each has."""
         start = self.ring.starts[self.ring.rank]
         return self.positives.counts[start : start + self.ring.rows[self.ring.rank]]
+
+
+def _shifted(rows: slice, first: int) -> slice:
+    return slice(first + rows.start, first + rows.stop)
 
 
 def _slices(rows: int, side: int) -> list[slice]:
@@ -108,18 +110,18 @@ def meet(
     present_b: Tensor | None,
     group: dist.ProcessGroup | None,
 ) -> tuple[Tensor, Tensor, Meeting]:
-    """The rows that have both sides, and what is known of those of all processes."""
+    """The rows that have both sides, and which rows of all processes belong together."""
     if a.ndim != 2 or a.shape != b.shape or a.dtype != b.dtype:
         raise ValueError(f"a and b must be [N, E] of one dtype, not {a.dtype} {[*a.shape]} and {b.dtype} {[*b.shape]}")
-    for given in [*keys, present_a, present_b]:
-        if given is not None and given.shape != a.shape[:1]:
-            raise ValueError(f"ids, labels and presence must be [{len(a)}] as a and b are, not {[*given.shape]}")
-    known = torch.stack([key for key in keys if key is not None], dim=1)  # [N, keys]
+    for rowwise in [*keys, present_a, present_b]:
+        if rowwise is not None and rowwise.shape != a.shape[:1]:
+            raise ValueError(f"ids, labels and presence must be [{len(a)}] as a and b are, not {[*rowwise.shape]}")
+    stacked = torch.stack([key for key in keys if key is not None], dim=1)  # [N, keys]
     present = torch.ones(len(a), dtype=torch.bool, device=a.device)
     for side in (present_a, present_b):
         present = present if side is None else present & side
     if not present.all():
         rows = present.nonzero()[:, 0]
-        a, b, known = a[rows], b[rows], known[rows]
+        a, b, stacked = a[rows], b[rows], stacked[rows]
     ring = Ring(group, len(a), a.device)
-    return a.contiguous(), b.contiguous(), Meeting(ring, Positives(ring.gather(known)))
+    return a.contiguous(), b.contiguous(), Meeting(ring, Positives(ring.gather(stacked)))

@@ -1,4 +1,4 @@
-"""Blocks of rows that go round a ring of processes: none holds more than its own and a visiting one."""
+"""Blocks of rows that travel round a ring of processes; each process holds its own block and one visiting block."""
 
 from collections.abc import Callable
 
@@ -32,7 +32,7 @@ class Ring:
         padded = tensor.new_zeros((max(self.rows), *tensor.shape[1:]))
         padded[: len(tensor)] = tensor
         return torch.cat(
-            [part[:rows] for part, rows in zip(self._gather(padded).chunk(self.size), self.rows, strict=True)]
+            [block[:rows] for block, rows in zip(self._gather(padded).chunk(self.size), self.rows, strict=True)]
         )
 
     def gather_one(self, value: Tensor) -> Tensor:
@@ -48,9 +48,9 @@ class Ring:
         return summed
 
     def _gather(self, tensor: Tensor) -> Tensor:
-        parts = [torch.empty_like(tensor) for _ in range(self.size)]
-        dist.all_gather(parts, tensor.contiguous(), group=self._group)
-        return torch.cat(parts)
+        blocks = [torch.empty_like(tensor) for _ in range(self.size)]
+        dist.all_gather(blocks, tensor.contiguous(), group=self._group)
+        return torch.cat(blocks)
 
     def travel(self, fixed: list[Tensor], carried: list[Tensor], visit: Visit) -> list[Tensor]:
         """Takes this process's block once round the ring and gives what it `carried` when it is home again.
@@ -62,29 +62,29 @@ class Ring:
         """
         owner = self.rank
         for stop in range(self.size):
-            following = (owner - 1) % self.size
+            next_owner = (owner - 1) % self.size
             last = stop == self.size - 1
-            on_the_way = None if last else self._pass(fixed, self.rows[following], first_tag=0)
+            in_transit = None if last else self._pass(fixed, self.rows[next_owner], first_tag=0)
             visit(owner, fixed, carried)
             if self.size > 1:
-                carried = self._arrived(*self._pass(carried, self.rows[following], first_tag=len(fixed)))
-            if on_the_way is not None:
-                fixed = self._arrived(*on_the_way)
-            owner = following
+                carried = self._arrived(*self._pass(carried, self.rows[next_owner], first_tag=len(fixed)))
+            if in_transit is not None:
+                fixed = self._arrived(*in_transit)
+            owner = next_owner
         return carried
 
     def _pass(self, tensors: list[Tensor], rows: int, first_tag: int) -> tuple[list[dist.Work], list[Tensor]]:
         """Starts sending `tensors` to the next process and receiving the like, of `rows` rows, from the one before."""
         after, before = ((self.rank + way) % self.size for way in (1, -1))
         incoming = [tensor.new_empty((rows, *tensor.shape[1:])) for tensor in tensors]
-        steps = []
-        for tag, (going, coming) in enumerate(zip(tensors, incoming, strict=True), first_tag):
+        operations = []
+        for tag, (sent, received) in enumerate(zip(tensors, incoming, strict=True), first_tag):
             # An empty message is none at all: both ends know the numbers of rows.
-            if going.numel():
-                steps.append(self._step(dist.isend, going.contiguous(), after, tag))
-            if coming.numel():
-                steps.append(self._step(dist.irecv, coming, before, tag))
-        return (dist.batch_isend_irecv(steps) if steps else []), incoming
+            if sent.numel():
+                operations.append(self._step(dist.isend, sent.contiguous(), after, tag))
+            if received.numel():
+                operations.append(self._step(dist.irecv, received, before, tag))
+        return (dist.batch_isend_irecv(operations) if operations else []), incoming
 
     def _step(self, way: Callable, tensor: Tensor, rank: int, tag: int) -> dist.P2POp:
         return dist.P2POp(way, tensor, dist.get_global_rank(self._group, rank), self._group, tag)

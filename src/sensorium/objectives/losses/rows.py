@@ -1,4 +1,4 @@
-"""What losses need that compare each row with all others: those of other processes, and a few rows at a time."""
+"""For losses that compare each row with all rows: the rows of other processes, and strips of a few rows."""
 
 from collections.abc import Callable, Iterator
 from functools import wraps
@@ -20,34 +20,34 @@ def in_full(loss: Callable[..., Answer]) -> Callable[..., Answer]:
     """A loss whose products autocast leaves as wide as its arguments are; the first is a tensor."""
 
     @wraps(loss)
-    def kept(a: Tensor, *others, **named) -> Answer:
+    def without_autocast(a: Tensor, *arguments, **options) -> Answer:
         with torch.autocast(a.device.type, enabled=False):
-            return loss(a, *others, **named)
+            return loss(a, *arguments, **options)
 
-    return kept
+    return without_autocast
 
 
-def gathered(ring: Ring, *own: Tensor) -> list[Tensor]:
-    """The rows of every process, in order, of each of the `own`, [own rows, ...] → [all rows, ...].
+def gathered(ring: Ring, *tensors: Tensor) -> list[Tensor]:
+    """The rows of every process, in order, of each of the `tensors`, [own rows, ...] → [all rows, ...].
 
-    What the losses of all processes give a row of gradient comes back to whose it is. All processes have to go back
-    through it, or none.
+    The gradient of a row is summed over all processes and goes back to the process that has the row. All processes have
+    to run its backward pass, or none.
     """
     if ring.size == 1:
-        return list(own)
-    widths = [tensor.shape[1] for tensor in own]
-    # One message, so that no two processes take several in different orders.
-    return list(Gathered.apply(torch.cat(own, dim=1), ring).split(widths, dim=1))
+        return list(tensors)
+    widths = [tensor.shape[1] for tensor in tensors]
+    # One message: several could arrive in different orders at two processes.
+    return list(Gathered.apply(torch.cat(tensors, dim=1), ring).split(widths, dim=1))
 
 
 class Gathered(torch.autograd.Function):
     """The rows of every process; the gradient of a row is the sum of those that each process has for it."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, own: Tensor, ring: Ring) -> Tensor:
+    def forward(ctx: FunctionCtx, rows: Tensor, ring: Ring) -> Tensor:
         """[own rows, E] → [all rows, E]."""
         ctx.ring = ring
-        return ring.gather(own)
+        return ring.gather(rows)
 
     @staticmethod
     @once_differentiable
@@ -63,9 +63,9 @@ def strips(meeting: Meeting) -> Iterator[tuple[slice, Tensor]]:
     belongs together with, bool [n, all rows].
     """
     ring, total = meeting.ring, sum(meeting.ring.rows)
-    own, start = ring.rows[ring.rank], ring.starts[ring.rank]
-    for first in range(0, own, ROWS):
-        rows = slice(first, min(first + ROWS, own))
+    own_rows, start = ring.rows[ring.rank], ring.starts[ring.rank]
+    for first in range(0, own_rows, ROWS):
+        rows = slice(first, min(first + ROWS, own_rows))
         i, j = meeting.positives.within(slice(start + rows.start, start + rows.stop), slice(0, total))
         together = torch.zeros(rows.stop - rows.start, total, dtype=torch.bool, device=i.device)
         together[i, j] = True

@@ -21,8 +21,8 @@ class SigmoidContrastive(torch.autograd.Function):
         losses = a.new_zeros(len(a), dtype=torch.float64)
 
         def visit(owner: int, fixed: list[Tensor], carried: list[Tensor]) -> None:
-            for rows, columns, own, i, j in meeting.tiles(owner, tiles.side):
-                logits = tiles.product(a[rows], fixed[0][columns], scale, own).add_(bias)
+            for rows, columns, diagonal, i, j in meeting.tiles(owner, tiles.side):
+                logits = tiles.product(a[rows], fixed[0][columns], scale, diagonal).add_(bias)
                 logits[i, j] *= -1
                 losses[rows] += softplus_(logits, tiles).sum(1)
 
@@ -43,15 +43,17 @@ class SigmoidContrastive(torch.autograd.Function):
 
         def visit(owner: int, fixed: list[Tensor], carried: list[Tensor]) -> None:
             [block] = fixed
-            for rows, columns, own, i, j in meeting.tiles(owner, tiles.side):
-                slope = tiles.product(a[rows], block[columns], scale, own).add_(ctx.bias)
+            for rows, columns, diagonal, i, j in meeting.tiles(owner, tiles.side):
+                slope = tiles.product(a[rows], block[columns], scale, diagonal).add_(ctx.bias)
                 slope[i, j] *= -1
                 logistic_(slope)
                 slope[i, j] *= -1
                 slope *= factor
                 grad_bias.add_(slope.sum(1).sum(dtype=torch.float64))
-                part_a = None if grad_a is None else grad_a[rows]
-                tiles.add_slope(slope, a[rows], block[columns], scale, own, part_a, [grad[columns] for grad in carried])
+                grad_rows = None if grad_a is None else grad_a[rows]
+                tiles.add_slope(
+                    slope, a[rows], block[columns], scale, diagonal, grad_rows, [grad[columns] for grad in carried]
+                )
 
         home = meeting.ring.travel([b], grad_b, visit)
         return *finished(ctx, a, b, logit_scale, grad_a, home, 1.0), grad_bias.to(logit_bias.dtype), None

@@ -34,4 +34,4 @@ def soft_contrastive(
 
 def _products(queries: Tensor, candidates: tuple[Tensor, ...]) -> Tensor:
     """float [N, M]: the queue is far larger than what is computed from it, so it is not copied behind the batch."""
-    return torch.cat([queries @ part.T.to(queries.dtype) for part in candidates], dim=1)
+    return torch.cat([queries @ block.T.to(queries.dtype) for block in candidates], dim=1)

@@ -27,8 +27,8 @@ class SoftmaxContrastive(torch.autograd.Function):
 
         def visit(owner: int, fixed: list[Tensor], carried: list[Tensor]) -> None:
             [block], [columns_sum, columns_own] = fixed, carried
-            for rows, columns, own, i, j in meeting.tiles(owner, tiles.side):
-                logits = span.moved_(tiles.product(a[rows], block[columns], scale, own))
+            for rows, columns, diagonal, i, j in meeting.tiles(owner, tiles.side):
+                logits = span.moved_(tiles.product(a[rows], block[columns], scale, diagonal))
                 positive = logits[i, j].double()
                 row_own[rows].index_add_(0, i, positive)
                 columns_own[columns].index_add_(0, j, positive)
@@ -54,22 +54,24 @@ class SoftmaxContrastive(torch.autograd.Function):
         largest = max(map(abs, factors)) or 1.0
         factors = [factor / largest for factor in factors]
         factor = factors[meeting.ring.rank]
-        row_part, column_part = ((factor / 2 / sums).to(span.dtype) for sums in (row_sum, column_sum))
+        row_factor, column_factors = ((factor / 2 / sums).to(span.dtype) for sums in (row_sum, column_sum))
         tiles = Tiles(a, span.dtype)
-        mine, counts = meeting.counts(), meeting.positives.counts
+        row_counts, all_counts = meeting.counts(), meeting.positives.counts
 
         def visit(owner: int, fixed: list[Tensor], carried: list[Tensor]) -> None:
-            block, part = fixed
-            theirs = counts[meeting.ring.starts[owner] :][: len(block)]
-            for rows, columns, own, i, j in meeting.tiles(owner, tiles.side):
-                power = span.exp_(span.moved_(tiles.product(a[rows], block[columns], scale, own)))
+            block, column_factor = fixed
+            column_counts = all_counts[meeting.ring.starts[owner] :][: len(block)]
+            for rows, columns, diagonal, i, j in meeting.tiles(owner, tiles.side):
+                power = span.exp_(span.moved_(tiles.product(a[rows], block[columns], scale, diagonal)))
                 slope = tiles.buffer("slope", tuple(power.shape))
-                torch.add(row_part[rows, None], part[None, columns], out=slope).mul_(power)
+                torch.add(row_factor[rows, None], column_factor[None, columns], out=slope).mul_(power)
                 if len(i):
-                    target = factor / mine[rows][i].double() + factors[owner] / theirs[columns][j].double()
+                    target = factor / row_counts[rows][i].double() + factors[owner] / column_counts[columns][j].double()
                     slope[i, j] -= (target / 2).to(slope.dtype)
-                part_a = None if grad_a is None else grad_a[rows]
-                tiles.add_slope(slope, a[rows], block[columns], scale, own, part_a, [grad[columns] for grad in carried])
+                grad_rows = None if grad_a is None else grad_a[rows]
+                tiles.add_slope(
+                    slope, a[rows], block[columns], scale, diagonal, grad_rows, [grad[columns] for grad in carried]
+                )
 
-        home = meeting.ring.travel([b, column_part], grad_b, visit)
+        home = meeting.ring.travel([b, column_factors], grad_b, visit)
         return *finished(ctx, a, b, logit_scale, grad_a, home, largest), None

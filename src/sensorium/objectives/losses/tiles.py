@@ -8,7 +8,7 @@ CPU_TILE = (
     1024  # rows and columns: a tile of float32, its working copy and its rows stay in a core's share of the cache
 )
 GPU_TILE = 4096
-PIECE = 1024  # rows of what is worked on row by row
+CHUNK = 1024  # rows at a time in products row by row
 FLOOR = {torch.float32: -87.0, torch.float64: -708.0}  # below, exp is denormal, which takes a CPU thirty times as long
 
 
@@ -38,11 +38,11 @@ class Tiles:
             self._buffers[key] = torch.empty(numbers, dtype=key[1], device=self._device)
         return self._buffers[key][:numbers].view(shape)
 
-    def product(self, a: Tensor, b: Tensor, scale: float, own: bool) -> Tensor:
+    def product(self, a: Tensor, b: Tensor, scale: float, diagonal: bool) -> Tensor:
         """scale · a bᵀ, [n, E] and [m, E] → [n, m], in the buffer "tile".
 
-        own: the diagonal holds the rows' own pairs. The largest logits of all, they bring the most rounding error of
-        narrow products, and so are taken apart in float32.
+        diagonal: the tile's diagonal holds the rows' own pairs. The largest logits of all, they bring the most rounding
+        error of narrow products, and so are computed separately in float32.
         """
         shape = (len(a), len(b))
         tile = self.buffer("tile", shape)
@@ -52,25 +52,32 @@ class Tiles:
             torch.mul(torch.mm(a, b.T, out_dtype=torch.float32), scale, out=tile)
         else:
             torch.mul(torch.mm(a, b.T, out=self.buffer("narrow", shape, self._narrow)), scale, out=tile)
-        if own and self._half:
+        if diagonal and self._half:
             tile.diagonal().copy_(dots(a, b) * scale)
         return tile
 
     def add_slope(
-        self, slope: Tensor, a: Tensor, b: Tensor, scale: float, own: bool, grad_a: Tensor | None, grad_b: list[Tensor]
+        self,
+        slope: Tensor,
+        a: Tensor,
+        b: Tensor,
+        scale: float,
+        diagonal: bool,
+        grad_a: Tensor | None,
+        grad_b: list[Tensor],
     ) -> None:
         """Adds what the derivatives by a tile of logits, [n, m], give its rows: scale · slope b to `grad_a`, [n, E],
         and scale · slopeᵀ a to each of `grad_b`, [m, E]. Changes `slope`.
 
-        own: as for `product`; in gradients, too, a row's own pair outweighs the others.
+        diagonal: as for `product`; in gradients, too, a row's own pair outweighs the others.
         """
-        if own and self._half:
-            alone = slope.diagonal().to(wide(a), copy=True)[:, None] * scale  # [n, 1]
+        if diagonal and self._half:
+            diagonal_slope = slope.diagonal().to(wide(a), copy=True)[:, None] * scale  # [n, 1]
             slope.diagonal().zero_()
             if grad_a is not None:
-                grad_a.addcmul_(alone, b.to(grad_a.dtype))
+                grad_a.addcmul_(diagonal_slope, b.to(grad_a.dtype))
             for grad in grad_b:
-                grad.addcmul_(alone, a.to(grad.dtype))
+                grad.addcmul_(diagonal_slope, a.to(grad.dtype))
         if self._narrow != self._wide:
             slope = self.buffer("narrow", tuple(slope.shape), self._narrow).copy_(slope)
         if grad_a is not None:
@@ -79,23 +86,23 @@ class Tiles:
             _add_product(grad, slope.T, a, scale)
 
 
-def _add_product(total: Tensor, matrix: Tensor, other: Tensor, scale: float) -> None:
+def _add_product(total: Tensor, matrix: Tensor, right: Tensor, scale: float) -> None:
     """total += scale · matrix other; `total` may be wider than the two."""
     if total.dtype == matrix.dtype:
-        total.addmm_(matrix, other, alpha=scale)
+        total.addmm_(matrix, right, alpha=scale)
     else:
-        total.add_(torch.mm(matrix, other), alpha=scale)
+        total.add_(torch.mm(matrix, right), alpha=scale)
 
 
 def softplus_(tile: Tensor, tiles: Tiles) -> Tensor:
     """log(1 + exp(x)) in place, to full relative precision; PyTorch's own takes four times as long on a CPU.
 
-    max(x, 0) + log(1 + e) for e = exp(-|x|); what the rounded u = 1 + e lost is made good by (e - (u - 1)) / u.
+    max(x, 0) + log(1 + e) for e = exp(-|x|); (e - (u - 1)) / u corrects the rounding of u = 1 + e.
     """
-    power, above, kept = (tiles.buffer(name, tuple(tile.shape)) for name in ("power", "above", "kept"))
+    power, above, rounded = (tiles.buffer(name, tuple(tile.shape)) for name in ("power", "above", "kept"))
     torch.abs(tile, out=power).clamp_max_(-FLOOR[tile.dtype]).neg_().exp_()
     torch.add(power, 1.0, out=above)
-    power.sub_(torch.sub(above, 1.0, out=kept)).div_(above)
+    power.sub_(torch.sub(above, 1.0, out=rounded)).div_(above)
     return tile.clamp_min_(0.0).add_(above.log_()).add_(power)
 
 
@@ -105,9 +112,11 @@ def logistic_(tile: Tensor) -> Tensor:
 
 
 def dots(a: Tensor, b: Tensor) -> Tensor:
-    """float64 [N]: the products of each row of a, [N, E], with its row of b; in pieces, which need little memory."""
-    pieces = zip(a.split(PIECE), b.split(PIECE), strict=True)
-    return torch.cat([(left.to(wide(a)) * right.to(wide(b))).sum(1).double() for left, right in pieces])
+    """float64 [N]: the products of each row of a, [N, E], with its row of b; computed in chunks, which need little
+    memory.
+    """
+    chunks = zip(a.split(CHUNK), b.split(CHUNK), strict=True)
+    return torch.cat([(rows_a.to(wide(a)) * rows_b.to(wide(b))).sum(1).double() for rows_a, rows_b in chunks])
 
 
 def accumulators(ctx: FunctionCtx, a: Tensor, b: Tensor) -> tuple[Tensor | None, list[Tensor]]:

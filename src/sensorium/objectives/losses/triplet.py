@@ -40,29 +40,29 @@ def triplet(
     return Loss(total / 2, torch.tensor(len(a), device=a.device))
 
 
-def _one_way(anchors: Tensor, others: Tensor, meeting: Meeting, margin: float, mining: str) -> Tensor:
-    """[]: the sum over `anchors`, [own rows, E], whose like are among `others`, [all rows, E]."""
-    positive, negative, found = _chosen(anchors.detach(), others.detach(), meeting, mining)
-    near = (anchors - others[positive]).square().sum(1)  # [own rows]
-    far = (anchors - others[negative]).square().sum(1)
-    return torch.where(found, (near - far + margin).clamp(min=0), 0.0).sum()
+def _one_way(anchors: Tensor, candidates: Tensor, meeting: Meeting, margin: float, mining: str) -> Tensor:
+    """[]: the sum over `anchors`, [own rows, E], with positives and negatives among `candidates`, [all rows, E]."""
+    positive, negative, has_negative = _mined(anchors.detach(), candidates.detach(), meeting, mining)
+    near = (anchors - candidates[positive]).square().sum(1)  # [own rows]
+    far = (anchors - candidates[negative]).square().sum(1)
+    return torch.where(has_negative, (near - far + margin).clamp(min=0), 0.0).sum()
 
 
-def _chosen(anchors: Tensor, others: Tensor, meeting: Meeting, mining: str) -> tuple[Tensor, Tensor, Tensor]:
+def _mined(anchors: Tensor, candidates: Tensor, meeting: Meeting, mining: str) -> tuple[Tensor, Tensor, Tensor]:
     """Of each anchor the places of p and of n, int64 [own rows], and whether there is an n, bool [own rows]."""
     start = meeting.ring.starts[meeting.ring.rank]
-    own = start + torch.arange(len(anchors), device=anchors.device)
-    positive, negative, found = own.clone(), own.clone(), torch.zeros_like(own, dtype=torch.bool)
+    own_rows = start + torch.arange(len(anchors), device=anchors.device)
+    positive, negative, has_negative = own_rows.clone(), own_rows.clone(), torch.zeros_like(own_rows, dtype=torch.bool)
     for rows, together in strips(meeting):
         # Squared distances less |x|², which is the same for all that a row is compared with.
-        far = others.square().sum(1) - 2 * anchors[rows] @ others.T  # [n, all rows]
-        found[rows] = ~together.all(dim=1)
+        far = candidates.square().sum(1) - 2 * anchors[rows] @ candidates.T  # [n, all rows]
+        has_negative[rows] = ~together.all(dim=1)
         if mining == "hardest":
             positive[rows] = far.masked_fill(~together, -torch.inf).argmax(dim=1)
             negative[rows] = far.masked_fill(together, torch.inf).argmin(dim=1)
         else:
-            further = ~together & (far > far.gather(1, own[rows, None]))
+            further = ~together & (far > far.gather(1, own_rows[rows, None]))
             furthest = far.masked_fill(together, -torch.inf).argmax(dim=1)
             nearest = far.masked_fill(~further, torch.inf).argmin(dim=1)
             negative[rows] = torch.where(further.any(dim=1), nearest, furthest)
-    return positive, negative, found
+    return positive, negative, has_negative
