@@ -1,6 +1,6 @@
 """compare: every variant on every fold with every seed → which is better, and whether that is so."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -39,6 +39,7 @@ from sensorium.reports.report import write_comparison_report
 from sensorium.runs.folder import RunLayout, prepare_folder
 from sensorium.runs.pipeline import scan_records
 from sensorium.runs.resolve import resolve_config
+from sensorium.runs.run import collect_options
 from sensorium.tasks import TASKS
 from sensorium.tasks.base import Facts, RunContext, Task
 from sensorium.tasks.splits import Split, run_fingerprint
@@ -71,15 +72,22 @@ def compare(
     records: Table | pd.DataFrame | list[dict] | str | Path | None = None,
     out: str | Path = "runs/compare",
     *,
+    target: str | Mapping[str, str | None] | None = None,
     fusion: str | Sequence[str] = "all",
     seeds: int = 1,
     folds: int = 5,
     workers: int = 0,
+    group: str | None = None,
+    key: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    encoders: Mapping[str, str | Mapping[str, Any]] | None = None,
+    seed: int | None = None,
+    bad_records: str | None = None,
     recipe: dict[str, Any] | str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
-    **options: Any,
+    **settings: Any,
 ) -> Comparison:
     """Trains every variant on the same `folds` with the same `seeds`, and says which is better and whether that is
     more than chance.
@@ -90,8 +98,9 @@ def compare(
     trained by the variants: pretrained ones stay as they are, others are trained once a fold, each by itself.
     workers: processes that train side by side, on a thread each; 0 trains in this one. They are spawned, so a script
     that asks for them has to begin its work under `if __name__ == "__main__"`. The outcome is the same.
-    records, out, recipe, resume, overwrite and the `options` are as in `fit`. Raises UserError, and Interrupted.
+    All else, and any other of the `settings`, is as in `fit`. Raises UserError, and Interrupted.
     """
+    options = collect_options(locals(), own={"fusion", "seeds", "folds", "workers"})
     folder, task = Path(out), TASKS["supervised"]()
     # 1. The settings, the table, the variants, the folder.
     resolved = resolve_config(task, folder, recipe, options, resume)
