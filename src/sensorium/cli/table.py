@@ -60,7 +60,7 @@ def inspect(
     """
     from sensorium.console import Console
     from sensorium.inspection.inspect import inspect as look
-    from sensorium.inspection.printing import show
+    from sensorium.inspection.printing import print_inspection
 
     options: dict[str, Any] = {
         "target": target, "group": group, "key": key, "columns": pairs(column, "--column"), "test": test,
@@ -68,10 +68,10 @@ def inspect(
     options |= held_out(split)
     console = Console(quiet=as_json)
     with console.spinner("Looking at every record once"):
-        seen = look(table, workers=workers, **options)
+        inspection = look(table, workers=workers, **options)
     if as_json:
-        print(json.dumps(seen.to_dict()))
-    show(seen, console.out)
+        print(json.dumps(inspection.to_dict()))
+    print_inspection(inspection, console.out)
 
 
 def pack(
