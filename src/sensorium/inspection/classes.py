@@ -9,7 +9,7 @@ import pandas as pd
 
 from sensorium.data.table import Table
 from sensorium.errors import counted
-from sensorium.inspection.finding import Finding, list_rows, list_values, rows_where
+from sensorium.inspection.finding import Finding, cell_finding, list_rows, list_values, rows_where
 from sensorium.inspection.targets import TargetCells
 
 _FEW = 2  # records of a class that cannot stand in training, validation and test
@@ -73,33 +73,25 @@ def spelling_findings(table: Table, name: str) -> list[Finding]:
     A cell may hold several labels between bars.
     """
     values = table.frame[name].to_numpy()
-    split = [cell.split("|") if isinstance(cell, str) else [] for cell in values]
+    split = [cell.split("|") if isinstance(cell, str) and cell else [] for cell in values]
     several = any(len(labels) > 1 for labels in split)
-    positions = np.repeat(np.arange(len(values)), [len(labels) for labels in split])
     spelled = pd.Series([label.strip() if several else label for labels in split for label in labels], dtype=object)
-    spelled, positions = spelled[(spelled != "").to_numpy()], positions[(spelled != "").to_numpy()]
+    positions = np.repeat(np.arange(len(values)), [len(labels) for labels in split])
     counts = spelled.value_counts()
-    by_form = counts.groupby([_form(label) for label in counts.index], sort=False).groups
+    spellings = [list(labels) for labels in counts.groupby([_form(label) for label in counts.index]).groups.values()]
     findings = []
-    variants = [labels for labels in by_form.values() if len(labels) > 1]  # the most frequent first
+    variants = [labels for labels in spellings if len(labels) > 1]  # the most frequent first
     if variants:
-        rows = rows_where(
-            table, np.unique(positions[spelled.isin([label for names in variants for label in names[1:]])])
+        rare = spelled.isin([label for labels in variants for label in labels[1:]])
+        fault = (
+            f"several spellings of one value ({'; '.join(map(list_values, variants[:3]))}), which count as different,"
         )
-        examples = "; ".join(list_values(labels) for labels in variants[:3]) + ("; ..." if len(variants) > 3 else "")
-        sentence = (
-            f"Column '{name}' spells {counted(len(variants), 'value')} in several ways ({examples}; {list_rows(rows)}"
-            " unlike the most frequent), which count as different; spell each the same everywhere."
-        )
-        findings.append(Finding("spelling", "warning", name, rows, sentence))
-    totals = {labels[0]: int(counts[labels].sum()) for labels in by_form.values()}
-    for usual, slip in _slips(totals):
-        rows = rows_where(table, np.unique(positions[(spelled == slip).to_numpy()]))
-        sentence = (
-            f"Column '{name}' has {slip!r} in {list_rows(rows)}, one letter from the frequent {usual!r}; if it is a"
-            " slip, mend it."
-        )
-        findings.append(Finding("spelling", "warning", name, rows, sentence))
+        remedy = "spell each the same everywhere"
+        findings.append(cell_finding(table, "spelling", name, np.unique(positions[rare]), fault, remedy))
+    for usual, slip in _slips({labels[0]: int(counts[labels].sum()) for labels in spellings}):
+        fault = f"{slip!r}, one letter from the frequent {usual!r},"
+        where = np.unique(positions[spelled == slip])
+        findings.append(cell_finding(table, "spelling", name, where, fault, "if it is a slip, mend it"))
     return findings
 
 

@@ -12,7 +12,7 @@ from sensorium.data.table import Table
 from sensorium.errors import counted
 from sensorium.inspection import near, sounds, texts
 from sensorium.inspection.contents import Contents
-from sensorium.inspection.finding import Finding, list_rows, rows_where
+from sensorium.inspection.finding import Finding, cell_finding, list_rows, rows_where
 from sensorium.inspection.targets import TargetCells
 
 # How far apart copies may be, see near.near_pairs; the stricter where too many are within the first by nature.
@@ -220,13 +220,9 @@ def _copies_finding(
 
 def blank_findings(table: Table, contents: dict[str, Contents]) -> list[Finding]:
     """Pictures of one colour and sounds without a sound."""
-    findings = []
-    for name, files in contents.items():
-        if files.blank.any():
-            rows = rows_where(table, files.blank)
-            sentence = (
-                f"Column '{name}' has pictures of one colour, or silent sounds, in {list_rows(rows)}, which say"
-                " nothing; bring the right files, or leave the cells empty."
-            )
-            findings.append(Finding("blank-content", "warning", name, rows, sentence))
-    return findings
+    fault, remedy = "pictures of one colour, or silent sounds,", "bring the right files, or leave the cells empty"
+    return [
+        cell_finding(table, "blank-content", name, files.blank, fault, remedy)
+        for name, files in contents.items()
+        if files.blank.any()
+    ]

@@ -39,6 +39,14 @@ def rows_where(table: Table, index: np.ndarray) -> list[int]:
     return table.rows[index].tolist()
 
 
+def cell_finding(
+    table: Table, kind: str, column: str, where: np.ndarray, fault: str, remedy: str, severity: Severity = "warning"
+) -> Finding:
+    """The finding about the cells of a column in the records `where`, bool [N] or int64 positions."""
+    rows = rows_where(table, where)
+    return Finding(kind, severity, column, rows, f"Column '{column}' has {fault} in {list_rows(rows)}; {remedy}.")
+
+
 def list_rows(rows: Iterable[int]) -> str:
     """Rows as a sentence names them: `row 3`, `rows 3 and 7`, `rows 1, 2, 3, 4, 5 and 20 more`."""
     names = [str(row) for row in rows]

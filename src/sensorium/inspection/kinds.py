@@ -11,8 +11,7 @@ from sensorium.data.columns.parse import PARSERS, is_missing, numbers
 from sensorium.data.infer_schema import one_key, pictures, roles_of
 from sensorium.data.schema import Column, Schema, TargetSpec, make_inputs
 from sensorium.data.table import Table
-from sensorium.errors import counted
-from sensorium.inspection.finding import Finding, list_rows, rows_where
+from sensorium.inspection.finding import Finding, cell_finding
 from sensorium.inspection.written import WrittenColumn, read_written
 
 
@@ -127,14 +126,11 @@ def _drop_misfits(table: Table, name: str, kind: str, cells: np.ndarray) -> tupl
     misfits = _misfits(kind, cells)
     if not misfits.any():
         return cells, []
-    rows, example = rows_where(table, misfits), str(cells[misfits.argmax()])[:40]
-    sentence = (
-        f"Column '{name}' is {kind}, but {counted(len(rows), 'cell')} cannot be read as that, such as {example!r} in"
-        f" {list_rows(rows)}; mend {'it' if len(rows) == 1 else 'them'}, or leave the cell empty."
-    )
+    fault = f"{kind} for its kind, but what cannot be read as that, such as {str(cells[misfits.argmax()])[:40]!r},"
+    remedy = "mend it, or leave the cell empty"
     fitting = cells.astype(object)
     fitting[misfits] = None
-    return fitting, [Finding("wrong-kind", "error", name, rows, sentence)]
+    return fitting, [cell_finding(table, "wrong-kind", name, misfits, fault, remedy, "error")]
 
 
 def _role_faults(table: Table, name: str, role: str) -> list[Finding]:
@@ -142,13 +138,11 @@ def _role_faults(table: Table, name: str, role: str) -> list[Finding]:
     findings, values = [], table.frame[name]
     absent = is_missing(values.to_numpy())
     if role in ("group", "key") and absent.any():
-        rows = rows_where(table, absent)
-        sentence = f"Column '{name}' is the {role}, but without a value in {list_rows(rows)}; fill it in."
-        findings.append(Finding(f"{role}-without-value", "error", name, rows, sentence))
+        fault = f"no value, though it is the {role},"
+        findings.append(cell_finding(table, f"{role}-without-value", name, absent, fault, "fill it in", "error"))
     if role == "key" and (repeated := values.astype(str).duplicated(keep=False).to_numpy() & ~absent).any():
-        rows = rows_where(table, repeated)
-        sentence = f"The key '{name}' is the same in {list_rows(rows)}; each record needs a key of its own."
-        findings.append(Finding("repeated-key", "error", name, rows, sentence))
+        remedy = "each record needs a key of its own"
+        findings.append(cell_finding(table, "repeated-key", name, repeated, "the same key", remedy, "error"))
     return findings
 
 

@@ -6,13 +6,12 @@ import pandas as pd
 from sensorium.data.columns.parse import is_missing, numbers
 from sensorium.data.schema import MEDIA
 from sensorium.data.table import Table
-from sensorium.errors import counted
-from sensorium.inspection.finding import Finding, list_rows, rows_where
+from sensorium.inspection.finding import Finding, cell_finding
 
 _ENOUGH = 20  # rows from which a pattern is no accident
 _SENTINELS = (-1, -9, -99, -999, -9999, -99999, 99, 999, 9999, 99999, 999999)
-_SPREADS, _LOG_SPREADS = 12, 4  # interquartile ranges beyond the quartiles, of values and of their logarithms
-_LOG_REACH = 1.3  # least powers of ten beyond the quartile
+_SPREADS, _LOG_SPREADS = 12, 5  # interquartile ranges beyond the quartiles; of logarithms, from the median
+_LOG_REACH = 1.3  # least powers of ten from the median
 _MOST_EXTREMES = 0.05  # share of the values
 
 
@@ -70,12 +69,8 @@ def _sentinels(table: Table, name: str, parsed: np.ndarray) -> list[Finding]:
         low, high = values.min(), values.max()
         far = max(low - sentinel, sentinel - high) > max(high - low, 1)
         if (far and (count >= 2 or sentinel < -9)) or (sentinel < 0 and low > 2 and count >= 2):
-            rows = rows_where(table, marked)
-            sentence = (
-                f"Column '{name}' has {sentinel:g} in {counted(count, 'cell')} ({list_rows(rows)}), far from the other"
-                f" values ({low:g} to {high:g}), as if for a missing value; leave the cells empty."
-            )
-            return [Finding("placeholder", "warning", name, rows, sentence)]
+            fault = f"{sentinel:g}, far from the other values ({low:g} to {high:g}), as if for a missing value,"
+            return [cell_finding(table, "placeholder", name, marked, fault, "leave the cells empty")]
     return []
 
 
@@ -83,80 +78,62 @@ def _extremes(table: Table, name: str, parsed: np.ndarray) -> list[Finding]:
     extreme = extreme_values(parsed)
     if not extreme.any():
         return []
-    rows, usual = rows_where(table, extreme), parsed[~extreme & ~np.isnan(parsed)]
-    examples = ", ".join(f"{value:g}" for value in parsed[extreme][:3])
-    sentence = (
-        f"Column '{name}' has {counted(len(rows), 'extreme value')} ({examples} in {list_rows(rows)}), while the others"
-        f" lie between {usual.min():g} and {usual.max():g}; look for a slip or another unit."
-    )
-    return [Finding("extreme-value", "warning", name, rows, sentence)]
+    usual = parsed[~extreme & ~np.isnan(parsed)]
+    values = ", ".join(f"{value:g}" for value in parsed[extreme][:3])
+    fault = f"extreme values ({values}, while the others lie between {usual.min():g} and {usual.max():g})"
+    return [cell_finding(table, "extreme-value", name, extreme, fault, "look for a slip or another unit")]
 
 
 def extreme_values(parsed: np.ndarray) -> np.ndarray:
     """bool [N]: values so far out that even a column with a long tail would not have them.
 
-    Beyond twelve interquartile ranges and, where all values are positive, as far out in logarithms too; and further
-    from all others than these lie from each other.
+    Beyond twelve interquartile ranges and, where all values are positive, four of their logarithms; and further from
+    all others than these lie from each other.
     """
-    none = np.zeros(len(parsed), dtype=bool)
     present = parsed[~np.isnan(parsed)]
-    if len(pd.unique(present)) < 8:
-        return none
-    extreme = _beyond(parsed, present, _SPREADS, 0.0)
-    if (present > 0).all():
-        extreme &= _beyond(np.log10(parsed), np.log10(present), _LOG_SPREADS, _LOG_REACH)
+    low, high = np.quantile(present, [0.25, 0.75]) if len(present) else (0, 0)
+    if low == high or len(pd.unique(present)) < 8:
+        return np.zeros(len(parsed), dtype=bool)
+    extreme = (parsed > high + _SPREADS * (high - low)) | (parsed < low - _SPREADS * (high - low))
+    if present.min() > 0:
+        far = _LOG_SPREADS * np.log10(high / low)
+        extreme &= np.abs(np.log10(parsed) - np.log10(np.median(present))) > max(far, _LOG_REACH)
     usual = parsed[~extreme & ~np.isnan(parsed)]
     extreme &= np.maximum(parsed - usual.max(), usual.min() - parsed) > np.ptp(usual)
-    return extreme if extreme.sum() <= max(2, _MOST_EXTREMES * len(present)) else none
-
-
-def _beyond(values: np.ndarray, present: np.ndarray, spreads: float, least: float) -> np.ndarray:
-    """bool [N]: further beyond the quartiles of `present` than `spreads` times their distance, and than `least`."""
-    low, high = np.quantile(present, [0.25, 0.75])
-    if low == high:
-        low, high = np.quantile(present, [0.05, 0.95])
-    reach = max(spreads * (high - low), least)
-    return ((values > high + reach) | (values < low - reach)) & (low < high)
+    return extreme & (extreme.sum() <= max(2, _MOST_EXTREMES * len(present)))
 
 
 def _copied_columns(table: Table) -> list[Finding]:
     """Input columns that say the same as an earlier one: equal, or the same number in another unit."""
     findings: list[Finding] = []
-    earlier: list[tuple[str, str, np.ndarray]] = []
+    originals: list[tuple[str, str, np.ndarray]] = []
     for column in table.schema.columns:
         if column.kind not in ("number", "category", "text", "key", *MEDIA):
             continue
         values = table.frame[column.name].to_numpy()
-        same = ((name, _relation(before, values, kind, column.kind)) for name, kind, before in earlier)
-        name, relation = next(((name, relation) for name, relation in same if relation), ("", ""))
-        if relation:
-            sentence = (
-                f"Column '{column.name}' {relation} '{name}'; leave one of the two out with"
-                f" --column '{column.name}=ignored'."
-            )
-            findings.append(Finding("copied-column", "warning", column.name, [], sentence))
-        else:
-            earlier.append((column.name, column.kind, values))
+        values = numbers(values) if column.kind == "number" else values
+        copied = next(
+            (name for name, kind, before in originals if kind == column.kind and _copies(before, values)), None
+        )
+        if copied is None:
+            originals.append((column.name, column.kind, values))
+            continue
+        sentence = (
+            f"Column '{column.name}' says the same as '{copied}'; leave one out with --column '{copied}=ignored'."
+        )
+        findings.append(Finding("copied-column", "warning", column.name, [], sentence))
     return findings
 
 
-def _relation(before: np.ndarray, values: np.ndarray, before_kind: str, kind: str) -> str:
-    """How a column's `values` repeat those of an earlier one, `before`, both [N], in words; '' if they do not."""
+def _copies(before: np.ndarray, values: np.ndarray) -> bool:
+    """Whether the values of two columns [N] are equal, or numbers on two scales."""
     present = ~is_missing(values)
-    if present.sum() < 8 or (present == is_missing(before)).any() or before_kind != kind:
-        return ""
+    if (present == is_missing(before)).any() or present.sum() < _ENOUGH:
+        return False
     before, values = before[present], values[present]
-    if kind == "number":
-        return _number_relation(numbers(before), numbers(values))
-    plain = all(isinstance(value, str | bool) for value in (*before, *values))
-    return "is a copy of" if plain and (before == values).all() else ""
-
-
-def _number_relation(before: np.ndarray, values: np.ndarray) -> str:
+    if values.dtype != np.float64:
+        return all(isinstance(value, str | bool) for value in values) and bool((before == values).all())
     if len(np.unique(before)) < 5 or len(np.unique(values)) < 5:
-        return ""
-    if (before == values).all():
-        return "is a copy of"
+        return bool((before == values).all())
     slope, start = np.polyfit(before, values, 1)
-    scaled = len(values) >= _ENOUGH and np.abs(slope * before + start - values).max() <= 1e-3 * values.std()
-    return "is the same number on another scale as" if scaled else ""
+    return bool(np.abs(slope * before + start - values).max() <= 1e-3 * values.std())

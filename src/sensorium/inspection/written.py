@@ -1,15 +1,13 @@
 """How cells are written: placeholders, units, commas and damaged letters are found, and read as they are meant."""
 
-import re
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from sensorium.data.columns.parse import is_missing, objects
+from sensorium.data.columns.parse import is_missing, numbers, objects
 from sensorium.data.table import Table
-from sensorium.errors import counted
-from sensorium.inspection.finding import Finding, list_rows, list_values, rows_where
+from sensorium.inspection.finding import Finding, cell_finding, list_values
 
 _PLACEHOLDERS = {
     "n/a", "n.a.", "n/a.", "#n/a", "#na", "<na>", "nan", "null", "(null)", "nil", "-", "--", "---", "?", "??", "???",
@@ -21,9 +19,21 @@ _NUMBER = (
     r"(?P<currency>[€$£¥]?)\s*(?P<number>[+-]?(?:\d[\d ,.']*\d|\d|\.\d+))"
     r"\s*(?P<unit>(?:[^\W\d_]|[%°€$£¥])[\w³²/]{0,9})?\.?"
 )
+_PATH = r".+\.[A-Za-z0-9]{2,4}"
 _DECIMAL_COMMA, _THOUSANDS = r"[+-]?\d+(?:\.\d{3})*,\d+", r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?"
 _MOSTLY = 0.6  # share of the cells from which a column is one of numbers, or of paths
-_MOST_UNITS = 3
+_MOST_UNITS = 4  # with none
+# kind, fault, remedy
+_PLACEHOLDER = "placeholder", "words for a missing value, which are read as values", "leave the cells empty"
+_DAMAGE = "encoding-damage", "letters damaged by a wrong encoding", "save the source again as UTF-8"
+_UNIT = (
+    "number-with-unit", "numbers with a unit, which are read as words",
+    "write plain numbers of one unit, and name the unit in the column's name",
+)  # fmt: skip
+_COMMA = (
+    "decimal-comma", "numbers with a comma, which are read as words",
+    "write decimals with a point, and thousands without anything between",
+)  # fmt: skip
 
 
 class WrittenColumn(NamedTuple):
@@ -34,124 +44,67 @@ class WrittenColumn(NamedTuple):
     is_numeric: bool = False
 
 
-class _Texts(NamedTuple):
-    """A column by its M different texts, stripped: how often each stands (int64 [M]), and which of them each record
-    has (int64 [N], -1 where it has none).
-    """
-
-    table: Table
-    column: str
-    distinct: pd.Series
-    counts: np.ndarray
-    codes: np.ndarray
-
-    def rows(self, where: np.ndarray) -> list[int]:
-        """The rows whose text is one of `where`, bool [M]."""
-        return rows_where(self.table, np.append(where, False)[self.codes])
-
-
 def read_written(table: Table, name: str) -> WrittenColumn:
     """Reads the cells of the column `name` as they are meant."""
     values = table.frame[name].to_numpy()
     stripped = [value.strip() if isinstance(value, str) and value else None for value in values]
-    codes, distinct = pd.factorize(np.array(stripped, dtype=object))
-    if not len(distinct):
+    codes, distinct = pd.factorize(np.array(stripped, dtype=object))  # [N], [M]
+    texts, counts = pd.Series(distinct, dtype=object), np.bincount(codes[codes >= 0])
+    if not len(texts):
         return WrittenColumn(values, [])
-    texts = _Texts(table, name, pd.Series(distinct, dtype=object), np.bincount(codes[codes >= 0]), codes)
-    findings = _damaged_letters(texts)
-    placeholders = texts.distinct.str.casefold().isin(_PLACEHOLDERS).to_numpy() | (texts.distinct == "NA").to_numpy()
-    loose = placeholders | texts.distinct.str.casefold().isin(_NO_NUMBERS).to_numpy()
-    form = _number_forms(texts, loose, int((~is_missing(values) & (codes < 0)).sum()))
-    paths = texts.counts[texts.distinct.str.fullmatch(r".+\.[A-Za-z0-9]{2,4}").to_numpy()].sum()
-    if form is not None or paths >= _MOSTLY * texts.counts.sum():
-        placeholders = loose
-    signs = texts.distinct[~placeholders].str.fullmatch(r"\W{1,3}").all()  # the few values of a scale, as + and -
-    if placeholders.any() and not signs:
-        findings.append(_placeholder(texts, placeholders))
-        values = objects(
-            [None if absent else cell for absent, cell in zip(_of(codes, placeholders), values, strict=True)]
-        )
-    if form is None:
-        return WrittenColumn(values, findings)
-    findings += _number_findings(texts, form, placeholders)
-    read = np.append(form["value"].to_numpy(), np.nan)[codes]
-    read = [cell if np.isnan(number) else number for number, cell in zip(read, values, strict=True)]
-    return WrittenColumn(objects(read), findings, is_numeric=True)
+    folded = texts.str.casefold()
+    placeholders = folded.isin(_PLACEHOLDERS) | (texts == "NA")
+    no_numbers = placeholders | folded.isin(_NO_NUMBERS)
+    meant = _read_numbers(texts, counts, no_numbers, int((~is_missing(values) & (codes < 0)).sum()))
+    if meant is not None or counts[texts.str.fullmatch(_PATH)].sum() >= _MOSTLY * counts.sum():
+        placeholders = no_numbers
+    if texts[~placeholders].str.fullmatch(r"\W{1,3}").all():  # the few values of a scale, as + and -
+        placeholders[:] = False
+    faults = [(placeholders, *_PLACEHOLDER), (_damaged_letters(texts), *_DAMAGE)]
+    if meant is not None:
+        faults += [(meant["unit"] != "", *_UNIT), (meant["comma"], *_COMMA)]
+    findings = []
+    for texts_at_fault, kind, fault, remedy in faults:
+        if texts_at_fault.any():
+            fault = f"{fault}, such as {list_values(texts[texts_at_fault])},"
+            where = np.append(texts_at_fault, False)[codes]
+            findings.append(cell_finding(table, kind, name, where, fault, remedy))
+    read = texts.where(~placeholders, None)
+    if meant is not None:
+        read = read.where(meant["value"].isna() | placeholders, meant["value"])
+    read = [
+        value if code < 0 else read_text for value, code, read_text in zip(values, codes, read.iloc[codes], strict=True)
+    ]
+    as_meant = objects(read) if placeholders.any() or meant is not None else values
+    return WrittenColumn(as_meant, findings, is_numeric=meant is not None)
 
 
-def _of(codes: np.ndarray, where: np.ndarray) -> np.ndarray:
-    return np.append(where, False)[codes]
-
-
-def _number_forms(texts: _Texts, placeholders: np.ndarray, already_numbers: int) -> pd.DataFrame | None:
-    """By text the `value` that it stands for, float64, NaN for none, its `unit` and whether it has a `comma`; None when
-    the column is not one of numbers, however they are written. `already_numbers`: cells that are no text.
+def _read_numbers(
+    texts: pd.Series, counts: np.ndarray, no_numbers: pd.Series, already_numbers: int
+) -> pd.DataFrame | None:
+    """By text, [M], the `value` that it stands for, NaN for none, its `unit` and whether it has a `comma`; None when
+    the column is not one of numbers, however they are written. already_numbers: cells that are no text.
     """
-    form = texts.distinct.str.extract(f"^{_NUMBER}$")
-    plain = form["number"].str.replace(r"[ ']", "", regex=True)
-    commas = plain[plain.str.contains(",", na=False)]
+    plain = pd.Series(numbers(texts.to_numpy()))
+    matches = texts.where(plain.isna() & ~no_numbers, "").str.extract(f"^{_NUMBER}$").fillna("")
+    digits = matches["number"].str.replace(r"[ ']", "", regex=True)
+    commas = digits[digits.str.contains(",")]
     thousands = len(commas) > 0 and commas.str.fullmatch(_THOUSANDS).all()
-    form["comma"] = plain.str.fullmatch(_THOUSANDS if thousands else _DECIMAL_COMMA, na=False)
-    with_points = plain.str.replace(",", "") if thousands else plain.str.replace(".", "").str.replace(",", ".")
-    form["value"] = pd.to_numeric(plain.where(~form["comma"], with_points), errors="coerce")
-    form["unit"] = form["currency"].fillna("").where(form["currency"].fillna("") != "", form["unit"]).fillna("")
-    form.loc[plain.str.match(r"[+-]?0\d", na=False) | placeholders, "value"] = np.nan  # a leading zero marks a code
-    is_number = form["value"].notna().to_numpy()
-    total = texts.counts[~placeholders].sum() + already_numbers
-    count = texts.counts[is_number].sum() + already_numbers
-    units = set(form["unit"][is_number]) - {""}
-    if is_number.sum() + already_numbers < 3 or count < _MOSTLY * total or len(units) > _MOST_UNITS:
-        return None
-    return form.assign(thousands=thousands)
+    comma = digits.str.fullmatch(_THOUSANDS if thousands else _DECIMAL_COMMA)
+    with_point = digits.str.replace(",", "") if thousands else digits.str.replace(".", "").str.replace(",", ".")
+    value = plain.fillna(pd.to_numeric(digits.where(~comma, with_point), errors="coerce"))
+    unit = matches["currency"] + matches["unit"]
+    value[texts.str.match(r"[+-]?0\d") | (plain.isna() & (unit == "") & ~comma)] = np.nan  # a leading zero marks a code
+    meant = pd.DataFrame({"value": value, "unit": unit.where(value.notna(), ""), "comma": comma & value.notna()})
+    count = counts[value.notna()].sum() + already_numbers
+    few = value.notna().sum() + already_numbers < 3 or meant["unit"].nunique() > _MOST_UNITS
+    return None if few or count < _MOSTLY * (counts[~no_numbers].sum() + already_numbers) else meant
 
 
-def _number_findings(texts: _Texts, form: pd.DataFrame, placeholders: np.ndarray) -> list[Finding]:
-    findings, name = [], texts.column
-    is_number = form["value"].notna()
-    with_unit = (is_number & (form["unit"] != "")).to_numpy()
-    if with_unit.any():
-        rows, units = texts.rows(with_unit), pd.unique(form["unit"][with_unit])
-        ways = f"with {list_values(units)}" if with_unit[is_number].all() else f"with and without {list_values(units)}"
-        sentence = (
-            f"Column '{name}' holds numbers written {ways}, such as '{texts.distinct[with_unit].iloc[0]}' in"
-            f" {list_rows(rows)}, which are read as words; write plain numbers of one unit, and name the unit in the"
-            " column's name."
-        )
-        findings.append(Finding("number-with-unit", "warning", name, rows, sentence))
-    with_comma = (is_number & form["comma"]).to_numpy()
-    if with_comma.any():
-        rows, thousands = texts.rows(with_comma), form["thousands"].any()
-        sentence = (
-            f"Column '{name}' holds numbers with {'a comma between thousands' if thousands else 'a decimal comma'},"
-            f" such as '{texts.distinct[with_comma].iloc[0]}' in {list_rows(rows)}, which are not read as numbers;"
-            f" write them {'without it' if thousands else 'with a point'}."
-        )
-        findings.append(Finding("decimal-comma", "warning", name, rows, sentence))
-    return findings
-
-
-def _placeholder(texts: _Texts, placeholders: np.ndarray) -> Finding:
-    rows = texts.rows(placeholders)
-    sentence = (
-        f"Column '{texts.column}' has {list_values(texts.distinct[placeholders])} in {counted(len(rows), 'cell')}"
-        f" ({list_rows(rows)}), which stands for a missing value but is read as a value; leave the cells empty."
-    )
-    return Finding("placeholder", "warning", texts.column, rows, sentence)
-
-
-def _damaged_letters(texts: _Texts) -> list[Finding]:
-    """Letters that were read in another encoding than they were written in, as Ã© for é; none without ftfy."""
+def _damaged_letters(texts: pd.Series) -> pd.Series:
+    """bool [M]: texts that were read in another encoding than they were written in; none without ftfy."""
     try:
         from ftfy.badness import is_bad
     except ImportError:
-        return []
-    damaged = np.array(["\ufffd" in text or bool(is_bad(text)) for text in texts.distinct])
-    if not damaged.any():
-        return []
-    rows, example = texts.rows(damaged), texts.distinct[damaged].iloc[0]
-    start = max(0, re.search(r"[^\x00-\x7f]", example).start() - 10)
-    sentence = (
-        f"Column '{texts.column}' has letters damaged by a wrong encoding, such as"
-        f" {example[start : start + 30]!r} in {list_rows(rows)}; save the source again as UTF-8."
-    )
-    return [Finding("encoding-damage", "warning", texts.column, rows, sentence)]
+        return texts.isna()
+    return texts.map(lambda text: "\ufffd" in text or bool(is_bad(text)))
