@@ -54,7 +54,7 @@ def inspect(
     """Look at a table before training: kinds, absences, classes, sizes, faults, and what fit would do.
 
     Names every broken file, copies and near copies (across the split above all), columns that give the target away,
-    placeholders, slips of spelling and more, each with what to do. What is found does not make the command fail.
+    placeholders, spellings and more, each with what to do. What is found does not make the command fail.
 
     Example: [bold]sensorium inspect reviews.csv --target sentiment --group author --test 0.2[/bold]
     """

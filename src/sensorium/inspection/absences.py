@@ -1,4 +1,4 @@
-"""What is absent: how much, what together, and whether absence goes with the target or the side of a split."""
+"""What is absent: how much, what together, and whether absence goes with the target."""
 
 from typing import NamedTuple
 
@@ -46,14 +46,13 @@ def patterns(table: Table) -> list[Pattern]:
     return [Pattern(np.array(names, object)[distinct[index]].tolist(), int(counts[index])) for index in order]
 
 
-def absence_findings(table: Table, targets: list[TargetCells], held_out: np.ndarray | None) -> list[Finding]:
-    """Columns whose absence goes with a target or with the split; columns that are empty; records without any input."""
+def absence_findings(table: Table, targets: list[TargetCells]) -> list[Finding]:
+    """Columns whose absence goes with a target; columns that are empty; records without any input."""
     absent = {name: is_missing(table.frame[name].to_numpy()) for spec in table.schema.inputs for name in spec.columns}
     tests = []
     for name, where in absent.items():
         if 2 <= where.sum() <= len(table) - 2:
             tests += [_test_target(name, where, target) for target in targets]
-            tests += [] if held_out is None else [_test_labels(name, where, np.where(held_out, "test", "training"), "")]
     corrected = holm(np.array([test.p_value for test in tests]))
     findings = [
         _absence_finding(test, rows_where(table, absent[test.column]))
@@ -73,12 +72,6 @@ def absence_findings(table: Table, targets: list[TargetCells], held_out: np.ndar
 
 
 def _absence_finding(test: _Test, rows: list[int]) -> Finding:
-    if not test.target:
-        sentence = (
-            f"'{test.column}' is absent more often on one side of the split: {test.difference}, so the test asks for"
-            " something else than was learned; split again, or find out why."
-        )
-        return Finding("absence-differs-by-side", "warning", test.column, [], sentence)
     sentence = (
         f"Whether '{test.column}' is absent goes with the target '{test.target}': {test.difference}; the model will"
         " learn from the hole itself, so find out why it is there, and fill it in or leave the column out if it will"

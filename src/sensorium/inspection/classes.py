@@ -2,7 +2,6 @@
 
 import re
 import unicodedata
-from difflib import SequenceMatcher
 
 import numpy as np
 import pandas as pd
@@ -13,9 +12,6 @@ from sensorium.inspection.finding import Finding, cell_finding, list_rows, list_
 from sensorium.inspection.targets import TargetCells
 
 _FEW = 2  # records of a class that cannot stand in training, validation and test
-_RARE = 0.05  # a slip of the pen is at most so frequent beside the usual spelling
-_USUAL = 5  # records of a usual spelling
-_MOST_NAMES = 300  # that are compared letter by letter
 
 
 def class_findings(table: Table, target: TargetCells, held_out: np.ndarray | None) -> list[Finding]:
@@ -79,40 +75,16 @@ def spelling_findings(table: Table, name: str) -> list[Finding]:
     positions = np.repeat(np.arange(len(values)), [len(labels) for labels in split])
     counts = spelled.value_counts()
     spellings = [list(labels) for labels in counts.groupby([_form(label) for label in counts.index]).groups.values()]
-    findings = []
     variants = [labels for labels in spellings if len(labels) > 1]  # the most frequent first
-    if variants:
-        rare = spelled.isin([label for labels in variants for label in labels[1:]])
-        fault = (
-            f"several spellings of one value ({'; '.join(map(list_values, variants[:3]))}), which count as different,"
-        )
-        remedy = "spell each the same everywhere"
-        findings.append(cell_finding(table, "spelling", name, np.unique(positions[rare]), fault, remedy))
-    for usual, slip in _slips({labels[0]: int(counts[labels].sum()) for labels in spellings}):
-        fault = f"{slip!r}, one letter from the frequent {usual!r},"
-        where = np.unique(positions[spelled == slip])
-        findings.append(cell_finding(table, "spelling", name, where, fault, "if it is a slip, mend it"))
-    return findings
+    if not variants:
+        return []
+    rare = spelled.isin([label for labels in variants for label in labels[1:]])
+    examples = "; ".join(map(list_values, variants[:3]))
+    fault = f"several spellings of one value ({examples}), which count as different,"
+    where = np.unique(positions[rare])
+    return [cell_finding(table, "spelling", name, where, fault, "spell each the same everywhere")]
 
 
 def _form(text: str) -> str:
     """A name without its capitals, blanks, hyphens and the like."""
     return re.sub(r"[\s_\-.]+", " ", unicodedata.normalize("NFKC", text).casefold()).strip()
-
-
-def _slips(counts: dict[str, int]) -> list[tuple[str, str]]:
-    """(usual, slip): names without digits, of five letters or more, one letter apart, one of them far rarer."""
-    names = [name for name in counts if len(name) >= 5 and not re.search(r"\d", name)]
-    usual_names = [name for name in names if counts[name] >= _USUAL] if len(names) <= _MOST_NAMES else []
-    return [
-        (usual, slip)
-        for usual in usual_names
-        for slip in names
-        if slip != usual and counts[slip] <= max(2, _RARE * counts[usual]) and _one_letter_apart(usual, slip)
-    ]
-
-
-def _one_letter_apart(a: str, b: str) -> bool:
-    """One letter changed, added or left out, or two neighbours swapped."""
-    matching = sum(block.size for block in SequenceMatcher(None, a, b, autojunk=False).get_matching_blocks())
-    return abs(len(a) - len(b)) <= 1 and matching >= max(len(a), len(b)) - 1

@@ -40,7 +40,7 @@ class Inspection:
     """What a look at a table found.
 
     `table` is the table as far as its cells can be read, `held_out` which of its records are the test's, bool [N] or
-    None. `unplanned` says why there is no `plan`, `left_out` what was not looked for.
+    None. `unplanned` says why there is no `plan`.
     """
 
     table: Table
@@ -51,7 +51,6 @@ class Inspection:
     sizes: list[Size]
     plan: Plan | None = None
     unplanned: str = ""
-    left_out: str = ""
     seconds: float = field(default=0.0, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -95,7 +94,8 @@ def inspect(
         workers = 0 if len(table) < 200 else max(1, min(4, os.cpu_count() or 1))
     files, bad = look(table, workers)
     scan_seconds = time.monotonic() - scan_began
-    findings += split_findings + [Finding("broken-file", "error", each.column, [each.row], str(each)) for each in bad]
+    findings += split_findings + _missing_packages()
+    findings += [Finding("broken-file", "error", each.column, [each.row], str(each)) for each in bad]
     usable = ~np.isin(table.rows, [error.row for error in bad])
     usable = usable if usable.any() else np.ones_like(usable)
     # 3. What is wrong with them, and what fit would make of them.
@@ -110,7 +110,7 @@ def inspect(
     return Inspection(
         table, held_out, sorted(findings, key=lambda finding: list(SEVERITIES).index(finding.severity)),
         patterns(table), {target.name: class_counts(target) for target in targets if target.labels},
-        sizes(table, files), planned, unplanned, _left_out(), time.monotonic() - began,
+        sizes(table, files), planned, unplanned, time.monotonic() - began,
     )  # fmt: skip
 
 
@@ -124,15 +124,14 @@ def _read(records: str | Path | pd.DataFrame | Iterable[dict], recipe: Recipe) -
     return collect_schema(bare, targets, roles, source.kinds)
 
 
-def _left_out() -> str:
-    """What was not looked for, in one sentence, for want of a package; '' when all was."""
+def _missing_packages() -> list[Finding]:
+    """A note on what is not looked for, for want of a package."""
     missing = missing_packages()
-    if not missing:
-        return ""
-    return (
-        "Near copies of pictures, sounds and texts, and letters damaged by a wrong encoding, were not all looked for,"
+    sentence = (
+        "Near copies of pictures, sounds and texts, and letters damaged by a wrong encoding, are not all looked for,"
         f" which needs {', '.join(missing)}: pip install 'sensorium[inspect]'."
     )
+    return [Finding("not-looked-for", "note", "", [], sentence)] if missing else []
 
 
 def _split(table: Table, recipe: Recipe) -> tuple[Table, np.ndarray | None, list[Finding]]:
@@ -179,7 +178,7 @@ def _record_findings(
     for target in classes:
         findings += class_findings(table, target, held_out)
     findings += [] if held_out is None else group_findings(table, held_out)
-    findings += absence_findings(table, targets, held_out)
+    findings += absence_findings(table, targets)
     findings += copy_findings(table, targets, contents, held_out) + blank_findings(table, contents)
     for target in targets:
         findings += leak_findings(table, target, contents)

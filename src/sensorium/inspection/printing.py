@@ -26,8 +26,6 @@ def print_inspection(inspection: Inspection, console: Console) -> None:
     if inspection.sizes:
         console.print(_sizes(inspection))
     _print_findings(inspection, console)
-    if inspection.left_out:
-        console.print(inspection.left_out, markup=False, soft_wrap=True)
     if inspection.plan:
         _print_plan(inspection.plan, console)
     elif inspection.unplanned:

@@ -1,10 +1,9 @@
-"""Values of columns: constant ones, row counters, copies of another column, extremes, numbers for a missing value."""
+"""Values of columns: constant ones, row counters, extremes, numbers that stand for a missing value."""
 
 import numpy as np
 import pandas as pd
 
 from sensorium.data.columns.parse import is_missing, numbers
-from sensorium.data.schema import MEDIA
 from sensorium.data.table import Table
 from sensorium.inspection.finding import Finding, cell_finding
 
@@ -16,7 +15,7 @@ _MOST_EXTREMES = 0.05  # share of the values
 
 
 def value_findings(table: Table) -> list[Finding]:
-    """What is odd about the values of each column, and which columns say the same."""
+    """What is odd about the values of each column."""
     findings = []
     measured = [target.name for target in table.schema.targets if not target.labels]
     for column in table.schema.columns:
@@ -26,7 +25,7 @@ def value_findings(table: Table) -> list[Finding]:
             findings += _sentinels(table, column.name, parsed) or _extremes(table, column.name, parsed)
         if column.reason != "stated" and column.kind != "target":
             findings += _constant(column.name, values) or _row_counter(column.name, values)
-    return findings + _copied_columns(table)
+    return findings
 
 
 def _constant(name: str, values: np.ndarray) -> list[Finding]:
@@ -101,39 +100,3 @@ def extreme_values(parsed: np.ndarray) -> np.ndarray:
     usual = parsed[~extreme & ~np.isnan(parsed)]
     extreme &= np.maximum(parsed - usual.max(), usual.min() - parsed) > np.ptp(usual)
     return extreme & (extreme.sum() <= max(2, _MOST_EXTREMES * len(present)))
-
-
-def _copied_columns(table: Table) -> list[Finding]:
-    """Input columns that say the same as an earlier one: equal, or the same number in another unit."""
-    findings: list[Finding] = []
-    originals: list[tuple[str, str, np.ndarray]] = []
-    for column in table.schema.columns:
-        if column.kind not in ("number", "category", "text", "key", *MEDIA):
-            continue
-        values = table.frame[column.name].to_numpy()
-        values = numbers(values) if column.kind == "number" else values
-        copied = next(
-            (name for name, kind, before in originals if kind == column.kind and _copies(before, values)), None
-        )
-        if copied is None:
-            originals.append((column.name, column.kind, values))
-            continue
-        sentence = (
-            f"Column '{column.name}' says the same as '{copied}'; leave one out with --column '{copied}=ignored'."
-        )
-        findings.append(Finding("copied-column", "warning", column.name, [], sentence))
-    return findings
-
-
-def _copies(before: np.ndarray, values: np.ndarray) -> bool:
-    """Whether the values of two columns [N] are equal, or numbers on two scales."""
-    present = ~is_missing(values)
-    if (present == is_missing(before)).any() or present.sum() < _ENOUGH:
-        return False
-    before, values = before[present], values[present]
-    if values.dtype != np.float64:
-        return all(isinstance(value, str | bool) for value in values) and bool((before == values).all())
-    if len(np.unique(before)) < 5 or len(np.unique(values)) < 5:
-        return bool((before == values).all())
-    slope, start = np.polyfit(before, values, 1)
-    return bool(np.abs(slope * before + start - values).max() <= 1e-3 * values.std())

@@ -104,7 +104,7 @@ def _read_numbers(
 def _damaged_letters(texts: pd.Series) -> pd.Series:
     """bool [M]: texts that were read in another encoding than they were written in; none without ftfy."""
     try:
-        from ftfy.badness import is_bad
+        from ftfy import badness
     except ImportError:
         return texts.isna()
-    return texts.map(lambda text: "\ufffd" in text or bool(is_bad(text)))
+    return texts.map(lambda text: "\ufffd" in text or badness.is_bad(text))
