@@ -42,6 +42,8 @@ def copy_findings(
     table: Table, targets: list[TargetCells], contents: dict[str, Contents], held_out: np.ndarray | None
 ) -> list[Finding]:
     """Copies in every media and text column, whole records that repeat, and the same input with other targets."""
+    if not table.schema.inputs:
+        return []
     files = [_file_copies(table, spec, contents[spec.name]) for spec in table.schema.inputs if spec.modality in MEDIA]
     columns = files + [_text_copies(table, spec.name) for spec in table.schema.inputs if spec.modality == "text"]
     exact = {copies.column: copies.exact for copies in files}
@@ -126,12 +128,12 @@ def _repeated(codes: np.ndarray) -> np.ndarray:
 
 
 def _record_codes(parts: list[np.ndarray]) -> np.ndarray:
-    """int64 [N]: equal for records that are equal in all columns, -1 without any; all -1 where few columns of few
-    values repeat by nature.
+    """int64 [N]: equal for records that are equal in all columns, -1 without any of those of many values; all -1 where
+    columns of few values repeat by nature.
     """
+    telling = [part for part in parts if len(np.unique(part)) > 0.4 * len(part)]
     codes = _combine(parts)
-    codes[np.max(parts, axis=0) < 0] = -1
-    telling = any(len(np.unique(part)) > 0.4 * len(part) for part in parts)
+    codes[np.max(telling or parts, axis=0) < 0] = -1
     return codes if telling or not _is_reused(codes) else np.full(len(codes), -1)
 
 

@@ -126,7 +126,7 @@ def _drop_misfits(table: Table, name: str, kind: str, cells: np.ndarray) -> tupl
     misfits = _misfits(kind, cells)
     if not misfits.any():
         return cells, []
-    fault = f"{kind} for its kind, but what cannot be read as that, such as {str(cells[misfits.argmax()])[:40]!r},"
+    fault = f"cells that cannot be read as {kind}, such as {str(cells[misfits.argmax()])[:40]!r},"
     remedy = "mend it, or leave the cell empty"
     fitting = cells.astype(object)
     fitting[misfits] = None

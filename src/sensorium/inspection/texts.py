@@ -10,7 +10,7 @@ _SHINGLE = 4  # letters
 _LEAST_LETTERS = 12  # of a text that can be nearly another
 _MARGIN = 0.15  # candidates overlap by so much less than is asked for, so that few are missed
 _PERMUTATIONS = 64
-_MOST_CANDIDATES = 50  # of a text, on average: where all are that alike, likeness says nothing
+_MOST_CANDIDATES = 10  # of a text, on average: where all are that alike, likeness says nothing
 
 
 def normalise(text: str) -> str:
