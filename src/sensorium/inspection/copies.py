@@ -48,8 +48,8 @@ def copy_findings(
     columns = files + [_text_copies(table, spec.name) for spec in table.schema.inputs if spec.modality == "text"]
     exact = {copies.column: copies.exact for copies in files}
     names = [name for spec in table.schema.inputs for name in spec.columns]
-    parts = [exact.get(name, _cell_codes(table.frame[name].to_numpy())) for name in names]
-    records = Copies("", "record", _record_codes(parts), np.full(len(table), -1))
+    column_codes = [exact.get(name, _cell_codes(table.frame[name].to_numpy())) for name in names]
+    records = Copies("", "record", _record_codes(column_codes), np.full(len(table), -1))
     findings = _contradictions(table, [target for target in targets if not target.repeats_inputs], [records, *columns])
     # A record is repeated when its targets are the same too; others contradict each other.
     labelled = _combine([records.exact, *(pd.factorize(target.cells)[0] for target in targets)])
@@ -127,19 +127,19 @@ def _repeated(codes: np.ndarray) -> np.ndarray:
     return pd.Series(codes).duplicated(keep=False).to_numpy() & (codes >= 0)
 
 
-def _record_codes(parts: list[np.ndarray]) -> np.ndarray:
+def _record_codes(columns: list[np.ndarray]) -> np.ndarray:
     """int64 [N]: equal for records that are equal in all columns, -1 without any of those of many values; all -1 where
     columns of few values repeat by nature.
     """
-    telling = [part for part in parts if len(np.unique(part)) > 0.4 * len(part)]
-    codes = _combine(parts)
-    codes[np.max(telling or parts, axis=0) < 0] = -1
+    telling = [codes for codes in columns if len(np.unique(codes)) > 0.4 * len(codes)]
+    codes = _combine(columns)
+    codes[np.max(telling or columns, axis=0) < 0] = -1
     return codes if telling or not _is_reused(codes) else np.full(len(codes), -1)
 
 
-def _combine(parts: list[np.ndarray]) -> np.ndarray:
+def _combine(columns: list[np.ndarray]) -> np.ndarray:
     """int64 [N]: equal where all of the codes, int64 [N] each, are."""
-    return np.unique(np.stack(parts, axis=1), axis=0, return_inverse=True)[1].reshape(-1)
+    return np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def _cell_codes(values: np.ndarray) -> np.ndarray:

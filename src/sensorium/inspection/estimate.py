@@ -88,7 +88,7 @@ def plan(table: Table, recipe: Recipe, scan_seconds: float) -> Plan:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # copies across the split are a finding of their own
         split = split_records(table, ids, recipe)
-    counts = {name: len(part.table) for name, part in split.items() if name != "known"}
+    counts = {name: len(side.table) for name, side in split.items() if name != "known"}
     train = split["train"].table
     sample = train.take(_evenly(len(train), _RECORDS))
     facts = scan(sample.take(_evenly(len(sample), _FILES))).facts

@@ -109,4 +109,4 @@ def _words(text: str) -> str:
 
 def _names_only(text: str, name: str, names: list[str]) -> bool:
     """Whether a text holds the name of a class, and no other that is not part of that name."""
-    return name in text and not any(other in text for other in names if other not in name)
+    return name in text and not any(label in text for label in names if label not in name)
