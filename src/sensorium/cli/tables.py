@@ -50,20 +50,20 @@ def inspect(
     """Look at a table before training: kinds, absences, classes, sizes, faults, and what fit would do.
 
     Names every broken file, copies and near copies (across the split above all), columns that give the target away,
-    placeholders, slips of spelling and more, each with what to do. What is found does not make the command fail.
+    placeholders, spellings and more, each with what to do. What is found does not make the command fail.
 
     Example: [bold]sensorium inspect reviews.csv --target sentiment --group author --test 0.2[/bold]
     """
     from sensorium.console import Console
     from sensorium.inspection.inspect import inspect as inspect_table
-    from sensorium.inspection.printing import show
+    from sensorium.inspection.printing import print_inspection
 
     console = Console(quiet=as_json)
     with console.spinner("Looking at every record once"):
         inspection = inspect_table(table, workers=workers, target=target, **options)
     if as_json:
         print(json.dumps(inspection.to_dict()))
-    show(inspection, console.out)
+    print_inspection(inspection, console.out)
 
 
 def pack(
