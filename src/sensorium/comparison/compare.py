@@ -14,6 +14,7 @@ from accelerate import Accelerator
 from sensorium.comparison.fold_features import FoldFeatures, fill_features, prepare_encoders
 from sensorium.comparison.fold_result import FoldResult, train_variant, variant_model
 from sensorium.comparison.variants import Fold, Variant, make_folds, reads_tokens, variants
+from sensorium.config.arguments import collect_options
 from sensorium.config.schema import Recipe
 from sensorium.console import Console
 from sensorium.data.table import Table
@@ -39,7 +40,6 @@ from sensorium.reports.report import write_comparison_report
 from sensorium.runs.folder import RunLayout, prepare_folder
 from sensorium.runs.pipeline import scan_records
 from sensorium.runs.resolve import resolve_config
-from sensorium.runs.run import collect_options
 from sensorium.tasks import TASKS
 from sensorium.tasks.base import Facts, RunContext, Task
 from sensorium.tasks.splits import Split, run_fingerprint

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sensorium.config.arguments import collect_options
 from sensorium.config.load import check_recipe
 from sensorium.config.options import apply_options
 from sensorium.config.schema import Recipe
@@ -17,6 +18,7 @@ from sensorium.data import split as splitting
 from sensorium.data.columns.parse import is_missing
 from sensorium.data.infer_schema import stated_roles
 from sensorium.data.schema import Schema
+from sensorium.data.sources.tables import read_source
 from sensorium.data.table import Table
 from sensorium.errors import UserError
 from sensorium.inspection.absences import Pattern, absence_findings, patterns
@@ -71,14 +73,25 @@ class Inspection:
 
 
 def inspect(
-    records: str | Path | pd.DataFrame | Iterable[dict], workers: int | None = None, **options: Any
+    records: str | Path | pd.DataFrame | Iterable[dict],
+    workers: int | None = None,
+    *,
+    target: str | Iterable[str] | Mapping[str, str | None] | None = None,
+    group: str | None = None,
+    key: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    test: float | None = None,
+    split: str | None = None,
+    held_out: str | None = None,
+    **settings: Any,
 ) -> Inspection:
     """Looks at a table before anything is trained; takes the options of `fit` that say what the columns are.
 
-    Goes on where `fit` would stop: what would stop it is among the findings. `options`: target, group, key, columns,
-    split, held_out, test, and any other setting, which the plan follows. Raises UserError when the table cannot be read
-    at all, or an option does not fit it.
+    Goes on where `fit` would stop: what would stop it is among the findings. workers: processes that read files.
+    target, group, key, columns, test, split and held_out are as in `fit`, and so is any other of the `settings`, which
+    the plan follows. Raises UserError when the table cannot be read at all, or an option does not fit it.
     """
+    options = collect_options(locals(), own={"workers"})
     began = time.monotonic()
     recipe = check_recipe(apply_options({}, options), "the settings")
     if recipe.data.split is not None and recipe.data.test is not None:
@@ -115,7 +128,7 @@ def inspect(
 
 
 def _read(records: str | Path | pd.DataFrame | Iterable[dict], recipe: Recipe) -> tuple[Table, list[Finding]]:
-    source, data = load(records), recipe.data
+    source, data = read_source(records), recipe.data
     rows = np.arange(1, len(source.frame) + 1)
     bare = Table(source.frame, Schema(columns=[], inputs=[]), source.root, rows, source.name)
     has_role = {*data.columns, *data.target, data.group, data.key, None}

@@ -2,7 +2,7 @@
 
 import atexit
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 from accelerate import Accelerator, InitProcessGroupKwargs
 
+from sensorium.config.arguments import collect_options
 from sensorium.config.presets import expand_family
 from sensorium.console import Console
 from sensorium.data.table import Table
@@ -33,7 +34,6 @@ LAYOUT = RunLayout(
 )  # fmt: skip
 # One process fills the feature cache while the others wait, for hours maybe; one that dies ends the others anyhow.
 PATIENT = InitProcessGroupKwargs(timeout=timedelta(days=7))
-ARGUMENTS = {"records", "out", "recipe", "resume", "overwrite", "quiet", "settings"}  # of verbs; no settings of a recipe
 Source = Table | pd.DataFrame | list[dict] | str | Path | None
 
 
@@ -137,13 +137,6 @@ def pretrain(
     if family not in FAMILIES:
         raise unknown("family", family, FAMILIES)
     return start_run(TASKS["contrastive"](family), records, Path(out), recipe, options, resume, overwrite, quiet)
-
-
-def collect_options(arguments: dict[str, Any], own: Collection[str] = ()) -> dict[str, Any]:
-    """Of a verb's arguments those that are settings of a recipe, by name; `own`: others that are none."""
-    settings = arguments["settings"]
-    options = {name: value for name, value in arguments.items() if name not in {*ARGUMENTS, *own}}
-    return {name: str(value) if isinstance(value, Path) else value for name, value in (options | settings).items()}
 
 
 def start_run(
