@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from sensorium.comparison.fold_features import FoldFeatures, fill_features, prepare_encoders
 from sensorium.comparison.fold_result import FoldResult, train_variant, variant_model
 from sensorium.comparison.variants import Fold, Variant, make_folds, reads_tokens, variants
-from sensorium.config.arguments import collect_options
+from sensorium.config.options import collect_options
 from sensorium.config.schema import Recipe
 from sensorium.console import Console
 from sensorium.data.table import Table

@@ -1,6 +1,7 @@
 """Short options, as on the command line and in `sensorium.fit(...)`, made into a recipe's nested settings."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -18,6 +19,20 @@ ALIGNED = "contrastive"  # what brings the inputs of a fit together where nothin
 COLUMNS = ("image", "text", "audio")  # kinds of which an option of pretraining names the column
 FAMILY = {name for family in FAMILIES.values() for name in family.Settings.model_fields} - {"name", "pairs"}
 PRETRAINING = FAMILY | {*COLUMNS, "align", "encoders"}
+
+
+# Arguments of verbs that are no settings.
+ARGUMENTS = ("records", "out", "recipe", "resume", "overwrite", "quiet", "settings")
+
+
+def collect_options(arguments: Mapping[str, Any], own: Collection[str] = ()) -> dict[str, Any]:
+    """Of a verb's `arguments`, its locals(), those that are settings, by name, with all that stand under `settings`.
+
+    own: the names of other arguments that are none.
+    """
+    options = {name: value for name, value in arguments.items() if name not in (*ARGUMENTS, *own)}
+    options |= arguments["settings"]
+    return {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
 
 
 def apply_options(settings: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

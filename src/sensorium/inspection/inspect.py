@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sensorium.config.arguments import collect_options
 from sensorium.config.load import check_recipe
-from sensorium.config.options import apply_options
+from sensorium.config.options import apply_options, collect_options
 from sensorium.config.schema import Recipe
 from sensorium.data import split as splitting
 from sensorium.data.columns.parse import is_missing

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from accelerate import Accelerator, InitProcessGroupKwargs
 
-from sensorium.config.arguments import collect_options
+from sensorium.config.options import collect_options
 from sensorium.config.presets import expand_family
 from sensorium.console import Console
 from sensorium.data.table import Table
@@ -86,7 +86,9 @@ def fit(
     resume: goes on where a stopped or killed run in `out` stood, to the same bits. overwrite: replaces a run in `out`.
     Raises UserError for anything the user can mend, and Interrupted after Ctrl-C, once the state is saved.
     """
-    recipe, options = expand_family(recipe, collect_options(locals()))
+    options = collect_options(locals())
+    if any(option is not None for option in (family, image, question, answer, size)):
+        recipe, options = expand_family(recipe, options)
     return start_run(TASKS["supervised"](), records, Path(out), recipe, options, resume, overwrite, quiet)
 
 
