@@ -121,7 +121,7 @@ def _measure_memory(model: Model, batch: Batch) -> tuple[int | None, int | None]
     """The process's highest resident set during one pass, in bytes, and how much it rose; Linux says so."""
     status = Path("/proc/self/status")
     with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")  # the highest mark begins anew
+        Path("/proc/self/clear_refs").write_text("5")  # the highest mark starts again
         before = _highest_resident(status)
         _decide(model, batch)
         after = _highest_resident(status)

@@ -104,7 +104,7 @@ class ZeroShot:
 
         The label is None where all are below `none_below`, or the record lacks the input.
         """
-        return [self._spelled(row, top) for row in self.scores(records, batch_size)]
+        return [self._describe(row, top) for row in self.scores(records, batch_size)]
 
     def _describe(self, row: np.ndarray, top: int) -> dict[str, Any]:
         if np.isnan(row).any():
