@@ -16,12 +16,8 @@ from sensorium.data.columns.parse import (
     numbers,
     to_label,
 )
+from sensorium.data.media.extensions import ARRAYS, ENDINGS
 
-_PICTURES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "heic", "heif", "avif")
-_SOUNDS = ("wav", "flac", "mp3", "ogg", "oga", "opus", "m4a", "m4b", "aac", "wma", "aif", "aiff", "au", "caf", "weba")
-_FILMS = ("mp4", "mov", "avi", "mkv", "webm", "mpg", "mpeg", "m4v")
-ARRAYS = ("npy", "csv", "parquet", "xyz")
-ENDINGS = {"image": _PICTURES, "audio": _SOUNDS, "video": _FILMS}
 _STARTS = (
     (rb"\xff\xd8\xff|\x89PNG|RIFF....WEBP|GIF8|BM|II[*+]\0|MM\0[*+]", "image"),
     (rb"....ftyp(avi[fs]|hei[cxms]|hev[cx]|m[is]f1)", "image"),
@@ -68,11 +64,13 @@ def guess_input(values: np.ndarray) -> Guess:
 def is_whole(present: np.ndarray, parsed: np.ndarray, holes: bool) -> bool:
     """Whether present cells, the numbers `parsed` [N], are whole and written so.
 
-    holes: others are absent: a column of integers with holes arrives from pandas as floats.
+    holes: other cells are absent: a column of integers with holes arrives from pandas as floats.
     """
-    whole = bool((parsed == np.round(parsed)).all())
-    integers = present.dtype.kind in "iu" or (holes and whole)
-    return whole and (integers or not any("." in str(value) or "e" in str(value) for value in present[:1000]))
+    without_fractions = bool((parsed == np.round(parsed)).all())
+    integers = present.dtype.kind in "iu" or (holes and without_fractions)
+    return without_fractions and (
+        integers or not any("." in str(value) or "e" in str(value) for value in present[:1000])
+    )
 
 
 def _guess_numbers(present: np.ndarray) -> Guess:
@@ -88,7 +86,7 @@ def _guess_numbers(present: np.ndarray) -> Guess:
 
 
 def _counts_up(parsed: np.ndarray) -> bool:
-    """Also when the rows were shuffled since."""
+    """Whether the numbers are consecutive, in any order: rows may have been shuffled since they were counted."""
     return bool((np.diff(np.sort(parsed)) == 1).all())
 
 
@@ -98,24 +96,24 @@ def _guess_strings(present: np.ndarray) -> Guess:
         _constant(distinct, len(present))
         or _guess_number_files(present)
         or _guess_paths(present)
-        or _guesswritten_numbers(present, distinct)
+        or _guess_written_numbers(present, distinct)
     )
     return guess or _guess_words(present, distinct)
 
 
 def _guess_paths(present: np.ndarray) -> Guess | None:
     series = pd.Series(present, dtype=object)
-    if not _endings(_sample(series)).isin([end for known in ENDINGS.values() for end in known]).any():
+    if not _endings(_sample(series)).isin([end for endings in ENDINGS.values() for end in endings]).any():
         return None
     ends = _endings(series)
-    shares = {kind: float(ends.isin(known).mean()) for kind, known in ENDINGS.items()}
+    shares = {kind: float(ends.isin(endings).mean()) for kind, endings in ENDINGS.items()}
     if sum(shares.values()) < 0.05:
         return None
     kind = max(shares, key=shares.__getitem__)
     if shares[kind] < 1:
-        others = example(present, ~ends.isin(ENDINGS[kind]).to_numpy())
+        exception = example(present, ~ends.isin(ENDINGS[kind]).to_numpy())
         raise Ambiguous(
-            f"{shares[kind]:.1%} of its values are paths of {_NAMES[kind]}, but others are like {others}",
+            f"{shares[kind]:.1%} of its values are paths of {_NAMES[kind]}, but others are like {exception}",
             *dict.fromkeys((kind, "image", "audio", "video", "text", "ignored")),
         )
     endings = " or ".join(f".{end}" for end in sorted(ends.unique()))
@@ -130,12 +128,12 @@ def _guess_number_files(present: np.ndarray) -> None:
         raise _numbers_of(f"its values are paths ending in {endings}")
 
 
-def _numbers_of(what: str) -> Ambiguous:
-    return Ambiguous(f"{what}, which may be readings over time or sets of points", "series", "points", "ignored")
+def _numbers_of(form: str) -> Ambiguous:
+    return Ambiguous(f"{form}, which may be readings over time or sets of points", "series", "points", "ignored")
 
 
-def _guesswritten_numbers(present: np.ndarray, distinct: np.ndarray) -> Guess | None:
-    """Strings that are numbers. '007' is none: a leading zero marks a code."""
+def _guess_written_numbers(present: np.ndarray, distinct: np.ndarray) -> Guess | None:
+    """Strings that are numbers. '007' is not one: a leading zero marks a code."""
     if np.isnan(numbers(_sample(distinct))).all():
         if pd.Series(_sample(distinct)).str.fullmatch(r"[+-]?\d[\d.]*,\d+").all():
             raise Ambiguous(
@@ -157,7 +155,7 @@ def _guesswritten_numbers(present: np.ndarray, distinct: np.ndarray) -> Guess | 
 
 
 def written_numbers(present: np.ndarray) -> np.ndarray:
-    """float64 [N]: the cells as numbers, NaN where one is none or, with a leading zero, a code."""
+    """float64 [N]: the cells as numbers, NaN where a cell is not a number or, with a leading zero, a code."""
     parsed = numbers(present)
     if present.dtype == object:
         codes = (type(value) is str and _CODE.match(value) is not None for value in present)
@@ -188,23 +186,24 @@ def _guess_words(present: np.ndarray, distinct: np.ndarray) -> Guess:
 
 def _guess_objects(present: np.ndarray) -> Guess:
     """Bytes, arrays, pictures, sounds, films, readings; anything else cannot be an input."""
-    kinds = np.array([_medium(value) for value in present])
-    found, counts = np.unique(kinds, return_counts=True)
-    if len(found) > 1:
-        told = ", ".join(f"{count} {kind}" for kind, count in zip(found, counts, strict=True))
-        raise Ambiguous(f"its values are of several kinds ({told})", "image", "audio", "video", "text", "ignored")
-    if found[0] in ("image", "audio", "video"):
-        return Guess(str(found[0]), f"{len(present)} of {len(present)} values are {_NAMES[found[0]]} in memory")
-    if found[0] == "series":
+    kinds, counts = np.unique([_medium(value) for value in present], return_counts=True)
+    if len(kinds) > 1:
+        mixture = ", ".join(f"{count} {kind}" for kind, count in zip(kinds, counts, strict=True))
+        raise Ambiguous(f"its values are of several kinds ({mixture})", "image", "audio", "video", "text", "ignored")
+    kind = str(kinds[0])
+    if kind in _NAMES:
+        return Guess(kind, f"{len(present)} of {len(present)} values are {_NAMES[kind]} in memory")
+    if kind == "series":
         return Guess("series", f"{len(present)} of {len(present)} values are readings with a time")
-    if found[0] == "rows of numbers":
+    if kind == "rows of numbers":
         raise _numbers_of("its values are rows of numbers")
-    if found[0] == "date":
+    if kind == "date":
         return Guess("ignored", "the values are dates; turn them into numbers to use them")
-    raise Ambiguous(f"its values are of the type {found[0]}, which no input reads", "ignored")
+    raise Ambiguous(f"its values are of the type {kind}, which no input reads", "ignored")
 
 
 def _medium(value: Any) -> str:
+    """What a cell holds, by a medium's name or that of its type."""
     if isinstance(value, bytes | bytearray):
         return next((kind for start, kind in _STARTS if re.match(start, value, re.DOTALL)), "bytes")
     if is_sound(value):
@@ -221,7 +220,7 @@ def _medium(value: Any) -> str:
         return "date"
     if isinstance(value, str):
         end = value.rpartition(".")[2].lower()
-        return next((kind for kind, known in ENDINGS.items() if end in known), "str")
+        return next((kind for kind, endings in ENDINGS.items() if end in endings), "str")
     return type(value).__name__
 
 
@@ -251,7 +250,7 @@ def cell_types(present: np.ndarray) -> set[type]:
 
 
 def _sample(values: np.ndarray | pd.Series) -> np.ndarray | pd.Series:
-    """At most some ten thousand of the values, evenly: enough to see what they look like."""
+    """At most about ten thousand of the values, evenly spaced: enough to see what they look like."""
     return values[:: max(1, len(values) // 10_000)]
 
 
@@ -261,5 +260,5 @@ def _endings(series: pd.Series) -> pd.Series:
 
 
 def example(values: np.ndarray, where: np.ndarray) -> str:
-    """The first of the values that `where`, bool [N], says, shortened and in quotes."""
+    """The first value where `where`, bool [N], is True: its first 30 characters, in quotes."""
     return repr(str(values[np.flatnonzero(where)[0]])[:30])

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-TIMES = ("time", "timestamp", "t")  # what the column of a series is named that says when
+TIMES = ("time", "timestamp", "t")  # names of the column of times in a series
 SCALARS = {str, int, float, bool, type(None)}
 
 
@@ -20,16 +20,16 @@ def objects(values: Sequence[Any]) -> np.ndarray:
 
 def is_missing(values: np.ndarray) -> np.ndarray:
     """bool [N]: True where a cell is None, NaN, NaT or an empty string."""
-    gone = pd.isna(values)
+    absent = pd.isna(values)
     if values.dtype != object:
-        return gone
+        return absent
     if set(map(type, values)) <= SCALARS:
-        return gone | (values == "")
-    return gone | np.fromiter((type(value) is str and not value for value in values), dtype=bool, count=len(values))
+        return absent | (values == "")
+    return absent | np.fromiter((type(value) is str and not value for value in values), dtype=bool, count=len(values))
 
 
 def numbers(values: np.ndarray) -> np.ndarray:
-    """float64 [N]: each cell as a finite number, True as 1; NaN where it is absent or none ('abc', 'nan', infinity)."""
+    """float64 [N]: each cell as a finite number, True as 1; NaN where absent or not one ('abc', 'nan', infinity)."""
     if values.dtype != object:
         parsed = values.astype(np.float64)
     else:
@@ -43,8 +43,8 @@ def numbers(values: np.ndarray) -> np.ndarray:
 def to_label(value: Any) -> str:
     """A cell as the name of a class, category, group or key.
 
-    3 and 3.0 are both '3', for a hole in a column makes floats of integers in pandas. Raises ValueError for what has no
-    name (a list, an array).
+    3 and 3.0 are both '3', because a hole in a column makes floats of integers in pandas. Raises ValueError for a value
+    without a name (a list, an array).
     """
     if isinstance(value, str):
         return value
@@ -58,7 +58,7 @@ def to_label(value: Any) -> str:
 
 
 def count_in_order(names: np.ndarray) -> dict[str, float]:
-    """How often each of the labels [N] occurs, in the order of names; of numbers, where all are."""
+    """How often each of the labels [N] occurs, in the order of their names, or of the numbers where all are numbers."""
     counted = pd.Series(names, dtype=object).value_counts()
     numbered = not np.isnan(numbers(counted.index.to_numpy(object))).any()
     return {name: int(counted[name]) for name in sorted(counted.index, key=float if numbered else None)}
@@ -124,7 +124,7 @@ def is_rows(value: Any) -> bool:
     if not isinstance(value, list | tuple | np.ndarray) or not len(value):
         return False
     row = value[0]
-    return isinstance(row, list | tuple | np.ndarray) and any(isinstance(one, Number) for one in row)
+    return isinstance(row, list | tuple | np.ndarray) and any(isinstance(cell, Number) for cell in row)
 
 
 def readings(value: Any) -> Any:

@@ -144,8 +144,8 @@ def label_positions(names: np.ndarray, rows: np.ndarray, labels: list[str]) -> n
     Raises CellError for the first name that is not there.
     """
     positions = pd.Index(labels, dtype=object).get_indexer(names)
-    strange = np.flatnonzero(positions < 0)
-    if len(strange):
-        error = unknown("label", names[strange[0]], labels)
-        raise CellError(int(rows[strange[0]]), f"{str(error).removesuffix('.')}; mend it, or leave it empty")
+    unlisted = np.flatnonzero(positions < 0)
+    if len(unlisted):
+        error = unknown("label", names[unlisted[0]], labels)
+        raise CellError(int(rows[unlisted[0]]), f"{str(error).removesuffix('.')}; mend it, or leave it empty")
     return positions
