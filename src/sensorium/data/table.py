@@ -9,6 +9,7 @@ import pandas as pd
 from rich.table import Table as Printed
 from torch import Tensor
 
+from sensorium.console import shorten
 from sensorium.data import split as splitting
 from sensorium.data.columns.parse import convert, is_missing, takes_text
 from sensorium.data.schema import InputSpec, Schema, TargetSpec
@@ -19,7 +20,7 @@ from sensorium.errors import UserError
 
 class Table:
     """N records: `frame` (the cells as the user gave them), `schema`, `root` (the folder that media paths start from),
-    `rows` (int64 [N], each record's place in the source, from 1), `source` (what errors call the table) and `shards`
+    `rows` (int64 [N], each record's position in the source, from 1), `source` (what errors call the table) and `shards`
     (how many tar files the records lie in; 0 for a table).
     """
 
@@ -50,7 +51,7 @@ class Table:
         return cells.to_objects() if isinstance(cells, CompactStrings) else cells
 
     def _column(self, name: str, kind: str) -> np.ndarray | CompactStrings:
-        """`cells`, kept: texts and paths compactly."""
+        """What `cells` gives, converted once and then remembered; texts and paths in little memory."""
         if (name, kind) not in self._cells:
             self._cells[name, kind] = self._converted(name, kind)
         return self._cells[name, kind]
@@ -69,7 +70,7 @@ class Table:
             raise self.mistake(
                 wrong[0],
                 name,
-                f"{_short(values[wrong[0]])} cannot be read as {kind}: {wrong[1]}; mend it or leave it empty",
+                f"{_format_cell(values[wrong[0]])} cannot be read as {kind}: {wrong[1]}; mend it or leave it empty",
             )
         if texts_stay and set(map(type, converted)) <= {str, type(None)}:
             return CompactStrings.from_objects(converted)
@@ -77,8 +78,8 @@ class Table:
 
     def _absent(self, kind: str) -> np.ndarray | CompactStrings:
         """A column without any value, in the form of `kind`."""
-        nothing = np.full(len(self), None, dtype=object)
-        converted = (convert(nothing, kind) if kind not in TARGETS else TARGETS[kind].convert(nothing))[0]
+        empty = np.full(len(self), None, dtype=object)
+        converted = (convert(empty, kind) if kind not in TARGETS else TARGETS[kind].convert(empty))[0]
         return CompactStrings.from_objects(converted) if converted.dtype == object else converted
 
     def target_column(self, spec: TargetSpec) -> TargetColumn:
@@ -92,9 +93,9 @@ class Table:
         """The target of all N records as tensors: `mask`, bool [N], and what its kind has, [N, ...]."""
         return self.target_column(spec)(np.arange(len(self)))
 
-    def mistake(self, index: int, column: str, what: str) -> UserError:
+    def mistake(self, index: int, column: str, reason: str) -> UserError:
         """The error about the cell of row `index` (from 0) in `column`."""
-        return UserError(f"Row {self.rows[index]}, column '{column}' of {self.source}: {what}.")
+        return UserError(f"Row {self.rows[index]}, column '{column}' of {self.source}: {reason}.")
 
     def value(self, index: int, spec: InputSpec) -> Any:
         """What record `index` (from 0) has for an input, or None.
@@ -136,22 +137,22 @@ class Table:
     def _named(self, name: str, kind: str, prefix: str) -> np.ndarray:
         """object [N]: the cells of a column; where they are absent `prefix` and the row's number."""
         cells = self.cells(name, kind)
-        gone = pd.isna(cells)
-        if gone.any():
+        absent = pd.isna(cells)
+        if absent.any():
             cells = cells.copy()
-            cells[gone] = [f"{prefix}{row}" for row in self.rows[gone]]
+            cells[absent] = [f"{prefix}{row}" for row in self.rows[absent]]
         return cells
 
     def take(self, index: np.ndarray) -> "Table":
         """The records `index` (int64 [M] from 0, or bool [N]), in that order."""
         frame = self.frame.iloc[index].reset_index(drop=True)
-        taken = Table(frame, self.schema, self.root, self.rows[index], self.source, self.shards)
+        table = Table(frame, self.schema, self.root, self.rows[index], self.source, self.shards)
         for (name, kind), cells in self._cells.items():
             if not isinstance(cells, CompactStrings):
-                taken._cells[name, kind] = cells[index]
+                table._cells[name, kind] = cells[index]
             elif name in frame.columns and not is_compact(frame[name]):
-                taken._cells[name, kind] = cells.take(index)  # others share the frame's memory when they are asked for
-        return taken
+                table._cells[name, kind] = cells.take(index)  # a compact column shares the frame's memory when read
+        return table
 
     def ignoring(self, name: str, reason: str) -> "Table":
         """The same records with the column `name` ignored, for `reason`. Raises UserError when no input is left."""
@@ -177,38 +178,31 @@ class Table:
         ids: dict[str, np.ndarray] | None = None,
         together: np.ndarray | None = None,
     ) -> tuple["Table", "Table"]:
-        """Two tables: a share `ratio` of the records and the rest, or by a `column` (`test` is the held-out value).
+        """Two tables: a share `ratio` of the records and all others, or by a `column` (`test` is the held-out value).
 
-        By ratio it keeps the shares of the first class target's classes, and each group on one side; without a group
-        column, what has one value in `together`, [N]. `ids` (by input name, int64 [N], a hash of each file) lets it see
-        identical files. Warns when identical records or files stand on both sides. Raises UserError.
+        A split by ratio keeps the shares of the first class target's classes, and each group on one side; without a
+        group column, the records of one value in `together`, [N]. Warns when identical records or files stand on both
+        sides; `ids`, by input name a hash of each file, int64 [N], lets it see identical files. Raises UserError.
         """
-        table, first, second = splitting.sides(self, ratio, seed, column, test, together)
-        one, two = table.take(first), table.take(second)
-        cut = (
-            [None, None]
-            if ids is None
-            else [{name: values[index] for name, values in ids.items()} for index in (first, second)]
-        )
-        shared = splitting.overlap(one, two, *cut)
-        if shared:
-            warnings.warn(shared, UserWarning, stacklevel=2)
-        return one, two
+        table, *rows_of_sides = splitting.sides(self, ratio, seed, column, test, together)
+        kept_side, held_out_side = (table.take(rows) for rows in rows_of_sides)
+        ids_of_sides = [
+            None if ids is None else {name: values[rows] for name, values in ids.items()} for rows in rows_of_sides
+        ]
+        warning = splitting.overlap(kept_side, held_out_side, *ids_of_sides)
+        if warning:
+            warnings.warn(warning, UserWarning, stacklevel=2)
+        return kept_side, held_out_side
 
     def describe(self) -> Printed:
         """The schema as a Rich table, with an example of each column."""
         examples = {}
         for name in self.frame.columns:
             present = np.flatnonzero(~is_missing(self.frame[name].to_numpy()))
-            examples[name] = _short(self.frame[name].iat[present[0]]) if len(present) else ""
+            examples[name] = _format_cell(self.frame[name].iat[present[0]]) if len(present) else ""
         return self.schema.describe(examples)
 
 
-def _short(value: Any) -> str:
-    """A cell in at most 40 characters."""
-    if isinstance(value, bytes):
-        return f"{len(value)} bytes"
-    if isinstance(value, np.ndarray):
-        return f"array {'x'.join(map(str, value.shape))} {value.dtype}"
-    shown = " ".join(repr(value).split()) if isinstance(value, str) else str(value)
-    return shown if len(shown) <= 40 else shown[:37] + "..."
+def _format_cell(value: Any) -> str:
+    """A cell as errors and examples show it, text in quotes, in at most 40 letters."""
+    return shorten(repr(value) if isinstance(value, str) else value, 40)
