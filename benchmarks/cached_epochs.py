@@ -19,7 +19,7 @@ import pandas as pd
 
 import sensorium
 from emoji_category import records
-from sensorium.cli.demo import pretrained
+from sensorium.runs.demo import pretrained
 
 PLAIN = {name: settings | {"augment": False} for name, settings in pretrained().items()}
 

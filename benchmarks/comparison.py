@@ -17,9 +17,9 @@ from pathlib import Path
 from benchmarks.digits import records
 
 import sensorium
-from sensorium.cli.demo import pretrained
 from sensorium.data.datasets.emoji import emoji
 from sensorium.evaluation.comparison import Comparison
+from sensorium.runs.demo import pretrained
 
 NOISE = 0.4
 

@@ -23,8 +23,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import sensorium
-from sensorium.cli.demo import pretrained
 from sensorium.metrics import paired
+from sensorium.runs.demo import pretrained
 
 
 def records(source: Path, folder: Path) -> pd.DataFrame:

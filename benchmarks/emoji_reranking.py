@@ -20,8 +20,8 @@ import yaml
 
 import sensorium
 from emoji_retrieval import ARTIST, ARTISTS, records
-from sensorium.cli.demo import pretrained
 from sensorium.evaluation.retrieval import Retrieved, evaluate_retrieval
+from sensorium.runs.demo import pretrained
 
 SHOWN = ("recall@1", "recall@10", "mean_average_precision")
 

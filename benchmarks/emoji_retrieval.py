@@ -25,10 +25,10 @@ import yaml
 from PIL import Image
 
 import sensorium
-from sensorium.cli.demo import pretrained
 from sensorium.evaluation.retrieval import ARROW, evaluate_retrieval
 from sensorium.metrics import Resamples
 from sensorium.metrics.resampling import distribution, mean
+from sensorium.runs.demo import pretrained
 
 ARTISTS = ("noto", "twemoji", "openmoji")
 COLUMNS = 40

@@ -9,29 +9,53 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sensorium.comparison.compare import compare
     from sensorium.data.read import read
+    from sensorium.data.sources.published import table
+    from sensorium.data.sources.write_shards import pack
     from sensorium.data.table import Table
     from sensorium.errors import RecordError, UserError
-    from sensorium.evaluation import Report, ZeroShot
-    from sensorium.evaluation import evaluate_task as evaluate
+    from sensorium.evaluation.report import Report
+    from sensorium.evaluation.tasks import evaluate_task as evaluate
+    from sensorium.evaluation.zero_shot import ZeroShot
+    from sensorium.explanation.answer import answer
+    from sensorium.families.checkpoints import convert
+    from sensorium.indexing.commands import index, search, unindex
+    from sensorium.inference.classify import classify
+    from sensorium.inference.predict import predict
+    from sensorium.inspection.inspect import inspect
     from sensorium.model import Model, load
-    from sensorium.runs.run import Run, fit, pretrain
+    from sensorium.reports.report import report
+    from sensorium.runs.demo import demo
+    from sensorium.runs.run import fit, pretrain
+    from sensorium.tasks.base import Run
 
 _MODULES = {
-    "Model": "sensorium.model",
-    "RecordError": "sensorium.errors",
-    "Report": "sensorium.evaluation",
-    "Run": "sensorium.runs.run",
-    "Table": "sensorium.data.table",
-    "UserError": "sensorium.errors",
-    "ZeroShot": "sensorium.evaluation",
-    "compare": "sensorium.comparison.compare",
-    "evaluate": "sensorium.evaluation.tasks",
-    "fit": "sensorium.runs.run",
-    "load": "sensorium.model",
-    "pretrain": "sensorium.runs.run",
-    "read": "sensorium.data.read",
+    "Model": "model",
+    "RecordError": "errors",
+    "Report": "evaluation.report",
+    "Run": "tasks.base",
+    "Table": "data.table",
+    "UserError": "errors",
+    "ZeroShot": "evaluation.zero_shot",
+    "answer": "explanation.answer",
+    "classify": "inference.classify",
+    "compare": "comparison.compare",
+    "convert": "families.checkpoints",
+    "demo": "runs.demo",
+    "evaluate": "evaluation.tasks",
+    "fit": "runs.run",
+    "index": "indexing.commands",
+    "inspect": "inspection.inspect",
+    "load": "model",
+    "pack": "data.sources.write_shards",
+    "predict": "inference.predict",
+    "pretrain": "runs.run",
+    "read": "data.read",
+    "report": "reports.report",
+    "search": "indexing.commands",
+    "table": "data.sources.published",
+    "unindex": "indexing.commands",
 }
-"""Where each public name is defined."""
+"""Where each public name is defined: one function for every verb, and what they give."""
 
 __all__ = [
     "Model",
@@ -41,12 +65,24 @@ __all__ = [
     "Table",
     "UserError",
     "ZeroShot",
+    "answer",
+    "classify",
     "compare",
+    "convert",
+    "demo",
     "evaluate",
     "fit",
+    "index",
+    "inspect",
     "load",
+    "pack",
+    "predict",
     "pretrain",
     "read",
+    "report",
+    "search",
+    "table",
+    "unindex",
 ]
 
 
@@ -56,7 +92,7 @@ def __getattr__(name: str) -> Any:
         return _version()
     if name not in _MODULES:
         raise AttributeError(f"module 'sensorium' has no attribute '{name}'")
-    value = getattr(import_module(_MODULES[name]), "evaluate_task" if name == "evaluate" else name)
+    value = getattr(import_module(f"sensorium.{_MODULES[name]}"), "evaluate_task" if name == "evaluate" else name)
     globals()[name] = value
     return value
 

@@ -13,7 +13,7 @@ import sensorium as api
 from sensorium.data.read import read
 from sensorium.tasks.splits import split_records
 from sensorium.config.load import check_recipe, read_recipe
-from sensorium.build.continual import build_or_load, extend_heads
+from sensorium.build.continual import build_from, extend_heads
 
 CENTRES = {"north": (0, 2), "south": (0, -2), "east": (2, 0)}
 TARGETS = {"side": "class", "marks": "labels", "height": "number"}
@@ -168,7 +168,7 @@ def test_the_settings_of_the_old_run_are_the_base_but_slower(here: Path):
 def test_a_run_begins_with_the_weights_it_goes_on_from(here: Path):
     recipe = recipe_of(here).model_copy(update={"start_from": str(here)})
     old = api.load(here)
-    begun = build_or_load(read(records(30, 7), schema=old.schema), recipe, {}, old)
+    begun = build_from(old, read(records(30, 7), schema=old.schema), recipe, {})
     assert {name: value.tolist() for name, value in begun.named_parameters()} == {
         name: value.tolist() for name, value in old.named_parameters()
     }

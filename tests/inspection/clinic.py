@@ -185,8 +185,6 @@ PLANTS: dict[str, tuple[Plant, str, str]] = {
     "constant column": (column("country", lambda row, one: "Norway"), "constant-column", "country"),
     "row counter": (column("number", lambda row, one: str(row + 1000)), "row-counter", "number"),
     "row counter with gaps": (column("number", lambda row, one: str(3 * row + row % 2)), "row-counter", "number"),
-    "copied column": (column("heft", lambda row, one: one["weight"]), "copied-column", "heft"),
-    "scaled column": (column("grams", lambda row, one: f"{1000 * float(one['weight']):.0f}"), "copied-column", "grams"),
     "contradiction": (contradiction, "contradictory-target", ""),
     "rare class": (cells("bird", {5: "wren"}), "rare-class", "bird"),
     "group on both sides": (split_group, "group-on-both-sides", "speaker"),
@@ -197,7 +195,6 @@ PLANTS: dict[str, tuple[Plant, str, str]] = {
     "spelling of a class": (
         column("bird", lambda row, one: one["bird"].upper() if row in (7, 31) else one["bird"]), "spelling", "bird",
     ),
-    "slip of spelling": (cells("weather", {8: "cluody"}), "spelling", "weather"),
     "absent by target": (absent_by_target, "absence-tells-target", "length"),
     "extreme value": (
         column("weight", lambda row, one: f"{float(one['weight']) * (1000 if row == 9 else 1):.1f}"),
@@ -211,7 +208,7 @@ PLANTS: dict[str, tuple[Plant, str, str]] = {
     "decimal comma": (column("weight", lambda row, one: one["weight"].replace(".", ",")), "decimal-comma", "weight"),
     "mixed dates": (
         column("seen", lambda row, one: f"2024-{row % 12 + 1}-{row % 28 + 1}" if row % 3 else f"{row % 28 + 1}/5/2024"),
-        "mixed-dates", "seen",
+        "ambiguous-column", "seen",
     ),
     "encoding damage": (cells("note", {9: "a cafÃ© by the fjord in MalmÃ¶, heard twice"}), "encoding-damage", "note"),
     "text is target": (

@@ -7,7 +7,6 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from sensorium.inspection import near, sounds, texts
-from sensorium.inspection.contents import small_picture
 from tests.inspection import clinic
 
 APART = 0.35
@@ -28,16 +27,16 @@ CHANGES = {
 }
 
 
-def small(images: list[Image.Image]) -> np.ndarray:
-    return np.stack([small_picture(np.asarray(image)) for image in images])
+def pairs_of(images: list[Image.Image]) -> list[list[int]]:
+    hashes, thumbnails = zip(*map(near.fingerprint, images), strict=True)
+    return near.near_pairs(np.array(hashes), np.stack(thumbnails), APART).tolist()
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_changed_picture_is_near_its_original_and_no_other(change):
     chance = np.random.default_rng(0)
     images = [clinic.picture(chance) for _ in range(60)]
-    pairs = near.near_pairs(small([*images, *map(CHANGES[change], images)]), APART)
-    assert pairs.tolist() == [[one, one + 60] for one in range(60)]
+    assert pairs_of([*images, *map(CHANGES[change], images)]) == [[one, one + 60] for one in range(60)]
 
 
 def test_pictures_of_one_colour_with_noise_are_not_alike():
@@ -45,13 +44,13 @@ def test_pictures_of_one_colour_with_noise_are_not_alike():
     reds = [
         np.clip(np.array([220, 30, 30]) + chance.normal(0, 12, (64, 64, 3)), 0, 255).astype(np.uint8) for _ in "ab" * 20
     ]
-    assert len(near.near_pairs(small([Image.fromarray(one) for one in reds]), APART)) == 0
+    assert pairs_of([Image.fromarray(one) for one in reds]) == []
 
 
 def test_a_shape_in_another_colour_is_not_the_same():
     black, white = np.full((64, 64, 3), 128, np.uint8), np.full((64, 64, 3), 128, np.uint8)
     black[16:48, 16:48], white[16:48, 16:48] = 0, 255
-    assert len(near.near_pairs(small([Image.fromarray(black), Image.fromarray(white)]), APART)) == 0
+    assert pairs_of([Image.fromarray(black), Image.fromarray(white)]) == []
 
 
 def test_every_pair_of_near_hashes_is_a_candidate():
@@ -67,16 +66,16 @@ def test_every_pair_of_near_hashes_is_a_candidate():
 def test_a_louder_padded_noisy_wave_is_the_same_and_a_tone_of_about_the_same_pitch_is_not():
     chance = np.random.default_rng(3)
     wave = clinic.sound(chance)
-    assert sounds.alike(wave, np.pad(0.3 * wave, (500, 90)) + chance.normal(0, 0.01, len(wave) + 590))
+    assert sounds.same_wave(wave, np.pad(0.3 * wave, (500, 90)) + chance.normal(0, 0.01, len(wave) + 590))
     time = np.arange(8000) / 8000
-    assert not sounds.alike(np.sin(2 * np.pi * 700 * time), np.sin(2 * np.pi * 706 * time))
+    assert not sounds.same_wave(np.sin(2 * np.pi * 700 * time), np.sin(2 * np.pi * 706 * time))
 
 
 def test_texts_are_near_by_the_letters_they_share():
     fox = "the quick brown fox jumps over the lazy dog"
     written = [fox, fox.replace("the quick", "a quick"), "a wholly other line of words"]
     assert texts.near_pairs(written, 0.6).tolist() == [[0, 1]]
-    assert texts.normal("  The Café -- ISN'T,open! ") == "the café isn t open"
+    assert texts.normalise("  The Café -- ISN'T,open! ") == "the café isn t open"
 
 
 def test_near_texts_are_found_among_many_by_their_overlap():

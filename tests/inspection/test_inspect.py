@@ -1,6 +1,8 @@
 """`inspect`: each fault alone gives its finding and no other, twelve together are all found, and none gives none."""
 
 import json
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,39 @@ def test_every_broken_file_is_named(made, monkeypatch):
         ("error", "photo", [11]), ("error", "photo", [12]), ("error", "voice", [13]),
     ]  # fmt: skip
     assert "photos/11.png: there is no such file" in found[1].sentence
+
+
+def test_without_the_extra_what_needs_it_is_left_out_and_said(made, monkeypatch):
+    for package in ("ftfy", "imagehash", "datasketch"):
+        monkeypatch.setitem(sys.modules, package, None)
+    folder, records = made
+    for name in ("compressed picture", "louder sound", "changed text", "encoding damage", "copied picture"):
+        clinic.PLANTS[name][0](folder, records)
+    findings = looked(folder, records, monkeypatch).findings
+    assert [finding.kind for finding in findings] == ["duplicate-across-split", "not-looked-for"]
+    assert "pip install 'sensorium[inspect]'" in findings[1].sentence
+
+
+def test_all_that_a_step_of_training_does_is_in_the_time_of_the_plan(made, monkeypatch):
+    calls = []
+
+    def slow(name):
+        def call(*arguments):
+            calls.append((name, arguments[-1]))
+            time.sleep(0.05)
+
+        return call
+
+    monkeypatch.setattr("sensorium.training.processes.Processes.clip", slow("clip"))
+    monkeypatch.setattr("sensorium.training.averaging.Average.update", slow("average"))
+    folder, records = made
+    plan = inspect(
+        clinic.write(folder, records), workers=0, target="bird", group="speaker", clip=0.25, averaging="ema",
+        loss_weights="uncertainty",
+    ).plan  # fmt: skip
+    assert calls[:2] == [("clip", 0.25), ("average", 1)] and len(calls) == 2 * estimate._STEPS
+    assert plan.step_ms > 100 and plan.step_ms > plan.read_ms
+    assert plan.seconds > plan.steps * 0.1
 
 
 def test_every_ambiguous_column_is_named(made, monkeypatch):

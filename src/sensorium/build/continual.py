@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sensorium.build.model import build, head_settings
+from sensorium.build.model import head_settings
 from sensorium.build.pretrained import init_from_pretrained
 from sensorium.config.schema import Recipe
 from sensorium.data.table import Table
@@ -28,13 +28,13 @@ def checkpoint_fingerprint(run: str | Path) -> bytes:
     return digest.digest()
 
 
-def build_or_load(table: Table, recipe: Recipe, facts: dict[str, dict[str, float]], old: Model | None) -> Model:
-    """The model as training finds it: new for the training records `table`, or with parts of the trained model `old`, or
-    `old` itself with heads for its targets. facts: the scan's, by input.
+def build_from(old: Model, table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> Model:
+    """The model for the training records `table` with parts of the trained model `old`, or `old` itself with heads for
+    the table's targets. facts: the scan's, by input.
     """
     if recipe.begin_with is not None:
         return init_from_pretrained(table, recipe, facts, old)
-    return build(table, recipe, facts) if recipe.start_from is None else extend_heads(copy.deepcopy(old), table, recipe)
+    return extend_heads(copy.deepcopy(old), table, recipe)
 
 
 def extend_heads(model: Model, table: Table, recipe: Recipe) -> Model:

@@ -10,13 +10,16 @@ import typer
 from sensorium.cli.answer import answer
 from sensorium.cli.classify import classify
 from sensorium.cli.compare import compare
-from sensorium.cli.evaluate import convert, evaluate, predict
-from sensorium.cli.fit import demo, fit
+from sensorium.cli.convert import convert
+from sensorium.cli.demo import demo
+from sensorium.cli.evaluate import evaluate
+from sensorium.cli.fit import fit
 from sensorium.cli.options import Verb
+from sensorium.cli.predict import predict
 from sensorium.cli.pretrain import pretrain
 from sensorium.cli.report import report
 from sensorium.cli.search import index, search, unindex
-from sensorium.cli.table import inspect, pack, table
+from sensorium.cli.tables import inspect, pack, table
 
 app = typer.Typer(
     pretty_exceptions_enable=False,

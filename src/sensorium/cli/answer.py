@@ -42,8 +42,10 @@ def answer(
 
     Example: [bold]sensorium answer runs/vqa photo.jpg "Is there a circle?" --explain[/bold]
     """
-    from sensorium.explanation.answer import answer as ask
+    from sensorium.explanation.answer import answer as answer_question
 
-    done = ask(run, picture, question, by=by, answers=answers, beams=beams, top=top, explain=explain, quiet=as_json)
+    result = answer_question(
+        run, picture, question, by=by, answers=answers, beams=beams, top=top, explain=explain, quiet=as_json
+    )
     if as_json:
-        print(json.dumps(done, ensure_ascii=False))
+        print(json.dumps(result, ensure_ascii=False))

@@ -53,11 +53,11 @@ def classify(
 
     Example: [bold]sensorium classify runs/pairs pictures/ --labels "cat,dog,bird" --templates imagenet[/bold]
     """
-    from sensorium.inference.classify import classify as run_it
+    from sensorium.inference.classify import classify as classify_records
 
-    done = run_it(
+    summary = classify_records(
         run, pictures, labels, templates=templates, top=top, none_below=none_below, support=support, target=target,
         input=name, text=text, out=out, bad_records=bad_records, quiet=as_json,
     )  # fmt: skip
     if as_json:
-        print(json.dumps(done, ensure_ascii=False))
+        print(json.dumps(summary, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""Verbs that compare: compare."""
+"""The verb that compares ways of fusing: compare."""
 
 import json
 import os
@@ -7,22 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from sensorium.cli.options import (
-    Encoders,
-    Group,
-    Json,
-    Key,
-    Overwrite,
-    Recipe,
-    Resume,
-    Seed,
-    Settings,
-    SkipOrStop,
-    pairs,
-    settings,
-)
+from sensorium.cli.options import COLUMNS, FOLDER, TRAINING, Json, takes
 
 
+@takes(COLUMNS, TRAINING, FOLDER)
 def compare(
     table: Annotated[
         Path | None, typer.Argument(help="A table, or any other source of records that fit takes; --resume needs none.")
@@ -37,22 +25,11 @@ def compare(
     folds: Annotated[int, typer.Option(help="Parts of the table, each scored by models that have not seen it.")] = 5,
     seeds: Annotated[int, typer.Option(help="Trainings of each candidate on each fold.")] = 1,
     out: Annotated[Path, typer.Option(help="Folder of the comparison.")] = Path("runs/compare"),
-    group: Group = None,
-    key: Key = None,
-    column: Annotated[
-        list[str] | None, typer.Option(help="NAME=KIND where the guess is not what is meant, as for fit.")
-    ] = None,
-    encoder: Encoders = None,
     workers: Annotated[
         int | None, typer.Option(help="Processes that train side by side, on a thread each; 0 for none.")
     ] = None,
-    seed: Seed = None,
-    bad_records: SkipOrStop = None,
-    setting: Settings = None,
-    recipe: Recipe = None,
-    resume: Resume = False,
-    overwrite: Overwrite = False,
     as_json: Json = False,
+    **options: Any,
 ) -> None:
     """Train every way of fusing on the same folds and say which to take, and whether the difference is real.
 
@@ -60,18 +37,15 @@ def compare(
 
     Example: [bold]sensorium compare reviews.csv --target sentiment --group author --fusion hybrid,gated[/bold]
     """
-    from sensorium.comparison.compare import compare as run
+    from sensorium.comparison.compare import compare as run_comparison
 
-    options: dict[str, Any] = {
-        "target": target, "group": group, "key": key, "columns": pairs(column, "--column"), "seed": seed,
-        "encoders": pairs(encoder, "--encoder"), "bad_records": bad_records,
-    }  # fmt: skip
-    options |= settings(setting)
     workers = (os.cpu_count() or 1) if workers is None else workers
-    how = {"fusion": fusion, "seeds": seeds, "folds": folds, "workers": workers, "recipe": recipe}
     try:
-        found = run(table, out, **how, resume=resume, overwrite=overwrite, quiet=as_json, **options)
+        comparison = run_comparison(
+            table, out, target=target, fusion=fusion, folds=folds, seeds=seeds, workers=workers, quiet=as_json,
+            **options,
+        )  # fmt: skip
     except KeyboardInterrupt as error:
         raise typer.Abort("Stopped. A comparison goes on where it stood with the same command and --resume.") from error
     if as_json:
-        print(json.dumps({"out": str(out)} | found.to_dict()))
+        print(json.dumps({"out": str(out)} | comparison.to_dict()))

@@ -1,4 +1,4 @@
-"""Verbs that use a trained model: evaluate, predict and convert."""
+"""The verb that scores a trained model: evaluate."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sensorium.cli.options import BadRecords, Json, names
+from sensorium.cli.options import BadRecords, Json, split_names
 
 
 def evaluate(
@@ -62,72 +62,9 @@ def evaluate(
     console = Console(quiet=as_json)
     with console.spinner("Scoring"):
         report = evaluate_task(
-            model, model.read(table), task, out=out, bad_records=bad_records, pair=names(pair), rerank=rerank,
+            model, model.read(table), task, out=out, bad_records=bad_records, pair=split_names(pair), rerank=rerank,
             target=target, labels=labels, templates=templates, input=name, text=text, shots=shots, draws=draws,
         )  # fmt: skip
     if as_json:
         print(json.dumps(report.to_dict()))
     console.print_table(report)
-
-
-def predict(
-    run: Annotated[Path, typer.Argument(help="A run's or a checkpoint's folder.")],
-    table: Annotated[Path, typer.Argument(help="Records; a column that is missing is absent in every record.")],
-    out: Annotated[Path, typer.Option(help="File for the predictions: .parquet, .csv or .jsonl.")] = Path(
-        "predictions.parquet"
-    ),
-    bad_records: BadRecords = "stop",
-    as_json: Json = False,
-) -> None:
-    """Write a trained model's decisions and probabilities for every record of a table.
-
-    Example: [bold]sensorium predict runs/reviews new.csv --out predictions.parquet[/bold]
-    """
-    from sensorium.inference.predict import predict as run_predict
-
-    summary = run_predict(run, table, out, bad_records=bad_records, quiet=as_json)
-    if as_json:
-        print(json.dumps(summary))
-
-
-def convert(
-    source: Annotated[
-        str,
-        typer.Argument(
-            help="A published CLIP or SigLIP: a folder of Transformers or open_clip, a file of weights, a model on the"
-            " hub; or an ALBEF's file of weights; or a BERT of Transformers, which an ALBEF begins with. Or, with --to,"
-            " a run's or a checkpoint's folder."
-        ),
-    ],
-    out: Annotated[Path, typer.Argument(help="Folder to write.")],
-    to: Annotated[
-        str | None,
-        typer.Option(help="transformers, open_clip or albef; without it, a checkpoint of Sensorium's is written."),
-    ] = None,
-    activation: Annotated[
-        str | None,
-        typer.Option(help="gelu, gelu_tanh or quick_gelu, for a bare file of weights that does not say its own."),
-    ] = None,
-    picture: Annotated[
-        Path | None,
-        typer.Option(help="With a BERT: file of weights of a vision transformer of timm (DeiT), for the pictures."),
-    ] = None,
-    tokenizer: Annotated[
-        Path | None,
-        typer.Option(help="With an ALBEF's file: its tokenizer.json, or a folder that has one, if none is beside it."),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in OUT.")] = False,
-) -> None:
-    """Turn a published CLIP, SigLIP or ALBEF into a checkpoint, or a checkpoint into what others open.
-
-    The tokenizer and the preparation of pictures come with it. Without a tokenizer an ALBEF takes token numbers alone.
-    A weight that is missing, unknown or does not fit is an error.
-
-    Example: [bold]sensorium convert openai/clip-vit-base-patch32 runs/openai[/bold]
-    """
-    from sensorium.families.checkpoints import convert as run
-
-    model = run(source, out, to, activation, overwrite, picture, tokenizer)
-    print(f"{source} is written to {out}, {f'for {to}' if to else 'as a checkpoint'}.")
-    if to is None and any(encoder.processor is None for encoder in model.encoders.modules_once):
-        print(f"No tokenizer stands beside {source}, so the model takes token numbers alone; name one by --tokenizer.")

@@ -1,4 +1,4 @@
-"""Verbs that train: fit and demo."""
+"""The verb that trains on targets: fit."""
 
 import json
 from pathlib import Path
@@ -6,29 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from sensorium.cli.options import (
-    Device,
-    Encoders,
-    Epochs,
-    Group,
-    Json,
-    Key,
-    Overwrite,
-    Recipe,
-    Resume,
-    Seed,
-    Settings,
-    SkipOrStop,
-    Split,
-    Targets,
-    Test,
-    Workers,
-    held_out,
-    pairs,
-    settings,
-)
+from sensorium.cli.options import COLUMNS, EPOCHS, FOLDER, SPLIT, TRAINING, Json, Targets, takes
 
 
+@takes(COLUMNS, SPLIT, EPOCHS, TRAINING, FOLDER)
 def fit(
     table: Annotated[
         Path | None,
@@ -39,16 +20,6 @@ def fit(
     ] = None,
     target: Targets = None,
     out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/fit"),
-    group: Group = None,
-    key: Key = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="NAME=KIND where the guess is not what is meant: text, image, audio, video, film, series, points,"
-            " number, category, ignored."
-        ),
-    ] = None,
-    encoder: Encoders = None,
     fusion: Annotated[str | None, typer.Option(help="hybrid, late, concat, gated, ...: docs/fusions.md.")] = None,
     family: Annotated[
         str | None,
@@ -71,19 +42,10 @@ def fit(
     teacher: Annotated[
         Path | None, typer.Option(help="Folder of a trained run whose decisions are learned beside the target.")
     ] = None,
-    epochs: Epochs = None,
     budget: Annotated[
         str | None,
         typer.Option(help="Time for trying a few settings, as 90s, 30m or 2h; the best on validation is taken."),
     ] = None,
-    test: Test = None,
-    split: Split = None,
-    seed: Seed = None,
-    device: Device = None,
-    workers: Workers = None,
-    bad_records: SkipOrStop = None,
-    setting: Settings = None,
-    recipe: Recipe = None,
     start_from: Annotated[
         Path | None,
         typer.Option(
@@ -96,9 +58,8 @@ def fit(
         Path | None,
         typer.Option(help="With --from, the file that run learned from, where its recipe does not lead to it."),
     ] = None,
-    resume: Resume = False,
-    overwrite: Overwrite = False,
     as_json: Json = False,
+    **options: Any,
 ) -> None:
     """Train a model on a table and score it on records it has not seen.
 
@@ -107,33 +68,16 @@ def fit(
 
     Example: [bold]sensorium fit reviews.csv --target sentiment --group author --test 0.2 --out runs/reviews[/bold]
     """
-    from sensorium.runs.run import fit as run
+    from sensorium.runs.run import fit as run_fit
 
-    options: dict[str, Any] = {
-        "target": target, "group": group, "key": key, "columns": pairs(column, "--column"), "test": test, "seed": seed,
-        "encoders": pairs(encoder, "--encoder"), "fusion": fusion, "epochs": epochs, "device": device,
-        "align": align or None, "teacher": teacher and str(teacher), "workers": workers, "bad_records": bad_records,
-        "budget": budget, "start_from": start_from and str(start_from), "old_table": old_table and str(old_table),
-    }  # fmt: skip
-    options |= {"family": family, "image": image, "question": question, "answer": answer, "size": size}
-    options |= held_out(split) | settings(setting)
     try:
-        done = run(table, out, recipe=recipe, resume=resume, overwrite=overwrite, quiet=as_json, **options)
+        run = run_fit(
+            table, out, target=target, fusion=fusion, family=family, image=image, question=question, answer=answer,
+            size=size, align=align or None, teacher=teacher, budget=budget, start_from=start_from,
+            old_table=old_table, quiet=as_json, **options,
+        )  # fmt: skip
     except KeyboardInterrupt as error:
-        said = str(error) or "Stopped."
-        raise typer.Abort(f"{said} A fit goes on where it stood with the same command and --resume.") from error
-    if as_json and done.speaks:
-        print(json.dumps({"out": str(done.folder)} | done.metrics))
-
-
-def demo(
-    out: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/demo"),
-    data: Annotated[Path, typer.Option(help="Folder the records are made in.")] = Path("runs/demo-data"),
-) -> None:
-    """Make a table of emoji (picture, name, spoken name) from installed packages; learn category and sentiment from it.
-
-    Needs the extra: pip install 'sensorium\\[demo]'. Example: [bold]sensorium demo[/bold]
-    """
-    from sensorium.cli.demo import demo as run
-
-    run(out, data)
+        message = str(error) or "Stopped."
+        raise typer.Abort(f"{message} A fit goes on where it stood with the same command and --resume.") from error
+    if as_json and run.speaks:
+        print(json.dumps({"out": str(run.folder)} | run.metrics))

@@ -1,5 +1,8 @@
-"""Options that several verbs share."""
+"""Options that several verbs share, in groups, and what they stand for in Python."""
 
+import inspect
+from collections.abc import Callable
+from functools import wraps
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,39 +17,106 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to sta
 BadRecords = Annotated[
     str, typer.Option(help="What to do with a file that cannot be read: 'stop', or 'skip' to set the record aside.")
 ]
-SkipOrStop = Annotated[
-    str | None, typer.Option(help="A file that cannot be read: 'stop' (as usual), or 'skip' to set the record aside.")
-]
 Targets = Annotated[
     list[str] | None,
     typer.Option(help="Column to learn; again for several; NAME=class|labels|number|answer to state its kind."),
 ]
-Group = Annotated[
-    str | None, typer.Option(help="Column whose records share a source (speaker, patient) and stay on one side.")
-]
-Key = Annotated[str | None, typer.Option(help="Column that names a record.")]
-Encoders = Annotated[
-    list[str] | None,
-    typer.Option(help="INPUT=NAME:MODEL,setting=value, as photo=timm:resnet50,pretrained=true; see docs/recipes.md."),
-]
-Epochs = Annotated[int | None, typer.Option(help="Passes over the training records.")]
-Test = Annotated[float | None, typer.Option(help="Share of the records held out and scored once at the end.")]
-Split = Annotated[
-    str | None,
-    typer.Option(
-        help="COLUMN=VALUE: records with this value are held out; COLUMN alone if it is 'test' against one other."
-    ),
-]
-Seed = Annotated[int | None, typer.Option(help="Number that every random choice follows from.")]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Workers = Annotated[int | None, typer.Option(help="Processes that read records.")]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="NAME=VALUE for any other setting of docs/recipes.md, as learning_rate=0.0005."),
-]
-Recipe = Annotated[Path | None, typer.Option(help="YAML file with the settings; options lie over it.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with what was stopped or killed in --out.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is in --out.")]
+
+# Options by name, each with its type and its help; all are left out unless they are given.
+COLUMNS: dict[str, Any] = {
+    "group": Annotated[
+        str | None, typer.Option(help="Column whose records share a source (speaker, patient) and stay on one side.")
+    ],
+    "key": Annotated[str | None, typer.Option(help="Column that names a record.")],
+    "column": Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=KIND where the guess is not what is meant: text, image, audio, video, film, series, points,"
+            " number, category, ignored."
+        ),
+    ],
+}
+SPLIT: dict[str, Any] = {
+    "test": Annotated[float | None, typer.Option(help="Share of the records held out and scored once at the end.")],
+    "split": Annotated[
+        str | None,
+        typer.Option(
+            help="COLUMN=VALUE: records with this value are held out; COLUMN alone if it is 'test' against one other."
+        ),
+    ],
+}
+TRAINING: dict[str, Any] = {
+    "encoder": Annotated[
+        list[str] | None,
+        typer.Option(
+            help="INPUT=NAME:MODEL,setting=value, as photo=timm:resnet50,pretrained=true; see docs/recipes.md."
+        ),
+    ],
+    "seed": Annotated[int | None, typer.Option(help="Number that every random choice follows from.")],
+    "bad_records": Annotated[
+        str | None,
+        typer.Option(help="A file that cannot be read: 'stop' (as usual), or 'skip' to set the record aside."),
+    ],
+    "setting": Annotated[
+        list[str] | None,
+        typer.Option("--set", help="NAME=VALUE for any other setting of docs/recipes.md, as learning_rate=0.0005."),
+    ],
+    "recipe": Annotated[Path | None, typer.Option(help="YAML file with the settings; options lie over it.")],
+}
+EPOCHS: dict[str, Any] = {
+    "epochs": Annotated[int | None, typer.Option(help="Passes over the training records.")],
+    "device": Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")],
+    "workers": Annotated[int | None, typer.Option(help="Processes that read records.")],
+}
+FOLDER: dict[str, Any] = {
+    "resume": Annotated[bool, typer.Option("--resume", help="Go on with what was stopped or killed in --out.")],
+    "overwrite": Overwrite,
+}
+
+
+def takes(*groups: dict[str, Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A decorator that gives a verb the options of `groups`, which it gets in its `**options` as Python has them."""
+
+    def decorate(verb: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(verb)
+        parameters = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+        shared = {name: annotation for group in groups for name, annotation in group.items()}
+        parameters += [
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=False if name in FOLDER else None
+            )
+            for name, annotation in shared.items()
+        ]
+
+        @wraps(verb)
+        def with_shared_options(**arguments: Any) -> None:
+            own = {name: value for name, value in arguments.items() if name not in shared}
+            verb(**own, **python_options({name: arguments[name] for name in shared}))
+
+        with_shared_options.__signature__ = signature.replace(parameters=parameters)
+        with_shared_options.__annotations__ = {each.name: each.annotation for each in parameters}
+        return with_shared_options
+
+    return decorate
+
+
+def python_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of the command line as the functions of `sensorium` take them."""
+    converted = dict(options)
+    if "column" in options:
+        converted["columns"] = named_values(converted.pop("column"), "--column")
+    if "encoder" in options:
+        converted["encoders"] = named_values(converted.pop("encoder"), "--encoder")
+    if options.get("split") is not None:
+        column, _, value = options["split"].partition("=")
+        converted |= {"split": column, "held_out": value or None}
+    if "setting" in options:
+        from sensorium.config.options import value_of
+
+        settings = named_values(converted.pop("setting"), "--set") or {}
+        converted |= {name: value_of(value, f"--set {name}") for name, value in settings.items()}
+    return converted
 
 
 class Verb(TyperCommand):
@@ -61,34 +131,19 @@ class Verb(TyperCommand):
         return super().parse_args(ctx, filled)
 
 
-def pairs(stated: list[str] | None, option: str) -> dict[str, str] | None:
-    """NAME=VALUE options as a dictionary."""
+def named_values(options: list[str] | None, option: str) -> dict[str, str] | None:
+    """NAME=VALUE options as a dictionary; None without any."""
     from sensorium.errors import UserError
 
-    found = {}
-    for one in stated or []:
-        name, equals, value = one.partition("=")
+    values = {}
+    for text in options or []:
+        name, equals, value = text.partition("=")
         if not equals or not name:
-            raise UserError(f"{option} {one} is not NAME=VALUE; write for example {option} {EXAMPLES[option]}.")
-        found[name] = value
-    return found or None
+            raise UserError(f"{option} {text} is not NAME=VALUE; write for example {option} {EXAMPLES[option]}.")
+        values[name] = value
+    return values or None
 
 
-def names(stated: str | None) -> tuple[str, ...] | None:
+def split_names(names: str | None) -> tuple[str, ...] | None:
     """The names in A,B,... without the blanks around them."""
-    return None if stated is None else tuple(name.strip() for name in stated.split(","))
-
-
-def held_out(split: str | None) -> dict[str, str | None]:
-    """The options that --split COLUMN=VALUE, or COLUMN alone, stands for."""
-    if split is None:
-        return {}
-    column, _, value = split.partition("=")
-    return {"split": column, "held_out": value or None}
-
-
-def settings(stated: list[str] | None) -> dict[str, Any]:
-    """The options that --set NAME=VALUE stands for, each value as YAML reads it."""
-    from sensorium.config.options import value_of
-
-    return {name: value_of(value, f"--set {name}") for name, value in (pairs(stated, "--set") or {}).items()}
+    return None if names is None else tuple(name.strip() for name in names.split(","))

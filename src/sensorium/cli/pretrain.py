@@ -6,28 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from sensorium.cli.options import (
-    Device,
-    Encoders,
-    Epochs,
-    Group,
-    Json,
-    Key,
-    Overwrite,
-    Recipe,
-    Resume,
-    Seed,
-    Settings,
-    SkipOrStop,
-    Split,
-    Test,
-    Workers,
-    held_out,
-    pairs,
-    settings,
-)
+from sensorium.cli.options import COLUMNS, EPOCHS, FOLDER, SPLIT, TRAINING, Json, takes
 
 
+@takes(COLUMNS, SPLIT, EPOCHS, TRAINING, FOLDER)
 def pretrain(
     family: Annotated[str, typer.Argument(help="The family of models: clip, albef.")],
     table: Annotated[
@@ -54,18 +36,10 @@ def pretrain(
             help="Of the encoders that are not named: tiny (as usual); clip: ViT-B-32, ViT-B-16, ViT-L-14; albef: base."
         ),
     ] = None,
-    encoder: Encoders = None,
     loss: Annotated[str | None, typer.Option(help="softmax (CLIP, as usual) or sigmoid (SigLIP).")] = None,
     labels: Annotated[
         str | None, typer.Option(help="Column of classes: records of one class belong together as well.")
     ] = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(help="NAME=KIND of one of the --inputs where the guess is not what is meant: text, image, audio."),
-    ] = None,
-    group: Group = None,
-    key: Key = None,
-    epochs: Epochs = None,
     batch_size: Annotated[
         int | None, typer.Option(help="Records that are told from each other in a step, over all processes.")
     ] = None,
@@ -76,21 +50,12 @@ def pretrain(
             " albef tells the records of a piece from each other alone, and from the queue."
         ),
     ] = None,
-    test: Test = None,
-    split: Split = None,
-    seed: Seed = None,
-    device: Device = None,
-    workers: Workers = None,
-    bad_records: SkipOrStop = None,
-    setting: Settings = None,
-    recipe: Recipe = None,
     start_from: Annotated[
         Path | None,
         typer.Option("--from", help="Folder of a pretrained run or of a converted checkpoint: begin with its weights."),
     ] = None,
-    resume: Resume = False,
-    overwrite: Overwrite = False,
     as_json: Json = False,
+    **options: Any,
 ) -> None:
     """Bring pictures, texts, sounds together in one space: what belongs to a record ends up close, all else apart.
 
@@ -100,20 +65,16 @@ def pretrain(
 
     Example: [bold]sensorium pretrain clip pairs.csv --image photo --text caption --out runs/pairs[/bold]
     """
-    from sensorium.runs.run import pretrain as run
+    from sensorium.runs.run import pretrain as run_pretrain
 
-    options: dict[str, Any] = {
-        "image": image, "text": text, "audio": audio, "inputs": inputs, "align": align or None, "size": size,
-        "encoders": pairs(encoder, "--encoder"), "loss": loss, "labels": labels, "columns": pairs(column, "--column"),
-        "group": group, "key": key, "epochs": epochs, "batch_size": batch_size, "pieces": pieces, "test": test,
-        "seed": seed, "device": device, "workers": workers, "bad_records": bad_records,
-        "start_from": start_from and str(start_from),
-    }  # fmt: skip
-    options |= held_out(split) | settings(setting)
     try:
-        done = run(family, table, out, recipe=recipe, resume=resume, overwrite=overwrite, quiet=as_json, **options)
+        run = run_pretrain(
+            family, table, out, image=image, text=text, audio=audio, inputs=inputs, align=align or None, size=size,
+            loss=loss, labels=labels, batch_size=batch_size, pieces=pieces, start_from=start_from, quiet=as_json,
+            **options,
+        )  # fmt: skip
     except KeyboardInterrupt as error:
-        said = str(error) or "Stopped."
-        raise typer.Abort(f"{said} It goes on where it stood with the same command and --resume.") from error
-    if as_json and done.speaks:
-        print(json.dumps({"out": str(done.folder)} | done.metrics))
+        message = str(error) or "Stopped."
+        raise typer.Abort(f"{message} It goes on where it stood with the same command and --resume.") from error
+    if as_json and run.speaks:
+        print(json.dumps({"out": str(run.folder)} | run.metrics))

@@ -1,6 +1,6 @@
 """compare: every variant on every fold with every seed → which is better, and whether that is so."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,8 +14,10 @@ from accelerate import Accelerator
 from sensorium.comparison.fold_features import FoldFeatures, fill_features, prepare_encoders
 from sensorium.comparison.fold_result import FoldResult, train_variant, variant_model
 from sensorium.comparison.variants import Fold, Variant, make_folds, reads_tokens, variants
+from sensorium.config.options import collect_options
 from sensorium.config.schema import Recipe
 from sensorium.console import Console
+from sensorium.data.scan import leave_out
 from sensorium.data.table import Table
 from sensorium.data.workers import map_in_order
 from sensorium.errors import UserError, counted
@@ -71,15 +73,22 @@ def compare(
     records: Table | pd.DataFrame | list[dict] | str | Path | None = None,
     out: str | Path = "runs/compare",
     *,
+    target: str | Mapping[str, str | None] | None = None,
     fusion: str | Sequence[str] = "all",
     seeds: int = 1,
     folds: int = 5,
     workers: int = 0,
+    group: str | None = None,
+    key: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    encoders: Mapping[str, str | Mapping[str, Any]] | None = None,
+    seed: int | None = None,
+    bad_records: str | None = None,
     recipe: dict[str, Any] | str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
-    **options: Any,
+    **settings: Any,
 ) -> Comparison:
     """Trains every variant on the same `folds` with the same `seeds`, and says which is better and whether that is
     more than chance.
@@ -90,8 +99,9 @@ def compare(
     trained by the variants: pretrained ones stay as they are, others are trained once a fold, each by itself.
     workers: processes that train side by side, on a thread each; 0 trains in this one. They are spawned, so a script
     that asks for them has to begin its work under `if __name__ == "__main__"`. The outcome is the same.
-    records, out, recipe, resume, overwrite and the `options` are as in `fit`. Raises UserError, and Interrupted.
+    All else, and any other of the `settings`, is as in `fit`. Raises UserError, and Interrupted.
     """
+    options = collect_options(locals(), own={"fusion", "seeds", "folds", "workers"})
     folder, task = Path(out), TASKS["supervised"]()
     # 1. The settings, the table, the variants, the folder.
     resolved = resolve_config(task, folder, recipe, options, resume)
@@ -156,6 +166,11 @@ def _setup(table: Table, count: int, seeds: int, compared: list[Variant], contex
     table, ids, facts = scan_records(table, context)
     (target,) = table.schema.targets
     has_target = ~pd.isna(table.cells(target.name, target.kind))
+    if not has_target.all():
+        path = context.run_folder / "bad_records.csv"
+        leave_out(table, ~has_target, target.name, "it has no target, so it cannot be scored", path)
+        left_out = counted(int((~has_target).sum()), "record")
+        context.console.print(f"{left_out} without '{target.name}' left out; {path} lists them.")
     table, ids = table.take(has_target), {name: values[has_target] for name, values in ids.items()}
     folds = make_folds(table, count, context.recipe)
     return ComparisonSetup(table, ids, facts, folds, seeds, reads_tokens(compared, context.recipe))

@@ -1,6 +1,7 @@
 """Short options, as on the command line and in `sensorium.fit(...)`, made into a recipe's nested settings."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
 from typing import Any, get_args
 
 import yaml
@@ -21,6 +22,20 @@ NOT_SET_BY_NAME = {
     "data": {"path", "target"},
     FAMILY: {"name", "pairs"},
 }
+
+
+# Arguments of verbs that are no settings.
+ARGUMENTS = ("records", "out", "recipe", "resume", "overwrite", "quiet", "settings")
+
+
+def collect_options(arguments: Mapping[str, Any], excluded: Collection[str] = ()) -> dict[str, Any]:
+    """The settings among a verb's `arguments`, its locals(), by name, with all that its `settings` has.
+
+    excluded: the names of further arguments that are no settings.
+    """
+    options = {name: value for name, value in arguments.items() if name not in (*ARGUMENTS, *excluded)}
+    options |= arguments["settings"]
+    return {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
 
 
 def _settings_classes(annotation: Any) -> list[type[BaseModel]]:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from sensorium.errors import UserError
 from sensorium.families import FamilySettings
 from sensorium.files import whole_file
 from sensorium.training.adapters import AdapterSettings
@@ -53,6 +54,18 @@ class DataSettings(Frozen):
         0.15, gt=0, lt=1, description="share of the training records that chooses epoch and thresholds"
     )
     bad_records: Literal["stop", "skip"] = Field("stop", description="what to do with a file that cannot be read")
+
+    def source(self, records: Any) -> Any:
+        """The records that were given, else the recipe's file. Raises UserError when there is neither."""
+        source = self.path if records is None else records
+        if source is None:
+            raise UserError("There are no records to learn from; give a table, or a recipe whose data has a path.")
+        return source
+
+    @staticmethod
+    def stated_path(source: Any) -> dict[str, str]:
+        """The setting `path` of records that come from a file; {} of others."""
+        return {"path": str(source)} if isinstance(source, str | Path) else {}
 
 
 class InputSettings(Frozen):

@@ -1,4 +1,4 @@
-"""One pass over all files: each is decoded once, hashed, measured, and made a small picture to compare it by."""
+"""One pass over all files: each is decoded once, hashed, measured, and made a thumbnail to compare it by."""
 
 from functools import partial
 from pathlib import Path
@@ -15,113 +15,94 @@ from sensorium.data.schema import MEDIA, InputSpec
 from sensorium.data.table import Table
 from sensorium.data.workers import map_in_order
 from sensorium.errors import RecordError
-from sensorium.inspection.near import SIDE
-from sensorium.inspection.sounds import RATE, small_sound
+from sensorium.inspection.near import fingerprint
+from sensorium.inspection.sounds import RATE, spectrogram_picture
 
 _CHUNK = 64
 _SILENT = 1e-4
-_KINDS = {b"\xff\xd8": 1, b"\x89P": 2, b"RI": 3, b"GI": 4, b"BM": 5, b"fL": 6, b"Og": 7, b"ID": 8}
 
 
 class Contents(NamedTuple):
     """What the files of one input are, by the N records.
 
-    ids:      int64 [N], a hash of the content; 0 where it is absent or broken.
-    measures: by name, float64 [N], NaN where there is none: height, width in pixels; rate in hertz, seconds; format.
-    small:    uint8 [M, SIDE, SIDE, C] of the M records `having`, int64 [M]; None for kinds that have no picture.
-    blank:    bool [N]: pictures of one colour, sounds without any sound.
+    ids:        int64 [N], a hash of the content; 0 where it is absent or broken.
+    measures:   by name, float64 [N], NaN where there is none: height, width in pixels; rate in hertz, seconds; ...
+    hashes:     uint64 [N], of pictures and sounds: alike where these are; 0 for other kinds.
+    thumbnails: uint8 [N, 8, 8, 3] of the same.
+    blank:      bool [N]: pictures of one colour, sounds without any sound.
     """
 
     ids: np.ndarray
     measures: dict[str, np.ndarray]
-    small: np.ndarray | None
-    having: np.ndarray
+    hashes: np.ndarray
+    thumbnails: np.ndarray
     blank: np.ndarray
 
+    def take(self, keep: np.ndarray) -> "Contents":
+        """Those of the records `keep`, bool [N]."""
+        measures = {name: values[keep] for name, values in self.measures.items()}
+        return Contents(self.ids[keep], measures, self.hashes[keep], self.thumbnails[keep], self.blank[keep])
 
-class Pass(NamedTuple):
+
+class TableContents(NamedTuple):
     """The contents by input, of media inputs only, and the values that cannot be used, in the order of the table."""
 
     contents: dict[str, Contents]
     bad: list[RecordError]
 
 
-def look(table: Table, workers: int = 0) -> Pass:
+def look(table: Table, workers: int = 0) -> TableContents:
     """Decodes every media value of `table` once, in `workers` processes."""
     specs = [spec for spec in table.schema.inputs if spec.modality in MEDIA]
     if not specs:
-        return Pass({}, [])
+        return TableContents({}, [])
     for spec in specs:
         table.value(0, spec)  # converts the column here, once, and not in each process
     chunks = (range(start, min(start + _CHUNK, len(table))) for start in range(0, len(table), _CHUNK))
-    parts = list(map_in_order(partial(_chunk, table, specs), chunks, workers))
-    contents = {spec.name: _joined([part[0][place] for part in parts]) for place, spec in enumerate(specs)}
-    return Pass(contents, sorted((one for part in parts for one in part[1]), key=lambda error: error.row))
+    rows = [row for chunk in map_in_order(partial(_chunk_rows, table, specs), chunks, workers) for row in chunk]
+    contents = {spec.name: _join([row[index] for row in rows]) for index, spec in enumerate(specs)}
+    return TableContents(contents, [value for row in rows for value in row if isinstance(value, RecordError)])
 
 
-def _chunk(table: Table, specs: list[InputSpec], rows: range) -> tuple[list[Contents], list[RecordError]]:
-    bad: list[RecordError] = []
-    return [_of_input(table, spec, rows, bad) for spec in specs], bad
+def _chunk_rows(table: Table, specs: list[InputSpec], rows: range) -> list[list[tuple | RecordError | None]]:
+    return [[_read(table, spec, row) for spec in specs] for row in rows]
 
 
-def _of_input(table: Table, spec: InputSpec, rows: range, bad: list[RecordError]) -> Contents:
-    ids = np.zeros(len(rows), dtype=np.int64)
-    blank = np.zeros(len(rows), dtype=bool)
-    measured: list[dict[str, float]] = [{} for _ in rows]
-    small, having = [], []
-    for place, row in enumerate(rows):
-        value = table.value(row, spec)
-        if value is None:
-            continue
-        try:
-            content = read_content(value, table.root)
-            if not can_decode(spec.decoder, content, table.root):
-                continue
-            measured[place], picture, blank[place] = _seen(spec.modality, content, table.root)
-        except ValueError as error:
-            bad.append(record_error(table, row, spec, error))
-            continue
-        ids[place] = content_id(content)
-        if picture is not None:
-            small.append(picture)
-            having.append(row)
-    names = {name for one in measured for name in one}
-    measures = {name: np.array([one.get(name, np.nan) for one in measured]) for name in sorted(names)}
-    return Contents(ids, measures, np.stack(small) if small else None, np.array(having, dtype=np.int64), blank)
+def _read(table: Table, spec: InputSpec, row: int) -> tuple | RecordError | None:
+    """(id, measures, hash, thumbnail, blank) of one value; None where it is absent, an error where it is broken."""
+    value = table.value(row, spec)
+    if value is None:
+        return None
+    try:
+        content = read_content(value, table.root)
+        if not can_decode(spec.decoder, content, table.root):
+            return None
+        measures, picture, blank = _decode(spec.modality, content, table.root)
+    except ValueError as error:
+        return record_error(table, row, spec, error)
+    return content_id(content), measures, *fingerprint(picture or Image.new("L", (8, 8))), blank
 
 
-def _joined(parts: list[Contents]) -> Contents:
-    names = sorted({name for part in parts for name in part.measures})
-    measures = {
-        name: np.concatenate([part.measures.get(name, np.full(len(part.ids), np.nan)) for part in parts])
-        for name in names
-    }
-    small = [part.small for part in parts if part.small is not None]
-    return Contents(
-        np.concatenate([part.ids for part in parts]), measures, np.concatenate(small) if small else None,
-        np.concatenate([part.having for part in parts]), np.concatenate([part.blank for part in parts]),
-    )  # fmt: skip
-
-
-def _seen(modality: str, content: Any, root: Path) -> tuple[dict[str, float], np.ndarray | None, bool]:
-    """Measures, the small picture, and whether there is nothing in it. Raises ValueError for what cannot be decoded."""
+def _decode(modality: str, content: Any, root: Path) -> tuple[dict[str, float], Image.Image | None, bool]:
+    """Measures, the picture to compare it by, and whether there is nothing in it. Raises ValueError."""
     if modality == "image":
-        pixels = image.decode(content, root)
-        small = small_picture(pixels)
-        height, width = pixels.shape[:2]
-        return {"height": height, "width": width} | _format(content), small, bool(np.ptp(pixels) == 0)
-    if modality == "audio":
-        measures = measure(modality, content, root)
-        samples = audio.decode(content, root, rate=RATE)
-        silent = bool(np.abs(samples).max(initial=0) < _SILENT)
-        return measures | _format(content), None if silent else small_sound(samples), silent
-    return measure(modality, content, root), None, False
+        pixels = image.decode(content, root)  # uint8 [H, W, 3]
+        return dict(zip(("height", "width"), pixels.shape, strict=False)), Image.fromarray(pixels), not np.ptp(pixels)
+    measures = measure(modality, content, root)
+    if modality != "audio":
+        return measures, None, False
+    samples = audio.decode(content, root, rate=RATE)  # float32 [S]
+    silent = bool(np.abs(samples).max(initial=0) < _SILENT)
+    return measures, None if silent else spectrogram_picture(samples), silent
 
 
-def _format(content: Any) -> dict[str, float]:
-    return {"format": _KINDS.get(content[:2], 0)} if isinstance(content, bytes) else {}
-
-
-def small_picture(pixels: np.ndarray) -> np.ndarray:
-    """uint8 [SIDE, SIDE, 3] of a picture [H, W, 3]: every pixel counts, so that another size makes no difference."""
-    return np.asarray(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+def _join(values: list[tuple | RecordError | None]) -> Contents:
+    """The contents of one input, from those of its N records."""
+    empty = (0, {}, np.uint64(0), np.zeros((8, 8, 3), np.uint8), False)
+    records = [value if isinstance(value, tuple) else empty for value in values]
+    ids, measured, hashes, thumbnails, blank = zip(*records, strict=True)
+    names = sorted({name for measures in measured for name in measures})
+    measures = {name: np.array([each.get(name, np.nan) for each in measured], float) for name in names}
+    return Contents(
+        np.array(ids, dtype=np.int64), measures, np.array(hashes), np.stack(thumbnails), np.array(blank, dtype=bool)
+    )

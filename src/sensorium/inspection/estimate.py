@@ -1,16 +1,22 @@
-"""What `fit` would do with a table, and how long that would take, measured on a few steps of the real thing."""
+"""What `fit` would do with a table, and how long that would take, measured on a few steps of the real training."""
 
 import math
 import time
 import warnings
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 
-from sensorium.build.continual import build_or_load
+from sensorium.build.model import apply_finetuning
 from sensorium.build.objectives import fitted_by, with_views
-from sensorium.config.defaults import fill_defaults
+from sensorium.config.defaults import default_workers, fill_defaults
 from sensorium.config.schema import Recipe
 from sensorium.data.records import Records
 from sensorium.data.scan import scan
@@ -19,9 +25,12 @@ from sensorium.data.table import Table
 from sensorium.features import Batch
 from sensorium.model import Model, is_frozen
 from sensorium.tasks.splits import split_records
+from sensorium.tasks.supervised import SupervisedTask
 from sensorium.training.learner import Learner
-from sensorium.training.optimizer import optimizer
+from sensorium.training.loop import Hooks, Training
+from sensorium.training.optimizer import EncoderLearningRate
 from sensorium.training.precision import choose_device, choose_precision, half_the_cores
+from sensorium.training.sampling import ORDERS
 
 _STEPS = 4  # measured; the first is not counted
 _LONGEST = 10.0  # seconds of measuring, once one step is counted
@@ -58,6 +67,18 @@ class Plan(NamedTuple):
         return self._asdict()
 
 
+class _Seconds(NamedTuple):
+    """Measured: `read`, of one record in one process; `step`, of a step's computing; `evaluate`, of one record."""
+
+    read: float
+    step: float
+    evaluate: float
+
+
+class _EnoughSteps(Exception):
+    """Ends a training that has taken enough steps to measure."""
+
+
 def plan(table: Table, recipe: Recipe, scan_seconds: float) -> Plan:
     """The plan for a table without broken files, whose files took `scan_seconds` to look at once.
 
@@ -67,88 +88,92 @@ def plan(table: Table, recipe: Recipe, scan_seconds: float) -> Plan:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # copies across the split are a finding of their own
         split = split_records(table, ids, recipe)
-    counts = {name: len(part.table) for name, part in split.items() if name != "known"}
+    counts = {name: len(side.table) for name, side in split.items() if name != "train_val"}
     train = split["train"].table
-    few = train.take(_evenly(len(train), _RECORDS))
-    facts = scan(few.take(_evenly(len(few), _FILES))).facts
+    sample = train.take(_evenly(len(train), _RECORDS))
+    facts = scan(sample.take(_evenly(len(sample), _FILES))).facts
+    for spec in table.schema.inputs:
+        facts[spec.name] |= {"records": int(sample.present(spec).sum())}
     device = choose_device(recipe.training.device)
-    recipe = fill_defaults(recipe, len(train), any(spec.modality in MEDIA for spec in table.schema.inputs))
+    reads_files = any(spec.modality in MEDIA for spec in table.schema.inputs)
+    recipe = default_workers(fill_defaults(recipe, len(train)), reads_files)
     precision, _ = choose_precision(recipe.training.precision, device)
     with half_the_cores():
-        model = build_or_load(few, recipe, _counted(facts, few)).to(device)
-        read, step, judge = _measured(model, few, recipe, precision)
-    return _plan(model, recipe, counts, (read, step, judge), precision, scan_seconds)
-
-
-def _counted(facts: dict[str, dict[str, float]], table: Table) -> dict[str, dict[str, float]]:
-    """The facts of a few records, with the number of all that have the input."""
-    return {spec.name: facts[spec.name] | {"records": int(table.present(spec).sum())} for spec in table.schema.inputs}
+        model = SupervisedTask().initial_model(sample, recipe, facts).to(device)
+        apply_finetuning(model, recipe)
+        seconds = _measure(model, sample, recipe, precision)
+    return _plan(model, recipe, counts, seconds, precision, scan_seconds)
 
 
 def _evenly(count: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))
 
 
-def _measured(model: Model, table: Table, recipe: Recipe, precision: str) -> tuple[float, float, float]:
-    """Seconds of reading a record in one process, of a step's computing, and of one record without training."""
-    batch_size = recipe.training.batch_size or 1
+def _measure(model: Model, table: Table, recipe: Recipe, precision: str) -> _Seconds:
+    """Trains for a few steps as fit does, but with one process that reads and computes in turn."""
     objectives = fitted_by(model, recipe)
-    records = with_views(Records(table, model.processors, seed=recipe.seed), model, objectives)
     learner = Learner(model, objectives, recipe.training.modality_dropout, precision)
-    update = optimizer(learner, recipe.training, {})
-    learner.train()
-    reads, steps, judged, begun = [], [], [], time.perf_counter()
-    for count in range(_STEPS):
-        rows = np.arange(count * batch_size, (count + 1) * batch_size) % len(table)
-        start = time.perf_counter()
-        batch = records.batch(rows, epoch=0).to(model.device)
-        reads.append((time.perf_counter() - start) / len(rows))
-        steps.append(_step(learner, update, batch))
-        judged.append(_judge(learner, batch) / len(rows))
-        if count and time.perf_counter() - begun > _LONGEST:
-            break
-    return tuple(float(np.median(one[1:])) for one in (reads, steps, judged))
+    records = Records(table, model.processors, seed=recipe.seed)
+    ordered = ORDERS.get(recipe.training.sampling)
+    order = None if ordered is None else partial(ordered, records, recipe.seed)
+    rates = {name: EncoderLearningRate(each.learning_rate, each.layer_decay) for name, each in recipe.inputs.items()}
+    endless = {"epochs": _STEPS + 1, "patience": None, "checkpoint_seconds": math.inf, "workers": 0}
+    settings = recipe.training.model_copy(update=endless)
+    begins, ends, batches = [], [time.perf_counter()], []
+
+    def begin(learner: torch.nn.Module, batch: tuple[Batch, ...]) -> None:
+        if len(begins) < len(ends):  # a step in pieces has several forward passes
+            begins.append(time.perf_counter())
+            batches.append(batch[0])
+
+    def end(figures: dict[str, Any]) -> None:
+        if figures["step"] > 0:  # it is 0 at the end of an epoch
+            ends.append(_moment(model.device))
+            if len(begins) == _STEPS or (len(begins) > 1 and ends[-1] - ends[0] > _LONGEST):
+                raise _EnoughSteps
+
+    learner.register_forward_pre_hook(begin)
+    with TemporaryDirectory() as folder, suppress(_EnoughSteps):
+        Training(
+            learner, with_views(records, model, objectives), settings, Path(folder), Hooks(None, order, end), "",
+            Accelerator(cpu=model.device.type == "cpu"), rates,
+        ).run()  # fmt: skip
+    # Reading is what lies between the end of a step and the beginning of the next one.
+    reads = [begin - end for begin, end in zip(begins[1:], ends[1:], strict=False)]
+    steps = [end - begin for begin, end in zip(begins[1:], ends[2:], strict=True)]
+    records_read = min(settings.batch_size, len(table))
+    return _Seconds(median(reads) / records_read, median(steps), _time_evaluation(learner, batches[-1]))
 
 
-def _step(learner: Learner, update: torch.optim.Optimizer, batch: Batch) -> float:
-    start = time.perf_counter()
-    losses = learner(batch)
-    sum(loss.total / loss.count.clamp(min=1) for loss in losses.values()).backward()
-    torch.nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
-    update.step()
-    update.zero_grad(set_to_none=True)
-    _wait(learner.model.device)
-    return time.perf_counter() - start
-
-
-def _judge(learner: Learner, batch: Batch) -> float:
+def _time_evaluation(learner: Learner, batch: Batch) -> float:
+    """Seconds of one record of `batch` without training."""
     learner.eval()
-    start = time.perf_counter()
+    began = time.perf_counter()
     with torch.no_grad():
         learner(batch)
-    _wait(learner.model.device)
-    learner.train()
-    return time.perf_counter() - start
+    return (_moment(learner.model.device) - began) / len(batch.keys)
 
 
-def _wait(device: torch.device) -> None:
+def _moment(device: torch.device) -> float:
+    """Now, in seconds, once a GPU has done what it was asked for."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    return time.perf_counter()
 
 
 def _plan(
-    model: Model, recipe: Recipe, counts: dict[str, int], times: tuple[float, float, float], precision: str, scan: float
+    model: Model, recipe: Recipe, counts: dict[str, int], seconds: _Seconds, precision: str, scan_seconds: float
 ) -> Plan:
-    read, step, judge = times
     training = recipe.training
-    epochs, batch, workers = training.epochs or 1, training.batch_size or 1, training.workers or 0
-    steps = math.ceil(counts["train"] / batch)
-    whole = math.ceil((counts["train"] + counts["validation"]) / batch)
+    epochs, batch_size, workers = training.epochs or 1, training.batch_size or 1, training.workers or 0
+    steps = math.ceil(counts["train"] / batch_size)
+    refit_steps = math.ceil((counts["train"] + counts["validation"]) / batch_size) if training.refit else 0
     # Processes read while this one computes; without them it does both in turn.
-    one = max(step, batch * read / workers) if workers else step + batch * read
-    looks = counts["validation"] * (read / max(workers, 1) + judge)
-    total = epochs * (steps * one + looks) + (epochs * whole * one if training.refit else 0)
-    total += scan + counts.get("test", counts["validation"]) * (read + judge)
+    reading = batch_size * seconds.read
+    step = max(seconds.step, reading / workers) if workers else seconds.step + reading
+    validation = counts["validation"] * (seconds.read / max(workers, 1) + seconds.evaluate)
+    total = epochs * (steps * step + validation + refit_steps * step)
+    total += scan_seconds + counts.get("test", counts["validation"]) * (seconds.read + seconds.evaluate)
     return Plan(
         records=counts,
         encoders={
@@ -158,7 +183,7 @@ def _plan(
         fusion=recipe.fusion.name,
         heads={name: type(head).__name__ for name, head in model.heads.items()},
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        epochs=epochs, batch_size=batch, steps=steps * epochs, refit=bool(training.refit), workers=workers,
-        device=model.device.type, precision=precision, step_ms=1000 * step, read_ms=1000 * read,
-        evaluate_ms=1000 * judge, seconds=total,
+        epochs=epochs, batch_size=batch_size, steps=steps * epochs, refit=bool(training.refit), workers=workers,
+        device=model.device.type, precision=precision, step_ms=1000 * seconds.step, read_ms=1000 * seconds.read,
+        evaluate_ms=1000 * seconds.evaluate, seconds=total,
     )  # fmt: skip

@@ -1,9 +1,11 @@
-"""What a look at a table found: one sentence each."""
+"""What an inspection found: one sentence each."""
 
 from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+
+from sensorium.data.table import Table
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: dict[str, str] = {
@@ -11,11 +13,11 @@ SEVERITIES: dict[str, str] = {
     "warning": "would mislead the model or its score",
     "note": "worth knowing",
 }
-_SHOWN = 5
+_MOST_LISTED = 5
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong or worth knowing.
+    """A fault, or something worth knowing.
 
     kind is a short name such as `constant-column`; column is '' when it is about whole records; rows count from 1 in
     the source; sentence says what, where, and what to do.
@@ -32,30 +34,31 @@ class Finding(NamedTuple):
         return self._asdict()
 
 
-def listed(rows: Iterable[int]) -> str:
+def rows_where(table: Table, index: np.ndarray) -> list[int]:
+    """The rows, numbered as in the source, of the records `index`: bool [N], or int64 positions."""
+    return table.rows[index].tolist()
+
+
+def cell_finding(
+    table: Table, kind: str, column: str, where: np.ndarray, fault: str, remedy: str, severity: Severity = "warning"
+) -> Finding:
+    """The finding about the cells of a column in the records `where`, bool [N] or int64 positions."""
+    rows = rows_where(table, where)
+    return Finding(kind, severity, column, rows, f"Column '{column}' has {fault} in {list_rows(rows)}; {remedy}.")
+
+
+def list_rows(rows: Iterable[int]) -> str:
     """Rows as a sentence names them: `row 3`, `rows 3 and 7`, `rows 1, 2, 3, 4, 5 and 20 more`."""
-    rows = [str(row) for row in rows]
-    more = len(rows) - _SHOWN
-    if len(rows) == 1:
-        return f"row {rows[0]}"
-    if more > 0:
-        return f"rows {', '.join(rows[:_SHOWN])} and {more} more"
-    return f"rows {', '.join(rows[:-1])} and {rows[-1]}"
+    names = [str(row) for row in rows]
+    return f"row {names[0]}" if len(names) == 1 else f"rows {_enumerate(names)}"
 
 
-def quoted(values: Iterable[Any], most: int = _SHOWN) -> str:
+def list_values(values: Iterable[Any]) -> str:
     """Values as a sentence names them, cut short: `'cat', 'Cat ' and 3 more`."""
-    shown = [repr(text if len(text) <= 40 else f"{text[:37]}...") for text in map(str, values)]
-    if len(shown) > most:
-        return f"{', '.join(shown[:most])} and {len(shown) - most} more"
-    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+    return _enumerate([repr(text if len(text) <= 40 else f"{text[:37]}...") for text in map(str, values)])
 
 
-def plural(count: int, one: str, many: str | None = None) -> str:
-    """`1 record`, `2 records`; `many` where an s is not enough."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
-def at(rows: np.ndarray, where: np.ndarray) -> list[int]:
-    """The rows, numbered as in the source, where `where` (bool [N], or int64 positions) says so."""
-    return [int(row) for row in rows[where]]
+def _enumerate(names: list[str]) -> str:
+    if len(names) > _MOST_LISTED:
+        return f"{', '.join(names[:_MOST_LISTED])} and {len(names) - _MOST_LISTED} more"
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -1,4 +1,4 @@
-"""What each column is, going on where reading a table would stop, with every such place as a finding."""
+"""The schema of a table whose cells may be wrong: each fault that would stop reading it is a finding."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -6,196 +6,152 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from sensorium.data.columns.infer import Ambiguous, Guess, count_labels, guess_input, guess_target
-from sensorium.data.columns.parse import PARSERS, is_missing, numbers
+from sensorium.data.columns.infer import Ambiguous, Guess, guess_input
+from sensorium.data.columns.parse import convert, is_missing
 from sensorium.data.infer_schema import one_key, pictures, roles_of
 from sensorium.data.schema import Column, Schema, TargetSpec, make_inputs
 from sensorium.data.table import Table
-from sensorium.inspection import written
-from sensorium.inspection.finding import Finding, at, listed, plural
+from sensorium.data.targets import TARGETS, guess_target
+from sensorium.inspection.finding import Finding, cell_finding
+from sensorium.inspection.written import WrittenColumn, read_written
 
 
-class Settled(NamedTuple):
-    """A table whose cells were mended as far as they can be, under the schema that they make; and what was found."""
+class _ReadColumn(NamedTuple):
+    """A column's kind with the reason for it, its cells [N] that are of this kind, and what would stop reading it."""
 
-    table: Table
+    guess: Guess
+    cells: np.ndarray
     findings: list[Finding]
 
 
-def settle(table: Table, targets: dict[str, str | None], stated: dict[str, str], known: Mapping[str, Guess]) -> Settled:
-    """The schema of a table whose own is not looked at, from `targets` and other columns `stated`, both name → kind,
-    and from what the source itself says of the others (`known`).
+def collect_schema(
+    table: Table, targets: dict[str, str | None], roles: dict[str, str], known: Mapping[str, Guess]
+) -> tuple[Table, list[Finding]]:
+    """The table with cells that fit the schema inferred from them (others made absent), and what would stop `fit`.
+
+    targets, roles: stated kinds of the targets and of other columns, by name, None where the kind is to be guessed;
+    known: what the source itself says of a column.
     """
-    frame, described, specs, found = {}, [], [], []
+    frame, columns, specs, findings = {}, [], [], []
     for name in table.frame.columns:
         values = table.frame[name].to_numpy()
-        share = float(is_missing(values).mean())
-        if name in targets:
-            guess, cells, said = _target(table, name, targets[name])
-            spec, more = _labels(table, name, guess.kind, cells)
-            specs += [spec] if spec else []
-            column = Column(name=name, kind="target" if spec else "ignored", reason=guess.reason, absent=share)
-            said = said + more
+        absent = float(is_missing(values).mean())
+        if name in known and name not in targets and name not in roles and absent < 1:
+            column = _ReadColumn(known[name], values, [])
         else:
-            told = known.get(name) if name not in stated and share < 1 else None
-            guess, cells, said = (told, values, []) if told else _input(table, name, stated.get(name))
-            column = Column(name=name, kind=guess.kind, reason=guess.reason, absent=share)
-        frame[name] = pd.Series(cells, dtype=None if cells.dtype != object else object)
-        described.append(column)
-        found += said
-    described = one_key(described, stated)
+            column = _read_column(
+                table, name, (targets | roles).get(name), guess_target if name in targets else guess_input
+            )
+        kind = column.guess.kind
+        if name in targets:
+            spec = _target_spec(name, kind, column.cells, column.findings)
+            specs += [spec] if spec else []
+            kind = "target" if spec else "ignored"
+        frame[name] = pd.Series(column.cells, dtype=None if column.cells.dtype != object else object)
+        columns.append(Column(name=name, kind=kind, reason=column.guess.reason, absent=absent))
+        findings += column.findings
+    columns = one_key(columns, roles)
     specs.sort(key=lambda spec: list(targets).index(spec.name))
-    roles = roles_of(described, stated)
-    schema = Schema(columns=described, inputs=make_inputs(described), targets=specs, **roles)
-    mended = Table(pd.DataFrame(frame, index=table.frame.index), schema, table.root, table.rows, table.source)
-    return Settled(mended, found + _nothing_left(schema, table.source))
+    schema = Schema(columns=columns, inputs=make_inputs(columns), targets=specs, **roles_of(columns, roles))
+    if not schema.inputs:
+        sentence = "no column is left to learn from; add one, or state its kind with --column NAME=KIND."
+        findings.append(Finding("no-inputs", "error", "", [], f"In {table.source} {sentence}"))
+    return Table(pd.DataFrame(frame, index=table.frame.index), schema, table.root, table.rows, table.source), findings
 
 
-def _nothing_left(schema: Schema, source: str) -> list[Finding]:
-    if schema.inputs:
-        return []
-    said = f"{source} has no column left to learn from; add one, or state its kind with --column NAME=KIND."
-    return [Finding("no-inputs", "error", "", [], said)]
-
-
-def _input(table: Table, name: str, stated: str | None) -> tuple[Guess, np.ndarray, list[Finding]]:
+def _read_column(table: Table, name: str, stated: str | None, guess: Callable[[np.ndarray], Guess]) -> _ReadColumn:
     values = table.frame[name].to_numpy()
     if stated == "ignored" or is_missing(values).all():
-        kind = Guess("ignored", "stated" if stated else f"all {len(values)} values are absent")
-        return kind, values, []
-    seen = written.look(name, values, table.rows)
-    if stated == "group" and (medium := pictures(values)) is not None:
-        return medium, values, []
-    if stated:
-        cells, wrong = _fitting(table, name, stated, seen.cells)
-        said = seen.findings if stated in ("text", "number", "category") or wrong else []
-        stops = _wrong(table, name, stated, values)
-        return Guess(stated, "stated"), cells, [*_graver(said, stops), *wrong, *_role(table, name, stated)]
-    return _settled(table, name, seen, guess_input)
+        return _ReadColumn(Guess("ignored", "stated" if stated else f"all {len(values)} values are absent"), values, [])
+    if stated == "group" and (shared_pictures := pictures(values)) is not None:
+        return _ReadColumn(shared_pictures, values, [])
+    written = read_written(table, name)
+    if not stated:
+        return _guess_column(table, name, written, guess)
+    cells, misfits = _drop_misfits(table, name, stated, written.cells)
+    if guess is guess_target or stated in ("text", "number", "category") or misfits:
+        stops = _misfits(stated, values).any()  # how the cells are written would stop fit
+        misfits = (_as_errors(written.findings) if stops else written.findings) + misfits
+    return _ReadColumn(Guess(stated, "stated"), cells, misfits + _role_faults(table, name, stated))
 
 
-def _target(table: Table, name: str, stated: str | None) -> tuple[Guess, np.ndarray, list[Finding]]:
-    values = table.frame[name].to_numpy()
-    if is_missing(values).all():
-        said = f"The target '{name}' is absent in all {len(table)} rows; fill it in, or choose another target."
-        return Guess("class", "absent"), values, [Finding("empty-target", "error", name, [], said)]
-    seen = written.look(name, values, table.rows)
-    if stated:
-        cells, wrong = _fitting(table, name, stated, seen.cells)
-        return Guess(stated, "stated"), cells, [*seen.findings, *wrong]
-    return _settled(table, name, seen, guess_target)
-
-
-def _settled(
-    table: Table, name: str, seen: written.Written, guess: Callable[[np.ndarray], Guess]
-) -> tuple[Guess, np.ndarray, list[Finding]]:
-    """The guessed kind of a column, its cells in a form that fits it, and what was found about it."""
-    first, second = (_tried(guess, cells) for cells in (table.frame[name].to_numpy(), seen.cells))
-    explained = any(one.kind not in ("encoding-damage",) for one in seen.findings)
-    said = list(seen.findings)
-    if isinstance(first, Ambiguous):
-        said = _graver(said, True) if explained else [*said, _ambiguous(name, first, seen.dates)]
-    kind = first if isinstance(second, Ambiguous) else second
+def _guess_column(table: Table, name: str, written: WrittenColumn, guess: Callable[[np.ndarray], Guess]) -> _ReadColumn:
+    """By the kind that `fit` would guess, or else the one of the cells as they are meant."""
+    as_is, as_meant = (_guess_or_doubt(guess, cells) for cells in (table.frame[name].to_numpy(), written.cells))
+    kind = as_is if isinstance(as_meant, Ambiguous) else as_meant
     if isinstance(kind, Ambiguous):
-        guessed = "ignored" if seen.dates else "number" if seen.numeric else kind.kinds[0]
-        kind = Guess(guessed, f"not clear: {kind.reason}")
-    cells, wrong = _fitting(table, name, kind.kind, seen.cells)
-    return kind, cells, said + ([] if isinstance(first, Ambiguous) else wrong)
+        kind = Guess("number" if written.is_numeric else kind.kinds[0], f"not clear: {kind.reason}")
+    cells, misfits = _drop_misfits(table, name, kind.kind, written.cells)
+    if not isinstance(as_is, Ambiguous):
+        return _ReadColumn(kind, cells, written.findings + misfits)
+    if any(finding.kind != "encoding-damage" for finding in written.findings):  # these say why it is ambiguous
+        return _ReadColumn(kind, cells, _as_errors(written.findings))
+    first, *alternatives = as_is.kinds
+    several = f" (or {', '.join(alternatives)})" if alternatives else ""
+    sentence = (
+        f"Column '{name}' is ambiguous: {as_is.reason}; state what it is with --column '{name}={first}'{several}."
+    )
+    return _ReadColumn(kind, cells, [*written.findings, Finding("ambiguous-column", "error", name, [], sentence)])
 
 
-def _tried(guess: Callable[[np.ndarray], Guess], cells: np.ndarray) -> Guess | Ambiguous:
+def _guess_or_doubt(guess: Callable[[np.ndarray], Guess], cells: np.ndarray) -> Guess | Ambiguous:
     try:
         return guess(cells)
-    except Ambiguous as error:
-        return error
+    except Ambiguous as doubt:
+        return doubt
 
 
-def _graver(found: list[Finding], stops: bool) -> list[Finding]:
-    return [one._replace(severity="error") if stops else one for one in found]
-
-
-def _ambiguous(name: str, error: Ambiguous, dates: bool) -> Finding:
-    first, *others = ("ignored",) if dates else error.kinds
-    several = f" (or {', '.join(others)})" if others else ""
-    what = "it holds dates, which are not read; make numbers of them" if dates else error.reason
-    said = f"Column '{name}' is ambiguous: {what}; state what it is with --column '{name}={first}'{several}."
-    return Finding("ambiguous-column", "error", name, [], said)
-
-
-def _wrong(table: Table, name: str, kind: str, values: np.ndarray) -> bool:
-    """Whether a cell of `values` does not fit `kind`."""
-    return bool(_misfits(kind, values).any())
+def _as_errors(findings: list[Finding]) -> list[Finding]:
+    return [finding._replace(severity="error") for finding in findings]
 
 
 def _misfits(kind: str, values: np.ndarray) -> np.ndarray:
     """bool [N]: True where a cell is present and none of `kind`."""
-    gone = is_missing(values)
-    if kind == "number":
-        return np.isnan(numbers(values)) & ~gone
-    if kind not in PARSERS:
-        return np.zeros(len(values), dtype=bool)
-    return np.fromiter((not lack and not _fits(kind, value) for lack, value in zip(gone, values, strict=True)), bool)
+    misfits = np.zeros(len(values), dtype=bool)
+    if _convert(kind, values)[1] is not None:
+        for row in np.flatnonzero(~is_missing(values)):
+            misfits[row] = _convert(kind, values[row : row + 1])[1] is not None
+    return misfits
 
 
-def _fits(kind: str, value: object) -> bool:
-    try:
-        PARSERS[kind](value)
-    except ValueError:
-        return False
-    return True
+def _convert(kind: str, values: np.ndarray) -> tuple[np.ndarray, tuple[int, str] | None]:
+    """The cells in the form of a kind of target or column, and the first that does not fit."""
+    return TARGETS[kind].convert(values) if kind in TARGETS else convert(values, kind)
 
 
-def _fitting(table: Table, name: str, kind: str, cells: np.ndarray) -> tuple[np.ndarray, list[Finding]]:
+def _drop_misfits(table: Table, name: str, kind: str, cells: np.ndarray) -> tuple[np.ndarray, list[Finding]]:
     """The cells without those that are none of `kind`, which are a finding."""
-    wrong = _misfits(kind, cells)
-    if not wrong.any():
+    misfits = _misfits(kind, cells)
+    if not misfits.any():
         return cells, []
-    rows = at(table.rows, wrong)
-    example = repr(str(cells[np.flatnonzero(wrong)[0]])[:40])
-    mended = cells.astype(object)
-    mended[wrong] = None
-    said = (
-        f"Column '{name}' is {kind}, but {plural(len(rows), 'cell')} cannot be read as that, such as {example} in"
-        f" {listed(rows)}; mend {'it' if len(rows) == 1 else 'them'}, or leave the cell empty."
-    )
-    return mended, [Finding("wrong-kind", "error", name, rows, said)]
+    fault = f"cells that cannot be read as {kind}, such as {str(cells[misfits.argmax()])[:40]!r},"
+    remedy = "mend it, or leave the cell empty"
+    fitting = cells.astype(object)
+    fitting[misfits] = None
+    return fitting, [cell_finding(table, "wrong-kind", name, misfits, fault, remedy, "error")]
 
 
-def _role(table: Table, name: str, role: str) -> list[Finding]:
-    """What is wrong with the cells of a group or key column."""
-    values = table.frame[name].to_numpy()
-    if role not in ("group", "key"):
-        return []
-    found = []
-    gone = is_missing(values)
-    if gone.any():
-        rows = at(table.rows, gone)
-        have = "has" if len(rows) == 1 else "have"
-        said = f"Column '{name}' is the {role}, and {listed(rows)} {have} no value; fill it in."
-        found.append(Finding(f"{role}-without-value", "error", name, rows, said))
-    if role == "key":
-        again = pd.Series(values, dtype=object).astype(str).duplicated(keep=False).to_numpy() & ~gone
-        if again.any():
-            rows = at(table.rows, again)
-            said = (
-                f"The key '{name}' is the same in several records ({listed(rows)}); each record needs a key of its own."
-            )
-            found.append(Finding("repeated-key", "error", name, rows, said))
-    return found
+def _role_faults(table: Table, name: str, role: str) -> list[Finding]:
+    """Absent cells of a group or key column, and keys that several records share."""
+    findings, values = [], table.frame[name]
+    absent = is_missing(values.to_numpy())
+    if role in ("group", "key") and absent.any():
+        fault = f"no value, though it is the {role},"
+        findings.append(cell_finding(table, f"{role}-without-value", name, absent, fault, "fill it in", "error"))
+    if role == "key" and (repeated := values.astype(str).duplicated(keep=False).to_numpy() & ~absent).any():
+        remedy = "each record needs a key of its own"
+        findings.append(cell_finding(table, "repeated-key", name, repeated, "the same key", remedy, "error"))
+    return findings
 
 
-def _labels(table: Table, name: str, kind: str, cells: np.ndarray) -> tuple[TargetSpec | None, list[Finding]]:
-    """The target with its labels; None when there is nothing to tell apart."""
-    if is_missing(cells).all():
-        return None, []
-    if kind == "number":
-        known = pd.unique(numbers(cells)[~is_missing(cells)])
-        alike, labels = len(known) < 2, []
+def _target_spec(name: str, kind: str, cells: np.ndarray, findings: list[Finding]) -> TargetSpec | None:
+    """The target with its labels; None, with a finding, when there is nothing to tell apart."""
+    converted, _ = TARGETS[kind].convert(cells)
+    if is_missing(converted).all():
+        fault, sentence = "empty-target", "is absent in every row; fill it in, or choose another target."
+    elif TARGETS[kind].constant(converted) is not None:
+        fault, sentence = "constant-target", "is the same in every row that has it; learning needs at least two values."
     else:
-        counted = count_labels(cells, kind)
-        present = int((~is_missing(cells)).sum())
-        alike, labels = all(count == present for count in counted.values()), list(counted)
-    if alike:
-        said = f"The target '{name}' is the same in every row that has it; learning needs at least two values."
-        return None, [Finding("constant-target", "error", name, [], said)]
-    return TargetSpec(name=name, kind=kind, labels=labels), []
+        return TargetSpec(name=name, kind=kind, labels=list(TARGETS[kind].label_counts(converted)))
+    findings.append(Finding(fault, "error", name, [], f"The target '{name}' {sentence}"))
+    return None

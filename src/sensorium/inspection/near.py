@@ -1,132 +1,85 @@
-"""Which of many small pictures are nearly the same: hashed, looked up by bands, then compared."""
+"""Which of many pictures are nearly the same: hashed (pHash, Zauner 2010), looked up by bands, then compared."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from importlib.util import find_spec
 
 import numpy as np
-from scipy import fft
+from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-SIDE = 32  # of the small picture [SIDE, SIDE, channels] that is kept of each
-_BITS = 8  # hash: the _BITS x _BITS lowest frequencies
-_MARGIN = 0.1
+PACKAGES = ("ftfy", "imagehash", "datasketch")  # of the extra `inspect`
+_SIDE = 8  # of the thumbnails
 _BANDS = 8
 _MOST_APART = 10  # bits of 64
-_NEIGHBOURS = 400  # in a crowded band each is compared with so many of its neighbours
+_NEIGHBOURS = 400  # in a crowded band each hash is compared with so many of its neighbours
 _LEAST_SPREAD = 2.0  # levels of gray
-_BRIGHTER, _STRONGER, _SAME_SHAPE = 50.0, 1.6, 0.85  # a copy is at most so many levels brighter, so much stronger
+_BRIGHTER, _STRONGER = 50.0, 1.6  # a copy is at most so many levels brighter, and has so much more contrast
+_SET_BITS = np.array([byte.bit_count() for byte in range(256)], dtype=np.uint8)
 
 
-def hashes(small: np.ndarray) -> np.ndarray:
-    """uint64 [M] of small pictures, uint8 [M, SIDE, SIDE, C]: the signs of their lowest frequencies.
+def missing_packages() -> list[str]:
+    """Those of the extra `inspect` that are not installed."""
+    return [package for package in PACKAGES if find_spec(package) is None]
 
-    After pHash (Zauner 2010).
+
+def has_hashes() -> bool:
+    """Whether pictures and sounds can be compared."""
+    return "imagehash" not in missing_packages()
+
+
+def fingerprint(picture: Image.Image) -> tuple[np.uint64, np.ndarray]:
+    """A picture's perceptual hash, which needs imagehash (0 without it), and its thumbnail, uint8 [8, 8, 3].
+
+    Every pixel counts, so that another size makes no difference.
     """
-    found = np.zeros(len(small), dtype=np.uint64)
-    weights = np.uint64(1) << np.arange(_BITS * _BITS, dtype=np.uint64)
-    for start in range(0, len(small), 4096):
-        gray = small[start : start + 4096].astype(np.float32).mean(axis=3)  # [m, SIDE, SIDE]
-        low = fft.dctn(gray, axes=(1, 2), norm="ortho")[:, 1 : _BITS + 1, :_BITS].reshape(len(gray), -1)  # [m, 64]
-        # Above a margin, not above zero: in a symmetrical picture half of the frequencies are nothing but noise.
-        bits = low > _MARGIN * low.std(axis=1, keepdims=True)
-        found[start : start + 4096] = (bits * weights).sum(axis=1, dtype=np.uint64)
-    return found
+    small = np.asarray(picture.convert("RGB").resize((_SIDE, _SIDE), Image.Resampling.BILINEAR))
+    try:
+        from imagehash import phash
+    except ImportError:
+        return np.uint64(0), small
+    return np.packbits(phash(picture).hash.ravel()).view(np.uint64)[0], small
 
 
-def candidates(found: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def near_pairs(hashes: np.ndarray, thumbnails: np.ndarray, most: float) -> np.ndarray:
+    """int64 [pairs, 2]: which of M pictures differ in no patch by more than `most` of their contrast.
+
+    hashes: uint64 [M], thumbnails: uint8 [M, 8, 8, 3]. Brightness and contrast may differ.
+    """
+    flat = thumbnails.reshape(len(thumbnails), -1).astype(np.float32)  # [M, 192]
+    mean, spread = flat.mean(axis=1), np.maximum(flat.std(axis=1), _LEAST_SPREAD)
+    flat = (flat - mean[:, None]) / spread[:, None]
+    pairs = [np.zeros((0, 2), dtype=np.int64)]
+    for a, b in candidates(hashes):
+        near = np.abs(mean[a] - mean[b]) < _BRIGHTER
+        near &= np.abs(np.log(spread[a] / spread[b])) < np.log(_STRONGER)
+        a, b = a[near], b[near]
+        near = np.abs(flat[a] - flat[b]).max(axis=1, initial=0) <= most
+        pairs.append(np.sort(np.stack([a[near], b[near]], axis=1), axis=1))
+    return np.unique(np.concatenate(pairs), axis=0)
+
+
+def candidates(hashes: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(i, j), int64 [pairs]: positions whose hashes, uint64 [M], agree in one of eight bytes and nearly in all.
 
     Two that differ in seven bits or fewer always agree in a byte. The work grows with the size of the largest bucket,
     but is bounded by `_NEIGHBOURS` times M.
     """
     for band in range(_BANDS):
-        part = (found >> np.uint64(8 * band)) & np.uint64(0xFF)
-        order = np.lexsort((found, part))
-        for shift in range(1, min(_NEIGHBOURS, len(found))):
-            one, two = order[:-shift], order[shift:]
-            together = part[one] == part[two]
-            if not together.any():
+        byte = (hashes >> np.uint64(8 * band)) & np.uint64(0xFF)
+        order = np.lexsort((hashes, byte))
+        for shift in range(1, min(_NEIGHBOURS, len(hashes))):
+            a, b = order[:-shift], order[shift:]
+            same_bucket = byte[a] == byte[b]
+            if not same_bucket.any():
                 break
-            one, two = one[together], two[together]
-            near = _apart(found[one], found[two]) <= _MOST_APART
-            yield one[near], two[near]
-
-
-_SET_BITS = np.array([bin(byte).count("1") for byte in range(256)], dtype=np.uint8)
-
-
-def _apart(one: np.ndarray, two: np.ndarray) -> np.ndarray:
-    """uint8 [pairs]: in how many bits two hashes differ."""
-    return _SET_BITS[(one ^ two).view(np.uint8).reshape(len(one), 8)].sum(axis=1)
-
-
-def near_pairs(small: np.ndarray, most: float) -> np.ndarray:
-    """int64 [pairs, 2]: which small pictures, uint8 [M, SIDE, SIDE, C], differ by at most `most` of their contrast.
-
-    Brightness and contrast may differ; the largest difference left in any patch of 4 x 4 counts.
-    """
-    if len(small) < 2:
-        return np.zeros((0, 2), dtype=np.int64)
-    looks = describe(small)
-    kept = [np.zeros((0, 2), dtype=np.int64)]
-    for one, two in candidates(hashes(small)):
-        close = np.abs(looks.coarse[one] - looks.coarse[two]).max(axis=1, initial=0) <= most
-        one, two = one[close], two[close]
-        near = _difference(looks, one, two) <= most
-        kept.append(np.sort(np.stack([one[near], two[near]], axis=1), axis=1))
-    return np.unique(np.concatenate(kept), axis=0)
-
-
-class Looks(NamedTuple):
-    """What is compared of M small pictures at equal brightness and contrast, and these two, float32 [M].
-
-    fine: [M, 64 C], the means of 8 x 8 patches; coarse: [M, 16], of 4 x 4 patches and all channels.
-    shape: [M, 64 C], `fine` without the mean of each channel, of unit length.
-    """
-
-    fine: np.ndarray
-    coarse: np.ndarray
-    shape: np.ndarray
-    mean: np.ndarray
-    spread: np.ndarray
-
-
-def describe(small: np.ndarray) -> Looks:
-    """The looks of small pictures, uint8 [M, SIDE, SIDE, C]."""
-    parts = [_looks(small[start : start + 4096].astype(np.float32)) for start in range(0, len(small), 4096)]
-    return Looks(*(np.concatenate(one) for one in zip(*parts, strict=True)))
-
-
-def _looks(whole: np.ndarray) -> Looks:
-    count = len(whole)
-    flat = whole.reshape(count, -1)  # [m, SIDE * SIDE * C]
-    mean, spread = flat.mean(axis=1), np.maximum(flat.std(axis=1), _LEAST_SPREAD)
-    patches = whole.reshape(count, 8, SIDE // 8, 8, SIDE // 8, -1).mean(axis=(2, 4))  # [m, 8, 8, C]
-    patches = (patches - mean[:, None, None, None]) / spread[:, None, None, None]
-    coarse = patches.reshape(count, 4, 2, 4, 2, -1).mean(axis=(2, 4, 5)).reshape(count, -1)  # [m, 16]
-    shape = (patches - patches.mean(axis=(1, 2), keepdims=True)).reshape(count, -1)  # [m, 64 * C]
-    shape /= np.maximum(np.sqrt((shape**2).sum(axis=1, keepdims=True)), 1e-6)
-    return Looks(patches.reshape(count, -1), coarse, shape, mean, spread)
-
-
-def _difference(looks: Looks, one: np.ndarray, two: np.ndarray) -> np.ndarray:
-    """float [pairs]: the largest difference in a patch of two pictures, int64 [pairs], of the contrast, which is 1.
-
-    Infinite where brightness or contrast are too far apart for a copy, or the shapes differ: two different pictures of
-    about one colour are not alike for that.
-    """
-    agree = np.abs(looks.mean[one] - looks.mean[two]) < _BRIGHTER
-    agree &= np.abs(np.log(looks.spread[one] / looks.spread[two])) < np.log(_STRONGER)
-    found = np.full(len(one), np.inf)
-    one, two = one[agree], two[agree]
-    same = (looks.shape[one] * looks.shape[two]).sum(axis=1) > _SAME_SHAPE
-    apart = np.abs(looks.fine[one] - looks.fine[two]).max(axis=1, initial=0)
-    found[agree] = np.where(same, apart, np.inf)
-    return found
+            a, b = a[same_bucket], b[same_bucket]
+            bits = (hashes[a] ^ hashes[b]).view(np.uint8).reshape(len(a), 8)  # [pairs, 8]
+            near = _SET_BITS[bits].sum(axis=1) <= _MOST_APART
+            yield a[near], b[near]
 
 
 def clusters(pairs: np.ndarray, count: int) -> np.ndarray:
     """int64 [count]: the cluster of each position, by the pairs [pairs, 2] that join them."""
-    joined = coo_array((np.ones(len(pairs), dtype=bool), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
-    return connected_components(joined, directed=False)[1].astype(np.int64)
+    graph = coo_array((np.ones(len(pairs), dtype=bool), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    return connected_components(graph, directed=False)[1].astype(np.int64)

@@ -7,10 +7,10 @@ import pandas as pd
 
 from sensorium.data.columns.parse import is_missing, numbers
 from sensorium.data.table import Table
-from sensorium.inspection.classes import members
 from sensorium.inspection.contents import Contents
+from sensorium.inspection.targets import TargetCells
 
-_BARS = "▁▂▃▄▅▆▇█"
+_BLOCKS = "▁▂▃▄▅▆▇█"
 _BINS = 16
 _UNITS = {"height": "pixels", "width": "pixels", "rate": "Hz", "seconds": "s", "frames": "frames"}
 
@@ -32,7 +32,7 @@ class Size(NamedTuple):
         if self.low == self.high:
             return ""
         most = max(self.bins)
-        return "".join(_BARS[-(-count * (len(_BARS) - 1) // most)] if count else " " for count in self.bins)
+        return "".join(_BLOCKS[-(-count * (len(_BLOCKS) - 1) // most)] if count else " " for count in self.bins)
 
     def to_dict(self) -> dict[str, Any]:
         """The measure as JSON has it."""
@@ -41,41 +41,29 @@ class Size(NamedTuple):
 
 def sizes(table: Table, contents: dict[str, Contents]) -> list[Size]:
     """Height and width of pictures, rate and length of sounds, words of texts, values of numbers."""
-    found = []
-    told = {column.name for column in table.schema.columns if column.kind == "number"}
-    told |= {target.name for target in table.schema.targets if target.kind == "number"}
+    measures: list[tuple[str, str, np.ndarray]] = []
+    measured = [target.name for target in table.schema.targets if not target.labels]
     for column in table.schema.columns:
         values = table.frame[column.name].to_numpy()
         if column.name in contents:
-            found += [
-                _size(column.name, f"{name} ({_UNITS[name]})" if name in _UNITS else name, measured)
-                for name, measured in contents[column.name].measures.items()
-                if name != "format"
-            ]
+            for name, lengths in contents[column.name].measures.items():
+                measures.append((column.name, f"{name} ({_UNITS[name]})" if name in _UNITS else name, lengths))
         elif column.kind == "text":
             words = pd.Series(values[~is_missing(values)]).astype(str).str.count(r"\S+").to_numpy(float)
-            found.append(_size(column.name, "words", words))
-        elif column.name in told:
-            found.append(_size(column.name, "value", numbers(values)))
-    return [one for one in found if one is not None]
+            measures.append((column.name, "words", words))
+        elif column.kind == "number" or column.name in measured:
+            measures.append((column.name, "value", numbers(values)))
+    present = [(column, measure, values[~np.isnan(values)]) for column, measure, values in measures]
+    return [_size(column, measure, values) for column, measure, values in present if len(values)]
 
 
-def _size(column: str, measure: str, values: np.ndarray) -> Size | None:
-    values = values[~np.isnan(values)]
-    if not len(values):
-        return None
-    low, median, high = (float(one) for one in np.quantile(values, [0, 0.5, 1]))
+def _size(column: str, measure: str, values: np.ndarray) -> Size:
+    low, median, high = np.quantile(values, [0, 0.5, 1]).tolist()
     bins = np.histogram(values, bins=_BINS, range=(low, high) if low < high else None)[0]
     return Size(column, measure, len(values), low, median, high, bins.tolist())
 
 
-def counts(table: Table) -> dict[str, dict[str, int]]:
-    """By class or labels target, how many records each class has, the most frequent first."""
-    found = {}
-    for target in table.schema.targets:
-        if target.kind != "number":
-            codes, _ = members(table, target)
-            counted = np.bincount(codes, minlength=len(target.labels))
-            order = np.argsort(-counted, kind="stable")
-            found[target.name] = {target.labels[place]: int(counted[place]) for place in order}
-    return found
+def class_counts(target: TargetCells) -> dict[str, int]:
+    """How many records each class has, the most frequent first."""
+    counts = target.counts
+    return {target.labels[code]: int(counts[code]) for code in np.argsort(-counts, kind="stable")}

@@ -2,6 +2,7 @@
 
 import atexit
 import time
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pandas as pd
 from accelerate import Accelerator, InitProcessGroupKwargs
 
+from sensorium.config.options import collect_options
 from sensorium.config.presets import expand_family
 from sensorium.console import Console
 from sensorium.data.table import Table
@@ -39,22 +41,54 @@ def fit(
     records: Source = None,
     out: str | Path = "runs/fit",
     *,
+    target: str | Iterable[str] | Mapping[str, str | None] | None = None,
+    group: str | None = None,
+    key: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    encoders: Mapping[str, str | Mapping[str, Any]] | None = None,
+    fusion: str | None = None,
+    align: Iterable[str | tuple[str, str]] | str | None = None,
+    teacher: str | Path | None = None,
+    family: str | None = None,
+    image: str | None = None,
+    question: str | None = None,
+    answer: str | None = None,
+    size: str | None = None,
+    epochs: int | None = None,
+    budget: str | None = None,
+    test: float | None = None,
+    split: str | None = None,
+    held_out: str | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    workers: int | None = None,
+    bad_records: str | None = None,
+    start_from: str | Path | None = None,
+    old_table: str | Path | None = None,
     recipe: dict[str, Any] | str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
-    **options: Any,
+    **settings: Any,
 ) -> Run:
     """Trains a model on a table of records, scores it on held-out records, and saves all of it in the folder `out`.
 
     records: a Table, a file (CSV, TSV, JSONL, Parquet), a folder (of class folders, of tar shards, or saved by
     Datasets), a pattern of shards, a pandas table or a list of dicts; None takes the recipe's.
-    recipe: a nested dict of settings or a YAML file; `options` (see `sensorium.config.options.apply_options`) lie over
-    it. With `family="albef"`, `image`, `question` and `answer` name columns, and the family's settings lie under both.
+    target: a column to learn, several, or {name: class | labels | number | answer}. group, key: columns. columns: kinds
+    that are stated, {name: kind}. encoders: {input: "NAME:MODEL,setting=value"}. fusion: its name. align: pairs of
+    inputs that a second loss brings together, "a,b" or "a,b=triplet". teacher: a run's folder to learn from.
+    family: "albef"; then `image`, `question` and `answer` name columns, and the family's settings, of `size`, lie under
+    all others. epochs, seed, device ("auto", "cpu", "cuda"), workers (processes that read): of training. budget: time
+    for trying other settings, "30m". test: a share held out; split, held_out: a column, and its value that is.
+    bad_records: "stop" or "skip". start_from: the folder of a run to go on from; old_table: the file of its records.
+    recipe: a nested dict of settings or a YAML file, under all of these; `settings`: any other of docs/recipes.md.
     resume: goes on where a stopped or killed run in `out` stood, to the same bits. overwrite: replaces a run in `out`.
     Raises UserError for anything the user can mend, and Interrupted after Ctrl-C, once the state is saved.
     """
-    recipe, options = expand_family(recipe, options)
+    options = collect_options(locals())
+    if any(option is not None for option in (family, image, question, answer, size)):
+        recipe, options = expand_family(recipe, options)
     return start_run(TASKS["supervised"](), records, Path(out), recipe, options, resume, overwrite, quiet)
 
 
@@ -63,19 +97,45 @@ def pretrain(
     records: Source = None,
     out: str | Path = "runs/pretrain",
     *,
+    image: str | None = None,
+    text: str | None = None,
+    audio: str | None = None,
+    inputs: Iterable[str] | str | None = None,
+    align: Iterable[str | tuple[str, str]] | str | None = None,
+    size: str | None = None,
+    loss: str | None = None,
+    labels: str | None = None,
+    group: str | None = None,
+    key: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    encoders: Mapping[str, str | Mapping[str, Any]] | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    pieces: int | None = None,
+    test: float | None = None,
+    split: str | None = None,
+    held_out: str | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    workers: int | None = None,
+    bad_records: str | None = None,
+    start_from: str | Path | None = None,
     recipe: dict[str, Any] | str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
-    **options: Any,
+    **settings: Any,
 ) -> Run:
-    """Brings the inputs of each record together in one space, as `family` ("clip") does; scores retrieval on held-out
-    records; saves all of it in the folder `out`.
+    """Brings the inputs of each record together in one space, as `family` ("clip", "albef") does; scores retrieval on
+    held-out records; saves all of it in the folder `out`.
 
-    options: `image`, `text`, `audio` name a column of that kind, `inputs` names columns whose kinds are guessed;
-    `align` names the pairs, [(a, b), ...], where not every two inputs are aligned; `size`, `dim`, `loss`,
-    `temperature`, `labels` and the rest are as in docs/recipes.md. All else is as in `fit`.
+    image, text, audio: a column of that kind; inputs: columns whose kinds are guessed. align: the pairs, [(a, b), ...],
+    where not every two inputs are aligned. size: of the encoders that are not named. loss: "softmax" or "sigmoid".
+    labels: a column of classes, whose records belong together as well. batch_size: records that are told from each
+    other; pieces: in how many they go through the model. start_from: a run or a converted checkpoint to begin with.
+    All else is as in `fit`, and `settings` (dim, temperature, ...) are those of docs/recipes.md.
     """
+    options = collect_options(locals(), own={"family"})
     if family not in FAMILIES:
         raise unknown("family", family, FAMILIES)
     return start_run(TASKS["contrastive"](family), records, Path(out), recipe, options, resume, overwrite, quiet)

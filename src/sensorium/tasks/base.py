@@ -11,11 +11,10 @@ from accelerate import Accelerator
 from rich.console import RenderableType
 from torch import nn
 
-from sensorium.config.schema import DataSettings, Recipe
+from sensorium.config.schema import Recipe
 from sensorium.console import Console, StepCallback
 from sensorium.data.records import Records
 from sensorium.data.table import Table
-from sensorium.errors import UserError
 from sensorium.evaluation import Report
 from sensorium.model import Model
 from sensorium.tasks.previous_run import FilteredRecords, PreviousRun
@@ -135,16 +134,3 @@ class Task(Protocol):
 
     def closing(self, model: Model, split: Split, folder: Path, recipe: Recipe) -> Closing:
         """What is shown after the report, and the commands that may follow."""
-
-
-def source_of(records: Source, data: DataSettings) -> Table | pd.DataFrame | list[dict] | str | Path:
-    """The records that were given, else the recipe's file. Raises UserError when there is neither."""
-    source = data.path if records is None else records
-    if source is None:
-        raise UserError("There are no records to learn from; give a table, or a recipe whose data has a path.")
-    return source
-
-
-def stated_path(source: Source) -> dict[str, str]:
-    """The setting `path` of records that came from a file; {} of others."""
-    return {"path": str(source)} if isinstance(source, str | Path) else {}

@@ -32,7 +32,7 @@ from sensorium.families.chance_loss import ChanceLoss, ChanceLossWarning
 from sensorium.families.family import Tower
 from sensorium.inference.preview import sample_retrievals
 from sensorium.model import Model, load
-from sensorium.tasks.base import Closing, Facts, RunContext, Source, source_of, stated_path
+from sensorium.tasks.base import Closing, Facts, RunContext, Source
 from sensorium.tasks.previous_run import FilteredRecords, PreviousRun
 from sensorium.tasks.splits import Split
 from sensorium.training.learner import Learner
@@ -230,9 +230,9 @@ class ContrastiveTask:
             table = records.under(infer_schema(records, target, group, key, columns, inputs=data.inputs))
             stated: dict[str, Any] = {"group": group, "key": key}
         else:
-            source = source_of(records, data)
+            source = data.source(records)
             table = read(source, target, data.group, data.key, columns=data.columns, inputs=data.inputs, quiet=True)
-            stated = stated_path(source)
+            stated = data.stated_path(source)
         console.print_table(table.describe())
         _check_columns(table, data.inputs)
         recipe = recipe.model_copy(update={"data": data.model_copy(update=stated)})

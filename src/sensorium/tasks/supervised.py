@@ -9,8 +9,8 @@ import numpy as np
 from accelerate import Accelerator
 from torch import nn
 
-from sensorium.build.continual import build_or_load
-from sensorium.build.model import check_model_settings
+from sensorium.build.continual import build_from
+from sensorium.build.model import build, check_model_settings
 from sensorium.build.objectives import fitted_by, objective_sentences
 from sensorium.build.pretrained import check_pretrained, pretrained_sentences
 from sensorium.config.schema import Recipe
@@ -24,7 +24,7 @@ from sensorium.errors import UserError
 from sensorium.evaluation import Report, evaluate
 from sensorium.inference.preview import sample_predictions
 from sensorium.model import Model, load
-from sensorium.tasks.base import Closing, Facts, RunContext, Source, source_of, stated_path
+from sensorium.tasks.base import Closing, Facts, RunContext, Source
 from sensorium.tasks.inherit import check_agrees, inherited_settings, read_new
 from sensorium.tasks.previous_run import FilteredRecords, PreviousRun, drop_previous_test, measure_forgetting
 from sensorium.tasks.splits import Split
@@ -59,7 +59,8 @@ class SupervisedTask:
             )
         if recipe.start_from is not None or recipe.old_table is not None:
             check_agrees(recipe, folder, None if recipe.start_from is None else self._old_schema(recipe))
-        check_pretrained(recipe, folder)
+        if recipe.begin_with is not None:
+            check_pretrained(recipe, folder)
 
     def open(self, records: Source, recipe: Recipe, console: Console) -> tuple[Table, Recipe]:
         """As Task says. Prints what was understood."""
@@ -90,8 +91,9 @@ class SupervisedTask:
 
     def initial_model(self, table: Table, recipe: Recipe, facts: Facts) -> Model:
         """As Task says."""
-        goes_on = recipe.start_from is not None or recipe.begin_with is not None
-        return build_or_load(table, recipe, facts, self._old_model(recipe) if goes_on else None)
+        if recipe.start_from is None and recipe.begin_with is None:
+            return build(table, recipe, facts)
+        return build_from(self._old_model(recipe), table, recipe, facts)
 
     def objectives(self, model: Model, recipe: Recipe, steps: int) -> list[nn.Module]:
         """One for each target, what the fusion itself has to learn, and the recipe's own."""
@@ -163,13 +165,13 @@ class SupervisedTask:
         """
         data = recipe.data
         if recipe.start_from is not None and (records is not None or data.path is not None):
-            table = read_new(source_of(records, data), recipe.start_from, self._old_schema(recipe), console)
-            stated = {"target": {spec.name: spec.kind for spec in table.schema.targets}} | stated_path(records)
+            table = read_new(data.source(records), recipe.start_from, self._old_schema(recipe), console)
+            stated = {"target": {spec.name: spec.kind for spec in table.schema.targets}} | data.stated_path(records)
         elif isinstance(records, Table):
             table, stated = records, _stated(records, recipe)
         else:
-            table = _read(source_of(records, data), recipe)
-            stated = stated_path(source_of(records, data))
+            table = _read(data.source(records), recipe)
+            stated = data.stated_path(data.source(records))
             console.print_table(table.describe())
         if not table.schema.targets:
             raise UserError("Nothing is said to be learned; read the table with target=, naming its column.")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sensorium.cli.options import BadRecords, Group, Json, Key, Split, Targets, held_out, pairs
+from sensorium.cli.options import COLUMNS, SPLIT, BadRecords, Json, Targets, named_values, takes
 
 
 def table(
@@ -25,53 +25,45 @@ def table(
 
     Example: [bold]sensorium table captions_val2014.json --images val2014 --out pairs.csv[/bold]
     """
-    from sensorium.data.sources.published import table as read
+    from sensorium.data.sources.published import table as read_published
     from sensorium.data.sources.published import write
     from sensorium.errors import counted
 
-    frame = read(source, images, annotations, bad_records)
+    frame = read_published(source, images, annotations, bad_records)
     write(frame, out)
-    done = {"out": str(out), "records": len(frame), "left_out": frame.attrs["left_out"], "columns": list(frame.columns)}
-    left = f", {done['left_out']:,} left out whose pictures are not there" if done["left_out"] else ""
-    print(
-        json.dumps(done) if as_json else f"{counted(len(frame), 'record')} in {out}{left}: {', '.join(frame.columns)}."
-    )
+    left_out, columns = frame.attrs["left_out"], list(frame.columns)
+    if as_json:
+        print(json.dumps({"out": str(out), "records": len(frame), "left_out": left_out, "columns": columns}))
+        return
+    without_picture = f", {left_out:,} left out whose pictures are not there" if left_out else ""
+    print(f"{counted(len(frame), 'record')} in {out}{without_picture}: {', '.join(columns)}.")
 
 
+@takes(COLUMNS, SPLIT)
 def inspect(
     table: Annotated[Path, typer.Argument(help="CSV, TSV, JSONL or Parquet file; media columns hold paths beside it.")],
     target: Targets = None,
-    group: Group = None,
-    key: Key = None,
-    column: Annotated[
-        list[str] | None, typer.Option(help="NAME=KIND where the guess is not what is meant, as for fit.")
-    ] = None,
-    test: Annotated[float | None, typer.Option(help="Share of the records that fit would hold out.")] = None,
-    split: Split = None,
     workers: Annotated[int | None, typer.Option(help="Processes that read files.")] = None,
     as_json: Json = False,
+    **options: Any,
 ) -> None:
     """Look at a table before training: kinds, absences, classes, sizes, faults, and what fit would do.
 
     Names every broken file, copies and near copies (across the split above all), columns that give the target away,
-    placeholders, slips of spelling and more, each with what to do. What is found does not make the command fail.
+    placeholders, spellings and more, each with what to do. What is found does not make the command fail.
 
     Example: [bold]sensorium inspect reviews.csv --target sentiment --group author --test 0.2[/bold]
     """
     from sensorium.console import Console
-    from sensorium.inspection.inspect import inspect as look
-    from sensorium.inspection.printing import show
+    from sensorium.inspection.inspect import inspect as inspect_table
+    from sensorium.inspection.printing import print_inspection
 
-    options: dict[str, Any] = {
-        "target": target, "group": group, "key": key, "columns": pairs(column, "--column"), "test": test,
-    }  # fmt: skip
-    options |= held_out(split)
     console = Console(quiet=as_json)
     with console.spinner("Looking at every record once"):
-        seen = look(table, workers=workers, **options)
+        inspection = inspect_table(table, workers=workers, target=target, **options)
     if as_json:
-        print(json.dumps(seen.to_dict()))
-    show(seen, console.out)
+        print(json.dumps(inspection.to_dict()))
+    print_inspection(inspection, console.out)
 
 
 def pack(
@@ -93,7 +85,9 @@ def pack(
 
     Example: [bold]sensorium pack reviews.csv shards --records 1000[/bold]
     """
-    from sensorium.data.sources.write_shards import pack as run
+    from sensorium.data.sources.write_shards import pack as write_shards
 
-    done = run(table, out, pairs(column, "--column"), records, seed if shuffle else None, overwrite)
-    print(json.dumps(done) if as_json else f"{done['records']} records in {done['shards']} shards in {done['out']}.")
+    columns = named_values(column, "--column")
+    summary = write_shards(table, out, columns, records, seed if shuffle else None, overwrite)
+    sentence = f"{summary['records']} records in {summary['shards']} shards in {summary['out']}."
+    print(json.dumps(summary) if as_json else sentence)

@@ -1,0 +1,29 @@
+"""The verb that decides for every record of a table: predict."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sensorium.cli.options import BadRecords, Json
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(help="A run's or a checkpoint's folder.")],
+    table: Annotated[Path, typer.Argument(help="Records; a column that is missing is absent in every record.")],
+    out: Annotated[Path, typer.Option(help="File for the predictions: .parquet, .csv or .jsonl.")] = Path(
+        "predictions.parquet"
+    ),
+    bad_records: BadRecords = "stop",
+    as_json: Json = False,
+) -> None:
+    """Write a trained model's decisions and probabilities for every record of a table.
+
+    Example: [bold]sensorium predict runs/reviews new.csv --out predictions.parquet[/bold]
+    """
+    from sensorium.inference.predict import predict as run_predict
+
+    summary = run_predict(run, table, out, bad_records=bad_records, quiet=as_json)
+    if as_json:
+        print(json.dumps(summary))

@@ -1,1 +1,0 @@
-"""A run: its typed configuration, and the function that carries it out."""
