@@ -28,12 +28,12 @@ NOT_SET_BY_NAME = {
 ARGUMENTS = ("records", "out", "recipe", "resume", "overwrite", "quiet", "settings")
 
 
-def collect_options(arguments: Mapping[str, Any], excluded: Collection[str] = ()) -> dict[str, Any]:
+def collect_options(arguments: Mapping[str, Any], own: Collection[str] = ()) -> dict[str, Any]:
     """The settings among a verb's `arguments`, its locals(), by name, with all that its `settings` has.
 
-    excluded: the names of further arguments that are no settings.
+    own: the names of further arguments that are no settings.
     """
-    options = {name: value for name, value in arguments.items() if name not in (*ARGUMENTS, *excluded)}
+    options = {name: value for name, value in arguments.items() if name not in (*ARGUMENTS, *own)}
     options |= arguments["settings"]
     return {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
 
