@@ -3,7 +3,7 @@
 import pytest
 from pydantic import BaseModel
 
-from sensorium.config.options import TOP, apply_options, encoder, section_by_option
+from sensorium.config.options import TOP, apply_options, parse_encoder, section_by_option
 from sensorium.errors import UserError
 
 
@@ -19,13 +19,13 @@ from sensorium.errors import UserError
     ],
 )  # fmt: skip
 def test_an_encoder_in_one_string(text, settings):
-    assert encoder("photo", text) == settings
+    assert parse_encoder("photo", text) == settings
 
 
 @pytest.mark.parametrize("text", ["vit,width", "vit,mean=[1,2", "vit,1,2"])
 def test_what_is_no_setting_is_refused(text):
     with pytest.raises(UserError, match="encoder of 'photo'"):
-        encoder("photo", text)
+        parse_encoder("photo", text)
 
 
 class _Training(BaseModel):

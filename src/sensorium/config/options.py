@@ -117,7 +117,7 @@ def _set_column(recipe: dict[str, Any], value: Any) -> None:
 
 
 def _set_target(recipe: dict[str, Any], value: Any) -> None:
-    recipe.setdefault("data", {})["target"] = targets(value)
+    recipe.setdefault("data", {})["target"] = parse_targets(value)
 
 
 def _set_encoders(recipe: dict[str, Any], value: Any) -> None:
@@ -125,7 +125,7 @@ def _set_encoders(recipe: dict[str, Any], value: Any) -> None:
     if not isinstance(value, Mapping):
         raise UserError(f"encoders is {value!r}, but it gives each input its encoder, as {{'photo': 'vit'}}.")
     for column, text in value.items():
-        inputs[column] = _section(f"inputs.{column}", inputs.get(column)) | encoder(column, text)
+        inputs[column] = _section(f"inputs.{column}", inputs.get(column)) | parse_encoder(column, text)
 
 
 def _set_fusion(setting: str) -> Callable[[dict[str, Any], Any], None]:
@@ -203,7 +203,7 @@ def _section(name: str, value: Any) -> dict[str, Any]:
     return dict(value or {})
 
 
-def targets(value: str | Iterable[str] | Mapping[str, str | None] | None) -> dict[str, str | None]:
+def parse_targets(value: str | Iterable[str] | Mapping[str, str | None] | None) -> dict[str, str | None]:
     """Target → kind or None, from a name, names, or `name=kind`. Raises UserError for anything else."""
     if isinstance(value, Mapping):
         return dict(value)
@@ -215,7 +215,7 @@ def targets(value: str | Iterable[str] | Mapping[str, str | None] | None) -> dic
     return {column: kind or None for column, _, kind in (name.partition("=") for name in names)}
 
 
-def encoder(column: str, text: str | Mapping[str, Any]) -> dict[str, Any]:
+def parse_encoder(column: str, text: str | Mapping[str, Any]) -> dict[str, Any]:
     """The settings of one input from `NAME`, `NAME:MODEL` or `NAME:MODEL,setting=value,...`; a mapping stays so.
 
     `shares:INPUT` is another input's encoder.
@@ -242,7 +242,7 @@ def encoder(column: str, text: str | Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _split_at_commas(text: str) -> list[str]:
-    """`text` cut at the commas that stand in no brackets."""
+    """`text` cut at the commas that are not within brackets."""
     pieces, depth = [""], 0
     for letter in text:
         depth += (letter in "[{") - (letter in "]}")
@@ -254,7 +254,7 @@ def _split_at_commas(text: str) -> list[str]:
 
 
 def value_of(text: str, where: str) -> Any:
-    """What `text` is as YAML: 3 is a number, true a truth, abc a word. Raises UserError, naming `where` it stands."""
+    """What `text` is as YAML: 3 is a number, true a truth, abc a word. Raises UserError, which says `where`."""
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:

@@ -32,15 +32,15 @@ def expand_family(recipe: Settings, options: Mapping[str, Any]) -> tuple[Setting
     missing = next((option for option, column in columns.items() if column is None), None)
     if missing is not None:
         raise UserError(f"--family {name} needs --{missing}: the column of the table that it is.")
-    stated = read_recipe(recipe) if isinstance(recipe, str | Path) else recipe or {}
-    group = options.get("group") or (stated.get("data") or {}).get("group")
+    recipe_settings = read_recipe(recipe) if isinstance(recipe, str | Path) else recipe or {}
+    group = options.get("group") or (recipe_settings.get("data") or {}).get("group")
     family_settings = {option: options.get(option) for option in family.fit_options}
     settings = family.fit_settings(**family_settings, group=group, begin_with=options.get("start_from"))
     # The settings of a target are those of the family's head, and do not fit another one.
     for target, target_settings in list(settings.get("targets", {}).items()):
-        if _stated_head(target, stated, options.get("head")) not in (None, target_settings["head"]):
+        if _stated_head(target, recipe_settings, options.get("head")) not in (None, target_settings["head"]):
             del settings["targets"][target]
-    return _lay_over(settings, stated), _without(options, {*family.fit_options, "start_from"})
+    return _lay_over(settings, recipe_settings), _without(options, {*family.fit_options, "start_from"})
 
 
 def fitted_families() -> dict[str, FittedFamily]:

@@ -38,27 +38,29 @@ def infer_schema(
     schema may be left without inputs. None: such a column, or a table without inputs, raises UserError. Raises
     UserError for a statement that does not fit the table in any case.
     """
-    targets, stated = stated_roles(table, target, group, key, columns)
-    _check_named(table, inputs or ())
+    targets, stated_kinds = stated_roles(table, target, group, key, columns)
+    _check_columns_exist(table, inputs or ())
     specs, described = [], []
     for name in table.frame.columns:
         absent = float(is_missing(table.frame[name].to_numpy()).mean())
         try:
             if name in targets:
                 kind, reason = _target_kind(table, name, targets[name])
-                specs.append(_target(table, name, kind))
+                specs.append(_target_spec(table, name, kind))
                 kind = "target"
-            elif inputs is not None and name not in inputs and stated.get(name) not in ("group", "key"):
+            elif inputs is not None and name not in inputs and stated_kinds.get(name) not in ("group", "key"):
                 kind, reason = "ignored", "it is none of the inputs"
             else:
-                source_kind = source_kinds.get(name) if absent < 1 and name not in stated else None
-                kind, reason = source_kind or _input_kind(table, name, stated.get(name), absent)
+                source_kind = source_kinds.get(name) if absent < 1 and name not in stated_kinds else None
+                kind, reason = source_kind or _input_kind(table, name, stated_kinds.get(name), absent)
         except UserError as error:
             kind, reason = "ignored", _report(name, error, on_error)
         described.append(Column(name=name, kind=kind, reason=reason, absent=absent))
-    described = one_key(described, stated)
+    described = one_key(described, stated_kinds)
     specs.sort(key=lambda spec: list(targets).index(spec.name))
-    schema = Schema(columns=described, inputs=make_inputs(described), targets=specs, **roles_of(described, stated))
+    schema = Schema(
+        columns=described, inputs=make_inputs(described), targets=specs, **roles_of(described, stated_kinds)
+    )
     if on_error is None:
         _check_inputs(table, schema)
     return _check_cells(table, schema, on_error)
@@ -77,27 +79,27 @@ def stated_roles(
 ) -> tuple[dict[str, str | None], dict[str, str]]:
     """By column, the stated kinds of the targets (None: to be guessed) and of all other columns."""
     targets = _named_targets(target)
-    stated = {}
+    stated_kinds = {}
     roles = [(name, "group") for name in [group] if name] + [(name, "key") for name in [key] if name]
     for name, kind in [*roles, *columns.items()]:
         if name in targets and kind in TARGETS and targets[name] in (None, kind):
             targets[name] = kind
             continue
         if kind not in STATED_KINDS:
-            _refuse_kind(name, kind)
-        if name in targets or stated.get(name, kind) != kind:
-            first_kind = "the target" if name in targets else stated[name]
+            _raise_for_kind(name, kind)
+        if name in targets or stated_kinds.get(name, kind) != kind:
+            first_kind = "the target" if name in targets else stated_kinds[name]
             raise UserError(f"Column '{name}' is stated to be both {first_kind} and {kind}; leave one of the two out.")
-        stated[name] = kind
-    _check_named(table, [*targets, *stated])
+        stated_kinds[name] = kind
+    _check_columns_exist(table, [*targets, *stated_kinds])
     for role in ("group", "key"):
-        names = [name for name, kind in stated.items() if kind == role]
+        names = [name for name, kind in stated_kinds.items() if kind == role]
         if len(names) > 1:
             raise UserError(f"Columns '{names[0]}' and '{names[1]}' are both stated to be the {role}; a table has one.")
-    return targets, stated
+    return targets, stated_kinds
 
 
-def _check_named(table: Table, names: Iterable[str]) -> None:
+def _check_columns_exist(table: Table, names: Iterable[str]) -> None:
     for name in names:
         if name not in table.frame.columns:
             raise UserError(f"{table.source}: {unknown('column', name, table.frame.columns)}")
@@ -114,7 +116,7 @@ def _named_targets(target: Targets) -> dict[str, str | None]:
     return named
 
 
-def _refuse_kind(name: str, kind: str) -> None:
+def _raise_for_kind(name: str, kind: str) -> None:
     if kind in TARGETS:
         raise UserError(
             f"Column '{name}' is stated to be {kind}, a kind of target, but it is no target; add --target {name}."
@@ -137,8 +139,8 @@ def _input_kind(table: Table, name: str, stated_kind: str | None, absent: float)
     try:
         guess = guess_input(values)
     except Ambiguous as error:
-        raise _ambiguous(table, name, error) from None
-    return _with_sound(table, name, guess) if guess.kind == "video" else guess
+        raise _ambiguity_error(table, name, error) from None
+    return _video_or_film(table, name, guess) if guess.kind == "video" else guess
 
 
 def pictures(values: np.ndarray) -> Guess | None:
@@ -153,19 +155,19 @@ def pictures(values: np.ndarray) -> Guess | None:
     return Guess("image", f"{guess.reason}; the group too") if are_paths else None
 
 
-def roles_of(described: list[Column], stated: dict[str, str]) -> dict[str, str | None]:
+def roles_of(described: list[Column], stated_kinds: dict[str, str]) -> dict[str, str | None]:
     """The names of the columns that are the `group` and the `key`, or None."""
     ignored = {column.name for column in described if column.kind == "ignored"}
     return {
-        "group": next((name for name, kind in stated.items() if kind == "group" and name not in ignored), None),
+        "group": next((name for name, kind in stated_kinds.items() if kind == "group" and name not in ignored), None),
         "key": next((column.name for column in described if column.kind == "key"), None),
     }
 
 
-def _with_sound(table: Table, name: str, guess: Guess) -> Guess:
+def _video_or_film(table: Table, name: str, guess: Guess) -> Guess:
     """Films, by whether any of the first that can be opened has a sound track."""
     films = islice((value for value in table.cells(name, "video") if value is not None), 10 * LISTENED)
-    opened = (sounds for sounds in (_sounds(table, film) for film in films) if sounds is not None)
+    opened = (sounds for sounds in (_has_sound(table, film) for film in films) if sounds is not None)
     sounding = list(islice(opened, LISTENED))
     if any(sounding):
         evidence = (
@@ -175,7 +177,7 @@ def _with_sound(table: Table, name: str, guess: Guess) -> Guess:
     return Guess("video", f"{guess.reason}; none of the first {len(sounding)} has sound" if sounding else guess.reason)
 
 
-def _sounds(table: Table, film: object) -> bool | None:
+def _has_sound(table: Table, film: object) -> bool | None:
     """Whether a film has a sound track; None when it cannot be opened, which the scan reports."""
     try:
         return video.has_audio(film, table.root)
@@ -196,10 +198,10 @@ def _target_kind(table: Table, name: str, stated_kind: str | None) -> Guess:
     try:
         return guess_target(values)
     except Ambiguous as error:
-        raise _ambiguous(table, name, error) from None
+        raise _ambiguity_error(table, name, error) from None
 
 
-def _ambiguous(table: Table, name: str, error: Ambiguous) -> UserError:
+def _ambiguity_error(table: Table, name: str, error: Ambiguous) -> UserError:
     first, *alternatives = error.kinds
     listed = f" (or {', '.join(alternatives)})" if alternatives else ""
     return UserError(
@@ -208,7 +210,7 @@ def _ambiguous(table: Table, name: str, error: Ambiguous) -> UserError:
     )
 
 
-def _target(table: Table, name: str, kind: str) -> TargetSpec:
+def _target_spec(table: Table, name: str, kind: str) -> TargetSpec:
     """The target with its labels. Raises UserError when there is nothing to tell apart."""
     cells = table.cells(name, kind)  # raises UserError for a cell of another kind
     constant = TARGETS[kind].constant(cells)
@@ -220,14 +222,14 @@ def _target(table: Table, name: str, kind: str) -> TargetSpec:
     return TargetSpec(name=name, kind=kind, labels=list(TARGETS[kind].label_counts(cells)))
 
 
-def one_key(columns: list[Column], stated: dict[str, str]) -> list[Column]:
+def one_key(columns: list[Column], stated_kinds: dict[str, str]) -> list[Column]:
     """The columns with one key at most: the stated one, or else the first guessed one that no row lacks. The other
     columns that were guessed to be keys are ignored.
     """
-    has_key = "key" in stated.values()
+    has_key = "key" in stated_kinds.values()
     columns_with_key = []
     for column in columns:
-        if column.kind == "key" and column.name not in stated:
+        if column.kind == "key" and column.name not in stated_kinds:
             if has_key or column.absent:
                 column = column.model_copy(
                     update={"kind": "ignored", "reason": f"{column.reason}; state text or category to use it"}

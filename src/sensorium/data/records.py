@@ -163,7 +163,7 @@ class Records:
 
     def encoded_targets(self, rows: np.ndarray) -> TensorsByName:
         """The targets of `rows` as tensors: a worker's work where there is one."""
-        return {name: _encode(column, rows) for name, column in self.targets.items()}
+        return {name: _encode_rows(column, rows) for name, column in self.targets.items()}
 
     def complete(
         self, rows: np.ndarray, decoded: TensorsByName, targets: TensorsByName, epoch: int | None = None
@@ -186,7 +186,7 @@ class Records:
             drawn = [draw(self.seed, epoch, key, name, "view") % store.views for key in self._keys.take(rows).tolist()]
             views = np.array(drawn, dtype=np.int64)
         features = store.read(rows, views if len(rows) else None)
-        return features if len(rows) else _nobody(features)
+        return features if len(rows) else _absent_row(features)
 
     def _item(self, spec: InputSpec, row: int, epoch: int | None) -> dict[str, Tensor] | None:
         value, processor = self.table.value(row, spec), self.processors[spec.name]
@@ -231,7 +231,7 @@ def _as_in_a_worker() -> Iterator[None]:
         torch.default_generator.set_state(state)
 
 
-def _encode(column: TargetColumn, rows: np.ndarray) -> dict[str, Tensor]:
+def _encode_rows(column: TargetColumn, rows: np.ndarray) -> dict[str, Tensor]:
     """The targets of `rows`, or of one row that lacks it when there are none."""
     target = column(rows)
     return target if len(rows) else {key: tensor.new_zeros(1, *tensor.shape[1:]) for key, tensor in target.items()}
@@ -242,7 +242,7 @@ def _rows(tensor: Tensor, index: Tensor) -> Tensor:
     return tensor[index] if len(index) else tensor.new_zeros(1, *tensor.shape[1:])
 
 
-def _nobody(features: Features) -> Features:
+def _absent_row(features: Features) -> Features:
     """One row that lacks the input, of the sizes and types of `features`, which have no rows."""
     tokens, mask, pooled = features
     length, width = max(tokens.shape[1], 1), tokens.shape[2]
@@ -277,7 +277,7 @@ def load(records: Records, items: Iterable[tuple[np.ndarray, int | None]], worke
     None start when nothing is decoded. An error in a worker is raised here as it was there, and UserError when one was
     killed. Close the iterator to end the processes.
     """
-    for rows, epoch, *packed in map_in_order(partial(_packed, records), items, workers if records.decodes else 0):
+    for rows, epoch, *packed in map_in_order(partial(_decode_item, records), items, workers if records.decodes else 0):
         inputs, targets = (
             {name: {key: torch.as_tensor(value) for key, value in tensors.items()} for name, tensors in named.items()}
             for named in packed
@@ -285,7 +285,7 @@ def load(records: Records, items: Iterable[tuple[np.ndarray, int | None]], worke
         yield records.complete(rows, inputs, targets, epoch)
 
 
-def _packed(
+def _decode_item(
     records: Records, item: tuple[np.ndarray, int | None]
 ) -> tuple[np.ndarray, int | None, dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
     """The rows and the epoch of `item`, the decoded inputs and the targets, small ones as arrays: a process hands on a

@@ -45,7 +45,7 @@ def sides(
 ) -> tuple[Splittable, np.ndarray, np.ndarray]:
     """The table to take the sides from and their rows, int64 from 0, in order. Raises UserError.
 
-    together: [N], records of equal value stand on one side of a split by ratio, where the table has no groups.
+    together: [N], records of equal value are on one side of a split by ratio, where the table has no groups.
     """
     if (ratio is None) == (column is None):
         raise UserError("A split is by ratio or by column; give one of the two, as split(0.8) or split(column='fold').")

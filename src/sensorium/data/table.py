@@ -53,12 +53,12 @@ class Table:
     def _column(self, name: str, kind: str) -> np.ndarray | CompactStrings:
         """What `cells` gives, converted once and then remembered; texts and paths in little memory."""
         if (name, kind) not in self._cells:
-            self._cells[name, kind] = self._converted(name, kind)
+            self._cells[name, kind] = self._convert(name, kind)
         return self._cells[name, kind]
 
-    def _converted(self, name: str, kind: str) -> np.ndarray | CompactStrings:
+    def _convert(self, name: str, kind: str) -> np.ndarray | CompactStrings:
         if name not in self.frame.columns:
-            return self._absent(kind)
+            return self._absent_column(kind)
         target = TARGETS.get(kind)
         texts_stay = takes_text(kind) if target is None else target.takes_text
         texts = as_compact(self.frame[name]) if texts_stay else None
@@ -76,7 +76,7 @@ class Table:
             return CompactStrings.from_objects(converted)
         return converted
 
-    def _absent(self, kind: str) -> np.ndarray | CompactStrings:
+    def _absent_column(self, kind: str) -> np.ndarray | CompactStrings:
         """A column without any value, in the form of `kind`."""
         empty = np.full(len(self), None, dtype=object)
         converted = (convert(empty, kind) if kind not in TARGETS else TARGETS[kind].convert(empty))[0]
@@ -122,7 +122,7 @@ class Table:
         """Each record's name: its cell in the key column; its row number where that is missing."""
         if self.schema.key is None:
             return self.rows.astype(str).tolist()
-        return self._named(self.schema.key, "key", "").tolist()
+        return self._fill_absent(self.schema.key, "key", "").tolist()
 
     @property
     def groups(self) -> np.ndarray | None:
@@ -132,9 +132,9 @@ class Table:
         """
         if self.schema.group is None or self.schema.group not in self.frame.columns:
             return None
-        return self._named(self.schema.group, "group", "row ")
+        return self._fill_absent(self.schema.group, "group", "row ")
 
-    def _named(self, name: str, kind: str, prefix: str) -> np.ndarray:
+    def _fill_absent(self, name: str, kind: str, prefix: str) -> np.ndarray:
         """object [N]: the cells of a column; where they are absent `prefix` and the row's number."""
         cells = self.cells(name, kind)
         absent = pd.isna(cells)

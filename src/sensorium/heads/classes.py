@@ -95,8 +95,8 @@ class ClassDecision(nn.Module):
 
     def average(self, scores: Tensor, shares: Tensor) -> Tensor:
         """The experts' mean probability: scores [B, E, K], shares [B, E]; what they lack to 1 is the prior's."""
-        prior_part = (1 - shares.sum(dim=1, keepdim=True)).clamp(min=0) * self.prior  # [B, K]
-        return ((shares[..., None] * scores.exp()).sum(dim=1) + prior_part).clamp(min=1e-12).log()
+        prior_share = (1 - shares.sum(dim=1, keepdim=True)).clamp(min=0) * self.prior  # [B, K]
+        return ((shares[..., None] * scores.exp()).sum(dim=1) + prior_share).clamp(min=1e-12).log()
 
     def product(self, scores: Tensor, weights: Tensor) -> Tensor:
         """Product of experts (Hinton 2002, doi:10.1162/089976602760128018), each counted without the prior they share.

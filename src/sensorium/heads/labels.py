@@ -87,8 +87,8 @@ class LabelsDecision(nn.Module):
 
     def average(self, scores: Tensor, shares: Tensor) -> Tensor:
         """The experts' mean probability: scores [B, E, K], shares [B, E]; what they lack to 1 is the prior's."""
-        prior_part = (1 - shares.sum(dim=1, keepdim=True)).clamp(min=0) * self.prior  # [B, K]
-        mean = (shares[..., None] * scores.sigmoid()).sum(dim=1) + prior_part
+        prior_share = (1 - shares.sum(dim=1, keepdim=True)).clamp(min=0) * self.prior  # [B, K]
+        mean = (shares[..., None] * scores.sigmoid()).sum(dim=1) + prior_share
         return torch.logit(mean, eps=1e-6)
 
     def product(self, scores: Tensor, weights: Tensor) -> Tensor:

@@ -64,7 +64,7 @@ def count_in_order(names: np.ndarray) -> dict[str, float]:
     return {name: int(counted[name]) for name in sorted(counted.index, key=float if numbered else None)}
 
 
-def text(value: Any) -> str:
+def parse_text(value: Any) -> str:
     """The cell of a text column. Raises ValueError when it is not a string."""
     if not isinstance(value, str):
         raise ValueError("it is not text")
@@ -98,7 +98,7 @@ def is_picture(value: Any) -> bool:
     return isinstance(value, Image.Image) or (isinstance(value, np.ndarray) and value.ndim in (2, 3))
 
 
-def medium(value: Any) -> Any:
+def parse_medium(value: Any) -> Any:
     """The cell of a media column: a path as str, bytes, an array, (samples, hertz), (frames, rate) or a picture.
 
     Raises ValueError for anything else.
@@ -127,14 +127,14 @@ def is_rows(value: Any) -> bool:
     return isinstance(row, list | tuple | np.ndarray) and any(isinstance(cell, Number) for cell in row)
 
 
-def readings(value: Any) -> Any:
+def parse_readings(value: Any) -> Any:
     """The cell of a series column: a path as str, bytes, an array, rows, or columns by name. Raises ValueError."""
     if isinstance(value, str | bytes | np.ndarray | list | tuple | dict):
         return value
     raise ValueError("it is not a path, rows [time, value, ...], an array or columns with a 'time'")
 
 
-def points(value: Any) -> Any:
+def parse_points(value: Any) -> Any:
     """The cell of a column of sets of points: a path as str, bytes, an array or rows. Raises ValueError."""
     if isinstance(value, str | bytes | np.ndarray | list | tuple):
         return value
@@ -142,22 +142,22 @@ def points(value: Any) -> Any:
 
 
 class CellFormat(NamedTuple):
-    """How the cells of a kind are read: the parser of one, and the types that are cells as they stand."""
+    """How the cells of a kind are read: the parser of a cell, and the types that need no parsing."""
 
     parse: Callable[[Any], Any]
     plain: frozenset[type]
 
 
 _LABEL = CellFormat(to_label, frozenset({str}))
-_MEDIUM = CellFormat(medium, frozenset({str, bytes}))
+_MEDIUM = CellFormat(parse_medium, frozenset({str, bytes}))
 FORMATS: dict[str, CellFormat] = {
-    "text": CellFormat(text, frozenset({str})),
+    "text": CellFormat(parse_text, frozenset({str})),
     "image": _MEDIUM,
     "audio": _MEDIUM,
     "video": _MEDIUM,
     "film": _MEDIUM,
-    "series": CellFormat(readings, frozenset({str, bytes, list, dict})),
-    "points": CellFormat(points, frozenset({str, bytes, list})),
+    "series": CellFormat(parse_readings, frozenset({str, bytes, list, dict})),
+    "points": CellFormat(parse_points, frozenset({str, bytes, list})),
     "category": _LABEL,
     "group": _LABEL,
     "key": _LABEL,
@@ -166,7 +166,7 @@ FORMATS: dict[str, CellFormat] = {
 
 
 def takes_text(kind: str) -> bool:
-    """Whether a string is a cell of this kind of column as it stands."""
+    """Whether a string is a cell of this kind of column without conversion."""
     return kind in FORMATS and str in FORMATS[kind].plain
 
 
