@@ -77,6 +77,11 @@ class Console:
 
 
 def shorten(value: Any, letters: int = CELL_LETTERS) -> str:
-    """A cell in at most so many letters."""
-    text = f"{len(value)} bytes" if isinstance(value, bytes) else "" if value is None or value != value else str(value)
+    """A cell on one line, in at most so many letters: bytes and arrays by their size, nothing for None and NaN."""
+    if isinstance(value, bytes):
+        text = f"{len(value)} bytes"
+    elif getattr(value, "shape", ()):  # an array's
+        text = f"array {'x'.join(map(str, value.shape))} {value.dtype}"
+    else:
+        text = "" if value is None or value != value else " ".join(str(value).split())
     return text if len(text) <= letters else text[: letters - 3] + "..."

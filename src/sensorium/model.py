@@ -34,7 +34,7 @@ from sensorium.nn.tower import Tower
 class Model(nn.Module):
     """Encoders keyed by input name, projections into a shared space, a fusion, and heads keyed by target name.
 
-    Two inputs may share one encoder: give the same module twice. `temperature` gives the model a learned `logit_scale`
+    Two inputs may share one encoder: pass the same module twice. `temperature` gives the model a learned `logit_scale`
     (its logarithm's inverse, as in CLIP), `logit_bias` a learned bias of that start beside it (as in SigLIP), `schema`
     what it needs to read records. A head whose config says `tied` shares the words of that input's encoder.
     """
@@ -66,19 +66,18 @@ class Model(nn.Module):
     def train(self, mode: bool = True) -> "Model":
         """Training mode for what is trained; an encoder without trainable weights stays in evaluation mode."""
         self.training = mode
-        for part in (self.projections, self.fusion, self.heads):
-            if part is not None:
-                part.train(mode)
+        for module in (self.projections, self.fusion, self.heads):
+            if module is not None:
+                module.train(mode)
         for encoder in self.encoders.modules_once:
-            wanted = mode and not is_frozen(encoder)
-            if (
-                encoder.training != wanted
-            ):  # going through a large frozen encoder takes longer than a small model's step
-                encoder.train(wanted)
+            encoder_mode = mode and not is_frozen(encoder)
+            # Going through a large frozen encoder takes longer than a small model's step.
+            if encoder.training != encoder_mode:
+                encoder.train(encoder_mode)
         return self
 
     def for_inference(self) -> "Model":
-        """A copy in evaluation mode whose towers hold their matrices as this CPU's bfloat16 kernels want them.
+        """A copy in evaluation mode whose towers hold their matrices in the layout of this CPU's bfloat16 kernels.
 
         It shares all other weights, and is neither trained nor saved. Where there are no such kernels it is the model
         itself.
@@ -107,7 +106,7 @@ class Model(nn.Module):
 
     @property
     def decides(self) -> bool:
-        """Whether it decides on targets of records; a head that only taught it, such as `match`, decides on none."""
+        """Whether it decides on targets of records; a head for training alone, such as `match`, decides on none."""
         return len(self.heads) > 0 and (self.schema is None or len(self.schema.targets) > 0)
 
     def encode(
@@ -115,25 +114,26 @@ class Model(nn.Module):
     ) -> dict[str, Features]:
         """Features of each input or view (`caption/masked` is read by the encoder of `caption`).
 
-        Absent rows never reach an encoder: they are dropped before it, and zeros take their places after it. What
-        arrives as Features is handed on. ids: by input, int64 [B], what its contents are known by: pictures and other
-        media of one content are encoded once. Views of a text that are padded to one length go through its encoder at
-        once. Raises UserError for an input the model does not have.
+        Absent rows never reach an encoder: they are dropped before it, and zeros fill their rows after it. What arrives
+        as Features is returned as it is. ids: by input, int64 [B], which identify its contents: pictures and other
+        media of one content are encoded once. Views of a text that are padded to one length are encoded in one pass.
+        Raises UserError for an input the model does not have.
         """
-        alike: dict[tuple, list[str]] = {}
+        passes: dict[tuple, list[str]] = {}  # views that are encoded together
         for view, value in inputs.items():
             name = self.input_of(view)
             joins = self.encoders[name].modality == "text" and not isinstance(value, Features)
-            alike.setdefault((name, value["mask"].shape) if joins else (view,), []).append(view)
-        found = {}
-        for first, *others in alike.values():
-            if others:
-                views = [inputs[view] for view in (first, *others)]
-                whole = {key: torch.cat([one[key] for one in views]) for key in set(views[0]).intersection(*views)}
-                found |= zip((first, *others), self._encode(first, whole).chunk(len(views)), strict=True)
+            passes.setdefault((name, value["mask"].shape) if joins else (view,), []).append(view)
+        features = {}
+        for views in passes.values():
+            if len(views) > 1:
+                tensors = [inputs[view] for view in views]
+                shared_keys = set(tensors[0]).intersection(*tensors)
+                stacked = {key: torch.cat([view_tensors[key] for view_tensors in tensors]) for key in shared_keys}
+                features |= zip(views, self._encode(views[0], stacked).chunk(len(views)), strict=True)
             else:
-                found[first] = self._encode(first, inputs[first], (ids or {}).get(first))
-        return {view: found[view] for view in inputs}
+                features[views[0]] = self._encode(views[0], inputs[views[0]], (ids or {}).get(views[0]))
+        return {view: features[view] for view in inputs}
 
     def _encode(self, view: str, value: dict[str, Tensor] | Features, ids: Tensor | None = None) -> Features:
         name = self.input_of(view)
@@ -143,9 +143,10 @@ class Model(nn.Module):
         present = value["mask"].any(dim=1)
         rows = present.nonzero()[:, 0]  # [present rows]
         if len(rows):
-            shared = None if ids is None or encoder.modality not in MEDIA else ids[rows]
-            found = self._run(encoder, value if len(rows) == len(present) else _rows(value, rows), shared)
-            return found if len(rows) == len(present) else _scatter(found, rows, len(present))
+            content_ids = None if ids is None or encoder.modality not in MEDIA else ids[rows]
+            if len(rows) == len(present):
+                return self._run(encoder, value, content_ids)
+            return _scatter(self._run(encoder, _rows(value, rows), content_ids), rows, len(present))
         if self.training and not is_frozen(encoder):
             # Every process has to enter the same modules, so one dummy row runs and counts for nothing.
             dummy = {key: tensor[:1] for key, tensor in value.items()} | {"mask": torch.ones_like(value["mask"][:1])}
@@ -163,8 +164,8 @@ class Model(nn.Module):
     def _run(self, encoder: nn.Module, inputs: dict[str, Tensor], ids: Tensor | None = None) -> Features:
         """The features of every row; rows of one id, int64 [B], are encoded once."""
         if ids is not None and len(ids.unique()) < len(ids):
-            first, place = first_of_each(ids[:, None])
-            return self._run(encoder, _rows(inputs, first)).take(place)
+            first, inverse = first_of_each(ids[:, None])
+            return self._run(encoder, _rows(inputs, first)).take(inverse)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not is_frozen(encoder)):
             return encoder(inputs)
 
@@ -182,7 +183,7 @@ class Model(nn.Module):
         return self.fusion({name: features[name] for name in self.encoders.names}, **asked)
 
     def decide(self, fused: Features, without: Collection[str] = ()) -> dict[str, dict[str, Tensor]]:
-        """By target, but for those of `without`: `decision` [B] and, for classes, `probabilities` [B, K]. A row without
+        """By target, except those of `without`: `decision` [B] and, for classes, `probabilities` [B, K]. A row without
         inputs gets the prior.
         """
         return {name: head.predict(fused) for name, head in self.heads.items() if name not in without}
@@ -217,7 +218,7 @@ class Model(nn.Module):
             }
             for row in range(len(batch.keys)):
                 result = {name: values[row] for name, values in decoded.items()}
-                results.append(result | {"absent": [name for name, gone in absent.items() if gone[row]]})
+                results.append(result | {"absent": [name for name, is_absent in absent.items() if is_absent[row]]})
         return results
 
     @torch.no_grad()
@@ -226,11 +227,11 @@ class Model(nn.Module):
         if name not in self.encoders:
             raise unknown("input", name, self.encoders.names)
         self.eval()
-        parts = [
+        embeddings = [
             self.embedding(name, self._encode(name, batch.inputs[name])).cpu().numpy()
             for batch in self.batches(self.read(records), batch_size)
         ]
-        return np.concatenate(parts)  # [N, E]
+        return np.concatenate(embeddings)  # [N, E]
 
     def read(self, records: Table | Iterable[dict] | str | Path) -> Table:
         """`records` as a table of this model's schema.
@@ -255,20 +256,21 @@ class Model(nn.Module):
             save_file({key: value.contiguous() for key, value in self.state_dict().items()}, new / "model.safetensors")
             for index, encoder in enumerate(self.encoders.modules_once):
                 if encoder.processor is not None:
-                    place = new / "processors" / str(index)
-                    place.mkdir(parents=True)
-                    encoder.processor.save(place)
+                    processor_folder = new / "processors" / str(index)
+                    processor_folder.mkdir(parents=True)
+                    encoder.processor.save(processor_folder)
 
     def _describe(self) -> dict[str, Any]:
         return {
             "encoders": [
-                _part(ENCODERS, part) | {"summary_only": part.summary_only, "processor": part.processor is not None}
-                for part in self.encoders.modules_once
+                _describe_module(ENCODERS, encoder)
+                | {"summary_only": encoder.summary_only, "processor": encoder.processor is not None}
+                for encoder in self.encoders.modules_once
             ],
             "inputs": self.encoders.index,
-            "projections": {name: part.shape for name, part in self.projections.items()},
-            "fusion": None if self.fusion is None else _part(FUSIONS, self.fusion),
-            "heads": {name: _part(HEADS, head) for name, head in self.heads.items()},
+            "projections": {name: projection.shape for name, projection in self.projections.items()},
+            "fusion": None if self.fusion is None else _describe_module(FUSIONS, self.fusion),
+            "heads": {name: _describe_module(HEADS, head) for name, head in self.heads.items()},
             "temperature": hasattr(self, "logit_scale"),
             "logit_bias": hasattr(self, "logit_bias"),
             "schema": None if self.schema is None else self.schema.model_dump(),
@@ -276,7 +278,7 @@ class Model(nn.Module):
 
 
 def load(folder: str | Path) -> Model:
-    """The model of a checkpoint's or a run's folder, in evaluation mode. Strict: every weight has its one place.
+    """The model of a checkpoint's or a run's folder, in evaluation mode. Strict: no weight is missing or unused.
 
     Raises UserError when the folder is no checkpoint, is incomplete, or its weights do not fit its parts.
     """
@@ -301,22 +303,24 @@ def load(folder: str | Path) -> Model:
 
 
 def _assemble(described: dict[str, Any], folder: Path) -> Model:
+    """The model that `model.json` describes, its weights untrained; its processors are read from `folder`."""
     modules = []
-    for index, part in enumerate(described["encoders"]):
-        encoder = lookup(ENCODERS, "encoder", part["name"])
-        place = folder / "processors" / str(index)
-        processor = encoder.Processor.load(place) if part["processor"] else None
-        modules.append(encoder(encoder.Config(**part["config"]), processor, summary_only=part["summary_only"]))
+    for index, entry in enumerate(described["encoders"]):
+        encoder_class = lookup(ENCODERS, "encoder", entry["name"])
+        processor_folder = folder / "processors" / str(index)
+        processor = encoder_class.Processor.load(processor_folder) if entry["processor"] else None
+        config = encoder_class.Config(**entry["config"])
+        modules.append(encoder_class(config, processor, summary_only=entry["summary_only"]))
     encoders = {name: modules[index] for name, index in described["inputs"].items()}
     dims = {name: encoder.dim for name, encoder in encoders.items()}
     fusion = described["fusion"]
     if fusion is not None:
-        kind = lookup(FUSIONS, "fusion", fusion["name"])
-        fusion = kind(kind.Config(**fusion["config"]), dims)
+        fusion_class = lookup(FUSIONS, "fusion", fusion["name"])
+        fusion = fusion_class(fusion_class.Config(**fusion["config"]), dims)
     heads = {}
-    for name, part in described["heads"].items():
-        kind = lookup(HEADS, "head", part["name"])
-        heads[name] = kind(kind.Config(**part["config"]), fusion.dim)
+    for name, entry in described["heads"].items():
+        head_class = lookup(HEADS, "head", entry["name"])
+        heads[name] = head_class(head_class.Config(**entry["config"]), fusion.dim)
     projections = {name: Projection(*sizes) for name, sizes in described["projections"].items()}
     schema = None if described["schema"] is None else Schema(**described["schema"])
     temperature = 1.0 if described["temperature"] else None
@@ -325,9 +329,7 @@ def _assemble(described: dict[str, Any], folder: Path) -> Model:
 
 
 def loss_scored_targets(model: Model) -> list[str]:
-    """The targets that are looked at by their loss while a model is trained and audited, and decided once, in the
-    report.
-    """
+    """The targets that are judged by their loss in training and audits; they are decided once, in the report."""
     targets = [] if model.schema is None else model.schema.targets
     return [spec.name for spec in targets if TARGETS[spec.kind].scored_by == "loss"]
 
@@ -343,7 +345,7 @@ def _rows(inputs: dict[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
 
 
 def _scatter(features: Features, rows: Tensor, count: int) -> Features:
-    """`features` of the present rows, put in their places among `count` rows of zeros."""
+    """`features` of the present rows, put back at the positions `rows` among `count` rows of zeros."""
     return Features(*(tensor.new_zeros(count, *tensor.shape[1:]).index_copy(0, rows, tensor) for tensor in features))
 
 
@@ -351,8 +353,8 @@ def _chunks(count: int, size: int) -> Iterator[np.ndarray]:
     return (np.arange(start, min(start + size, count)) for start in range(0, count, size))
 
 
-def _part(known: dict[str, type], part: nn.Module) -> dict[str, Any]:
+def _describe_module(registry: dict[str, type], module: nn.Module) -> dict[str, Any]:
     return {
-        "name": next(name for name, kind in known.items() if kind is type(part)),
-        "config": part.config.model_dump(mode="json"),
+        "name": next(name for name, module_class in registry.items() if module_class is type(module)),
+        "config": module.config.model_dump(mode="json"),
     }

@@ -36,7 +36,7 @@ def records(rows: int = 48, labelled: float = 1.0, seed: int = 0) -> pd.DataFram
     return frame
 
 
-def fit(folder: Path, table: pd.DataFrame, **options) -> sensorium.runs.run.Run:
+def fit(folder: Path, table: pd.DataFrame, **options) -> sensorium.Run:
     return sensorium.fit(
         table, folder, quiet=True, **{"target": "y", "columns": KINDS, "epochs": 1, "refit": False} | options
     )

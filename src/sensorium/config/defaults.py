@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 from sensorium.config.schema import Recipe
 
-GOING_ON = 3  # epochs over new records: benchmarks/warm_start.py shows that more of them forget more
-STEPS = 300  # about what small models need from scratch; the epochs follow from it
+CONTINUED_EPOCHS = 3  # over new records: benchmarks/warm_start.py shows that more of them forget more
+STEPS = 300  # optimiser steps that small models need from scratch, about; the epochs follow from them
 REFIT = 20_000  # records up to which training twice is cheap
 
 
 class Size(NamedTuple):
-    """What follows from the number of records: batches of an epoch, their bounds, and steps, in units of STEPS."""
+    """What a recipe's defaults follow from: batches of an epoch, bounds of a batch's size, steps in units of STEPS."""
 
     batches: int
     smallest: int
@@ -20,19 +20,19 @@ class Size(NamedTuple):
     steps: int
 
 
-TARGETS = Size(16, 16, 256, 1)
-# Every record of a batch is told from the others, so that larger batches teach more; and more steps are needed.
-PAIRS = Size(8, 32, 512, 3)
+SUPERVISED = Size(16, 16, 256, 1)
+# Each record of a batch is compared with all others: larger batches teach more, and more steps are needed.
+ALIGNED = Size(8, 32, 512, 3)
 
 
 def fill_defaults(recipe: Recipe, records: int) -> Recipe:
     """The recipe with epochs, batch size, patience and refit filled in for `records` training records."""
-    training, size = recipe.training, TARGETS if recipe.family is None else PAIRS
+    training, size = recipe.training, SUPERVISED if recipe.family is None else ALIGNED
     usual = 2 ** round(math.log2(max(1, records / size.batches)))
     batch = min(training.batch_size or min(size.largest, max(size.smallest, usual)), max(1, records))
     steps = math.ceil(records / batch)
     from_scratch = min(60, max(3, round(size.steps * STEPS / steps)))
-    epochs = training.epochs or (from_scratch if recipe.start_from is None else GOING_ON)
+    epochs = training.epochs or (from_scratch if recipe.start_from is None else CONTINUED_EPOCHS)
     chosen = {
         "batch_size": batch,
         "epochs": epochs,

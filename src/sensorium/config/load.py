@@ -87,6 +87,6 @@ def parse_config(kind: type, settings: dict[str, Any], where: str) -> BaseModel:
     except ValidationError as error:
         first = error.errors()[0]
         if first["type"] == "extra_forbidden":
-            setting = ".".join(str(part) for part in first["loc"])
+            setting = ".".join(str(name) for name in first["loc"])
             raise UserError(f"In {where}: {unknown('setting', setting, kind.Config.model_fields)}") from error
         raise UserError(f"In {where}, {describe_validation_error(first)}.") from error

@@ -1,24 +1,27 @@
 """Short options, as on the command line and in `sensorium.fit(...)`, made into a recipe's nested settings."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
+from pydantic import BaseModel
 
-from sensorium.config.schema import DataSettings, InputSettings, Recipe
+from sensorium.config.schema import InputSettings, Recipe
 from sensorium.errors import UserError, unknown
-from sensorium.families import FAMILIES
-from sensorium.training.settings import TrainingSettings
+from sensorium.objectives import OBJECTIVES
 
-DATA = set(DataSettings.model_fields) - {"path", "target"}
-TRAINING = set(TrainingSettings.model_fields)
-TOP = {"loss_weights", "space", "seed", "cache", "cache_gigabytes", "start_from", "begin_with", "old_table", "budget"}
-OWN = {"target", "encoders", "fusion", "combine", "target_weights", "class_weights", "head", "align", "teacher"}
-ALIGNED = "contrastive"  # what brings the inputs of a fit together where nothing else is said
-COLUMNS = ("image", "text", "audio")  # kinds of which an option of pretraining names the column
-FAMILY = {name for family in FAMILIES.values() for name in family.Settings.model_fields} - {"name", "pairs"}
-PRETRAINING = FAMILY | {*COLUMNS, "align", "encoders"}
+USUAL_ALIGNING = "contrastive"  # brings the inputs of a fit together where no objective is named
+COLUMN_KINDS = ("image", "text", "audio")  # kinds of column that an option of pretraining names
+TOP = ""  # the section of the settings at the top of a recipe
+FAMILY = "family"
+OPTION_SECTIONS = (TOP, "data", "training", FAMILY)  # those with an option for each of their settings
+# Settings without an option of their name that is simply laid over them.
+NOT_SET_BY_NAME = {
+    TOP: {"objectives", "teacher"},
+    "data": {"path", "target"},
+    FAMILY: {"name", "pairs"},
+}
 
 
 # Arguments of verbs that are no settings.
@@ -26,13 +29,42 @@ ARGUMENTS = ("records", "out", "recipe", "resume", "overwrite", "quiet", "settin
 
 
 def collect_options(arguments: Mapping[str, Any], own: Collection[str] = ()) -> dict[str, Any]:
-    """Of a verb's `arguments`, its locals(), those that are settings, by name, with all that stand under `settings`.
+    """The settings among a verb's `arguments`, its locals(), by name, with all that its `settings` has.
 
-    own: the names of other arguments that are none.
+    own: the names of further arguments that are no settings.
     """
     options = {name: value for name, value in arguments.items() if name not in (*ARGUMENTS, *own)}
     options |= arguments["settings"]
     return {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
+
+
+def _settings_classes(annotation: Any) -> list[type[BaseModel]]:
+    """The classes of settings in an annotation: itself, of a union, or of the values of a dictionary or list."""
+    if isinstance(annotation, type) and not get_args(annotation):
+        return [annotation] if issubclass(annotation, BaseModel) else []
+    return [kind for argument in get_args(annotation) for kind in _settings_classes(argument)]
+
+
+def section_by_option(recipe: type[BaseModel]) -> dict[str, str]:
+    """By option, the section of a recipe whose setting of that name it sets; `TOP` for the settings at the top.
+
+    Raises ValueError when two sections have a setting of one name, so that an option could not say which it means.
+    """
+    classes = {name: _settings_classes(field.annotation) for name, field in recipe.model_fields.items()}
+    names = {TOP: [name for name, kinds in classes.items() if not kinds]}
+    names |= {section: [name for kind in kinds for name in kind.model_fields] for section, kinds in classes.items()}
+    sections: dict[str, str] = {}
+    for section in OPTION_SECTIONS:
+        for name in dict.fromkeys(names[section]):
+            if name in NOT_SET_BY_NAME.get(section, ()):
+                continue
+            if name in sections or name in (FIT_OPTIONS | PRETRAINING_OPTIONS):
+                meanings = [sections.get(name, "the short options"), section]
+                raise ValueError(
+                    f"The option '{name}' would have two meanings, in {' and '.join(map(repr, meanings))}."
+                )
+            sections[name] = section
+    return sections
 
 
 def apply_options(settings: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,106 +78,124 @@ def apply_options(settings: dict[str, Any], options: Mapping[str, Any]) -> dict[
     and align.
     Raises UserError for an unknown option, naming the nearest.
     """
-    result = {key: _copy(key, value) for key, value in settings.items()}
-    if "target" in result.get("data", {}):
-        _own(result, "target", result["data"]["target"])
-    own = PRETRAINING if result.get("family") else OWN
+    recipe = {name: _copy(name, value) for name, value in settings.items()}
+    if "target" in recipe.get("data", {}):
+        _set_target(recipe, recipe["data"]["target"])
+    pretrains = bool(recipe.get(FAMILY))
+    short_options = PRETRAINING_OPTIONS if pretrains else FIT_OPTIONS
+    sections = {name: section for name, section in SECTION_BY_OPTION.items() if pretrains or section != FAMILY}
     for name, value in options.items():
         if value is None:
             continue
-        if name in DATA:
-            result.setdefault("data", {})[name] = value
-        elif name in TRAINING:
-            result.setdefault("training", {})[name] = value
-        elif name in TOP:
-            result[name] = value
-        elif name in own:
-            _own(result, name, value)
-        elif name in OWN:
+        if name in short_options:
+            short_options[name](recipe, value)
+        elif name in sections:
+            section = recipe if sections[name] == TOP else recipe.setdefault(sections[name], {})
+            section[name] = value
+        elif name in FIT_OPTIONS:
             raise UserError(f"Pretraining aligns inputs and has no {name}; leave it out, or take fit.")
         else:
-            raise unknown("option", name, DATA | TRAINING | TOP | own)
-    if result.get("family"):
-        _inputs(result, options)
-    return result
+            raise unknown("option", name, sections.keys() | short_options)
+    if pretrains:
+        _set_inputs(recipe, options)
+    return recipe
 
 
-def _inputs(result: dict[str, Any], options: Mapping[str, Any]) -> None:
-    """The columns that are aligned, and the kinds of those whose option says it."""
-    stated = {str(options[kind]): kind for kind in COLUMNS if options.get(kind) is not None}
-    named = options.get("inputs") or []
-    names = [*stated, *(named.split(",") if isinstance(named, str) else named)]
+def _set_inputs(recipe: dict[str, Any], options: Mapping[str, Any]) -> None:
+    """The columns that are aligned, and the kinds of those that an option names by their kind."""
+    kinds = {str(options[kind]): kind for kind in COLUMN_KINDS if options.get(kind) is not None}
+    inputs = options.get("inputs") or []
+    names = [*kinds, *(inputs.split(",") if isinstance(inputs, str) else inputs)]
     if names:
-        data = result.setdefault("data", {})
+        data = recipe.setdefault("data", {})
         data["inputs"] = list(dict.fromkeys(names))
-        data["columns"] = _section("data.columns", data.get("columns")) | stated
+        data["columns"] = _section("data.columns", data.get("columns")) | kinds
 
 
-def _own(result: dict[str, Any], name: str, value: Any) -> None:
-    if name in FAMILY:
-        result["family"][name] = value
-    elif name == "align":
-        _align(result, [value] if isinstance(value, str) else value)
-    elif name == "teacher":
-        result["teacher"] = str(value)
-        objectives = result.get("objectives") or []
-        if not any(str(_section("objectives", one).get("name")).endswith("distillation") for one in objectives):
-            result["objectives"] = [*objectives, {"name": "distillation"}]
-    elif name in COLUMNS:
-        pass  # together, in _inputs
-    elif name == "target":
-        result.setdefault("data", {})["target"] = targets(value)
-    elif name == "encoders":
-        inputs = result.setdefault("inputs", {})
-        if not isinstance(value, Mapping):
-            raise UserError(f"encoders is {value!r}, but it gives each input its encoder, as {{'photo': 'vit'}}.")
-        for column, text in value.items():
-            inputs[column] = _section(f"inputs.{column}", inputs.get(column)) | encoder(column, text)
-    elif name in ("fusion", "combine"):
-        result.setdefault("fusion", {})["name" if name == "fusion" else name] = value
-    else:
-        given = value if isinstance(value, Mapping) else dict.fromkeys(result.get("data", {}).get("target", {}), value)
-        for target, one in given.items():
-            places = result.setdefault("targets", {})
-            setting = "weight" if name == "target_weights" else name
-            places[target] = _section(f"targets.{target}", places.get(target)) | {setting: one}
+def _set_column(recipe: dict[str, Any], value: Any) -> None:
+    """Nothing yet: `_set_inputs` reads the columns of all kinds together."""
 
 
-def _align(result: dict[str, Any], stated: Iterable[str | Iterable[str]]) -> None:
-    """Pairs of inputs that are brought together, each by what stands behind its `=`; a fit's are contrastive unless
-    it says otherwise, a pretraining's are the family's.
+def _set_target(recipe: dict[str, Any], value: Any) -> None:
+    recipe.setdefault("data", {})["target"] = parse_targets(value)
+
+
+def _set_encoders(recipe: dict[str, Any], value: Any) -> None:
+    inputs = recipe.setdefault("inputs", {})
+    if not isinstance(value, Mapping):
+        raise UserError(f"encoders is {value!r}, but it gives each input its encoder, as {{'photo': 'vit'}}.")
+    for column, text in value.items():
+        inputs[column] = _section(f"inputs.{column}", inputs.get(column)) | parse_encoder(column, text)
+
+
+def _set_fusion(setting: str) -> Callable[[dict[str, Any], Any], None]:
+    """Sets one setting of the fusion."""
+
+    def set_option(recipe: dict[str, Any], value: Any) -> None:
+        recipe.setdefault("fusion", {})[setting] = value
+
+    return set_option
+
+
+def _set_of_targets(setting: str) -> Callable[[dict[str, Any], Any], None]:
+    """Sets one setting of every target, or of those that a mapping, target → value, names."""
+
+    def set_option(recipe: dict[str, Any], value: Any) -> None:
+        by_target = (
+            value if isinstance(value, Mapping) else dict.fromkeys(recipe.get("data", {}).get("target", {}), value)
+        )
+        for target, target_value in by_target.items():
+            sections = recipe.setdefault("targets", {})
+            sections[target] = _section(f"targets.{target}", sections.get(target)) | {setting: target_value}
+
+    return set_option
+
+
+def _set_teacher(recipe: dict[str, Any], value: Any) -> None:
+    """The teacher, and distillation where no objective learns from one."""
+    recipe["teacher"] = str(value)
+    objectives = recipe.get("objectives") or []
+    names = [str(_section("objectives", objective).get("name")) for objective in objectives]
+    if not any(getattr(OBJECTIVES.get(name), "distills", False) for name in names):
+        recipe["objectives"] = [*objectives, {"name": "distillation"}]
+
+
+def _set_pairs(recipe: dict[str, Any], value: str | Iterable[str | Iterable[str]]) -> None:
+    """Pairs of inputs that are brought together, each by the objectives after its `=`; those of a fit are contrastive
+    where none is named, those of a pretraining the family's.
     """
     pairs, objectives = [], []
-    for one in stated:
-        names, _, by = one.partition("=") if isinstance(one, str) else (one, "", "")
-        pairs.append(_pair(names))
-        known = by.split("+") if by else [] if result.get("family") else [ALIGNED]
-        objectives += [{"name": name, "inputs": pairs[-1]} for name in known]
-    if result.get("family"):
-        result["family"]["pairs"] = pairs
-    kept = [one for one in result.get("objectives") or [] if len(_section("objectives", one).get("inputs") or []) != 2]
-    result["objectives"] = kept + objectives
+    usual = [] if recipe.get(FAMILY) else [USUAL_ALIGNING]
+    for entry in [value] if isinstance(value, str) else value:
+        inputs, _, names = entry.partition("=") if isinstance(entry, str) else (entry, "", "")
+        pairs.append(_pair(inputs))
+        objectives += [{"name": name, "inputs": pairs[-1]} for name in (names.split("+") if names else usual)]
+    if recipe.get(FAMILY):
+        recipe[FAMILY]["pairs"] = pairs
+    unpaired = [
+        objective
+        for objective in recipe.get("objectives") or []
+        if len(_section("objectives", objective).get("inputs") or []) != 2
+    ]
+    recipe["objectives"] = unpaired + objectives
 
 
-def _pair(stated: str | Iterable[str]) -> list[str]:
+def _pair(inputs: str | Iterable[str]) -> list[str]:
     """The two inputs of `a,b`, or of two names."""
-    names = stated.split(",") if isinstance(stated, str) else list(stated)
+    names = inputs.split(",") if isinstance(inputs, str) else list(inputs)
     if len(names) != 2:
-        raise UserError(f"align has {stated!r}, but aligns two inputs, as photo,caption.")
+        raise UserError(f"align has {inputs!r}, but aligns two inputs, as photo,caption.")
     return names
 
 
 def _copy(name: str, value: Any) -> Any:
-    plain = (
-        name in TOP | {"objectives", "teacher"}
-        or name not in Recipe.model_fields
-        or (name == "family" and value is None)
-    )
-    return value if plain else _section(name, value)
+    """A setting as it is; a section as a copy, which options change."""
+    is_section = name in SECTIONS and not (name == FAMILY and value is None)
+    return _section(name, value) if is_section else value
 
 
 def _section(name: str, value: Any) -> dict[str, Any]:
-    """A copy of a part of a recipe, which YAML makes None when it has no line."""
+    """A copy of a section of a recipe, which YAML makes None when it has no line."""
     if value is not None and not isinstance(value, Mapping):
         raise UserError(
             f"In the recipe, {name} is {value!r}, but it holds settings of its own, each a name and a value."
@@ -153,7 +203,7 @@ def _section(name: str, value: Any) -> dict[str, Any]:
     return dict(value or {})
 
 
-def targets(value: str | Iterable[str] | Mapping[str, str | None] | None) -> dict[str, str | None]:
+def parse_targets(value: str | Iterable[str] | Mapping[str, str | None] | None) -> dict[str, str | None]:
     """Target → kind or None, from a name, names, or `name=kind`. Raises UserError for anything else."""
     if isinstance(value, Mapping):
         return dict(value)
@@ -162,10 +212,10 @@ def targets(value: str | Iterable[str] | Mapping[str, str | None] | None) -> dic
         raise UserError(
             f"The target is {value!r}, but it is the name of a column; write it in quotes if it looks like a number."
         )
-    return {name: kind or None for name, _, kind in (one.partition("=") for one in names)}
+    return {column: kind or None for column, _, kind in (name.partition("=") for name in names)}
 
 
-def encoder(column: str, text: str | Mapping[str, Any]) -> dict[str, Any]:
+def parse_encoder(column: str, text: str | Mapping[str, Any]) -> dict[str, Any]:
     """The settings of one input from `NAME`, `NAME:MODEL` or `NAME:MODEL,setting=value,...`; a mapping stays so.
 
     `shares:INPUT` is another input's encoder.
@@ -174,23 +224,25 @@ def encoder(column: str, text: str | Mapping[str, Any]) -> dict[str, Any]:
     """
     if isinstance(text, Mapping):
         return dict(text)
-    head, *rest = _pieces(text)
+    head, *assignments = _split_at_commas(text)
     name, _, model = head.partition(":")
-    if name == "shares" and model and not rest:
+    if name == "shares" and model and not assignments:
         return {"shares": model}
     config: dict[str, Any] = {"model": model} if model else {}
     result: dict[str, Any] = {"encoder": name}
-    for part in rest:
-        setting, equals, value = part.partition("=")
+    for assignment in assignments:
+        setting, equals, value = assignment.partition("=")
         if not equals:
-            raise UserError(f"The encoder of '{column}' has '{part}', which is not setting=value; see docs/recipes.md.")
-        place = result if setting in InputSettings.model_fields else config
-        place[setting] = value_of(value, f"the encoder of '{column}', {setting}")
+            raise UserError(
+                f"The encoder of '{column}' has '{assignment}', which is not setting=value; see docs/recipes.md."
+            )
+        section = result if setting in InputSettings.model_fields else config
+        section[setting] = value_of(value, f"the encoder of '{column}', {setting}")
     return result | {"config": config}
 
 
-def _pieces(text: str) -> list[str]:
-    """`text` cut at the commas that stand in no brackets."""
+def _split_at_commas(text: str) -> list[str]:
+    """`text` cut at the commas that are not within brackets."""
     pieces, depth = [""], 0
     for letter in text:
         depth += (letter in "[{") - (letter in "]}")
@@ -202,10 +254,32 @@ def _pieces(text: str) -> list[str]:
 
 
 def value_of(text: str, where: str) -> Any:
-    """What `text` is as YAML: 3 is a number, true a truth, abc a word. Raises UserError, naming `where` it stands."""
+    """What `text` is as YAML: 3 is a number, true a truth, abc a word. Raises UserError, which says `where`."""
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise UserError(
             f"{where}: '{text}' is not a value ({error.problem}); put it in quotes if it is text."
         ) from error
+
+
+FIT_OPTIONS: dict[str, Callable[[dict[str, Any], Any], None]] = {
+    "target": _set_target,
+    "encoders": _set_encoders,
+    "fusion": _set_fusion("name"),
+    "combine": _set_fusion("combine"),
+    "target_weights": _set_of_targets("weight"),
+    "class_weights": _set_of_targets("class_weights"),
+    "head": _set_of_targets("head"),
+    "align": _set_pairs,
+    "teacher": _set_teacher,
+}
+PRETRAINING_OPTIONS: dict[str, Callable[[dict[str, Any], Any], None]] = {
+    **dict.fromkeys(COLUMN_KINDS, _set_column),
+    "encoders": _set_encoders,
+    "align": _set_pairs,
+}
+SECTIONS = {
+    name for name, field in Recipe.model_fields.items() if _settings_classes(field.annotation) and name != "objectives"
+}
+SECTION_BY_OPTION = section_by_option(Recipe)

@@ -33,14 +33,14 @@ def read(
 
     Or from a folder of class folders, a folder that Datasets saved, or tar shards: their folder or a pattern.
     `target` is a name, several, or {name: class | labels | number | answer}; `columns` states kinds, {name: kind}; what
-    is not stated is guessed from the values. `inputs` names the columns that are inputs, where not all of them are; the
-    others are ignored, unless they are the target, the group or the key; a group of pictures is an input as well. With
+    is not stated is guessed from the values. `inputs` names the columns that are inputs, where not all of them are; all
+    other columns are ignored, but for target, group and key; a group of pictures is an input as well. With
     `schema`, a model's, nothing is guessed or printed: a missing column is absent in every row, a column that the
     schema does not have is not read, a cell of the wrong kind is an error. Paths start at `root`: the file's folder,
     else the working folder. `rows`, int64 [N], numbers the records otherwise than from 1. Raises UserError.
     """
-    frame, place, name, kinds, shards = read_source(source)
-    root = Path(root) if root is not None else place
+    frame, source_root, name, kinds, shards = read_source(source)
+    root = Path(root) if root is not None else source_root
     rows = np.arange(1, len(frame) + 1) if rows is None else np.asarray(rows)
     if schema is None:
         table = Table(frame, Schema(columns=[], inputs=[]), root, rows, name, shards)
@@ -59,21 +59,22 @@ def read(
 
 def _enforce(table: Table, from_file: bool) -> None:
     """Checks the cells of every input against the schema."""
-    wanted = [name for spec in table.schema.inputs for name in spec.columns]
-    missing = [name for name in wanted if name not in table.frame.columns]
-    if from_file and len(missing) == len(wanted):
+    required = [name for spec in table.schema.inputs for name in spec.columns]
+    missing = [name for name in required if name not in table.frame.columns]
+    if from_file and len(missing) == len(required):
         raise UserError(
-            f"{table.source} has none of the columns that the model reads ({', '.join(wanted)}); it has"
+            f"{table.source} has none of the columns that the model reads ({', '.join(required)}); it has"
             f" {', '.join(table.frame.columns)}: is it the right file?"
         )
-    known = {column.name for column in table.schema.columns}
-    spare = {name.casefold(): name for name in table.frame.columns if name not in known}
+    # A column of nearly the missing one's name is likely misspelt.
+    schema_columns = {column.name for column in table.schema.columns}
+    unread = {name.casefold(): name for name in table.frame.columns if name not in schema_columns}
     for name in missing:
-        near = difflib.get_close_matches(name.casefold(), spare, n=1, cutoff=0.8)
-        if near:
+        similar = difflib.get_close_matches(name.casefold(), unread, n=1, cutoff=0.8)
+        if similar:
             warnings.warn(
                 f"{table.source} has no column '{name}', so it is absent in every row; its column"
-                f" '{spare[near[0]]}' is not read, as the model does not know that name.",
+                f" '{unread[similar[0]]}' is not read, as the model does not know that name.",
                 UserWarning,
                 stacklevel=3,
             )

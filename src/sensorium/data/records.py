@@ -51,8 +51,8 @@ def no_tokenizer(name: str) -> UserError:
 
 
 class Unread:
-    """In the place of a processor, for an encoder that came without the tokenizer of its input: absent is all that a
-    value can be. Raises UserError for any other.
+    """Replaces the processor of an encoder that came without the tokenizer of its input: every value has to be absent.
+    Raises UserError for one that is not.
     """
 
     decoding: dict[str, Any] = {}  # noqa: RUF012 (a constant of the class)
@@ -79,7 +79,7 @@ class FeatureStore(Protocol):
 
 
 class Records:
-    """A table made batches: inputs in `stores` come from there, those in `processors` are decoded, others left out.
+    """A table made batches: inputs in `stores` are read there, those in `processors` are decoded, no other is read.
 
     `ids`: by input name, int64 [N], content hashes; without them batches have none. All chance is a function of
     (`seed`, epoch, record key or content, input name). Pickles, for the loader's processes.
@@ -113,18 +113,20 @@ class Records:
     @property
     def decodes(self) -> bool:
         """True when any input or target has to be decoded; False when all come from stores and arrays."""
-        if any(view.decodes for view in self._views.values()) or any(one.decodes for one in self.targets.values()):
+        if any(view.decodes for view in self._views.values()) or any(
+            column.decodes for column in self.targets.values()
+        ):
             return True
         return any(spec.name not in self.stores for spec in self.specs)
 
-    def viewed(self, view: str, other: "Records") -> "Records":
-        """These records, each input of which has, as `other` prepares the same records, the view `NAME/view` as well.
+    def viewed(self, view: str, view_records: "Records") -> "Records":
+        """These records with each input of `view_records` as the view `NAME/view`, beside their own inputs.
 
-        `other` may have inputs that these do not.
+        view_records: the same records, prepared in another way; they may have inputs that these do not.
         """
-        seen = copy.copy(self)
-        seen._views = self._views | {view: other}
-        return seen
+        records = copy.copy(self)
+        records._views = self._views | {view: view_records}
+        return records
 
     def batch(self, rows: np.ndarray, epoch: int | None = None) -> Batch:
         """The records `rows`, int64 [B] from 0, as a batch; augmented, by the chance of `epoch`, when that is given.
@@ -161,13 +163,13 @@ class Records:
 
     def encoded_targets(self, rows: np.ndarray) -> TensorsByName:
         """The targets of `rows` as tensors: a worker's work where there is one."""
-        return {name: _encode(column, rows) for name, column in self.targets.items()}
+        return {name: _encode_rows(column, rows) for name, column in self.targets.items()}
 
     def complete(
         self, rows: np.ndarray, decoded: TensorsByName, targets: TensorsByName, epoch: int | None = None
     ) -> Batch:
-        """The batch of `rows`, from their decoded inputs and their targets: all else is picked by index, with no loop
-        over rows.
+        """The batch of `rows`, from their decoded inputs and their targets; what the batch has beside these is picked
+        by index, without a loop over rows.
         """
         inputs = {
             spec.name: decoded[spec.name] if spec.name in decoded else self._stored(spec.name, rows, epoch)
@@ -184,7 +186,7 @@ class Records:
             drawn = [draw(self.seed, epoch, key, name, "view") % store.views for key in self._keys.take(rows).tolist()]
             views = np.array(drawn, dtype=np.int64)
         features = store.read(rows, views if len(rows) else None)
-        return features if len(rows) else _nobody(features)
+        return features if len(rows) else _absent_row(features)
 
     def _item(self, spec: InputSpec, row: int, epoch: int | None) -> dict[str, Tensor] | None:
         value, processor = self.table.value(row, spec), self.processors[spec.name]
@@ -198,15 +200,15 @@ class Records:
             return None
         if epoch is None:
             return processor(decoded)
-        torch.default_generator.manual_seed(draw(self.seed, epoch, self._whose(spec, row), spec.name))
+        torch.default_generator.manual_seed(draw(self.seed, epoch, self._chance_key(spec, row), spec.name))
         return processor(decoded, augment=True)
 
-    def _whose(self, spec: InputSpec, row: int) -> str:
-        """Whose chance it is that a value is changed by: the record's, or of pictures and other media their content's,
-        so that those of one content are the same in an epoch, and are encoded once a step.
+    def _chance_key(self, spec: InputSpec, row: int) -> str:
+        """What a value's augmentation depends on: the record's key, or the content of pictures and other media, so that
+        values of one content are the same in an epoch, and are encoded once a step.
         """
-        known = spec.modality in MEDIA and spec.name in self.ids
-        return str(int(self.ids[spec.name][row])) if known else self._keys[row]
+        by_content = spec.modality in MEDIA and spec.name in self.ids
+        return str(int(self.ids[spec.name][row])) if by_content else self._keys[row]
 
 
 def draw(*use: Any) -> int:
@@ -216,9 +218,9 @@ def draw(*use: Any) -> int:
 
 @contextmanager
 def _as_in_a_worker() -> Iterator[None]:
-    """Puts torch's CPU generator back afterwards, so that the loader's draws leave the model's as they were.
+    """Restores torch's CPU generator afterwards, so that the loader's draws leave the model's as they were.
 
-    Works on one thread, as a worker does, since sums cut for several threads differ in their last bits.
+    Works on one thread, as a worker does, because sums split over several threads differ in their last bits.
     """
     state, threads = torch.default_generator.get_state(), torch.get_num_threads()
     torch.set_num_threads(1)
@@ -229,7 +231,7 @@ def _as_in_a_worker() -> Iterator[None]:
         torch.default_generator.set_state(state)
 
 
-def _encode(column: TargetColumn, rows: np.ndarray) -> dict[str, Tensor]:
+def _encode_rows(column: TargetColumn, rows: np.ndarray) -> dict[str, Tensor]:
     """The targets of `rows`, or of one row that lacks it when there are none."""
     target = column(rows)
     return target if len(rows) else {key: tensor.new_zeros(1, *tensor.shape[1:]) for key, tensor in target.items()}
@@ -240,7 +242,7 @@ def _rows(tensor: Tensor, index: Tensor) -> Tensor:
     return tensor[index] if len(index) else tensor.new_zeros(1, *tensor.shape[1:])
 
 
-def _nobody(features: Features) -> Features:
+def _absent_row(features: Features) -> Features:
     """One row that lacks the input, of the sizes and types of `features`, which have no rows."""
     tokens, mask, pooled = features
     length, width = max(tokens.shape[1], 1), tokens.shape[2]
@@ -260,9 +262,9 @@ def epoch_batches(
     """The rows of an epoch for one process: for each step `pieces` arrays, each int64 [n], of which some may be empty.
 
     All processes share one permutation of range(count), a function of (seed, epoch), or the `order` given instead,
-    int64 [M], in which rows may repeat. A step takes the next `batch_size` rows of it (the last one what is left); of
-    these process `rank` of `world` takes every `world`-th and cuts them in `pieces`. So every process has as many
-    steps and pieces as the others.
+    int64 [M], in which rows may repeat. A step takes the next `batch_size` rows of it (the last one may have fewer);
+    of these process `rank` of `world` takes every `world`-th and cuts them in `pieces`. So all processes have the same
+    number of steps and pieces.
     """
     rows = np.random.default_rng((seed, epoch)).permutation(count) if order is None else order
     steps = (rows[start : start + batch_size] for start in range(0, len(rows), batch_size))
@@ -275,7 +277,7 @@ def load(records: Records, items: Iterable[tuple[np.ndarray, int | None]], worke
     None start when nothing is decoded. An error in a worker is raised here as it was there, and UserError when one was
     killed. Close the iterator to end the processes.
     """
-    for rows, epoch, *packed in map_in_order(partial(_packed, records), items, workers if records.decodes else 0):
+    for rows, epoch, *packed in map_in_order(partial(_decode_item, records), items, workers if records.decodes else 0):
         inputs, targets = (
             {name: {key: torch.as_tensor(value) for key, value in tensors.items()} for name, tensors in named.items()}
             for named in packed
@@ -283,11 +285,11 @@ def load(records: Records, items: Iterable[tuple[np.ndarray, int | None]], worke
         yield records.complete(rows, inputs, targets, epoch)
 
 
-def _packed(
+def _decode_item(
     records: Records, item: tuple[np.ndarray, int | None]
 ) -> tuple[np.ndarray, int | None, dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
     """The rows and the epoch of `item`, the decoded inputs and the targets, small ones as arrays: a process hands on a
-    tensor by shared memory, which costs a small one twenty times what it holds.
+    tensor by shared memory, which costs twenty times what a small one holds.
     """
     rows, epoch = np.asarray(item[0], dtype=np.int64), item[1]
     inputs, targets = (

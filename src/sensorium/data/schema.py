@@ -40,7 +40,7 @@ class Column(BaseModel):
 
 
 class InputSpec(BaseModel):
-    """An input of the model: one text or media column, a part of one, or number and category columns (`table`).
+    """An input of the model: a text or media column, a part of such a column, or number and category columns (`table`).
 
     `part`: "sound" is the sound track of a column of films; None is all of the column.
     """
@@ -62,7 +62,7 @@ class TargetSpec(BaseModel):
     """A target column: its kind, one of data.targets.TARGETS, and its labels in order, [] for a kind without labels; of
     answers the commonest first.
 
-    usual: of an answer, by the text that asks, the place in `labels` of the answer that training records have most.
+    usual: of an answer, by the text that asks, the position in `labels` of the commonest answer of training records.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -92,7 +92,7 @@ class Schema(BaseModel):
         return next((column for column in self.columns if column.name == name), None)
 
     def ignoring(self, name: str, reason: str) -> "Schema":
-        """The same schema with the column `name` ignored, for the plain `reason`; inputs are arranged anew."""
+        """The same schema with the column `name` ignored, for the plain `reason`; its inputs are derived again."""
         columns = [
             Column(name=name, kind="ignored", reason=reason, absent=column.absent) if column.name == name else column
             for column in self.columns
@@ -116,12 +116,12 @@ class Schema(BaseModel):
         return next((f"target ({target.kind})" for target in self.targets if target.name == column.name), column.kind)
 
     def _summary(self) -> str:
-        lines = ["Inputs: " + ", ".join(f"{one.name} ({one.modality})" for one in self.inputs) + "."]
-        for one in self.inputs:
-            if len(one.columns) > 1:
+        lines = ["Inputs: " + ", ".join(f"{spec.name} ({spec.modality})" for spec in self.inputs) + "."]
+        for spec in self.inputs:
+            if len(spec.columns) > 1:
                 lines.append(
-                    f"With more than {MOST_INPUTS} inputs in all, the {len(one.columns)} number and category columns"
-                    f" are read together as the input '{one.name}'."
+                    f"With more than {MOST_INPUTS} inputs in all, the {len(spec.columns)} number and category columns"
+                    f" are read together as the input '{spec.name}'."
                 )
         return "\n".join(lines)
 
@@ -133,21 +133,21 @@ def make_inputs(columns: list[Column]) -> list[InputSpec]:
     Number and category columns are an input each while all inputs are at most six; beyond that they make one input
     named `table`. Where a column has such a name already it is `table 2`, `clip sound 2`, ...
     """
-    taken = {column.name for column in columns}
-    inputs = [spec for column in columns for spec in _inputs(column, taken)]
+    names = {column.name for column in columns}
+    inputs = [spec for column in columns for spec in _inputs(column, names)]
     cells = [spec for spec in inputs if spec.modality == "table"]
     if len(inputs) <= MOST_INPUTS or len(cells) < 2:
         return inputs
-    kept = [spec for spec in inputs if spec.modality != "table"]
-    name = _free("table", taken)
-    return [*kept, InputSpec(name=name, modality="table", columns=[spec.name for spec in cells])]
+    texts_and_media = [spec for spec in inputs if spec.modality != "table"]
+    joined = InputSpec(name=_unused_name("table", names), modality="table", columns=[spec.name for spec in cells])
+    return [*texts_and_media, joined]
 
 
-def _inputs(column: Column, taken: set[str]) -> list[InputSpec]:
-    """The inputs that one column makes by itself; names of parts are none of the columns' names, `taken`."""
+def _inputs(column: Column, names: set[str]) -> list[InputSpec]:
+    """The inputs that one column makes by itself; the name of its sound differs from the `names` of all columns."""
     if column.kind == "film":
         sound = InputSpec(
-            name=_free(f"{column.name} sound", taken), modality="audio", columns=[column.name], part="sound"
+            name=_unused_name(f"{column.name} sound", names), modality="audio", columns=[column.name], part="sound"
         )
         return [InputSpec(name=column.name, modality="video", columns=[column.name]), sound]
     if column.kind not in ("text", *MEDIA, *TABLE_KINDS):
@@ -156,9 +156,10 @@ def _inputs(column: Column, taken: set[str]) -> list[InputSpec]:
     return [InputSpec(name=column.name, modality=modality, columns=[column.name])]
 
 
-def _free(name: str, taken: set[str]) -> str:
-    """`name`, or with the first number from 2 on that makes it none of those `taken`."""
-    return next(one for one in (name, *(f"{name} {i}" for i in range(2, len(taken) + 3))) if one not in taken)
+def _unused_name(name: str, names: set[str]) -> str:
+    """`name`, followed by the smallest number from 2 on with which it is not among `names`, where it is one of them."""
+    candidates = (name, *(f"{name} {number}" for number in range(2, len(names) + 3)))
+    return next(candidate for candidate in candidates if candidate not in names)
 
 
 def _plain(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Two sides of a table, by a share or by a column; and what stands on both."""
+"""Two sides of a table, by a share or by a column, and what the sides have in common."""
 
 from itertools import pairwise
 from typing import Protocol
@@ -28,7 +28,7 @@ class Splittable(Protocol):
     def cells(self, name: str, kind: str) -> np.ndarray:
         """The column `name` in the form of `kind`, [N]."""
 
-    def mistake(self, index: int, column: str, what: str) -> UserError:
+    def mistake(self, index: int, column: str, reason: str) -> UserError:
         """The error about one cell."""
 
     def ignoring(self, name: str, reason: str) -> "Splittable":
@@ -45,7 +45,7 @@ def sides(
 ) -> tuple[Splittable, np.ndarray, np.ndarray]:
     """The table to take the sides from and their rows, int64 from 0, in order. Raises UserError.
 
-    together: [N], records of equal value stand on one side of a split by ratio, where the table has no groups.
+    together: [N], records of equal value are on one side of a split by ratio, where the table has no groups.
     """
     if (ratio is None) == (column is None):
         raise UserError("A split is by ratio or by column; give one of the two, as split(0.8) or split(column='fold').")
@@ -75,10 +75,10 @@ def _strata(table: Splittable) -> np.ndarray:
 
 
 def _by_rows(strata: np.ndarray, ratio: float, rng: np.random.Generator) -> np.ndarray:
-    """bool [N], True on the first side: a share `ratio` of each stratum, rounded so that the whole is right."""
+    """bool [N], True on the first side: a share `ratio` of each stratum, rounded so that the total is right."""
     counts = np.bincount(strata)
     quota = _round(counts * ratio, round(ratio * len(strata)))
-    # Who has two members or more stands on both sides.
+    # A stratum of two rows or more stands on both sides.
     quota = np.where(counts > 1, np.clip(quota, 1, counts - 1), quota)
     if quota.sum() in (0, len(strata)):  # classes of one member each
         quota = _round(counts * ratio, int(np.clip(round(ratio * len(strata)), 1, len(strata) - 1)))
@@ -93,10 +93,10 @@ def _by_rows(strata: np.ndarray, ratio: float, rng: np.random.Generator) -> np.n
 
 def _round(shares: np.ndarray, total: int) -> np.ndarray:
     """Whole numbers [K] near `shares` [K] that sum to `total`: the largest remainders are rounded up."""
-    whole = np.floor(shares).astype(np.int64)
-    largest = np.argsort(whole - shares, kind="stable")[: total - whole.sum()]
-    whole[largest] += 1
-    return whole
+    rounded = np.floor(shares).astype(np.int64)
+    largest = np.argsort(rounded - shares, kind="stable")[: total - rounded.sum()]
+    rounded[largest] += 1
+    return rounded
 
 
 def _by_groups(
@@ -128,7 +128,7 @@ def _by_groups(
 def _deal(order: list[int], members: list[list[tuple[int, int]]], totals: list[int], ratio: float) -> np.ndarray:
     """bool [groups], True on the first side. `members` has each group's (class, rows), `totals` the rows of each class.
 
-    A group goes where the squared error, of its classes and of the size, against what was dealt so far grows least.
+    Each group goes to the side where the squared error of the rows dealt so far, by class and in all, grows least.
     """
     error = [0.0] * len(totals)  # by class: rows on the first side less `ratio` of the rows dealt
     size_error, rows = 0.0, sum(totals)
@@ -137,12 +137,14 @@ def _deal(order: list[int], members: list[list[tuple[int, int]]], totals: list[i
         size = sum(count for _, count in members[group])
         # ((e + (1 - r) c)^2 - (e - r c)^2) / total, summed: positive when the second side is nearer
         lean = (2 * size_error + (1 - 2 * ratio) * size) * size / rows
-        lean += sum((2 * error[one] + (1 - 2 * ratio) * count) * count / totals[one] for one, count in members[group])
+        lean += sum(
+            (2 * error[label] + (1 - 2 * ratio) * count) * count / totals[label] for label, count in members[group]
+        )
         first[group] = lean <= 0
         share = 1 - ratio if lean <= 0 else -ratio
         size_error += share * size
-        for one, count in members[group]:
-            error[one] += share * count
+        for label, count in members[group]:
+            error[label] += share * count
     return first
 
 
@@ -156,12 +158,12 @@ def _by_column(table: Splittable, column: str, test: str | None) -> np.ndarray:
             " split by another column or by ratio."
         )
     cells = table.cells(column, "category")
-    gone = np.flatnonzero(pd.isna(cells))
-    if len(gone):
+    absent = np.flatnonzero(pd.isna(cells))
+    if len(absent):
         raise table.mistake(
-            int(gone[0]),
+            int(absent[0]),
             column,
-            f"the split goes by this column, and {len(gone)} of {len(table)} rows have no value; fill it in",
+            f"the split goes by this column, and {len(absent)} of {len(table)} rows have no value; fill it in",
         )
     values = sorted(pd.unique(cells))
     if len(values) < 2:
@@ -173,9 +175,9 @@ def _by_column(table: Splittable, column: str, test: str | None) -> np.ndarray:
     if test is None:
         named = [value for value in values if value.lower() in HELD_OUT]
         if len(values) != 2 or len(named) != 1:
-            shown = ", ".join(values[:5]) + (", ..." if len(values) > 5 else "")
+            listing = ", ".join(values[:5]) + (", ..." if len(values) > 5 else "")
             raise UserError(
-                f"Column '{column}' of {table.source} does not say which rows are held out ({shown});"
+                f"Column '{column}' of {table.source} does not say which rows are held out ({listing});"
                 f" name the value, as --split {column}={values[-1]}, in Python test='{values[-1]}'."
             )
         test = named[0]
@@ -185,9 +187,9 @@ def _by_column(table: Splittable, column: str, test: str | None) -> np.ndarray:
 
 
 def _without(table: Splittable, column: str) -> Splittable:
-    """The table with the split column ignored; a group or key column stays what it is, for it is no input."""
-    known = table.schema.column(column)
-    if known is None or known.kind in ("group", "key", "ignored"):
+    """The table with the split column ignored; a group or key column stays what it is, as it is not an input."""
+    described = table.schema.column(column)
+    if described is None or described.kind in ("group", "key", "ignored"):
         return table
     return table.ignoring(column, "it says which side of the split a row is on")
 
@@ -195,34 +197,36 @@ def _without(table: Splittable, column: str) -> Splittable:
 def overlap(
     a: Splittable, b: Splittable, ids_a: dict[str, np.ndarray] | None = None, ids_b: dict[str, np.ndarray] | None = None
 ) -> str | None:
-    """A sentence on what stands in both tables: records equal in every input, files, groups; None when nothing does.
+    """A sentence on what both tables have: records equal in every input, files, groups; None when they share nothing.
 
     `ids_a` and `ids_b`, by input name, int64 [N], are hashes of the files' content, 0 where absent; without them a file
-    is known by its path, or its bytes in memory.
+    is identified by its path, or its bytes in memory.
     """
     kinds = {column.name: column.kind for column in a.schema.columns}
-    one, two = (
+    hashes_a, hashes_b = (
         {spec.name: _hashes(table, spec, kinds, ids or {}) for spec in a.schema.inputs}
         for table, ids in ((a, ids_a), (b, ids_b))
     )
     # A record without any input (all hashes 0) equals every other such record, which says nothing.
-    some_one, some_two = (np.logical_or.reduce([values != 0 for values in side.values()]) for side in (one, two))
-    rows_one, rows_two = (_combine(list(side.values())) for side in (one, two))
-    found = []
-    same = int((np.isin(rows_two, rows_one[some_one]) & some_two).sum())
-    if same:
-        found.append(f"records ({same} of the {len(b)} equal one of the other side in every input)")
+    present_a, present_b = (
+        np.logical_or.reduce([values != 0 for values in hashes.values()]) for hashes in (hashes_a, hashes_b)
+    )
+    records_a, records_b = (_combine(list(hashes.values())) for hashes in (hashes_a, hashes_b))
+    shared = []
+    copies = int((np.isin(records_b, records_a[present_a]) & present_b).sum())
+    if copies:
+        shared.append(f"records ({copies} of the {len(b)} equal one of the other side in every input)")
     for spec in a.schema.inputs:
-        files = np.intersect1d(one[spec.name], two[spec.name]) if spec.modality in MEDIA else np.zeros(0)
+        files = np.intersect1d(hashes_a[spec.name], hashes_b[spec.name]) if spec.modality in MEDIA else np.zeros(0)
         if (files != 0).any():
-            found.append(f"files of '{spec.name}' ({int((files != 0).sum())})")
+            shared.append(f"files of '{spec.name}' ({int((files != 0).sum())})")
     groups = [] if a.groups is None or b.groups is None else sorted(set(a.groups) & set(b.groups))
     if len(groups):
-        found.append(f"groups of '{a.schema.group}' ({len(groups)}, such as '{groups[0]}')")
-    if not found:
+        shared.append(f"groups of '{a.schema.group}' ({len(groups)}, such as '{groups[0]}')")
+    if not shared:
         return None
     return (
-        f"The two sides share {' and '.join(found)}, so scores may flatter the model; delete the copies, or split by a"
+        f"The two sides share {' and '.join(shared)}, so scores may flatter the model; delete the copies, or split by a"
         " group that holds them together."
     )
 

@@ -9,6 +9,7 @@ import pandas as pd
 from rich.table import Table as Printed
 from torch import Tensor
 
+from sensorium.console import shorten
 from sensorium.data import split as splitting
 from sensorium.data.columns.parse import convert, is_missing, takes_text
 from sensorium.data.schema import InputSpec, Schema, TargetSpec
@@ -19,7 +20,7 @@ from sensorium.errors import UserError
 
 class Table:
     """N records: `frame` (the cells as the user gave them), `schema`, `root` (the folder that media paths start from),
-    `rows` (int64 [N], each record's place in the source, from 1), `source` (what errors call the table) and `shards`
+    `rows` (int64 [N], each record's position in the source, from 1), `source` (what errors call the table) and `shards`
     (how many tar files the records lie in; 0 for a table).
     """
 
@@ -50,14 +51,14 @@ class Table:
         return cells.to_objects() if isinstance(cells, CompactStrings) else cells
 
     def _column(self, name: str, kind: str) -> np.ndarray | CompactStrings:
-        """`cells`, kept: texts and paths compactly."""
+        """What `cells` gives, converted once and then remembered; texts and paths in little memory."""
         if (name, kind) not in self._cells:
-            self._cells[name, kind] = self._converted(name, kind)
+            self._cells[name, kind] = self._convert(name, kind)
         return self._cells[name, kind]
 
-    def _converted(self, name: str, kind: str) -> np.ndarray | CompactStrings:
+    def _convert(self, name: str, kind: str) -> np.ndarray | CompactStrings:
         if name not in self.frame.columns:
-            return self._absent(kind)
+            return self._absent_column(kind)
         target = TARGETS.get(kind)
         texts_stay = takes_text(kind) if target is None else target.takes_text
         texts = as_compact(self.frame[name]) if texts_stay else None
@@ -69,16 +70,16 @@ class Table:
             raise self.mistake(
                 wrong[0],
                 name,
-                f"{_short(values[wrong[0]])} cannot be read as {kind}: {wrong[1]}; mend it or leave it empty",
+                f"{_format_cell(values[wrong[0]])} cannot be read as {kind}: {wrong[1]}; mend it or leave it empty",
             )
         if texts_stay and set(map(type, converted)) <= {str, type(None)}:
             return CompactStrings.from_objects(converted)
         return converted
 
-    def _absent(self, kind: str) -> np.ndarray | CompactStrings:
+    def _absent_column(self, kind: str) -> np.ndarray | CompactStrings:
         """A column without any value, in the form of `kind`."""
-        nothing = np.full(len(self), None, dtype=object)
-        converted = (convert(nothing, kind) if kind not in TARGETS else TARGETS[kind].convert(nothing))[0]
+        empty = np.full(len(self), None, dtype=object)
+        converted = (convert(empty, kind) if kind not in TARGETS else TARGETS[kind].convert(empty))[0]
         return CompactStrings.from_objects(converted) if converted.dtype == object else converted
 
     def target_column(self, spec: TargetSpec) -> TargetColumn:
@@ -92,9 +93,9 @@ class Table:
         """The target of all N records as tensors: `mask`, bool [N], and what its kind has, [N, ...]."""
         return self.target_column(spec)(np.arange(len(self)))
 
-    def mistake(self, index: int, column: str, what: str) -> UserError:
+    def mistake(self, index: int, column: str, reason: str) -> UserError:
         """The error about the cell of row `index` (from 0) in `column`."""
-        return UserError(f"Row {self.rows[index]}, column '{column}' of {self.source}: {what}.")
+        return UserError(f"Row {self.rows[index]}, column '{column}' of {self.source}: {reason}.")
 
     def value(self, index: int, spec: InputSpec) -> Any:
         """What record `index` (from 0) has for an input, or None.
@@ -121,7 +122,7 @@ class Table:
         """Each record's name: its cell in the key column; its row number where that is missing."""
         if self.schema.key is None:
             return self.rows.astype(str).tolist()
-        return self._named(self.schema.key, "key", "").tolist()
+        return self._fill_absent(self.schema.key, "key", "").tolist()
 
     @property
     def groups(self) -> np.ndarray | None:
@@ -131,27 +132,27 @@ class Table:
         """
         if self.schema.group is None or self.schema.group not in self.frame.columns:
             return None
-        return self._named(self.schema.group, "group", "row ")
+        return self._fill_absent(self.schema.group, "group", "row ")
 
-    def _named(self, name: str, kind: str, prefix: str) -> np.ndarray:
+    def _fill_absent(self, name: str, kind: str, prefix: str) -> np.ndarray:
         """object [N]: the cells of a column; where they are absent `prefix` and the row's number."""
         cells = self.cells(name, kind)
-        gone = pd.isna(cells)
-        if gone.any():
+        absent = pd.isna(cells)
+        if absent.any():
             cells = cells.copy()
-            cells[gone] = [f"{prefix}{row}" for row in self.rows[gone]]
+            cells[absent] = [f"{prefix}{row}" for row in self.rows[absent]]
         return cells
 
     def take(self, index: np.ndarray) -> "Table":
         """The records `index` (int64 [M] from 0, or bool [N]), in that order."""
         frame = self.frame.iloc[index].reset_index(drop=True)
-        taken = Table(frame, self.schema, self.root, self.rows[index], self.source, self.shards)
+        table = Table(frame, self.schema, self.root, self.rows[index], self.source, self.shards)
         for (name, kind), cells in self._cells.items():
             if not isinstance(cells, CompactStrings):
-                taken._cells[name, kind] = cells[index]
+                table._cells[name, kind] = cells[index]
             elif name in frame.columns and not is_compact(frame[name]):
-                taken._cells[name, kind] = cells.take(index)  # others share the frame's memory when they are asked for
-        return taken
+                table._cells[name, kind] = cells.take(index)  # a compact column shares the frame's memory when read
+        return table
 
     def ignoring(self, name: str, reason: str) -> "Table":
         """The same records with the column `name` ignored, for `reason`. Raises UserError when no input is left."""
@@ -177,38 +178,31 @@ class Table:
         ids: dict[str, np.ndarray] | None = None,
         together: np.ndarray | None = None,
     ) -> tuple["Table", "Table"]:
-        """Two tables: a share `ratio` of the records and the rest, or by a `column` (`test` is the held-out value).
+        """Two tables: a share `ratio` of the records and all others, or by a `column` (`test` is the held-out value).
 
-        By ratio it keeps the shares of the first class target's classes, and each group on one side; without a group
-        column, what has one value in `together`, [N]. `ids` (by input name, int64 [N], a hash of each file) lets it see
-        identical files. Warns when identical records or files stand on both sides. Raises UserError.
+        A split by ratio keeps the shares of the first class target's classes, and each group on one side; without a
+        group column, the records of one value in `together`, [N]. Warns when identical records or files stand on both
+        sides; `ids`, by input name a hash of each file, int64 [N], lets it see identical files. Raises UserError.
         """
-        table, first, second = splitting.sides(self, ratio, seed, column, test, together)
-        one, two = table.take(first), table.take(second)
-        cut = (
-            [None, None]
-            if ids is None
-            else [{name: values[index] for name, values in ids.items()} for index in (first, second)]
-        )
-        shared = splitting.overlap(one, two, *cut)
-        if shared:
-            warnings.warn(shared, UserWarning, stacklevel=2)
-        return one, two
+        table, *rows_of_sides = splitting.sides(self, ratio, seed, column, test, together)
+        kept_side, held_out_side = (table.take(rows) for rows in rows_of_sides)
+        ids_of_sides = [
+            None if ids is None else {name: values[rows] for name, values in ids.items()} for rows in rows_of_sides
+        ]
+        warning = splitting.overlap(kept_side, held_out_side, *ids_of_sides)
+        if warning:
+            warnings.warn(warning, UserWarning, stacklevel=2)
+        return kept_side, held_out_side
 
     def describe(self) -> Printed:
         """The schema as a Rich table, with an example of each column."""
         examples = {}
         for name in self.frame.columns:
             present = np.flatnonzero(~is_missing(self.frame[name].to_numpy()))
-            examples[name] = _short(self.frame[name].iat[present[0]]) if len(present) else ""
+            examples[name] = _format_cell(self.frame[name].iat[present[0]]) if len(present) else ""
         return self.schema.describe(examples)
 
 
-def _short(value: Any) -> str:
-    """A cell in at most 40 characters."""
-    if isinstance(value, bytes):
-        return f"{len(value)} bytes"
-    if isinstance(value, np.ndarray):
-        return f"array {'x'.join(map(str, value.shape))} {value.dtype}"
-    shown = " ".join(repr(value).split()) if isinstance(value, str) else str(value)
-    return shown if len(shown) <= 40 else shown[:37] + "..."
+def _format_cell(value: Any) -> str:
+    """A cell as errors and examples show it, text in quotes, in at most 40 letters."""
+    return shorten(repr(value) if isinstance(value, str) else value, 40)

@@ -11,6 +11,7 @@ from sensorium.errors import UserError, unknown
 from sensorium.families import albef
 from sensorium.families.family import SharedSettings, Tower, check_no_size, set_temperature
 from sensorium.fusion.bert import BertFusion
+from sensorium.heads.answer import Answer
 from sensorium.heads.masked_words import MaskedWords
 from sensorium.model import Model
 from sensorium.objectives.momentum import Momentum, Queue
@@ -19,6 +20,8 @@ SIZE = "tiny"
 TEMPERATURE, MOMENTUM, ALPHA = 0.07, 0.995, 0.4  # as published
 RATE = {"tiny": 5e-4, "base": 1e-4}
 CONTINUED_RATE = 1e-5
+FIT_RATE = {"tiny": 5e-4, "base": 2e-5}  # of a fit to a target
+FIT_CONTINUED_RATE = 1e-4
 UNMATCHED = -(math.log(1 / 3) + 2 * math.log(2 / 3)) / 3  # a third of the pairs that matching sees are matches
 
 
@@ -79,6 +82,8 @@ class AlbefFamily:
 
     Settings = AlbefSettings
     reads: Literal["tokens", "pooled"] = "tokens"
+    fit_columns = ("image", "question", "answer")
+    fit_options = (*fit_columns, "size")
 
     def towers(self, settings: AlbefSettings) -> dict[str, Tower]:
         """The encoders of the size; the tokenizer and the length of texts come from the records.
@@ -150,6 +155,44 @@ class AlbefFamily:
         rate = CONTINUED_RATE if continues else RATE.get(settings.size or SIZE, RATE[SIZE])
         return {"learning_rate": rate, "weight_decay": 0.02, "modality_dropout": 0.0}
 
+    def fit_settings(
+        self, *, image: str, question: str, answer: str, size: str | None, group: str | None, begin_with: Any
+    ) -> dict[str, Any]:
+        """ALBEF that answers (Li et al. 2021, arXiv:2107.07651): a picture and a text, fused by BERT's upper layers,
+        and a decoder over what they give.
+
+        image, question: columns. answer: the column of the target, or `COLUMN=KIND`. Raises UserError for an unknown
+        size, or one beside a model to begin with.
+        """
+        target, _, kind = answer.partition("=")
+        kind = kind or Answer.kind
+        inputs = {"inputs": [image, question], "columns": {image: "image", question: "text"}}
+        roles = {"query": question, "context": [image]}
+        settings: dict[str, Any] = {"data": inputs | {"target": {target: kind}}}
+        if begin_with is not None:
+            if size is not None:
+                raise UserError("The model that --from names has its size already; leave --size out, or --from.")
+            head_config, fusion_config, rate = {}, {}, FIT_CONTINUED_RATE
+            settings["begin_with"] = str(begin_with)
+        else:
+            name = size or SIZE
+            shape, rate = _size_named(name), FIT_RATE[name]
+            settings["inputs"] = {
+                image: {"encoder": "clip_image", "config": dict(shape.image)},
+                question: {"encoder": "bert_text", "config": dict(shape.text)},
+            }
+            head_config = {"layers": shape.fusion_layers, "heads": shape.text["heads"]}
+            fusion_config = {"dim": shape.text["width"]} | head_config
+        settings["fusion"] = {"name": "bert", "config": roles | fusion_config}
+        if kind == Answer.kind:
+            settings["targets"] = {target: {"head": "answer", "config": head_config}}
+        settings["training"] = {"learning_rate": rate}
+        if not group or group == image:
+            # The questions about a picture stay on one side of a split, and share its encoding in a step.
+            settings["data"]["group"], settings["training"]["sampling"] = image, "grouped"
+            del settings["data"]["columns"][image]  # a group of pictures is an input as well, and needs no kind
+        return settings
+
     def contrastive_loss(self, settings: AlbefSettings) -> None:
         """None: its alignment compares records with a queue as well, and it has two more losses."""
         return None
@@ -165,7 +208,10 @@ class AlbefFamily:
 
 
 def _size(settings: AlbefSettings) -> Size:
-    name = settings.size or SIZE
+    return _size_named(settings.size or SIZE)
+
+
+def _size_named(name: str) -> Size:
     if name not in SIZES:
         raise unknown("size", name, SIZES)
     return SIZES[name]

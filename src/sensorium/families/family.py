@@ -133,6 +133,24 @@ class Family(Protocol):
         ...
 
 
+class FittedFamily(Protocol):
+    """A family whose composition a fit can take as plain settings, for a target of its records.
+
+    fit_columns: options that name the columns it needs. fit_options: all of its options, those of the columns first.
+    """
+
+    fit_columns: tuple[str, ...]
+    fit_options: tuple[str, ...]
+
+    def fit_settings(self, *, group: str | None, begin_with: Any, **options: Any) -> dict[str, Any]:
+        """The nested settings of a recipe, which name no family; a target's settings name their `head`.
+
+        group: the column that is stated to hold records together. begin_with: the folder of a trained model, or None.
+        Raises UserError for an option that does not fit.
+        """
+        ...
+
+
 def check_no_size(settings: SharedSettings) -> None:
     """Checks that settings with a trained model state neither size nor width. Raises UserError."""
     if settings.size is not None or settings.dim is not None:

@@ -120,8 +120,8 @@ class Answer(nn.Module):
         return chosen.gather(1, order), probabilities
 
     def begin(self, fused: Features) -> DecoderState:
-        """The state before the first `step`, a row a sample: what the fusion is asked is projected once, for all steps
-        and beams.
+        """The state before the first `step`, a row a sample: the keys and values of the fusion are projected once, for
+        all steps and beams.
         """
         return self._state(self._context(fused))
 

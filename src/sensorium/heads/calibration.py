@@ -35,17 +35,17 @@ def minimise(objective: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
             return value
 
         optimiser.step(closure)
-    found = point.detach()
+    minimum = point.detach()
     with torch.no_grad():
-        better = objective(found) <= objective(start)  # False for a NaN
-    return found if better else start
+        is_better = objective(minimum) <= objective(start)  # False for a NaN
+    return minimum if is_better else start
 
 
 def fit_temperature(log_loss: Callable[[Tensor], Tensor], rows: int) -> float:
     """The one temperature, between 0.1 and 10, with the least mean log loss (Guo et al. 2017, arXiv:1706.04599).
 
     log_loss: temperature (scalar) -> mean loss of `rows` validation rows. A pull towards 1, worth about one row, keeps
-    few rows that are all right from making the model certain.
+    a few rows that are all decided correctly from making the model certain.
     """
     bound = math.log(10)
 
@@ -59,7 +59,7 @@ def fit_temperature(log_loss: Callable[[Tensor], Tensor], rows: int) -> float:
 def fit_weights(log_loss: Callable[[Tensor], Tensor], experts: int, rows: int) -> Tensor:
     """One non-negative weight for each expert, float64 [E], with the least mean log loss of `rows` validation rows.
 
-    log_loss: weights [E] -> mean loss. A pull towards 1, worth about one row, keeps them there when rows say little.
+    log_loss: weights [E] -> mean loss. A pull towards 1, worth about one row, keeps them near 1 when rows say little.
     """
 
     def objective(log_weights: Tensor) -> Tensor:

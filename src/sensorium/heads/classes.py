@@ -95,8 +95,8 @@ class ClassDecision(nn.Module):
 
     def average(self, scores: Tensor, shares: Tensor) -> Tensor:
         """The experts' mean probability: scores [B, E, K], shares [B, E]; what they lack to 1 is the prior's."""
-        rest = (1 - shares.sum(dim=1, keepdim=True)).clamp(min=0) * self.prior  # [B, K]
-        return ((shares[..., None] * scores.exp()).sum(dim=1) + rest).clamp(min=1e-12).log()
+        prior_share = (1 - shares.sum(dim=1, keepdim=True)).clamp(min=0) * self.prior  # [B, K]
+        return ((shares[..., None] * scores.exp()).sum(dim=1) + prior_share).clamp(min=1e-12).log()
 
     def product(self, scores: Tensor, weights: Tensor) -> Tensor:
         """Product of experts (Hinton 2002, doi:10.1162/089976602760128018), each counted without the prior they share.
@@ -104,8 +104,8 @@ class ClassDecision(nn.Module):
         log p = sum_i w_i log p_i - (sum_i w_i - 1) log learned_prior + constant, of scores [B, E, K], weights [B, E].
         """
         weights = weights.to(scores.dtype)
-        rest = 1 - weights.sum(dim=1, keepdim=True)
-        return F.log_softmax((weights[..., None] * scores).sum(dim=1) + rest * self.learned_prior.log(), dim=-1)
+        prior_weight = 1 - weights.sum(dim=1, keepdim=True)
+        return F.log_softmax((weights[..., None] * scores).sum(dim=1) + prior_weight * self.learned_prior.log(), dim=-1)
 
     def vote(self, scores: Tensor, decisions: Tensor, shares: Tensor) -> dict[str, Tensor]:
         """Majority of `decisions`, int64 [B, E], with shares [B, E]; a tie goes to the greater mean probability.
@@ -114,9 +114,9 @@ class ClassDecision(nn.Module):
         """
         votes = F.one_hot(decisions, self.config.classes) * shares[..., None]
         mean = self.average(scores, shares).exp()
-        none = shares.sum(dim=1, keepdim=True) == 0
-        probabilities = torch.where(none, self.prior, votes.sum(dim=1))
-        # Vote shares differ by at least 1 / E, so half of that is too little to turn a majority.
+        no_expert = shares.sum(dim=1, keepdim=True) == 0
+        probabilities = torch.where(no_expert, self.prior, votes.sum(dim=1))
+        # Vote shares differ by at least 1 / E, so half of that is too little to overturn a majority.
         return {
             "probabilities": probabilities,
             "decision": (probabilities + mean / (2 * scores.shape[1])).argmax(dim=-1),

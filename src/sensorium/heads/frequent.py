@@ -72,7 +72,7 @@ class FrequentDecision(nn.Module):
         return self.loss(scores, target).mean()
 
     def predict(self, scores: Tensor, present: Tensor) -> dict[str, Tensor]:
-        """`decision` int64 [B], a place among the answers, and its `probability` float32 [B]; of the training prior
+        """`decision` int64 [B], a position among the answers, and its `probability` float32 [B]; of the training prior
         where `present`, bool [B], is False.
         """
         return _likeliest(self.classes.predict(scores, present)["probabilities"])
@@ -95,8 +95,8 @@ class FrequentDecision(nn.Module):
     def vote(self, scores: Tensor, decisions: Tensor, shares: Tensor) -> dict[str, Tensor]:
         """Majority of `decisions`, int64 [B, E], with shares [B, E]; `probability` is the share of its votes."""
         voted = self.classes.vote(scores, decisions, shares)
-        place = voted["decision"][:, None]
-        return {"decision": voted["decision"], "probability": voted["probabilities"].gather(1, place)[:, 0]}
+        position = voted["decision"][:, None]
+        return {"decision": voted["decision"], "probability": voted["probabilities"].gather(1, position)[:, 0]}
 
 
 class TopAnswers(nn.Module):
@@ -122,8 +122,8 @@ class TopAnswers(nn.Module):
         return self.decision.loss(self.scores(fused), target)
 
     def predict(self, fused: Features) -> dict[str, Tensor]:
-        """`decision` int64 [B], a place among the answers, and its `probability` float32 [B]; of the training prior in
-        a row without any input.
+        """`decision` int64 [B], a position among the answers, and its `probability` float32 [B]; of the training prior
+        in a row without any input.
         """
         return _likeliest(self.probabilities(fused))
 
@@ -164,5 +164,5 @@ def decode_answers(prediction: dict[str, Tensor], labels: list[str]) -> list[dic
 
 
 def _likeliest(probabilities: Tensor) -> dict[str, Tensor]:
-    probability, place = probabilities.max(dim=1)
-    return {"decision": place, "probability": probability}
+    probability, position = probabilities.max(dim=1)
+    return {"decision": position, "probability": probability}

@@ -61,8 +61,8 @@ class LabelsDecision(nn.Module):
     def loss(self, scores: Tensor, target: dict[str, Tensor]) -> Tensor:
         """Binary cross-entropy, the mean over the labels, float32 [B], against `labels`, float [B, K] of 0 and 1."""
         smoothing = self.config.label_smoothing
-        known = torch.where(target["mask"][:, None], target["labels"], 0.0).to(scores.dtype)
-        labels = known * (1 - smoothing) + smoothing / 2
+        labels = torch.where(target["mask"][:, None], target["labels"], 0.0).to(scores.dtype)
+        labels = labels * (1 - smoothing) + smoothing / 2
         losses = F.binary_cross_entropy_with_logits(scores, labels, reduction="none", pos_weight=self.class_weights)
         return losses.mean(dim=-1)
 
@@ -87,8 +87,8 @@ class LabelsDecision(nn.Module):
 
     def average(self, scores: Tensor, shares: Tensor) -> Tensor:
         """The experts' mean probability: scores [B, E, K], shares [B, E]; what they lack to 1 is the prior's."""
-        rest = (1 - shares.sum(dim=1, keepdim=True)).clamp(min=0) * self.prior  # [B, K]
-        mean = (shares[..., None] * scores.sigmoid()).sum(dim=1) + rest
+        prior_share = (1 - shares.sum(dim=1, keepdim=True)).clamp(min=0) * self.prior  # [B, K]
+        mean = (shares[..., None] * scores.sigmoid()).sum(dim=1) + prior_share
         return torch.logit(mean, eps=1e-6)
 
     def product(self, scores: Tensor, weights: Tensor) -> Tensor:
@@ -97,8 +97,8 @@ class LabelsDecision(nn.Module):
         log-odds = sum_i w_i log-odds_i - (sum_i w_i - 1) learned_log_odds, of scores [B, E, K] and weights [B, E].
         """
         weights = weights.to(scores.dtype)
-        rest = 1 - weights.sum(dim=1, keepdim=True)
-        return (weights[..., None] * scores).sum(dim=1) + rest * self.learned_log_odds
+        prior_weight = 1 - weights.sum(dim=1, keepdim=True)
+        return (weights[..., None] * scores).sum(dim=1) + prior_weight * self.learned_log_odds
 
     def vote(self, scores: Tensor, decisions: Tensor, shares: Tensor) -> dict[str, Tensor]:
         """Majority of `decisions`, bool [B, E, K], with shares [B, E]; a tie goes by the mean probability.
@@ -107,9 +107,9 @@ class LabelsDecision(nn.Module):
         """
         votes = (decisions * shares[..., None]).sum(dim=1)
         mean = self.average(scores, shares).sigmoid()
-        none = shares.sum(dim=1, keepdim=True) == 0
-        probabilities = torch.where(none, self.prior, votes)
-        # A majority is at least 1 / 2E from the tie, so this moves none.
+        no_expert = shares.sum(dim=1, keepdim=True) == 0
+        probabilities = torch.where(no_expert, self.prior, votes)
+        # A majority is at least 1 / 2E from the tie, so this changes no majority.
         return {"probabilities": probabilities, "decision": probabilities + (mean - 0.5) / (2 * scores.shape[1]) > 0.5}
 
 

@@ -87,27 +87,27 @@ class Late(nn.Module):
     def loss(self, fused: Features, target: dict[str, Tensor]) -> Tensor:
         """float32 [B]: mean of the present experts' losses; for `mean` and `learned` plus that of their one decision.
 
-        The experts of a product learn each by itself, since from the loss of one decision the input that learns fastest
-        takes away what the others would have learned (Wang et al. 2020, arXiv:1905.12681).
+        The experts of a product learn each by itself: under the loss of one joint decision the input that learns
+        fastest keeps the other inputs from learning (Wang et al. 2020, arXiv:1905.12681).
         """
         scores = self._scores(fused)
-        each = torch.stack([self.decision.loss(own, target) for own in scores.unbind(dim=1)], dim=1)  # [B, E]
-        own = (each * _equal_shares(fused.mask)).sum(dim=1)
+        losses = torch.stack([self.decision.loss(score, target) for score in scores.unbind(dim=1)], dim=1)  # [B, E]
+        mean_loss = (losses * _equal_shares(fused.mask)).sum(dim=1)
         if self.config.combine in ("vote", "product"):
-            return own
-        return own + self.decision.loss(self._combined(scores, fused.mask), target)
+            return mean_loss
+        return mean_loss + self.decision.loss(self._combined(scores, fused.mask), target)
 
     def predict(self, fused: Features) -> dict[str, Tensor]:
         """What the inner head predicts, of all present experts together; the prior in a row without any.
 
-        An expert that is alone in a row decides as it would without the others.
+        An expert that is alone in a row decides as it would without other experts.
         """
         return self._predicted(fused, self.decision, [expert.decision for expert in self.experts])
 
     def probabilities(self, fused: Features) -> Tensor:
         """Of experts on frequent answers: how likely each of all K answers is, float32 [B, K], as in `predict`."""
-        each = [expert.decision.classes for expert in self.experts]
-        return self._predicted(fused, self.decision.classes, each)["probabilities"]
+        expert_decisions = [expert.decision.classes for expert in self.experts]
+        return self._predicted(fused, self.decision.classes, expert_decisions)["probabilities"]
 
     @torch.no_grad()
     def calibrate(self, fused: Features, target: dict[str, Tensor]) -> None:
@@ -117,34 +117,40 @@ class Late(nn.Module):
         """
         for expert, token in self._tokens(fused):
             expert.calibrate(token, target)
-        several = fused.mask.sum(dim=1) > 1
-        fused, known = known_rows(fused, target | {"mask": target["mask"] & several})
+        has_several = fused.mask.sum(dim=1) > 1
+        fused, target = known_rows(fused, target | {"mask": target["mask"] & has_several})
         if self.config.combine == "vote" or not len(fused.pooled):
             return
         scores, mask = self._scores(fused).double(), fused.mask
         if self.config.combine == "product":
             weights = fit_weights(
-                lambda weights: self.decision.log_loss(self.decision.product(scores, weights * mask), known),
+                lambda weights: self.decision.log_loss(self.decision.product(scores, weights * mask), target),
                 self.config.experts,
                 len(scores),
             )
             self.weights.copy_(weights)
-        self.decision.calibrate(self._combined(scores.float(), mask), known)
+        self.decision.calibrate(self._combined(scores.float(), mask), target)
 
-    def _predicted(self, fused: Features, joint: nn.Module, own: list[nn.Module]) -> dict[str, Tensor]:
-        """What `joint` predicts of all present experts together, and the `own` decision of one that is alone."""
+    def _predicted(self, fused: Features, joint: nn.Module, expert_decisions: list[nn.Module]) -> dict[str, Tensor]:
+        """What `joint` predicts from all present experts together; in a row with one expert, what its own decision of
+        `expert_decisions` predicts.
+        """
         scores = self._scores(fused)
-        each = [decision.predict(scores[:, i], fused.mask[:, i]) for i, decision in enumerate(own)]
+        predictions = [decision.predict(scores[:, i], fused.mask[:, i]) for i, decision in enumerate(expert_decisions)]
         if self.config.combine == "vote":
-            decisions = torch.stack([one["decision"] for one in each], dim=1)  # [B, E] or [B, E, K]
+            decisions = torch.stack(
+                [prediction["decision"] for prediction in predictions], dim=1
+            )  # [B, E] or [B, E, K]
             together = joint.vote(scores, decisions, _equal_shares(fused.mask))
         else:
             combined = joint.apply_temperature(self._combined(scores, fused.mask))
             together = joint.predict(combined, fused.present)
-        # What was fitted for several experts would make one alone too sure or too shy, so it speaks for itself.
+        # What was fitted for several experts would make a single one too sure or too unsure: its own decision counts.
         alone = fused.mask & (fused.mask.sum(dim=1, keepdim=True) == 1)
-        for i, one in enumerate(each):
-            together = {key: torch.where(_like(alone[:, i], value), one[key], value) for key, value in together.items()}
+        for i, prediction in enumerate(predictions):
+            together = {
+                key: torch.where(_like(alone[:, i], value), prediction[key], value) for key, value in together.items()
+            }
         return together
 
     def _tokens(self, fused: Features) -> list[tuple[nn.Module, Features]]:
@@ -166,7 +172,7 @@ class Late(nn.Module):
             return self.decision.product(scores, self.weights * mask)
         if self.shares is None:
             return self.decision.average(scores, _equal_shares(mask))
-        # A softmax over no expert would be NaN: such a row shares among all, then counts for nothing.
+        # A softmax over no expert would be NaN: such a row spreads its shares over all, then counts for nothing.
         allowed = mask | ~mask.any(dim=1, keepdim=True)
         return self.decision.average(scores, self.shares.where(allowed, -torch.inf).softmax(dim=1) * mask)
 

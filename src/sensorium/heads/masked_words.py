@@ -1,4 +1,4 @@
-"""Which word stands at a masked position of the leading text."""
+"""Which word a masked position of the leading text had."""
 
 import torch
 from pydantic import BaseModel, Field

@@ -65,8 +65,8 @@ class NumberDecision(nn.Module):
 
     def average(self, scores: Tensor, shares: Tensor) -> Tensor:
         """The experts' mean: scores [B, E, 2], shares [B, E]; what they lack to 1 is the prior's."""
-        rest = (1 - shares.sum(dim=1, keepdim=True)).clamp(min=0) * scores.new_tensor([0.0, 1.0])  # [B, 2]
-        return (shares[..., None] * scores).sum(dim=1) + rest
+        prior_share = (1 - shares.sum(dim=1, keepdim=True)).clamp(min=0) * scores.new_tensor([0.0, 1.0])  # [B, 2]
+        return (shares[..., None] * scores).sum(dim=1) + prior_share
 
     def product(self, scores: Tensor, weights: Tensor) -> Tensor:
         """Product of Gaussian experts, weighted by precision, without the standard Gaussian prior they share.
@@ -84,7 +84,7 @@ class NumberDecision(nn.Module):
 class Number(nn.Module):
     """A number, from the fused summary.
 
-    Buffers set on validation rows: `slope`, from 0 to 1, which draws a prediction that says too much to the training
+    Buffers set on validation rows: `slope`, from 0 to 1, which draws an exaggerated prediction towards the training
     mean, and `variance`, the mean squared error after that.
     """
 

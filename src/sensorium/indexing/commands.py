@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sensorium.console import Console
-from sensorium.data.columns.infer import ENDINGS
+from sensorium.data.media.extensions import ENDINGS
 from sensorium.data.scan import write_bad_records
 from sensorium.data.table import Table
 from sensorium.errors import UserError, counted, unknown

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from sensorium.data.columns.infer import ENDINGS
+from sensorium.data.media.extensions import ENDINGS
 from sensorium.data.sources import arrow as arrow_folder
 from sensorium.data.sources.collect_files import collect_files
 from sensorium.data.sources.shards import KEY as SHARD_KEY

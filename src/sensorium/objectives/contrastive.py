@@ -1,6 +1,7 @@
 """Learning that two inputs of a record belong together."""
 
 import math
+from typing import Any
 
 from pydantic import BaseModel
 from torch import Tensor, nn
@@ -37,6 +38,9 @@ class Contrastive(nn.Module):
     """
 
     Config = ContrastiveConfig
+    aligns = True
+    needs_temperature = True
+    shares_space = True
     reads = "embeddings"
 
     def __init__(self, a: str, b: str, kind: str = "softmax", weight: float = 1.0, labels: str | None = None):
@@ -61,6 +65,11 @@ class Contrastive(nn.Module):
                 )
         loss = softmax_contrastive if self.kind == "softmax" else sigmoid_contrastive
         return {self.name: loss(**self.pair.sides(step), **{name: getattr(step.model, name) for name in needed})}
+
+    @staticmethod
+    def model_options(model: Model, dims: tuple[int, int]) -> dict[str, Any]:
+        """The kind of loss whose parameters the model has."""
+        return {"kind": "sigmoid" if hasattr(model, "logit_bias") else "softmax"}
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
         """How many rows `forward` will count."""

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from sensorium.errors import UserError
 from sensorium.features import Batch, Loss
 from sensorium.objectives.losses import canonical_correlation
+from sensorium.objectives.of_recipe import no_model_options
 from sensorium.objectives.pair import Pair, together
 from sensorium.objectives.step import Step
 
@@ -33,7 +34,11 @@ class Correlation(nn.Module):
     """
 
     Config = CorrelationConfig
+    aligns = True
+    needs_temperature = False
+    shares_space = True
     reads = "embeddings"
+    model_options = staticmethod(no_model_options)
 
     def __init__(self, a: str, b: str, directions: int | None = None, ridge: float = 1e-3, weight: float = 1.0):
         super().__init__()

@@ -1,5 +1,7 @@
 """Learning the decisions or the features of a trained model: a larger one, or one with more inputs."""
 
+from typing import Any, Self
+
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
@@ -36,6 +38,8 @@ class Distillation(nn.Module):
     """
 
     Config = DistillationConfig
+    distills = True
+    most_inputs = 0
     reads = "fused"
 
     def __init__(self, teacher: Teacher, model: Model, head: str, temperature: float = 2.0, weight: float = 1.0):
@@ -53,6 +57,25 @@ class Distillation(nn.Module):
         by_loss = self.distilled_by == "loss"
         order = None if by_loss else class_order(head, model.schema, teacher.model.schema)
         self.register_buffer("order", order, persistent=False)
+
+    @staticmethod
+    def check_schemas(student: Schema, teacher: Schema) -> None:
+        """Raises UserError for a target of both that has other labels, or a kind that is learned from no teacher."""
+        names = {target.name for target in teacher.targets}
+        for target in student.targets:
+            if target.name in names:
+                class_order(target.name, student, teacher)
+
+    @classmethod
+    def build_all(
+        cls, teacher: Teacher, model: Model, inputs: list[str], target: str | None, weight: float, **options: Any
+    ) -> list[Self]:
+        """One for the target, or for each that both models have. Raises UserError when they have none in common."""
+        shared = [name for name in model.heads.names if name in teacher.model.heads]
+        targets = [target] if target is not None else shared
+        if not targets:
+            raise UserError("The teacher has none of the targets that are learned; take one that was fitted to them.")
+        return [cls(teacher, model, name, weight=weight, **options) for name in targets]
 
     def forward(self, step: Step) -> dict[str, Loss]:
         """Sum and count of the divergence over the records that both can judge."""
@@ -88,6 +111,8 @@ class FeatureDistillation(nn.Module):
     """
 
     Config = FeatureDistillationConfig
+    distills = True
+    most_inputs = 1
     reads = "fused"
 
     def __init__(self, teacher: Teacher, model: Model, view: str | None = None, weight: float = 1.0):
@@ -97,6 +122,17 @@ class FeatureDistillation(nn.Module):
         self.name = "fused_features" if view is None else f"{view}_features"
         self.weights = {self.name: weight}
         self.mapping = nn.Linear(_width(model, view, "model"), _width(teacher.model, view, "teacher"))
+
+    @staticmethod
+    def check_schemas(student: Schema, teacher: Schema) -> None:
+        """Features need no target in common."""
+
+    @classmethod
+    def build_all(
+        cls, teacher: Teacher, model: Model, inputs: list[str], target: str | None, weight: float, **options: Any
+    ) -> list[Self]:
+        """One, of the input that is named, or of all inputs fused."""
+        return [cls(teacher, model, inputs[0] if inputs else None, weight, **options)]
 
     def forward(self, step: Step) -> dict[str, Loss]:
         """Sum and count of the loss over the records that both can see."""

@@ -1,9 +1,12 @@
 """Learning two inputs by each other: either embedding reconstructs the other, and itself by way of the other."""
 
+from typing import Any
+
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from sensorium.features import Batch, Loss
+from sensorium.model import Model
 from sensorium.objectives.losses import dual
 from sensorium.objectives.pair import Pair
 from sensorium.objectives.step import Step
@@ -29,6 +32,9 @@ class Dual(nn.Module):
     """
 
     Config = DualConfig
+    aligns = True
+    needs_temperature = False
+    shares_space = False
     reads = "embeddings"
 
     def __init__(self, a: str, b: str, dims: tuple[int, int], gap: float = 1.0, hidden: int = 128, weight: float = 1.0):
@@ -43,6 +49,11 @@ class Dual(nn.Module):
         a, b = self.pair.a, self.pair.b
         present = (step.batch.present(a), step.batch.present(b))
         return {self.name: dual(step.embedding(a), step.embedding(b), self.forth, self.back, *present, self.gap)}
+
+    @staticmethod
+    def model_options(model: Model, dims: tuple[int, int]) -> dict[str, Any]:
+        """The widths of the two embeddings."""
+        return {"dims": dims}
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
         """How many rows `forward` will count."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from sensorium.features import Batch, Loss
 from sensorium.objectives.losses import bound_logit_scale, jensen_shannon
+from sensorium.objectives.of_recipe import no_model_options
 from sensorium.objectives.pair import Pair
 from sensorium.objectives.step import Step
 
@@ -34,7 +35,11 @@ class Information(nn.Module):
     """
 
     Config = InformationConfig
+    aligns = True
+    needs_temperature = False
+    shares_space = True
     reads = "embeddings"
+    model_options = staticmethod(no_model_options)
 
     def __init__(self, a: str, b: str, weight: float = 1.0, labels: str | None = None):
         super().__init__()

@@ -9,6 +9,7 @@ from sensorium.errors import unknown
 from sensorium.features import Batch, Loss
 from sensorium.objectives.losses import triplet
 from sensorium.objectives.losses.triplet import MININGS
+from sensorium.objectives.of_recipe import no_model_options
 from sensorium.objectives.pair import Pair
 from sensorium.objectives.step import Step
 
@@ -41,7 +42,11 @@ class Triplet(nn.Module):
     """
 
     Config = TripletConfig
+    aligns = True
+    needs_temperature = False
+    shares_space = True
     reads = "embeddings"
+    model_options = staticmethod(no_model_options)
 
     def __init__(
         self,

@@ -16,12 +16,8 @@ from sensorium.data.columns.parse import (
     numbers,
     to_label,
 )
+from sensorium.data.media.extensions import ARRAYS, ENDINGS
 
-_PICTURES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "heic", "heif", "avif")
-_SOUNDS = ("wav", "flac", "mp3", "ogg", "oga", "opus", "m4a", "m4b", "aac", "wma", "aif", "aiff", "au", "caf", "weba")
-_FILMS = ("mp4", "mov", "avi", "mkv", "webm", "mpg", "mpeg", "m4v")
-ARRAYS = ("npy", "csv", "parquet", "xyz")
-ENDINGS = {"image": _PICTURES, "audio": _SOUNDS, "video": _FILMS}
 _STARTS = (
     (rb"\xff\xd8\xff|\x89PNG|RIFF....WEBP|GIF8|BM|II[*+]\0|MM\0[*+]", "image"),
     (rb"....ftyp(avi[fs]|hei[cxms]|hev[cx]|m[is]f1)", "image"),
@@ -55,7 +51,7 @@ def guess_input(values: np.ndarray) -> Guess:
         return Guess("ignored", f"all {len(values)} values are absent")
     types = cell_types(present)
     if types <= {bool, np.bool_}:
-        return _constant(pd.unique(present), len(present)) or Guess("category", "the values are true or false")
+        return _guess_constant(pd.unique(present), len(present)) or Guess("category", "the values are true or false")
     if all(issubclass(kind, int | float | np.number) and kind is not bool for kind in types):
         return _guess_numbers(present)
     if types <= {str, int, float, bool}:
@@ -66,56 +62,58 @@ def guess_input(values: np.ndarray) -> Guess:
 
 
 def is_whole(present: np.ndarray, parsed: np.ndarray, holes: bool) -> bool:
-    """Whether present cells, the numbers `parsed` [N], are whole and written so.
+    """Whether present cells, the numbers `parsed` [N], are whole and are written without a point or exponent.
 
-    holes: others are absent: a column of integers with holes arrives from pandas as floats.
+    holes: other cells are absent: a column of integers with holes arrives from pandas as floats.
     """
-    whole = bool((parsed == np.round(parsed)).all())
-    integers = present.dtype.kind in "iu" or (holes and whole)
-    return whole and (integers or not any("." in str(value) or "e" in str(value) for value in present[:1000]))
+    without_fractions = bool((parsed == np.round(parsed)).all())
+    integers = present.dtype.kind in "iu" or (holes and without_fractions)
+    return without_fractions and (
+        integers or not any("." in str(value) or "e" in str(value) for value in present[:1000])
+    )
 
 
 def _guess_numbers(present: np.ndarray) -> Guess:
     parsed = numbers(present)
-    constant = _constant(pd.unique(parsed), len(parsed))
+    constant = _guess_constant(pd.unique(parsed), len(parsed))
     if constant:
         return constant
     if np.isnan(parsed).any():
         raise Ambiguous(f"{int(np.isnan(parsed).sum())} of its values are infinite", "number", "ignored")
-    if len(parsed) >= 20 and _counts_up(parsed):
+    if len(parsed) >= 20 and _is_consecutive(parsed):
         return Guess("ignored", "it counts the rows; state number if it means something")
     return Guess("number", f"all {len(parsed)} values are numbers")
 
 
-def _counts_up(parsed: np.ndarray) -> bool:
-    """Also when the rows were shuffled since."""
+def _is_consecutive(parsed: np.ndarray) -> bool:
+    """Whether the numbers are consecutive, in any order: rows may have been shuffled since they were counted."""
     return bool((np.diff(np.sort(parsed)) == 1).all())
 
 
 def _guess_strings(present: np.ndarray) -> Guess:
     distinct = pd.unique(present)
     guess = (
-        _constant(distinct, len(present))
+        _guess_constant(distinct, len(present))
         or _guess_number_files(present)
         or _guess_paths(present)
-        or _guesswritten_numbers(present, distinct)
+        or _guess_written_numbers(present, distinct)
     )
     return guess or _guess_words(present, distinct)
 
 
 def _guess_paths(present: np.ndarray) -> Guess | None:
     series = pd.Series(present, dtype=object)
-    if not _endings(_sample(series)).isin([end for known in ENDINGS.values() for end in known]).any():
+    if not _path_endings(_sample(series)).isin([end for endings in ENDINGS.values() for end in endings]).any():
         return None
-    ends = _endings(series)
-    shares = {kind: float(ends.isin(known).mean()) for kind, known in ENDINGS.items()}
+    ends = _path_endings(series)
+    shares = {kind: float(ends.isin(endings).mean()) for kind, endings in ENDINGS.items()}
     if sum(shares.values()) < 0.05:
         return None
     kind = max(shares, key=shares.__getitem__)
     if shares[kind] < 1:
-        others = example(present, ~ends.isin(ENDINGS[kind]).to_numpy())
+        exception = example(present, ~ends.isin(ENDINGS[kind]).to_numpy())
         raise Ambiguous(
-            f"{shares[kind]:.1%} of its values are paths of {_NAMES[kind]}, but others are like {others}",
+            f"{shares[kind]:.1%} of its values are paths of {_NAMES[kind]}, but others are like {exception}",
             *dict.fromkeys((kind, "image", "audio", "video", "text", "ignored")),
         )
     endings = " or ".join(f".{end}" for end in sorted(ends.unique()))
@@ -124,18 +122,18 @@ def _guess_paths(present: np.ndarray) -> Guess | None:
 
 def _guess_number_files(present: np.ndarray) -> None:
     """Raises Ambiguous for paths of files of numbers: only the user knows what those are."""
-    ends = _endings(pd.Series(_sample(present), dtype=object))
+    ends = _path_endings(pd.Series(_sample(present), dtype=object))
     if ends.isin(ARRAYS).all():
         endings = " or ".join(f".{end}" for end in sorted(ends.unique()))
-        raise _numbers_of(f"its values are paths ending in {endings}")
+        raise _ambiguous_numbers(f"its values are paths ending in {endings}")
 
 
-def _numbers_of(what: str) -> Ambiguous:
-    return Ambiguous(f"{what}, which may be readings over time or sets of points", "series", "points", "ignored")
+def _ambiguous_numbers(form: str) -> Ambiguous:
+    return Ambiguous(f"{form}, which may be readings over time or sets of points", "series", "points", "ignored")
 
 
-def _guesswritten_numbers(present: np.ndarray, distinct: np.ndarray) -> Guess | None:
-    """Strings that are numbers. '007' is none: a leading zero marks a code."""
+def _guess_written_numbers(present: np.ndarray, distinct: np.ndarray) -> Guess | None:
+    """Strings that are numbers. '007' is not one: a leading zero marks a code."""
     if np.isnan(numbers(_sample(distinct))).all():
         if pd.Series(_sample(distinct)).str.fullmatch(r"[+-]?\d[\d.]*,\d+").all():
             raise Ambiguous(
@@ -157,7 +155,7 @@ def _guesswritten_numbers(present: np.ndarray, distinct: np.ndarray) -> Guess | 
 
 
 def written_numbers(present: np.ndarray) -> np.ndarray:
-    """float64 [N]: the cells as numbers, NaN where one is none or, with a leading zero, a code."""
+    """float64 [N]: the cells as numbers, NaN where a cell is not a number or, with a leading zero, a code."""
     parsed = numbers(present)
     if present.dtype == object:
         codes = (type(value) is str and _CODE.match(value) is not None for value in present)
@@ -173,7 +171,7 @@ def _guess_words(present: np.ndarray, distinct: np.ndarray) -> Guess:
     if repeated and length <= 40:
         return Guess("category", f"{different} different short values in {count} rows")
     if _is_prose(distinct):
-        return Guess("text", f"{different} different values of {_words(series):.1f} words on average")
+        return Guess("text", f"{different} different values of {_mean_words(series):.1f} words on average")
     coded = float((series.str.contains(r"\d") | ~series.map(_has_letters)).mean())
     if different >= 0.9 * count and (coded < 0.5 or different == count):
         if coded >= 0.5:
@@ -188,23 +186,24 @@ def _guess_words(present: np.ndarray, distinct: np.ndarray) -> Guess:
 
 def _guess_objects(present: np.ndarray) -> Guess:
     """Bytes, arrays, pictures, sounds, films, readings; anything else cannot be an input."""
-    kinds = np.array([_medium(value) for value in present])
-    found, counts = np.unique(kinds, return_counts=True)
-    if len(found) > 1:
-        told = ", ".join(f"{count} {kind}" for kind, count in zip(found, counts, strict=True))
-        raise Ambiguous(f"its values are of several kinds ({told})", "image", "audio", "video", "text", "ignored")
-    if found[0] in ("image", "audio", "video"):
-        return Guess(str(found[0]), f"{len(present)} of {len(present)} values are {_NAMES[found[0]]} in memory")
-    if found[0] == "series":
+    kinds, counts = np.unique([_kind_of_cell(value) for value in present], return_counts=True)
+    if len(kinds) > 1:
+        mixture = ", ".join(f"{count} {kind}" for kind, count in zip(kinds, counts, strict=True))
+        raise Ambiguous(f"its values are of several kinds ({mixture})", "image", "audio", "video", "text", "ignored")
+    kind = str(kinds[0])
+    if kind in _NAMES:
+        return Guess(kind, f"{len(present)} of {len(present)} values are {_NAMES[kind]} in memory")
+    if kind == "series":
         return Guess("series", f"{len(present)} of {len(present)} values are readings with a time")
-    if found[0] == "rows of numbers":
-        raise _numbers_of("its values are rows of numbers")
-    if found[0] == "date":
+    if kind == "rows of numbers":
+        raise _ambiguous_numbers("its values are rows of numbers")
+    if kind == "date":
         return Guess("ignored", "the values are dates; turn them into numbers to use them")
-    raise Ambiguous(f"its values are of the type {found[0]}, which no input reads", "ignored")
+    raise Ambiguous(f"its values are of the type {kind}, which no input reads", "ignored")
 
 
-def _medium(value: Any) -> str:
+def _kind_of_cell(value: Any) -> str:
+    """What a cell holds, by a medium's name or that of its type."""
     if isinstance(value, bytes | bytearray):
         return next((kind for start, kind in _STARTS if re.match(start, value, re.DOTALL)), "bytes")
     if is_sound(value):
@@ -221,11 +220,11 @@ def _medium(value: Any) -> str:
         return "date"
     if isinstance(value, str):
         end = value.rpartition(".")[2].lower()
-        return next((kind for kind, known in ENDINGS.items() if end in known), "str")
+        return next((kind for kind, endings in ENDINGS.items() if end in endings), "str")
     return type(value).__name__
 
 
-def _constant(distinct: np.ndarray, count: int) -> Guess | None:
+def _guess_constant(distinct: np.ndarray, count: int) -> Guess | None:
     if len(distinct) > 1 or count < 2:
         return None
     return Guess("ignored", f"all {count} values are the same: {str(distinct[0])[:30]!r}")
@@ -234,10 +233,10 @@ def _constant(distinct: np.ndarray, count: int) -> Guess | None:
 def _is_prose(distinct: np.ndarray) -> bool:
     """True when values are mostly several words, or long."""
     series = pd.Series(_sample(distinct))
-    return bool(_words(series) >= 1.5 or (series.str.len().mean() >= 40 and _words(series) > 1.2))
+    return bool(_mean_words(series) >= 1.5 or (series.str.len().mean() >= 40 and _mean_words(series) > 1.2))
 
 
-def _words(series: pd.Series) -> float:
+def _mean_words(series: pd.Series) -> float:
     return float(series.str.count(r"[\s|,;]+").mean() + 1)
 
 
@@ -251,15 +250,15 @@ def cell_types(present: np.ndarray) -> set[type]:
 
 
 def _sample(values: np.ndarray | pd.Series) -> np.ndarray | pd.Series:
-    """At most some ten thousand of the values, evenly: enough to see what they look like."""
+    """At most about ten thousand of the values, evenly spaced: enough to see what they look like."""
     return values[:: max(1, len(values) // 10_000)]
 
 
-def _endings(series: pd.Series) -> pd.Series:
+def _path_endings(series: pd.Series) -> pd.Series:
     """The extension of each path, in small letters; NaN without one."""
     return series.str.extract(r"\.([A-Za-z0-9]{2,7})$", expand=False).str.lower()
 
 
 def example(values: np.ndarray, where: np.ndarray) -> str:
-    """The first of the values that `where`, bool [N], says, shortened and in quotes."""
+    """The first value where `where`, bool [N], is True: its first 30 characters, in quotes."""
     return repr(str(values[np.flatnonzero(where)[0]])[:30])

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-TIMES = ("time", "timestamp", "t")  # what the column of a series is named that says when
+TIMES = ("time", "timestamp", "t")  # names of the column of times in a series
 SCALARS = {str, int, float, bool, type(None)}
 
 
@@ -20,16 +20,16 @@ def objects(values: Sequence[Any]) -> np.ndarray:
 
 def is_missing(values: np.ndarray) -> np.ndarray:
     """bool [N]: True where a cell is None, NaN, NaT or an empty string."""
-    gone = pd.isna(values)
+    absent = pd.isna(values)
     if values.dtype != object:
-        return gone
+        return absent
     if set(map(type, values)) <= SCALARS:
-        return gone | (values == "")
-    return gone | np.fromiter((type(value) is str and not value for value in values), dtype=bool, count=len(values))
+        return absent | (values == "")
+    return absent | np.fromiter((type(value) is str and not value for value in values), dtype=bool, count=len(values))
 
 
 def numbers(values: np.ndarray) -> np.ndarray:
-    """float64 [N]: each cell as a finite number, True as 1; NaN where it is absent or none ('abc', 'nan', infinity)."""
+    """float64 [N]: each cell as a finite number, True as 1; NaN where absent or not one ('abc', 'nan', infinity)."""
     if values.dtype != object:
         parsed = values.astype(np.float64)
     else:
@@ -43,8 +43,8 @@ def numbers(values: np.ndarray) -> np.ndarray:
 def to_label(value: Any) -> str:
     """A cell as the name of a class, category, group or key.
 
-    3 and 3.0 are both '3', for a hole in a column makes floats of integers in pandas. Raises ValueError for what has no
-    name (a list, an array).
+    3 and 3.0 are both '3', because a hole in a column makes floats of integers in pandas. Raises ValueError for a value
+    without a name (a list, an array).
     """
     if isinstance(value, str):
         return value
@@ -58,13 +58,13 @@ def to_label(value: Any) -> str:
 
 
 def count_in_order(names: np.ndarray) -> dict[str, float]:
-    """How often each of the labels [N] occurs, in the order of names; of numbers, where all are."""
+    """How often each of the labels [N] occurs, in the order of their names, or of the numbers where all are numbers."""
     counted = pd.Series(names, dtype=object).value_counts()
     numbered = not np.isnan(numbers(counted.index.to_numpy(object))).any()
     return {name: int(counted[name]) for name in sorted(counted.index, key=float if numbered else None)}
 
 
-def text(value: Any) -> str:
+def parse_text(value: Any) -> str:
     """The cell of a text column. Raises ValueError when it is not a string."""
     if not isinstance(value, str):
         raise ValueError("it is not text")
@@ -98,7 +98,7 @@ def is_picture(value: Any) -> bool:
     return isinstance(value, Image.Image) or (isinstance(value, np.ndarray) and value.ndim in (2, 3))
 
 
-def medium(value: Any) -> Any:
+def parse_medium(value: Any) -> Any:
     """The cell of a media column: a path as str, bytes, an array, (samples, hertz), (frames, rate) or a picture.
 
     Raises ValueError for anything else.
@@ -124,17 +124,17 @@ def is_rows(value: Any) -> bool:
     if not isinstance(value, list | tuple | np.ndarray) or not len(value):
         return False
     row = value[0]
-    return isinstance(row, list | tuple | np.ndarray) and any(isinstance(one, Number) for one in row)
+    return isinstance(row, list | tuple | np.ndarray) and any(isinstance(cell, Number) for cell in row)
 
 
-def readings(value: Any) -> Any:
+def parse_readings(value: Any) -> Any:
     """The cell of a series column: a path as str, bytes, an array, rows, or columns by name. Raises ValueError."""
     if isinstance(value, str | bytes | np.ndarray | list | tuple | dict):
         return value
     raise ValueError("it is not a path, rows [time, value, ...], an array or columns with a 'time'")
 
 
-def points(value: Any) -> Any:
+def parse_points(value: Any) -> Any:
     """The cell of a column of sets of points: a path as str, bytes, an array or rows. Raises ValueError."""
     if isinstance(value, str | bytes | np.ndarray | list | tuple):
         return value
@@ -142,22 +142,22 @@ def points(value: Any) -> Any:
 
 
 class CellFormat(NamedTuple):
-    """How the cells of a kind are read: the parser of one, and the types that are cells as they stand."""
+    """How the cells of a kind are read: the parser of a cell, and the types that need no parsing."""
 
     parse: Callable[[Any], Any]
     plain: frozenset[type]
 
 
 _LABEL = CellFormat(to_label, frozenset({str}))
-_MEDIUM = CellFormat(medium, frozenset({str, bytes}))
+_MEDIUM = CellFormat(parse_medium, frozenset({str, bytes}))
 FORMATS: dict[str, CellFormat] = {
-    "text": CellFormat(text, frozenset({str})),
+    "text": CellFormat(parse_text, frozenset({str})),
     "image": _MEDIUM,
     "audio": _MEDIUM,
     "video": _MEDIUM,
     "film": _MEDIUM,
-    "series": CellFormat(readings, frozenset({str, bytes, list, dict})),
-    "points": CellFormat(points, frozenset({str, bytes, list})),
+    "series": CellFormat(parse_readings, frozenset({str, bytes, list, dict})),
+    "points": CellFormat(parse_points, frozenset({str, bytes, list})),
     "category": _LABEL,
     "group": _LABEL,
     "key": _LABEL,
@@ -166,7 +166,7 @@ FORMATS: dict[str, CellFormat] = {
 
 
 def takes_text(kind: str) -> bool:
-    """Whether a string is a cell of this kind of column as it stands."""
+    """Whether a string is a cell of this kind of column without conversion."""
     return kind in FORMATS and str in FORMATS[kind].plain
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from sensorium.console import shorten
 from sensorium.data.columns.parse import is_missing, numbers, objects
-from sensorium.data.media.content import shorten
 
 LARGEST = 2**28
 NPY = b"\x93NUMPY"

@@ -11,6 +11,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
+from sensorium.console import shorten
+
 LARGEST_FILE = 2**30
 
 _SLICE = re.compile(r"(?P<file>.+\.(?P<kind>tar|arrow))#(?P<start>\d+):(?P<size>\d+)/(?P<name>.+)", re.DOTALL)
@@ -134,9 +136,3 @@ def format_value(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return f"<array {' x '.join(map(str, value.shape))}>"
     return shorten(str(value), 200)
-
-
-def shorten(text: str, width: int) -> str:
-    """`text` on one line, cut to `width` characters of which the last three are dots."""
-    line = " ".join(text.split())
-    return line if len(line) <= width else f"{line[: width - 3]}..."

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from sensorium.data.columns.infer import ENDINGS
+from sensorium.data.media.extensions import ENDINGS
 from sensorium.data.read import read
 from sensorium.data.schema import InputSpec, Schema
 from sensorium.data.sources import arrow as arrow_folder

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 
 from sensorium.data import strings
-from sensorium.data.columns.infer import ENDINGS
+from sensorium.data.media.extensions import ENDINGS
 from sensorium.data.split_names import HELD_OUT
 from sensorium.errors import UserError
 

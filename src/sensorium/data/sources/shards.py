@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sensorium.data import strings
-from sensorium.data.columns.infer import ARRAYS, ENDINGS
 from sensorium.data.media.content import slice_path
+from sensorium.data.media.extensions import ARRAYS, ENDINGS
 from sensorium.data.sources.frame_builder import FrameBuilder
 from sensorium.errors import UserError
 

@@ -28,7 +28,7 @@ class AnswerTarget:
 
     @staticmethod
     def infer(values: np.ndarray) -> Guess | None:
-        """Never: answers are stated, for their cells look like classes."""
+        """Never: answers have to be stated, because their cells look like classes."""
         return None
 
     @staticmethod

@@ -37,7 +37,7 @@ CONTRACTED = """
 
 def _lacking(word: str) -> list[str]:
     """The word without its apostrophe; of several, without any one of them."""
-    return [word[:place] + word[place + 1 :] for place, letter in enumerate(word) if letter == "'"]
+    return [word[:position] + word[position + 1 :] for position, letter in enumerate(word) if letter == "'"]
 
 
 CONTRACTIONS = {lacking: word for word in CONTRACTED.split() for lacking in _lacking(word)}
@@ -47,8 +47,8 @@ CONTRACTIONS = {lacking: word for word in CONTRACTED.split() for lacking in _lac
 def normalise(answer: str) -> str:
     """An answer in the one spelling of its kind: "The Two dogs!" is "2 dogs".
 
-    A mark becomes a blank; it goes without one where it stands beside a blank or a number has a comma, as the published
-    evaluation has it. An answer of which nothing would be left stays, in small letters.
+    A mark becomes a blank; it is dropped where it stands beside a blank or a number has a comma, as in the published
+    evaluation. An answer of which nothing would be left stays, in small letters.
     """
     plain = " ".join(answer.split())
     text, numbered = plain, COMMA_IN_NUMBER.search(plain) is not None
@@ -71,8 +71,9 @@ def commonest(cells: Iterable[list[str] | None]) -> dict[str, float]:
 def encode_answers(cells: np.ndarray, labels: list[str]) -> dict[str, np.ndarray]:
     """Cells [N], lists of normalised answers or None, as arrays. A: the most different answers of a cell.
 
-    mask bool [N]; answers int64 [N, A], places in `labels`, the commonest of the cell first, -1 where none or not among
-    them; weight float32 [N, A], the share that gave it, 0 where none; annotators int64 [N], how many answered.
+    mask bool [N]; answers int64 [N, A], positions in `labels`, the commonest of the cell first, -1 where there is none
+    or it is not among them; weight float32 [N, A], the share that gave it, 0 where there is none; annotators int64 [N],
+    how many answered.
     """
     counted = [Counter(cell or ()).most_common() for cell in cells]
     lengths = [len(counts) for counts in counted]

@@ -57,7 +57,7 @@ class TargetKind(Protocol):
     default_head: the head's name. default_fusion: the fusion's name, None for the recipe's default.
     single_label: each record has one of `labels`, so that splits keep their shares, and classes can be balanced.
     repeats_inputs: several records usually ask about one picture, which a split should keep on one side.
-    takes_text: a string is a cell as it stands.
+    takes_text: a string is a cell without conversion.
     answers_questions: a decision is one text, so that it can answer a question about a picture.
     distilled_by: how a teacher's decision is learned: its probabilities of which one is true ("softmax") or each is
     ("sigmoid"), what it decides in the place of the truth ("loss"), or not at all (None).
@@ -87,7 +87,7 @@ class TargetKind(Protocol):
 
     @staticmethod
     def label_counts(cells: np.ndarray) -> dict[str, float]:
-        """In how many of the converted cells [N] each label stands, in the order of the labels; {} for a kind without
+        """How many of the converted cells [N] have each label, in the order of the labels; {} for a kind without
         labels.
         """
 
@@ -144,8 +144,8 @@ def label_positions(names: np.ndarray, rows: np.ndarray, labels: list[str]) -> n
     Raises CellError for the first name that is not there.
     """
     positions = pd.Index(labels, dtype=object).get_indexer(names)
-    strange = np.flatnonzero(positions < 0)
-    if len(strange):
-        error = unknown("label", names[strange[0]], labels)
-        raise CellError(int(rows[strange[0]]), f"{str(error).removesuffix('.')}; mend it, or leave it empty")
+    unlisted = np.flatnonzero(positions < 0)
+    if len(unlisted):
+        error = unknown("label", names[unlisted[0]], labels)
+        raise CellError(int(rows[unlisted[0]]), f"{str(error).removesuffix('.')}; mend it, or leave it empty")
     return positions

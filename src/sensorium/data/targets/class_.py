@@ -28,8 +28,8 @@ class ClassTarget:
     @staticmethod
     def infer(values: np.ndarray) -> Guess | None:
         """True and false, objects, few whole numbers, or few different words."""
-        gone = is_missing(values)
-        present = values[~gone]
+        absent = is_missing(values)
+        present = values[~absent]
         types = cell_types(present)
         if types & {list, tuple, set, np.ndarray} or _has_bars(present, types):
             return None
@@ -40,7 +40,7 @@ class ClassTarget:
         numbers = written_numbers(present)
         distinct = pd.unique(numbers[~np.isnan(numbers)])
         if not np.isnan(numbers).any():
-            few = is_whole(present, numbers, holes=bool(gone.any())) and len(distinct) <= MOST_CLASSES
+            few = is_whole(present, numbers, holes=bool(absent.any())) and len(distinct) <= MOST_CLASSES
             return Guess("class", f"whole numbers with {len(distinct)} different values") if few else None
         if len(distinct) > MOST_CLASSES:
             word = example(present, np.isnan(numbers))

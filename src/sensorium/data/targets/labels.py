@@ -95,5 +95,5 @@ class LabelsColumn:
 def parse_labels(value: Any) -> list[str]:
     """The labels of a cell: a list's items, or a string's parts between bars; '|' and [] say that there are none."""
     if isinstance(value, list | tuple | set | np.ndarray):
-        return [to_label(item) for item in value]
+        return [to_label(label) for label in value]
     return [label.strip() for label in to_label(value).split("|") if label.strip()]

@@ -26,8 +26,8 @@ class NumberTarget:
     @staticmethod
     def infer(values: np.ndarray) -> Guess | None:
         """Numbers with fractions, or many different whole ones."""
-        gone = is_missing(values)
-        present = values[~gone]
+        absent = is_missing(values)
+        present = values[~absent]
         types = cell_types(present)
         if types <= {bool, np.bool_} or not types <= SCALARS | {present.dtype.type}:
             return None
@@ -35,7 +35,7 @@ class NumberTarget:
         if np.isnan(numbers).any():
             return None
         count = len(pd.unique(numbers))
-        if not is_whole(present, numbers, holes=bool(gone.any())):
+        if not is_whole(present, numbers, holes=bool(absent.any())):
             return Guess("number", "the values are numbers with fractions")
         if count > MOST_CLASSES:
             return Guess("number", f"whole numbers with {count} different values, more than {MOST_CLASSES}")

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from sensorium.data.columns.infer import ENDINGS
+from sensorium.data.media.extensions import ENDINGS
 from sensorium.errors import UserError
 
 _NUMBER = re.compile(r"(\d+)$")
