@@ -3,13 +3,13 @@
 import math
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor
 
 DECIBEL = math.log(10) / 10  # nepers of power
 
 
-class AudioAugmentation(BaseModel):
+class AudioAugmentation(BaseModel, frozen=True, extra="forbid"):
     """How far a training clip is changed; drawn uniformly up to these bounds. A bound of 0 turns a change off.
 
     speed:  faster or slower, pitch and all, as a share (Ko et al. 2015): other speakers.
@@ -22,8 +22,6 @@ class AudioAugmentation(BaseModel):
     bands, frames: of the two masks across and the two along the spectrogram, the widest, as a share of its bands and of
             its frames (SpecAugment, Park et al. 2019, arXiv:1904.08779, without its warp).
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     speed: float = Field(0.15, ge=0, lt=1)
     shift: float = Field(0.05, ge=0)

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
 from sensorium.encoders.audio_augmentation import AudioAugmentation
@@ -16,7 +16,7 @@ from sensorium.features import Features
 from sensorium.nn.convolution import LineNorm, Residual, halved, masked
 
 
-class AudioConvConfig(BaseModel):
+class AudioConvConfig(BaseModel, frozen=True, extra="forbid"):
     """A convolutional sound encoder's shape.
 
     rate:     hertz; None lets `build` take the most frequent one of the data, at most 16,000.
@@ -27,8 +27,6 @@ class AudioConvConfig(BaseModel):
     channels: of the first stage; each of the two after has twice the last and half its frames and bands.
     width:    of the tokens. depth: residual blocks a stage.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rate: int | None = Field(None, ge=1000, le=192_000)
     seconds: float | None = Field(None, gt=0, le=3600)

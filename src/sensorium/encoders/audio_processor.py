@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor
 
 from sensorium.encoders.audio_augmentation import (
@@ -35,7 +35,7 @@ def check_front(settings: Any) -> Any:
     return settings
 
 
-class AudioSettings(BaseModel):
+class AudioSettings(BaseModel, frozen=True, extra="forbid"):
     """What an AudioProcessor does.
 
     rate: hertz, which the decoder resamples to; it gives the mean of a sound's channels.
@@ -46,8 +46,6 @@ class AudioSettings(BaseModel):
            silent and in a noisy room look alike.
     front, coefficients: log_mel gives the bands; mfcc as many coefficients of their cosine transform (see `cepstrum`).
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rate: int = Field(ge=1000, le=192_000)
     seconds: float = Field(gt=0, le=3600)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
 from sensorium.encoders.audio_augmentation import AudioAugmentation
@@ -15,7 +15,7 @@ from sensorium.features import Features
 from sensorium.nn.recurrent import Cell, Recurrent, check_two_directions
 
 
-class AudioRecurrentConfig(BaseModel):
+class AudioRecurrentConfig(BaseModel, frozen=True, extra="forbid"):
     """A recurrent sound encoder's shape.
 
     rate:     hertz; None lets `build` take the most frequent one of the data, at most 16,000.
@@ -28,8 +28,6 @@ class AudioRecurrentConfig(BaseModel):
     bidirectional: read the clip from both ends; each direction has half of the width.
     width, depth: of the tokens, and how many layers.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rate: int | None = Field(None, ge=1000, le=192_000)
     seconds: float | None = Field(None, gt=0, le=3600)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
 from sensorium.encoders.text_processor import TextAugmentation, TextProcessor, check_context, check_vocabulary
@@ -14,7 +14,7 @@ from sensorium.nn.post_norm import Block, Embeddings, Shape, run
 MOST_CONTEXT = 256  # tokens of a training text, where no context is stated
 
 
-class BertTextConfig(BaseModel):
+class BertTextConfig(BaseModel, frozen=True, extra="forbid"):
     """The shape of BERT's layers.
 
     vocabulary: tokens known; None lets `build` choose it from the training texts.
@@ -26,8 +26,6 @@ class BertTextConfig(BaseModel):
     eps:        of every LayerNorm.
     augmentation: token dropout in training; None for none.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     vocabulary: int | None = Field(None, ge=1)
     context: int | None = Field(None, ge=4)

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
 from sensorium.encoders.image_augmentation import ImageAugmentation
@@ -21,7 +21,7 @@ from sensorium.nn.tower import ProbePooling, Tower
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
-class ClipImageConfig(BaseModel):
+class ClipImageConfig(BaseModel, frozen=True, extra="forbid"):
     """A picture tower's shape.
 
     size:  the side of the square, in pixels, a multiple of `patch`; None lets `build` take it from the data, at most
@@ -37,8 +37,6 @@ class ClipImageConfig(BaseModel):
     fit, interpolation, jpeg, augmentation: see ImageSettings.
     mean, std: by channel (RGB, of values in [0, 1]), what is subtracted and divided by.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     size: int | None = Field(None, ge=8, le=1024)
     patch: int = Field(16, ge=1)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
@@ -21,7 +21,7 @@ CONTEXT, MOST_CONTEXT = 77, 256  # where none is stated: that of CLIP, up to the
 ClipPooling = Literal["end", "largest", "last", "first", "mean"]
 
 
-class ClipTextConfig(BaseModel):
+class ClipTextConfig(BaseModel, frozen=True, extra="forbid"):
     """A text tower's shape.
 
     vocabulary: tokens known, of which 260 are bytes and marks in a tokenizer of ours; None lets `build` choose it from
@@ -39,8 +39,6 @@ class ClipTextConfig(BaseModel):
     eps:        of every LayerNorm.
     augmentation: token dropout in training; None for none.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     vocabulary: int | None = Field(None, ge=1)
     context: int | None = Field(CONTEXT, ge=4)

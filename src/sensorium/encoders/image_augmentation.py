@@ -4,7 +4,7 @@ import math
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional
@@ -13,7 +13,7 @@ from torchvision.transforms.v2 import functional
 FAINTEST, STRONGEST, RAMP = 20.0, 90.0, 60.0
 
 
-class ImageAugmentation(BaseModel):
+class ImageAugmentation(BaseModel, frozen=True, extra="forbid"):
     """How far a training picture is moved, turned and tinted; drawn uniformly up to these bounds, both ways.
 
     zoom:     in and out, as a share of the size. shift: as a share of the side. rotation: degrees.
@@ -26,8 +26,6 @@ class ImageAugmentation(BaseModel):
               outlines or without.
     around:   what fills the sides: "edge", the pixels there repeated; or "border", the border's median colour.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     zoom: float = Field(0.12, ge=0, le=0.8)
     shift: float = Field(0.08, ge=0, lt=1)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from sensorium.encoders.image_augmentation import ImageAugmentation
@@ -17,7 +17,7 @@ from sensorium.nn.convolution import Residual, group_norm
 LARGEST_MAP = 6  # positions a side from which parts are taken; the weights grow with its square
 
 
-class ImageCapsulesConfig(BaseModel):
+class ImageCapsulesConfig(BaseModel, frozen=True, extra="forbid"):
     """A capsule network's shape.
 
     size:       the side of the square each picture is brought to, in pixels; None lets `build` take it from the data,
@@ -29,8 +29,6 @@ class ImageCapsulesConfig(BaseModel):
     fit, interpolation, jpeg, augmentation: see ImageSettings.
     mean, std:  by channel (RGB, of values in [0, 1]), what is subtracted and divided by.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     size: int | None = Field(None, ge=8, le=256)
     fit: Fit = "squash"

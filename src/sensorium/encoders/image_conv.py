@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from sensorium.encoders.image_augmentation import ImageAugmentation
@@ -14,7 +14,7 @@ from sensorium.features import Features
 from sensorium.nn.convolution import Residual, group_norm
 
 
-class ImageConvConfig(BaseModel):
+class ImageConvConfig(BaseModel, frozen=True, extra="forbid"):
     """A convolution stack's shape.
 
     size:  the side of the square each picture is brought to, in pixels; None lets `build` take it from the data, at
@@ -25,8 +25,6 @@ class ImageConvConfig(BaseModel):
     fit, interpolation, jpeg, augmentation: see ImageSettings.
     mean, std: by channel (RGB, of values in [0, 1]), what is subtracted and divided by.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     size: int | None = Field(None, ge=8, le=1024)
     fit: Fit = "squash"

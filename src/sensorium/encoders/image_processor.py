@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional
 
@@ -16,7 +16,7 @@ Interpolation = Literal["bicubic", "bilinear"]
 Jpeg = Literal["reduced", "full"]
 
 
-class ImageSettings(BaseModel):
+class ImageSettings(BaseModel, frozen=True, extra="forbid"):
     """What an ImageProcessor does.
 
     size: the side of the square, in pixels.
@@ -26,8 +26,6 @@ class ImageSettings(BaseModel):
     jpeg: "reduced" has a JPEG decoded at the smallest of an eighth, a quarter and half its size that is not
           smaller than the square, which is faster and on average at most two grey levels from "full".
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     size: int = Field(ge=4, le=2048)
     fit: Fit = "squash"

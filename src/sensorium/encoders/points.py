@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from sensorium.encoders.points_processor import PointsAugmentation, PointsProcessor, PointsScale, describe_points
@@ -13,7 +13,7 @@ from sensorium.errors import UserError
 from sensorium.features import Features
 
 
-class PointsConfig(BaseModel):
+class PointsConfig(BaseModel, frozen=True, extra="forbid"):
     """A points encoder's normalisation and shape.
 
     scale:       from the training sets: the centre, one scale for all coordinates, so that shapes keep their
@@ -23,8 +23,6 @@ class PointsConfig(BaseModel):
     max_points:  from larger sets, training draws so many points and prediction takes every k-th of the sorted ones.
     augmentation: how training moves points and leaves some out; None for nothing.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     scale: PointsScale | None = None
     coordinates: int | None = Field(None, ge=1)

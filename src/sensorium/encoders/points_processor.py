@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor
 
 from sensorium.encoders.padding import column, pad_sequences
@@ -16,13 +16,11 @@ FARTHEST = 1e6  # scales from the centre; keeps float32 finite whatever the valu
 MOST_SETS, POINTS_EACH = 2048, 128  # from which centre and scales are computed
 
 
-class PointsScale(BaseModel):
+class PointsScale(BaseModel, frozen=True, extra="forbid"):
     """Statistics of the points' numbers in the training sets: x is read as (x - centre) / scale, number by number.
 
     The first `coordinates` of them have one scale, so that no shape is stretched.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     coordinates: int = Field(ge=1)
     centre: list[float]
@@ -35,13 +33,11 @@ class PointsScale(BaseModel):
         return self
 
 
-class PointsAugmentation(BaseModel):
+class PointsAugmentation(BaseModel, frozen=True, extra="forbid"):
     """How a training set is changed.
 
     jitter: noise on every number, in its scale. drop: share of the points left out, never all.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     jitter: float = Field(0.02, ge=0)
     drop: float = Field(0.1, ge=0, lt=1)

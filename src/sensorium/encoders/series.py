@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
 from sensorium.encoders.pooling import pool
@@ -15,7 +15,7 @@ from sensorium.nn.attention import check_config_heads
 from sensorium.nn.transformer import Transformer
 
 
-class SeriesConfig(BaseModel):
+class SeriesConfig(BaseModel, frozen=True, extra="forbid"):
     """A series encoder's channels and shape.
 
     channels, step, span: from the training series: the channels, the usual step between two readings and the longest
@@ -26,8 +26,6 @@ class SeriesConfig(BaseModel):
                   square.
     augmentation: noise and left out readings in training; None for none.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     channels: list[Channel] | None = None
     step: float | None = Field(None, gt=0)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor
 
 from sensorium.encoders.padding import column, pad_sequences
@@ -17,23 +17,19 @@ FARTHEST = 1e6  # scales from the median; keeps float32 finite whatever the valu
 MOST_RECORDS, READINGS_EACH = 2048, 128  # from which the medians and spreads are computed
 
 
-class Channel(BaseModel):
+class Channel(BaseModel, frozen=True, extra="forbid"):
     """Statistics of a channel in the training series: x is read as (x - median) / scale."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     median: float
     scale: float = Field(gt=0)
 
 
-class SeriesAugmentation(BaseModel):
+class SeriesAugmentation(BaseModel, frozen=True, extra="forbid"):
     """How a training series is changed.
 
     jitter: noise on every value, in scales of its channel. drop: share of the readings left out, never all.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     jitter: float = Field(0.05, ge=0)
     drop: float = Field(0.1, ge=0, lt=1)

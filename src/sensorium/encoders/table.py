@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from sensorium.encoders.table_processor import (
@@ -19,7 +19,7 @@ from sensorium.features import Features
 BEND = 3.0
 
 
-class TableConfig(BaseModel):
+class TableConfig(BaseModel, frozen=True, extra="forbid"):
     """A table encoder's columns and shape.
 
     numbers, categories: statistics of the columns in training; None lets `build` compute them.
@@ -28,8 +28,6 @@ class TableConfig(BaseModel):
     bins:         the most quantile bins a number is read with; fewer when records are few.
     augmentation: which values training hides; None for none.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     numbers: list[NumberColumn] | None = None
     categories: list[CategoryColumn] | None = None

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor
 
 from sensorium.encoders.processor_files import read_settings, write_settings
@@ -18,10 +18,8 @@ FARTHEST = 1e6  # scales from the median; keeps float32 finite whatever the valu
 RECORDS_A_BIN = 16
 
 
-class NumberColumn(BaseModel):
+class NumberColumn(BaseModel, frozen=True, extra="forbid"):
     """Statistics of a column of numbers. x is read as (x - median) / scale; `edges`, in that unit, ascend."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     median: float
@@ -29,24 +27,20 @@ class NumberColumn(BaseModel):
     edges: list[float]
 
 
-class CategoryColumn(BaseModel):
+class CategoryColumn(BaseModel, frozen=True, extra="forbid"):
     """A column of categories in training: its values, most frequent first, and how many records had each."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     values: list[str]
     counts: list[int]
 
 
-class TableAugmentation(BaseModel):
+class TableAugmentation(BaseModel, frozen=True, extra="forbid"):
     """Which values training hides, so that the model learns to do without them.
 
     other:  a value that `count` training records have is read as unseen with probability other / (other + count).
     absent: each column is hidden with this probability, though never the last one of a record.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     other: float = Field(1.0, ge=0)
     absent: float = Field(0.05, ge=0, lt=1)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
 from sensorium.encoders.pooling import Pooling, summarise
@@ -12,7 +12,7 @@ from sensorium.nn.attention import check_config_heads
 from sensorium.nn.transformer import TokenTransformer
 
 
-class TextConfig(BaseModel):
+class TextConfig(BaseModel, frozen=True, extra="forbid"):
     """A text transformer's shape.
 
     vocabulary:   tokens known, of which 260 are bytes and marks; None lets `build` choose it from the training texts.
@@ -21,8 +21,6 @@ class TextConfig(BaseModel):
     pooling:      the summary is the mean of the tokens, the first (start) token, or the last (end) token.
     augmentation: token dropout in training; None for none.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     vocabulary: int | None = Field(None, ge=260)
     width: int = Field(128, ge=1)

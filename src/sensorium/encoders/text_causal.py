@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
 from sensorium.encoders.pooling import summarise
@@ -12,7 +12,7 @@ from sensorium.nn.attention import check_config_heads
 from sensorium.nn.transformer import TokenTransformer
 
 
-class TextCausalConfig(BaseModel):
+class TextCausalConfig(BaseModel, frozen=True, extra="forbid"):
     """A causal text transformer's shape.
 
     vocabulary:   tokens known, of which 260 are bytes and marks; None lets `build` choose it from the training texts.
@@ -20,8 +20,6 @@ class TextCausalConfig(BaseModel):
     max_tokens:   a longer text is cut.
     augmentation: token dropout in training; None for none.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     vocabulary: int | None = Field(None, ge=260)
     width: int = Field(128, ge=1)

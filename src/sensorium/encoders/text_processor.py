@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor
 
@@ -40,10 +40,8 @@ def check_context(context: int | None, processor: "TextProcessor | None") -> Non
         )
 
 
-class TextAugmentation(BaseModel):
+class TextAugmentation(BaseModel, frozen=True, extra="forbid"):
     """Token dropout: each token of a training text becomes the mask token with probability `rate`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rate: float = Field(0.1, ge=0, lt=1)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
 from sensorium.encoders.pooling import as_features
@@ -11,7 +11,7 @@ from sensorium.features import Features
 from sensorium.nn.recurrent import Cell, Recurrent, check_two_directions
 
 
-class TextRecurrentConfig(BaseModel):
+class TextRecurrentConfig(BaseModel, frozen=True, extra="forbid"):
     """A recurrent text encoder's shape.
 
     vocabulary:    tokens known, of which 260 are bytes and marks; None lets `build` choose it from the training texts.
@@ -21,8 +21,6 @@ class TextRecurrentConfig(BaseModel):
     max_tokens:    a longer text is cut.
     augmentation:  token dropout in training; None for none.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     vocabulary: int | None = Field(None, ge=260)
     cell: Cell = "gru"

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import numpy as np
 import timm
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -21,7 +21,7 @@ from sensorium.features import Features
 Channels = tuple[float, float, float]
 
 
-class TimmConfig(BaseModel):
+class TimmConfig(BaseModel, frozen=True, extra="forbid"):
     """Which timm model, and with which weights.
 
     model:      timm's name, `tf_efficientnet_lite0` for one.
@@ -38,8 +38,6 @@ class TimmConfig(BaseModel):
 
     Weights are read by `build` alone: an encoder made from the config of a built one needs neither file nor hub.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str
     pretrained: bool = False

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
@@ -29,7 +29,7 @@ STILL = {"apply_spec_augment": False, "mask_time_prob": 0.0, "mask_feature_prob"
 STILL |= {"encoder_layerdrop": 0.0}
 
 
-class TransformersAudioConfig(BaseModel):
+class TransformersAudioConfig(BaseModel, frozen=True, extra="forbid"):
     """A pretrained speech encoder.
 
     model:        its name on the Hugging Face hub, or the folder that holds it.
@@ -39,8 +39,6 @@ class TransformersAudioConfig(BaseModel):
                   at most 30. Never more than the model reads.
     augmentation: of training clips: speed, shift, gain and noise of AudioAugmentation; None for none.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str
     architecture: dict[str, Any] | None = None

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 
@@ -17,7 +17,7 @@ from sensorium.features import Features
 WHAT = "text encoder"
 
 
-class TransformersTextConfig(BaseModel):
+class TransformersTextConfig(BaseModel, frozen=True, extra="forbid"):
     """A pretrained text encoder.
 
     model:        its name on the Hugging Face hub, or the folder that holds it.
@@ -26,8 +26,6 @@ class TransformersTextConfig(BaseModel):
     max_tokens:   a longer text is cut; never more than the model can read.
     augmentation: token dropout in training; None for none.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str
     architecture: dict[str, Any] | None = None

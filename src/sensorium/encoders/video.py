@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from torch import Tensor, nn
 
 from sensorium.encoders.image_augmentation import ImageAugmentation
@@ -23,10 +23,8 @@ _SCALES = 8  # periods of the time encoding: from an eighth of a second, doublin
 _MOST_SIDE = 64  # pixels: a film has many frames, so a size that is not stated is smaller than a picture's
 
 
-class FrameConfig(BaseModel):
+class FrameConfig(BaseModel, frozen=True, extra="forbid"):
     """The encoder of each frame: the name of an image encoder, and its settings (its augmentation is not used)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     encoder: Literal["image_conv", "vit", "timm"] = "image_conv"
     config: dict[str, Any] = {"width": 64, "depth": 1}
@@ -51,7 +49,7 @@ class FrameConfig(BaseModel):
             raise UserError(f"In the image encoder '{self.encoder}' of a film: {reason}") from error
 
 
-class VideoConfig(BaseModel):
+class VideoConfig(BaseModel, frozen=True, extra="forbid"):
     """How a film is read.
 
     frames: the most that are read. rate: how many a second; None lets `build` spread `frames` over the 95th
@@ -65,8 +63,6 @@ class VideoConfig(BaseModel):
     width:  of a frame's token. depth, heads, dropout: of the layers over time.
     augmentation: see ImageAugmentation; all frames of a film are changed alike.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     frames: int = Field(16, ge=1, le=4096)
     rate: float | None = Field(None, gt=0, le=1000)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
 from sensorium.encoders.image_augmentation import ImageAugmentation
@@ -16,7 +16,7 @@ from sensorium.nn.attention import check_config_heads
 from sensorium.nn.transformer import Transformer
 
 
-class ViTConfig(BaseModel):
+class ViTConfig(BaseModel, frozen=True, extra="forbid"):
     """A vision transformer's shape.
 
     size:  the side of the square each picture is brought to, in pixels; None lets `build` take it from the data, at
@@ -27,8 +27,6 @@ class ViTConfig(BaseModel):
     fit, interpolation, jpeg, augmentation: see ImageSettings.
     mean, std: by channel (RGB, of values in [0, 1]), what is subtracted and divided by.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     size: int | None = Field(None, ge=8, le=1024)
     patch: int | None = Field(None, ge=1)

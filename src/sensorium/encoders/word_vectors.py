@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from sensorium.encoders import word2vec
@@ -15,7 +15,7 @@ from sensorium.errors import UserError
 from sensorium.features import Features
 
 
-class WordVectorsConfig(BaseModel):
+class WordVectorsConfig(BaseModel, frozen=True, extra="forbid"):
     """Where the vectors come from, and whether they are trained further.
 
     model:      a file of vectors in word2vec's format, text or binary; None learns them from the training texts.
@@ -28,8 +28,6 @@ class WordVectorsConfig(BaseModel):
     vocabulary: how many words there are; `build` fills it.
     augmentation: words are left out in training; None for none.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str | None = None
     words: int = Field(200_000, ge=1)

@@ -1,6 +1,6 @@
 """ALBEF: align, then fuse; pre-trained on pairs, or answering questions about pictures."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import nn
 
 from sensorium.data.schema import Column, Schema, make_inputs
@@ -23,14 +23,12 @@ from sensorium.objectives.momentum_contrastive import MomentumContrastive
 MASKED = "text/masked"
 
 
-class AlbefConfig(BaseModel):
+class AlbefConfig(BaseModel, frozen=True, extra="forbid"):
     """A vision transformer with a class token, BERT's lower layers over the text, and its upper ones over both.
 
     fusion_layers: how many of BERT's layers ask the picture, beyond the text's own. dim: of the shared space.
     temperature: at the start. answer: the decoder of a model that answers questions; one without it is pre-trained.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     image: ClipImageConfig
     text: BertTextConfig

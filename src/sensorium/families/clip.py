@@ -1,6 +1,6 @@
 """CLIP: two towers and a shared space, and SigLIP, which differs from it in a few settings."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from sensorium.data.schema import Column, Schema, make_inputs
 from sensorium.encoders.clip_image import ClipImage, ClipImageConfig
@@ -12,7 +12,7 @@ from sensorium.model import Model
 from sensorium.nn.projection import Projection
 
 
-class ClipConfig(BaseModel):
+class ClipConfig(BaseModel, frozen=True, extra="forbid"):
     """Two towers and a shared space.
 
     dim:         of the shared space.
@@ -22,8 +22,6 @@ class ClipConfig(BaseModel):
     temperature: at the start.
     logit_bias:  at the start, for the sigmoid loss; None for the softmax loss, which has none.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     image: ClipImageConfig
     text: ClipTextConfig

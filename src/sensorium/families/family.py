@@ -7,7 +7,6 @@ from typing import Any, Literal, NamedTuple, Protocol
 import torch
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
     model_serializer,
@@ -27,10 +26,8 @@ RECIPE_KEYS: dict[str, Any] = {
 }  # fmt: skip
 
 
-class ProjectionSettings(BaseModel):
+class ProjectionSettings(BaseModel, frozen=True, extra="forbid"):
     """The way from an encoder's summary into the shared space."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     hidden: int | None = Field(None, ge=1, description="width of a layer between; none: one linear map")
     norm: bool = Field(False, description="each summary is brought to mean 0 and variance 1 over its numbers first")
@@ -38,14 +35,12 @@ class ProjectionSettings(BaseModel):
     bias: bool = Field(False, description="whether the last map has one")
 
 
-class SharedSettings(BaseModel):
+class SharedSettings(BaseModel, frozen=True, extra="forbid"):
     """The settings that all families have, to which each adds its own.
 
     A recipe states all of RECIPE_KEYS: those that a family lacks are dropped when its settings are read, and written
     back with them. Raises UserError when one that it lacks is set.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     size: str | None

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
@@ -12,15 +12,13 @@ from transformers.pytorch_utils import Conv1D
 from sensorium.errors import UserError, needs, unknown
 
 
-class AdapterSettings(BaseModel):
+class AdapterSettings(BaseModel, frozen=True, extra="forbid"):
     """Low-rank adapters of an encoder (Hu et al. 2021, arXiv:2106.09685).
 
     rank: of each added matrix. alpha: what is added weighs alpha / rank. dropout: before the added matrices. targets:
     the layers that get them, by the last parts of their names; none takes every linear layer, or in a network that has
     none every convolution that is not by channel.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rank: int = Field(8, ge=1, description="of each added matrix")
     alpha: float = Field(16.0, gt=0, description="what is added weighs alpha / rank")

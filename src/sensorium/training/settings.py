@@ -2,13 +2,11 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 
-class TrainingSettings(BaseModel):
+class TrainingSettings(BaseModel, frozen=True, extra="forbid"):
     """How a model is trained. What is None is chosen from the data, and the choice is saved with the run."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     epochs: int | None = Field(None, ge=1, description="passes over the training records")
     batch_size: int | None = Field(

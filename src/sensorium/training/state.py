@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -25,12 +25,10 @@ from sensorium.training.processes import as_shared, full
 _OBJECTIVE_STATE = re.compile(r"objectives\..*?\b(teacher|queue)\.(.+)")
 
 
-class TrainingState(BaseModel):
+class TrainingState(BaseModel, extra="forbid", ser_json_inf_nan="constants"):
     """The position of a run: after `step` optimiser steps of `epoch`. `cut`: a deadline ended it."""
 
     # A metric may be undefined, and a resumed run has to log the same.
-    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
-
     fingerprint: str
     epoch: int = 0
     step: int = 0
