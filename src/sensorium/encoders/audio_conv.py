@@ -88,10 +88,8 @@ class AudioConv(nn.Module):
         return cls(with_rate_and_seconds(config, facts), summary_only=summary_only)
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
-        """`spectrogram` float [B, F, M], `mask` bool [B, F] -> Features of T = ceil(F / 4) (1 if summary_only).
-
-        With several windows these are read each by itself, see `encode_windows`.
-        """
+        """`spectrogram` float [B, F, M], `mask` bool [B, F] -> Features of T = ceil(F / 4) (1 if summary_only). With
+        several windows these are read each by itself, see `encode_windows`."""
         if self.config.windows == 1:
             return self._encode(inputs["spectrogram"], inputs["mask"])
         frames = self.processor.frames

@@ -69,11 +69,9 @@ class AudioSettings(BaseModel, frozen=True, extra="forbid"):
 
 
 class AudioProcessor:
-    """float32 [S] in [-1, 1] at `rate` hertz -> `spectrogram`, float32 [F, M].
-
-    Its dynamic range is bounded, then each band's mean over the clip is subtracted and all is divided by one standard
-    deviation, which removes loudness and the colour of the microphone. Reads and writes `processor.json`.
-    """
+    """float32 [S] in [-1, 1] at `rate` hertz -> `spectrogram`, float32 [F, M]. Its dynamic range is bounded, then each
+    band's mean over the clip is subtracted and all is divided by one standard deviation, which removes loudness and the
+    colour of the microphone. Reads and writes `processor.json`."""
 
     def __init__(self, settings: AudioSettings):
         self.settings = settings
@@ -90,8 +88,7 @@ class AudioProcessor:
     @property
     def frames(self) -> int:
         """How many frames a window has, where there may be several: the windows of a clip follow each other in
-        `spectrogram`.
-        """
+        `spectrogram`."""
         return self.front.frames(self._length)
 
     @property
@@ -151,10 +148,8 @@ def seconds_of(facts: dict[str, float]) -> float:
 
 
 def processor_of(config: Any) -> AudioProcessor:
-    """The processor of a sound encoder's `config`, which names all of AudioSettings.
-
-    Raises UserError when it states no rate or seconds.
-    """
+    """The processor of a sound encoder's `config`, which names all of AudioSettings. Raises UserError when it states no
+    rate or seconds."""
     if config.rate is None or config.seconds is None:
         raise UserError("An audio encoder needs the options 'rate' and 'seconds'; state them, or build it from data.")
     return AudioProcessor(AudioSettings(**{name: getattr(config, name) for name in AudioSettings.model_fields}))

@@ -89,9 +89,7 @@ class AudioRecurrent(nn.Module):
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """`spectrogram` float [B, F, M], `mask` bool [B, F] -> Features of T = ceil(F / stack) (1 if summary_only).
-
-        With several windows these are read each by itself, see `encode_windows`.
-        """
+        With several windows these are read each by itself, see `encode_windows`."""
         if self.config.windows == 1:
             return self._encode(inputs["spectrogram"], inputs["mask"])
         frames = self.processor.frames

@@ -76,8 +76,7 @@ class BertText(nn.Module):
         cls, config: BertTextConfig, values: Iterable[str], facts: dict[str, float], summary_only: bool = False
     ) -> "BertText":
         """An encoder for training: its tokenizer is learned from the texts `values`, which are read again where the
-        context is None; the config holds the true sizes.
-        """
+        context is None; the config holds the true sizes."""
         processor = TextProcessor.train(values, config.context or MOST_CONTEXT, config.vocabulary, config.augmentation)
         if config.context is None:
             processor.cut_to_longest(values, shortest=4)
@@ -91,8 +90,7 @@ class BertText(nn.Module):
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """`tokens` int64 [B, L] and `mask` bool [B, L], the real ones first -> Features of T = L tokens (one when
-        summary_only).
-        """
+        summary_only)."""
         ids, mask = inputs["tokens"], inputs["mask"]
         packing = Packing.of(mask)
         x = self.embeddings(ids, packing)  # [N, D]

@@ -111,9 +111,7 @@ class ClipImage(nn.Module):
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """`pixels` uint8 [B, 3, H, W], `mask` bool [B, 1] -> Features of T = (1 +) patches tokens (1 if summary_only).
-
-        In training T is smaller by the patches that `patch_dropout` leaves out.
-        """
+        In training T is smaller by the patches that `patch_dropout` leaves out."""
         x, present = self._embed(inputs["pixels"]), inputs["mask"].any(dim=1)
         rows, count = x.shape[:2]
         packing, x = Packing(rows, count), x.flatten(0, 1)  # [B * T, D]
@@ -154,11 +152,9 @@ def resized(encoder: ClipImage, size: int) -> ClipImage:
 
 
 def changed(encoder: ClipImage, settings: dict[str, Any]) -> ClipImage:
-    """The same weights under other `settings` that no weight depends on: how pictures are prepared and augmented,
-    patch dropout, and the size, for which the positions are interpolated (bicubic, antialiased).
-
-    Raises ValueError (Pydantic's) for an invalid setting, and RuntimeError for one that the weights do not fit.
-    """
+    """The same weights under other `settings` that no weight depends on: how pictures are prepared and augmented, patch
+    dropout, and the size, for which the positions are interpolated (bicubic, antialiased). Raises ValueError
+    (Pydantic's) for an invalid setting, and RuntimeError for one that the weights do not fit."""
     config = ClipImageConfig(**encoder.config.model_dump() | settings)
     new = ClipImage(config, summary_only=encoder.summary_only)
     state = encoder.state_dict()

@@ -99,8 +99,7 @@ class ClipText(nn.Module):
         cls, config: ClipTextConfig, values: Iterable[str], facts: dict[str, float], summary_only: bool = False
     ) -> "ClipText":
         """An encoder for training: its tokenizer is learned from the texts `values`, which are read again where the
-        context is None; the config holds the true sizes.
-        """
+        context is None; the config holds the true sizes."""
         processor = TextProcessor.train(values, config.context or MOST_CONTEXT, config.vocabulary, config.augmentation)
         processor.tokenizer = with_end_last(processor.tokenizer)
         if config.context is None:
@@ -150,9 +149,7 @@ class ClipText(nn.Module):
 
 def with_end_token(config: ClipTextConfig, processor: TextProcessor | None) -> ClipTextConfig:
     """`config` with the end token that its pooling reads, taken from the processor's tokenizer or checked against it.
-
-    Raises UserError when the two differ, or when neither says.
-    """
+    Raises UserError when the two differ, or when neither says."""
     if config.pooling not in ("end", "largest"):
         return config
     if processor is None:
@@ -182,11 +179,9 @@ def end_token_of(processor: TextProcessor) -> int | None:
 
 
 def with_end_last(tokenizer: Tokenizer) -> Tokenizer:
-    """`tokenizer`, trained by TextProcessor, with the numbers of its end token and of its last token exchanged.
-
-    The end token then has the largest number, as OpenAI's has: readers that look for it by that rule and readers that
-    look for its number find the same position.
-    """
+    """`tokenizer`, trained by TextProcessor, with the numbers of its end token and of its last token exchanged. The end
+    token then has the largest number, as OpenAI's has: readers that look for it by that rule and readers that look for
+    its number find the same position."""
     definition = json.loads(tokenizer.to_str())
     words = definition["model"]["vocab"]
     end, last = words[END], max(words.values())

@@ -95,8 +95,7 @@ class MoveOverBorderColour(nn.Module):
 
 class Outline(nn.Module):
     """The edges of a picture drawn in black: where the brightest and the darkest of neighbouring pixels differ much in
-    any colour (the morphological gradient). How wide, and how much, is drawn.
-    """
+    any colour (the morphological gradient). How wide, and how much, is drawn."""
 
     def forward(self, pixels: Tensor) -> Tensor:
         """uint8 [..., 3, H, W] -> the same shape, drawn from torch's global generator."""

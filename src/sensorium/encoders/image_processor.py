@@ -41,11 +41,8 @@ def settings_of(config: Any, size: int) -> ImageSettings:
 
 
 class ImageProcessor:
-    """uint8 [H, W, 3] in RGB -> `pixels`, uint8 [3, h, w] in RGB, a square.
-
-    Pixels stay bytes, channels last in memory, so that a batch is small and needs no rearranging; the encoder
-    normalises. Reads and writes `processor.json`.
-    """
+    """uint8 [H, W, 3] in RGB -> `pixels`, uint8 [3, h, w] in RGB, a square. Pixels stay bytes, channels last in memory,
+    so that a batch is small and needs no rearranging; the encoder normalises. Reads and writes `processor.json`."""
 
     def __init__(self, settings: ImageSettings):
         self.settings = settings

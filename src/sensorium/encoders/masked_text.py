@@ -36,8 +36,7 @@ class MaskedTextProcessor:
 
     def __call__(self, value: str, augment: bool = False) -> dict[str, Tensor]:
         """A text → its tokens and labels. Draws from torch's global random state with `augment`; without, nothing is
-        hidden.
-        """
+        hidden."""
         tokens, special = self.text.encode(value)  # [L] twice
         labels = torch.full_like(tokens, NOT_ASKED)
         if augment:
@@ -51,7 +50,6 @@ class MaskedTextProcessor:
 
     def pad(self, items: list[dict[str, Tensor] | None]) -> dict[str, Tensor]:
         """A batch of texts, None where one is absent → {"tokens": int64 [B, L], "labels": int64 [B, L], "mask": bool
-        [B, L]}, L the longest.
-        """
+        [B, L]}, L the longest."""
         labels, _ = pad_sequences(column(items, "labels"), dtype=torch.int64, fill=NOT_ASKED)
         return self.text.pad(items) | {"labels": labels}

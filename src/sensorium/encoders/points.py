@@ -62,10 +62,8 @@ class PointsEncoder(nn.Module):
     def build(
         cls, config: PointsConfig, values: Iterable[np.ndarray], facts: dict[str, float], summary_only: bool = False
     ) -> "PointsEncoder":
-        """An encoder for training: an unstated scale comes from the training sets `values`, float32 [P, C] each.
-
-        Raises ValueError when they differ in C, or have fewer numbers than the stated coordinates.
-        """
+        """An encoder for training: an unstated scale comes from the training sets `values`, float32 [P, C] each. Raises
+        ValueError when they differ in C, or have fewer numbers than the stated coordinates."""
         scale = config.scale or describe_points(values, config.coordinates)
         return cls(config.model_copy(update={"scale": scale}), summary_only=summary_only)
 

@@ -44,11 +44,9 @@ class PointsAugmentation(BaseModel, frozen=True, extra="forbid"):
 
 
 class PointsProcessor:
-    """float32 [P, C] → `points` float32 [p, C], normalised, p at most `max_points`.
-
-    The points are sorted by their numbers first, so their order does not change one bit of the output. Of too many,
-    prediction takes every k-th of the sorted ones, and training draws some at random.
-    """
+    """float32 [P, C] → `points` float32 [p, C], normalised, p at most `max_points`. The points are sorted by their
+    numbers first, so their order does not change one bit of the output. Of too many, prediction takes every k-th of the
+    sorted ones, and training draws some at random."""
 
     def __init__(
         self,
@@ -93,10 +91,8 @@ class PointsProcessor:
 
 
 def describe_points(sets: Iterable[np.ndarray], coordinates: int | None) -> PointsScale:
-    """Centre (medians) and scale of training sets, float32 [P, C] each, read once, in bounded memory.
-
-    Raises ValueError when they differ in C, or have fewer numbers than the stated `coordinates`.
-    """
+    """Centre (medians) and scale of training sets, float32 [P, C] each, read once, in bounded memory. Raises ValueError
+    when they differ in C, or have fewer numbers than the stated `coordinates`."""
     # Every k-th set is sampled; when there are too many samples, every other one goes and k doubles.
     samples, every, count = [], 1, None
     for i, points in enumerate(sets):

@@ -79,10 +79,8 @@ class SeriesEncoder(nn.Module):
     def build(
         cls, config: SeriesConfig, values: Iterable[Series], facts: dict[str, float], summary_only: bool = False
     ) -> "SeriesEncoder":
-        """An encoder for training: what the config leaves open comes from the training series `values`.
-
-        Raises ValueError when they do not go together (see `describe_series`).
-        """
+        """An encoder for training: what the config leaves open comes from the training series `values`. Raises
+        ValueError when they do not go together (see `describe_series`)."""
         statistics = describe_series(values, config.max_readings)
         missing = {name: value for name, value in statistics._asdict().items() if getattr(config, name) is None}
         return cls(config.model_copy(update=missing), summary_only=summary_only)
@@ -104,10 +102,8 @@ class SeriesEncoder(nn.Module):
         return Features(torch.where(mask[:, :, None], tokens, 0.0), mask, pooled)
 
     def _rates(self, values: Tensor, real: Tensor, times: Tensor) -> Tensor:
-        """float [B, L, C]: each value's change from the previous one of its channel, over gaps, in a usual step.
-
-        The first has none: 0. `real` bool [B, L, C] is True where there is a value, `times` float64 [B, L].
-        """
+        """float [B, L, C]: each value's change from the previous one of its channel, over gaps, in a usual step. The
+        first has none: 0. `real` bool [B, L, C] is True where there is a value, `times` float64 [B, L]."""
         positions = torch.arange(real.shape[1], device=real.device)[:, None]
         latest = torch.where(real, positions, -1).cummax(dim=1).values
         previous = nn.functional.pad(latest[:, :-1], (0, 0, 1, 0), value=-1)  # [B, L, C], the previous value

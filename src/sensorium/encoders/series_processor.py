@@ -36,11 +36,9 @@ class SeriesAugmentation(BaseModel, frozen=True, extra="forbid"):
 
 
 class SeriesProcessor:
-    """A Series → `values` float32 [L, C] (standardised, 0 in a gap), `gaps` bool [L, C], `times` float64 [L].
-
-    Times are seconds since the first reading; the date is not used. More than `max_readings` readings are averaged in
-    as many runs of consecutive ones, each run's time too; gaps do not count.
-    """
+    """A Series → `values` float32 [L, C] (standardised, 0 in a gap), `gaps` bool [L, C], `times` float64 [L]. Times are
+    seconds since the first reading; the date is not used. More than `max_readings` readings are averaged in as many
+    runs of consecutive ones, each run's time too; gaps do not count."""
 
     def __init__(
         self,
@@ -94,9 +92,7 @@ class SeriesProcessor:
 
 def averaged(times: np.ndarray, values: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     """times float64 [L], values float32 [L, C] → at most `most` of them: runs of consecutive readings as their mean.
-
-    Gaps do not count in a mean; the mean of a run of gaps alone is a gap.
-    """
+    Gaps do not count in a mean; the mean of a run of gaps alone is a gap."""
     if len(times) <= most:
         return times, values
     starts = np.arange(most) * len(times) // most  # [most]
@@ -111,8 +107,7 @@ def averaged(times: np.ndarray, values: np.ndarray, most: int) -> tuple[np.ndarr
 
 class SeriesStatistics(NamedTuple):
     """Statistics of training series: their channels, and the median step and the longest span between readings,
-    seconds.
-    """
+    seconds."""
 
     channels: list[Channel]
     step: float

@@ -36,10 +36,8 @@ class SpeechProcessor:
         self.decoding: dict[str, Any] = {"rate": self.rate}
 
     def __call__(self, value: np.ndarray, augment: bool = False) -> dict[str, Tensor]:
-        """One clip -> {"values": float32, "mask": bool [F]}, the mask True where a frame is of the clip.
-
-        With `augment`, changed at random by torch's global random state.
-        """
+        """One clip -> {"values": float32, "mask": bool [F]}, the mask True where a frame is of the clip. With
+        `augment`, changed at random by torch's global random state."""
         span = round(self.seconds * self.rate)
         samples = loudest(value, span)
         if augment and self.augmentation is not None:

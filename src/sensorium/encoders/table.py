@@ -78,10 +78,8 @@ class TableEncoder(nn.Module):
         facts: dict[str, float],
         summary_only: bool = False,
     ) -> "TableEncoder":
-        """An encoder for training: columns that the config does not state come from the records `values`.
-
-        Raises UserError when a column holds numbers and texts, or when no column has a value.
-        """
+        """An encoder for training: columns that the config does not state come from the records `values`. Raises
+        UserError when a column holds numbers and texts, or when no column has a value."""
         if config.numbers is None and config.categories is None:
             numbers, categories = describe_columns(values, config.bins)
             config = config.model_copy(update={"numbers": numbers, "categories": categories})
@@ -110,8 +108,7 @@ class TableEncoder(nn.Module):
 class NumberTokens(nn.Module):
     """A number as a learned piecewise-linear function over quantile bins (Gorishniy et al. 2022, arXiv:2203.05556), so
     that a threshold is learned as easily as a slope, and of its softly bounded value (Holzmüller et al. 2024,
-    arXiv:2407.04491), so that an outlier neither explodes nor is lost. Each column has its own weights.
-    """
+    arXiv:2407.04491), so that an outlier neither explodes nor is lost. Each column has its own weights."""
 
     def __init__(self, columns: list[NumberColumn], width: int):
         super().__init__()

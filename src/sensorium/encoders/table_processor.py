@@ -47,10 +47,8 @@ class TableAugmentation(BaseModel, frozen=True, extra="forbid"):
 
 
 class TableProcessor:
-    """A record's columns → `number` float32 [N], `category` int64 [C], `mask` bool [N + C], in the two lists' order.
-
-    A category is its number in the list of its column's values, from 1; 0 is any value that training did not have.
-    """
+    """A record's columns → `number` float32 [N], `category` int64 [C], `mask` bool [N + C], in the two lists' order. A
+    category is its number in the list of its column's values, from 1; 0 is any value that training did not have."""
 
     decoding: dict[str, Any] = {}  # noqa: RUF012 (a constant of the class)
 
@@ -125,10 +123,8 @@ class TableProcessor:
 def describe_columns(
     records: Iterable[dict[str, float | str | None]], bins: int
 ) -> tuple[list[NumberColumn], list[CategoryColumn]]:
-    """Statistics of each column of training records; texts are categories, a column without a value is left out.
-
-    Raises UserError when a column holds numbers and texts, or when no column has a value.
-    """
+    """Statistics of each column of training records; texts are categories, a column without a value is left out. Raises
+    UserError when a column holds numbers and texts, or when no column has a value."""
     columns: dict[str, list[float | str]] = {}
     for record in records:
         for name, value in record.items():

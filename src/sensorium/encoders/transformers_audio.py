@@ -84,10 +84,8 @@ class TransformersAudio(nn.Module):
         facts: dict[str, float],
         summary_only: bool = False,
     ) -> "TransformersAudio":
-        """The pretrained encoder; unstated seconds are taken from `facts`, `values` are not read.
-
-        Raises UserError when it cannot be loaded or is no speech encoder.
-        """
+        """The pretrained encoder; unstated seconds are taken from `facts`, `values` are not read. Raises UserError when
+        it cannot be loaded or is no speech encoder."""
         architecture = load(AutoConfig, config.model, WHAT)
         architecture.update({name: value for name, value in STILL.items() if hasattr(architecture, name)})
         pretrained = load_weights(config.model, WHAT, config=architecture)

@@ -46,11 +46,9 @@ def train(texts: list[list[str]], width: int, window: int, at_least: int, epochs
 
 
 def read(path: Path, most: int) -> WordVectors:
-    """The first `most` vectors of a file in word2vec's format, text or binary (GloVe's text has no first line).
-
-    A gensim model or KeyedVectors as `save` writes them is a pickle, and is not opened. Raises UserError when there is
-    no such file or it is of another format.
-    """
+    """The first `most` vectors of a file in word2vec's format, text or binary (GloVe's text has no first line). A
+    gensim model or KeyedVectors as `save` writes them is a pickle, and is not opened. Raises UserError when there is no
+    such file or it is of another format."""
     if not path.is_file():
         raise UserError(f"There is no file of word vectors {path}; mend the encoder's setting 'model'.")
     binary, header = _format(path)

@@ -74,10 +74,8 @@ class WordVectors(nn.Module):
     def build(
         cls, config: WordVectorsConfig, values: Iterable[str], facts: dict[str, float], summary_only: bool = False
     ) -> "WordVectors":
-        """An encoder for training: its vectors are read from the file, or else learned from the texts `values`.
-
-        Raises UserError when gensim is missing, the file cannot be read, or the texts have no word often enough.
-        """
+        """An encoder for training: its vectors are read from the file, or else learned from the texts `values`. Raises
+        UserError when gensim is missing, the file cannot be read, or the texts have no word often enough."""
         if config.model is not None:
             learned = word2vec.read(Path(config.model), config.words)
         else:

@@ -39,11 +39,9 @@ class AlbefConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 def albef(config: AlbefConfig, tokenizer: TextProcessor | None = None, pictures: ImageProcessor | None = None) -> Model:
-    """Align, then fuse (Li et al. 2021, arXiv:2107.07651): inputs `image` and `text`, with random weights.
-
-    Heads `match` and `words`; or, of a model that answers, `answer` alone, and no shared space. Without `tokenizer` it
-    takes token numbers only. Raises UserError when text layers and tokenizer do not fit.
-    """
+    """Align, then fuse (Li et al. 2021, arXiv:2107.07651): inputs `image` and `text`, with random weights. Heads
+    `match` and `words`; or, of a model that answers, `answer` alone, and no shared space. Without `tokenizer` it takes
+    token numbers only. Raises UserError when text layers and tokenizer do not fit."""
     encoders = {"image": ClipImage(config.image, pictures), "text": BertText(config.text, tokenizer)}
     if config.answer is None:
         return around(encoders, config.fusion_layers, config.dim, config.temperature, SCHEMA)
@@ -54,10 +52,8 @@ def albef(config: AlbefConfig, tokenizer: TextProcessor | None = None, pictures:
 def around(
     encoders: dict[str, nn.Module], fusion_layers: int, dim: int, temperature: float, schema: Schema | None
 ) -> Model:
-    """An ALBEF that is pre-trained, around the encoders of one picture and one text (a BertText), by input name.
-
-    Raises UserError for other inputs, or another encoder of text.
-    """
+    """An ALBEF that is pre-trained, around the encoders of one picture and one text (a BertText), by input name. Raises
+    UserError for other inputs, or another encoder of text."""
     _, text = sides({name: encoder.modality for name, encoder in encoders.items()})
     lender = encoders[text]
     if not isinstance(lender, BertText):
@@ -95,8 +91,7 @@ def sides(kinds: dict[str, str]) -> tuple[str, str]:
 
 def objectives(teacher: Momentum, queue: Queue) -> list[nn.Module]:
     """What the ALBEF that `teacher` follows is pre-trained by: alignment, matching, masked words (of the view `masked`
-    of its text).
-    """
+    of its text)."""
     image, text = sides({name: encoder.modality for name, encoder in teacher.model.encoders.items()})
     return [
         MomentumContrastive(image, text, teacher, queue),

@@ -154,10 +154,8 @@ def save(checkpoint: Albef, out: Path) -> None:
 
 
 def open_own(source: Path) -> Albef:
-    """The checkpoint of ours that `save` or a run wrote.
-
-    Raises UserError when the published layout has no place for its model.
-    """
+    """The checkpoint of ours that `save` or a run wrote. Raises UserError when the published layout has no place for
+    its model."""
     model = load(source)
     check_written(model)
     inner = source / "model"
@@ -179,11 +177,8 @@ def _within(tensors: dict[str, Tensor], front: str) -> dict[str, Tensor]:
 
 def write(checkpoint: Albef, out: Path) -> None:
     """Writes the folder `out` with the file albef.safetensors in the published layout, and the files that `read` reads
-    beside it.
-
-    The temperature comes back to a rounding of float32, all else bit for bit. Names of inputs, the list of answers and
-    the token for an absent text are not written.
-    """
+    beside it. The temperature comes back to a rounding of float32, all else bit for bit. Names of inputs, the list of
+    answers and the token for an absent text are not written."""
     model, teacher, queue = checkpoint
     table = weights(model) + (weights(model, teacher=True) if teacher is not None else [])
     tensors = published(_state(model, teacher), table, fronts(model))

@@ -25,10 +25,8 @@ MARK_KEYS = {"start": "cls_id", "end": "sep_id", "pad": "pad_id"}  # what config
 
 
 def config_of(tensors: dict[str, Tensor], path: Path, processor: TextProcessor | None) -> AlbefConfig:
-    """The configuration that fits the weights of the file `path`; how many heads, config.json beside it may say.
-
-    Raises UserError for another activation than BERT's, and where heads or the marks of answers are not known.
-    """
+    """The configuration that fits the weights of the file `path`; how many heads, config.json beside it may say. Raises
+    UserError for another activation than BERT's, and where heads or the marks of answers are not known."""
     settings = read_json(path.parent / "config.json") if (path.parent / "config.json").exists() else {}
     bert, vit = settings.get("bert", {}), settings.get("vit", {})
     if bert.get("hidden_act", "gelu") != "gelu":
@@ -78,10 +76,8 @@ def _bert_shape(tensors: dict[str, Tensor], front: str, path: Path, bert: dict[s
 
 
 def heads_of(width: int, source: Path, advice: str = "say so in config.json beside it") -> int:
-    """How many heads attention has, of which the weights of `source` say nothing: they are 64 wide.
-
-    Raises UserError for a width that is no multiple of that, with `advice`.
-    """
+    """How many heads attention has, of which the weights of `source` say nothing: they are 64 wide. Raises UserError
+    for a width that is no multiple of that, with `advice`."""
     if width % HEAD:
         raise UserError(
             f"Attention in {source} is {width} wide, no multiple of the usual {HEAD} of a head, and how many heads it"
@@ -122,10 +118,8 @@ def _layer_count(tensors: dict[str, Tensor], front: str, attention: str) -> int:
 
 
 def text_processor(tensors: dict[str, Tensor], source: Path, tokenizer_path: Path | None) -> TextProcessor | None:
-    """The processor of texts; None where no tokenizer is stated and none stands beside the source.
-
-    Raises UserError for a stated one that is not there, and one that is not the model's.
-    """
+    """The processor of texts; None where no tokenizer is stated and none stands beside the source. Raises UserError for
+    a stated one that is not there, and one that is not the model's."""
     path = source.parent if tokenizer_path is None else tokenizer_path
     path = path / "tokenizer.json" if path.is_dir() else path
     if not path.exists():

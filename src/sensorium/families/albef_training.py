@@ -81,10 +81,8 @@ class AlbefFamily:
     reads: Literal["tokens", "pooled"] = "tokens"
 
     def towers(self, settings: AlbefSettings) -> dict[str, Tower]:
-        """The encoders of the size; the tokenizer and the length of texts come from the records.
-
-        Raises UserError for an unknown size.
-        """
+        """The encoders of the size; the tokenizer and the length of texts come from the records. Raises UserError for
+        an unknown size."""
         size = _size(settings)
         return {"image": Tower("clip_image", size.image), "text": Tower("bert_text", size.text)}
 
@@ -123,10 +121,8 @@ class AlbefFamily:
         return model
 
     def continue_from(self, settings: AlbefSettings, trained: Model) -> AlbefSettings:
-        """The settings as they are; `trained` gets the temperature that they state.
-
-        Raises UserError when they ask for another size or space.
-        """
+        """The settings as they are; `trained` gets the temperature that they state. Raises UserError when they ask for
+        another size or space."""
         check_no_size(settings)
         set_temperature(settings, trained)
         return settings
@@ -145,8 +141,7 @@ class AlbefFamily:
 
     def training_defaults(self, settings: AlbefSettings, continues: bool) -> dict[str, Any]:
         """A learning rate by size, the published one for the published size; a small one for a trained model. The
-        fusion loses no input: a record that lacks one takes no part in matching.
-        """
+        fusion loses no input: a record that lacks one takes no part in matching."""
         rate = CONTINUED_RATE if continues else RATE.get(settings.size or SIZE, RATE[SIZE])
         return {"learning_rate": rate, "weight_decay": 0.02, "modality_dropout": 0.0}
 

@@ -8,11 +8,9 @@ from sensorium.model import Model
 
 
 def weights(model: Model, teacher: bool = False) -> list[Weight]:
-    """The table of an ALBEF, in the layout of pre-training or of answering, by its heads.
-
-    Ours are named by what they are (`image`, `text`, `answer`), of which `fronts` makes names of the model's. teacher:
-    of the copies that follow it, whose names have an `_m`, and ours the front `teacher.`.
-    """
+    """The table of an ALBEF, in the layout of pre-training or of answering, by its heads. Ours are named by what they
+    are (`image`, `text`, `answer`), of which `fronts` makes names of the model's. teacher: of the copies that follow
+    it, whose names have an `_m`, and ours the front `teacher.`."""
     suffix, part_names = "_m" if teacher else "", roles(model)
     text, answers = model.encoders[part_names.text].config, "answer" in part_names.heads
     bert = f"text_encoder{suffix}.{'' if answers else 'bert.'}"

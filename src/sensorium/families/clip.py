@@ -59,10 +59,8 @@ def preset(name: str) -> ClipConfig:
 
 def clip(config: ClipConfig, tokenizer: TextProcessor | None = None, pictures: ImageProcessor | None = None) -> Model:
     """Two towers and a shared space (Radford et al. 2021, arXiv:2103.00020; SigLIP: Zhai et al. 2023,
-    arXiv:2303.15343), inputs `image` and `text`, with random weights.
-
-    Without `tokenizer` it takes token numbers only. Raises UserError when towers and tokenizer do not fit.
-    """
+    arXiv:2303.15343), inputs `image` and `text`, with random weights. Without `tokenizer` it takes token numbers only.
+    Raises UserError when towers and tokenizer do not fit."""
     image, text = config.image, config.text
     if text.vocabulary is None and tokenizer is not None:
         text = text.model_copy(update={"vocabulary": tokenizer.vocabulary})

@@ -33,10 +33,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The weights of a .safetensors, .pt, .pth or .bin file, by name. Raises UserError when it holds anything else.
-
     Nothing is unpickled but tensors. Of a training checkpoint its `state_dict` or `model` is read, without the prefix
-    `module.`.
-    """
+    `module.`."""
     try:
         if path.suffix == ".safetensors":
             content = load_file(path)
@@ -64,10 +62,8 @@ def no_weights(path: Path, error: Exception) -> UserError:
 
 
 def read_tokenizer(folder: Path, context: int, pad: int | None) -> TextProcessor:
-    """The processor of `tokenizer.json`; `pad` is the padding's number where the folder does not say.
-
-    Raises UserError when there is none.
-    """
+    """The processor of `tokenizer.json`; `pad` is the padding's number where the folder does not say. Raises UserError
+    when there is none."""
     path = folder / "tokenizer.json"
     if not path.exists():
         raise UserError(
@@ -101,10 +97,8 @@ def write_tokenizer(folder: Path, processor: TextProcessor, config: ClipTextConf
 
 def read_preparation(folder: Path, size: int) -> dict[str, Any]:
     """How pictures are prepared, as settings of ClipImageConfig, from `preprocessor_config.json` (or
-    `processor_config.json`); OpenAI's when the folder has neither.
-
-    Raises UserError for a preparation that ours is not.
-    """
+    `processor_config.json`); OpenAI's when the folder has neither. Raises UserError for a preparation that ours is
+    not."""
     path = folder / "preprocessor_config.json"
     if path.exists():
         preprocessor = read_json(path)

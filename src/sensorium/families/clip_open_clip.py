@@ -42,10 +42,8 @@ ACT = {"gelu": None, "gelu_tanh": {"approximate": "tanh"}, "quick_gelu": None}
 
 
 def read(folder: Path) -> Model:
-    """The model of a hub folder: open_clip_config.json, open_clip_model.safetensors and tokenizer.json.
-
-    Raises UserError for anything that is missing, unknown, or does not fit the rest.
-    """
+    """The model of a hub folder: open_clip_config.json, open_clip_model.safetensors and tokenizer.json. Raises
+    UserError for anything that is missing, unknown, or does not fit the rest."""
     config = read_json(folder / CONFIG)
     name = next((name for name in WEIGHTS if (folder / name).exists()), None)
     if name is None:

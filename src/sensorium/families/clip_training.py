@@ -57,9 +57,7 @@ class ClipFamily:
 
     def towers(self, settings: ClipSettings) -> dict[str, Tower]:
         """The towers of the published size, or of the tiny one, which takes the length of its texts from the records.
-
-        Raises UserError for an unknown size.
-        """
+        Raises UserError for an unknown size."""
         config = preset(settings.size or SIZE)
         image, text = (tower.model_dump(exclude_unset=True) for tower in (config.image, config.text))
         text.pop("end_token", None)  # that of the tokenizer, which is learned from the records
@@ -91,10 +89,8 @@ class ClipFamily:
         return model
 
     def continue_from(self, settings: ClipSettings, trained: Model) -> ClipSettings:
-        """The settings with the loss that `trained` learned by; it gets the temperature that they state.
-
-        Raises UserError when they ask for another size, space or loss than it has.
-        """
+        """The settings with the loss that `trained` learned by; it gets the temperature that they state. Raises
+        UserError when they ask for another size, space or loss than it has."""
         check_no_size(settings)
         if settings.projections:
             raise UserError("The model that --from names has its projections already; leave them out, or --from.")

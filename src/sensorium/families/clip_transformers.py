@@ -34,10 +34,8 @@ BUFFERS = ("vision_model.embeddings.position_ids", "text_model.embeddings.positi
 
 
 def read(folder: Path) -> Model:
-    """The model of a folder with config.json, weights, preprocessor_config.json and tokenizer.json.
-
-    Raises UserError for anything that is missing, unknown, or does not fit the rest.
-    """
+    """The model of a folder with config.json, weights, preprocessor_config.json and tokenizer.json. Raises UserError
+    for anything that is missing, unknown, or does not fit the rest."""
     config_json = read_json(folder / "config.json")
     kind = config_json.get("model_type")
     if kind not in KINDS:

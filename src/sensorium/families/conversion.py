@@ -7,11 +7,9 @@ from sensorium.model import Model
 
 
 class Options(NamedTuple):
-    """The options of `convert` beside source and destination; None where one is not stated.
-
-    activation: what a bare file of weights was trained with. picture: a file with the weights of the pictures' encoder.
-    tokenizer: a tokenizer.json, or a folder that has one.
-    """
+    """The options of `convert` beside source and destination; None where one is not stated. activation: what a bare
+    file of weights was trained with. picture: a file with the weights of the pictures' encoder. tokenizer: a
+    tokenizer.json, or a folder that has one."""
 
     activation: str | None
     picture: Path | None
@@ -26,8 +24,7 @@ class Conversion(Protocol):
 
     def convert(self, source: str | Path, out: Path, options: Options) -> Model:
         """Writes `source` to the folder `out`, in the place of what is there, and gives the model. Raises UserError for
-        a source or options that do not fit.
-        """
+        a source or options that do not fit."""
         ...
 
 

@@ -90,17 +90,13 @@ class Family(Protocol):
     def rebuild_with_inputs(
         self, trained: Model, encoders: dict[str, nn.Module], sources: dict[str, str], schema: Schema
     ) -> Model:
-        """The model `trained` under new input names: around `encoders`, which are its own, by new name.
-
-        sources: by new name, the input of `trained` that it was. Raises UserError when `trained` is of another family.
-        """
+        """The model `trained` under new input names: around `encoders`, which are its own, by new name. sources: by new
+        name, the input of `trained` that it was. Raises UserError when `trained` is of another family."""
         ...
 
     def continue_from(self, settings: Any, trained: Model) -> Any:
-        """The settings of a run that begins with the model `trained`, whose temperature it sets to theirs.
-
-        Raises UserError when they ask for another model.
-        """
+        """The settings of a run that begins with the model `trained`, whose temperature it sets to theirs. Raises
+        UserError when they ask for another model."""
         ...
 
     def pairs(self, settings: Any, kinds: dict[str, str]) -> list[tuple[str, str]]:
@@ -117,14 +113,12 @@ class Family(Protocol):
 
     def contrastive_loss(self, settings: Any) -> Literal["softmax", "sigmoid"] | None:
         """The contrastive loss that every objective has, whose value at chance follows from the records; None for a
-        family with other losses, whose `chance_sentences` say that value.
-        """
+        family with other losses, whose `chance_sentences` say that value."""
         ...
 
     def chance_sentences(self, settings: Any, model: Model, batch_size: int) -> list[str]:
         """Sentences before training on the losses of a model that has learned nothing, where `contrastive_loss` is
-        None.
-        """
+        None."""
         ...
 
 

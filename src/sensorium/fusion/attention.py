@@ -14,8 +14,7 @@ from sensorium.nn.precision import wide
 
 class AttentionConfig(BaseModel, frozen=True, extra="forbid"):
     """`dim`: width of the fused token, and of the layer that scores; `heads` share it, each with weights of its own;
-    `dropout` acts before the input maps.
-    """
+    `dropout` acts before the input maps."""
 
     dim: int = Field(128, gt=0)
     heads: int = Field(4, gt=0)
@@ -58,9 +57,7 @@ class Attention(nn.Module):
 
     def weights(self, features: dict[str, Features]) -> Tensor:
         """How much each input counts in each record: float32 [B, N], in the order of `dims`, the mean of the heads.
-
-        They sum to 1, that of an absent input is 0; for a record without any input all are 0.
-        """
+        They sum to 1, that of an absent input is 0; for a record without any input all are 0."""
         return self._weights(*self.inputs.summaries(features)).mean(dim=2)
 
     def _weights(self, summaries: Tensor, present: Tensor) -> Tensor:

@@ -13,8 +13,7 @@ from sensorium.nn.inputs import Inputs
 
 class CapsulesConfig(BaseModel, frozen=True, extra="forbid"):
     """`dim`: width of the fused token, a multiple of `capsules`, which is how many wholes it holds side by side;
-    `iterations` of routing; `dropout` acts before the input maps.
-    """
+    `iterations` of routing; `dropout` acts before the input maps."""
 
     dim: int = Field(128, gt=0)
     capsules: int = Field(8, gt=0)
@@ -55,9 +54,7 @@ class CapsuleFusion(nn.Module):
         return Features.one(self.capsules(squash(summaries)).flatten(1), present.any(dim=1))
 
     def routing(self, features: dict[str, Features]) -> Tensor:
-        """How each input of each record is distributed over the M wholes: float32 [B, N, M], inputs as in `dims`.
-
-        The shares of an input sum to 1; those of an absent one are 0.
-        """
+        """How each input of each record is distributed over the M wholes: float32 [B, N, M], inputs as in `dims`. The
+        shares of an input sum to 1; those of an absent one are 0."""
         summaries, present = self.inputs.summaries(features)
         return torch.where(present[..., None], self.capsules.routed(squash(summaries)).shares, 0.0)

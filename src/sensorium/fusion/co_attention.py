@@ -17,8 +17,7 @@ from sensorium.nn.residual import Crossing, FeedForward, Keys, KeysOf, SelfAtten
 
 class CoAttentionConfig(BaseModel, frozen=True, extra="forbid"):
     """`dim`: width of a token, a multiple of `heads`; `layers`: how often each input attends to each other one; the
-    MLPs are `ratio` times as wide inside, with `dropout`.
-    """
+    MLPs are `ratio` times as wide inside, with `dropout`."""
 
     dim: int = Field(128, gt=0)
     layers: int = Field(2, gt=0)
@@ -51,10 +50,8 @@ class CoAttention(nn.Module):
             self.asked = Named({name: KeysOf(config.dim, config.heads, readers) for name in dims})
 
     def forward(self, features: dict[str, Features]) -> Features:
-        """Features of each input, T1, T2, ... tokens -> tokens float32 [B, T1 + T2 + ..., D], mask, pooled [B, D].
-
-        The tokens stand in the order of `dims`.
-        """
+        """Features of each input, T1, T2, ... tokens -> tokens float32 [B, T1 + T2 + ..., D], mask, pooled [B, D]. The
+        tokens stand in the order of `dims`."""
         packed = self.inputs.packed(features)
         asked = {name: iter(self.asked[name](*packed[name])) for name in packed} if len(packed) > 1 else {}
         tokens = []

@@ -12,8 +12,7 @@ from sensorium.nn.inputs import Inputs
 
 class ConcatConfig(BaseModel, frozen=True, extra="forbid"):
     """`dim`: width of the fused token; the MLP's inner width is `ratio` times it; `dropout` before the input maps and
-    inside the MLP.
-    """
+    inside the MLP."""
 
     dim: int = Field(128, gt=0)
     ratio: int = Field(2, gt=0)

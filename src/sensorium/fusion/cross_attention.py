@@ -53,9 +53,7 @@ class CrossAttention(nn.Module):
 
     def forward(self, features: dict[str, Features]) -> Features:
         """Features of each input -> the leading input's tokens, float32 [B, T, D], mask [B, T], and their mean [B, D].
-
-        In a row that lacks the leading input but has context, the first token is the output at the learned token.
-        """
+        In a row that lacks the leading input but has context, the first token is the output at the learned token."""
         mapped = self.inputs(features)
         tokens, mask, _ = mapped[self.query]
         context, context_mask = None, None
@@ -70,8 +68,7 @@ class CrossAttention(nn.Module):
 
 def stand_in(token: Tensor, tokens: Tensor, mask: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:
     """`tokens` [B, T, D] and `mask` [B, T] with `token` [D] first in the rows that lack the leading input and have a
-    context, `asked` bool [B].
-    """
+    context, `asked` bool [B]."""
     first = torch.zeros_like(mask)
     first[:, 0] = asked & ~mask.any(dim=1)
     return torch.where(first[..., None], token, tokens), mask | first

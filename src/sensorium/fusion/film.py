@@ -14,8 +14,7 @@ from sensorium.nn.precision import wide
 
 class FilmConfig(BaseModel, frozen=True, extra="forbid"):
     """`order`: the inputs' names, first to last (None: the table's order); `dim`: width of the fused token; `dropout`
-    acts before the input maps.
-    """
+    acts before the input maps."""
 
     order: list[str] | None = None
     dim: int = Field(128, gt=0)

@@ -16,8 +16,7 @@ class HybridConfig(BaseModel, frozen=True, extra="forbid"):
     """`dim`: width of each token; the joint token's MLP is `ratio` times as wide inside, with `dropout`, which also
     acts before the input maps. `modality_dropout`: rate at which training hides an input from the joint token
     of more than two, so that it learns to do without (ModDrop, Neverova et al. 2015, arXiv:1501.00102); a recipe takes
-    it from its training settings.
-    """
+    it from its training settings."""
 
     dim: int = Field(128, gt=0)
     ratio: int = Field(2, gt=0)

@@ -8,9 +8,7 @@ from sensorium.features import Features
 
 class Joint(nn.Module):
     """An MLP over the concatenated summaries of `inputs` inputs, with a learned vector in the place of an absent one.
-
-    The token is real in rows where at least `fewest` inputs are present.
-    """
+    The token is real in rows where at least `fewest` inputs are present."""
 
     def __init__(self, inputs: int, dim: int, ratio: int, dropout: float, fewest: int):
         super().__init__()

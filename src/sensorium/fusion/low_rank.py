@@ -13,8 +13,7 @@ from sensorium.nn.precision import wide
 
 class LowRankConfig(BaseModel, frozen=True, extra="forbid"):
     """`rank`: how many products are summed; `width`: of each input before them; `dim`: width of the fused token;
-    `dropout` acts before the input maps.
-    """
+    `dropout` acts before the input maps."""
 
     dim: int = Field(128, gt=0)
     width: int = Field(32, gt=0)

@@ -14,8 +14,7 @@ from sensorium.nn.residual import Crossing, FeedForward, Keys, KeysOf, SelfAtten
 
 class ResamplerConfig(BaseModel, frozen=True, extra="forbid"):
     """`dim`: width of a token, a multiple of `heads`; `queries`: how many tokens come out; `layers`: how often they
-    attend; the MLPs are `ratio` times as wide inside, with `dropout`.
-    """
+    attend; the MLPs are `ratio` times as wide inside, with `dropout`."""
 
     dim: int = Field(128, gt=0)
     queries: int = Field(16, gt=0)
@@ -48,10 +47,8 @@ class Resampler(nn.Module):
         self.norm = nn.LayerNorm(config.dim)
 
     def forward(self, features: dict[str, Features]) -> Features:
-        """Features of each input -> tokens float32 [B, M, D] for M queries, mask [B, M], pooled [B, D], their mean.
-
-        All M tokens are real in a row with any input.
-        """
+        """Features of each input -> tokens float32 [B, M, D] for M queries, mask [B, M], pooled [B, D], their mean. All
+        M tokens are real in a row with any input."""
         # The context: the tokens of all inputs, with the input's embedding.
         packed = self.inputs.packed(features)
         context = torch.cat([p.pad(x + self.modality[i]) for i, (x, p) in enumerate(packed.values())], dim=1)

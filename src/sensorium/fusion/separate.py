@@ -43,9 +43,7 @@ def mean_of_real(tokens: Tensor, mask: Tensor) -> Tensor:
 
 
 def mean_of_inputs(tokens: Sequence[Tensor], masks: Sequence[Tensor]) -> Tensor:
-    """The mean over the present inputs of the means of their real tokens, [B, D], zero where none is present.
-
-    tokens: of each input, float [B, T, D]; masks: bool [B, T].
-    """
+    """The mean over the present inputs of the means of their real tokens, [B, D], zero where none is present. tokens:
+    of each input, float [B, T, D]; masks: bool [B, T]."""
     means = torch.stack([mean_of_real(*pair) for pair in zip(tokens, masks, strict=True)], dim=1)  # [B, N, D]
     return mean_of_real(means, torch.stack([mask.any(dim=1) for mask in masks], dim=1))

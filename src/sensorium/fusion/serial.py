@@ -58,9 +58,7 @@ class Serial(nn.Module):
 
     def forward(self, features: dict[str, Features]) -> Features:
         """Features of each input -> the leading input's tokens, float32 [B, T, D], mask [B, T], and their mean [B, D].
-
-        In a row that lacks the leading input but has context, the first token is the output at the learned token.
-        """
+        In a row that lacks the leading input but has context, the first token is the output at the learned token."""
         packed = self.inputs.packed(features)
         x, packing = packed[self.query]
         mask = features[self.query].mask

@@ -17,8 +17,7 @@ MOST_INPUTS = 3
 
 class TensorConfig(BaseModel, frozen=True, extra="forbid"):
     """`width`: of each input in the product, which has (width + 1) ** inputs numbers; `dim`: width of the fused token;
-    `dropout` acts before the input maps.
-    """
+    `dropout` acts before the input maps."""
 
     dim: int = Field(128, gt=0)
     width: int = Field(16, gt=0)

@@ -40,10 +40,8 @@ class TransformerFusion(nn.Module):
         self.stream = Transformer(config.dim, config.layers, config.heads, config.dropout)
 
     def forward(self, features: dict[str, Features]) -> Features:
-        """Features of each input, T1, T2, ... tokens -> tokens float32 [B, T1 + T2 + ..., D], mask, pooled [B, D].
-
-        The tokens are in the order of `dims`; the summary token is `pooled` and not among them.
-        """
+        """Features of each input, T1, T2, ... tokens -> tokens float32 [B, T1 + T2 + ..., D], mask, pooled [B, D]. The
+        tokens are in the order of `dims`; the summary token is `pooled` and not among them."""
         # One stream: the tokens of all inputs, each with its input's embedding.
         mapped = self.inputs(features)
         tokens = torch.cat([mapped[name].tokens + self.modality[i] for i, name in enumerate(self.inputs.names)], dim=1)

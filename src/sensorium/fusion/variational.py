@@ -68,11 +68,9 @@ class Variational(nn.Module):
         return _product(*self.inputs.summaries(features))
 
     def imputed(self, features: dict[str, Features], name: str) -> Tensor:
-        """The summary of input `name` as predicted from the inputs that are present: float32 [B, width of `name`].
-
-        Each row is the direction of the encoder's summary, of unit length, as `model.embed` gives it where the model
-        has no projection. Raises UserError for a name that is no input.
-        """
+        """The summary of input `name` as predicted from the inputs that are present: float32 [B, width of `name`]. Each
+        row is the direction of the encoder's summary, of unit length, as `model.embed` gives it where the model has no
+        projection. Raises UserError for a name that is no input."""
         check_known(self.decoders.names, "input", name)
         return F.normalize(wide(self.decoders[name](self.posterior(features).mean)), dim=-1)
 

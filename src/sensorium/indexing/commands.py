@@ -131,9 +131,7 @@ def unindex(
     index: str | Path, keys: Iterable[str] = (), where: str | None = None, *, quiet: bool = False
 ) -> dict[str, Any]:
     """Removes from an index the records with these keys, or those that pass the filter `where`, in SQL on the columns.
-
-    Prints how many unless `quiet`. Returns {"out", "removed", "records"}. Raises UserError.
-    """
+    Prints how many unless `quiet`. Returns {"out", "removed", "records"}. Raises UserError."""
     read_content = Index.open(index)
     removed, records = read_content.delete(keys, where), len(read_content)
     Console(quiet).print(f"{counted(removed, 'record')} removed; {counted(records, 'record')} left in {index}.")

@@ -27,8 +27,7 @@ _ABSENT = 0  # the content id of an absent input; others have the hash of their 
 
 class Embedded(NamedTuple):
     """A batch of records: which have the input, int64 [n] from 0, their vectors, float32 [n, E], how many lack it, and
-    the errors of those that cannot be read.
-    """
+    the errors of those that cannot be read."""
 
     rows: np.ndarray
     vectors: np.ndarray
@@ -38,8 +37,7 @@ class Embedded(NamedTuple):
 
 class _Decoded(NamedTuple):
     """A batch of records: which have the input, int64 [n]; the position of each one's content in `inputs`, int64 [n], a
-    padded batch of distinct contents (None without any); how many lack it; errors.
-    """
+    padded batch of distinct contents (None without any); how many lack it; errors."""
 
     rows: np.ndarray
     positions: np.ndarray

@@ -20,10 +20,8 @@ from sensorium.model import Model, load
 
 
 class Index:
-    """A LanceDB table of vectors with their keys and columns, and the model that made them.
-
-    `Index.build` makes one, `Index.open` opens one; `filled` is the result of the last build or `add`.
-    """
+    """A LanceDB table of vectors with their keys and columns, and the model that made them. `Index.build` makes one,
+    `Index.open` opens one; `filled` is the result of the last build or `add`."""
 
     def __init__(self, store: Store, model: Model | None = None):
         self.store, self.filled = store, None
@@ -83,8 +81,7 @@ class Index:
     ) -> "Index":
         """An index of vectors at hand: batches with `key` (text), `vector` (lists of `dim` numbers, of any length but
         0) and the further `columns`. Each batch is a commit, and only one is in memory. Product quantisation is no
-        longer there. Raises UserError.
-        """
+        longer there. Raises UserError."""
         refuse_product_quantisation(product_quantisation)
         facts = Facts(dim=dim, exact_below=exact_below)
         index = cls(Store.create(Path(path), columns or {}, facts, overwrite))
@@ -96,10 +93,7 @@ class Index:
     @classmethod
     def open(cls, path: str | Path, model: Model | None = None) -> "Index":
         """The index at `path`. Queries by record need its model: `model`, else the one in the run's folder that the
-        index names.
-
-        Raises UserError when there is no index, it is not finished, or the model is another.
-        """
+        index names. Raises UserError when there is no index, it is not finished, or the model is another."""
         store = Store.open(Path(path))
         if not store.state.finished:
             raise UserError(f"{path} is not finished; give the 'sensorium index' command that began it again.")

@@ -73,10 +73,8 @@ class State(BaseModel, frozen=True, populate_by_name=True):
 
 
 class Store:
-    """The table at `path` (a folder, NAME.lance): `key`, `vector` (float32 [dim], unit length), further columns.
-
-    Every write is one commit: a killed writer leaves what it had committed.
-    """
+    """The table at `path` (a folder, NAME.lance): `key`, `vector` (float32 [dim], unit length), further columns. Every
+    write is one commit: a killed writer leaves what it had committed."""
 
     def __init__(self, path: Path, table: Any):
         self.path, self.table = path, table
@@ -192,8 +190,7 @@ class Store:
 
     def optimize(self, exclusive: bool = False) -> None:
         """Joins small files, brings new rows into the vector index and drops versions older than a day; `exclusive`,
-        when nobody else has the table open, all versions but the newest.
-        """
+        when nobody else has the table open, all versions but the newest."""
         with _disk_errors(self.path), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # no other process may be reading: `exclusive` says so
             self.table.optimize(cleanup_older_than=timedelta(0 if exclusive else 1), delete_unverified=exclusive)

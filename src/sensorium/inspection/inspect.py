@@ -38,11 +38,8 @@ _SPLIT_NAMES = {"train", "training", "test", "testing", "validation", "valid", "
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a look at a table found.
-
-    `table` is the table as far as its cells can be read, `held_out` which of its records are the test's, bool [N] or
-    None. `unplanned` says why there is no `plan`.
-    """
+    """What a look at a table found. `table` is the table as far as its cells can be read, `held_out` which of its
+    records are the test's, bool [N] or None. `unplanned` says why there is no `plan`."""
 
     table: Table
     held_out: np.ndarray | None

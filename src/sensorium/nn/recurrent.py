@@ -31,11 +31,9 @@ class Recurrent(nn.Module):
         )
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """The last layer's outputs, float32 [B, T, D], zero where masked, and its last states, float32 [B, D].
-
-        x: float [B, T, E]. mask: bool [B, T]; a row's real steps are its first ones, at least one. The last state of
-        the direction that reads backwards is the one after the row's first step.
-        """
+        """The last layer's outputs, float32 [B, T, D], zero where masked, and its last states, float32 [B, D]. x: float
+        [B, T, E]. mask: bool [B, T]; a row's real steps are its first ones, at least one. The last state of the
+        direction that reads backwards is the one after the row's first step."""
         lengths = mask.sum(dim=1).cpu()
         with torch.autocast(x.device.type, enabled=False):
             packed = pack_padded_sequence(x.float(), lengths, batch_first=True, enforce_sorted=False)

@@ -42,11 +42,9 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """`depth` pre-norm blocks and a last LayerNorm (Xiong et al. 2020, arXiv:2002.04745).
-
-    The residual stream is float32 whatever the precision of the layers. No positions are added: the tokens already have
-    them. With `causal` no token sees a later one.
-    """
+    """`depth` pre-norm blocks and a last LayerNorm (Xiong et al. 2020, arXiv:2002.04745). The residual stream is
+    float32 whatever the precision of the layers. No positions are added: the tokens already have them. With `causal` no
+    token sees a later one."""
 
     def __init__(
         self,
@@ -65,12 +63,9 @@ class Transformer(nn.Module):
     def forward(
         self, x: Tensor, mask: Tensor, context: Tensor | None = None, context_mask: Tensor | None = None
     ) -> Tensor:
-        """Tokens, float32 [B, T, D], finite but without meaning where `mask` is False.
-
-        x: float [B, T, D]. mask: bool [B, T], True where a token is real. context: float [B, S, E], and
-        context_mask, bool [B, S], True where it is real; both are given exactly when the blocks have a `context_dim`.
-        A row without context attends to none.
-        """
+        """Tokens, float32 [B, T, D], finite but without meaning where `mask` is False. x: float [B, T, D]. mask: bool
+        [B, T], True where a token is real. context: float [B, S, E], and context_mask, bool [B, S], True where it is
+        real; both are given exactly when the blocks have a `context_dim`. A row without context attends to none."""
         x = wide(x)
         for block in self.blocks:
             x = block(x, mask, context, context_mask)

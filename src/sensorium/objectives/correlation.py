@@ -12,8 +12,7 @@ from sensorium.objectives.step import Step
 
 class CorrelationConfig(BaseModel, frozen=True, extra="forbid"):
     """directions: of how many of the largest correlations the mean counts (None: of all). ridge: what is added to the
-    variances, as a part of their mean.
-    """
+    variances, as a part of their mean."""
 
     directions: int | None = Field(None, ge=1)
     ridge: float = Field(1e-3, gt=0)

@@ -131,9 +131,7 @@ def _width(model: Model, view: str | None, role: str) -> int:
 
 def class_order(head: str, student: Schema | None, teacher: Schema | None) -> Tensor | None:
     """int64 [K]: the position among the teacher's labels of each of the student's; None where a schema is missing.
-
-    Raises UserError when they are not the same labels, or answers.
-    """
+    Raises UserError when they are not the same labels, or answers."""
     if student is None or teacher is None:
         return None
     (labels, kind), (teacher_labels, teacher_kind) = (

@@ -78,8 +78,7 @@ class Matching(nn.Module):
 
 class _Negatives(NamedTuple):
     """rows: int64, those with both inputs. paired: int64, those of them that have negatives. allowed: bool [B, B],
-    which rows are negatives of a row.
-    """
+    which rows are negatives of a row."""
 
     rows: Tensor
     paired: Tensor

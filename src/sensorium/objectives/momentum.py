@@ -66,10 +66,8 @@ def _frozen_copy(model: Model) -> Model:
 
 
 class Queue(nn.Module):
-    """The last `size` pairs of a teacher's embeddings, and the ids of their contents; new pairs replace the oldest.
-
-    a, b: float32 [size, E]. ids_a, ids_b: int64 [size].
-    """
+    """The last `size` pairs of a teacher's embeddings, and the ids of their contents; new pairs replace the oldest. a,
+    b: float32 [size, E]. ids_a, ids_b: int64 [size]."""
 
     def __init__(self, size: int, dim: int):
         super().__init__()

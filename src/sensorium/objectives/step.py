@@ -56,9 +56,8 @@ class Step:
         return self._similarities[a, b]
 
     def fused(self, **views: str) -> Features:
-        """All inputs fused; `text="text/masked"` reads that view in the place of the input. Where every head says
-        that it `reads` what is pooled, a fusion that can leaves the tokens out.
-        """
+        """All inputs fused; `text="text/masked"` reads that view in the place of the input. Where every head says that
+        it `reads` what is pooled, a fusion that can leaves the tokens out."""
         key = tuple(sorted(views.items()))
         if key not in self._fused:
             features = self._hide({name: self.features(views.get(name, name)) for name in self.model.encoders.names})
@@ -76,8 +75,7 @@ class Step:
 
     def asked(self) -> list[Any]:
         """The keys and values of the context inputs, made once for all passes through a fusion that has a leading
-        input, and once for all rows of the same contents, such as those of one picture.
-        """
+        input, and once for all rows of the same contents, such as those of one picture."""
         if self._asked is None:
             fusion = self.model.fusion
             features = {name: self.features(name) for name in fusion.context}

@@ -12,11 +12,9 @@ VIEW = "teacher"
 
 
 class Teacher(nn.Module):
-    """A model that does not learn: always in evaluation mode, without gradients.
-
-    Of an input that its student prepares otherwise, or lacks, it reads the view `NAME/teacher`, which is made by its
-    own processor; of any other the student's own input. Objectives that share a Teacher share its step of a batch.
-    """
+    """A model that does not learn: always in evaluation mode, without gradients. Of an input that its student prepares
+    otherwise, or lacks, it reads the view `NAME/teacher`, which is made by its own processor; of any other the
+    student's own input. Objectives that share a Teacher share its step of a batch."""
 
     def __init__(self, model: Model):
         super().__init__()

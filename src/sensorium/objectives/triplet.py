@@ -16,8 +16,7 @@ from sensorium.objectives.step import Step
 class TripletConfig(BaseModel, frozen=True, extra="forbid"):
     """mining: "semihard" learns from the nearest negative that is further away than the record's own, "hardest" from
     the nearest of all. margin: by which the own is to be nearer, of squared distances, which are 0 to 4. labels: a
-    target of classes; records of one class belong together as well.
-    """
+    target of classes; records of one class belong together as well."""
 
     mining: Literal["semihard", "hardest"] = "semihard"
     margin: float = Field(0.2, gt=0, le=4)

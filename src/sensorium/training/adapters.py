@@ -33,11 +33,9 @@ def check_adapters() -> None:
 
 
 def adapt(encoder: nn.Module, settings: AdapterSettings, name: str, seed: int) -> None:
-    """Puts untrained adapters into the encoder of input `name`, in place; only they are trained from then on.
-
-    Untrained adapters add nothing. The same seed gives the same adapters. Raises UserError when the encoder is neither
-    of Transformers nor of timm, when no layer is named as the targets are, and for dropout in a timm model.
-    """
+    """Puts untrained adapters into the encoder of input `name`, in place; only they are trained from then on. Untrained
+    adapters add nothing. The same seed gives the same adapters. Raises UserError when the encoder is neither of
+    Transformers nor of timm, when no layer is named as the targets are, and for dropout in a timm model."""
     check_adapters()
     from peft import LoraConfig, inject_adapter_in_model
 
@@ -66,10 +64,8 @@ def adapt(encoder: nn.Module, settings: AdapterSettings, name: str, seed: int) -
 
 
 def merge(encoder: nn.Module) -> None:
-    """Adds the adapters' products to the encoder's own weights and removes the adapters; does nothing without any.
-
-    The outputs stay the same, to rounding, and the plain encoder that results does not need the package.
-    """
+    """Adds the adapters' products to the encoder's own weights and removes the adapters; does nothing without any. The
+    outputs stay the same, to rounding, and the plain encoder that results does not need the package."""
     for module in encoder.modules():
         if hasattr(module, "peft_config"):
             for layer_name, layer in _adapted_layers(module).items():

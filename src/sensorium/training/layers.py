@@ -1,6 +1,5 @@
 """Learning rates by layer: a pretrained encoder's lower layers are more general, and are changed less, than its upper
-ones.
-"""
+ones."""
 
 import re
 from collections.abc import Iterable

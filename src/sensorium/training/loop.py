@@ -66,11 +66,9 @@ class Hooks:
 
 
 class Training:
-    """One run of training in `folder`; `run()` trains from the saved state, if any, to the end.
-
-    `fingerprint` names data and settings: a state with another one is not continued. `rates` are the learning rates of
-    encoders that have their own, by input name.
-    """
+    """One run of training in `folder`; `run()` trains from the saved state, if any, to the end. `fingerprint` names
+    data and settings: a state with another one is not continued. `rates` are the learning rates of encoders that have
+    their own, by input name."""
 
     def __init__(
         self,
@@ -110,10 +108,8 @@ class Training:
         return True
 
     def run(self) -> TrainingState:
-        """Trains to the end and leaves the learner with its best weights, in evaluation mode.
-
-        Raises Interrupted after Ctrl-C, once the state is saved, and UserError when the disk refuses the state.
-        """
+        """Trains to the end and leaves the learner with its best weights, in evaluation mode. Raises Interrupted after
+        Ctrl-C, once the state is saved, and UserError when the disk refuses the state."""
         if not self.position.finished:
             with Signals() as signals:
                 self._train(signals)
@@ -189,11 +185,8 @@ class Training:
         self._account(totals, counts)
 
     def gradient(self, micro_batches: list[Batch]) -> tuple[dict[str, float], dict[str, float]]:
-        """Adds to each parameter's `grad` the gradient of the weighted sum of losses; gives their totals and counts
-        by name.
-
-        Every loss is its sum over its count, both taken over all micro-batches of all processes.
-        """
+        """Adds to each parameter's `grad` the gradient of the weighted sum of losses; gives their totals and counts by
+        name. Every loss is its sum over its count, both taken over all micro-batches of all processes."""
         device = self.accelerator.device
         names, weights = sorted(self.learner.weights), self.learner.weights
         batch_counts = [self.learner.counts(batch) for batch in micro_batches]
@@ -296,8 +289,7 @@ class Training:
 
     def _write_log(self) -> None:
         """Writes log.csv, unless training has no validation: a refit does not overwrite the log of the training that it
-        repeats.
-        """
+        repeats."""
         if self.accelerator.is_main_process and self.position.log and self.hooks.validate is not None:
             with whole_file(self.folder.parent / "log.csv") as new, open(new, "w", newline="") as file:
                 writer = csv.DictWriter(file, list(self.position.log[0]))

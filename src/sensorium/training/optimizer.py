@@ -13,18 +13,15 @@ from sensorium.training.settings import TrainingSettings
 
 class EncoderLearningRate(NamedTuple):
     """The learning rate of an input's encoder, None for that of the training, and the factor by which each layer learns
-    slower than the one above it.
-    """
+    slower than the one above it."""
 
     learning_rate: float | None = None
     layer_decay: float | None = None
 
 
 def optimizer(learner: Learner, settings: TrainingSettings, rates: dict[str, EncoderLearningRate]) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), fused, over the trained parameters.
-
-    `rates` is by input, for the encoders whose rate is their own. Vectors and scalars are not decayed.
-    """
+    """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101), fused, over the trained parameters. `rates` is by input, for
+    the encoders whose rate is their own. Vectors and scalars are not decayed."""
     own_rates = {}
     for name, rate in rates.items():
         encoder, highest = learner.model.encoders[name], rate.learning_rate or settings.learning_rate

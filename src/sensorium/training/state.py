@@ -1,6 +1,5 @@
 """The state of a run in the middle of training, in a folder that is written completely or not at all: tensors as
-safetensors, all else as JSON.
-"""
+safetensors, all else as JSON."""
 
 import json
 import re
@@ -52,8 +51,7 @@ def run_mismatch_error(folder: Path) -> UserError:
 
 def trained(learner: Learner) -> dict[str, Tensor]:
     """The learner's state without frozen encoders, teachers and, beside adapters, frozen weights: training never
-    changes them.
-    """
+    changes them."""
     frozen = tuple(
         f"model.encoders.parts.{index}."
         for index, encoder in enumerate(learner.model.encoders.modules_once)
@@ -83,8 +81,7 @@ def put_weights(learner: Learner, weights: dict[str, Tensor]) -> None:
 
 def objective_state(folder: Path) -> dict[str, Tensor]:
     """The weights of the teacher and the queue among the best weights of the state in `folder`: `teacher.NAME` and
-    `queue.NAME`, or nothing where it has neither. Raises UserError when the state is damaged or missing.
-    """
+    `queue.NAME`, or nothing where it has neither. Raises UserError when the state is damaged or missing."""
     with _readable(folder), safe_open(folder / "best.safetensors", "pt") as weights:
         matches = [_OBJECTIVE_STATE.fullmatch(name) for name in weights.keys()]  # noqa: SIM118 (it is no dictionary)
         return {f"{name[1]}.{name[2]}": weights.get_tensor(name[0]) for name in matches if name is not None}
@@ -92,8 +89,7 @@ def objective_state(folder: Path) -> dict[str, Tensor]:
 
 def optimizer_state(optimizer: torch.optim.Optimizer, keep: bool) -> dict[str, Tensor]:
     """The optimiser's state, by parameter index and name, on the CPU. What is sharded is gathered, so every process has
-    to call this; one that does not `keep` it gets an empty dictionary.
-    """
+    to call this; one that does not `keep` it gets an empty dictionary."""
     tensors = {}
     for index, values in optimizer.state_dict()["state"].items():
         for name, value in values.items():
@@ -112,10 +108,7 @@ def save_state(
     average: Average | None = None,
 ) -> None:
     """Writes the current weights, their average if there is one, the `best` ones, the optimiser's `state` (its moments)
-    and the position into the folder `folder`, completely or not at all.
-
-    Raises UserError when the disk refuses.
-    """
+    and the position into the folder `folder`, completely or not at all. Raises UserError when the disk refuses."""
     with whole_folder(folder) as new:
         _write(trained(learner), new / "weights.safetensors")
         _write(best, new / "best.safetensors")
@@ -148,10 +141,8 @@ def _readable(folder: Path) -> Iterator[None]:
 def load_state(
     folder: Path, learner: Learner, optimizer: torch.optim.Optimizer, average: Average | None = None
 ) -> dict[str, Tensor]:
-    """Restores weights, average and optimiser as `save_state` wrote them; gives the best weights.
-
-    Raises UserError when a file is damaged or missing.
-    """
+    """Restores weights, average and optimiser as `save_state` wrote them; gives the best weights. Raises UserError when
+    a file is damaged or missing."""
     with _readable(folder):
         best = load_file(folder / "best.safetensors")
         put_weights(learner, load_file(folder / "weights.safetensors"))

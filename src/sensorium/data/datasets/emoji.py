@@ -147,11 +147,9 @@ def _is_complete(folder: Path, fingerprint: dict) -> bool:
 
 @contextmanager
 def _replace_folder(folder: Path) -> Iterator[Path]:
-    """Gives a temporary folder that replaces `folder` when the block ends without an error. Raises UserError.
-
-    Nothing is forced to the disk, unlike in `files.whole_folder`: for thousands of files that takes longer than making
-    them, and `_is_complete` notices files that a power cut emptied, so that they are made again.
-    """
+    """Gives a temporary folder that replaces `folder` when the block ends without an error. Raises UserError. Nothing
+    is forced to the disk, unlike in `files.whole_folder`: for thousands of files that takes longer than making them,
+    and `_is_complete` notices files that a power cut emptied, so that they are made again."""
     with writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))

@@ -28,10 +28,8 @@ _TRACK_CHECKS = {"film sound": video.has_audio}
 
 
 def can_decode(decoder: str, value: Any, root: Path) -> bool:
-    """Whether the value has what `decoder` reads of it, such as a video its audio, without decoding it.
-
-    Raises ValueError when it cannot be opened.
-    """
+    """Whether the value has what `decoder` reads of it, such as a video its audio, without decoding it. Raises
+    ValueError when it cannot be opened."""
     return decoder not in _TRACK_CHECKS or _TRACK_CHECKS[decoder](value, root)
 
 
@@ -50,8 +48,7 @@ def decode(decoder: str, value: Any, root: Path, **options: Any) -> Any:
 def measure(decoder: str, value: Any, root: Path) -> dict[str, float] | None:
     """Decodes all of the value and gives its measures: of an image `height` and `width` in pixels; of audio `rate` in
     hertz and `seconds`; of a video all of these, its rate in frames a second; of a series `readings`, `channels` and
-    `span` in seconds; of a set of points `points` and `numbers` each; None when the value lacks what is read.
-    """
+    `span` in seconds; of a set of points `points` and `numbers` each; None when the value lacks what is read."""
     if decoder in _MEASURES:
         return _MEASURES[decoder](value, root)
     decode(decoder, value, root)

@@ -76,8 +76,7 @@ def decode(
 
 def measure(value: Any, root: Path) -> dict[str, float]:
     """`height`, `width` in pixels, length in `seconds`, `rate` in frames a second; decodes all of it and raises as
-    `decode` does.
-    """
+    `decode` does."""
     value = read_content(value, root)
     if not isinstance(value, bytes):
         pixels, rate = _check_array(value)
@@ -95,8 +94,7 @@ def measure(value: Any, root: Path) -> dict[str, float]:
 def frame_times(span: _Span, rate: float | None, frames: int | None) -> list[float]:
     """The seconds after the video's beginning of the frames to take: `rate` a second, in the middle of each 1 / rate of
     a second; if that gives more than `frames`, that many spread evenly over all of the video instead. Of a video
-    shorter than 1 / rate the frame in its middle is taken.
-    """
+    shorter than 1 / rate the frame in its middle is taken."""
     count = span.count if rate is None else max(1, round(span.seconds * rate))
     count = min(count, frames or count)
     if rate is None or count < round(span.seconds * rate) or span.seconds * rate < 1:

@@ -26,12 +26,9 @@ def is_dataset_folder(folder: Path) -> bool:
 
 
 def read_dataset_folder(folder: Path) -> tuple[pd.DataFrame, dict[str, Guess]]:
-    """The records of the folder, and by column the kind that its features state.
-
-    Images, audio and videos are paths to their bytes within the Arrow files, or the path that the dataset holds;
-    classes are their names; several splits make the column `split`. Raises UserError when the library is not installed
-    or the folder cannot be read.
-    """
+    """The records of the folder, and by column the kind that its features state. Images, audio and videos are paths to
+    their bytes within the Arrow files, or the path that the dataset holds; classes are their names; several splits make
+    the column `split`. Raises UserError when the library is not installed or the folder cannot be read."""
     try:
         import datasets
     except ImportError as error:

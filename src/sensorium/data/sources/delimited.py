@@ -76,8 +76,7 @@ def _row_error(path: Path, row: pyarrow.csv.InvalidRow) -> UserError:
 
 def _check_quotes(path: Path, delimiter: str) -> None:
     """Raises UserError for a double quote that is never closed: the remainder of the file would be read as one field,
-    without an error where that is the last field of the last row.
-    """
+    without an error where that is the last field of the last row."""
     with open(path, "rb") as file:
         quotes = sum(block.count(b'"') for block in iter(lambda: file.read(1 << 20), b""))
     if quotes % 2 == 0:

@@ -38,11 +38,8 @@ _COMPRESSED = {b"\x1f\x8b": "gunzip", b"BZh": "bunzip2", b"\xfd7zXZ": "unxz", b"
 
 
 class Shards(NamedTuple):
-    """The records of tar shards.
-
-    `frame` (N rows: the columns, and last `__key__`), `root` (the folder that its paths start from), `count` (of
-    shards).
-    """
+    """The records of tar shards. `frame` (N rows: the columns, and last `__key__`), `root` (the folder that its paths
+    start from), `count` (of shards)."""
 
     frame: pd.DataFrame
     root: Path
@@ -51,9 +48,7 @@ class Shards(NamedTuple):
 
 def find_shards(source: str) -> list[Path] | None:
     """The files that a pattern names, in order: `{0000..0009}`, `{a,b}`, `*`, `?`, `[0-9]`; None when it is no pattern.
-
-    Raises UserError when there is no such file, or one that is no tar file.
-    """
+    Raises UserError when there is no such file, or one that is no tar file."""
     if os.path.exists(source) or not re.search(r"[*?\[{]", source):
         return None
     paths: list[Path] = []
@@ -86,11 +81,8 @@ def expand_braces(pattern: str) -> Iterator[str]:
 
 def read_shards(paths: list[Path]) -> Shards:
     """Reads the headers of the shards and their small texts; images, audio and videos remain in the files and become
-    paths into the shard.
-
-    Raises UserError for a shard that is compressed, cut short or damaged, and for a record with two files for one
-    column. Warns of members that belong to no record.
-    """
+    paths into the shard. Raises UserError for a shard that is compressed, cut short or damaged, and for a record with
+    two files for one column. Warns of members that belong to no record."""
     root = Path(os.path.commonpath([path.parent.absolute() for path in paths]))
     root = Path(os.path.relpath(root)) if not paths[0].is_absolute() else root
     builder, keys, left_out = FrameBuilder(), [], Counter()

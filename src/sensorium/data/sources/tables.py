@@ -28,10 +28,8 @@ _MEDIA_FIELDS = {"bytes", "path"}  # of the structs in which Hugging Face Datase
 
 
 class Source(NamedTuple):
-    """A frame, the folder that its media paths start from, and its name in errors.
-
-    `kinds`: by column, the kind that the source itself states. `shards`: how many tar files hold the records.
-    """
+    """A frame, the folder that its media paths start from, and its name in errors. `kinds`: by column, the kind that
+    the source itself states. `shards`: how many tar files hold the records."""
 
     frame: pd.DataFrame
     root: Path
@@ -41,10 +39,8 @@ class Source(NamedTuple):
 
 
 def read_source(source: str | Path | pd.DataFrame | Iterable[dict]) -> Source:
-    """The frame of a CSV, TSV, JSONL or Parquet file, of a folder or tar shards, of a pandas table or of dicts.
-
-    CSV cells are strings, whatever they look like; the others keep their types. Raises UserError.
-    """
+    """The frame of a CSV, TSV, JSONL or Parquet file, of a folder or tar shards, of a pandas table or of dicts. CSV
+    cells are strings, whatever they look like; the others keep their types. Raises UserError."""
     if isinstance(source, str | Path):
         path = Path(source)
         try:

@@ -12,10 +12,8 @@ from sensorium.objectives.losses.ring import Ring
 
 
 class Positives:
-    """Rows i and j are positives when one of their keys agrees; every row is its own.
-
-    keys: int64 [N, keys], such as the ids of both sides and a label; a negative label (the third key) is none.
-    """
+    """Rows i and j are positives when one of their keys agrees; every row is its own. keys: int64 [N, keys], such as
+    the ids of both sides and a label; a negative label (the third key) is none."""
 
     def __init__(self, keys: Tensor):
         if keys.shape[1] > 2:
@@ -27,9 +25,8 @@ class Positives:
         """int64 [N]: how many positives each row has, itself among them."""
 
     def within(self, rows: slice, columns: slice) -> tuple[Tensor, Tensor]:
-        """The places (i, j), int64 [pairs] each, of the positives in the tile of `rows` and `columns`, counted from
-        its corner.
-        """
+        """The places (i, j), int64 [pairs] each, of the positives in the tile of `rows` and `columns`, counted from its
+        corner."""
         device = self._keys.device
         first, end = max(rows.start, columns.start), min(rows.stop, columns.stop)
         single = torch.arange(first, max(first, end), device=device)

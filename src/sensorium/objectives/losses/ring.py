@@ -10,11 +10,9 @@ Visit = Callable[[int, list[Tensor], list[Tensor]], None]
 
 
 class Ring:
-    """The processes of `group` in a circle, or this process alone when it is None.
-
-    Processes may bring different numbers of rows, and none at all; all of them have to make the same calls in the same
-    order. Works with gloo on the CPU and with NCCL on CUDA.
-    """
+    """The processes of `group` in a circle, or this process alone when it is None. Processes may bring different
+    numbers of rows, and none at all; all of them have to make the same calls in the same order. Works with gloo on the
+    CPU and with NCCL on CUDA."""
 
     def __init__(self, group: dist.ProcessGroup | None, rows: int, device: torch.device):
         self._group = group

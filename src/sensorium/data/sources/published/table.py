@@ -126,8 +126,7 @@ def _parse_json(text: str, path: Path) -> Any:
 
 def _reduce_answer(entry: dict[str, Any]) -> Any:
     """Of an annotator's answer, {"answer_id", "answer", "answer_confidence"}, its text, as soon as it is read: VQA has
-    millions of these objects, which would fill the memory. All other objects are unchanged.
-    """
+    millions of these objects, which would fill the memory. All other objects are unchanged."""
     answer = entry.get("answer") if "answer_id" in entry else None
     return sys.intern(answer) if isinstance(answer, str) else entry
 
