@@ -76,10 +76,7 @@ class SeriesProcessor:
 
     def save(self, folder: Path) -> None:
         """Writes processor.json into `folder`."""
-        settings = {
-            "channels": [channel.model_dump() for channel in self.channels],
-            "max_readings": self.max_readings,
-        }
+        settings = {"channels": [channel.model_dump() for channel in self.channels], "max_readings": self.max_readings}
         write_settings(folder, settings, self.augmentation)
 
     @classmethod

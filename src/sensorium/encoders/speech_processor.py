@@ -24,11 +24,7 @@ class SpeechProcessor:
     """
 
     def __init__(
-        self,
-        extractor: SequenceFeatureExtractor,
-        seconds: float,
-        shortest: int,
-        augmentation: AudioAugmentation | None,
+        self, extractor: SequenceFeatureExtractor, seconds: float, shortest: int, augmentation: AudioAugmentation | None
     ):
         self.extractor, self.seconds, self.shortest = extractor, seconds, shortest
         self.augmentation = augmentation

@@ -103,10 +103,7 @@ class AlbefFamily:
             )
         # The fusion and the head of masked words name inputs, and so are built again under the new names.
         renamed = {source: name for name, source in sources.items()}
-        roles = {
-            "query": renamed[trained.fusion.query],
-            "context": [renamed[name] for name in trained.fusion.context],
-        }
+        roles = {"query": renamed[trained.fusion.query], "context": [renamed[name] for name in trained.fusion.context]}
         fusion = BertFusion(
             trained.fusion.config.model_copy(update=roles), {name: encoder.dim for name, encoder in encoders.items()}
         )

@@ -28,8 +28,7 @@ class ClipSettings(SharedSettings):
 
     name: Literal["clip"] = Field(description="the family")
     size: str | None = Field(
-        None,
-        description="of the encoders that `inputs` does not name: tiny, ViT-B-32, ViT-B-16, ViT-L-14; none: tiny",
+        None, description="of the encoders that `inputs` does not name: tiny, ViT-B-32, ViT-B-16, ViT-L-14; none: tiny"
     )
     pairs: list[tuple[str, str]] = Field(
         [], description="which two inputs are aligned, as [[photo, caption], [voice, caption]]; empty: every two"

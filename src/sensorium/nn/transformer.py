@@ -76,14 +76,7 @@ class TokenTransformer(nn.Module):
     """Embeddings of the tokens of a `vocabulary` and of at most `length` positions, then a transformer."""
 
     def __init__(
-        self,
-        vocabulary: int,
-        length: int,
-        dim: int,
-        depth: int,
-        heads: int,
-        dropout: float = 0.0,
-        causal: bool = False,
+        self, vocabulary: int, length: int, dim: int, depth: int, heads: int, dropout: float = 0.0, causal: bool = False
     ):
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, dim)

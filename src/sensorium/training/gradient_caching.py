@@ -58,8 +58,7 @@ def embed(learner: Learner, batch: Batch) -> Embedded:
     embeddings = {view: step.embedding(view) for view in views}
     fixed = [view for view in views if _is_fixed(learner, batch, view)]
     return Embedded(
-        embeddings,
-        {view: Features.one(step.features(view).pooled, step.features(view).present) for view in fixed},
+        embeddings, {view: Features.one(step.features(view).pooled, step.features(view).present) for view in fixed}
     )
 
 

@@ -30,8 +30,7 @@ class TrainingSettings(BaseModel, frozen=True, extra="forbid"):
         description="whose weights are kept: those of the epoch that the validation records find best, or the last's",
     )
     refit: bool | None = Field(
-        None,
-        description="train anew, validation records too, for the best number of epochs; none: if 20,000 or fewer",
+        None, description="train anew, validation records too, for the best number of epochs; none: if 20,000 or fewer"
     )
     averaging: Literal["none", "ema"] = Field(
         "none", description="ema: validation and the saved model use a running average of the weights"
