@@ -87,8 +87,7 @@ class AudioProcessor:
 
     @property
     def frames(self) -> int:
-        """How many frames a window has, where there may be several: the windows of a clip follow each other in
-        `spectrogram`."""
+        """How many frames a window has; the windows of a clip follow each other in `spectrogram`."""
         return self.front.frames(self._length)
 
     @property
@@ -148,8 +147,7 @@ def seconds_of(facts: dict[str, float]) -> float:
 
 
 def processor_of(config: Any) -> AudioProcessor:
-    """The processor of a sound encoder's `config`, which names all of AudioSettings. Raises UserError when it states no
-    rate or seconds."""
+    """The processor of a `config` that has all of AudioSettings. Raises UserError when rate or seconds is None."""
     if config.rate is None or config.seconds is None:
         raise UserError("An audio encoder needs the options 'rate' and 'seconds'; state them, or build it from data.")
     return AudioProcessor(AudioSettings(**{name: getattr(config, name) for name in AudioSettings.model_fields}))
@@ -173,7 +171,6 @@ def normalise(spectrogram: Tensor, reach: float) -> Tensor:
 
 
 def normalise_cepstrum(coefficients: Tensor) -> Tensor:
-    """float [F, C], decibels -> the same shape: each coefficient with zero mean, and a variance of one over the clip
-    (less where it moves by hardly a decibel)."""
+    """float [F, C], decibels -> coefficients of zero mean and a variance of one over the clip (less where flat)."""
     centred = coefficients - coefficients.mean(dim=0)
     return centred / (centred.std(dim=0, correction=0) + 1.0)

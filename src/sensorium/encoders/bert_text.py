@@ -89,8 +89,7 @@ class BertText(nn.Module):
         return self.embeddings.words.weight
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
-        """`tokens` int64 [B, L] and `mask` bool [B, L], the real ones first -> Features of T = L tokens (one when
-        summary_only)."""
+        """`tokens` int64, `mask` bool [B, L], the real ones first -> Features of T = L tokens (1 if summary_only)."""
         ids, mask = inputs["tokens"], inputs["mask"]
         packing = Packing.of(mask)
         x = self.embeddings(ids, packing)  # [N, D]

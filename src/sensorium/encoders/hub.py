@@ -84,8 +84,7 @@ def _download(kind: type, source: str, what: str, options: dict[str, Any]) -> An
 
 
 def knock(source: str, what: str) -> None:
-    """Checks that the hub answers at all, because its own client would retry for half a minute. Raises UserError when
-    it does not."""
+    """Checks that the hub answers, as its own client would retry for half a minute. Raises UserError if not."""
     try:
         get_session().head(constants.ENDPOINT, timeout=PATIENCE)
     except Exception as error:  # the hub's client raises its transport's errors, which differ by version

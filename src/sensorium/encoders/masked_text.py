@@ -35,8 +35,7 @@ class MaskedTextProcessor:
         self.text = text
 
     def __call__(self, value: str, augment: bool = False) -> dict[str, Tensor]:
-        """A text → its tokens and labels. Draws from torch's global random state with `augment`; without, nothing is
-        hidden."""
+        """A text → its tokens and labels. Hides with `augment` alone, by torch's global random state."""
         tokens, special = self.text.encode(value)  # [L] twice
         labels = torch.full_like(tokens, NOT_ASKED)
         if augment:
@@ -49,7 +48,6 @@ class MaskedTextProcessor:
         return {"tokens": tokens, "labels": labels}
 
     def pad(self, items: list[dict[str, Tensor] | None]) -> dict[str, Tensor]:
-        """A batch of texts, None where one is absent → {"tokens": int64 [B, L], "labels": int64 [B, L], "mask": bool
-        [B, L]}, L the longest."""
+        """Texts, None where absent → `tokens` and `labels` int64 [B, L], `mask` bool [B, L], L the longest."""
         labels, _ = pad_sequences(column(items, "labels"), dtype=torch.int64, fill=NOT_ASKED)
         return self.text.pad(items) | {"labels": labels}

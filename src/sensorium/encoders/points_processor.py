@@ -34,10 +34,7 @@ class PointsScale(BaseModel, frozen=True, extra="forbid"):
 
 
 class PointsAugmentation(BaseModel, frozen=True, extra="forbid"):
-    """How a training set is changed.
-
-    jitter: noise on every number, in its scale. drop: share of the points left out, never all.
-    """
+    """jitter: noise on every number of a training set, in its scale. drop: share of the points left out, never all."""
 
     jitter: float = Field(0.02, ge=0)
     drop: float = Field(0.1, ge=0, lt=1)

@@ -26,10 +26,7 @@ class Channel(BaseModel, frozen=True, extra="forbid"):
 
 
 class SeriesAugmentation(BaseModel, frozen=True, extra="forbid"):
-    """How a training series is changed.
-
-    jitter: noise on every value, in scales of its channel. drop: share of the readings left out, never all.
-    """
+    """jitter: noise on a training series' values, in scales. drop: share of the readings left out, never all."""
 
     jitter: float = Field(0.05, ge=0)
     drop: float = Field(0.1, ge=0, lt=1)
@@ -103,8 +100,7 @@ def averaged(times: np.ndarray, values: np.ndarray, most: int) -> tuple[np.ndarr
 
 
 class SeriesStatistics(NamedTuple):
-    """Statistics of training series: their channels, and the median step and the longest span between readings,
-    seconds."""
+    """Of training series: the channels, and in seconds the median step between readings and the longest span."""
 
     channels: list[Channel]
     step: float

@@ -64,8 +64,7 @@ class TableProcessor:
         self._counts = [[math.inf, *column.counts] for column in categories]
 
     def __call__(self, value: dict[str, float | str | None], augment: bool = False) -> dict[str, Tensor]:
-        """Values by column, None or left out where absent → one record's tensors; `augment` draws from torch's global
-        random state."""
+        """Values by column, None or left out where absent → tensors; `augment` draws from torch's global state."""
         number, category, mask = [], [], []
         for column in self.numbers:
             x = value.get(column.name)

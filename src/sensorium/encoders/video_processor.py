@@ -36,8 +36,7 @@ class DecodedFilm(NamedTuple):
 
 
 class VideoProcessor:
-    """A decoded film -> `pixels`, uint8 [F, 3, h, w], squares in RGB, and `seconds`, float32 [F], from its beginning.
-    Reads and writes `processor.json`."""
+    """A decoded film -> `pixels`, uint8 [F, 3, h, w], RGB squares, and `seconds`, float32 [F], from its beginning."""
 
     def __init__(self, settings: VideoSettings):
         self.settings = settings

@@ -90,8 +90,7 @@ def sides(kinds: dict[str, str]) -> tuple[str, str]:
 
 
 def objectives(teacher: Momentum, queue: Queue) -> list[nn.Module]:
-    """What the ALBEF that `teacher` follows is pre-trained by: alignment, matching, masked words (of the view `masked`
-    of its text)."""
+    """Alignment, matching, and masked words (of the view `masked` of the text) for the ALBEF that `teacher` follows."""
     image, text = sides({name: encoder.modality for name, encoder in teacher.model.encoders.items()})
     return [
         MomentumContrastive(image, text, teacher, queue),

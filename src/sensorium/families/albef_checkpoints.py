@@ -154,8 +154,7 @@ def save(checkpoint: Albef, out: Path) -> None:
 
 
 def open_own(source: Path) -> Albef:
-    """The checkpoint of ours that `save` or a run wrote. Raises UserError when the published layout has no place for
-    its model."""
+    """The checkpoint of ours that `save` or a run wrote. Raises UserError for a model that cannot be published."""
     model = load(source)
     check_written(model)
     inner = source / "model"

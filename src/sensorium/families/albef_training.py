@@ -81,8 +81,7 @@ class AlbefFamily:
     reads: Literal["tokens", "pooled"] = "tokens"
 
     def towers(self, settings: AlbefSettings) -> dict[str, Tower]:
-        """The encoders of the size; the tokenizer and the length of texts come from the records. Raises UserError for
-        an unknown size."""
+        """The encoders of the size; tokenizer and length of texts come from the records. Raises UserError."""
         size = _size(settings)
         return {"image": Tower("clip_image", size.image), "text": Tower("bert_text", size.text)}
 
@@ -118,8 +117,7 @@ class AlbefFamily:
         return model
 
     def continue_from(self, settings: AlbefSettings, trained: Model) -> AlbefSettings:
-        """The settings as they are; `trained` gets the temperature that they state. Raises UserError when they ask for
-        another size or space."""
+        """The settings; `trained` gets their temperature. Raises UserError when they ask for another size or space."""
         check_no_size(settings)
         set_temperature(settings, trained)
         return settings

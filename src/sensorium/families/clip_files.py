@@ -62,8 +62,7 @@ def no_weights(path: Path, error: Exception) -> UserError:
 
 
 def read_tokenizer(folder: Path, context: int, pad: int | None) -> TextProcessor:
-    """The processor of `tokenizer.json`; `pad` is the padding's number where the folder does not say. Raises UserError
-    when there is none."""
+    """The processor of `tokenizer.json`; `pad` is the padding where the folder states none. Raises UserError."""
     path = folder / "tokenizer.json"
     if not path.exists():
         raise UserError(

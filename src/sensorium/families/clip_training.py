@@ -55,8 +55,7 @@ class ClipFamily:
     reads: Literal["tokens", "pooled"] = "pooled"
 
     def towers(self, settings: ClipSettings) -> dict[str, Tower]:
-        """The towers of the published size, or of the tiny one, which takes the length of its texts from the records.
-        Raises UserError for an unknown size."""
+        """The towers of the size; the tiny one takes the length of texts from the records. Raises UserError."""
         config = preset(settings.size or SIZE)
         image, text = (tower.model_dump(exclude_unset=True) for tower in (config.image, config.text))
         text.pop("end_token", None)  # that of the tokenizer, which is learned from the records

@@ -23,8 +23,7 @@ class Conversion(Protocol):
     """Whether the tokenizer of the options is for it."""
 
     def convert(self, source: str | Path, out: Path, options: Options) -> Model:
-        """Writes `source` to the folder `out`, in the place of what is there, and gives the model. Raises UserError for
-        a source or options that do not fit."""
+        """Writes `source` to the folder `out`, over what is there. Raises UserError for what does not fit."""
         ...
 
 

@@ -89,8 +89,7 @@ class Family(Protocol):
         ...
 
     def continue_from(self, settings: Any, trained: Model) -> Any:
-        """The settings of a run that begins with the model `trained`, whose temperature it sets to theirs. Raises
-        UserError when they ask for another model."""
+        """The settings of a run that begins with `trained`, whose temperature it sets. Raises UserError."""
         ...
 
     def pairs(self, settings: Any, kinds: dict[str, str]) -> list[tuple[str, str]]:
@@ -111,8 +110,7 @@ class Family(Protocol):
         ...
 
     def chance_sentences(self, settings: Any, model: Model, batch_size: int) -> list[str]:
-        """Sentences before training on the losses of a model that has learned nothing, where `contrastive_loss` is
-        None."""
+        """Sentences on the losses of a model that has learned nothing, where `contrastive_loss` is None."""
         ...
 
 

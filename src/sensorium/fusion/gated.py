@@ -43,8 +43,7 @@ class Gated(nn.Module):
         return Features.one((self._gates(summaries) * summaries.tanh()).sum(dim=1), present.any(dim=1))
 
     def gates(self, features: dict[str, Features]) -> Tensor:
-        """How far each gate is open in each record: float32 [B, N, D], from 0 to 1, in the order of `dims`. Those of an
-        absent input are 0."""
+        """How far each gate is open: float32 [B, N, D], from 0 to 1, in the order of `dims`; 0 for an absent input."""
         summaries, present = self.inputs.summaries(features)
         return torch.where(present[..., None], self._gates(summaries), 0.0)
 

@@ -87,7 +87,6 @@ def with_itself(adjacency: Tensor) -> Tensor:
 
 
 def stacked_weights(weights: list[Tensor], mask: Tensor) -> Tensor:
-    """Weights of each layer, [B, N, N, heads], mask bool [B, N] -> float32 [B, layers, heads, N, N]; 0 in row i where
-    node i is absent."""
+    """Layers' weights [B, N, N, heads], mask bool [B, N] -> float32 [B, layers, heads, N, N], 0 for absent nodes."""
     stacked = wide(torch.stack(weights, dim=1)).permute(0, 1, 4, 2, 3)  # [B, layers, heads, N, N]
     return torch.where(mask[:, None, None, :, None], stacked, 0.0)

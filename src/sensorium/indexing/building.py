@@ -40,8 +40,7 @@ PLAIN = Work()
 
 
 class IndexingResult(NamedTuple):
-    """How many records were embedded, how many lacked the input, how many were in the index already, the bad ones, and
-    which columns the index does not store."""
+    """How many records were embedded, lacked the input, were there already; the bad ones; the columns not stored."""
 
     embedded: int
     absent: int
@@ -51,8 +50,7 @@ class IndexingResult(NamedTuple):
 
 
 def open_or_create(path: Path, source: Source, facts: Facts, overwrite: bool) -> Store:
-    """The table to fill: a new one, or the unfinished one that a stopped build of the same source made. Raises
-    UserError when something else is at `path`."""
+    """A new table, or the one that a stopped build of the source left. Raises UserError for anything else there."""
     names = safe_names(list(source.columns))
     columns = {names[column]: column_type for column, column_type in source.columns.items()}
     if overwrite or not path.exists() or not _is_unfinished(path):

@@ -26,8 +26,7 @@ _ABSENT = 0  # the content id of an absent input; others have the hash of their 
 
 
 class Embedded(NamedTuple):
-    """A batch of records: which have the input, int64 [n] from 0, their vectors, float32 [n, E], how many lack it, and
-    the errors of those that cannot be read."""
+    """Of a batch: records with the input, int64 [n], their vectors, float32 [n, E], how many lack it, the errors."""
 
     rows: np.ndarray
     vectors: np.ndarray

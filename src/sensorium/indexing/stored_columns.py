@@ -66,8 +66,7 @@ def safe_names(columns: list[str]) -> dict[str, str]:
 
 
 def to_arrow(table: Table, name: str, column_type: pa.DataType) -> pa.Array:
-    """The column `name` as `column_type`, null where it is absent or the table lacks it. Raises UserError, with row and
-    column, for a cell of another type."""
+    """The column `name` as `column_type`, null where absent. Raises UserError, with row and column, for a misfit."""
     if name not in table.frame.columns:
         return pa.nulls(len(table), column_type)
     values = table.frame[name]
@@ -99,8 +98,7 @@ def _to_text(table: Table, row: int, name: str, value: Any) -> str | None:
 
 
 def read_keys(table: Table, column: str | None) -> list[str]:
-    """What names each record: the cells of `column`, else the numbers of the rows. Raises UserError where a key is
-    absent or stands twice."""
+    """The cells of `column`, else the numbers of the rows. Raises UserError where a key is absent or stands twice."""
     if column is None:
         return table.rows.astype(str).tolist()
     keys = table.cells(column, "key")

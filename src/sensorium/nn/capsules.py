@@ -19,8 +19,7 @@ def squash(x: Tensor) -> Tensor:
 
 
 class Routed(NamedTuple):
-    """wholes: float32 [B, M, D]. shares: float32 [B, N, M], how each of N parts is distributed after the last
-    iteration."""
+    """wholes: float32 [B, M, D]. shares: float32 [B, N, M], how each part is distributed after the last iteration."""
 
     wholes: Tensor
     shares: Tensor
@@ -41,8 +40,7 @@ def route(votes: Tensor, iterations: int) -> Routed:
 
 
 class Capsules(nn.Module):
-    """N parts of `part_dim` → M wholes of `whole_dim`, by one matrix for each pair, then routing. Raises UserError for
-    less than one iteration."""
+    """N parts → M wholes, by one matrix for each pair, then routing. Raises UserError for less than one iteration."""
 
     def __init__(self, parts: int, part_dim: int, wholes: int, whole_dim: int, iterations: int = 3):
         super().__init__()

@@ -28,8 +28,7 @@ class Inputs(nn.Module):
         return self.maps.names
 
     def forward(self, features: dict[str, Features]) -> dict[str, Features]:
-        """Each input at the one width: float32 tokens [B, T, D] and pooled [B, D], zero where masked. A float64 model
-        takes and gives float64."""
+        """Each input at the one width: float32 (or float64) tokens [B, T, D] and pooled [B, D], zero where masked."""
         return {
             name: Features(
                 self._map(name, features[name].tokens, features[name].mask),
@@ -40,8 +39,7 @@ class Inputs(nn.Module):
         }
 
     def summaries(self, features: dict[str, Features]) -> tuple[Tensor, Tensor]:
-        """The pooled features alone: float32 [B, N, D] for N inputs, zero where absent, and which are present, bool [B,
-        N]."""
+        """Pooled features alone: float32 [B, N, D] for N inputs, zero where absent, and presence, bool [B, N]."""
         each, present = self.each(features)
         return torch.stack(each, dim=1), present
 

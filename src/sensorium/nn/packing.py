@@ -38,8 +38,7 @@ class Packing(NamedTuple):
         return x.unflatten(0, (self.rows, self.longest))
 
     def first(self, device: torch.device) -> tuple["Packing", Tensor]:
-        """The packing of the first real token of each row that has one, and its index among the N, int64 [rows with
-        one]."""
+        """The packing of the first real token of each row that has one, and its index among the N, int64 [rows]."""
         if self.mask is None:
             return Packing(self.rows, 1), self.longest * torch.arange(self.rows, device=device)
         has = self.mask.any(dim=1)

@@ -28,8 +28,7 @@ class Shape(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """A context as the blocks of a stack attend to it: each block's keys and values, and which rows have the context,
-    bool [B]."""
+    """A context as blocks attend to it: each block's keys and values, and which rows have the context, bool [B]."""
 
     keys: list[Keys]
     present: Tensor

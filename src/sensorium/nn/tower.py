@@ -106,8 +106,7 @@ class Tower(nn.Module):
 
 
 class ProbePooling(nn.Module):
-    """A learned probe attends to all tokens, then an MLP (the multi-head attention pooling of Zhai et al. 2022,
-    arXiv:2106.04560, as SigLIP has it)."""
+    """A learned probe attends to all tokens, then an MLP (Zhai et al. 2022, arXiv:2106.04560, as SigLIP has it)."""
 
     def __init__(self, width: int, hidden: int, heads: int, activation: Activation, eps: float):
         super().__init__()

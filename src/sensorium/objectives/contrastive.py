@@ -49,8 +49,7 @@ class Contrastive(nn.Module):
         self.weights = {self.name: weight}
 
     def forward(self, step: Step) -> dict[str, Loss]:
-        """Sum and count of the loss over the records that have both inputs. Raises UserError for a model without the
-        parameters that it needs."""
+        """Sum and count over the records that have both inputs. Raises UserError for a model without the parameters."""
         needed = ("logit_scale",) if self.kind == "softmax" else ("logit_scale", "logit_bias")
         for name in needed:
             if not hasattr(step.model, name):

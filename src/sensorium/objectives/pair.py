@@ -22,8 +22,7 @@ class Pair(NamedTuple):
         return (batch.present(self.a) & batch.present(self.b)).sum()
 
     def sides(self, step: Step) -> dict[str, Any]:
-        """The embeddings of both inputs, and what says which of them belong together, as losses name them. In training
-        the processes share the loss."""
+        """The arguments of losses. In training the processes share the loss."""
         batch = step.batch
         return {
             "a": step.embedding(self.a),

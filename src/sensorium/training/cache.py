@@ -47,8 +47,7 @@ class FeatureCache:
         return FeatureCache(self.folder, self.positions[index], self.dim, self.tokens)
 
     def read(self, rows: np.ndarray) -> Features:
-        """Features of the rows, int64 [B], of the table: pooled float32 [B, D], tokens [B, T, D] (T = 1 without
-        tokens)."""
+        """Features of the rows, int64 [B]: pooled float32 [B, D], tokens [B, T, D] (T = 1 without tokens)."""
         positions = self.positions[rows]
         present = positions >= 0
         stored_rows = np.where(present, positions, 0)
@@ -147,8 +146,7 @@ class CacheJob:
 
 
 def _distinct(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(distinct contents in the order of their first row, that row, for each row its position or −1). Id 0 is
-    absence."""
+    """Distinct contents in the order of their first row, that row, and each row's position or −1. Id 0 is absence."""
     contents, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
     has_content = contents != 0
     order = np.argsort(first[has_content], kind="stable")

@@ -1,5 +1,4 @@
-"""Learning rates by layer: a pretrained encoder's lower layers are more general, and are changed less, than its upper
-ones."""
+"""Learning rates by layer: a pretrained encoder's lower layers are more general, and are changed less."""
 
 import re
 from collections.abc import Iterable

@@ -40,14 +40,12 @@ class Learner(nn.Module):
 
     @property
     def own_parameters(self) -> list[nn.Parameter]:
-        """The trained parameters of the losses themselves, such as the temperature, which belong to no encoder,
-        projection, fusion or head."""
+        """The losses' own trained parameters, as the temperature, which no encoder, projection, fusion or head has."""
         candidates = [*self.model.parameters(recurse=False), *self.objectives.parameters()]
         return [parameter for parameter in candidates if parameter.requires_grad]
 
     def forward(self, batch: Batch, work: Callable[["Learner", Batch], Answer] = losses) -> Answer:
-        """Does `work(learner, batch)`, in autocast when `precision` is bf16: the losses, or one of the three stages of
-        gradient caching."""
+        """`work(learner, batch)`, in autocast if `precision` is bf16: the losses, or a stage of gradient caching."""
         with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             return work(self, batch)
 
@@ -57,8 +55,7 @@ class Learner(nn.Module):
         return {name: count for objective in self.objectives for name, count in objective.counts(batch).items()}
 
     def post_step(self) -> None:
-        """Brings parameters with bounds back within them, then updates teachers and queues; called after each step of
-        the optimiser."""
+        """After an optimiser step: brings parameters back within their bounds, then updates teachers and queues."""
         for objective in self.objectives:
             if hasattr(objective, "post_step"):
                 objective.post_step(self.model)

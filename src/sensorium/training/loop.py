@@ -288,8 +288,7 @@ class Training:
         self.accelerator.wait_for_everyone()
 
     def _write_log(self) -> None:
-        """Writes log.csv, unless training has no validation: a refit does not overwrite the log of the training that it
-        repeats."""
+        """Writes log.csv, unless training has no validation: a refit does not overwrite the log of what it repeats."""
         if self.accelerator.is_main_process and self.position.log and self.hooks.validate is not None:
             with whole_file(self.folder.parent / "log.csv") as new, open(new, "w", newline="") as file:
                 writer = csv.DictWriter(file, list(self.position.log[0]))

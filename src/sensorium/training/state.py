@@ -50,8 +50,7 @@ def run_mismatch_error(folder: Path) -> UserError:
 
 
 def trained(learner: Learner) -> dict[str, Tensor]:
-    """The learner's state without frozen encoders, teachers and, beside adapters, frozen weights: training never
-    changes them."""
+    """The learner's state without what training never changes: frozen encoders, weights beside adapters, teachers."""
     frozen = tuple(
         f"model.encoders.parts.{index}."
         for index, encoder in enumerate(learner.model.encoders.modules_once)
@@ -141,8 +140,7 @@ def _readable(folder: Path) -> Iterator[None]:
 def load_state(
     folder: Path, learner: Learner, optimizer: torch.optim.Optimizer, average: Average | None = None
 ) -> dict[str, Tensor]:
-    """Restores weights, average and optimiser as `save_state` wrote them; gives the best weights. Raises UserError when
-    a file is damaged or missing."""
+    """Restores what `save_state` wrote; gives the best weights. Raises UserError when a file is damaged or missing."""
     with _readable(folder):
         best = load_file(folder / "best.safetensors")
         put_weights(learner, load_file(folder / "weights.safetensors"))

@@ -1,5 +1,4 @@
-"""A look at held-out records with the model as it stands: for early stopping, and for what heads choose after
-training."""
+"""A look at held-out records with the model as it stands: for early stopping, and for what heads then choose."""
 
 from collections.abc import Callable
 from typing import NamedTuple

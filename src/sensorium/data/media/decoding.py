@@ -28,8 +28,7 @@ _TRACK_CHECKS = {"film sound": video.has_audio}
 
 
 def can_decode(decoder: str, value: Any, root: Path) -> bool:
-    """Whether the value has what `decoder` reads of it, such as a video its audio, without decoding it. Raises
-    ValueError when it cannot be opened."""
+    """Whether `value` has what `decoder` reads, without decoding it. Raises ValueError when it cannot be opened."""
     return decoder not in _TRACK_CHECKS or _TRACK_CHECKS[decoder](value, root)
 
 

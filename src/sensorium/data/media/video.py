@@ -75,8 +75,7 @@ def decode(
 
 
 def measure(value: Any, root: Path) -> dict[str, float]:
-    """`height`, `width` in pixels, length in `seconds`, `rate` in frames a second; decodes all of it and raises as
-    `decode` does."""
+    """`height`, `width` in pixels, length in `seconds`, `rate` in frames a second; decodes all. Raises as `decode`."""
     value = read_content(value, root)
     if not isinstance(value, bytes):
         pixels, rate = _check_array(value)

@@ -38,8 +38,7 @@ _COMPRESSED = {b"\x1f\x8b": "gunzip", b"BZh": "bunzip2", b"\xfd7zXZ": "unxz", b"
 
 
 class Shards(NamedTuple):
-    """The records of tar shards. `frame` (N rows: the columns, and last `__key__`), `root` (the folder that its paths
-    start from), `count` (of shards)."""
+    """Records of `count` tar shards: `frame`, N rows, `__key__` last, and `root`, where its paths start."""
 
     frame: pd.DataFrame
     root: Path

@@ -25,8 +25,7 @@ class Positives:
         """int64 [N]: how many positives each row has, itself among them."""
 
     def within(self, rows: slice, columns: slice) -> tuple[Tensor, Tensor]:
-        """The places (i, j), int64 [pairs] each, of the positives in the tile of `rows` and `columns`, counted from its
-        corner."""
+        """The places (i, j), int64 [pairs] each, of the positives in a tile, counted from its corner."""
         device = self._keys.device
         first, end = max(rows.start, columns.start), min(rows.stop, columns.stop)
         single = torch.arange(first, max(first, end), device=device)

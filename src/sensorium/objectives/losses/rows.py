@@ -57,8 +57,7 @@ class Gathered(torch.autograd.Function):
 
 
 def strips(meeting: Meeting) -> Iterator[tuple[slice, Tensor]]:
-    """This process's rows, ROWS at a time: where they are among its own, and which of the rows of all processes each
-    belongs together with, bool [n, all rows]."""
+    """This process's rows, ROWS at a time, and which of all processes' rows each belongs with, bool [n, all rows]."""
     ring, total = meeting.ring, sum(meeting.ring.rows)
     own_rows, start = ring.rows[ring.rank], ring.starts[ring.rank]
     for first in range(0, own_rows, ROWS):

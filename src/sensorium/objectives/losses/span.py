@@ -26,8 +26,7 @@ class Span(NamedTuple):
 
     @classmethod
     def of(cls, a: Tensor, b: Tensor, scale: float, ring: Ring) -> "Span":
-        """The span of a, b [own rows, E] and those of all other processes. Raises ValueError when not even float64 has
-        room."""
+        """The span of all processes' a, b [own rows, E]. Raises ValueError when not even float64 has room."""
         extremes = torch.stack([dots(a, a).amax(), dots(b, b).amax(), -dots(a, b).amin()]) if len(a) else None
         if extremes is None:
             extremes = torch.tensor([0.0, 0.0, -math.inf], dtype=torch.float64, device=a.device)

@@ -103,8 +103,7 @@ def logistic_(tile: Tensor) -> Tensor:
 
 
 def dots(a: Tensor, b: Tensor) -> Tensor:
-    """float64 [N]: the products of each row of a, [N, E], with its row of b; computed in chunks, which need little
-    memory."""
+    """float64 [N]: the products of each row of a, [N, E], with its row of b; in chunks, which need little memory."""
     chunks = zip(a.split(CHUNK), b.split(CHUNK), strict=True)
     return torch.cat([(rows_a.to(wide(a)) * rows_b.to(wide(b))).sum(1).double() for rows_a, rows_b in chunks])
 
