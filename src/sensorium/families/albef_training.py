@@ -78,7 +78,7 @@ class AlbefFamily:
     """A picture and a text, aligned and then fused by BERT's upper layers."""
 
     Settings = AlbefSettings
-    reads: Literal["tokens", "pooled"] = "tokens"
+    reads = "tokens"
 
     def towers(self, settings: AlbefSettings) -> dict[str, Tower]:
         """The encoders of the size; tokenizer and length of texts come from the records. Raises UserError."""

@@ -52,7 +52,7 @@ class ClipFamily:
     """Two or more towers of any kind, each with a projection into the shared space."""
 
     Settings = ClipSettings
-    reads: Literal["tokens", "pooled"] = "pooled"
+    reads = "pooled"
 
     def towers(self, settings: ClipSettings) -> dict[str, Tower]:
         """The towers of the size; the tiny one takes the length of texts from the records. Raises UserError."""

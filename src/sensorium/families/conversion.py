@@ -24,7 +24,6 @@ class Conversion(Protocol):
 
     def convert(self, source: str | Path, out: Path, options: Options) -> Model:
         """Writes `source` to the folder `out`, over what is there. Raises UserError for what does not fit."""
-        ...
 
 
 class Source(Conversion, Protocol):
@@ -32,4 +31,3 @@ class Source(Conversion, Protocol):
 
     def recognises(self, source: Path, options: Options) -> bool:
         """Whether `source` is of the kind that it reads. Raises UserError for a file that cannot be read."""
-        ...

@@ -75,43 +75,34 @@ class Family(Protocol):
 
     def towers(self, settings: Any) -> dict[str, Tower]:
         """By kind of input, the encoder that has the size of the settings. Raises UserError for an unknown size."""
-        ...
 
     def build_model(self, settings: Any, encoders: dict[str, nn.Module], schema: Schema) -> Model:
         """The untrained model around `encoders`, by input name. Raises UserError for encoders that do not fit."""
-        ...
 
     def rebuild_with_inputs(
         self, trained: Model, encoders: dict[str, nn.Module], sources: dict[str, str], schema: Schema
     ) -> Model:
         """The model `trained` under new input names: around `encoders`, which are its own, by new name. sources: by new
         name, the input of `trained` that it was. Raises UserError when `trained` is of another family."""
-        ...
 
     def continue_from(self, settings: Any, trained: Model) -> Any:
         """The settings of a run that begins with `trained`, whose temperature it sets. Raises UserError."""
-        ...
 
     def pairs(self, settings: Any, kinds: dict[str, str]) -> list[tuple[str, str]]:
         """The pairs of inputs, name → kind, that learning brings together. Raises UserError for others."""
-        ...
 
     def objectives(self, settings: Any, model: Model, steps: int) -> list[nn.Module]:
         """What the model learns by. steps: optimiser steps in an epoch."""
-        ...
 
     def training_defaults(self, settings: Any, continues: bool) -> dict[str, Any]:
         """Default settings of training. continues: whether the run begins with a trained model."""
-        ...
 
     def contrastive_loss(self, settings: Any) -> Literal["softmax", "sigmoid"] | None:
         """The contrastive loss that every objective has, whose value at chance follows from the records; None for a
         family with other losses, whose `chance_sentences` say that value."""
-        ...
 
     def chance_sentences(self, settings: Any, model: Model, batch_size: int) -> list[str]:
         """Sentences on the losses of a model that has learned nothing, where `contrastive_loss` is None."""
-        ...
 
 
 def check_no_size(settings: SharedSettings) -> None:

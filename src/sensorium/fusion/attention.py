@@ -1,7 +1,5 @@
 """Early fusion by attention: a mean in which each record says how much each input counts."""
 
-from typing import Literal
-
 import torch
 from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
@@ -37,7 +35,7 @@ class Attention(nn.Module):
     """
 
     Config = AttentionConfig
-    reads: Literal["pooled", "tokens"] = "pooled"
+    reads = "pooled"
     gives_experts = False
     experts = 1
 

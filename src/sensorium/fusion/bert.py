@@ -1,7 +1,5 @@
 """Middle fusion by BERT's upper layers, in which a leading input also attends to the others, as in ALBEF."""
 
-from typing import Literal
-
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
@@ -43,7 +41,7 @@ class BertFusion(nn.Module):
     """
 
     Config = BertFusionConfig
-    reads: Literal["pooled", "tokens"] = "tokens"
+    reads = "tokens"
     gives_experts = False
     experts = None
 

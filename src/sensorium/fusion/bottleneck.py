@@ -1,7 +1,5 @@
 """Interactive fusion through a bottleneck: inputs exchange information only through a few shared tokens."""
 
-from typing import Literal
-
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
@@ -35,7 +33,7 @@ class Bottleneck(nn.Module):
     """
 
     Config = BottleneckConfig
-    reads: Literal["pooled", "tokens"] = "tokens"
+    reads = "tokens"
     gives_experts = False
     experts = None
 

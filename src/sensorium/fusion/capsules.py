@@ -1,7 +1,5 @@
 """Fusion by agreement: each input is a capsule that is distributed over the wholes it agrees with."""
 
-from typing import Literal
-
 import torch
 from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
@@ -37,7 +35,7 @@ class CapsuleFusion(nn.Module):
     """
 
     Config = CapsulesConfig
-    reads: Literal["pooled", "tokens"] = "pooled"
+    reads = "pooled"
     gives_experts = False
     experts = 1
 

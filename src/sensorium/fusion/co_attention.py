@@ -1,7 +1,5 @@
 """Interactive fusion: every input attends to every other."""
 
-from typing import Literal
-
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
@@ -36,7 +34,7 @@ class CoAttention(nn.Module):
     """
 
     Config = CoAttentionConfig
-    reads: Literal["pooled", "tokens"] = "tokens"
+    reads = "tokens"
     gives_experts = False
     experts = None
 

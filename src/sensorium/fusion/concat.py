@@ -1,7 +1,5 @@
 """Early fusion: the inputs' summaries side by side, then an MLP."""
 
-from typing import Literal
-
 from pydantic import BaseModel, Field
 from torch import nn
 
@@ -27,7 +25,7 @@ class Concat(nn.Module):
     """
 
     Config = ConcatConfig
-    reads: Literal["pooled", "tokens"] = "pooled"
+    reads = "pooled"
     gives_experts = False
     experts = 1
 

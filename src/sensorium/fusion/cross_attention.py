@@ -1,6 +1,6 @@
 """Middle fusion with a leading input, which attends to the others."""
 
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from pydantic import BaseModel, Field
@@ -36,7 +36,7 @@ class CrossAttention(nn.Module):
     """
 
     Config = CrossAttentionConfig
-    reads: Literal["pooled", "tokens"] = "tokens"
+    reads = "tokens"
     gives_experts = False
     experts = None
 

@@ -1,7 +1,5 @@
 """Serial fusion: inputs are read one after another, and the state so far modulates the next."""
 
-from typing import Literal
-
 import torch
 from pydantic import BaseModel, Field
 from torch import nn
@@ -30,7 +28,7 @@ class Film(nn.Module):
     """
 
     Config = FilmConfig
-    reads: Literal["pooled", "tokens"] = "pooled"
+    reads = "pooled"
     gives_experts = False
     experts = 1
 

@@ -1,7 +1,5 @@
 """Early fusion with gates: for each coordinate, how much of each input comes through."""
 
-from typing import Literal
-
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
@@ -27,7 +25,7 @@ class Gated(nn.Module):
     """
 
     Config = GatedConfig
-    reads: Literal["pooled", "tokens"] = "pooled"
+    reads = "pooled"
     gives_experts = False
     experts = 1
 

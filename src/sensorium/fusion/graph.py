@@ -1,7 +1,5 @@
 """Graph attention between inputs: each input is a node and reads the nodes it is joined to."""
 
-from typing import Literal
-
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
@@ -37,7 +35,7 @@ class Graph(nn.Module):
     """
 
     Config = GraphConfig
-    reads: Literal["pooled", "tokens"] = "pooled"
+    reads = "pooled"
     gives_experts = False
 
     def __init__(self, config: GraphConfig, dims: dict[str, int]):

@@ -1,7 +1,5 @@
 """Late and early at once: one token for each input and one for all together."""
 
-from typing import Literal
-
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
@@ -32,7 +30,7 @@ class Hybrid(nn.Module):
     """
 
     Config = HybridConfig
-    reads: Literal["pooled", "tokens"] = "pooled"
+    reads = "pooled"
     gives_experts = True
 
     def __init__(self, config: HybridConfig, dims: dict[str, int]):

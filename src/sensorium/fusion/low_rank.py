@@ -1,7 +1,5 @@
 """Tensor fusion without the tensor: its map is a sum of a few products of small maps."""
 
-from typing import Literal
-
 import torch
 from pydantic import BaseModel, Field
 from torch import nn
@@ -31,7 +29,7 @@ class LowRank(nn.Module):
     """
 
     Config = LowRankConfig
-    reads: Literal["pooled", "tokens"] = "pooled"
+    reads = "pooled"
     gives_experts = False
     experts = 1
 

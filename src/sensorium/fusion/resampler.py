@@ -1,7 +1,5 @@
 """Interactive fusion with a fixed number of tokens: learned queries attend to all inputs."""
 
-from typing import Literal
-
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
@@ -33,7 +31,7 @@ class Resampler(nn.Module):
     """
 
     Config = ResamplerConfig
-    reads: Literal["pooled", "tokens"] = "tokens"
+    reads = "tokens"
     gives_experts = False
 
     def __init__(self, config: ResamplerConfig, dims: dict[str, int]):

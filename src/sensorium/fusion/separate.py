@@ -1,7 +1,6 @@
 """No fusion before the decision: one token for each input. With the head `late` this is late fusion."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from pydantic import BaseModel, Field
@@ -22,7 +21,7 @@ class Separate(nn.Module):
     """One token for each input, in the order of `dims`; the mask is presence, `pooled` the mean of those present."""
 
     Config = SeparateConfig
-    reads: Literal["pooled", "tokens"] = "pooled"
+    reads = "pooled"
     gives_experts = True
 
     def __init__(self, config: SeparateConfig, dims: dict[str, int]):

@@ -1,7 +1,5 @@
 """Middle fusion in a stated order: the leading input attends to one context after another, in every layer."""
 
-from typing import Literal
-
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
@@ -41,7 +39,7 @@ class Serial(nn.Module):
     """
 
     Config = SerialConfig
-    reads: Literal["pooled", "tokens"] = "tokens"
+    reads = "tokens"
     gives_experts = False
     experts = None
 

@@ -1,7 +1,5 @@
 """Tensor fusion: every product of coordinates of every set of inputs."""
 
-from typing import Literal
-
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
@@ -34,7 +32,7 @@ class TensorFusion(nn.Module):
     """
 
     Config = TensorConfig
-    reads: Literal["pooled", "tokens"] = "pooled"
+    reads = "pooled"
     gives_experts = False
     experts = 1
 

@@ -1,7 +1,5 @@
 """Graph attention between the tokens of inputs."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
@@ -21,7 +19,7 @@ class TokenGraph(nn.Module):
     """
 
     Config = GraphConfig
-    reads: Literal["pooled", "tokens"] = "tokens"
+    reads = "tokens"
     gives_experts = False
     experts = None
 

@@ -1,7 +1,5 @@
 """Middle fusion: one transformer over the tokens of all inputs."""
 
-from typing import Literal
-
 import torch
 from pydantic import BaseModel, Field
 from torch import nn
@@ -27,7 +25,7 @@ class TransformerFusion(nn.Module):
     """
 
     Config = TransformerFusionConfig
-    reads: Literal["pooled", "tokens"] = "tokens"
+    reads = "tokens"
     gives_experts = False
     experts = None
 

@@ -1,7 +1,7 @@
 """Fusion of distributions: each input gives a normal distribution, and these are multiplied."""
 
 import math
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from pydantic import BaseModel, Field
@@ -47,7 +47,7 @@ class Variational(nn.Module):
     """
 
     Config = VariationalConfig
-    reads: Literal["pooled", "tokens"] = "pooled"
+    reads = "pooled"
     gives_experts = False
     experts = 1
 

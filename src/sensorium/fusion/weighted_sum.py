@@ -1,7 +1,5 @@
 """Early fusion by a weighted sum: each input has one weight."""
 
-from typing import Literal
-
 import torch
 from pydantic import BaseModel, Field
 from torch import nn
@@ -26,7 +24,7 @@ class WeightedSum(nn.Module):
     """
 
     Config = WeightedSumConfig
-    reads: Literal["pooled", "tokens"] = "pooled"
+    reads = "pooled"
     gives_experts = False
     experts = 1
 
