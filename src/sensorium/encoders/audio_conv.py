@@ -90,10 +90,7 @@ class AudioConv(nn.Module):
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """`spectrogram` float [B, F, M], `mask` bool [B, F] -> Features of T = ceil(F / 4) (1 if summary_only). With
         several windows these are read each by itself, see `encode_windows`."""
-        if self.config.windows == 1:
-            return self._encode(inputs["spectrogram"], inputs["mask"])
-        frames = self.processor.frames
-        return encode_windows(self._encode, inputs["spectrogram"], inputs["mask"], frames, self.summary_only)
+        return encode_windows(self._encode, inputs, self.processor.frames, self.summary_only)
 
     def _encode(self, spectrogram: Tensor, mask: Tensor) -> Features:
         spectrogram = torch.where(mask[:, :, None], spectrogram, 0.0)

@@ -8,14 +8,8 @@ import torch
 from pydantic import BaseModel, Field, model_validator
 from torch import Tensor
 
-from sensorium.encoders.audio_augmentation import (
-    DECIBEL,
-    AudioAugmentation,
-    change_colour,
-    change_samples,
-    mask_spectrogram,
-    uniform,
-)
+from sensorium.encoders import audio_augmentation as changes
+from sensorium.encoders.audio_augmentation import DECIBEL, AudioAugmentation
 from sensorium.encoders.audio_windows import split_windows
 from sensorium.encoders.padding import column, pad_sequences
 from sensorium.errors import UserError
@@ -86,9 +80,9 @@ class AudioProcessor:
         return {"spectrogram": torch.cat(windows)}
 
     @property
-    def frames(self) -> int:
-        """How many frames a window has; the windows of a clip follow each other in `spectrogram`."""
-        return self.front.frames(self._length)
+    def frames(self) -> int | None:
+        """How many frames a window has, in a `spectrogram` of several; None where a clip is one window."""
+        return None if self.settings.windows == 1 else self.front.frames(self._length)
 
     @property
     def of_long_clips(self) -> str:
@@ -103,7 +97,7 @@ class AudioProcessor:
         if most > 1 and len(samples) > most * length:
             samples = torch.cat(split_windows(samples, length, most))
         if augmentation is not None:
-            samples = change_samples(samples, self.settings.rate, augmentation)
+            samples = changes.change_samples(samples, self.settings.rate, augmentation)
         return [samples] if most == 1 else split_windows(samples, length, most)
 
     def _spectrogram(self, samples: Tensor, augmentation: AudioAugmentation | None) -> Tensor:
@@ -111,9 +105,9 @@ class AudioProcessor:
         spectrogram, reach = self.front(samples), self.settings.range
         if augmentation is None:
             return self._normalise(spectrogram, reach)
-        reach *= uniform(1 - augmentation.range, 1 + augmentation.range)
-        coloured = change_colour(spectrogram, augmentation)
-        return mask_spectrogram(self._normalise(coloured, reach), augmentation)
+        reach *= changes.uniform(1 - augmentation.range, 1 + augmentation.range)
+        coloured = changes.change_colour(spectrogram, augmentation)
+        return changes.mask_spectrogram(self._normalise(coloured, reach), augmentation)
 
     def _normalise(self, spectrogram: Tensor, reach: float) -> Tensor:
         if self.settings.front == "log_mel":

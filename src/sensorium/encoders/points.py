@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from sensorium.encoders.points_processor import PointsAugmentation, PointsProcessor, PointsScale, describe_points
-from sensorium.encoders.pooling import pool
+from sensorium.encoders.pooling import as_features, pool
 from sensorium.errors import UserError
 from sensorium.features import Features
 
@@ -78,9 +78,7 @@ class PointsEncoder(nn.Module):
             x = layer(x, mask)
         tokens = self.norm(x)
         pooled = self.summary(_maximum_and_mean(tokens, mask)).float()
-        if self.summary_only:
-            return Features.one(pooled, mask.any(dim=1))
-        return Features(torch.where(mask[:, :, None], tokens, 0.0), mask, pooled)
+        return as_features(torch.where(mask[:, :, None], tokens, 0.0), mask, pooled, self.summary_only)
 
 
 class _Layer(nn.Module):

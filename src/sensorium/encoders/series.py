@@ -7,7 +7,7 @@ import torch
 from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
-from sensorium.encoders.pooling import pool
+from sensorium.encoders.pooling import as_features, pool
 from sensorium.encoders.series_processor import Channel, SeriesAugmentation, SeriesProcessor, describe_series
 from sensorium.errors import UserError
 from sensorium.features import Features, Series
@@ -97,9 +97,7 @@ class SeriesEncoder(nn.Module):
         tokens = self.transformer(self.dropout(self.embedding(torch.cat(readings, dim=2))), mask)  # [B, L, D]
         last = pool(tokens, mask, "last")  # [B, D]
         pooled = self.summary(torch.cat([pool(tokens, mask, "mean"), last], dim=1)).float()
-        if self.summary_only:
-            return Features.one(pooled, mask.any(dim=1))
-        return Features(torch.where(mask[:, :, None], tokens, 0.0), mask, pooled)
+        return as_features(torch.where(mask[:, :, None], tokens, 0.0), mask, pooled, self.summary_only)
 
     def _rates(self, values: Tensor, real: Tensor, times: Tensor) -> Tensor:
         """float [B, L, C]: each value's change from the previous one of its channel, over gaps, in a usual step. The

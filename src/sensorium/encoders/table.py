@@ -97,12 +97,11 @@ class TableEncoder(nn.Module):
             tokens.append(self.categories(inputs["category"]))
         columns = torch.where(mask[:, :, None], torch.cat(tokens, dim=1), 0.0)  # [B, N + C, D]
         summary = self.summary(columns.flatten(1)).float()  # [B, D]
-        if self.summary_only:
-            return Features.one(summary, present)
         first = Features.one(summary, present)
-        return Features(
-            torch.cat([first.tokens, columns.float()], dim=1), torch.cat([first.mask, mask], dim=1), first.pooled
-        )
+        if self.summary_only:
+            return first
+        tokens = torch.cat([first.tokens, columns.float()], dim=1)
+        return Features(tokens, torch.cat([first.mask, mask], dim=1), first.pooled)
 
 
 class NumberTokens(nn.Module):

@@ -153,13 +153,8 @@ class TextProcessor:
 
     def save(self, folder: Path) -> None:
         """Writes tokenizer.json and processor.json into `folder`."""
-        settings = {
-            "max_tokens": self.max_tokens,
-            "pad": self.pad_token,
-            "unknown": self.unknown_token,
-            "mask": self.mask_token,
-        }
-        write_settings(folder, settings, self.augmentation)
+        tokens = {"pad": self.pad_token, "unknown": self.unknown_token, "mask": self.mask_token}
+        write_settings(folder, {"max_tokens": self.max_tokens} | tokens, self.augmentation)
         (Path(folder) / "tokenizer.json").write_text(self.tokenizer.to_str(pretty=True), encoding="utf-8")
 
     @classmethod

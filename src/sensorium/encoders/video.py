@@ -95,7 +95,11 @@ class VideoFrames(nn.Module):
         self.config, self.summary_only = config, summary_only
         self.image = IMAGES[config.image.encoder](config.image.resolved())
         self.frozen = self.image.pretrained if config.frozen is None else config.frozen
-        self.processor = processor or _processor(config, self.image)
+        size, fit = self.image.processor.settings.size, self.image.processor.settings.fit
+        settings = VideoSettings(
+            rate=config.rate, frames=config.frames, size=size, fit=fit, augmentation=config.augmentation
+        )
+        self.processor = processor or VideoProcessor(settings)
         self.dim = self.image.dim
         if config.over != "mean":
             self.dim = config.width
@@ -243,16 +247,3 @@ def _side(image: nn.Module, grid: int) -> int:
     side = math.isqrt(image.eval()(black).tokens.shape[1])
     image.train(mode)
     return min(grid, side)
-
-
-def _processor(config: VideoConfig, image: nn.Module) -> VideoProcessor:
-    settings = image.processor.settings
-    return VideoProcessor(
-        VideoSettings(
-            rate=config.rate,
-            frames=config.frames,
-            size=settings.size,
-            fit=settings.fit,
-            augmentation=config.augmentation,
-        )
-    )

@@ -3,12 +3,13 @@
 from pydantic import BaseModel, Field
 from torch import nn
 
-from sensorium.data.schema import Column, Schema, make_inputs
+from sensorium.data.schema import Schema
 from sensorium.encoders.bert_text import BertText, BertTextConfig
 from sensorium.encoders.clip_image import ClipImage, ClipImageConfig
 from sensorium.encoders.image_processor import ImageProcessor
 from sensorium.encoders.text_processor import TextProcessor
 from sensorium.errors import UserError
+from sensorium.families.clip import SCHEMA
 from sensorium.fusion.bert import BertFusion, BertFusionConfig
 from sensorium.heads.answer import Answer, AnswerConfig
 from sensorium.heads.masked_words import MaskedWords, MaskedWordsConfig
@@ -97,7 +98,3 @@ def objectives(teacher: Momentum, queue: Queue) -> list[nn.Module]:
         Matching("match", image, text),
         Masked("words", f"{text}/masked", teacher),
     ]
-
-
-_COLUMNS = [Column(name=name, kind=name, reason="what the model was trained on") for name in ("image", "text")]
-SCHEMA = Schema(columns=_COLUMNS, inputs=make_inputs(_COLUMNS))

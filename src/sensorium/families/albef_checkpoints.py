@@ -111,18 +111,13 @@ def read(path: Path, tokenizer: Path | None = None) -> Albef:
     model.load_state_dict({name: value for name, value in new.items() if not name.startswith("teacher.")}, strict=True)
     if teacher is not None:
         model_state = {f"model.{name}": value for name, value in model.state_dict().items()}
-        teacher_state = {
-            name.removeprefix("teacher."): value for name, value in new.items() if name.startswith("teacher.")
-        }
-        teacher.load_state_dict(teacher.state_dict() | model_state | teacher_state)
+        teacher.load_state_dict(teacher.state_dict() | model_state | _within(new, "teacher."))
     return Albef(model.eval(), teacher, _queue(tensors))
 
 
 def _state(model: Model, teacher: Momentum | None) -> dict[str, Tensor]:
-    teacher_state = (
-        {} if teacher is None else {f"teacher.{name}": value for name, value in teacher.state_dict().items()}
-    )
-    return model.state_dict() | teacher_state
+    teacher_state = {} if teacher is None else teacher.state_dict()
+    return model.state_dict() | {f"teacher.{name}": value for name, value in teacher_state.items()}
 
 
 def _queue(tensors: dict[str, Tensor]) -> Queue | None:

@@ -31,13 +31,9 @@ def config_of(tensors: dict[str, Tensor], path: Path, processor: TextProcessor |
     bert, vit = settings.get("bert", {}), settings.get("vit", {})
     if bert.get("hidden_act", "gelu") != "gelu":
         raise UserError(f"{path.parent / 'config.json'} has the activation '{bert['hidden_act']}', ours is gelu.")
-    kernel, position = (
-        tensors[SIGN.replace("cls_token", "patch_embed.proj.weight")],
-        tensors["visual_encoder.pos_embed"],
-    )
-    depth, crossing = (
-        _layer_count(tensors, "text_encoder.", attention) for attention in ("attention.self", "crossattention.self")
-    )
+    kernel, position = tensors["visual_encoder.patch_embed.proj.weight"], tensors["visual_encoder.pos_embed"]
+    depth = _layer_count(tensors, "text_encoder.", "attention.self")
+    crossing = _layer_count(tensors, "text_encoder.", "crossattention.self")
     width, side = len(kernel), round((position.shape[1] - 1) ** 0.5)
     rise = tensors["visual_encoder.blocks.0.mlp.fc1.weight"]
     heads = vit.get("heads") or heads_of(width, path)
@@ -143,11 +139,5 @@ def text_processor(tensors: dict[str, Tensor], source: Path, tokenizer_path: Pat
         )
     context = len(_bert_weight(tensors, "text_encoder.", "embeddings.position_embeddings.weight", source))
     unknown_token = tokenizer.token_to_id("[UNK]")  # one that was learned from a table knows every text, and has none
-    return TextProcessor(
-        tokenizer,
-        context,
-        marks["pad"],
-        marks["start"] if unknown_token is None else unknown_token,
-        marks["mask"],
-        None,
-    )
+    unknown_token = marks["start"] if unknown_token is None else unknown_token
+    return TextProcessor(tokenizer, context, marks["pad"], unknown_token, marks["mask"], None)

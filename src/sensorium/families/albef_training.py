@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import nn
 
 from sensorium.data.schema import Schema
-from sensorium.errors import UserError, unknown
+from sensorium.errors import UserError, check_known
 from sensorium.families import albef
 from sensorium.families.family import SharedSettings, Tower, check_no_size, set_temperature
 from sensorium.fusion.bert import BertFusion
@@ -102,11 +102,10 @@ class AlbefFamily:
             )
         # The fusion and the head of masked words name inputs, and so are built again under the new names.
         renamed = {source: name for name, source in sources.items()}
-        roles = {"query": renamed[trained.fusion.query], "context": [renamed[name] for name in trained.fusion.context]}
-        fusion = BertFusion(
-            trained.fusion.config.model_copy(update=roles), {name: encoder.dim for name, encoder in encoders.items()}
-        )
-        words = trained.heads["words"].config.model_copy(update={"tied": roles["query"]})
+        query, context = renamed[trained.fusion.query], [renamed[name] for name in trained.fusion.context]
+        fusion_config = trained.fusion.config.model_copy(update={"query": query, "context": context})
+        fusion = BertFusion(fusion_config, {name: encoder.dim for name, encoder in encoders.items()})
+        words = trained.heads["words"].config.model_copy(update={"tied": query})
         heads = {"match": trained.heads["match"], "words": MaskedWords(words, fusion.dim)}
         projections = {name: trained.projections[source] for name, source in sources.items()}
         model = Model(encoders, projections, fusion, heads, TEMPERATURE, schema)
@@ -156,8 +155,7 @@ class AlbefFamily:
 
 def _size(settings: AlbefSettings) -> Size:
     name = settings.size or SIZE
-    if name not in SIZES:
-        raise unknown("size", name, SIZES)
+    check_known(SIZES, "size", name)
     return SIZES[name]
 
 

@@ -16,26 +16,17 @@ def weights(model: Model, teacher: bool = False) -> list[Weight]:
     bert = f"text_encoder{suffix}.{'' if answers else 'bert.'}"
     cls = f"text_encoder{suffix}.cls.predictions."
     layers = range(text.depth, text.depth + model.fusion.config.layers)
-    table = [
-        *visual(model, f"visual_encoder{suffix}."),
-        *embeddings("text.", bert, () if answers else (f"{cls}decoder.weight",)),
-        *(
-            weight
-            for i in range(text.depth)
-            for weight in block(f"text.blocks.{i}.", f"{bert}encoder.layer.{i}.", False)
-        ),
-        *_context_projections("fusion.asking.0.", bert, layers),
-        *(
-            weight
-            for block_index, i in enumerate(layers)
-            for weight in block(f"fusion.blocks.{block_index}.", f"{bert}encoder.layer.{i}.", True)
-        ),
-        *(
-            _answer(model.heads[part_names.heads["answer"]].config.layers, suffix)
-            if answers
-            else _pretraining(cls, suffix)
-        ),
-    ]
+    table = visual(model, f"visual_encoder{suffix}.")
+    table += embeddings("text.", bert, () if answers else (f"{cls}decoder.weight",))
+    for i in range(text.depth):
+        table += block(f"text.blocks.{i}.", f"{bert}encoder.layer.{i}.", False)
+    table += _context_projections("fusion.asking.0.", bert, layers)
+    for block_index, i in enumerate(layers):
+        table += block(f"fusion.blocks.{block_index}.", f"{bert}encoder.layer.{i}.", True)
+    if answers:
+        table += _answer(model.heads[part_names.heads["answer"]].config.layers, suffix)
+    else:
+        table += _pretraining(cls, suffix)
     return [weight._replace(ours=f"teacher.{weight.ours}") for weight in table] if teacher else table
 
 
@@ -124,6 +115,4 @@ def fronts(model: Model) -> dict[str, str]:
         if name in model.projections:
             state_fronts[f"{role}_projection."] = f"projections.parts.{model.projections.index[name]}."
     state_fronts |= {f"{role}.": f"heads.parts.{model.heads.index[name]}." for role, name in head_names.items()}
-    return state_fronts | {
-        f"teacher.{front}": f"teacher.model.{state_front}" for front, state_front in state_fronts.items()
-    }
+    return state_fronts | {f"teacher.{ours}": f"teacher.model.{state}" for ours, state in state_fronts.items()}

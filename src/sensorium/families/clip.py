@@ -7,7 +7,7 @@ from sensorium.encoders.clip_image import ClipImage, ClipImageConfig
 from sensorium.encoders.clip_text import ClipText, ClipTextConfig
 from sensorium.encoders.image_processor import ImageProcessor
 from sensorium.encoders.text_processor import TextProcessor
-from sensorium.errors import unknown
+from sensorium.errors import check_known
 from sensorium.model import Model
 from sensorium.nn.projection import Projection
 
@@ -52,8 +52,7 @@ PRESETS = {
 
 def preset(name: str) -> ClipConfig:
     """A published size, or "tiny" for a laptop. Raises UserError for an unknown name."""
-    if name not in PRESETS:
-        raise unknown("size", name, PRESETS)
+    check_known(PRESETS, "size", name)
     return PRESETS[name]
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from sensorium.encoders.clip_image import MEAN, STD
 from sensorium.encoders.clip_text import ClipTextConfig, end_token_of
 from sensorium.encoders.text_processor import TextProcessor
-from sensorium.errors import UserError, unknown
+from sensorium.errors import UserError, check_known
 
 RESAMPLING = {"bilinear": 2, "bicubic": 3}  # Pillow's numbers, which published files use
 NEEDED = {"do_resize": True, "do_rescale": True, "do_normalize": True}
@@ -72,10 +72,8 @@ def read_tokenizer(folder: Path, context: int, pad: int | None) -> TextProcessor
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the tokenizers library raises plain Exception
         raise UserError(f"{path} is no tokenizer ({error}); bring a whole copy.") from error
-    tokenizer_config = (
-        read_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").exists() else {}
-    )
-    word = tokenizer_config.get("pad_token")
+    config_path = folder / "tokenizer_config.json"
+    word = read_json(config_path).get("pad_token") if config_path.exists() else None
     number = tokenizer.token_to_id(word["content"] if isinstance(word, dict) else word) if word else None
     pad = number if number is not None else pad or 0
     return TextProcessor(tokenizer, context, pad, pad, None, None)
@@ -89,9 +87,8 @@ def write_tokenizer(folder: Path, processor: TextProcessor, config: ClipTextConf
     words = {"pad_token": tokenizer.id_to_token(pad), "eos_token": None if end is None else tokenizer.id_to_token(end)}
     tokenizer_config = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": config.context}
     tokenizer_config |= {name: word for name, word in words.items() if word is not None}
-    (folder / "tokenizer_config.json").write_text(
-        json.dumps(tokenizer_config, indent=1, ensure_ascii=False), encoding="utf-8"
-    )
+    text = json.dumps(tokenizer_config, indent=1, ensure_ascii=False)
+    (folder / "tokenizer_config.json").write_text(text, encoding="utf-8")
 
 
 def read_preparation(folder: Path, size: int) -> dict[str, Any]:
@@ -150,6 +147,5 @@ def preparation(settings: Any, kind: str) -> dict[str, Any]:
 
 def activation(name: str) -> str:
     """Our name of an activation that Transformers names so. Raises UserError for one that ours are not."""
-    if name not in ACTIVATIONS:
-        raise unknown("activation", name, ACTIVATIONS)
+    check_known(ACTIVATIONS, "activation", name)
     return ACTIVATIONS[name]

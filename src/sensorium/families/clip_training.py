@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import nn
 
 from sensorium.data.schema import Schema
-from sensorium.errors import UserError, unknown
+from sensorium.errors import UserError, check_known
 from sensorium.families.clip import preset
 from sensorium.families.family import ProjectionSettings, SharedSettings, Tower, check_no_size, set_temperature
 from sensorium.model import Model
@@ -104,13 +104,9 @@ class ClipFamily:
     def pairs(self, settings: ClipSettings, kinds: dict[str, str]) -> list[tuple[str, str]]:
         """The pairs of the settings, or every two of the inputs `kinds`. Raises UserError for one that cannot be."""
         names = list(kinds)
-        for name in settings.projections:
-            if name not in names:
-                raise unknown("input", name, names)
+        for name in [*settings.projections, *(name for pair in settings.pairs for name in pair)]:
+            check_known(names, "input", name)
         for a, b in settings.pairs:
-            for name in (a, b):
-                if name not in names:
-                    raise unknown("input", name, names)
             if a == b:
                 raise UserError(f"'{a}' cannot be aligned with itself; name two inputs.")
         pairs = list(dict.fromkeys(settings.pairs)) or list(combinations(names, 2))

@@ -44,7 +44,10 @@ class Attention(nn.Module):
         self.config, self.dim = config, config.dim
         self.inputs = Inputs(dims, config.dim, config.dropout)
         # The weight of a single input is 1 whatever its score, so no score would ever be trained.
-        self.score = _score(config.dim, config.heads) if len(dims) > 1 else None
+        self.score = None
+        if len(dims) > 1:
+            dim, heads = config.dim, config.heads
+            self.score = nn.Sequential(nn.Linear(2 * dim, dim), nn.Tanh(), nn.Linear(dim, heads, bias=False))
 
     def forward(self, features: dict[str, Features]) -> Features:
         """Features of every input, widths as in `dims` -> tokens float32 [B, 1, D], mask [B, 1], pooled [B, D]."""
@@ -71,7 +74,3 @@ class Attention(nn.Module):
         scores = wide(output(tanh(mixed)))  # [B, N, heads]
         lowest = torch.finfo(scores.dtype).min  # not -inf, which makes NaN of a record without any input
         return torch.where(real, scores.masked_fill(~real, lowest).softmax(dim=1), 0.0)
-
-
-def _score(dim: int, heads: int) -> nn.Module:
-    return nn.Sequential(nn.Linear(2 * dim, dim), nn.Tanh(), nn.Linear(dim, heads, bias=False))

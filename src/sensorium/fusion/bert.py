@@ -2,7 +2,7 @@
 
 import torch
 from pydantic import BaseModel, Field
-from torch import Tensor, nn
+from torch import nn
 
 from sensorium.features import Features
 from sensorium.fusion.cross_attention import roles, stand_in
@@ -86,11 +86,5 @@ class BertFusion(nn.Module):
         x = run(self.blocks, x, packing, asked, summary_only)
         if summary_only:
             return Features.one(packing.first(x.device)[0].pad(x)[:, 0], mask.any(dim=1))
-        tokens = packing.pad(x)
-        return Features(tokens, mask, _first(tokens, mask))
-
-
-def _first(tokens: Tensor, mask: Tensor) -> Tensor:
-    """float [B, D]: the first real token of each row, or zeros."""
-    first = mask.int().argmax(dim=1)  # [B]
-    return tokens[torch.arange(len(tokens), device=tokens.device), first]
+        tokens, first = packing.pad(x), mask.int().argmax(dim=1)  # [B, T, D], [B]
+        return Features(tokens, mask, tokens[torch.arange(len(tokens), device=tokens.device), first])

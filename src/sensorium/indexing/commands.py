@@ -8,7 +8,7 @@ from sensorium.console import Console
 from sensorium.data.columns.infer import ENDINGS
 from sensorium.data.scan import write_bad_records
 from sensorium.data.table import Table
-from sensorium.errors import UserError, counted, unknown
+from sensorium.errors import UserError, check_known, counted
 from sensorium.indexing.building import Work
 from sensorium.indexing.index import Index
 from sensorium.indexing.printing import describe, hits_table
@@ -40,8 +40,7 @@ def index(
     Returns {"out", "records", "embedded", "absent", "known", "set_aside", "bad_records", "left_out", "search"}, where
     search is {"kind": "exact"}, or "kind", "probes" and "refine" of the vector index. Raises UserError, RecordError.
     """
-    if bad_records not in ("stop", "skip"):
-        raise unknown("way with bad records", bad_records, ("stop", "skip"))
+    check_known(("stop", "skip"), "way with bad records", bad_records)
     console, out = Console(quiet), Path(out)
     work = Work(bad_records, workers, lambda total: console.progress("Embedding", total))
     model = run if isinstance(run, Model) else load(run)
@@ -109,8 +108,7 @@ def search(
 def _input_of(model: Model, query: str, requested: str | None) -> str:
     """Which of the model's inputs a query is: the one requested, else by a file's ending, else a text."""
     if requested is not None:
-        if requested not in model.encoders:
-            raise unknown("input", requested, model.encoders.names)
+        check_known(model.encoders.names, "input", requested)
         return requested
     ending = query.rpartition(".")[2].lower() if "." in query else ""
     modality = next((modality for modality, endings in ENDINGS.items() if ending in endings), "text")

@@ -5,7 +5,7 @@ import math
 from pydantic import BaseModel
 from torch import Tensor, nn
 
-from sensorium.errors import UserError, unknown
+from sensorium.errors import UserError, check_known
 from sensorium.features import Batch, Loss
 from sensorium.model import Model
 from sensorium.objectives.losses import bound_logit_scale, sigmoid_contrastive, softmax_contrastive
@@ -41,8 +41,7 @@ class Contrastive(nn.Module):
 
     def __init__(self, a: str, b: str, kind: str = "softmax", weight: float = 1.0, labels: str | None = None):
         super().__init__()
-        if kind not in MOST_SCALE:
-            raise unknown("contrastive loss", kind, MOST_SCALE)
+        check_known(MOST_SCALE, "contrastive loss", kind)
         self.pair, self.kind = Pair(a, b, labels), kind
         self.name = f"{a}_{b}"
         self.views = (a, b)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from sensorium.errors import UserError, unknown
+from sensorium.errors import UserError, check_known
 from sensorium.features import Batch
 from sensorium.model import Model
 from sensorium.objectives.step import Step
@@ -40,8 +40,7 @@ class Teacher(nn.Module):
 
     def head(self, name: str) -> nn.Module:
         """The teacher's head of a target. Raises UserError when it has none."""
-        if name not in self.model.heads:
-            raise unknown("target of the teacher", name, self.model.heads.names)
+        check_known(self.model.heads.names, "target of the teacher", name)
         return self.model.heads[name]
 
     @staticmethod

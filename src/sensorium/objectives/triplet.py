@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
-from sensorium.errors import unknown
+from sensorium.errors import check_known
 from sensorium.features import Batch, Loss
 from sensorium.objectives.losses import triplet
 from sensorium.objectives.losses.triplet import MININGS
@@ -52,8 +52,7 @@ class Triplet(nn.Module):
         labels: str | None = None,
     ):
         super().__init__()
-        if mining not in MININGS:
-            raise unknown("mining", mining, MININGS)
+        check_known(MININGS, "mining", mining)
         self.pair, self.mining, self.margin = Pair(a, b, labels), mining, margin
         self.name, self.views = f"{a}_{b}_triplet", (a, b)
         self.weights = {self.name: weight}

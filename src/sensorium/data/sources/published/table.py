@@ -12,7 +12,7 @@ from sensorium.data.sources.json_lines import parse_json_lines
 from sensorium.data.sources.published import formats
 from sensorium.data.sources.published.formats import PublishedColumns
 from sensorium.data.sources.published.pictures import ImageFolder, format_name
-from sensorium.errors import UserError, counted, unknown
+from sensorium.errors import UserError, check_known, counted
 
 FORMATS = (
     "VQA v2's questions, COCO's captions, Visual Genome's question_answers.json, easy-VQA's questions.json (all JSON),"
@@ -36,8 +36,7 @@ def table(
     records share. A record whose image is missing is an error, or, with "skip", is left out; `attrs["left_out"]` counts
     these. Raises UserError.
     """
-    if bad_records not in ("stop", "skip"):
-        raise unknown("way with bad records", bad_records, ("stop", "skip"))
+    check_known(("stop", "skip"), "way with bad records", bad_records)
     source = Path(source)
     # The columns that the file states, and the paths of its images.
     published = _parse_file(source, None if annotations is None else Path(annotations))
