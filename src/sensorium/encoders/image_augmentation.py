@@ -63,12 +63,8 @@ def _move_steps(settings: ImageAugmentation, size: int) -> list[v2.Transform]:
     angle = math.radians(min(settings.rotation, 45.0))
     reach = ((math.cos(angle) + math.sin(angle)) / 2 + settings.shift) / (1 - settings.zoom)
     margin = math.ceil(size * (reach - 0.5)) + 1
-    affine = v2.RandomAffine(
-        settings.rotation,
-        translate=(settings.shift * size / (size + 2 * margin),) * 2,
-        scale=(1 - settings.zoom, 1 + settings.zoom),
-        interpolation=InterpolationMode.BILINEAR,
-    )
+    shift, scale = (settings.shift * size / (size + 2 * margin),) * 2, (1 - settings.zoom, 1 + settings.zoom)
+    affine = v2.RandomAffine(settings.rotation, shift, scale, interpolation=InterpolationMode.BILINEAR)
     return [v2.Pad(margin, padding_mode="edge"), affine, v2.CenterCrop(size)]
 
 

@@ -71,9 +71,8 @@ class SeriesEncoder(nn.Module):
         self.embedding = nn.Linear(3 * len(config.channels) + 2 * config.waves + 2, config.width)
         self.dropout = nn.Dropout(config.dropout)
         self.transformer = Transformer(config.width, config.depth, config.heads, config.dropout)
-        self.summary = nn.Sequential(
-            nn.Linear(2 * config.width, 2 * config.width), nn.GELU(), nn.Linear(2 * config.width, config.width)
-        )
+        width = 2 * config.width
+        self.summary = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, config.width))
 
     @classmethod
     def build(

@@ -102,21 +102,17 @@ class TableProcessor:
 
     def save(self, folder: Path) -> None:
         """Writes processor.json into `folder`."""
-        settings = {
-            "numbers": [column.model_dump() for column in self.numbers],
-            "categories": [column.model_dump() for column in self.categories],
-        }
+        columns = {"numbers": self.numbers, "categories": self.categories}
+        settings = {name: [column.model_dump() for column in listed] for name, listed in columns.items()}
         write_settings(folder, settings, self.augmentation)
 
     @classmethod
     def load(cls, folder: Path) -> "TableProcessor":
         """The processor that `save` wrote into `folder`."""
         settings = read_settings(folder, TableAugmentation)
-        return cls(
-            [NumberColumn(**column) for column in settings["numbers"]],
-            [CategoryColumn(**column) for column in settings["categories"]],
-            settings["augmentation"],
-        )
+        numbers = [NumberColumn(**column) for column in settings["numbers"]]
+        categories = [CategoryColumn(**column) for column in settings["categories"]]
+        return cls(numbers, categories, settings["augmentation"])
 
 
 def describe_columns(

@@ -105,11 +105,6 @@ def processor_of(config: TransformersTextConfig, model: PreTrainedModel) -> Text
         raise UserError(f"The model '{config.model}' has no tokenizer.json, nor can one be made; choose one that has.")
     candidates = [tokenizer.unk_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, 0]
     mask = tokenizer.mask_token_id if tokenizer.mask_token_id is not None else tokenizer.unk_token_id
-    return TextProcessor(
-        backend,
-        max_tokens=int(min(config.max_tokens, tokenizer.model_max_length, _longest(model))),
-        pad=tokenizer.pad_token_id or 0,
-        unknown=next(token for token in candidates if token is not None),
-        mask=mask,
-        augmentation=config.augmentation,
-    )
+    max_tokens = int(min(config.max_tokens, tokenizer.model_max_length, _longest(model)))
+    unknown_token = next(token for token in candidates if token is not None)
+    return TextProcessor(backend, max_tokens, tokenizer.pad_token_id or 0, unknown_token, mask, config.augmentation)

@@ -107,9 +107,8 @@ class VideoFrames(nn.Module):
             self.time = Seconds(config.width)
             self.dropout = nn.Dropout(config.dropout)
             layers = (config.width, config.depth, config.heads, config.dropout)
-            self.over = (
-                Transformer(*layers) if config.over == "transformer" else Convolutions(*layers[:2], config.dropout)
-            )
+            reads_all = config.over == "transformer"
+            self.over = Transformer(*layers) if reads_all else Convolutions(*layers[:2], config.dropout)
         self.requires_grad_()
         self.train()
 
@@ -185,11 +184,8 @@ class FrameTokens(nn.Module):
         maps = self.narrow(self.norm(frames.tokens[:, -size * size :].float())).float()
         maps = maps.transpose(1, 2).unflatten(2, (size, size))  # [N, channels, size, size]
         coarse = nn.functional.adaptive_avg_pool2d(maps, self.side).flatten(1)  # [N, channels * side * side]
-        tokens = (
-            self.places(coarse)
-            + self.peak(maps.amax(dim=(2, 3)))
-            + self.summary(self.summary_norm(frames.pooled.float()))
-        )
+        tokens = self.places(coarse) + self.peak(maps.amax(dim=(2, 3)))
+        tokens = tokens + self.summary(self.summary_norm(frames.pooled.float()))
         return _scatter(tokens.float(), mask) + self._motion(maps, mask)
 
     def _motion(self, maps: Tensor, mask: Tensor) -> Tensor:

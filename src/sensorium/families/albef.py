@@ -63,14 +63,10 @@ def around(
             " it out."
         )
     words = MaskedWordsConfig(vocabulary=lender.config.vocabulary, tied=text, eps=lender.config.eps)
-    return Model(
-        encoders=encoders,
-        projections={name: Projection(encoder.dim, dim, bias=True) for name, encoder in encoders.items()},
-        fusion=_fusion(encoders, text, fusion_layers),
-        heads={"match": Match(MatchConfig(), lender.dim), "words": MaskedWords(words, lender.dim)},
-        temperature=temperature,
-        schema=schema,
-    )
+    projections = {name: Projection(encoder.dim, dim, bias=True) for name, encoder in encoders.items()}
+    fusion = _fusion(encoders, text, fusion_layers)
+    heads = {"match": Match(MatchConfig(), lender.dim), "words": MaskedWords(words, lender.dim)}
+    return Model(encoders, projections, fusion, heads, temperature, schema)
 
 
 def _fusion(encoders: dict[str, nn.Module], text: str, layers: int) -> BertFusion:
@@ -93,8 +89,5 @@ def sides(kinds: dict[str, str]) -> tuple[str, str]:
 def objectives(teacher: Momentum, queue: Queue) -> list[nn.Module]:
     """Alignment, matching, and masked words (of the view `masked` of the text) for the ALBEF that `teacher` follows."""
     image, text = sides({name: encoder.modality for name, encoder in teacher.model.encoders.items()})
-    return [
-        MomentumContrastive(image, text, teacher, queue),
-        Matching("match", image, text),
-        Masked("words", f"{text}/masked", teacher),
-    ]
+    alignment, words = MomentumContrastive(image, text, teacher, queue), Masked("words", f"{text}/masked", teacher)
+    return [alignment, Matching("match", image, text), words]

@@ -135,13 +135,10 @@ def _queue(tensors: dict[str, Tensor]) -> Queue | None:
 
 def save(checkpoint: Albef, out: Path) -> None:
     """Writes a checkpoint of ours: the model, and the teacher and the queue in objectives.safetensors beside it."""
-    modules = {"teacher": checkpoint.teacher, "queue": checkpoint.queue}
-    tensors = {
-        f"{front}.{name}": value.contiguous()
-        for front, module in modules.items()
-        if module is not None
-        for name, value in module.state_dict().items()
-    }
+    tensors = {}
+    for front, module in (("teacher", checkpoint.teacher), ("queue", checkpoint.queue)):
+        state = {} if module is None else module.state_dict()
+        tensors |= {f"{front}.{name}": value.contiguous() for name, value in state.items()}
     with whole_folder(out) as folder:
         checkpoint.model.save(folder)
         if tensors:

@@ -44,11 +44,8 @@ def config_of(tensors: dict[str, Tensor], path: Path, processor: TextProcessor |
         ratio=len(rise) / width, pre_norm=False, patch_bias=True, eps=vit.get("layer_norm_eps", 1e-6),
         augmentation=None, **{"fit": "squash"} | prepared,
     )  # fmt: skip
-    text = BertTextConfig(
-        width=_word_embeddings(tensors, "text_encoder.", path).shape[1],
-        depth=depth - crossing,
-        **_bert_shape(tensors, "text_encoder.", path, bert),
-    )
+    words, shape = _word_embeddings(tensors, "text_encoder.", path), _bert_shape(tensors, "text_encoder.", path, bert)
+    text = BertTextConfig(width=words.shape[1], depth=depth - crossing, **shape)
     if "text_proj.weight" in tensors:
         return AlbefConfig(image=image, text=text, fusion_layers=crossing, dim=len(tensors["text_proj.weight"]))
     shape = _bert_shape(tensors, "text_decoder.", path, bert)

@@ -34,10 +34,9 @@ def visual(model: Model, front: str) -> list[Weight]:
     """The table of the pictures' encoder, a vision transformer of timm whose names begin with `front`."""
     encoder = model.encoders[roles(model).image]
     image, count = encoder.config, len(encoder.position)
+    kernel = (image.width, 3, image.patch, image.patch)
     return [
-        Weight(
-            "image.patches.weight", (f"{front}patch_embed.proj.weight",), shape=(image.width, 3, *[image.patch] * 2)
-        ),
+        Weight("image.patches.weight", (f"{front}patch_embed.proj.weight",), shape=kernel),
         Weight("image.patches.bias", (f"{front}patch_embed.proj.bias",)),
         Weight("image.summary", (f"{front}cls_token",), shape=(1, 1, image.width)),
         Weight("image.position", (f"{front}pos_embed",), shape=(1, count, image.width)),

@@ -35,11 +35,8 @@ class ClipConfig(BaseModel, frozen=True, extra="forbid"):
 def _preset(patch: int, image: tuple[int, int, int], text: tuple[int, int, int], dim: int) -> ClipConfig:
     """The published sizes: (width, depth, heads) of each tower."""
     shapes = [dict(zip(("width", "depth", "heads"), shape, strict=True)) for shape in (image, text)]
-    return ClipConfig(
-        image=ClipImageConfig(size=224, patch=patch, **shapes[0]),
-        text=ClipTextConfig(vocabulary=49_408, end_token=49_407, **shapes[1]),
-        dim=dim,
-    )
+    picture = ClipImageConfig(size=224, patch=patch, **shapes[0])
+    return ClipConfig(image=picture, text=ClipTextConfig(vocabulary=49_408, end_token=49_407, **shapes[1]), dim=dim)
 
 
 PRESETS = {
@@ -66,13 +63,9 @@ def clip(config: ClipConfig, tokenizer: TextProcessor | None = None, pictures: I
     projections = {"text": Projection(text.width, config.dim, config.text_bias)}
     if config.image_projection:
         projections["image"] = Projection(image.width, config.dim)
-    return Model(
-        encoders={"image": ClipImage(image, pictures, True), "text": ClipText(text, tokenizer, True)},
-        projections=projections,
-        temperature=config.temperature,
-        logit_bias=config.logit_bias,
-        schema=SCHEMA,
-    )
+    encoders = {"image": ClipImage(image, pictures, True), "text": ClipText(text, tokenizer, True)}
+    similarity = {"temperature": config.temperature, "logit_bias": config.logit_bias}
+    return Model(encoders, projections, **similarity, schema=SCHEMA)
 
 
 _COLUMNS = [Column(name=name, kind=name, reason="what the model was trained on") for name in ("image", "text")]

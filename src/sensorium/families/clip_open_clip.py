@@ -87,20 +87,15 @@ def _config_from_weights(tensors: dict[str, Tensor], activation: str, path: Path
     vision |= {"patch_size": kernel.shape[2], "act_kwargs": act}
     text = {"context_length": len(context), "vocab_size": len(words), "width": words.shape[1], "act_kwargs": act}
     text |= {"heads": words.shape[1] // 64, "layers": _depth(tensors, front)}
-    model_config = {
-        "embed_dim": projection.shape[1],
-        "vision_cfg": vision,
-        "text_cfg": text,
-        "custom_text": bool(front),
-    }
+    model_config = {"embed_dim": projection.shape[1], "vision_cfg": vision, "text_cfg": text}
     bias = {"init_logit_bias": 0.0} if "logit_bias" in tensors else {}
-    return {"model_cfg": model_config | bias | {"quick_gelu": activation == "quick_gelu"}}
+    options = {"custom_text": bool(front), "quick_gelu": activation == "quick_gelu"}
+    return {"model_cfg": model_config | bias | options}
 
 
 def _depth(tensors: dict[str, Tensor], front: str) -> int:
-    return len(
-        {name for name in tensors if name.startswith(f"{front}transformer.resblocks.") and "ln_1.weight" in name}
-    )
+    blocks = f"{front}transformer.resblocks."
+    return len({name for name in tensors if name.startswith(blocks) and "ln_1.weight" in name})
 
 
 def _build(stated_config: dict[str, Any], tensors: dict[str, Tensor], folder: Path, source: Path) -> Model:
@@ -120,11 +115,8 @@ def _build(stated_config: dict[str, Any], tensors: dict[str, Tensor], folder: Pa
 
 def _config(model_config: dict[str, Any], preparation: dict[str, Any], pad: int, source: Path) -> ClipConfig:
     vision, text = model_config["vision_cfg"], model_config["text_cfg"]
-    for section, known_settings, section_name in (
-        (model_config, MODEL, "model_cfg"),
-        (vision, VISION, "vision_cfg"),
-        (text, TEXT, "text_cfg"),
-    ):
+    sections = (model_config, MODEL, "model_cfg"), (vision, VISION, "vision_cfg"), (text, TEXT, "text_cfg")
+    for section, known_settings, section_name in sections:
         for name, value in section.items():
             if name not in known_settings and value not in OFF:
                 raise UserError(
@@ -141,10 +133,8 @@ def _config(model_config: dict[str, Any], preparation: dict[str, Any], pad: int,
         end_token=text.get("eos_id", 2) if pooling == "end" else None,
         pads=pad if pooling == "last" or not causal else None,  # open_clip masks no padding
     )  # fmt: skip
-    picture = _preparation(preparation, source) | {
-        "patch_dropout": vision.get("patch_dropout", 0.0),
-        "augmentation": None,
-    }
+    training = {"patch_dropout": vision.get("patch_dropout", 0.0), "augmentation": None}
+    picture = _preparation(preparation, source) | training
     trunk = bool(vision.get("timm_model_name"))
     image = _timm(vision, picture, source) if trunk else _visual(vision, picture, quick, source)
     return ClipConfig(

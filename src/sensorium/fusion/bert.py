@@ -59,10 +59,8 @@ class BertFusion(nn.Module):
 
     def asked(self, features: dict[str, Features]) -> list[Asked]:
         """Each context's keys and values for every block; `forward` takes them, or rows of them."""
-        return [
-            asking(features[name].tokens, features[name].mask)
-            for name, asking in zip(self.context, self.asking, strict=True)
-        ]
+        contexts = zip(self.context, self.asking, strict=True)
+        return [asking(features[name].tokens, features[name].mask) for name, asking in contexts]
 
     def forward(
         self, features: dict[str, Features], asked: list[Asked] | None = None, summary_only: bool = False

@@ -29,14 +29,11 @@ class Inputs(nn.Module):
 
     def forward(self, features: dict[str, Features]) -> dict[str, Features]:
         """Each input at the one width: float32 (or float64) tokens [B, T, D] and pooled [B, D], zero where masked."""
-        return {
-            name: Features(
-                self._map(name, features[name].tokens, features[name].mask),
-                features[name].mask,
-                self._map(name, features[name].pooled, features[name].present),
-            )
-            for name in self.names
-        }
+        mapped = {}
+        for name in self.names:
+            (tokens, mask, pooled), present = features[name], features[name].present
+            mapped[name] = Features(self._map(name, tokens, mask), mask, self._map(name, pooled, present))
+        return mapped
 
     def summaries(self, features: dict[str, Features]) -> tuple[Tensor, Tensor]:
         """Pooled features alone: float32 [B, N, D] for N inputs, zero where absent, and presence, bool [B, N]."""

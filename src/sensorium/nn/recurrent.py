@@ -20,15 +20,9 @@ class Recurrent(nn.Module):
     def __init__(self, inputs: int, width: int, depth: int, cell: Cell, bidirectional: bool, dropout: float = 0.0):
         super().__init__()
         check_two_directions(width, bidirectional)
-        layer_type = nn.GRU if cell == "gru" else nn.LSTM
-        self.layers = layer_type(
-            inputs,
-            width // 2 if bidirectional else width,
-            depth,
-            batch_first=True,
-            dropout=dropout if depth > 1 else 0.0,
-            bidirectional=bidirectional,
-        )
+        layer_type, size = nn.GRU if cell == "gru" else nn.LSTM, width // 2 if bidirectional else width
+        options = {"dropout": dropout if depth > 1 else 0.0, "bidirectional": bidirectional}
+        self.layers = layer_type(inputs, size, depth, batch_first=True, **options)
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """The last layer's outputs, float32 [B, T, D], zero where masked, and its last states, float32 [B, D]. x: float

@@ -87,13 +87,8 @@ class FeedForward(nn.Module):
     def __init__(self, dim: int, ratio: int, dropout: float):
         super().__init__()
         self.norm = nn.LayerNorm(dim)
-        self.mlp = nn.Sequential(
-            nn.Linear(dim, ratio * dim),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(ratio * dim, dim),
-            nn.Dropout(dropout),
-        )
+        rise, fall = nn.Linear(dim, ratio * dim), nn.Linear(ratio * dim, dim)
+        self.mlp = nn.Sequential(rise, nn.GELU(), nn.Dropout(dropout), fall, nn.Dropout(dropout))
 
     def forward(self, x: Tensor) -> Tensor:
         """float32 [..., D] -> the same shape."""

@@ -26,9 +26,8 @@ class Block(nn.Module):
             self.context_norm = nn.LayerNorm(dim)
             self.context_attention = Attention(dim, heads, dropout, context_dim)
         self.mlp_norm = nn.LayerNorm(dim)
-        self.mlp = nn.Sequential(
-            nn.Linear(dim, ratio * dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(ratio * dim, dim)
-        )
+        rise, fall = nn.Linear(dim, ratio * dim), nn.Linear(ratio * dim, dim)
+        self.mlp = nn.Sequential(rise, nn.GELU(), nn.Dropout(dropout), fall)
         self.dropout = nn.Dropout(dropout)
 
     def forward(

@@ -58,9 +58,8 @@ class Matching(nn.Module):
         rows = negatives.paired
         choices = []
         for direction_logits in (logits, logits.T):
-            probabilities = direction_logits.masked_fill(~negatives.allowed, -torch.inf)[rows].softmax(
-                dim=1
-            )  # [rows, B]
+            allowed_logits = direction_logits.masked_fill(~negatives.allowed, -torch.inf)[rows]
+            probabilities = allowed_logits.softmax(dim=1)  # [rows, B]
             samples = self.training and len(rows) > 0  # of no rows multinomial refuses to draw
             choices.append(torch.multinomial(probabilities, 1)[:, 0] if samples else probabilities.argmax(dim=1))
         return _Draws(rows_a=choices[1], rows_b=choices[0])
@@ -71,9 +70,8 @@ class Matching(nn.Module):
         if not hasattr(type(fusion), "asked"):
             return step.model.fuse({name: step.features(name).take(rows) for name, rows in rows_of.items()})
         contexts = [context.take(rows_of[name]) for name, context in zip(fusion.context, step.asked(), strict=True)]
-        return fusion(
-            {fusion.query: step.features(fusion.query).take(rows_of[fusion.query])}, contexts, summary_only=True
-        )
+        query = step.features(fusion.query).take(rows_of[fusion.query])
+        return fusion({fusion.query: query}, contexts, summary_only=True)
 
 
 class _Negatives(NamedTuple):

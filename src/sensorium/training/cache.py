@@ -83,7 +83,7 @@ class CacheJob:
         """Size on disk in bytes; with tokens, estimated from the first batch."""
         if not self.tokens or len(self.rows) == 0:
             return len(self.rows) * self.encoder.dim * 4
-        features = self._run(self.rows[:BATCH])
+        features = self._encode(self.records.batch(self.rows[:BATCH]))
         per_row = 1 + features.mask.sum().item() / len(features.mask)
         return round(len(self.rows) * per_row * self.encoder.dim * 4)
 
@@ -102,9 +102,6 @@ class CacheJob:
             if advance is not None:
                 advance(len(batch.keys))
         return FeatureCache(self.folder, self.positions, self.encoder.dim, self.tokens)
-
-    def _run(self, rows: np.ndarray) -> Features:
-        return self._encode(self.records.batch(rows))
 
     @torch.no_grad()
     def _encode(self, batch) -> Features:

@@ -149,16 +149,9 @@ class Training:
         first, process = self.position.step, self.accelerator
         for epoch in range(self.position.epoch, self.settings.epochs):
             order = None if self.hooks.order is None else self.hooks.order(epoch)
-            steps = epoch_batches(
-                len(self.records.table),
-                self.settings.batch_size,
-                self.records.seed,
-                epoch,
-                rank=process.process_index,
-                world=process.num_processes,
-                pieces=self.settings.pieces,
-                order=order,
-            )
+            records, settings = self.records, self.settings
+            share = {"rank": process.process_index, "world": process.num_processes, "pieces": settings.pieces}
+            steps = epoch_batches(len(records.table), settings.batch_size, records.seed, epoch, **share, order=order)
             for step_rows in steps[first:]:
                 for rows in step_rows:
                     yield rows, epoch
@@ -190,9 +183,8 @@ class Training:
         device = self.accelerator.device
         names, weights = sorted(self.learner.weights), self.learner.weights
         batch_counts = [self.learner.counts(batch) for batch in micro_batches]
-        counts = torch.stack(
-            [sum(counts_of_batch[name] for counts_of_batch in batch_counts) for name in names]
-        ).double()  # [losses]
+        sums = [sum(counts_of_batch[name] for counts_of_batch in batch_counts) for name in names]
+        counts = torch.stack(sums).double()  # [losses]
         counts = self.accelerator.reduce(counts.to(device), "sum")
         # DDP takes the mean over processes, so each loss counts as many times more.
         scale = self.accelerator.num_processes / counts.clamp(min=1)
@@ -240,9 +232,8 @@ class Training:
         """The epoch so far: each loss, and their weighted sum."""
         position = self.position
         losses = {name: position.totals[name] / max(1.0, position.counts[name]) for name in position.totals}
-        return {"loss": sum(self.learner.weights[name] * loss for name, loss in losses.items())} | {
-            f"loss_{name}": loss for name, loss in losses.items()
-        }
+        total = sum(self.learner.weights[name] * loss for name, loss in losses.items())
+        return {"loss": total} | {f"loss_{name}": loss for name, loss in losses.items()}
 
     def _end_epoch(self) -> None:
         """Validates, keeps the best weights, logs the epoch, and decides whether training is finished."""
@@ -251,9 +242,9 @@ class Training:
         self.processes.gather()
         self.learner.eval()
         with nullcontext() if self.average is None else self.average.applied():
-            validation = (
-                self.hooks.validate(self.learner) if self.hooks.validate else Validation([float(position.epoch)], {})
-            )
+            validation = Validation([float(position.epoch)], {})
+            if self.hooks.validate:
+                validation = self.hooks.validate(self.learner)
             better = position.best_score is None or validation.score > position.best_score
             if better or self.settings.keep == "last":
                 position.best_score, position.best_epoch = validation.score, position.epoch
@@ -261,9 +252,8 @@ class Training:
         self.processes.sharded_learner.train()
         # The log, and the beginning of the next epoch.
         figures = {"epoch": position.epoch + 1} | self._losses() | validation.figures
-        position.log.append(
-            figures | {"learning_rate": self.optimizer.param_groups[0]["lr"], "seconds": round(position.seconds, 3)}
-        )
+        course = {"learning_rate": self.optimizer.param_groups[0]["lr"], "seconds": round(position.seconds, 3)}
+        position.log.append(figures | course)
         position.totals, position.counts = {}, {}
         position.epoch, position.step = position.epoch + 1, 0
         # Training is over after the last epoch, or after `patience` epochs without a better score.

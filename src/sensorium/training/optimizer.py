@@ -27,22 +27,18 @@ def optimizer(learner: Learner, settings: TrainingSettings, rates: dict[str, Enc
         encoder, highest = learner.model.encoders[name], rate.learning_rate or settings.learning_rate
         scales = {} if rate.layer_decay is None else layer_scales(encoder, rate.layer_decay, name)
         own_rates |= {id(parameter): highest * scales.get(id(parameter), 1.0) for parameter in encoder.parameters()}
-    groups: dict[
-        tuple[float, float, bool], list[nn.Parameter]
-    ] = {}  # FSDP does not shard scalars, and a group is of one kind
+    # FSDP does not shard scalars, and a group is of one kind.
+    groups: dict[tuple[float, float, bool], list[nn.Parameter]] = {}
     for parameter in learner.parameters():
         if parameter.requires_grad:
             decay = settings.weight_decay if parameter.ndim > 1 else 0.0
             rate = own_rates.get(id(parameter), settings.learning_rate)
             groups.setdefault((rate, decay, parameter.ndim == 0), []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {"params": group, "lr": rate, "base_lr": rate, "weight_decay": decay}
-            for (rate, decay, _), group in groups.items()
-        ],
-        betas=(0.9, 0.99),
-        fused=True,
-    )
+    options = [
+        {"params": group, "lr": rate, "base_lr": rate, "weight_decay": decay}
+        for (rate, decay, _), group in groups.items()
+    ]
+    return torch.optim.AdamW(options, betas=(0.9, 0.99), fused=True)
 
 
 def schedule(step: int, steps: int, warmup: float) -> float:

@@ -51,21 +51,15 @@ def run_mismatch_error(folder: Path) -> UserError:
 
 def trained(learner: Learner) -> dict[str, Tensor]:
     """The learner's state without what training never changes: frozen encoders, weights beside adapters, teachers."""
-    frozen = tuple(
-        f"model.encoders.parts.{index}."
-        for index, encoder in enumerate(learner.model.encoders.modules_once)
-        if is_frozen(encoder)
-    ) + tuple(
-        f"objectives.{name}."
-        for name, module in learner.objectives.named_modules(remove_duplicate=False)
-        if name and is_frozen(module)
-    )
+    encoders = enumerate(learner.model.encoders.modules_once)
+    frozen = [f"model.encoders.parts.{index}." for index, encoder in encoders if is_frozen(encoder)]
+    modules = learner.objectives.named_modules(remove_duplicate=False)
+    frozen += [f"objectives.{name}." for name, module in modules if name and is_frozen(module)]
     # What objectives share, such as a teacher, has one name here and several in the state.
     moving = {key for key, parameter in learner.named_parameters() if parameter.requires_grad}
     saved_names = moving | {key for key, _ in learner.named_buffers()}
-    return {
-        key: value for key, value in learner.state_dict().items() if key in saved_names and not key.startswith(frozen)
-    }
+    state = {key: value for key, value in learner.state_dict().items() if not key.startswith(tuple(frozen))}
+    return {key: value for key, value in state.items() if key in saved_names}
 
 
 def put_weights(learner: Learner, weights: dict[str, Tensor]) -> None:

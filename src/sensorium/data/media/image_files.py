@@ -20,20 +20,9 @@ from PIL import (
 )
 
 NAMES = "JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF"
-BROKEN = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    LookupError,
-    TypeError,
-    OverflowError,
-    RuntimeError,  # from libtiff and libheif
-    struct.error,
-    zlib.error,
-    ImageCms.PyCMSError,
-    Image.DecompressionBombError,  # Pillow checks again for the frames of a GIF
-)
+BROKEN = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, struct.error, zlib.error)
+# From libtiff and libheif, from profiles, and for the frames of a GIF, which Pillow checks again.
+BROKEN += (RuntimeError, ImageCms.PyCMSError, Image.DecompressionBombError)
 Opener = Callable[[io.BytesIO], Image.Image]
 
 _BITS, _POLARITY = 258, 262  # TIFF's tags BitsPerSample and PhotometricInterpretation

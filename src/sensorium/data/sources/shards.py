@@ -94,9 +94,8 @@ def read_shards(paths: list[Path]) -> Shards:
         counts = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common(5))
         warnings.warn(f"Files of {source} that no input reads are left out: {counts}.", UserWarning, stacklevel=4)
     frame = builder.build()
-    frame[KEY] = strings.to_series(
-        _distinct_keys(keys, [os.path.relpath(path.with_suffix(""), root) for path in paths])
-    )
+    names = [os.path.relpath(path.with_suffix(""), root) for path in paths]
+    frame[KEY] = strings.to_series(_distinct_keys(keys, names))
     return Shards(frame, root, len(paths))
 
 
@@ -106,14 +105,10 @@ def shard_summary(shards: int, records: int, processes: int, workers: int) -> st
     process_text = f"{processes} process{'es' if processes > 1 else ''}"
     if workers:
         process_text += f" with {workers} worker{'s' if workers > 1 else ''}" + (" each" if processes > 1 else "")
-    note = (
-        f"; that there are fewer shards than the {readers} readers costs nothing, as no shard belongs to a reader"
-        if shards < readers
-        else ""
-    )
+    note = f"; that there are fewer shards than the {readers} readers costs nothing, as no shard belongs to a reader"
     return (
         f"{shards} shard{'' if shards == 1 else 's'} with {records} records: {process_text} read single records out of"
-        f" any shard, each record once an epoch{note}."
+        f" any shard, each record once an epoch{note if shards < readers else ''}."
     )
 
 

@@ -4,10 +4,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-CPU_TILE = (
-    1024  # rows and columns: a tile of float32, its working copy and its rows stay in a core's share of the cache
-)
-GPU_TILE = 4096
+# Rows and columns: a tile of float32, its working copy and its rows stay in a core's share of the cache.
+CPU_TILE, GPU_TILE = 1024, 4096
 CHUNK = 1024  # rows at a time in products row by row
 FLOOR = {torch.float32: -87.0, torch.float64: -708.0}  # below, exp is denormal, which takes a CPU thirty times as long
 

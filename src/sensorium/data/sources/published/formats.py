@@ -44,11 +44,8 @@ def _vqa_answers(
             f"{annotations_source} annotates none of the questions in {source}; take the annotations of the same part"
             " of VQA."
         )
-    columns = {
-        "answer": annotations.column("answers"),
-        "question_type": annotations.column("question_type"),
-        "answer_type": annotations.column("answer_type"),
-    }
+    columns = {"answer": annotations.column("answers")}
+    columns |= {name: annotations.column(name) for name in ("question_type", "answer_type")}
     invalid = next((i for i, answers in enumerate(columns["answer"], 1) if not _are_answers(answers)), None)
     if invalid is not None:
         raise UserError(
