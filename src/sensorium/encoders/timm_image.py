@@ -136,7 +136,8 @@ class TimmImage(nn.Module):
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """`pixels` uint8 [B, 3, H, W], `mask` bool [B, 1] -> Features of the map's T positions (1 if summary_only)."""
-        tokens, pooled = (self._widen(features.float()) for features in self._run(self.normalise(inputs["pixels"])))
+        features = self._run(self.normalise(inputs["pixels"]))
+        tokens, pooled = (nn.functional.pad(x.float(), (0, self.dim - x.shape[-1])) for x in features)  # [..., D]
         return as_features(tokens, inputs["mask"], pooled, self.summary_only)
 
     def _run(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -156,9 +157,6 @@ class TimmImage(nn.Module):
         elif features.ndim == 4:
             features = features.flatten(2).transpose(1, 2)  # [B, H * W, C]
         return features, pooled
-
-    def _widen(self, x: Tensor) -> Tensor:
-        return nn.functional.pad(x, (0, self.dim - x.shape[-1]))  # [..., D]
 
 
 def _resolve(config: TimmConfig) -> TimmConfig:

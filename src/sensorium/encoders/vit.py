@@ -68,7 +68,7 @@ class ViT(nn.Module):
         self.processor = processor or ImageProcessor(settings_of(config, size))
         self.dim = config.width
         self.normalise = Normalise(config.mean, config.std)
-        patch = config.patch or _patch(size)
+        patch = config.patch or max(side for side in range(1, min(16, max(1, size // 8)) + 1) if size % side == 0)
         self.patches = nn.Conv2d(3, config.width, patch, patch)
         self.summary = nn.Parameter(torch.empty(1, 1, config.width))
         self.position = nn.Parameter(torch.empty(1 + (size // patch) ** 2, config.width))
@@ -93,7 +93,3 @@ class ViT(nn.Module):
         mask = inputs["mask"].expand(-1, x.shape[1])
         tokens = self.transformer(x, mask)
         return as_features(tokens, inputs["mask"], tokens[:, 0], self.summary_only)
-
-
-def _patch(size: int) -> int:
-    return max(side for side in range(1, min(16, max(1, size // 8)) + 1) if size % side == 0)

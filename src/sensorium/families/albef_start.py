@@ -83,15 +83,12 @@ def untrained_albef(bert: str, picture: Path | None, seed: int = 0) -> Model:
     for layer in range(bert_config.num_hidden_layers):
         prefix = f"text.blocks.{layer}." if layer < depth else f"fusion.blocks.{layer - depth}."
         table += block(prefix, f"bert.encoder.layer.{layer}.", False)
-    new = filled(model.state_dict(), table, _without_positions(tensors), bert, fronts(model))
+    tensors = {name: value for name, value in tensors.items() if not name.endswith(("position_ids", "token_type_ids"))}
+    new = filled(model.state_dict(), table, tensors, bert, fronts(model))
     if picture is not None:
         new |= filled(model.state_dict(), visual(model, ""), pixels, str(picture), fronts(model))
     model.load_state_dict(new, strict=False)
     return model.eval()
-
-
-def _without_positions(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value for name, value in tensors.items() if not name.endswith(("position_ids", "token_type_ids"))}
 
 
 def _picture_weights(path: Path) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from sensorium.encoders.clip_image import MEAN, STD
 from sensorium.encoders.clip_text import ClipTextConfig, end_token_of
 from sensorium.encoders.text_processor import TextProcessor
 from sensorium.errors import UserError, check_known
+from sensorium.model import Model
 
 RESAMPLING = {"bilinear": 2, "bicubic": 3}  # Pillow's numbers, which published files use
 NEEDED = {"do_resize": True, "do_rescale": True, "do_normalize": True}
@@ -50,6 +51,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return {name.removeprefix("module."): value for name, value in content.items()}
 
 
+def read_weights(folder: Path, names: tuple[str, ...]) -> dict[str, Tensor]:
+    """The weights of the first of the files `names` that a folder holds. Raises UserError as `read_tensors` does."""
+    name = next((name for name in names if (folder / name).exists()), None)
+    if name is None:
+        raise UserError(f"There is no {' or '.join(names)} in {folder}; bring the whole folder of the model.")
+    return read_tensors(folder / name)
+
+
 def no_weights(path: Path, error: Exception) -> UserError:
     """The sentence for a file whose weights cannot be read, because of `error`."""
     reason = f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no reason given'])[0].rstrip('.:')}"
@@ -79,8 +88,9 @@ def read_tokenizer(folder: Path, context: int, pad: int | None) -> TextProcessor
     return TextProcessor(tokenizer, context, pad, pad, None, None)
 
 
-def write_tokenizer(folder: Path, processor: TextProcessor, config: ClipTextConfig) -> None:
-    """`tokenizer.json` and `tokenizer_config.json`, as Transformers reads them."""
+def write_tokenizer(folder: Path, model: Model, config: ClipTextConfig) -> None:
+    """`tokenizer.json` and `tokenizer_config.json` of the model's text, as Transformers reads them."""
+    processor = next(encoder.processor for _, encoder in model.encoders.items() if encoder.modality == "text")
     (folder / "tokenizer.json").write_text(processor.tokenizer.to_str(pretty=True), encoding="utf-8")
     tokenizer, end = processor.tokenizer, end_token_of(processor)
     pad = processor.pad_token if config.pads is None else config.pads

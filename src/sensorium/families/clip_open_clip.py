@@ -15,7 +15,7 @@ from sensorium.encoders.clip_image import MEAN, STD, ClipImageConfig
 from sensorium.encoders.clip_text import ClipTextConfig
 from sensorium.errors import UserError
 from sensorium.families.clip import ClipConfig, clip
-from sensorium.families.clip_files import read_json, read_tensors, read_tokenizer, write_tokenizer
+from sensorium.families.clip_files import read_json, read_tensors, read_tokenizer, read_weights, write_tokenizer
 from sensorium.families.clip_weights import fill, open_clip_weights, publish
 from sensorium.model import Model
 
@@ -45,10 +45,7 @@ def read(folder: Path) -> Model:
     """The model of a hub folder: open_clip_config.json, open_clip_model.safetensors and tokenizer.json. Raises
     UserError for anything that is missing, unknown, or does not fit the rest."""
     config = read_json(folder / CONFIG)
-    name = next((name for name in WEIGHTS if (folder / name).exists()), None)
-    if name is None:
-        raise UserError(f"There is no {' or '.join(WEIGHTS)} in {folder}; bring the whole folder of the model.")
-    return _build(config, read_tensors(folder / name), folder, folder / CONFIG)
+    return _build(config, read_weights(folder, WEIGHTS), folder, folder / CONFIG)
 
 
 def read_file(path: Path, activation: str | None) -> Model:
@@ -236,8 +233,7 @@ def write(model: Model, config: ClipConfig, kind: str, folder: Path) -> None:
     config_json = {"model_cfg": model_config, "preprocess_cfg": preparation | {"resize_mode": fit}}
     (folder / CONFIG).write_text(json.dumps(config_json, indent=1))
     save_file(publish(model, open_clip_weights(config, siglip)), folder / WEIGHTS[0], metadata={"format": "pt"})
-    processor = next(encoder.processor for _, encoder in model.encoders.items() if encoder.modality == "text")
-    write_tokenizer(folder, processor, text)
+    write_tokenizer(folder, model, text)
 
 
 def _vision_json(image: ClipImageConfig) -> dict[str, Any]:

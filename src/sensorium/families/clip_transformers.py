@@ -7,7 +7,6 @@ from typing import Any
 from huggingface_hub.errors import StrictDataclassError
 from pydantic import ValidationError
 from safetensors.torch import save_file
-from torch import Tensor
 from transformers import CLIPConfig, SiglipConfig
 
 from sensorium.encoders.clip_image import ClipImageConfig
@@ -40,7 +39,8 @@ def read(folder: Path) -> Model:
     if kind == "siglip":
         config = config.model_copy(update={"text": config.text.model_copy(update={"pads": tokenizer.pad_token})})
     model = clip(config, tokenizer)
-    fill(model, transformers_weights(config), _tensors(folder), str(folder))
+    weights = {name: value for name, value in files.read_weights(folder, WEIGHTS).items() if name not in BUFFERS}
+    fill(model, transformers_weights(config), weights, str(folder))
     return model.eval()
 
 
@@ -75,13 +75,6 @@ def _shape(tower: Any) -> dict[str, Any]:
     }
 
 
-def _tensors(folder: Path) -> dict[str, Tensor]:
-    name = next((name for name in WEIGHTS if (folder / name).exists()), None)
-    if name is None:
-        raise UserError(f"There is no {' or '.join(WEIGHTS)} in {folder}; bring the whole folder of the model.")
-    return {name: value for name, value in files.read_tensors(folder / name).items() if name not in BUFFERS}
-
-
 def write(model: Model, config: ClipConfig, kind: str, folder: Path) -> None:
     """The folder that `read` and Transformers read; `kind` is "clip" or "siglip"."""
     name = {"clip": "CLIP", "siglip": "Siglip"}[kind]
@@ -95,7 +88,7 @@ def write(model: Model, config: ClipConfig, kind: str, folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config_json, indent=1))
     (folder / "preprocessor_config.json").write_text(json.dumps(files.preparation(config.image, name), indent=1))
     save_file(publish(model, transformers_weights(config)), folder / WEIGHTS[0], metadata={"format": "pt"})
-    files.write_tokenizer(folder, _processor(model), config.text)
+    files.write_tokenizer(folder, model, config.text)
 
 
 def _vision_json(config: ClipConfig, kind: str) -> dict[str, Any]:
@@ -127,10 +120,6 @@ def _tower_json(tower: ClipImageConfig | ClipTextConfig) -> dict[str, Any]:
         "hidden_act": next(name for name, ours in files.ACTIVATIONS.items() if ours == tower.activation),
         "layer_norm_eps": tower.eps,
     }
-
-
-def _processor(model: Model) -> Any:
-    return next(encoder.processor for _, encoder in model.encoders.items() if encoder.modality == "text")
 
 
 def _first_line(error: Exception) -> str:

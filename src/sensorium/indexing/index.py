@@ -190,9 +190,7 @@ class Index:
 
 
 def _embedding_size(model: Model, name: str) -> int:
-    if name in model.projections:
-        return model.projections[name].out_features
-    return model.encoders[name].dim
+    return model.projections[name].out_features if name in model.projections else model.encoders[name].dim
 
 
 def _normalise(rows: pa.Table, store: Store) -> pa.Table:

@@ -54,12 +54,9 @@ def target_cells(table: Table, spec: TargetSpec) -> TargetCells:
     names = [[cell] if isinstance(cell, str) else list(dict.fromkeys(cell or ())) for cell in parsed]
     cells = np.full(len(converted), None, dtype=object)
     cells[present] = ["|".join(sorted(labels)) for labels in names]
+    codes = pd.Index(spec.labels, dtype=object).get_indexer([name for several in names for name in several])
     return TargetCells(
         name=spec.name, labels=spec.labels, numbers=measured, cells=cells,
-        codes=_codes(names, spec.labels), positions=np.repeat(present, [len(labels) for labels in names]),
+        codes=codes, positions=np.repeat(present, [len(labels) for labels in names]),
         single_label=all(isinstance(cell, str) for cell in parsed), repeats_inputs=kind.repeats_inputs,
     )  # fmt: skip
-
-
-def _codes(names: list[list[str]], labels: list[str]) -> np.ndarray:
-    return pd.Index(labels, dtype=object).get_indexer([name for several in names for name in several])

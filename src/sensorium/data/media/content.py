@@ -24,7 +24,7 @@ def read_content(value: Any, root: Path) -> Any:
     is fetched from a network. Raises ValueError when there is no such file, or it is empty, larger than a gibibyte,
     or not a file at all.
     """
-    if _is_media_dict(value):
+    if isinstance(value, dict) and value and value.keys() <= {"bytes", "path"}:
         value = value.get("bytes") or value.get("path")
     if isinstance(value, str | os.PathLike):
         value = _read_file(os.fspath(value), root)
@@ -33,10 +33,6 @@ def read_content(value: Any, root: Path) -> Any:
     if isinstance(value, bytes) and not value:
         raise ValueError("it is empty")
     return value
-
-
-def _is_media_dict(value: Any) -> bool:
-    return isinstance(value, dict) and bool(value) and value.keys() <= {"bytes", "path"}
 
 
 def slice_path(file: str, start: int, size: int, name: str) -> str:

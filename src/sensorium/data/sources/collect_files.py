@@ -41,13 +41,9 @@ def collect_files(source: str | Path, schema: Schema, name: str) -> Table:
     if not files:
         plural = _PLURALS[_modality(spec)]
         raise UserError(f"There are no {plural} in {source}; a file's name should end in {', '.join(endings)}.")
-    return _to_table(files, root, column, schema, str(source))
-
-
-def _to_table(files: list[str], root: Path, column: str, schema: Schema, source: str) -> Table:
     table = read(pd.DataFrame({column: files}), schema=schema, root=root)
     keyed_schema = schema.model_copy(update={"key": column, "group": None})
-    return Table(table.frame, keyed_schema, root, table.rows, source)
+    return Table(table.frame, keyed_schema, root, table.rows, str(source))
 
 
 def _match_pattern(pattern: str, endings: tuple[str, ...]) -> list[str]:
