@@ -11,7 +11,7 @@ from PIL import Image
 from sensorium.data.media import audio, image
 from sensorium.data.media.content import content_id
 from sensorium.data.read import read
-from sensorium.data.scan import drop_bad_records, scan, write_bad_records
+from sensorium.data.scan import drop_bad_records, leave_out, scan, write_bad_records
 from sensorium.errors import RecordError, UserError
 
 KINDS = {"photo": "image", "voice": "audio", "words": "text", "size": "number"}
@@ -161,3 +161,14 @@ def test_content_ids_tell_values_apart_and_are_never_zero():
     assert all(-(2**63) <= one < 2**63 and one for one in ids)
     assert content_id({"a": 1.0, "b": None}) == content_id({"b": None, "a": 1.0})
     assert content_id("a") == content_id("a")
+
+
+def test_records_left_out_join_the_list(tmp_path):
+    table = read([{"size": index + 0.5} for index in range(4)], quiet=True)
+    path = tmp_path / "bad_records.csv"
+    leave_out(table, np.array([False, True, False, True]), "size", "too large", path)
+    write_bad_records([RecordError(3, "photo", "a.png", "there is no such file")], path)
+    leave_out(table, np.array([True, False, False, False]), "", "seen before", path)
+    leave_out(table, np.zeros(4, dtype=bool), "", "nobody", path)
+    frame = pd.read_csv(path, keep_default_na=False)
+    assert frame.to_numpy().tolist() == [[3, "photo", "a.png", "there is no such file"], [1, "", "", "seen before"]]

@@ -17,6 +17,7 @@ from sensorium.comparison.variants import Fold, Variant, make_folds, reads_token
 from sensorium.config.options import collect_options
 from sensorium.config.schema import Recipe
 from sensorium.console import Console
+from sensorium.data.scan import leave_out
 from sensorium.data.table import Table
 from sensorium.data.workers import map_in_order
 from sensorium.errors import UserError, counted
@@ -165,6 +166,11 @@ def _setup(table: Table, count: int, seeds: int, compared: list[Variant], contex
     table, ids, facts = scan_records(table, context)
     (target,) = table.schema.targets
     has_target = ~pd.isna(table.cells(target.name, target.kind))
+    if not has_target.all():
+        path = context.run_folder / "bad_records.csv"
+        leave_out(table, ~has_target, target.name, "it has no target, so it cannot be scored", path)
+        left_out = counted(int((~has_target).sum()), "record")
+        context.console.print(f"{left_out} without '{target.name}' left out; {path} lists them.")
     table, ids = table.take(has_target), {name: values[has_target] for name, values in ids.items()}
     folds = make_folds(table, count, context.recipe)
     return ComparisonSetup(table, ids, facts, folds, seeds, reads_tokens(compared, context.recipe))

@@ -15,6 +15,7 @@ from sensorium.data.workers import map_in_order
 from sensorium.errors import RecordError, UserError, counted, unknown
 from sensorium.files import whole_file
 
+LIST_HEADER = ["row", "column", "value", "reason"]
 _ROWS_PER_TASK = 64
 
 
@@ -150,12 +151,25 @@ def drop_bad_records(table: Table, scanned: Scan, how: str) -> tuple[Table, Scan
     return table.take(good_rows), Scan(ids, facts, scanned.bad)
 
 
+def leave_out(table: Table, index: np.ndarray, column: str, reason: str, path: Path) -> None:
+    """Adds the records `index`, bool [N], which are left out for a `reason` that lies in `column`, to a list at `path`.
+
+    It is the list that write_bad_records began, or a new one. Raises UserError when the disk refuses.
+    """
+    rows = [[int(row), column, "", reason] for row in table.rows[index]]
+    if rows:
+        listed = list(csv.reader(path.open(newline="", encoding="utf-8"))) if path.exists() else [LIST_HEADER]
+        _write_list(listed + rows, path)
+
+
 def write_bad_records(bad: list[RecordError], path: Path) -> None:
     """Writes `bad` to the CSV file `path` (row, column, value, reason), whole or not at all.
 
     Raises UserError when the disk refuses.
     """
+    _write_list([LIST_HEADER, *([error.row, error.column, error.value, error.reason] for error in bad)], path)
+
+
+def _write_list(rows: list[list], path: Path) -> None:
     with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["row", "column", "value", "reason"])
-        writer.writerows([error.row, error.column, error.value, error.reason] for error in bad)
+        csv.writer(file).writerows(rows)
