@@ -25,15 +25,9 @@ class ContrastiveConfig(BaseModel, frozen=True, extra="forbid"):
 class Contrastive(nn.Module):
     """Brings the embeddings of inputs `a` and `b` of a record together and those of different records apart.
 
-    kind:   "softmax" (CLIP) or "sigmoid" (SigLIP; the model then has a `logit_bias` beside its `logit_scale`).
-    weight: of this loss in the sum.
-    labels: a target of classes; records of one class belong together as well.
-
-    reads:  embeddings alone, so that gradient caching can run the encoders in pieces.
-    views:  whose embeddings.
-
-    Records with the same content on either side belong together; one that lacks a side counts for nothing. In training
-    each process's records are compared with those of all others. Raises UserError for an unknown kind.
+    kind: "softmax" (CLIP) or "sigmoid" (SigLIP; the model then has a `logit_bias` beside its `logit_scale`). weight: of
+    this loss in the sum. Which records belong together: see `Pair`. It `reads` embeddings alone, those of its `views`,
+    so that gradient caching can run the encoders in pieces. Raises UserError for an unknown kind.
     """
 
     Config = ContrastiveConfig

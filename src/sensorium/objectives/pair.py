@@ -11,7 +11,9 @@ from sensorium.objectives.step import Step
 
 
 class Pair(NamedTuple):
-    """Inputs `a` and `b`; records of one class of the target `labels`, if that is given, belong together as well."""
+    """Inputs `a` and `b`. Records with the same content on either side belong together, as do those of one class of the
+    target `labels`, if that is given; one that lacks a side counts for nothing. In training each process's records are
+    compared with those of all others."""
 
     a: str
     b: str

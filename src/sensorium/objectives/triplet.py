@@ -30,13 +30,9 @@ class Triplet(nn.Module):
     mining: "semihard", which learns from the nearest other that is further away than the record's own, or "hardest",
             which learns from the nearest other and the furthest that belongs to it: faster, but from an untrained
             model, or with wrong pairs, it may draw everything to one point.
-    margin: squared distances are between 0 and 4.
-    weight: of this loss in the sum.
-    labels: a target of classes; records of one class belong together as well.
+    margin: squared distances are between 0 and 4. weight: of this loss in the sum.
 
-    Records with the same content on either side belong together, so neither is a negative of the other; one that lacks
-    a side counts for nothing. In training each process's records are compared with those of all others. Raises
-    UserError for an unknown mining.
+    Records that belong together, see `Pair`, are no negatives of each other. Raises UserError for an unknown mining.
     """
 
     Config = TripletConfig

@@ -98,6 +98,14 @@ def _slices(rows: int, side: int) -> list[slice]:
     return [slice(start, min(start + side, rows)) for start in range(0, rows, side)]
 
 
+def both_present(a: Tensor, present_a: Tensor | None, present_b: Tensor | None) -> Tensor:
+    """bool [N]: which rows of a and b have both sides; None says that all have one."""
+    present = torch.ones(len(a), dtype=torch.bool, device=a.device)
+    for side in (present_a, present_b):
+        present = present if side is None else present & side
+    return present
+
+
 def meet(
     a: Tensor,
     b: Tensor,
@@ -113,9 +121,7 @@ def meet(
         if rowwise is not None and rowwise.shape != a.shape[:1]:
             raise ValueError(f"ids, labels and presence must be [{len(a)}] as a and b are, not {[*rowwise.shape]}")
     stacked = torch.stack([key for key in keys if key is not None], dim=1)  # [N, keys]
-    present = torch.ones(len(a), dtype=torch.bool, device=a.device)
-    for side in (present_a, present_b):
-        present = present if side is None else present & side
+    present = both_present(a, present_a, present_b)
     if not present.all():
         rows = present.nonzero()[:, 0]
         a, b, stacked = a[rows], b[rows], stacked[rows]
