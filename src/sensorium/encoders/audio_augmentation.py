@@ -20,8 +20,7 @@ class AudioAugmentation(BaseModel, frozen=True, extra="forbid"):
     colour: decibels, the standard deviation of each of five points of a smooth curve over the bands: other microphones.
     range:  of the processor's dynamic range, either way, as a share: other rooms.
     bands, frames: of the two masks across and the two along the spectrogram, the widest, as a share of its bands and of
-            its frames (SpecAugment, Park et al. 2019, arXiv:1904.08779, without its warp).
-    """
+            its frames (SpecAugment, Park et al. 2019, arXiv:1904.08779, without its warp)."""
 
     speed: float = Field(0.15, ge=0, lt=1)
     shift: float = Field(0.05, ge=0)

@@ -25,8 +25,7 @@ class AudioConvConfig(BaseModel, frozen=True, extra="forbid"):
     bands, window, hop: of the log-mel spectrogram, the last two in seconds (see LogMel).
     range, front, coefficients, augmentation: see AudioSettings.
     channels: of the first stage; each of the two after has twice the last and half its frames and bands.
-    width:    of the tokens. depth: residual blocks a stage.
-    """
+    width:    of the tokens. depth: residual blocks a stage."""
 
     rate: int | None = Field(None, ge=1000, le=192_000)
     seconds: float | None = Field(None, gt=0, le=3600)
@@ -53,8 +52,7 @@ class AudioConv(nn.Module):
 
     Convolving over pitch as over time makes what is learned from one voice hold for a higher or a lower one. Each
     frame is normalised by itself and padding is zeroed before every convolution, so a clip alone equals it in a batch.
-    Pooled is half the mean of the tokens plus half their maximum. Raises UserError when rate or seconds is None.
-    """
+    Pooled is half the mean of the tokens plus half their maximum. Raises UserError when rate or seconds is None."""
 
     Config = AudioConvConfig
     Processor = AudioProcessor

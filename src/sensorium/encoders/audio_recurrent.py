@@ -26,8 +26,7 @@ class AudioRecurrentConfig(BaseModel, frozen=True, extra="forbid"):
     stack:    frames read in one step.
     cell:     gru or lstm.
     bidirectional: read the clip from both ends; each direction has half of the width.
-    width, depth: of the tokens, and how many layers.
-    """
+    width, depth: of the tokens, and how many layers."""
 
     rate: int | None = Field(None, ge=1000, le=192_000)
     seconds: float | None = Field(None, gt=0, le=3600)
@@ -55,8 +54,7 @@ class AudioRecurrentConfig(BaseModel, frozen=True, extra="forbid"):
 class AudioRecurrent(nn.Module):
     """Frames of a spectrogram, a few side by side (Sak et al. 2015, arXiv:1507.06947), then GRU or LSTM layers.
 
-    Pooled is the last state of each direction. Raises UserError when rate or seconds is None.
-    """
+    Pooled is the last state of each direction. Raises UserError when rate or seconds is None."""
 
     Config = AudioRecurrentConfig
     Processor = AudioProcessor

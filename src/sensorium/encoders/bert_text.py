@@ -24,8 +24,7 @@ class BertTextConfig(BaseModel, frozen=True, extra="forbid"):
     kinds:      of texts that BERT learned to distinguish; the first is used.
     dropout:    of the embeddings and of what each step adds, in training.
     eps:        of every LayerNorm.
-    augmentation: token dropout in training; None for none.
-    """
+    augmentation: token dropout in training; None for none."""
 
     vocabulary: int | None = Field(None, ge=1)
     context: int | None = Field(None, ge=4)
@@ -54,8 +53,7 @@ class BertText(nn.Module):
     token.
 
     Raises UserError when the config's vocabulary or context is None (only `build` chooses them), or smaller than the
-    processor's.
-    """
+    processor's."""
 
     Config = BertTextConfig
     Processor = TextProcessor

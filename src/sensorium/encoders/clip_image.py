@@ -35,8 +35,7 @@ class ClipImageConfig(BaseModel, frozen=True, extra="forbid"):
     eps:   of every LayerNorm.
     patch_dropout: the share of the patches left out in training (FLIP: Li et al. 2023, arXiv:2212.00794).
     fit, interpolation, jpeg, augmentation: see ImageSettings.
-    mean, std: by channel (RGB, of values in [0, 1]), what is subtracted and divided by.
-    """
+    mean, std: by channel (RGB, of values in [0, 1]), what is subtracted and divided by."""
 
     size: int | None = Field(None, ge=8, le=1024)
     patch: int = Field(16, ge=1)

@@ -37,8 +37,7 @@ class ClipTextConfig(BaseModel, frozen=True, extra="forbid"):
     pads:       None computes nothing on padding. A number is the token that fills a text up to `context` and that all
                 attend to, because SigLIP was trained so; the last token is then one of padding.
     eps:        of every LayerNorm.
-    augmentation: token dropout in training; None for none.
-    """
+    augmentation: token dropout in training; None for none."""
 
     vocabulary: int | None = Field(None, ge=1)
     context: int | None = Field(CONTEXT, ge=4)
@@ -73,8 +72,7 @@ class ClipText(nn.Module):
 
     The tokens of all rows are laid end to end for all but attention. With `summary_only` the last block is computed for
     the summary's token alone, where the pooling is one token. Raises UserError when the config's vocabulary is None
-    or the context None (only `build` chooses them), smaller than the processor's, or when its end token is another.
-    """
+    or the context None (only `build` chooses them), smaller than the processor's, or when its end token is another."""
 
     Config = ClipTextConfig
     Processor = TextProcessor

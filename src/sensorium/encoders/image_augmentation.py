@@ -24,8 +24,7 @@ class ImageAugmentation(BaseModel, frozen=True, extra="forbid"):
     blur:     probability that it is blurred.
     outline:  probability that its edges are drawn in black, thin or thick: for drawings, which are drawn with
               outlines or without.
-    around:   what fills the sides: "edge", the pixels there repeated; or "border", the border's median colour.
-    """
+    around:   what fills the sides: "edge", the pixels there repeated; or "border", the border's median colour."""
 
     zoom: float = Field(0.12, ge=0, le=0.8)
     shift: float = Field(0.08, ge=0, lt=1)

@@ -27,8 +27,7 @@ class ImageCapsulesConfig(BaseModel, frozen=True, extra="forbid"):
     capsules:   wholes that the parts are routed to, each of `capsule_dim` numbers. iterations: of the routing.
     width:      of the tokens, one a capsule.
     fit, interpolation, jpeg, augmentation: see ImageSettings.
-    mean, std:  by channel (RGB, of values in [0, 1]), what is subtracted and divided by.
-    """
+    mean, std:  by channel (RGB, of values in [0, 1]), what is subtracted and divided by."""
 
     size: int | None = Field(None, ge=8, le=256)
     fit: Fit = "squash"
@@ -51,8 +50,7 @@ class ImageCapsules(nn.Module):
     to by agreement (Sabour et al. 2017, arXiv:1710.09829). A token is a linear map of a capsule; the summary is a
     perceptron on all tokens.
 
-    Raises UserError when the config's size is None.
-    """
+    Raises UserError when the config's size is None."""
 
     Config = ImageCapsulesConfig
     Processor = ImageProcessor

@@ -23,8 +23,7 @@ class ImageConvConfig(BaseModel, frozen=True, extra="forbid"):
            None is 64 for pictures below 32 pixels, else 128.
     depth: residual blocks a stage.
     fit, interpolation, jpeg, augmentation: see ImageSettings.
-    mean, std: by channel (RGB, of values in [0, 1]), what is subtracted and divided by.
-    """
+    mean, std: by channel (RGB, of values in [0, 1]), what is subtracted and divided by."""
 
     size: int | None = Field(None, ge=8, le=1024)
     fit: Fit = "squash"
@@ -43,8 +42,7 @@ class ImageConv(nn.Module):
 
     The stem's stride is 1 below 48 pixels, 2 below 96, else 4; there are always two stages, so that 8x8 pictures end as
     a map of 4x4. Tokens are the last map's positions, line by line; pooled is their mean. Raises UserError when the
-    config's size is None.
-    """
+    config's size is None."""
 
     Config = ImageConvConfig
     Processor = ImageProcessor

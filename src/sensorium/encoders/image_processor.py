@@ -24,8 +24,7 @@ class ImageSettings(BaseModel, frozen=True, extra="forbid"):
           brings the shorter side to `size` and cuts the middle out, as most published models were trained.
     interpolation: of the resize, which is antialiased.
     jpeg: "reduced" has a JPEG decoded at the smallest of an eighth, a quarter and half its size that is not
-          smaller than the square, which is faster and on average at most two grey levels from "full".
-    """
+          smaller than the square, which is faster and on average at most two grey levels from "full"."""
 
     size: int = Field(ge=4, le=2048)
     fit: Fit = "squash"

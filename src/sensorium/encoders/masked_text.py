@@ -21,8 +21,7 @@ class MaskedTextProcessor:
     replaced by the mask token in 8 cases of 10, by any token of the vocabulary in 1, and stays in 1. Tokens that the
     tokenizer adds at the beginning or end of a text are never asked for.
 
-    text: prepares the text itself. Raises UserError when its tokenizer has no mask token.
-    """
+    text: prepares the text itself. Raises UserError when its tokenizer has no mask token."""
 
     decoding: dict[str, Any] = {}  # noqa: RUF012 (a constant of the class)
 

@@ -21,8 +21,7 @@ class PointsConfig(BaseModel, frozen=True, extra="forbid"):
     coordinates: how many of a point's numbers are coordinates; None is all of two or three, else the first three.
     width:       of a token. depth: rounds in which each point learns of the others.
     max_points:  from larger sets, training draws so many points and prediction takes every k-th of the sorted ones.
-    augmentation: how training moves points and leaves some out; None for nothing.
-    """
+    augmentation: how training moves points and leaves some out; None for nothing."""
 
     scale: PointsScale | None = None
     coordinates: int | None = Field(None, ge=1)
@@ -38,8 +37,7 @@ class PointsEncoder(nn.Module):
     not change the output (Zaheer et al. 2017, arXiv:1703.06114; Qi et al. 2017, arXiv:1612.00593).
 
     A point enters with its coordinates, those from the set's mean, and its further numbers, softly bounded. Raises
-    UserError when the config has no scale (only `build` computes it).
-    """
+    UserError when the config has no scale (only `build` computes it)."""
 
     Config = PointsConfig
     Processor = PointsProcessor

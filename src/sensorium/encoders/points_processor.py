@@ -19,8 +19,7 @@ MOST_SETS, POINTS_EACH = 2048, 128  # from which centre and scales are computed
 class PointsScale(BaseModel, frozen=True, extra="forbid"):
     """Statistics of the points' numbers in the training sets: x is read as (x - centre) / scale, number by number.
 
-    The first `coordinates` of them have one scale, so that no shape is stretched.
-    """
+    The first `coordinates` of them have one scale, so that no shape is stretched."""
 
     coordinates: int = Field(ge=1)
     centre: list[float]

@@ -24,8 +24,7 @@ class SeriesConfig(BaseModel, frozen=True, extra="forbid"):
     waves:        sines and cosines of the time, of periods from twice the step to four times the span.
     max_readings: in longer series, runs of consecutive readings are averaged to so many; the work grows with its
                   square.
-    augmentation: noise and left out readings in training; None for none.
-    """
+    augmentation: noise and left out readings in training; None for none."""
 
     channels: list[Channel] | None = None
     step: float | None = Field(None, gt=0)
@@ -49,8 +48,7 @@ class SeriesEncoder(nn.Module):
     transformer; the summary is a perceptron on the tokens' mean and the last token.
 
     A value and its rate of change since the channel's last one enter softly bounded, a gap as zero with a flag. Raises
-    UserError when the config lacks channels, step or span (only `build` computes them).
-    """
+    UserError when the config lacks channels, step or span (only `build` computes them)."""
 
     Config = SeriesConfig
     Processor = SeriesProcessor

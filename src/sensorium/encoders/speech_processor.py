@@ -20,8 +20,7 @@ class SpeechProcessor:
 
     extractor: Transformers'; it says the rate. seconds: a longer clip is cut to its loudest span of that length.
     shortest: samples; a shorter clip is followed by silence up to there, for the model's convolutions to have enough.
-    augmentation: of the samples alone: speed, shift, gain and noise.
-    """
+    augmentation: of the samples alone: speed, shift, gain and noise."""
 
     def __init__(
         self, extractor: SequenceFeatureExtractor, seconds: float, shortest: int, augmentation: AudioAugmentation | None

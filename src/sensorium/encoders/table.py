@@ -26,8 +26,7 @@ class TableConfig(BaseModel, frozen=True, extra="forbid"):
     width:        of a token.
     hidden, depth, dropout: of the perceptron that makes the summary: width and number of its hidden layers.
     bins:         the most quantile bins a number is read with; fewer when records are few.
-    augmentation: which values training hides; None for none.
-    """
+    augmentation: which values training hides; None for none."""
 
     numbers: list[NumberColumn] | None = None
     categories: list[CategoryColumn] | None = None
@@ -43,8 +42,7 @@ class TableEncoder(nn.Module):
     """A token for each column, and before them a summary token: a perceptron over all columns, which on small tables is
     as good as a transformer over them and much cheaper (Gorishniy et al. 2022, arXiv:2203.05556).
 
-    Raises UserError when the config does not name the columns (only `build` finds them).
-    """
+    Raises UserError when the config does not name the columns (only `build` finds them)."""
 
     Config = TableConfig
     Processor = TableProcessor

@@ -39,8 +39,7 @@ class TableAugmentation(BaseModel, frozen=True, extra="forbid"):
     """Which values training hides, so that the model learns to do without them.
 
     other:  a value that `count` training records have is read as unseen with probability other / (other + count).
-    absent: each column is hidden with this probability, though never the last one of a record.
-    """
+    absent: each column is hidden with this probability, though never the last one of a record."""
 
     other: float = Field(1.0, ge=0)
     absent: float = Field(0.05, ge=0, lt=1)

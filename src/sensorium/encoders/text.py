@@ -19,8 +19,7 @@ class TextConfig(BaseModel, frozen=True, extra="forbid"):
     width, depth, heads: of the transformer; `heads` divides `width`.
     max_tokens:   a longer text is cut.
     pooling:      the summary is the mean of the tokens, the first (start) token, or the last (end) token.
-    augmentation: token dropout in training; None for none.
-    """
+    augmentation: token dropout in training; None for none."""
 
     vocabulary: int | None = Field(None, ge=260)
     width: int = Field(128, ge=1)
@@ -40,8 +39,7 @@ class TextConfig(BaseModel, frozen=True, extra="forbid"):
 class TextTransformer(nn.Module):
     """Token and learned position embeddings, then a pre-norm transformer (Vaswani et al. 2017, arXiv:1706.03762).
 
-    Raises UserError when the config's vocabulary is None (only `build` chooses one) or smaller than the processor's.
-    """
+    Raises UserError when the config's vocabulary is None (only `build` chooses one) or smaller than the processor's."""
 
     Config = TextConfig
     Processor = TextProcessor

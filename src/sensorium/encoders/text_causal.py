@@ -18,8 +18,7 @@ class TextCausalConfig(BaseModel, frozen=True, extra="forbid"):
     vocabulary:   tokens known, of which 260 are bytes and marks; None lets `build` choose it from the training texts.
     width, depth, heads: of the transformer; `heads` divides `width`.
     max_tokens:   a longer text is cut.
-    augmentation: token dropout in training; None for none.
-    """
+    augmentation: token dropout in training; None for none."""
 
     vocabulary: int | None = Field(None, ge=260)
     width: int = Field(128, ge=1)
@@ -39,8 +38,7 @@ class TextCausal(nn.Module):
     """A decoder-only transformer (Radford et al. 2018, GPT; pre-norm as in GPT-2) without word prediction.
 
     Pooled is the last token, the end mark, the only one that has seen the whole text. Raises UserError when the
-    config's vocabulary is None (only `build` chooses one) or smaller than the processor's.
-    """
+    config's vocabulary is None (only `build` chooses one) or smaller than the processor's."""
 
     Config = TextCausalConfig
     Processor = TextProcessor

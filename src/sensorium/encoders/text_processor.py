@@ -52,8 +52,7 @@ class TextProcessor:
     tokenizer: its own truncation and padding are replaced by `max_tokens` and by padding to the longest of a batch.
     pad:       the token of padding; it is masked, so it is never read.
     unknown:   the token that stands for a text in which the tokenizer finds nothing.
-    mask:      the token that replaces a dropped one; None: dropped tokens are removed.
-    """
+    mask:      the token that replaces a dropped one; None: dropped tokens are removed."""
 
     decoding: dict[str, Any] = {}  # noqa: RUF012 (a constant of the class)
 
@@ -84,8 +83,7 @@ class TextProcessor:
         arXiv:1508.07909; Radford et al. 2019) of lower-cased NFKC text, so that no text of any language is unknown.
 
         vocabulary: the most tokens it may have; None lets the data decide: the tokens seen three times or more.
-        The same texts give the same tokenizer, whatever the number of threads.
-        """
+        The same texts give the same tokenizer, whatever the number of threads."""
         # How a text is cleaned and cut before its pairs are merged.
         tokenizer = Tokenizer(models.BPE())
         tokenizer.normalizer = normalizers.Sequence(

@@ -19,8 +19,7 @@ class TextRecurrentConfig(BaseModel, frozen=True, extra="forbid"):
     bidirectional: read the text from both ends; each direction has half of the width.
     width, depth:  of the tokens, and how many layers.
     max_tokens:    a longer text is cut.
-    augmentation:  token dropout in training; None for none.
-    """
+    augmentation:  token dropout in training; None for none."""
 
     vocabulary: int | None = Field(None, ge=260)
     cell: Cell = "gru"
@@ -40,8 +39,7 @@ class TextRecurrentConfig(BaseModel, frozen=True, extra="forbid"):
 class TextRecurrent(nn.Module):
     """Token embeddings, then GRU or LSTM layers; pooled is the last state of each direction.
 
-    Raises UserError when the config's vocabulary is None (only `build` chooses one) or smaller than the processor's.
-    """
+    Raises UserError when the config's vocabulary is None (only `build` chooses one) or smaller than the processor's."""
 
     Config = TextRecurrentConfig
     Processor = TextProcessor

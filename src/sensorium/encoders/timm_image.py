@@ -36,8 +36,7 @@ class TimmConfig(BaseModel, frozen=True, extra="forbid"):
                 pictures that are not what the model was trained on.
     fit, jpeg, augmentation: see ImageSettings.
 
-    Weights are read by `build` alone: an encoder made from the config of a built one needs neither file nor hub.
-    """
+    Weights are read by `build` alone: an encoder made from the config of a built one needs neither file nor hub."""
 
     model: str
     pretrained: bool = False
@@ -65,8 +64,7 @@ class TimmImage(nn.Module):
     after it the means of the last `stages` maps, each brought to mean 0 and variance 1 when there are several.
     The narrower of tokens and pooled is filled with zeros to the width of the other (MobileNetV3's). The model stays in
     evaluation mode in training too: batch-norm statistics are the published ones, its dropout is off. Raises UserError
-    for a name timm does not know, for a size the model cannot take, and for more stages than it has maps.
-    """
+    for a name timm does not know, for a size the model cannot take, and for more stages than it has maps."""
 
     Config = TimmConfig
     Processor = ImageProcessor
@@ -125,8 +123,7 @@ class TimmImage(nn.Module):
         A file's names must be the model's, less those of its classifier. Failing that, a torch file is read by order,
         which it keeps, if it has exactly as many tensors as the model with its own classifier and each has the same
         shape as its counterpart: another library's port of the same architecture. Raises UserError when the file cannot
-        be read or fits in neither way, when the hub cannot be reached and when it has no such weights.
-        """
+        be read or fits in neither way, when the hub cannot be reached and when it has no such weights."""
         encoder = cls(config, summary_only=summary_only)
         if config.pretrained:
             encoder.model.load_state_dict(_create(encoder.config, num_classes=0, pretrained=True).state_dict())

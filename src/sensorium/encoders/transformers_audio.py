@@ -37,8 +37,7 @@ class TransformersAudioConfig(BaseModel, frozen=True, extra="forbid"):
     pooling:      the summary is the mean of the tokens, the first or the last.
     seconds:      a longer clip is cut to its loudest span of that length; None lets `build` take the 95th percentile,
                   at most 30. Never more than the model reads.
-    augmentation: of training clips: speed, shift, gain and noise of AudioAugmentation; None for none.
-    """
+    augmentation: of training clips: speed, shift, gain and noise of AudioAugmentation; None for none."""
 
     model: str
     architecture: dict[str, Any] | None = None
@@ -53,8 +52,7 @@ class TransformersAudio(nn.Module):
     A clip in a batch gives what it gives alone: models that see padding read clips of one length together. The
     constructor gives random weights in the config's architecture; `build` loads the pretrained ones. Code that comes
     with a model is never run, and weights are read from safetensors only. Raises UserError when the config has no
-    architecture.
-    """
+    architecture."""
 
     Config = TransformersAudioConfig
     Processor = SpeechProcessor

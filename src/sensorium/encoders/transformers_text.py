@@ -24,8 +24,7 @@ class TransformersTextConfig(BaseModel, frozen=True, extra="forbid"):
     architecture: its Transformers configuration; `build` fills it, so that our checkpoint does not need the source.
     pooling:      the summary is the mean of the tokens, the first or the last; take what the model was trained with.
     max_tokens:   a longer text is cut; never more than the model can read.
-    augmentation: token dropout in training; None for none.
-    """
+    augmentation: token dropout in training; None for none."""
 
     model: str
     architecture: dict[str, Any] | None = None
@@ -39,8 +38,7 @@ class TransformersText(nn.Module):
 
     The constructor gives random weights in the config's architecture; `build` loads the pretrained ones. Code that
     comes with a model is never run, and weights are read from safetensors only. Raises UserError when the config has
-    no architecture.
-    """
+    no architecture."""
 
     Config = TransformersTextConfig
     Processor = TextProcessor

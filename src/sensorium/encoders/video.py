@@ -61,8 +61,7 @@ class VideoConfig(BaseModel, frozen=True, extra="forbid"):
     over:   what reads the frames in order: "transformer", "convolution", or "mean", which learns nothing and ignores
             their order: with a frozen image encoder its features can be kept on disk.
     width:  of a frame's token. depth, heads, dropout: of the layers over time.
-    augmentation: see ImageAugmentation; all frames of a film are changed alike.
-    """
+    augmentation: see ImageAugmentation; all frames of a film are changed alike."""
 
     frames: int = Field(16, ge=1, le=4096)
     rate: float | None = Field(None, gt=0, le=1000)
@@ -81,8 +80,7 @@ class VideoFrames(nn.Module):
     """An image encoder on each frame, detectors of what moved from one to the next, and layers over time.
 
     Tokens are the frames, pooled is their mean. A frozen image encoder stays in evaluation mode while the layers over
-    it learn. Raises UserError when the config's rate, or the size of its frames, is None.
-    """
+    it learn. Raises UserError when the config's rate, or the size of its frames, is None."""
 
     Config = VideoConfig
     Processor = VideoProcessor
@@ -162,8 +160,7 @@ class FrameTokens(nn.Module):
     The map has `side` by `side` positions; the maximum over all positions is added, because a mean loses what is small.
     What moved is read by detectors u(now) v(before) - v(now) u(before), whose sign is the direction
     (Hassenstein and Reichardt 1956): u and v are learned, three positions wide, and a detector's answer is its mean
-    over the frame. In the first frame, and where nothing moves, it is zero.
-    """
+    over the frame. In the first frame, and where nothing moves, it is zero."""
 
     def __init__(self, image_dim: int, dim: int, side: int):
         super().__init__()

@@ -18,8 +18,7 @@ class VideoSettings(BaseModel, frozen=True, extra="forbid"):
 
     rate, frames: frames a second and the most frames, which the decoder gives: of a film with more so many are read,
                   evenly over its whole length.
-    size, fit, augmentation: of each frame, see ImageSettings; all frames of a film are changed alike.
-    """
+    size, fit, augmentation: of each frame, see ImageSettings; all frames of a film are changed alike."""
 
     rate: float = Field(gt=0, le=1000)
     frames: int = Field(ge=1, le=4096)

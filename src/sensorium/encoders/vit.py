@@ -25,8 +25,7 @@ class ViTConfig(BaseModel, frozen=True, extra="forbid"):
            more a side and is 16 or less.
     width, depth, heads: of the transformer; `heads` divides `width`.
     fit, interpolation, jpeg, augmentation: see ImageSettings.
-    mean, std: by channel (RGB, of values in [0, 1]), what is subtracted and divided by.
-    """
+    mean, std: by channel (RGB, of values in [0, 1]), what is subtracted and divided by."""
 
     size: int | None = Field(None, ge=8, le=1024)
     patch: int | None = Field(None, ge=1)
@@ -53,8 +52,7 @@ class ViT(nn.Module):
     """Patches, a class token and learned positions, then a transformer (Dosovitskiy et al. 2020, arXiv:2010.11929).
 
     Tokens are the class token and the patches, line by line; pooled is the class token. Raises UserError when the
-    config's size is None.
-    """
+    config's size is None."""
 
     Config = ViTConfig
     Processor = ImageProcessor

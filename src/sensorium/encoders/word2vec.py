@@ -28,8 +28,7 @@ def train(texts: list[list[str]], width: int, window: int, at_least: int, epochs
 
     width: D. window: how many words to either side count as context. at_least: a word seen less often gets no vector.
     The same texts and seed give the same vectors: one thread, and no hash that differs between processes. Raises
-    UserError when gensim is missing or no word is seen often enough.
-    """
+    UserError when gensim is missing or no word is seen often enough."""
     gensim = _gensim()
     with _quiet():
         model = gensim.models.Word2Vec(

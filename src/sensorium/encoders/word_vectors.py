@@ -26,8 +26,7 @@ class WordVectorsConfig(BaseModel, frozen=True, extra="forbid"):
     tune:       the vectors are trained with the rest of the model.
     max_words:  a longer text is cut.
     vocabulary: how many words there are; `build` fills it.
-    augmentation: words are left out in training; None for none.
-    """
+    augmentation: words are left out in training; None for none."""
 
     model: str | None = None
     words: int = Field(200_000, ge=1)
@@ -45,8 +44,7 @@ class WordVectors(nn.Module):
     """The vector of each word; pooled is their mean. Words that are not known are left out.
 
     A text of which no word is known is one learned vector. Raises UserError when the config does not say how many words
-    there are, which `build` does.
-    """
+    there are, which `build` does."""
 
     Config = WordVectorsConfig
     Processor = WordProcessor

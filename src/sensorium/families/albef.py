@@ -28,8 +28,7 @@ class AlbefConfig(BaseModel, frozen=True, extra="forbid"):
     """A vision transformer with a class token, BERT's lower layers over the text, and its upper ones over both.
 
     fusion_layers: how many of BERT's layers ask the picture, beyond the text's own. dim: of the shared space.
-    temperature: at the start. answer: the decoder of a model that answers questions; one without it is pre-trained.
-    """
+    temperature: at the start. answer: the decoder of a model that answers questions; one without it is pre-trained."""
 
     image: ClipImageConfig
     text: BertTextConfig

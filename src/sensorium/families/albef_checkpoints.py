@@ -86,8 +86,7 @@ def read(path: Path, tokenizer: Path | None = None) -> Albef:
     tokenizer: a tokenizer.json, or a folder that has one; None for the one beside the file. Without any the model takes
     token numbers alone. Its sizes are the weights'; how many heads, config.json beside it (`bert.num_attention_heads`,
     `vit.heads`), else those are 64 wide. Nothing is unpickled but tensors. Raises UserError for a missing, unknown or
-    misfitting weight, for a model that is not BERT's and a vision transformer's, and for another model's tokenizer.
-    """
+    misfitting weight, for a model that is not BERT's and a vision transformer's, and for another model's tokenizer."""
     tensors = read_tensors(path)
     remaining = {name: value for name, value in tensors.items() if name not in QUEUE}
     for name in [name for name in remaining if name.endswith(".position_ids")]:

@@ -53,8 +53,7 @@ def untrained_albef(bert: str, picture: Path | None, seed: int = 0) -> Model:
 
     bert: a folder of Transformers, or a name on the hub. picture: a file with the weights of a vision transformer of
     timm (a class token, no distillation token); None for random ones, ViT-B/16 at 256 pixels. All that is new is drawn
-    by `seed`. Raises UserError for another kind of model, and a weight that is missing or does not fit.
-    """
+    by `seed`. Raises UserError for another kind of model, and a weight that is missing or does not fit."""
     pixels = {} if picture is None else _picture_weights(picture)
     bert_config = load(AutoConfig, bert, WHAT)
     if bert_config.model_type != "bert" or bert_config.hidden_act != "gelu" or bert_config.num_hidden_layers < 2:

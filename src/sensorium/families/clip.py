@@ -20,8 +20,7 @@ class ClipConfig(BaseModel, frozen=True, extra="forbid"):
                  wide.
     text_bias:   whether the map of the text's summary has a bias, as SigLIP's.
     temperature: at the start.
-    logit_bias:  at the start, for the sigmoid loss; None for the softmax loss, which has none.
-    """
+    logit_bias:  at the start, for the sigmoid loss; None for the softmax loss, which has none."""
 
     image: ClipImageConfig
     text: ClipTextConfig

@@ -66,8 +66,7 @@ def convert(
     source: a published folder or file of weights, or a model on the hub; or, with `to`, a checkpoint or run of ours.
     to: "transformers" or "open_clip"; None writes a checkpoint of ours. activation: what a bare file of weights was
     trained with, where it does not say. overwrite: replace what is in `out`, which is an error otherwise.
-    Raises UserError as `read` and `write` do.
-    """
+    Raises UserError as `read` and `write` do."""
     if to is not None and to not in WRITERS:
         raise unknown("format to write", to, WRITERS)
     if Path(out).exists() and not overwrite:

@@ -53,8 +53,7 @@ def read_file(path: Path, activation: str | None) -> Model:
 
     Its configuration is open_clip_config.json beside it; else its sizes are the weights', its heads 64 wide, and its
     activation quick_gelu if the weights are OpenAI's own; what others' is, `activation` has to say.
-    Raises UserError as `read` does, and where the activation is not known.
-    """
+    Raises UserError as `read` does, and where the activation is not known."""
     tensors = read_tensors(path)
     if (path.parent / CONFIG).exists():
         return _build(read_json(path.parent / CONFIG), tensors, path.parent, path)

@@ -33,8 +33,7 @@ class SharedSettings(BaseModel, frozen=True, extra="forbid"):
     """The settings that all families have, to which each adds its own.
 
     A recipe states all of RECIPE_KEYS: those that a family lacks are dropped when its settings are read, and written
-    back with them. Raises UserError when one that it lacks is set.
-    """
+    back with them. Raises UserError when one that it lacks is set."""
 
     name: str
     size: str | None

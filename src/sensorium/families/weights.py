@@ -15,8 +15,7 @@ class Weight(NamedTuple):
     ours:   its name, whose front says of which part of the model it is.
     published_names: the names that hold it; of several, the rows lie one below the other, by `shares`.
     shape:  the published one, where it is not ours. transposed: the published one is ours transposed.
-    copies: further names that hold the same once more.
-    """
+    copies: further names that hold the same once more."""
 
     ours: str
     published_names: tuple[str, ...]
@@ -66,8 +65,7 @@ def filled(
     filled.
 
     fronts: by the front of a name in the table, the front of the name in the state. source: where the tensors come
-    from. Raises UserError for a missing weight, an unknown one, one of another size, and for copies that differ.
-    """
+    from. Raises UserError for a missing weight, an unknown one, one of another size, and for copies that differ."""
     names = [name for weight in weights for name in (*weight.published_names, *weight.copies)]
     missing, surplus = [name for name in names if name not in tensors], sorted(tensors.keys() - set(names))
     for names, verb in ((missing, "lacks"), (surplus, "has beyond the model's")):

@@ -31,8 +31,7 @@ class Attention(nn.Module):
     Additive attention (Bahdanau et al. 2015, arXiv:1409.0473) over inputs: h, the query, is the mean of the xᵢ
     that are present. Each head has its own v and weighs its own slice of the coordinates; a single head cannot learn
     the exclusive-or of two inputs. An absent input is left out of h and of the softmax, so the weights of the others
-    still sum to 1.
-    """
+    still sum to 1."""
 
     Config = AttentionConfig
     reads = "pooled"

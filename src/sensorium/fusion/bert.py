@@ -16,8 +16,7 @@ class BertFusionConfig(BaseModel, frozen=True, extra="forbid"):
     all the others).
 
     `dim`: width of a token, a multiple of `heads`; `layers`: how many blocks; the MLPs are `ratio` times as wide
-    inside; `dropout` of what each step adds; `eps` of every LayerNorm.
-    """
+    inside; `dropout` of what each step adds; `eps` of every LayerNorm."""
 
     query: str | None = None
     context: list[str] | None = None
@@ -37,8 +36,7 @@ class BertFusion(nn.Module):
     keys and values of the contexts are computed once, by `asked`, for any number of passes. A leading input of the
     width `dim` is used as it is, and a context has no map but the one to keys and values. Where the leading input is
     absent, one learned token stands in for it; an absent context adds nothing; an input that is neither is not read.
-    Raises UserError for a name that is no input, or a leading input that is its own context.
-    """
+    Raises UserError for a name that is no input, or a leading input that is its own context."""
 
     Config = BertFusionConfig
     reads = "tokens"
@@ -70,8 +68,7 @@ class BertFusion(nn.Module):
 
         With `asked`, the result of the method `asked`, only the leading input is read. In a row that lacks the leading
         input but has a context, the first token is the output at the learned token. `summary_only`: that first token
-        alone, T = 1, which is less work.
-        """
+        alone, T = 1, which is less work."""
         asked = self.asked(features) if asked is None else asked
         tokens, mask, _ = features[self.query]
         packing = Packing.of(mask)

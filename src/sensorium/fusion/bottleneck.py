@@ -29,8 +29,7 @@ class Bottleneck(nn.Module):
 
     In every layer, [z_i, f_i] <- block_i([z_i, f]) for each input i, then f <- the mean of f_i over the present inputs.
     z_i begins with its own learned token, which becomes the input's summary; `pooled` is the mean of the summaries of
-    the present inputs. The cost grows with each input's tokens, not with the square of their sum.
-    """
+    the present inputs. The cost grows with each input's tokens, not with the square of their sum."""
 
     Config = BottleneckConfig
     reads = "tokens"

@@ -31,8 +31,7 @@ class CapsuleFusion(nn.Module):
 
     uᵢ = squash(xᵢ), and its votes are ûⱼᵢ = Wᵢⱼ uᵢ. Each iteration takes c = softmax of b over the wholes (b is 0 at
     first) and vⱼ = squash(Σᵢ cᵢⱼ ûⱼᵢ), and bᵢⱼ grows by ûⱼᵢ · vⱼ: an input gives more to a whole on which other
-    inputs agree with it. An absent input votes for nothing.
-    """
+    inputs agree with it. An absent input votes for nothing."""
 
     Config = CapsulesConfig
     reads = "pooled"

@@ -30,8 +30,7 @@ class CoAttention(nn.Module):
     For each input a and each other one b, Z = x_a, then `layers` times Z <- Z + attention(norm(Z), norm(x_b)) and
     Z <- Z + MLP(norm(Z)): as in MulT, every layer attends to b's own tokens, not to updated ones. Then
     y_a = norm(transformer block(W [Z of every b])); MulT runs that block at the width of the concatenation.
-    The summary is the mean over the present inputs of the mean of y_a. Where b is absent, attention adds nothing.
-    """
+    The summary is the mean over the present inputs of the mean of y_a. Where b is absent, attention adds nothing."""
 
     Config = CoAttentionConfig
     reads = "tokens"

@@ -21,8 +21,7 @@ class Concat(nn.Module):
     """Concatenation of the pooled inputs and an MLP, with a learned vector where an input is absent.
 
     Plain concatenation puts zeros there and collapses when an input is missing; the learned vector distinguishes
-    "absent" from "zero", and modality dropout trains the following layers to do without.
-    """
+    "absent" from "zero", and modality dropout trains the following layers to do without."""
 
     Config = ConcatConfig
     reads = "pooled"

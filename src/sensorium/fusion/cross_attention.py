@@ -16,8 +16,7 @@ from sensorium.nn.transformer import Transformer
 class CrossAttentionConfig(BaseModel, frozen=True, extra="forbid"):
     """`query`: the leading input (None: the first); `context`: the inputs it attends to (None: all the others).
 
-    `dim`: width of a token, a multiple of `heads`; `layers`: how many blocks; `dropout` inside them.
-    """
+    `dim`: width of a token, a multiple of `heads`; `layers`: how many blocks; `dropout` inside them."""
 
     query: str | None = None
     context: list[str] | None = None
@@ -32,8 +31,7 @@ class CrossAttention(nn.Module):
 
     The fusion of ALBEF (Li et al. 2021, arXiv:2107.07651). Where the leading input is absent, one learned token
     stands in for it. An input that is neither `query` nor in `context` is not read. Raises UserError for a name that is
-    no input, or a leading input that is its own context.
-    """
+    no input, or a leading input that is its own context."""
 
     Config = CrossAttentionConfig
     reads = "tokens"

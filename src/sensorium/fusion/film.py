@@ -24,8 +24,7 @@ class Film(nn.Module):
 
     Feature-wise linear modulation (Perez et al. 2018, arXiv:1709.07871), one input after another in a stated order. An
     absent input is skipped: h stays as it is, and the first present input is the start. Raises UserError for an
-    order that does not name each input once.
-    """
+    order that does not name each input once."""
 
     Config = FilmConfig
     reads = "pooled"

@@ -21,8 +21,7 @@ class Gated(nn.Module):
 
     Arevalo et al. 2017, arXiv:1702.01992, figure 2a; their Wᵢ is the input map. Gates are vectors and independent of
     one another; those of two inputs need not sum to 1. The gates read zeros for an absent input, which is left out of
-    the sum; that is no mean, so nothing is renormalised.
-    """
+    the sum; that is no mean, so nothing is renormalised."""
 
     Config = GatedConfig
     reads = "pooled"

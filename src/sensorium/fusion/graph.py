@@ -15,8 +15,7 @@ from sensorium.nn.precision import wide
 class GraphConfig(BaseModel, frozen=True, extra="forbid"):
     """`edges`: pairs of inputs that read each other (None: all do).
 
-    `dim`: width of a node, a multiple of `heads`; `layers`: how often they read; `dropout` acts on what is added.
-    """
+    `dim`: width of a node, a multiple of `heads`; `layers`: how often they read; `dropout` acts on what is added."""
 
     edges: list[tuple[str, str]] | None = None
     dim: int = Field(128, gt=0)
@@ -31,8 +30,7 @@ class Graph(nn.Module):
     In each layer x_i <- x_i + ELU(Σ_j weight_ij W' norm(x_j)), over input i itself and the present inputs j joined to
     it; the weights, a softmax of a · LeakyReLU(W norm(x_i) + W' norm(x_j)), are given by `weights`. Then a norm;
     `pooled` is the mean of the present nodes. An absent input is no node. A single input has no other node to read.
-    Raises UserError for an edge with a name that is no input, or from an input to itself.
-    """
+    Raises UserError for an edge with a name that is no input, or from an input to itself."""
 
     Config = GraphConfig
     reads = "pooled"

@@ -25,8 +25,7 @@ class LowRank(nn.Module):
     Low-rank multimodal fusion (Liu et al. 2018, arXiv:1806.00064), with the weights ωᵣ of its published code. At rank
     (width + 1) ** (inputs - 1) it can be any `tensor` fusion. Of an absent input the constant part remains, [0; 1]. It
     starts as 1, so that at first an input adds to the product or leaves it as it is, and a product of many neither
-    vanishes nor explodes.
-    """
+    vanishes nor explodes."""
 
     Config = LowRankConfig
     reads = "pooled"

@@ -27,8 +27,7 @@ class Resampler(nn.Module):
 
     As in the Perceiver (Jaegle et al. 2021, arXiv:2103.03206), Flamingo's resampler (Alayrac et al. 2022,
     arXiv:2204.14198) and the Q-Former (Li et al. 2023, arXiv:2301.12597). Every layer attends to the inputs'
-    own tokens, each with its input's embedding. The cost of the following layers does not depend on their number.
-    """
+    own tokens, each with its input's embedding. The cost of the following layers does not depend on their number."""
 
     Config = ResamplerConfig
     reads = "tokens"

@@ -17,8 +17,7 @@ class SerialConfig(BaseModel, frozen=True, extra="forbid"):
     others, in the table's order).
 
     `dim`: width of a token, a multiple of `heads`; `layers`: how many blocks; the MLPs are `ratio` times as wide
-    inside, with `dropout`.
-    """
+    inside, with `dropout`."""
 
     query: str | None = None
     context: list[str] | None = None
@@ -35,8 +34,7 @@ class Serial(nn.Module):
     So the queries to a later context contain the answers of the earlier ones; ALBEF reads two pictures so (Li et al.
     2021, arXiv:2107.07651, section 5 on NLVR2). `cross_attention` attends to all of them at once. Where the leading
     input is absent, one learned token stands in for it; an absent context adds nothing; an input that is neither is not
-    read. Raises UserError for a name that is no input, or a leading input that is its own context.
-    """
+    read. Raises UserError for a name that is no input, or a leading input that is its own context."""
 
     Config = SerialConfig
     reads = "tokens"

@@ -28,8 +28,7 @@ class TensorFusion(nn.Module):
     The tensor fusion network (Zadeh et al. 2017, arXiv:1707.07250). Of an absent input the constant part remains,
     [0; 1]: z then holds the interactions of the others. The product grows by a factor of width + 1 with each input, so
     for more than three inputs it raises a UserError that names `low_rank`, which is the same without the product. z is
-    not formed where multiplying W by all inputs but the last takes less memory, so nothing larger than z is stored.
-    """
+    not formed where multiplying W by all inputs but the last takes less memory, so nothing larger than z is stored."""
 
     Config = TensorConfig
     reads = "pooled"

@@ -15,8 +15,7 @@ class TokenGraph(nn.Module):
     inputs joined to it.
 
     Every token has its input's embedding. `pooled` is the mean over the present inputs of the mean of their tokens.
-    The work grows with the square of the number of tokens, times the width, many times that of `transformer`.
-    """
+    The work grows with the square of the number of tokens, times the width, many times that of `transformer`."""
 
     Config = GraphConfig
     reads = "tokens"

@@ -21,8 +21,7 @@ class TransformerFusionConfig(BaseModel, frozen=True, extra="forbid"):
 class TransformerFusion(nn.Module):
     """All tokens in one stream, each with its input's embedding, after a learned token that becomes the summary.
 
-    The single stream of VisualBERT (Li et al. 2019, arXiv:1908.03557). Positions come with the encoders' tokens.
-    """
+    The single stream of VisualBERT (Li et al. 2019, arXiv:1908.03557). Positions come with the encoders' tokens."""
 
     Config = TransformerFusionConfig
     reads = "tokens"

@@ -20,8 +20,7 @@ class WeightedSum(nn.Module):
 
     The linear fusion of the surveys (Baltrušaitis et al. 2019, arXiv:1705.09406, section 6). An absent input adds
     nothing, and the others' weights stay as they are: each input adds the same whichever others are present. What only
-    two inputs together show cannot be learned (the exclusive-or of two stays at chance).
-    """
+    two inputs together show cannot be learned (the exclusive-or of two stays at chance)."""
 
     Config = WeightedSumConfig
     reads = "pooled"

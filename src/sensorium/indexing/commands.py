@@ -38,8 +38,7 @@ def index(
     cannot be read. Prints what was done unless `quiet`.
 
     Returns {"out", "records", "embedded", "absent", "known", "set_aside", "bad_records", "left_out", "search"}, where
-    search is {"kind": "exact"}, or "kind", "probes" and "refine" of the vector index. Raises UserError, RecordError.
-    """
+    search is {"kind": "exact"}, or "kind", "probes" and "refine" of the vector index. Raises UserError, RecordError."""
     check_known(("stop", "skip"), "way with bad records", bad_records)
     console, out = Console(quiet), Path(out)
     work = Work(bad_records, workers, lambda total: console.progress("Embedding", total))
@@ -93,8 +92,7 @@ def search(
 
     input: which of the model's inputs the query is; else by the file's ending. where: a filter in SQL on the columns,
     as "price < 50". run: the model or its folder, where it is no longer where it was at indexing. Prints a table unless
-    `quiet`. Raises UserError.
-    """
+    `quiet`. Raises UserError."""
     read_content = Index.open(index, run if run is None or isinstance(run, Model) else load(run))
     name = _input_of(read_content.model, query, input)
     columns = next(spec.columns for spec in read_content.model.schema.inputs if spec.name == name)

@@ -50,8 +50,7 @@ def embedder(model: Model, table: Table, name: str, workers: int = 0) -> Callabl
     time and in the same order; to be called once. Within a batch, equal contents are embedded once.
 
     `workers` processes read the records. They start here, as they have to be forked before LanceDB starts its threads,
-    and which records are to be embedded is known only after that.
-    """
+    and which records are to be embedded is known only after that."""
     requested: list[Iterable[int]] = []
 
     def row_batches() -> Iterator[np.ndarray]:

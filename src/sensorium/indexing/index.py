@@ -47,8 +47,7 @@ class Index:
         `path`, NAME.lance. `key` is the column that names a record, `run` the model's folder, for later queries.
 
         Killed at any moment, the same call goes on after its last commit. Product quantisation is no longer there.
-        Raises UserError, RecordError.
-        """
+        Raises UserError, RecordError."""
         refuse_product_quantisation(product_quantisation)
         path = Path(path)
         source = open_source(model, records, input, key)
@@ -130,8 +129,7 @@ class Index:
         model ({"caption": "a red shoe"}); `input` says which where it has several. `where` is a filter in SQL on the
         columns, as "price < 50".
 
-        Raises UserError for a query without content, an unknown column, a filter that is not understood.
-        """
+        Raises UserError for a query without content, an unknown column, a filter that is not understood."""
         vector = self._embed(query, input) if isinstance(query, dict) else query
         return find_nearest(self.store, vector, top, where)
 

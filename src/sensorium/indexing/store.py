@@ -35,8 +35,7 @@ class Facts(BaseModel, frozen=True, extra="forbid"):
 
     dim: of a vector. fingerprint: of the model; None for vectors that came without one. run: the model's folder.
     input: which input was embedded. source: what of. key: the column that names a record, "" when the files' paths do
-    and None when rows are counted. exact_below: with fewer rows than this, all vectors are compared.
-    """
+    and None when rows are counted. exact_below: with fewer rows than this, all vectors are compared."""
 
     format: int = 1
     dim: int
@@ -53,8 +52,7 @@ class IndexConfig(BaseModel, frozen=True):
 
     kind: "IVF_FLAT"; from an earlier release also "IVF_PQ". probes: partitions that a query looks into. refine: how
     many times more candidates than asked for are scored again with full vectors; 0 for none. partitions: how many,
-    where an earlier release set the number. Its other fields are ignored.
-    """
+    where an earlier release set the number. Its other fields are ignored."""
 
     kind: str = "IVF_FLAT"
     probes: int = 20
@@ -65,8 +63,7 @@ class IndexConfig(BaseModel, frozen=True):
 class State(BaseModel, frozen=True, populate_by_name=True):
     """Whether all records are in the table, and its vector index; without one every search is exact.
 
-    The metadata names the index "tuned", as earlier releases did, whose other fields are ignored.
-    """
+    The metadata names the index "tuned", as earlier releases did, whose other fields are ignored."""
 
     finished: bool = False
     vector_index: IndexConfig | None = Field(None, alias="tuned")

@@ -18,8 +18,7 @@ class TargetCells(NamedTuple):
     cells:          object [N], the whole cell as one string, its labels in order between bars; None where absent.
     codes:          int64 [M], each label of each record, by its place in `labels`; `positions` the records, int64 [M].
     single_label:   whether every record that has the target has one label.
-    repeats_inputs: whether several records usually ask about one picture, and may be answered in several ways.
-    """
+    repeats_inputs: whether several records usually ask about one picture, and may be answered in several ways."""
 
     name: str
     labels: list[str]

@@ -11,8 +11,7 @@ class Packing(NamedTuple):
 
     rows, longest: B and L.
     positions: int64 [N], the position of each token among the B * L of the padded rows; None when every row has L.
-    mask:      bool [B, L], True where a token is real; None when all are.
-    """
+    mask:      bool [B, L], True where a token is real; None when all are."""
 
     rows: int
     longest: int

@@ -64,8 +64,7 @@ class DecoderState:
     """What causal blocks keep while they write: N = B * beams rows, the beams of each of B samples in turn.
 
     contexts: what is attended to, once a sample for all of its beams.
-    past:     each block's keys and values of the tokens read so far, [N, heads, length, d]; None before the first.
-    """
+    past:     each block's keys and values of the tokens read so far, [N, heads, length, d]; None before the first."""
 
     contexts: list[Asked]
     past: list[Keys | None]

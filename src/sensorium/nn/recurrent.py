@@ -14,8 +14,7 @@ class Recurrent(nn.Module):
 
     inputs: width E of what comes in. width: D of what goes out; of two directions each has half of it. dropout: between
     layers. The state is float32 under autocast: it is a sum over the whole sequence. Raises ValueError when `width` is
-    odd and there are two directions.
-    """
+    odd and there are two directions."""
 
     def __init__(self, inputs: int, width: int, depth: int, cell: Cell, bidirectional: bool, dropout: float = 0.0):
         super().__init__()

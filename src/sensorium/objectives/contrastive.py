@@ -27,8 +27,7 @@ class Contrastive(nn.Module):
 
     kind: "softmax" (CLIP) or "sigmoid" (SigLIP; the model then has a `logit_bias` beside its `logit_scale`). weight: of
     this loss in the sum. Which records belong together: see `Pair`. It `reads` embeddings alone, those of its `views`,
-    so that gradient caching can run the encoders in pieces. Raises UserError for an unknown kind.
-    """
+    so that gradient caching can run the encoders in pieces. Raises UserError for an unknown kind."""
 
     Config = ContrastiveConfig
     reads = "embeddings"

@@ -25,8 +25,7 @@ class Correlation(nn.Module):
     No record is compared with another, so there are no false negatives; the correlations are those of a batch, which
     needs several times as many records as an embedding is wide. `weight`: of this loss in the sum. Records with the
     same content are so many observations. In training the covariances are those of all processes' records. Raises
-    UserError for no direction at all.
-    """
+    UserError for no direction at all."""
 
     Config = CorrelationConfig
     reads = "embeddings"

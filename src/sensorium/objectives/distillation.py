@@ -84,8 +84,7 @@ class FeatureDistillation(nn.Module):
     2015, arXiv:1412.6550): of input `view`, or of all inputs fused when that is None.
 
     The loss is one less the cosine of the mapped summary and the teacher's. The map is kept here. `model`: the student.
-    `weight`: of this loss in the sum. Raises UserError when one of the two does not have what is compared.
-    """
+    `weight`: of this loss in the sum. Raises UserError when one of the two does not have what is compared."""
 
     Config = FeatureDistillationConfig
     reads = "fused"

@@ -22,8 +22,7 @@ class Dual(nn.Module):
     dims: the widths of the two embeddings. gap: weight of the duality gap, by which both ways have to be equally good.
     hidden: of the maps between the embeddings, which are kept here. weight: of this loss in the sum. No record is
     compared with another, so there are no false negatives and a batch may be of any size; records with the same content
-    are so many observations. See `losses.dual` for the formula.
-    """
+    are so many observations. See `losses.dual` for the formula."""
 
     Config = DualConfig
     reads = "embeddings"

@@ -27,8 +27,7 @@ class Information(nn.Module):
 
     Unlike the contrastive loss it does not need a large batch: each pair is a decision of its own. The critic is the
     cosine times a learned factor plus a learned bias, both kept here. `weight`: of this loss in the sum. Which records
-    belong together: see `Pair`.
-    """
+    belong together: see `Pair`."""
 
     Config = InformationConfig
     reads = "embeddings"

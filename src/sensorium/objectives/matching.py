@@ -17,8 +17,7 @@ class Matching(nn.Module):
     Which other is drawn by how alike their embeddings are, the softmax of the similarities within the batch; in
     evaluation it is the most similar one. Records that share the content of `a` or of `b` are never negatives. Each
     loss counts three pairs a record, or one where there is no negative. The model has no inputs but the two. `weight`:
-    of this loss in the sum.
-    """
+    of this loss in the sum."""
 
     reads = "fused"
 

@@ -24,8 +24,7 @@ class MomentumContrastive(nn.Module):
 
     Records with the same content belong together (see `Pair`), in the queue too. Records of a micro-batch are compared
     with each other and with the queue, which pairs of training join after the optimiser's step. `weight`: of this loss
-    in the sum.
-    """
+    in the sum."""
 
     reads = "fused"
 

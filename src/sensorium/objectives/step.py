@@ -18,8 +18,7 @@ class Step:
     `modality_dropout` is the rate at which training hides an input that is there from the fusion, so that the model
     learns to do without it (ModDrop, Neverova et al. 2015, arXiv:1501.00102); the last input of a row is never hidden,
     nor any from a fusion that gives experts: there every input has a token of its own, which would only miss rows.
-    `views`, as "text/masked", that will be asked for: each is encoded together with the first of its input's.
-    """
+    `views`, as "text/masked", that will be asked for: each is encoded together with the first of its input's."""
 
     def __init__(self, model: Model, batch: Batch, modality_dropout: float = 0.0, views: Iterable[str] = ()):
         self.model = model
@@ -118,8 +117,7 @@ class CachedStep:
 
     batch:      of all the rows; its inputs say only which rows have them.
     embeddings: by view, float [B, E], of the rows of `batch`.
-    objective:  the name of the objective that gets it, for the error when it reads more.
-    """
+    objective:  the name of the objective that gets it, for the error when it reads more."""
 
     def __init__(self, model: Model, batch: Batch, embeddings: dict[str, Tensor], objective: str):
         self.model, self.batch = model, batch

@@ -32,8 +32,7 @@ class Triplet(nn.Module):
             model, or with wrong pairs, it may draw everything to one point.
     margin: squared distances are between 0 and 4. weight: of this loss in the sum.
 
-    Records that belong together, see `Pair`, are no negatives of each other. Raises UserError for an unknown mining.
-    """
+    Records that belong together, see `Pair`, are no negatives of each other. Raises UserError for an unknown mining."""
 
     Config = TripletConfig
     reads = "embeddings"

@@ -17,8 +17,7 @@ class AdapterSettings(BaseModel, frozen=True, extra="forbid"):
 
     rank: of each added matrix. alpha: what is added weighs alpha / rank. dropout: before the added matrices. targets:
     the layers that get them, by the last parts of their names; none takes every linear layer, or in a network that has
-    none every convolution that is not by channel.
-    """
+    none every convolution that is not by channel."""
 
     rank: int = Field(8, ge=1, description="of each added matrix")
     alpha: float = Field(16.0, gt=0, description="what is added weighs alpha / rank")

@@ -3,8 +3,7 @@ activations of one micro-batch of them at a time.
 
 The encoders run over the micro-batches without gradient, the loss is computed once over all embeddings, and each
 micro-batch runs once more, with the same randomness, to take the embeddings' gradients to the weights. All is exact:
-it is the chain rule, cut at the embeddings.
-"""
+it is the chain rule, cut at the embeddings."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -44,8 +43,7 @@ class Embedded(NamedTuple):
     """What the encoders give for a micro-batch.
 
     embeddings: by view, float [B, E].
-    fixed:      Features, pooled alone, of the views whose encoder is not trained: they need not be computed again.
-    """
+    fixed:      Features, pooled alone, of the views whose encoder is not trained: they need not be computed again."""
 
     embeddings: dict[str, Tensor]
     fixed: dict[str, Features]

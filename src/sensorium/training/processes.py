@@ -28,8 +28,7 @@ class Processes:
                      arXiv:2304.11277).
     wrapped:         what training calls; nothing calls a part of it.
 
-    Raises UserError for the first FSDP.
-    """
+    Raises UserError for the first FSDP."""
 
     def __init__(self, learner: Learner, accelerator: Accelerator):
         self.learner, self.accelerator = learner, accelerator

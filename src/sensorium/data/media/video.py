@@ -60,8 +60,7 @@ def decode(
     many pixels, or, with the fit "crop", until the shorter side has that many; memory then holds only the scaled frames
     that are returned. A video whose file says that it is turned is turned upright; transparency is on white. Raises
     ValueError with a reason when the video cannot be read whole, has no frames, lasts longer than `seconds`, or has
-    frames of more than 64 million pixels.
-    """
+    frames of more than 64 million pixels."""
     value = read_content(value, root)
     if isinstance(value, bytes):
         return _decode_file(value, rate, frames, seconds, _Scale(size, fit))

@@ -22,8 +22,7 @@ def collect_files(source: str | Path, schema: Schema, name: str) -> Table:
 
     A folder gives every file in it, however deep, with the ending of an image (audio, video); a pattern or a path the
     files it names; their paths are the records' keys. A table, or a folder that Datasets saved, has the input's column.
-    Raises UserError for a source that does not exist, has no such file, or lacks the column.
-    """
+    Raises UserError for a source that does not exist, has no such file, or lacks the column."""
     spec = next(spec for spec in schema.inputs if spec.name == name)
     path, column = Path(source), spec.columns[0]
     if path.suffix.lower() in (*READERS, ".tar") or (path.is_dir() and arrow_folder.is_dataset_folder(path)):

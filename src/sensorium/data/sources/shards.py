@@ -2,8 +2,7 @@
 
 Members of one shard that share a name up to the first dot of their file name are one record; the text after that dot
 says what the member is. `17.photo.jpg` is the image `photo` of record 17, `17.jpg` its image `image`, `17.json` as many
-columns as it has fields. A column that a record lacks is absent there, wherever in the shards it first appears.
-"""
+columns as it has fields. A column that a record lacks is absent there, wherever in the shards it first appears."""
 
 import glob
 import json

@@ -2,8 +2,7 @@
 
 Both take a tile of the similarities at a time, forward and again backward, and one tile serves both directions. Extra
 memory is O(N · E) for the gradients and a few tiles. With a process group each process keeps its own rows, and the b
-of the others pass by in a ring.
-"""
+of the others pass by in a ring."""
 
 import math
 
@@ -46,8 +45,7 @@ def softmax_contrastive(
     group: processes that share the loss; each may bring any number of rows, none too, and all have to call.
 
     Raises ValueError for shapes that do not fit, and for embeddings so far from unit length, or a factor so far above
-    its bound, that logits pass 650.
-    """
+    its bound, that logits pass 650."""
     a, b, meeting = meet(a, b, [ids_a, ids_b, labels], present_a, present_b, group)
     return Loss(SoftmaxContrastive.apply(a, b, logit_scale, meeting), torch.tensor(len(a), device=a.device))
 

@@ -35,8 +35,7 @@ def dual(
 
     a: float [N, E_a], b: float [N, E_b], unit length. forth: [n, E_a] → [n, E_b], back: [n, E_b] → [n, E_a].
     present_a, present_b: bool [N]; a row that lacks a side counts for nothing. `total` is the sum over rows, `count`
-    the rows that have both sides.
-    """
+    the rows that have both sides."""
     present = both_present(a, present_a, present_b)
     rows = present.nonzero()[:, 0]
     a, b = a[rows], b[rows]

@@ -60,8 +60,7 @@ class Tile(NamedTuple):
 
     rows, columns: where it is, in the blocks of their processes.
     diagonal:      whether its diagonal holds the rows' own pairs.
-    i, j:          int64 [positives] each, places of the positives in it.
-    """
+    i, j:          int64 [positives] each, places of the positives in it."""
 
     rows: slice
     columns: slice

@@ -56,8 +56,7 @@ class Ring:
         fixed: tensors [own rows, ...] that no stop changes; they are on their way to the next one while it works.
         carried: tensors [own rows, ...] that each stop adds to.
         visit: called at each stop as visit(owner, fixed, carried) with the block of process `owner`; changes `carried`
-        in place.
-        """
+        in place."""
         owner = self.rank
         for stop in range(self.size):
             next_owner = (owner - 1) % self.size

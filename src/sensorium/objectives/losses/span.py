@@ -18,8 +18,7 @@ class Span(NamedTuple):
 
     No logit exceeds the scale times the longest rows, which for unit vectors is the scale; and each row and each column
     holds the logit of its own pair. When all own pairs are near enough to that bound, float32 has room for the sums of
-    rows and of columns in one unit; else float64 has (at a scale of 100: when some own pair's cosine is below -0.3).
-    """
+    rows and of columns in one unit; else float64 has (at a scale of 100: when some own pair's cosine is below -0.3)."""
 
     dtype: torch.dtype
     shift: float

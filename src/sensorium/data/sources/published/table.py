@@ -34,8 +34,7 @@ def table(
     image, answer. COCO captions, Flickr8k: caption, photo, image. NLVR2: sentence, left, right, label, set, identifier.
     The text comes first, as fusions with a leading input take the first; `image` is the image's name, which several
     records share. A record whose image is missing is an error, or, with "skip", is left out; `attrs["left_out"]` counts
-    these. Raises UserError.
-    """
+    these. Raises UserError."""
     check_known(("stop", "skip"), "way with bad records", bad_records)
     source = Path(source)
     # The columns that the file states, and the paths of its images.
