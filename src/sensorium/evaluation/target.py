@@ -36,11 +36,7 @@ class TargetReport:
 
 
 def report_target(
-    target: TargetSpec,
-    truth: Columns,
-    predictions: dict[Coalition, Columns],
-    inputs: Coalition,
-    resamples: Resamples,
+    target: TargetSpec, truth: Columns, predictions: dict[Coalition, Columns], inputs: Coalition, resamples: Resamples
 ) -> TargetReport:
     """The report of a target from the rows that have it: the truth, and what every coalition of `inputs` predicts."""
     prediction = predictions[inputs]

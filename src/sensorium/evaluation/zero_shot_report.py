@@ -20,16 +20,7 @@ from sensorium.evaluation.report import MOST_CLASSES_SAVED
 from sensorium.evaluation.saving import save, text
 from sensorium.evaluation.truth import truth_of
 from sensorium.evaluation.zero_shot import ZeroShot
-from sensorium.metrics import (
-    ClassScores,
-    Columns,
-    Resamples,
-    Value,
-    distribution,
-    finite,
-    point,
-    summary,
-)
+from sensorium.metrics import ClassScores, Columns, Resamples, Value, distribution, finite, point, summary
 from sensorium.metrics.kinds.class_ import ClassMetrics
 from sensorium.metrics.resampling import mean
 from sensorium.model import Model

@@ -225,9 +225,7 @@ def _finish(
     name = "test" if "test" in splits else "validation"
     scored = final if name == "test" else model
     with context.console.spinner(f"Scoring the {name} records"):
-        report: Report = task.report(
-            scored, splits[name], records[name], context, state.seconds, final, previous
-        )
+        report: Report = task.report(scored, splits[name], records[name], context, state.seconds, final, previous)
     if context.accelerator.is_main_process:
         save_model(final, context)
         report.save(context.run_folder)

@@ -113,9 +113,7 @@ class SweepState(BaseModel):
         if count < len(singles):
             return singles[count]
         first = self.tried[0]
-        better = [
-            trial for trial in self.tried[1 : len(singles)] if trial.state == "whole" and trial.rank > first.rank
-        ]
+        better = [trial for trial in self.tried[1 : len(singles)] if trial.state == "whole" and trial.rank > first.rank]
         better.sort(key=lambda trial: trial.rank, reverse=True)
         joined = paired_trials(trial.changes for trial in better)
         return joined[count - len(singles)] if count < len(singles) + len(joined) else None
