@@ -149,8 +149,8 @@ def override_encoder_config(encoder: nn.Module, settings: InputSettings, name: s
         raise UserError(f"In the encoder of '{name}', {describe_validation_error(error.errors()[0])}.") from error
     except RuntimeError as error:
         raise UserError(
-            f"The weights of '{name}' in {run} do not fit the setting {' or '.join(overrides)}; only size, patch_dropout"
-            " and how pictures are prepared can change."
+            f"The weights of '{name}' in {run} do not fit the setting {' or '.join(overrides)}; only size,"
+            " patch_dropout and how pictures are prepared can change."
         ) from error
 
 
