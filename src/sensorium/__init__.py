@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from sensorium.data.sources.write_shards import pack
     from sensorium.data.table import Table
     from sensorium.errors import RecordError, UserError
+    from sensorium.evaluation.evaluate import evaluate
     from sensorium.evaluation.report import Report
-    from sensorium.evaluation.tasks import evaluate_task as evaluate
     from sensorium.evaluation.zero_shot import ZeroShot
     from sensorium.explanation.answer import answer
     from sensorium.families.checkpoints import convert
@@ -41,7 +41,7 @@ _MODULES = {
     "compare": "comparison.compare",
     "convert": "families.checkpoints",
     "demo": "runs.demo",
-    "evaluate": "evaluation.tasks",
+    "evaluate": "evaluation.evaluate",
     "fit": "runs.run",
     "index": "indexing.commands",
     "inspect": "inspection.inspect",
@@ -92,7 +92,7 @@ def __getattr__(name: str) -> Any:
         return _version()
     if name not in _MODULES:
         raise AttributeError(f"module 'sensorium' has no attribute '{name}'")
-    value = getattr(import_module(f"sensorium.{_MODULES[name]}"), "evaluate_task" if name == "evaluate" else name)
+    value = getattr(import_module(f"sensorium.{_MODULES[name]}"), name)
     globals()[name] = value
     return value
 

@@ -243,7 +243,7 @@ def test_ctrl_c_in_a_verb_that_cannot_go_on_promises_nothing(world: Path, monkey
     def press(*_, **__) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sensorium.evaluation.tasks.evaluate_task", press)
+    monkeypatch.setattr("sensorium.evaluation.evaluate.evaluate", press)
     said = sensorium("evaluate runs/reviews reviews.csv")
     assert (said.code, said.err) == (130, "sensorium: Stopped.\n")
 

@@ -5,7 +5,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from sensorium.evaluation import coalitions, evaluate, shapley
+from sensorium.evaluation import coalitions, evaluate_targets, shapley
 from sensorium.evaluation.inputs import format_number
 from tests.evaluation.planted import world
 
@@ -21,7 +21,7 @@ def flipped(generator: np.random.Generator, sign: np.ndarray, rate: float) -> np
 
 def judged(inputs, yes, rule, **options):
     model, table = world(inputs, yes, rule)
-    report = evaluate(model, table, resamples=500, **options).targets[0]
+    report = evaluate_targets(model, table, resamples=500, **options).targets[0]
     return report.judgement, report.sentence
 
 
@@ -139,7 +139,7 @@ def test_who_lacks_an_input_gets_the_prior_and_counts():
     text = np.where(np.arange(400) % 20 < 10, np.where(yes, 1.0, -1.0), np.nan)
     inputs = {"text": text, "noise": generator.normal(size=400)}
     model, table = world(inputs, yes, lambda numbers: 3 * numbers["text"], prior=0.7)
-    report = evaluate(model, table, resamples=200)
+    report = evaluate_targets(model, table, resamples=200)
     worth = report.targets[0].judgement.inputs["text"]
     assert worth.alone.value == pytest.approx(0.5 * 1 + 0.5 * 0.7)
     assert report.present == {"text": 200, "noise": 400}

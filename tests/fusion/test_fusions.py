@@ -135,7 +135,7 @@ def test_hybrid_has_a_joint_token_exactly_where_two_inputs_are_present():
 
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_every_fusion_declares_whether_its_tokens_are_experts(fusion):
-    assert vars(FUSIONS[fusion])["gives_experts"] is (fusion in ("separate", "hybrid"))
+    assert vars(FUSIONS[fusion])["gives_experts"] is (fusion in ("separate", "late", "hybrid"))
     if FUSIONS[fusion].gives_experts:
         assert build(fusion, 2).experts is not None
 

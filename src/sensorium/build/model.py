@@ -24,16 +24,6 @@ from sensorium.model import Model, is_frozen
 from sensorium.nn.projection import Projection
 from sensorium.training.adapters import adapt, check_adapters
 
-SCRATCH = {
-    "text": "text",
-    "image": "image_conv",
-    "audio": "audio_conv",
-    "video": "video",
-    "series": "series",
-    "points": "points",
-    "table": "table",
-}
-
 
 def build(table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> Model:
     """The untrained model for a training table: encoders built from its records, the recipe's fusion, a head a target.
@@ -155,13 +145,13 @@ def _fusion_config(fusion: type, recipe: Recipe) -> BaseModel:
 
 def _encoder_config(spec: InputSpec, settings: InputSettings) -> tuple[type, BaseModel]:
     """The kind of encoder of an input, and its settings."""
-    name = settings.encoder or SCRATCH[spec.modality]
+    fitting = [name for name, encoder in ENCODERS.items() if encoder.modality == spec.modality]
+    name = settings.encoder or fitting[0]
     kind = lookup(ENCODERS, "encoder", name)
-    if kind.modality != spec.modality:
-        fitting = ", ".join(known for known, encoder in ENCODERS.items() if encoder.modality == spec.modality)
+    if name not in fitting:
         raise UserError(
             f"The encoder '{name}' reads {kind.modality}, but '{spec.name}' is {spec.modality};"
-            f" choose one of: {fitting}."
+            f" choose one of: {', '.join(fitting)}."
         )
     return kind, parse_config(kind, settings.config, f"the encoder of '{spec.name}'")
 

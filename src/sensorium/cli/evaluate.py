@@ -54,13 +54,13 @@ def evaluate(
     Example: [bold]sensorium evaluate runs/reviews test.csv --out runs/reviews/on-test[/bold]
     """
     from sensorium.console import Console
-    from sensorium.evaluation.tasks import evaluate_task
+    from sensorium.evaluation.evaluate import evaluate
     from sensorium.model import load
 
     model = load(run)
     console = Console(quiet=as_json)
     with console.spinner("Scoring"):
-        report = evaluate_task(
+        report = evaluate(
             model, model.read(table), task, out=out, bad_records=bad_records, pair=split_names(pair), rerank=rerank,
             target=target, labels=labels, templates=templates, input=name, text=text, shots=shots, draws=draws,
         )  # fmt: skip

@@ -7,7 +7,7 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
-from sensorium.data.columns.infer import Ambiguous, Guess, guess_input
+from sensorium.data.columns.infer import Ambiguous, Guess, guess_input, guess_shared_pictures
 from sensorium.data.columns.parse import is_missing
 from sensorium.data.media import video
 from sensorium.data.schema import STATED_KINDS, Column, Schema, TargetSpec, make_inputs
@@ -127,7 +127,7 @@ def _raise_for_kind(name: str, kind: str) -> None:
 def _input_kind(table: Table, name: str, stated_kind: str | None, absent: float) -> Guess:
     """The kind of a column that is no target. absent: the share of the rows that lack it. Raises UserError."""
     values = table.frame[name].to_numpy()
-    if stated_kind == "group" and (shared_pictures := pictures(values)) is not None:
+    if stated_kind == "group" and (shared_pictures := guess_shared_pictures(values)) is not None:
         return shared_pictures
     if stated_kind in ("group", "key"):
         _check_role(table, name, stated_kind)
@@ -141,18 +141,6 @@ def _input_kind(table: Table, name: str, stated_kind: str | None, absent: float)
     except Ambiguous as error:
         raise _ambiguity_error(table, name, error) from None
     return _video_or_film(table, name, guess) if guess.kind == "video" else guess
-
-
-def pictures(values: np.ndarray) -> Guess | None:
-    """The kind of a group column of paths of pictures: it is an input too, which several records share. None for any
-    other group column.
-    """
-    try:
-        guess = guess_input(values)
-    except Ambiguous:
-        return None
-    are_paths = guess.kind == "image" and all(isinstance(value, str) for value in values[~is_missing(values)])
-    return Guess("image", f"{guess.reason}; the group too") if are_paths else None
 
 
 def roles_of(described: list[Column], stated_kinds: dict[str, str]) -> dict[str, str | None]:

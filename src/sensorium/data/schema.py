@@ -5,6 +5,8 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict
 from rich.table import Table as Printed
 
+from sensorium.data.columns.parse import modalities_of
+
 Kind = Literal[
     "text",
     "image",
@@ -24,7 +26,6 @@ Modality = Literal["text", "image", "audio", "video", "series", "points", "table
 
 STATED_KINDS = tuple(kind for kind in get_args(Kind) if kind != "target")
 MEDIA = ("image", "audio", "video", "series", "points")
-TABLE_KINDS = ("number", "category")
 MOST_INPUTS = 6  # Shapley values are computed for up to six inputs, so more number and category columns are read as one
 
 
@@ -99,6 +100,10 @@ class Schema(BaseModel):
         ]
         return self.model_copy(update={"columns": columns, "inputs": make_inputs(columns)})
 
+    def inputs_of(self, modality: Modality) -> list[str]:
+        """The names of the inputs of one modality."""
+        return [spec.name for spec in self.inputs if spec.modality == modality]
+
     def describe(self, examples: dict[str, str] | None = None) -> Printed:
         """A Rich table, one line a column: kind, reason, percent absent and, when given by column name, an example."""
         printed = Printed("column", "kind", "why", "absent", title="What the columns are", title_justify="left")
@@ -144,16 +149,16 @@ def make_inputs(columns: list[Column]) -> list[InputSpec]:
 
 
 def _inputs(column: Column, names: set[str]) -> list[InputSpec]:
-    """The inputs that one column makes by itself; the name of its sound differs from the `names` of all columns."""
-    if column.kind == "film":
-        sound = InputSpec(
-            name=_unused_name(f"{column.name} sound", names), modality="audio", columns=[column.name], part="sound"
+    """The inputs that one column makes by itself; the name of a part differs from the `names` of all columns."""
+    return [
+        InputSpec(
+            name=column.name if part is None else _unused_name(f"{column.name} {part}", names),
+            modality=modality,
+            columns=[column.name],
+            part=part,
         )
-        return [InputSpec(name=column.name, modality="video", columns=[column.name]), sound]
-    if column.kind not in ("text", *MEDIA, *TABLE_KINDS):
-        return []
-    modality = "table" if column.kind in TABLE_KINDS else column.kind
-    return [InputSpec(name=column.name, modality=modality, columns=[column.name])]
+        for part, modality in modalities_of(column.kind).items()
+    ]
 
 
 def _unused_name(name: str, names: set[str]) -> str:

@@ -1,4 +1,5 @@
-"""Encoders: one file per way of reading an input. `ENCODERS` maps a recipe's name to its class."""
+"""Encoders: one file per way of reading an input. `ENCODERS` maps a recipe's name to its class; an input
+whose encoder is not named gets the first of its modality."""
 
 from sensorium.encoders.audio_conv import AudioConv
 from sensorium.encoders.audio_recurrent import AudioRecurrent

@@ -1,11 +1,10 @@
 """Evaluation: how good a model is, and which of its inputs earns its keep."""
 
 from sensorium.evaluation.coalitions import coalitions, shapley
-from sensorium.evaluation.evaluate import evaluate
 from sensorium.evaluation.report import Report
 from sensorium.evaluation.retrieval import RetrievalReport, evaluate_retrieval
 from sensorium.evaluation.scoring import Scores, latency, score
-from sensorium.evaluation.tasks import evaluate_task
+from sensorium.evaluation.targets import evaluate_targets
 from sensorium.evaluation.zero_shot import ZeroShot
 
 __all__ = [
@@ -14,9 +13,8 @@ __all__ = [
     "Scores",
     "ZeroShot",
     "coalitions",
-    "evaluate",
     "evaluate_retrieval",
-    "evaluate_task",
+    "evaluate_targets",
     "latency",
     "score",
     "shapley",

@@ -1,116 +1,138 @@
-"""evaluate: a model and a table of records → a report."""
+"""evaluate: what a model can be evaluated on, and the report of it."""
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from sensorium.data.scan import drop_bad_records, scan, write_bad_records
-from sensorium.data.schema import TargetSpec
+import pandas as pd
+
+from sensorium.data.read import read
 from sensorium.data.table import Table
-from sensorium.errors import UserError, counted, unknown
-from sensorium.evaluation.baselines import non_visual_inputs
-from sensorium.evaluation.coalitions import Coalition, coalitions
-from sensorium.evaluation.columns import TARGET_COLUMNS
+from sensorium.errors import UserError, unknown
+from sensorium.evaluation.few_shot import FewShotReport, evaluate_few_shot
 from sensorium.evaluation.report import Report
-from sensorium.evaluation.samples import samples
-from sensorium.evaluation.scoring import Scores, latency, score
-from sensorium.evaluation.target import TargetReport, report_target
+from sensorium.evaluation.retrieval import RetrievalReport, evaluate_retrieval, shares_a_space
+from sensorium.evaluation.targets import evaluate_targets
+from sensorium.evaluation.zero_shot_report import ZeroShotReport, evaluate_zero_shot
 from sensorium.features import Batch
-from sensorium.metrics import Resamples
-from sensorium.model import Model
+from sensorium.model import Model, load
+
+# By task: the function that evaluates it, and the options that only some tasks have.
+TASKS = {
+    "targets": (evaluate_targets, ("batches", "train_seconds", "resamples")),
+    "retrieval": (evaluate_retrieval, ("pair", "rerank", "resamples")),
+    "zero-shot": (evaluate_zero_shot, ("target", "labels", "templates", "input", "text", "resamples")),
+    "few-shot": (evaluate_few_shot, ("target", "shots", "draws", "templates", "input")),
+}
+
+
+class TrainedRun(Protocol):
+    """What `fit` and `pretrain` return: anything with a model."""
+
+    model: Model
 
 
 def evaluate(
-    model: Model,
-    table: Table,
+    model: TrainedRun | Model | str | Path,
+    records: Table | pd.DataFrame | Iterable[dict] | str | Path,
+    task: str | None = None,
     *,
-    batches: Iterable[Batch] | None = None,
     out: str | Path | None = None,
     bad_records: str = "stop",
     seed: int = 0,
-    resamples: int = 2000,
+    resamples: int | None = None,
+    batches: Iterable[Batch] | None = None,
     train_seconds: float | None = None,
-) -> Report:
-    """How good `model` is on `table`, and what each of its inputs is worth; saved to the folder `out` when given.
+    pair: tuple[str, str] | None = None,
+    rerank: int | None = None,
+    target: str | None = None,
+    labels: str | Path | Sequence[str] | None = None,
+    templates: str | Path | Sequence[str] | None = None,
+    input: str | None = None,
+    text: str | None = None,
+    shots: str | Sequence[int] | None = None,
+    draws: int | None = None,
+) -> Report | RetrievalReport | ZeroShotReport | FewShotReport:
+    """How good a model is on a table of records: a report to print, to read with `to_dict()`, or to save.
 
-    batches: the records of `table` in its order, when they are at hand, from a feature cache say; else made here.
-    bad_records: "stop" at a file that cannot be read, or "skip" such records, counted and listed in bad_records.csv;
-    not asked when `batches` are given. seed: of the `resamples` bootstrap resamples behind every interval, which are
-    drawn by group when the table has groups. train_seconds: only handed on to the report.
-    Raises UserError when the table has no target, when no record has one, and as reading and decoding do.
+    model: a Run, a Model, or the folder of a run or a checkpoint. records: a Table, a file or folder, a pandas table
+    or dicts, with the columns that the model was trained on.
+    task: "targets" (the model's own decisions), "retrieval", "zero-shot" or "few-shot"; without it a model with targets
+    is judged by its targets, one with a space that inputs share by retrieval.
+    out: folder for metrics.json and scores.parquet. bad_records: "stop" at a file that cannot be read, or "skip" such
+    records, counted, and listed in bad_records.csv of `out`. seed: from which every draw follows.
+
+    The other parameters belong to the tasks in brackets; None leaves one to its default.
+    resamples: bootstrap resamples behind every interval, 2000 (targets, retrieval, zero-shot).
+    batches: the records of a Table in its order, where they are at hand, from a feature cache say (targets).
+    train_seconds: what the training took, only handed on to the report (targets).
+    pair: two inputs; without it every two of which any record has both (retrieval).
+    rerank: so many of each query's best are ranked again by the matching head (retrieval).
+    target: the column with the labels, which are names (zero-shot, few-shot).
+    labels: names, or "cat,dog,bird", or a file with one a line; without it all that `target` has (zero-shot).
+    templates: "plain", the default, "simple", "imagenet", a file with one a line, or sentences in which {} is the
+    label's place (zero-shot, few-shot).
+    input: the input to classify, where there are several (zero-shot, few-shot).
+    text: the text input that the labels are, where there are several (zero-shot).
+    shots: examples a label, several numbers or "1,4,16", the default (few-shot).
+    draws: how often the examples are drawn, 10 (few-shot).
+
+    Raises UserError for a task that the model cannot do, for a parameter that is not the task's, and as
+    `evaluate_targets`, `evaluate_retrieval`, `evaluate_zero_shot` and `evaluate_few_shot` do.
     """
-    if bad_records not in ("stop", "skip"):
-        raise unknown("way with bad records", bad_records, ("stop", "skip"))
-    table, bad = model.read(table), []
-    targets = _targets(model, table)
-    if batches is None and bad_records == "skip":
-        scanned = scan(table)
-        table, bad = drop_bad_records(table, scanned, bad_records)[0], scanned.bad
-    inputs = tuple(spec.name for spec in model.schema.inputs)
-    subsets = [*coalitions(inputs), non_visual_inputs(model.schema.inputs)]
-    scores = score(model, model.batches(table) if batches is None else batches, subsets)
-    if scores.keys != list(table.keys):
-        raise ValueError("the batches to evaluate are not the records of the table, in its order")
-    targets = [target for target in targets if scores.targets[target.name]["mask"].any()]
-    if not targets:
-        names = ", ".join(target.name for target in model.schema.targets)
+    model = _model_of(model)
+    records = _table_of(model, records)
+    options = {
+        "resamples": resamples, "batches": batches, "train_seconds": train_seconds, "pair": pair, "rerank": rerank,
+        "target": target, "labels": labels, "templates": templates, "input": input, "text": text, "shots": shots,
+        "draws": draws,
+    }  # fmt: skip
+    task = _task_of(model, task)
+    own_options = _options_of(task, options)
+    function = TASKS[task][0]
+    if function is evaluate_targets and not model.decides:
         raise UserError(
-            f"None of the {counted(len(table), 'record')} has a target ({names}),"
-            " so there is nothing to evaluate; fill it in."
+            "This model decides on no target, so there are no decisions to score; evaluate it with --task retrieval."
         )
-    report = Report(
-        targets=[_report_of(target, scores, table, inputs, resamples, seed) for target in targets],
-        records=len(table),
-        present={name: int(scores.present[name].sum()) for name in inputs},
-        bad=len({error.row for error in bad}),
-        cost=_cost(model, table, train_seconds),
-        samples=samples(scores, table, targets, inputs),
-    )
-    if out is not None:
-        report.save(out)
-        if bad:
-            write_bad_records(bad, Path(out) / "bad_records.csv")
-    return report
+    return function(model, records, out=out, bad_records=bad_records, seed=seed, **own_options)
 
 
-def _targets(model: Model, table: Table) -> list[TargetSpec]:
-    """The model's targets that the table has a column for."""
-    names = [target.name for target in model.schema.targets]
-    if not len(table):
-        raise UserError(f"{table.source} has no records, so there is nothing to evaluate.")
-    targets = [target for target in model.schema.targets if target.name in table.frame.columns]
-    if not targets:
+def _model_of(source: TrainedRun | Model | str | Path) -> Model:
+    """The model of a run, of a folder, or as it is. Raises UserError for anything else."""
+    if isinstance(source, Model):
+        return source
+    if isinstance(source, str | Path):
+        return load(source)
+    model = getattr(source, "model", None)
+    if not isinstance(model, Model):
         raise UserError(
-            f"{table.source} has none of the model's target columns ({', '.join(names)}), so there is nothing to"
-            " compare with; add one, or use predict."
+            f"A {type(source).__name__} cannot be evaluated; give a run, a model, or the folder of either, and then the"
+            " records."
         )
-    return targets
+    return model
 
 
-def _report_of(
-    target: TargetSpec, scores: Scores, table: Table, inputs: Coalition, count: int, seed: int
-) -> TargetReport:
-    """Everything about one target, from the records that have it."""
-    has_target = scores.targets[target.name]["mask"]
-    truth = {key: column[has_target] for key, column in scores.targets[target.name].items() if key != "mask"}
-    predictions = {
-        coalition: {key: column[has_target] for key, column in by_target[target.name].items()}
-        for coalition, by_target in scores.predictions.items()
-    }
-    clusters = None if table.groups is None else table.groups[has_target]
-    resamples = Resamples(int(has_target.sum()), clusters, count, seed)
-    report = report_target(target, truth, predictions, inputs, resamples)
-    columns, records = TARGET_COLUMNS[target.kind], table.take(has_target)
-    return replace(
-        report,
-        baselines=columns.baselines(target, records, truth, predictions, resamples),
-        types=columns.breakdowns(target, records, truth, predictions[inputs], seed),
-    )
+def _table_of(model: Model, records: Table | pd.DataFrame | Iterable[dict] | str | Path) -> Table:
+    """The records as a table of the model's schema."""
+    if isinstance(records, pd.DataFrame) and model.schema is not None:
+        return read(records, schema=model.schema)
+    return model.read(records)
 
 
-def _cost(model: Model, table: Table, train_seconds: float | None) -> dict[str, Any]:
-    cost: dict[str, Any] = {"parameters": sum(parameter.numel() for parameter in model.parameters())}
-    if train_seconds is not None:
-        cost["train_seconds"] = train_seconds
-    return cost | {"latency_ms": {"batch_1": latency(model, table)}}
+def _task_of(model: Model, task: str | None) -> str:
+    """The name of the task, by default what the model was trained for. Raises UserError for an unknown one."""
+    if task is None:
+        task = "retrieval" if not model.decides and shares_a_space(model) else "targets"
+    if task not in TASKS:
+        raise unknown("task", task, TASKS)
+    return task
+
+
+def _options_of(task: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The options that are not None. Raises UserError for one that the task does not have."""
+    chosen = {name: value for name, value in options.items() if value is not None}
+    for name in chosen:
+        if name not in TASKS[task][1]:
+            owners = " or ".join(f"--task {owner}" for owner, (_, names) in TASKS.items() if name in names)
+            raise UserError(f"--{name} says nothing to --task {task}; leave it out, or give {owners}.")
+    return chosen

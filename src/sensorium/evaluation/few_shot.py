@@ -216,7 +216,7 @@ def _zero_shot_labels(
     model: Model, labels: list[str], templates: str | Path | Sequence[str], name: str, vectors: np.ndarray
 ) -> np.ndarray | None:
     """int64 [N]: what zero-shot decides; None for a model that does not align the input with one text."""
-    texts = [spec.name for spec in model.schema.inputs if spec.modality == "text" and spec.name != name]
+    texts = [text for text in model.schema.inputs_of("text") if text != name]
     if not hasattr(model, "logit_scale") or len(texts) != 1:
         return None
     shot = ZeroShot(model, labels, templates, name, texts[0], "fp32")

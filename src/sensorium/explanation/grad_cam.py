@@ -90,12 +90,12 @@ def explain(
 def _select(model: Model, target: str | None, image: str | None) -> tuple[nn.Module, str, nn.Module]:
     """The fusion, the picture's name and the head. Raises UserError for a model that has no such explanation."""
     fusion = model.fusion
-    if type(fusion) not in LAYERS or model.encoders[fusion.query].modality != "text":
+    if type(fusion) not in LAYERS or fusion.query not in model.schema.inputs_of("text"):
         raise UserError(
             "A heat map is of what a text asks a picture, so it needs a fusion that the text leads; fit with the fusion"
             " bert or serial, whose query is the text, as --family albef does."
         )
-    pictures = [name for name in fusion.context if model.encoders[name].modality == "image"]
+    pictures = [name for name in fusion.context if name in model.schema.inputs_of("image")]
     if image is None and len(pictures) == 1:
         image = pictures[0]
     if image not in pictures:

@@ -131,9 +131,9 @@ def write(model: Model, out: str | Path, to: str) -> None:
     """The folder `out`, whole or not at all, as Transformers or open_clip reads it. Raises UserError for a model that
     is neither CLIP nor SigLIP, and says by what."""
     config = config_of(model)
-    kind = _kind(config)
+    model_type = _model_type(config)
     with whole_folder(Path(out)) as folder:
-        WRITERS[to](model, config, kind, folder)
+        WRITERS[to](model, config, model_type, folder)
 
 
 def config_of(model: Model) -> ClipConfig:
@@ -159,9 +159,9 @@ def config_of(model: Model) -> ClipConfig:
     )
 
 
-def _kind(config: ClipConfig) -> str:
+def _model_type(config: ClipConfig) -> str:
     """ "clip" or "siglip". Raises UserError naming the first setting by which it is neither."""
-    kind, expected = ("siglip", SIGLIP) if config.image.pooling == "attention" else ("clip", CLIP)
+    model_type, expected = ("siglip", SIGLIP) if config.image.pooling == "attention" else ("clip", CLIP)
     settings = {
         "pooling of pictures": config.image.pooling,
         "pre_norm": config.image.pre_norm,
@@ -175,8 +175,10 @@ def _kind(config: ClipConfig) -> str:
     for name, value in settings.items():
         if value != expected[name]:
             raise UserError(
-                f"Others' {kind} has {name} {expected[name]}, this model {value}; it cannot be written for them."
+                f"Others' {model_type} has {name} {expected[name]}, this model {value}; it cannot be written for them."
             )
-    if config.text.pooling not in POOLING[kind]:
-        raise UserError(f"Others' {kind} has no text pooling '{config.text.pooling}'; it cannot be written for them.")
-    return kind
+    if config.text.pooling not in POOLING[model_type]:
+        raise UserError(
+            f"Others' {model_type} has no text pooling '{config.text.pooling}'; it cannot be written for them."
+        )
+    return model_type

@@ -212,9 +212,9 @@ def _preparation(preparation: dict[str, Any], source: Path) -> dict[str, Any]:
     return {"fit": FITS[fit], "interpolation": interpolation, "mean": mean, "std": std}
 
 
-def write(model: Model, config: ClipConfig, kind: str, folder: Path) -> None:
-    """The folder that `read` and open_clip (`local-dir:FOLDER`) read; `kind` is "clip" or "siglip"."""
-    siglip = kind == "siglip"
+def write(model: Model, config: ClipConfig, model_type: str, folder: Path) -> None:
+    """The folder that `read` and open_clip (`local-dir:FOLDER`) read; `model_type` is "clip" or "siglip"."""
+    siglip = model_type == "siglip"
     image, text = config.image, config.text
     if not siglip and (image.activation == "quick_gelu") != (text.activation == "quick_gelu"):
         raise UserError("open_clip has one activation for both towers, this model has two; write it for Transformers.")

@@ -17,7 +17,7 @@ from sensorium.families.clip import ClipConfig, clip
 from sensorium.families.clip_weights import fill, publish, transformers_weights
 from sensorium.model import Model
 
-KINDS = {"clip": CLIPConfig, "siglip": SiglipConfig}
+MODEL_TYPES = {"clip": CLIPConfig, "siglip": SiglipConfig}
 LEGACY_END = 2  # the end token that OpenAI's published configurations state; Transformers then takes the largest number
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 BUFFERS = ("vision_model.embeddings.position_ids", "text_model.embeddings.position_ids")
@@ -27,16 +27,16 @@ def read(folder: Path) -> Model:
     """The model of a folder with config.json, weights, preprocessor_config.json and tokenizer.json. Raises UserError
     for anything that is missing, unknown, or does not fit the rest."""
     config_json = files.read_json(folder / "config.json")
-    kind = config_json.get("model_type")
-    check_known(KINDS, f"CLIP in {folder}: the model_type", str(kind))
+    model_type = config_json.get("model_type")
+    check_known(MODEL_TYPES, f"CLIP in {folder}: the model_type", str(model_type))
     try:
-        published_config = KINDS[kind].from_dict(config_json)
-        config = _config(published_config, kind, folder)
+        published_config = MODEL_TYPES[model_type].from_dict(config_json)
+        config = _config(published_config, model_type, folder)
     except (ValidationError, StrictDataclassError, ValueError, TypeError) as error:
         raise UserError(f"{folder / 'config.json'} describes no model of ours ({_first_line(error)}).") from error
     pad = published_config.text_config.pad_token_id
     tokenizer = files.read_tokenizer(folder, config.text.context, pad)
-    if kind == "siglip":
+    if model_type == "siglip":
         config = config.model_copy(update={"text": config.text.model_copy(update={"pads": tokenizer.pad_token})})
     model = clip(config, tokenizer)
     weights = {name: value for name, value in files.read_weights(folder, WEIGHTS).items() if name not in BUFFERS}
@@ -44,8 +44,8 @@ def read(folder: Path) -> Model:
     return model.eval()
 
 
-def _config(published_config: Any, kind: str, folder: Path) -> ClipConfig:
-    vision, text, siglip = published_config.vision_config, published_config.text_config, kind == "siglip"
+def _config(published_config: Any, model_type: str, folder: Path) -> ClipConfig:
+    vision, text, siglip = published_config.vision_config, published_config.text_config, model_type == "siglip"
     if siglip and not vision.vision_use_head:
         raise UserError(f"The model in {folder} has no pooling of its own (vision_use_head); choose one that has.")
     end, preparation = text.eos_token_id, files.read_preparation(folder, vision.image_size)
@@ -75,15 +75,15 @@ def _shape(tower: Any) -> dict[str, Any]:
     }
 
 
-def write(model: Model, config: ClipConfig, kind: str, folder: Path) -> None:
-    """The folder that `read` and Transformers read; `kind` is "clip" or "siglip"."""
-    name = {"clip": "CLIP", "siglip": "Siglip"}[kind]
+def write(model: Model, config: ClipConfig, model_type: str, folder: Path) -> None:
+    """The folder that `read` and Transformers read; `model_type` is "clip" or "siglip"."""
+    name = {"clip": "CLIP", "siglip": "Siglip"}[model_type]
     config_json = {
-        "model_type": kind,
+        "model_type": model_type,
         "architectures": [f"{name}Model"],
-        "vision_config": _vision_json(config, kind),
-        "text_config": _text_json(config, kind),
-        **({"projection_dim": config.dim} if kind == "clip" else {}),
+        "vision_config": _vision_json(config, model_type),
+        "text_config": _text_json(config, model_type),
+        **({"projection_dim": config.dim} if model_type == "clip" else {}),
     }
     (folder / "config.json").write_text(json.dumps(config_json, indent=1))
     (folder / "preprocessor_config.json").write_text(json.dumps(files.preparation(config.image, name), indent=1))
@@ -91,16 +91,16 @@ def write(model: Model, config: ClipConfig, kind: str, folder: Path) -> None:
     files.write_tokenizer(folder, model, config.text)
 
 
-def _vision_json(config: ClipConfig, kind: str) -> dict[str, Any]:
-    projection = {"projection_dim": config.dim} if kind == "clip" else {}
+def _vision_json(config: ClipConfig, model_type: str) -> dict[str, Any]:
+    projection = {"projection_dim": config.dim} if model_type == "clip" else {}
     size = {"image_size": config.image.size, "patch_size": config.image.patch}
-    return {"model_type": f"{kind}_vision_model", **_tower_json(config.image), **size, **projection}
+    return {"model_type": f"{model_type}_vision_model", **_tower_json(config.image), **size, **projection}
 
 
-def _text_json(config: ClipConfig, kind: str) -> dict[str, Any]:
+def _text_json(config: ClipConfig, model_type: str) -> dict[str, Any]:
     text = config.text
     extras: dict[str, Any] = {"projection_size": config.dim, "pad_token_id": text.pads}
-    if kind == "clip":
+    if model_type == "clip":
         end = LEGACY_END if text.pooling == "largest" else text.end_token
         if text.pooling == "end" and end == LEGACY_END:
             raise UserError(
@@ -108,7 +108,7 @@ def _text_json(config: ClipConfig, kind: str) -> dict[str, Any]:
             )
         extras = {"projection_dim": config.dim, "eos_token_id": end}
     size = {"vocab_size": text.vocabulary, "max_position_embeddings": text.context}
-    return {"model_type": f"{kind}_text_model", **_tower_json(text), **size, **extras}
+    return {"model_type": f"{model_type}_text_model", **_tower_json(text), **size, **extras}
 
 
 def _tower_json(tower: ClipImageConfig | ClipTextConfig) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def _input_of(model: Model, query: str, requested: str | None) -> str:
         return requested
     ending = query.rpartition(".")[2].lower() if "." in query else ""
     modality = next((modality for modality, endings in ENDINGS.items() if ending in endings), "text")
-    names = [spec.name for spec in model.schema.inputs if spec.modality == modality and spec.name in model.encoders]
+    names = [name for name in model.schema.inputs_of(modality) if name in model.encoders]
     kind = "a text" if modality == "text" else f"a file ({modality})"
     if not names:
         raise UserError(

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 from sensorium.data.columns.infer import written_numbers
-from sensorium.data.columns.parse import SCALARS, is_missing, numbers, to_label
+from sensorium.data.columns.parse import FORMATS, SCALARS, is_missing, numbers, to_label
 from sensorium.data.strings import is_compact
 from sensorium.data.table import Table
 from sensorium.errors import UserError
@@ -39,7 +39,7 @@ def _infer_type(values: np.ndarray, kind: str | None) -> pa.DataType | None:
     if not all(scalar in SCALARS or issubclass(scalar, np.number | np.bool_ | _DATES) for scalar in types):
         return None
     has_dates = any(issubclass(scalar, _DATES) for scalar in types)
-    if not types or has_dates or kind not in (None, "number", "ignored", "target"):
+    if not types or has_dates or kind in FORMATS:
         return pa.string()
     if types <= {bool, np.bool_}:
         return pa.bool_()

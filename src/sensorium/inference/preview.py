@@ -38,7 +38,7 @@ def sample_retrievals(model: Model, table: Table, ids: Mapping[str, np.ndarray],
     rank of its own. A text searches, where there is one. ids: by input, int64 [N], 0 where it is absent.
     """
     specs = {spec.name: spec for spec in table.schema.inputs}
-    query, target = sorted(pair, key=lambda name: specs[name].modality != "text")
+    query, target = sorted(pair, key=lambda name: name not in table.schema.inputs_of("text"))
     rows = np.flatnonzero((ids[query] != 0) & (ids[target] != 0))[:AMONG]
     records = table.take(rows)
     scores = (

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from sensorium.data.columns.infer import Ambiguous, Guess, guess_input
+from sensorium.data.columns.infer import Ambiguous, Guess, guess_input, guess_shared_pictures
 from sensorium.data.columns.parse import convert, is_missing
-from sensorium.data.infer_schema import one_key, pictures, roles_of
+from sensorium.data.infer_schema import one_key, roles_of
 from sensorium.data.schema import Column, Schema, TargetSpec, make_inputs
 from sensorium.data.table import Table
 from sensorium.data.targets import TARGETS, guess_target
@@ -61,7 +61,7 @@ def _read_column(table: Table, name: str, stated: str | None, guess: Callable[[n
     values = table.frame[name].to_numpy()
     if stated == "ignored" or is_missing(values).all():
         return _ReadColumn(Guess("ignored", "stated" if stated else f"all {len(values)} values are absent"), values, [])
-    if stated == "group" and (shared_pictures := pictures(values)) is not None:
+    if stated == "group" and (shared_pictures := guess_shared_pictures(values)) is not None:
         return _ReadColumn(shared_pictures, values, [])
     written = read_written(table, name)
     if not stated:

@@ -7,7 +7,7 @@ import pandas as pd
 from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from sensorium.data.columns.parse import is_missing, numbers, to_label
+from sensorium.data.columns.parse import holds_numbers, is_missing, modalities_of, numbers, to_label
 from sensorium.data.table import Table
 from sensorium.inspection.contents import Contents
 from sensorium.inspection.finding import Finding
@@ -33,10 +33,12 @@ def leak_findings(table: Table, target: TargetCells, contents: dict[str, Content
     for column in table.schema.columns:
         values = table.frame[column.name].to_numpy()[records]
         leak = ""
-        if column.kind in ("number", "category"):
-            codes = _category_codes(values) if column.kind == "category" else numbers(values)
-            leak = _leak(codes, truth, target, is_category=column.kind == "category")
-        elif column.kind == "text" and target.numbers is None:
+        modality = modalities_of(column.kind).get(None)
+        if modality == "table":
+            is_category = not holds_numbers(column.kind)
+            codes = _category_codes(values) if is_category else numbers(values)
+            leak = _leak(codes, truth, target, is_category)
+        elif modality == "text" and target.numbers is None:
             leak = _naming(values, truth.astype(int), target.labels)
         if leak:
             sentence = (

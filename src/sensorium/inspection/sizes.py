@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from sensorium.data.columns.parse import is_missing, numbers
+from sensorium.data.columns.parse import holds_numbers, is_missing, numbers
 from sensorium.data.table import Table
 from sensorium.inspection.contents import Contents
 from sensorium.inspection.targets import TargetCells
@@ -51,7 +51,7 @@ def sizes(table: Table, contents: dict[str, Contents]) -> list[Size]:
         elif column.kind == "text":
             words = pd.Series(values[~is_missing(values)]).astype(str).str.count(r"\S+").to_numpy(float)
             measures.append((column.name, "words", words))
-        elif column.kind == "number" or column.name in measured:
+        elif holds_numbers(column.kind) or column.name in measured:
             measures.append((column.name, "value", numbers(values)))
     present = [(column, measure, values[~np.isnan(values)]) for column, measure, values in measures]
     return [_size(column, measure, values) for column, measure, values in present if len(values)]

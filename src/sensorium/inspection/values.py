@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from sensorium.data.columns.parse import is_missing, numbers
+from sensorium.data.columns.parse import holds_numbers, is_missing, numbers
 from sensorium.data.table import Table
 from sensorium.inspection.finding import Finding, cell_finding
 
@@ -20,7 +20,7 @@ def value_findings(table: Table) -> list[Finding]:
     measured = [target.name for target in table.schema.targets if not target.labels]
     for column in table.schema.columns:
         values = table.frame[column.name].to_numpy()
-        if column.kind == "number" or column.name in measured:
+        if holds_numbers(column.kind) or column.name in measured:
             parsed = numbers(values)
             findings += _sentinels(table, column.name, parsed) or _extremes(table, column.name, parsed)
         if column.reason != "stated" and column.kind != "target":

@@ -187,11 +187,11 @@ class ContrastiveTask:
 
     def closing(self, model: Model, split: Split, folder: Path, recipe: Recipe) -> Closing:
         """What a few records find, and what a shared space is for."""
-        kinds = {spec.modality for spec in split.table.schema.inputs}
-        source, index = "pictures/" if "image" in kinds else "new.csv", f"{folder.name}.lance"
+        schema = split.table.schema
+        source, index = "pictures/" if schema.inputs_of("image") else "new.csv", f"{folder.name}.lance"
         rerank = "" if matcher(model) is None else f" --rerank {BEST}"
         commands = [f"sensorium evaluate {folder} test.csv --task retrieval{rerank}"]
-        if "text" in kinds:
+        if schema.inputs_of("text"):
             commands.append(f'sensorium classify {folder} {source} --labels "one thing,another"')
         commands.append(f"sensorium index {folder} {source} --out {index}")
         pair = self._pairs(split.table, recipe)[0]

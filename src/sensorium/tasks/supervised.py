@@ -21,7 +21,7 @@ from sensorium.data.schema import Schema
 from sensorium.data.table import Table
 from sensorium.data.targets import TARGETS
 from sensorium.errors import UserError
-from sensorium.evaluation import Report, evaluate
+from sensorium.evaluation import Report, evaluate_targets
 from sensorium.inference.preview import sample_predictions
 from sensorium.model import Model, load
 from sensorium.tasks.base import Closing, Facts, RunContext, Source
@@ -129,7 +129,7 @@ class SupervisedTask:
     ) -> Report:
         """Every metric, what each input is worth, and what a run that went on has forgotten."""
         batches, seed = records.batches(scored.device), context.recipe.seed
-        report = evaluate(scored, split.table, batches=batches, seed=seed, train_seconds=seconds)
+        report = evaluate_targets(scored, split.table, batches=batches, seed=seed, train_seconds=seconds)
         if previous is None:
             return report
         old = self._old_model(context.recipe).to(saved.device)

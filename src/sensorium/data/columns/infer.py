@@ -52,6 +52,18 @@ def guess_input(values: np.ndarray) -> Guess:
     return _guess_objects(present)
 
 
+def guess_shared_pictures(values: np.ndarray) -> Guess | None:
+    """The kind of a group column of paths of pictures: it is an input too, which several records share. None for any
+    other group column.
+    """
+    try:
+        guess = guess_input(values)
+    except Ambiguous:
+        return None
+    are_paths = guess.kind == "image" and all(isinstance(value, str) for value in values[~is_missing(values)])
+    return Guess("image", f"{guess.reason}; the group too") if are_paths else None
+
+
 def is_whole(present: np.ndarray, parsed: np.ndarray, holes: bool) -> bool:
     """Whether present cells, the numbers `parsed` [N], are whole and are written without a point or exponent.
 

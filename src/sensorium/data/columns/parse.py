@@ -165,6 +165,20 @@ FORMATS: dict[str, CellFormat] = {
 """How each kind of column is read, but for numbers and ignored ones."""
 
 
+def holds_numbers(kind: str) -> bool:
+    """Whether the cells of this kind of column are numbers."""
+    return kind == "number"
+
+
+def modalities_of(kind: str) -> dict[str | None, str]:
+    """The inputs that this kind of column makes by itself: their modalities by part, None being the whole column."""
+    if kind == "film":
+        return {None: "video", "sound": "audio"}
+    if kind in ("number", "category"):
+        return {None: "table"}
+    return {} if kind in ("group", "key", "ignored", "target") else {None: kind}
+
+
 def takes_text(kind: str) -> bool:
     """Whether a string is a cell of this kind of column without conversion."""
     return kind in FORMATS and str in FORMATS[kind].plain
