@@ -75,6 +75,12 @@ def test_another_head_has_none_of_the_settings_of_the_head_answer():
         assert settings.targets["answer"].config == (stated["targets"]["answer"]["config"] if recipe else {})
 
 
+def test_the_head_answer_keeps_the_settings_of_the_family_when_it_is_stated():
+    recipe, rest = expand_family(None, NAMED | {"answer": "answer", "head": "answer"})
+    settings = check_recipe(apply_options(recipe, rest))
+    assert settings.targets["answer"].config == {"layers": 2, "heads": 2}
+
+
 def test_a_family_from_outside_says_itself_how_a_fit_takes_its_composition(monkeypatch):
     class Pairing:
         fit_columns = ("sound",)
