@@ -101,3 +101,45 @@ def test_every_room_is_known():
 def test_no_file_is_longer_than_four_hundred_lines():
     long = {module: len(path.read_text().splitlines()) for module, path in MODULES.items()}
     assert not {module: lines for module, lines in long.items() if lines > 400}
+
+
+# Where names of kinds and parts may stand: each kind's own files, and the rooms' dictionaries.
+OWN_ROOMS = ("data/targets", "metrics/kinds", "evaluation/columns", "data/media", "data/columns")
+ASKED = ("kind", "kinds", "name", "head", "fusion", "family")
+
+
+def named_parts() -> set[str]:
+    """The names of kinds of target, heads, fusions and families."""
+    from sensorium.data.targets import TARGETS
+    from sensorium.families import FAMILIES
+    from sensorium.fusion import FUSIONS
+    from sensorium.heads import HEADS
+
+    return {*TARGETS, *HEADS, *FUSIONS, *FAMILIES}
+
+
+def decisions_by_name(tree: ast.AST, parts: set[str]) -> list[tuple[int, str]]:
+    """Comparisons of a kind, a head, a fusion or a family with the name of one: (line, text)."""
+    decisions = []
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Compare):
+            continue
+        constants = {leaf.value for leaf in ast.walk(node) if isinstance(leaf, ast.Constant)}
+        asked = {leaf.attr if isinstance(leaf, ast.Attribute) else leaf.id
+                 for leaf in ast.walk(node) if isinstance(leaf, ast.Attribute | ast.Name)}  # fmt: skip
+        if constants & parts and asked & set(ASKED):
+            decisions.append((node.lineno, ast.unparse(node)))
+    return decisions
+
+
+def test_nothing_outside_its_room_decides_by_the_name_of_a_part():
+    parts = named_parts()
+    assert {"class", "number", "late", "hybrid", "albef"} <= parts
+    assert decisions_by_name(ast.parse("if spec.kind in ('class', 'labels'): pass"), parts)
+    found = [
+        f"{path.relative_to(SOURCE)}:{line}: {text}"
+        for path in MODULES.values()
+        if path.name != "__init__.py" and not any(room in path.as_posix() for room in OWN_ROOMS)
+        for line, text in decisions_by_name(ast.parse(path.read_text(encoding="utf-8")), parts)
+    ]
+    assert not found, "\n".join(found)

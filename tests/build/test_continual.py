@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import sensorium as api
+from sensorium.build.continual import build_from, extend_heads
+from sensorium.config.load import check_recipe, read_recipe
 from sensorium.data.read import read
 from sensorium.tasks.splits import split_records
-from sensorium.config.load import check_recipe, read_recipe
-from sensorium.build.continual import build_from, extend_heads
 
 CENTRES = {"north": (0, 2), "south": (0, -2), "east": (2, 0)}
 TARGETS = {"side": "class", "marks": "labels", "height": "number"}

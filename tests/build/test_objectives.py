@@ -9,12 +9,12 @@ import pytest
 import torch
 
 import sensorium
+from sensorium.build.objectives import with_objectives, with_views
+from sensorium.config.load import check_recipe
+from sensorium.config.options import apply_options
 from sensorium.data.records import Records, load
 from sensorium.errors import UserError
 from sensorium.objectives import OBJECTIVES, Supervised, Triplet
-from sensorium.build.objectives import with_objectives, with_views
-from sensorium.config.options import apply_options
-from sensorium.config.load import check_recipe
 
 KINDS = {"words": "text", "note": "text", "size": "number"}
 WORDS = ["red", "green", "blue", "black"]

@@ -25,10 +25,7 @@ def test_transformers_bert_gives_its_numbers_here(summary_only):
     stated = BertConfig(vocab_size=30, max_position_embeddings=10, initializer_range=0.3, **shape)
     theirs = BertModel(stated, add_pooling_layer=False).eval()
     ours = BertText(CONFIG, summary_only=summary_only).eval()
-    table = [
-        *embeddings("", "", ()),
-        *(one for i in (0, 1) for one in block(f"blocks.{i}.", f"encoder.layer.{i}.", 0)),
-    ]
+    table = [*embeddings("", "", ()), *(one for i in (0, 1) for one in block(f"blocks.{i}.", f"encoder.layer.{i}.", 0))]
     ours.load_state_dict(filled(ours.state_dict(), table, theirs.state_dict(), "Transformers", {"": ""}), strict=True)
     given = texts()
     with torch.no_grad():

@@ -8,7 +8,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from sensorium.errors import UserError
-from sensorium.evaluation.few_shot import Known, _draws, _taken, evaluate_few_shot
+from sensorium.evaluation.few_shot import ProbeRecords, _draw_shots, _score_draws, evaluate_few_shot
 from sensorium.evaluation.zero_shot_report import evaluate_zero_shot
 from tests.evaluation import pairs
 from tests.reviews import sensorium
@@ -28,35 +28,37 @@ def untaught(made, monkeypatch):
     return pairs.model(steps=0)
 
 
-def known(labels: int = 3, each: int = 8, noise: float = 0.0, groups: int | None = None) -> Known:
+def known(labels: int = 3, each: int = 8, noise: float = 0.0, groups: int | None = None) -> ProbeRecords:
     """Labels on the axes of a space, with noise; each record of its own content."""
     chance = np.random.default_rng(0)
     label = np.repeat(np.arange(labels), each)
     vectors = (np.eye(labels, 6)[label] + noise * chance.normal(size=(len(label), 6))).astype(np.float32)
     content = np.arange(len(label))
-    return Known(vectors, label, content, content if groups is None else content % groups, None)
+    return ProbeRecords(vectors, label, content, content if groups is None else content % groups, None)
 
 
 def test_more_shots_teach_more_and_all_of_a_clear_case():
-    assert all(row["accuracy"] == 1 for row in _draws(known(), 1, 3, 0))
-    means = [np.mean([row["accuracy"] for row in _draws(known(each=60, noise=0.5), k, 5, 0)]) for k in (1, 5, 40)]
+    assert all(row["accuracy"] == 1 for row in _score_draws(known(), 1, 3, 0))
+    means = [np.mean([row["accuracy"] for row in _score_draws(known(each=60, noise=0.5), k, 5, 0)]) for k in (1, 5, 40)]
     assert means[0] < means[1] < means[2] < 1
 
 
 def test_shots_are_different_records_and_others_are_scored():
     one = known(groups=6)
-    taken = _taken(one, 2, np.random.default_rng(0))
+    taken = _draw_shots(one, 2, np.random.default_rng(0))
     assert np.bincount(one.label[taken]).tolist() == [2, 2, 2]
     for label in range(3):
         assert len(set(one.source[taken][one.label[taken] == label])) == 2
-    (row,) = _draws(one, 2, 1, 0)
+    (row,) = _score_draws(one, 2, 1, 0)
     seen = [
-        source for source in range(6) if source in set(one.source[_taken(one, 2, np.random.default_rng((0, 2, 0)))])
+        source
+        for source in range(6)
+        if source in set(one.source[_draw_shots(one, 2, np.random.default_rng((0, 2, 0)))])
     ]
     assert row["records"] == sum(source not in seen for source in one.source)
     copies = one._replace(content=np.zeros(24, int))
     with pytest.raises(UserError, match="no record is left to score"):
-        _draws(copies, 2, 1, 0)
+        _score_draws(copies, 2, 1, 0)
 
 
 def test_the_probe_is_scikit_learns(untaught):
@@ -65,7 +67,7 @@ def test_the_probe_is_scikit_learns(untaught):
     vectors = untaught.embed(table, "photo")
     labels, label = np.unique(table.frame["colour"], return_inverse=True)
     source = np.arange(48)
-    taken = _taken(Known(vectors, label, source, source, None), 3, np.random.default_rng((5, 3, 1)))
+    taken = _draw_shots(ProbeRecords(vectors, label, source, source, None), 3, np.random.default_rng((5, 3, 1)))
     assert len(taken) == 18 and report.labels == labels.tolist()
     drawn = report.samples.to_pylist()
     assert {row["records"] for row in drawn} == {30}

@@ -9,7 +9,7 @@ import torch
 import sensorium
 from sensorium.errors import UserError
 from sensorium.evaluation import reranking
-from sensorium.evaluation.embedding import checked
+from sensorium.evaluation.embedding import check_records
 from sensorium.evaluation.reranking import rerank_pair
 from sensorium.evaluation.retrieval import evaluate_retrieval
 from sensorium.model import Model
@@ -43,7 +43,7 @@ def test_pairs_are_scored_as_one_by_one_whatever_the_pieces(run, monkeypatch):
     model = stirred(run)
     monkeypatch.setattr(reranking, "ENCODED", 5)
     monkeypatch.setattr(reranking, "FUSED", 7)
-    known = checked(model.read(table(run)).take(range(13)), "stop")
+    known = check_records(model.read(table(run)).take(range(13)), "stop")
     vectors = {name: model.embed(known.table, name) for name in ("photo", "caption")}
     [batch] = model.batches(known.table)
     features = model.encode(batch.inputs)

@@ -66,7 +66,7 @@ def saved() -> tuple[SavedScores, np.ndarray]:
                 }
             )
         )  # fmt: skip
-    figures = {"targets": {"it": {"accuracy": {}}}, "classes": {"it": {"no": {}, "yes": {}}}}
+    figures = {"targets": {"it": {"accuracy": {}, "balanced_accuracy": {}}}, "classes": {"it": {"no": {}, "yes": {}}}}
     table = pa.Table.from_pandas(pd.concat(frames), preserve_index=False)
     return SavedScores.of(table, figures), np.flatnonzero(tenth)
 

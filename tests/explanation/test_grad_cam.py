@@ -120,11 +120,7 @@ def test_nothing_of_the_model_changes_and_nothing_stays_behind():
 
 @pytest.mark.parametrize(
     ("fit", "height", "width", "box"),
-    [
-        ("squash", 24, 48, (0, 0, 1, 1)),
-        ("crop", 24, 48, (0.25, 0, 0.75, 1)),
-        ("crop", 96, 24, (0, 0.375, 1, 0.625)),
-    ],
+    [("squash", 24, 48, (0, 0, 1, 1)), ("crop", 24, 48, (0.25, 0, 0.75, 1)), ("crop", 96, 24, (0, 0.375, 1, 0.625))],
 )
 def test_the_patches_lie_where_the_picture_was_read(fit, height, width, box):
     found = explain(model(fit=fit), RECORD | {"photo": photo(0, height, width)})

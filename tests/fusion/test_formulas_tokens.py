@@ -338,10 +338,7 @@ def test_weights_of_the_graph_are_read(name):
 
 @pytest.mark.parametrize(
     ("edges", "sentence"),
-    [
-        ([("photo", "tpye")], "no input 'tpye'; did you mean 'type'"),
-        ([("type", "type")], "joins 'type' to itself"),
-    ],
+    [([("photo", "tpye")], "no input 'tpye'; did you mean 'type'"), ([("type", "type")], "joins 'type' to itself")],
 )
 def test_the_graph_names_the_mistake(edges, sentence):
     with pytest.raises(UserError, match=sentence):

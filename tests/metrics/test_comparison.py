@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sensorium.metrics import compare_all
+from sensorium.metrics import CONFIDENCE, INTERVAL, compare_all, interval
 from sensorium.metrics.comparison import holm
 
 
@@ -79,3 +79,9 @@ def test_equal_scores_do_not_differ():
     (found,) = compare_all({"a": column, "b": column.copy()})
     assert found.p == found.corrected == 1.0 and not found.significant
     assert tuple(found.value[:3]) == (0.0, 0.0, 0.0)
+
+
+def test_an_interval_holds_the_confidence_that_tables_print():
+    values = np.random.default_rng(0).normal(size=5000)
+    assert (CONFIDENCE, INTERVAL) == (0.95, "95 % interval")
+    assert interval(values) == tuple(np.percentile(values, [2.5, 97.5]))

@@ -8,17 +8,7 @@ import scipy.stats
 import sklearn.calibration
 import sklearn.metrics as sk
 
-from sensorium.metrics import (
-    Resamples,
-    chance,
-    distribution,
-    headline,
-    measure,
-    metrics,
-    paired,
-    per_class,
-    point,
-)
+from sensorium.metrics import Resamples, chance, distribution, headline, measure, metrics, paired, per_class, point
 from sensorium.metrics.kinds.class_ import ClassMetrics
 
 CLOSE = {"rel": 1e-6, "abs": 1e-6}

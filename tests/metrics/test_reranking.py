@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from sensorium.metrics import retrieval as tiled
-from sensorium.metrics.reranking import best, reranked
+from sensorium.metrics.reranking import nearest_items, rerank_items
 from sensorium.metrics.resampling import Resamples
-from sensorium.metrics.retrieval import Direction, contents, found, measure_gain
+from sensorium.metrics.retrieval import Direction, measure_gain, rank_items, unique_items
 
 
 def world(seed: int, queries: int = 23, items: int = 17, levels: int | None = None):
@@ -31,9 +31,9 @@ def places(similar: np.ndarray, first: np.ndarray, score: np.ndarray) -> list[tu
 def test_each_query_finds_what_a_plain_ranking_says(levels, monkeypatch):
     monkeypatch.setattr(tiled, "TILE", 5)
     a, b, right = world(0, levels=levels)
-    first, theirs = best(a, b, 6)
+    first, theirs = nearest_items(a, b, 6)
     scores = np.random.default_rng(1).integers(4, size=first.shape).astype(float)  # they tie as well
-    result = reranked(a, b, right, first, scores)
+    result = rerank_items(a, b, right, first, scores)
     np.testing.assert_allclose(theirs, np.take_along_axis(a @ b.T, first, axis=1), rtol=1e-6)
     for query, similar in enumerate(a @ b.T):
         cut = np.sort(similar)[::-1][5]
@@ -49,22 +49,22 @@ def test_each_query_finds_what_a_plain_ranking_says(levels, monkeypatch):
 
 def test_all_items_ordered_by_their_own_similarity_are_found_as_ever():
     a, b, right = world(2)
-    first, _ = best(a, b, len(b) + 5)
+    first, _ = nearest_items(a, b, len(b) + 5)
     assert first.shape == (len(a), len(b))
-    again = reranked(a, b, right, first, np.take_along_axis(a @ b.T, first, axis=1))
-    for one, two in zip(found(a, b, right), again, strict=True):
+    again = rerank_items(a, b, right, first, np.take_along_axis(a @ b.T, first, axis=1))
+    for one, two in zip(rank_items(a, b, right), again, strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-12)
 
 
 def test_the_gain_is_of_the_same_queries():
     a, b, right = world(3)
-    first, _ = best(a, b, 4)
-    known = contents(np.arange(len(a)), np.arange(len(a)))
+    first, _ = nearest_items(a, b, 4)
+    known = unique_items(np.arange(len(a)), np.arange(len(a)))
     truth = np.zeros(first.shape)
     for query, item in zip(*right, strict=True):
         truth[query, first[query] == item] = 1
-    before = Direction(found(a, b, right), known.first_a, np.bincount(right[0]), len(b))
-    after = before._replace(found=reranked(a, b, right, first, truth))
+    before = Direction(rank_items(a, b, right), known.first_a, np.bincount(right[0]), len(b))
+    after = before._replace(found=rerank_items(a, b, right, first, truth))
     drawn = Resamples(len(a), count=200)
     gain = measure_gain(before, after, drawn)
     hits = [direction.found.within(1).mean() for direction in (before, after)]

@@ -11,9 +11,9 @@ from sensorium.errors import UserError
 from sensorium.metrics import Resamples
 from sensorium.metrics.retrieval import (
     Direction,
-    found,
     measure_retrieval,
     median,
+    rank_items,
     retrieval,
     retrieval_chance,
     retrieval_figures,
@@ -45,7 +45,7 @@ def test_agrees_with_a_loop_and_with_scikit_learn(most):
     generator = np.random.default_rng(most)
     queries, items = unit(generator, 70), unit(generator, 40)
     right = pairs(generator, 70, 40, most)
-    result = found(queries, items, np.nonzero(right))
+    result = rank_items(queries, items, np.nonzero(right))
     scores = queries @ items.T
     expected = np.array([naive(np.argsort(-row), belongs) for row, belongs in zip(scores, right, strict=True)])
     assert result.rank == pytest.approx(expected[:, 0])
@@ -60,7 +60,7 @@ def test_ties_are_the_mean_over_all_orders():
     scores, right = np.array([3.0, 2, 2, 2, 2, 1, 1]), np.array([0, 1, 1, 0, 0, 1, 0], bool)
     orders = [[0, *middle, *last] for middle in itertools.permutations([1, 2, 3, 4]) for last in ([5, 6], [6, 5])]
     ranks = [naive(order, right) for order in orders]
-    result = found(np.ones((1, 1), np.float32), scores[:, None].astype(np.float32), np.nonzero(right[None]))
+    result = rank_items(np.ones((1, 1), np.float32), scores[:, None].astype(np.float32), np.nonzero(right[None]))
     assert result.rank[0] == pytest.approx(np.mean([rank for rank, _ in ranks]))
     assert result.precision[0] == pytest.approx(np.mean([precision for _, precision in ranks]))
     for cut in range(1, 8):
@@ -69,7 +69,7 @@ def test_ties_are_the_mean_over_all_orders():
 
 def test_a_wrong_item_that_ties_counts_half():
     items = np.array([[1.0], [1.0], [1.0], [0.0]], np.float32)
-    assert found(items[:1], items, (np.array([0]), np.array([0]))).rank == [2.0]
+    assert rank_items(items[:1], items, (np.array([0]), np.array([0]))).rank == [2.0]
 
 
 @pytest.mark.parametrize("captions", [1, 3])
@@ -136,23 +136,23 @@ def test_memory_stays_flat_and_tiles_do_not_show(monkeypatch):
     queries, items = unit(generator, 6000, 4), unit(generator, 6000, 4)
     right = (np.arange(6000), np.arange(6000))
     tracemalloc.start()
-    whole = found(queries, items, right)
+    whole = rank_items(queries, items, right)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 6000 * 6000 * 4  # the similarities alone
     monkeypatch.setattr("sensorium.metrics.retrieval.TILE", 777)
-    for one, other in zip(whole, found(queries, items, right), strict=True):
+    for one, other in zip(whole, rank_items(queries, items, right), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 def test_what_is_not_finite_is_refused():
     good, bad = np.ones((2, 2), np.float32), np.full((2, 2), np.nan, np.float32)
     with pytest.raises(UserError, match="not finite numbers"):
-        found(good, bad, (np.arange(2), np.arange(2)))
+        rank_items(good, bad, (np.arange(2), np.arange(2)))
 
 
 def test_one_item_is_always_found():
-    one = found(*np.ones((2, 1, 2), np.float32), (np.zeros(1, int), np.zeros(1, int)))
+    one = rank_items(*np.ones((2, 1, 2), np.float32), (np.zeros(1, int), np.zeros(1, int)))
     direction = Direction(one, np.zeros(1, int), np.ones(1, int), 1)
     assert set(retrieval_metrics(direction.found)) == set(retrieval_chance(direction))
     assert set(retrieval_chance(direction).values()) == {1.0}

@@ -175,10 +175,7 @@ def test_what_the_layout_has_no_place_for_is_said(tmp_path: Path, model: Model, 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (
-            "--answer text --encoder photo=image_conv",
-            "of 'photo' is image_conv, where ALBEF has clip_image",
-        ),
+        ("--answer text --encoder photo=image_conv", "of 'photo' is image_conv, where ALBEF has clip_image"),
         ("--answer text=class", "its heads are classes, where ALBEF has match and words, or answer"),
     ],
 )

@@ -14,13 +14,13 @@ import pytest
 import torch
 
 import sensorium
+from sensorium.config.load import check_recipe
+from sensorium.config.schema import Recipe, seconds
 from sensorium.errors import UserError
 from sensorium.runs import loaders
 from sensorium.runs import sweep as searching
-from sensorium.runs.trials import Budget, Change, SweepState, Trial, apply_changes, one_change_trials, paired_trials
 from sensorium.runs.run import Run, fit
-from sensorium.config.load import check_recipe
-from sensorium.config.schema import Recipe, seconds
+from sensorium.runs.trials import Budget, Change, SweepState, Trial, apply_changes, one_change_trials, paired_trials
 from sensorium.training.interrupt import Interrupted
 from sensorium.training.loop import Diverged, Training
 
@@ -90,7 +90,10 @@ def test_no_candidate_touches_what_the_recipe_says(table):
     places = {one[0].place for one in one_change_trials(Recipe(), model)}
     assert {("training", "learning_rate"), ("fusion", "name"), ("training", "modality_dropout")} <= places
     stated = check_recipe({"fusion": {"name": "late"}, "training": {"learning_rate": 0.01, "modality_dropout": 0.1}})
-    assert {one[0].place for one in one_change_trials(stated, model)} == {("training", "averaging"), ("fusion", "config")}
+    assert {one[0].place for one in one_change_trials(stated, model)} == {
+        ("training", "averaging"),
+        ("fusion", "config"),
+    }
     model.encoders["words"].requires_grad_(False)
     assert [str(change) for change in one_change_trials(Recipe(), model)[-1]] == [
         "inputs.words.frozen=False",

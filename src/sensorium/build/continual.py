@@ -46,9 +46,7 @@ def extend_heads(model: Model, table: Table, recipe: Recipe) -> Model:
     torch.manual_seed(recipe.seed)
     encoders = {name: model.encoders[name] for name in model.encoders.names}
     heads = {
-        spec.name: _extend_head(
-            model.heads[spec.name], head_settings(table, spec, recipe, encoders), model.fusion.dim
-        )
+        spec.name: _extend_head(model.heads[spec.name], head_settings(table, spec, recipe, encoders), model.fusion.dim)
         for spec in table.schema.targets
     }
     projections = {name: model.projections[name] for name in model.projections.names}

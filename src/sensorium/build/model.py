@@ -7,22 +7,21 @@ import torch
 from pydantic import BaseModel, ValidationError
 from torch import nn
 
+from sensorium.build.answer_head import answer_head_config
+from sensorium.build.objectives import TEMPERATURE, aligned_inputs, check_objectives
+from sensorium.config.load import parse_config
+from sensorium.config.schema import InputSettings, Recipe, TargetSettings
 from sensorium.data.media.decoding import decode
 from sensorium.data.records import draw
 from sensorium.data.schema import InputSpec, TargetSpec
 from sensorium.data.table import Table
 from sensorium.data.targets import TARGETS
 from sensorium.encoders import ENCODERS
-from sensorium.errors import UserError, unknown
+from sensorium.errors import UserError, lookup, unknown
 from sensorium.fusion import FUSIONS
 from sensorium.heads import HEADS
 from sensorium.model import Model, is_frozen
 from sensorium.nn.projection import Projection
-from sensorium.errors import lookup
-from sensorium.config.load import parse_config
-from sensorium.build.objectives import TEMPERATURE, aligned_inputs, check_objectives
-from sensorium.config.schema import InputSettings, Recipe, TargetSettings
-from sensorium.build.answer_head import answer_head_config
 from sensorium.training.adapters import adapt, check_adapters
 
 SCRATCH = {
@@ -138,8 +137,8 @@ def _check_sharing(spec: InputSpec, shares: str, table: Table) -> None:
         raise unknown("input", shares, modalities)
     if modalities[shares] != spec.modality or spec.modality == "table":
         raise UserError(
-            f"'{spec.name}' is {spec.modality} and '{shares}' is {modalities[shares]}: two inputs share an encoder when both"
-            " are text, pictures, sounds, films, series or points."
+            f"'{spec.name}' is {spec.modality} and '{shares}' is {modalities[shares]}: two inputs share an encoder when"
+            " both are text, pictures, sounds, films, series or points."
         )
 
 

@@ -76,9 +76,7 @@ def _check_pair(settings: ObjectiveSettings, inputs: list[str]) -> None:
             f" two of {', '.join(inputs)}."
         )
     if len(inputs) < 2:
-        raise UserError(
-            f"The objective '{settings.name}' brings two inputs together, but there is only '{inputs[0]}'."
-        )
+        raise UserError(f"The objective '{settings.name}' brings two inputs together, but there is only '{inputs[0]}'.")
 
 
 def _check_labels(labels: str | None, schema: Schema) -> None:

@@ -78,7 +78,7 @@ def load_pretrained(schema: Schema, recipe: Recipe, old: Model) -> Model:
 
 
 def pretrained_inputs(schema: Schema, recipe: Recipe, old: Model) -> dict[str, str]:
-    """By input, that of the model `old` of `start_from` in whose place it comes. Raises UserError when there is none."""
+    """By input, the one of `old`, the model of `start_from`, that it replaces. Raises UserError where there is none."""
     sources = {}
     for spec, names in zip(schema.inputs, match_inputs(schema.inputs, old).values(), strict=True):
         if len(names) != 1:
@@ -140,8 +140,8 @@ def override_encoder_config(encoder: nn.Module, settings: InputSettings, name: s
         return encoder
     if not isinstance(encoder, ClipImage):
         raise UserError(
-            f"The encoder of '{name}' in {run} is a {kind}, whose setting {next(iter(overrides))} stays as it was trained;"
-            " leave it out."
+            f"The encoder of '{name}' in {run} is a {kind}, whose setting {next(iter(overrides))} stays as it was"
+            " trained; leave it out."
         )
     try:
         return changed(encoder, overrides)
@@ -149,8 +149,8 @@ def override_encoder_config(encoder: nn.Module, settings: InputSettings, name: s
         raise UserError(f"In the encoder of '{name}', {describe_validation_error(error.errors()[0])}.") from error
     except RuntimeError as error:
         raise UserError(
-            f"The weights of '{name}' in {run} do not fit the setting {' or '.join(overrides)}; only size, patch_dropout"
-            " and how pictures are prepared can change."
+            f"The weights of '{name}' in {run} do not fit the setting {' or '.join(overrides)}; only size,"
+            " patch_dropout and how pictures are prepared can change."
         ) from error
 
 
@@ -274,9 +274,7 @@ def _writes(settings: TargetSettings) -> bool:
 def _fusion_state(fusion: BertFusion, old: Model, sources: dict[str, str]) -> dict[str, Tensor]:
     """The old fusion's weights under the names of the new one, whose contexts may be more or in another order."""
     old_state, old_contexts, state = old.fusion.state_dict(), old.fusion.context, {}
-    order = [
-        old_contexts.index(sources[name]) if sources.get(name) in old_contexts else 0 for name in fusion.context
-    ]
+    order = [old_contexts.index(sources[name]) if sources.get(name) in old_contexts else 0 for name in fusion.context]
     for name in fusion.state_dict():
         steps = name.split(".")
         for index, step in enumerate(steps[:-1]):
@@ -297,7 +295,9 @@ def _decoder_state(head: Answer, old: Model) -> dict[str, Tensor]:
         modules = {"blocks.": old.fusion.blocks, "asking.": old.fusion.asking[0]}
         modules |= {"embeddings.": getattr(text, "embeddings", nn.Module())}
         modules |= {"network.": getattr(words, "network", nn.Module())}
-        weights = {prefix + name: value for prefix, module in modules.items() for name, value in module.state_dict().items()}
+        weights = {
+            prefix + name: value for prefix, module in modules.items() for name, value in module.state_dict().items()
+        }
     state = head.state_dict()
     return {name: value for name, value in weights.items() if name in state and state[name].shape == value.shape}
 

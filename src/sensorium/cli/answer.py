@@ -21,8 +21,7 @@ def answer(
         ),
     ] = None,
     answers: Annotated[
-        Path | None,
-        typer.Option(help="File with an answer a line: these are ranked, not those that it has learned."),
+        Path | None, typer.Option(help="File with an answer a line: these are ranked, not those that it has learned.")
     ] = None,
     beams: Annotated[int, typer.Option(help="For generation: how many beginnings are kept at each word.")] = 3,
     top: Annotated[int, typer.Option(help="How many answers to give.")] = 5,

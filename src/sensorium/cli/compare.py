@@ -19,8 +19,7 @@ def compare(
         str | None, typer.Option(help="Column to learn; NAME=class|labels|number|answer to state its kind.")
     ] = None,
     fusion: Annotated[
-        str,
-        typer.Option(help="Ways of fusing, as hybrid,gated, or all; one of them also without each input."),
+        str, typer.Option(help="Ways of fusing, as hybrid,gated, or all; one of them also without each input.")
     ] = "all",
     folds: Annotated[int, typer.Option(help="Parts of the table, each scored by models that have not seen it.")] = 5,
     seeds: Annotated[int, typer.Option(help="Trainings of each candidate on each fold.")] = 1,

@@ -20,8 +20,7 @@ def evaluate(
         str | None, typer.Option(help="For retrieval: two inputs, as photo,caption; without it, every two.")
     ] = None,
     rerank: Annotated[
-        int | None,
-        typer.Option(help="For retrieval: how many of each query's best the matching head ranks anew."),
+        int | None, typer.Option(help="For retrieval: how many of each query's best the matching head ranks anew.")
     ] = None,
     target: Annotated[
         str | None, typer.Option(help="For zero-shot and few-shot: the column with the labels, which are names.")

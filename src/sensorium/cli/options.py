@@ -92,7 +92,7 @@ def takes(*groups: dict[str, Any]) -> Callable[[Callable[..., None]], Callable[.
         @wraps(verb)
         def with_shared_options(**arguments: Any) -> None:
             own = {name: value for name, value in arguments.items() if name not in shared}
-            verb(**own, **python_options({name: arguments[name] for name in shared}))
+            verb(**own | python_options({name: arguments[name] for name in shared}))  # --set comes over all
 
         with_shared_options.__signature__ = signature.replace(parameters=parameters)
         with_shared_options.__annotations__ = {each.name: each.annotation for each in parameters}

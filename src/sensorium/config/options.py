@@ -17,11 +17,7 @@ TOP = ""  # the section of the settings at the top of a recipe
 FAMILY = "family"
 OPTION_SECTIONS = (TOP, "data", "training", FAMILY)  # those with an option for each of their settings
 # Settings without an option of their name that is simply laid over them.
-NOT_SET_BY_NAME = {
-    TOP: {"objectives", "teacher"},
-    "data": {"path", "target"},
-    FAMILY: {"name", "pairs"},
-}
+NOT_SET_BY_NAME = {TOP: {"objectives", "teacher"}, "data": {"path", "target"}, FAMILY: {"name", "pairs"}}
 
 
 # Arguments of verbs that are no settings.

@@ -3,13 +3,13 @@
 import math
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor
 
 DECIBEL = math.log(10) / 10  # nepers of power
 
 
-class AudioAugmentation(BaseModel):
+class AudioAugmentation(BaseModel, frozen=True, extra="forbid"):
     """How far a training clip is changed; drawn uniformly up to these bounds. A bound of 0 turns a change off.
 
     speed:  faster or slower, pitch and all, as a share (Ko et al. 2015): other speakers.
@@ -20,10 +20,7 @@ class AudioAugmentation(BaseModel):
     colour: decibels, the standard deviation of each of five points of a smooth curve over the bands: other microphones.
     range:  of the processor's dynamic range, either way, as a share: other rooms.
     bands, frames: of the two masks across and the two along the spectrogram, the widest, as a share of its bands and of
-            its frames (SpecAugment, Park et al. 2019, arXiv:1904.08779, without its warp).
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+            its frames (SpecAugment, Park et al. 2019, arXiv:1904.08779, without its warp)."""
 
     speed: float = Field(0.15, ge=0, lt=1)
     shift: float = Field(0.05, ge=0)

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
 from sensorium.encoders.audio_augmentation import AudioAugmentation
@@ -16,7 +16,7 @@ from sensorium.features import Features
 from sensorium.nn.convolution import LineNorm, Residual, halved, masked
 
 
-class AudioConvConfig(BaseModel):
+class AudioConvConfig(BaseModel, frozen=True, extra="forbid"):
     """A convolutional sound encoder's shape.
 
     rate:     hertz; None lets `build` take the most frequent one of the data, at most 16,000.
@@ -25,10 +25,7 @@ class AudioConvConfig(BaseModel):
     bands, window, hop: of the log-mel spectrogram, the last two in seconds (see LogMel).
     range, front, coefficients, augmentation: see AudioSettings.
     channels: of the first stage; each of the two after has twice the last and half its frames and bands.
-    width:    of the tokens. depth: residual blocks a stage.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    width:    of the tokens. depth: residual blocks a stage."""
 
     rate: int | None = Field(None, ge=1000, le=192_000)
     seconds: float | None = Field(None, gt=0, le=3600)
@@ -55,8 +52,7 @@ class AudioConv(nn.Module):
 
     Convolving over pitch as over time makes what is learned from one voice hold for a higher or a lower one. Each
     frame is normalised by itself and padding is zeroed before every convolution, so a clip alone equals it in a batch.
-    Pooled is half the mean of the tokens plus half their maximum. Raises UserError when rate or seconds is None.
-    """
+    Pooled is half the mean of the tokens plus half their maximum. Raises UserError when rate or seconds is None."""
 
     Config = AudioConvConfig
     Processor = AudioProcessor
@@ -90,14 +86,9 @@ class AudioConv(nn.Module):
         return cls(with_rate_and_seconds(config, facts), summary_only=summary_only)
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
-        """`spectrogram` float [B, F, M], `mask` bool [B, F] -> Features of T = ceil(F / 4) (1 if summary_only).
-
-        With several windows these are read each by itself, see `encode_windows`.
-        """
-        if self.config.windows == 1:
-            return self._encode(inputs["spectrogram"], inputs["mask"])
-        frames = self.processor.frames
-        return encode_windows(self._encode, inputs["spectrogram"], inputs["mask"], frames, self.summary_only)
+        """`spectrogram` float [B, F, M], `mask` bool [B, F] -> Features of T = ceil(F / 4) (1 if summary_only). With
+        several windows these are read each by itself, see `encode_windows`."""
+        return encode_windows(self._encode, inputs, self.processor.frames, self.summary_only)
 
     def _encode(self, spectrogram: Tensor, mask: Tensor) -> Features:
         spectrogram = torch.where(mask[:, :, None], spectrogram, 0.0)

@@ -5,17 +5,11 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor
 
-from sensorium.encoders.audio_augmentation import (
-    DECIBEL,
-    AudioAugmentation,
-    change_colour,
-    change_samples,
-    mask_spectrogram,
-    uniform,
-)
+from sensorium.encoders import audio_augmentation as changes
+from sensorium.encoders.audio_augmentation import DECIBEL, AudioAugmentation
 from sensorium.encoders.audio_windows import split_windows
 from sensorium.encoders.padding import column, pad_sequences
 from sensorium.errors import UserError
@@ -35,7 +29,7 @@ def check_front(settings: Any) -> Any:
     return settings
 
 
-class AudioSettings(BaseModel):
+class AudioSettings(BaseModel, frozen=True, extra="forbid"):
     """What an AudioProcessor does.
 
     rate: hertz, which the decoder resamples to; it gives the mean of a sound's channels.
@@ -46,8 +40,6 @@ class AudioSettings(BaseModel):
            silent and in a noisy room look alike.
     front, coefficients: log_mel gives the bands; mfcc as many coefficients of their cosine transform (see `cepstrum`).
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rate: int = Field(ge=1000, le=192_000)
     seconds: float = Field(gt=0, le=3600)
@@ -71,11 +63,9 @@ class AudioSettings(BaseModel):
 
 
 class AudioProcessor:
-    """float32 [S] in [-1, 1] at `rate` hertz -> `spectrogram`, float32 [F, M].
-
-    Its dynamic range is bounded, then each band's mean over the clip is subtracted and all is divided by one standard
-    deviation, which removes loudness and the colour of the microphone. Reads and writes `processor.json`.
-    """
+    """float32 [S] in [-1, 1] at `rate` hertz -> `spectrogram`, float32 [F, M]. Its dynamic range is bounded, then each
+    band's mean over the clip is subtracted and all is divided by one standard deviation, which removes loudness and the
+    colour of the microphone. Reads and writes `processor.json`."""
 
     def __init__(self, settings: AudioSettings):
         self.settings = settings
@@ -90,11 +80,9 @@ class AudioProcessor:
         return {"spectrogram": torch.cat(windows)}
 
     @property
-    def frames(self) -> int:
-        """How many frames a window has, where there may be several: the windows of a clip follow each other in
-        `spectrogram`.
-        """
-        return self.front.frames(self._length)
+    def frames(self) -> int | None:
+        """How many frames a window has, in a `spectrogram` of several; None where a clip is one window."""
+        return None if self.settings.windows == 1 else self.front.frames(self._length)
 
     @property
     def of_long_clips(self) -> str:
@@ -109,7 +97,7 @@ class AudioProcessor:
         if most > 1 and len(samples) > most * length:
             samples = torch.cat(split_windows(samples, length, most))
         if augmentation is not None:
-            samples = change_samples(samples, self.settings.rate, augmentation)
+            samples = changes.change_samples(samples, self.settings.rate, augmentation)
         return [samples] if most == 1 else split_windows(samples, length, most)
 
     def _spectrogram(self, samples: Tensor, augmentation: AudioAugmentation | None) -> Tensor:
@@ -117,9 +105,9 @@ class AudioProcessor:
         spectrogram, reach = self.front(samples), self.settings.range
         if augmentation is None:
             return self._normalise(spectrogram, reach)
-        reach *= uniform(1 - augmentation.range, 1 + augmentation.range)
-        coloured = change_colour(spectrogram, augmentation)
-        return mask_spectrogram(self._normalise(coloured, reach), augmentation)
+        reach *= changes.uniform(1 - augmentation.range, 1 + augmentation.range)
+        coloured = changes.change_colour(spectrogram, augmentation)
+        return changes.mask_spectrogram(self._normalise(coloured, reach), augmentation)
 
     def _normalise(self, spectrogram: Tensor, reach: float) -> Tensor:
         if self.settings.front == "log_mel":
@@ -153,10 +141,7 @@ def seconds_of(facts: dict[str, float]) -> float:
 
 
 def processor_of(config: Any) -> AudioProcessor:
-    """The processor of a sound encoder's `config`, which names all of AudioSettings.
-
-    Raises UserError when it states no rate or seconds.
-    """
+    """The processor of a `config` that has all of AudioSettings. Raises UserError when rate or seconds is None."""
     if config.rate is None or config.seconds is None:
         raise UserError("An audio encoder needs the options 'rate' and 'seconds'; state them, or build it from data.")
     return AudioProcessor(AudioSettings(**{name: getattr(config, name) for name in AudioSettings.model_fields}))
@@ -180,7 +165,6 @@ def normalise(spectrogram: Tensor, reach: float) -> Tensor:
 
 
 def normalise_cepstrum(coefficients: Tensor) -> Tensor:
-    """float [F, C], decibels -> the same shape: each coefficient with zero mean, and a variance of one over the clip
-    (less where it moves by hardly a decibel)."""
+    """float [F, C], decibels -> coefficients of zero mean and a variance of one over the clip (less where flat)."""
     centred = coefficients - coefficients.mean(dim=0)
     return centred / (centred.std(dim=0, correction=0) + 1.0)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
 from sensorium.encoders.audio_augmentation import AudioAugmentation
@@ -15,7 +15,7 @@ from sensorium.features import Features
 from sensorium.nn.recurrent import Cell, Recurrent, check_two_directions
 
 
-class AudioRecurrentConfig(BaseModel):
+class AudioRecurrentConfig(BaseModel, frozen=True, extra="forbid"):
     """A recurrent sound encoder's shape.
 
     rate:     hertz; None lets `build` take the most frequent one of the data, at most 16,000.
@@ -26,10 +26,7 @@ class AudioRecurrentConfig(BaseModel):
     stack:    frames read in one step.
     cell:     gru or lstm.
     bidirectional: read the clip from both ends; each direction has half of the width.
-    width, depth: of the tokens, and how many layers.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    width, depth: of the tokens, and how many layers."""
 
     rate: int | None = Field(None, ge=1000, le=192_000)
     seconds: float | None = Field(None, gt=0, le=3600)
@@ -57,8 +54,7 @@ class AudioRecurrentConfig(BaseModel):
 class AudioRecurrent(nn.Module):
     """Frames of a spectrogram, a few side by side (Sak et al. 2015, arXiv:1507.06947), then GRU or LSTM layers.
 
-    Pooled is the last state of each direction. Raises UserError when rate or seconds is None.
-    """
+    Pooled is the last state of each direction. Raises UserError when rate or seconds is None."""
 
     Config = AudioRecurrentConfig
     Processor = AudioProcessor
@@ -91,13 +87,8 @@ class AudioRecurrent(nn.Module):
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """`spectrogram` float [B, F, M], `mask` bool [B, F] -> Features of T = ceil(F / stack) (1 if summary_only).
-
-        With several windows these are read each by itself, see `encode_windows`.
-        """
-        if self.config.windows == 1:
-            return self._encode(inputs["spectrogram"], inputs["mask"])
-        frames = self.processor.frames
-        return encode_windows(self._encode, inputs["spectrogram"], inputs["mask"], frames, self.summary_only)
+        With several windows these are read each by itself, see `encode_windows`."""
+        return encode_windows(self._encode, inputs, self.processor.frames, self.summary_only)
 
     def _encode(self, spectrogram: Tensor, mask: Tensor) -> Features:
         stack = self.config.stack

@@ -19,14 +19,13 @@ def split_windows(samples: Tensor, length: int, most: int) -> list[Tensor]:
 
 
 def encode_windows(
-    encode: Callable[[Tensor, Tensor], Features], spectrogram: Tensor, mask: Tensor, frames: int, summary_only: bool
+    encode: Callable[[Tensor, Tensor], Features], inputs: dict[str, Tensor], frames: int | None, summary_only: bool
 ) -> Features:
-    """Features of clips [B, L, M], mask bool [B, L], in which windows of `frames` frames follow each other.
-
-    `encode` reads (spectrogram [b, frames, M], mask [b, frames]) of the real windows. Tokens follow each other in time,
-    pooled is the mean over the windows of a clip. A batch no longer than one window is encoded as it is.
-    """
-    if mask.shape[1] <= frames:
+    """Features of clips [B, L, M], mask bool [B, L], in which windows of `frames` frames follow each other. `encode`
+    reads (spectrogram [b, frames, M], mask [b, frames]) of the real windows. Tokens follow each other in time, pooled
+    is the mean over the windows of a clip. A batch no longer than one window is encoded as it is."""
+    spectrogram, mask = inputs["spectrogram"], inputs["mask"]
+    if frames is None or mask.shape[1] <= frames:
         return encode(spectrogram, mask)
     # Each window is a row; only the real ones are encoded.
     window_mask = mask.unflatten(1, (-1, frames)).flatten(0, 1)  # [B * N, frames]

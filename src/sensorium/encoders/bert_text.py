@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
 from sensorium.encoders.text_processor import TextAugmentation, TextProcessor, check_context, check_vocabulary
@@ -14,7 +14,7 @@ from sensorium.nn.post_norm import Block, Embeddings, Shape, run
 MOST_CONTEXT = 256  # tokens of a training text, where no context is stated
 
 
-class BertTextConfig(BaseModel):
+class BertTextConfig(BaseModel, frozen=True, extra="forbid"):
     """The shape of BERT's layers.
 
     vocabulary: tokens known; None lets `build` choose it from the training texts.
@@ -24,10 +24,7 @@ class BertTextConfig(BaseModel):
     kinds:      of texts that BERT learned to distinguish; the first is used.
     dropout:    of the embeddings and of what each step adds, in training.
     eps:        of every LayerNorm.
-    augmentation: token dropout in training; None for none.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    augmentation: token dropout in training; None for none."""
 
     vocabulary: int | None = Field(None, ge=1)
     context: int | None = Field(None, ge=4)
@@ -56,8 +53,7 @@ class BertText(nn.Module):
     token.
 
     Raises UserError when the config's vocabulary or context is None (only `build` chooses them), or smaller than the
-    processor's.
-    """
+    processor's."""
 
     Config = BertTextConfig
     Processor = TextProcessor
@@ -78,8 +74,7 @@ class BertText(nn.Module):
         cls, config: BertTextConfig, values: Iterable[str], facts: dict[str, float], summary_only: bool = False
     ) -> "BertText":
         """An encoder for training: its tokenizer is learned from the texts `values`, which are read again where the
-        context is None; the config holds the true sizes.
-        """
+        context is None; the config holds the true sizes."""
         processor = TextProcessor.train(values, config.context or MOST_CONTEXT, config.vocabulary, config.augmentation)
         if config.context is None:
             processor.cut_to_longest(values, shortest=4)
@@ -92,9 +87,7 @@ class BertText(nn.Module):
         return self.embeddings.words.weight
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
-        """`tokens` int64 [B, L] and `mask` bool [B, L], the real ones first -> Features of T = L tokens (one when
-        summary_only).
-        """
+        """`tokens` int64, `mask` bool [B, L], the real ones first -> Features of T = L tokens (1 if summary_only)."""
         ids, mask = inputs["tokens"], inputs["mask"]
         packing = Packing.of(mask)
         x = self.embeddings(ids, packing)  # [N, D]

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
 from sensorium.encoders.image_augmentation import ImageAugmentation
@@ -21,7 +21,7 @@ from sensorium.nn.tower import ProbePooling, Tower
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
-class ClipImageConfig(BaseModel):
+class ClipImageConfig(BaseModel, frozen=True, extra="forbid"):
     """A picture tower's shape.
 
     size:  the side of the square, in pixels, a multiple of `patch`; None lets `build` take it from the data, at most
@@ -35,10 +35,7 @@ class ClipImageConfig(BaseModel):
     eps:   of every LayerNorm.
     patch_dropout: the share of the patches left out in training (FLIP: Li et al. 2023, arXiv:2212.00794).
     fit, interpolation, jpeg, augmentation: see ImageSettings.
-    mean, std: by channel (RGB, of values in [0, 1]), what is subtracted and divided by.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    mean, std: by channel (RGB, of values in [0, 1]), what is subtracted and divided by."""
 
     size: int | None = Field(None, ge=8, le=1024)
     patch: int = Field(16, ge=1)
@@ -113,9 +110,7 @@ class ClipImage(nn.Module):
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """`pixels` uint8 [B, 3, H, W], `mask` bool [B, 1] -> Features of T = (1 +) patches tokens (1 if summary_only).
-
-        In training T is smaller by the patches that `patch_dropout` leaves out.
-        """
+        In training T is smaller by the patches that `patch_dropout` leaves out."""
         x, present = self._embed(inputs["pixels"]), inputs["mask"].any(dim=1)
         rows, count = x.shape[:2]
         packing, x = Packing(rows, count), x.flatten(0, 1)  # [B * T, D]
@@ -156,11 +151,9 @@ def resized(encoder: ClipImage, size: int) -> ClipImage:
 
 
 def changed(encoder: ClipImage, settings: dict[str, Any]) -> ClipImage:
-    """The same weights under other `settings` that no weight depends on: how pictures are prepared and augmented,
-    patch dropout, and the size, for which the positions are interpolated (bicubic, antialiased).
-
-    Raises ValueError (Pydantic's) for an invalid setting, and RuntimeError for one that the weights do not fit.
-    """
+    """The same weights under other `settings` that no weight depends on: how pictures are prepared and augmented, patch
+    dropout, and the size, for which the positions are interpolated (bicubic, antialiased). Raises ValueError
+    (Pydantic's) for an invalid setting, and RuntimeError for one that the weights do not fit."""
     config = ClipImageConfig(**encoder.config.model_dump() | settings)
     new = ClipImage(config, summary_only=encoder.summary_only)
     state = encoder.state_dict()

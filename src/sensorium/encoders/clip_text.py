@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
@@ -21,7 +21,7 @@ CONTEXT, MOST_CONTEXT = 77, 256  # where none is stated: that of CLIP, up to the
 ClipPooling = Literal["end", "largest", "last", "first", "mean"]
 
 
-class ClipTextConfig(BaseModel):
+class ClipTextConfig(BaseModel, frozen=True, extra="forbid"):
     """A text tower's shape.
 
     vocabulary: tokens known, of which 260 are bytes and marks in a tokenizer of ours; None lets `build` choose it from
@@ -37,10 +37,7 @@ class ClipTextConfig(BaseModel):
     pads:       None computes nothing on padding. A number is the token that fills a text up to `context` and that all
                 attend to, because SigLIP was trained so; the last token is then one of padding.
     eps:        of every LayerNorm.
-    augmentation: token dropout in training; None for none.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    augmentation: token dropout in training; None for none."""
 
     vocabulary: int | None = Field(None, ge=1)
     context: int | None = Field(CONTEXT, ge=4)
@@ -75,8 +72,7 @@ class ClipText(nn.Module):
 
     The tokens of all rows are laid end to end for all but attention. With `summary_only` the last block is computed for
     the summary's token alone, where the pooling is one token. Raises UserError when the config's vocabulary is None
-    or the context None (only `build` chooses them), smaller than the processor's, or when its end token is another.
-    """
+    or the context None (only `build` chooses them), smaller than the processor's, or when its end token is another."""
 
     Config = ClipTextConfig
     Processor = TextProcessor
@@ -101,8 +97,7 @@ class ClipText(nn.Module):
         cls, config: ClipTextConfig, values: Iterable[str], facts: dict[str, float], summary_only: bool = False
     ) -> "ClipText":
         """An encoder for training: its tokenizer is learned from the texts `values`, which are read again where the
-        context is None; the config holds the true sizes.
-        """
+        context is None; the config holds the true sizes."""
         processor = TextProcessor.train(values, config.context or MOST_CONTEXT, config.vocabulary, config.augmentation)
         processor.tokenizer = with_end_last(processor.tokenizer)
         if config.context is None:
@@ -152,9 +147,7 @@ class ClipText(nn.Module):
 
 def with_end_token(config: ClipTextConfig, processor: TextProcessor | None) -> ClipTextConfig:
     """`config` with the end token that its pooling reads, taken from the processor's tokenizer or checked against it.
-
-    Raises UserError when the two differ, or when neither says.
-    """
+    Raises UserError when the two differ, or when neither says."""
     if config.pooling not in ("end", "largest"):
         return config
     if processor is None:
@@ -184,11 +177,9 @@ def end_token_of(processor: TextProcessor) -> int | None:
 
 
 def with_end_last(tokenizer: Tokenizer) -> Tokenizer:
-    """`tokenizer`, trained by TextProcessor, with the numbers of its end token and of its last token exchanged.
-
-    The end token then has the largest number, as OpenAI's has: readers that look for it by that rule and readers that
-    look for its number find the same position.
-    """
+    """`tokenizer`, trained by TextProcessor, with the numbers of its end token and of its last token exchanged. The end
+    token then has the largest number, as OpenAI's has: readers that look for it by that rule and readers that look for
+    its number find the same position."""
     definition = json.loads(tokenizer.to_str())
     words = definition["model"]["vocab"]
     end, last = words[END], max(words.values())

@@ -21,11 +21,9 @@ PATIENCE = 5.0  # seconds
 
 
 def load(kind: type, source: str, what: str, **options: Any) -> Any:
-    """What `kind` (a Transformers Auto class) loads from `source`: a folder, the cache, or else the hub.
-
-    what: "text encoder", for instance, for the sentence of the UserError that is raised when there is none. Code that
-    comes with a model is never run.
-    """
+    """What `kind` (a Transformers Auto class) loads from `source`: a folder, the cache, or else the hub. what: "text
+    encoder", for instance, for the sentence of the UserError that is raised when there is none. Code that comes with a
+    model is never run."""
     if not Path(source).is_dir() and not HUB_NAME.fullmatch(source):
         raise UserError(f"There is no folder '{source}' with a {what}; name one that exists, or a model on the hub.")
     bar, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
@@ -50,10 +48,8 @@ def load_weights(source: str, what: str, **options: Any) -> PreTrainedModel:
 
 def load_with(kind: type, source: str, what: str, drawn: str, **options: Any) -> tuple[PreTrainedModel, list[str]]:
     """The model of `source` as `kind` (a Transformers Auto class) has it, in float32, from safetensors; and which of
-    its weights are missing there and were drawn at random: only such with `drawn` in their names may be.
-
-    Raises UserError when another weight is missing.
-    """
+    its weights are missing there and were drawn at random: only such with `drawn` in their names may be. Raises
+    UserError when another weight is missing."""
     options |= {"use_safetensors": True, "output_loading_info": True, "dtype": torch.float32}
     model, report = load(kind, source, what, **options)
     missing = sorted(key for key in report["missing_keys"] if drawn not in key)
@@ -88,10 +84,7 @@ def _download(kind: type, source: str, what: str, options: dict[str, Any]) -> An
 
 
 def knock(source: str, what: str) -> None:
-    """Checks that the hub answers at all, because its own client would retry for half a minute.
-
-    Raises UserError when it does not.
-    """
+    """Checks that the hub answers, as its own client would retry for half a minute. Raises UserError if not."""
     try:
         get_session().head(constants.ENDPOINT, timeout=PATIENCE)
     except Exception as error:  # the hub's client raises its transport's errors, which differ by version

@@ -4,7 +4,7 @@ import math
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional
@@ -13,7 +13,7 @@ from torchvision.transforms.v2 import functional
 FAINTEST, STRONGEST, RAMP = 20.0, 90.0, 60.0
 
 
-class ImageAugmentation(BaseModel):
+class ImageAugmentation(BaseModel, frozen=True, extra="forbid"):
     """How far a training picture is moved, turned and tinted; drawn uniformly up to these bounds, both ways.
 
     zoom:     in and out, as a share of the size. shift: as a share of the side. rotation: degrees.
@@ -24,10 +24,7 @@ class ImageAugmentation(BaseModel):
     blur:     probability that it is blurred.
     outline:  probability that its edges are drawn in black, thin or thick: for drawings, which are drawn with
               outlines or without.
-    around:   what fills the sides: "edge", the pixels there repeated; or "border", the border's median colour.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    around:   what fills the sides: "edge", the pixels there repeated; or "border", the border's median colour."""
 
     zoom: float = Field(0.12, ge=0, le=0.8)
     shift: float = Field(0.08, ge=0, lt=1)
@@ -65,12 +62,8 @@ def _move_steps(settings: ImageAugmentation, size: int) -> list[v2.Transform]:
     angle = math.radians(min(settings.rotation, 45.0))
     reach = ((math.cos(angle) + math.sin(angle)) / 2 + settings.shift) / (1 - settings.zoom)
     margin = math.ceil(size * (reach - 0.5)) + 1
-    affine = v2.RandomAffine(
-        settings.rotation,
-        translate=(settings.shift * size / (size + 2 * margin),) * 2,
-        scale=(1 - settings.zoom, 1 + settings.zoom),
-        interpolation=InterpolationMode.BILINEAR,
-    )
+    shift, scale = (settings.shift * size / (size + 2 * margin),) * 2, (1 - settings.zoom, 1 + settings.zoom)
+    affine = v2.RandomAffine(settings.rotation, shift, scale, interpolation=InterpolationMode.BILINEAR)
     return [v2.Pad(margin, padding_mode="edge"), affine, v2.CenterCrop(size)]
 
 
@@ -97,8 +90,7 @@ class MoveOverBorderColour(nn.Module):
 
 class Outline(nn.Module):
     """The edges of a picture drawn in black: where the brightest and the darkest of neighbouring pixels differ much in
-    any colour (the morphological gradient). How wide, and how much, is drawn.
-    """
+    any colour (the morphological gradient). How wide, and how much, is drawn."""
 
     def forward(self, pixels: Tensor) -> Tensor:
         """uint8 [..., 3, H, W] -> the same shape, drawn from torch's global generator."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from sensorium.encoders.image_augmentation import ImageAugmentation
@@ -17,7 +17,7 @@ from sensorium.nn.convolution import Residual, group_norm
 LARGEST_MAP = 6  # positions a side from which parts are taken; the weights grow with its square
 
 
-class ImageCapsulesConfig(BaseModel):
+class ImageCapsulesConfig(BaseModel, frozen=True, extra="forbid"):
     """A capsule network's shape.
 
     size:       the side of the square each picture is brought to, in pixels; None lets `build` take it from the data,
@@ -27,10 +27,7 @@ class ImageCapsulesConfig(BaseModel):
     capsules:   wholes that the parts are routed to, each of `capsule_dim` numbers. iterations: of the routing.
     width:      of the tokens, one a capsule.
     fit, interpolation, jpeg, augmentation: see ImageSettings.
-    mean, std:  by channel (RGB, of values in [0, 1]), what is subtracted and divided by.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    mean, std:  by channel (RGB, of values in [0, 1]), what is subtracted and divided by."""
 
     size: int | None = Field(None, ge=8, le=256)
     fit: Fit = "squash"
@@ -53,8 +50,7 @@ class ImageCapsules(nn.Module):
     to by agreement (Sabour et al. 2017, arXiv:1710.09829). A token is a linear map of a capsule; the summary is a
     perceptron on all tokens.
 
-    Raises UserError when the config's size is None.
-    """
+    Raises UserError when the config's size is None."""
 
     Config = ImageCapsulesConfig
     Processor = ImageProcessor

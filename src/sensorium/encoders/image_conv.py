@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from sensorium.encoders.image_augmentation import ImageAugmentation
@@ -14,7 +14,7 @@ from sensorium.features import Features
 from sensorium.nn.convolution import Residual, group_norm
 
 
-class ImageConvConfig(BaseModel):
+class ImageConvConfig(BaseModel, frozen=True, extra="forbid"):
     """A convolution stack's shape.
 
     size:  the side of the square each picture is brought to, in pixels; None lets `build` take it from the data, at
@@ -23,10 +23,7 @@ class ImageConvConfig(BaseModel):
            None is 64 for pictures below 32 pixels, else 128.
     depth: residual blocks a stage.
     fit, interpolation, jpeg, augmentation: see ImageSettings.
-    mean, std: by channel (RGB, of values in [0, 1]), what is subtracted and divided by.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    mean, std: by channel (RGB, of values in [0, 1]), what is subtracted and divided by."""
 
     size: int | None = Field(None, ge=8, le=1024)
     fit: Fit = "squash"
@@ -45,8 +42,7 @@ class ImageConv(nn.Module):
 
     The stem's stride is 1 below 48 pixels, 2 below 96, else 4; there are always two stages, so that 8x8 pictures end as
     a map of 4x4. Tokens are the last map's positions, line by line; pooled is their mean. Raises UserError when the
-    config's size is None.
-    """
+    config's size is None."""
 
     Config = ImageConvConfig
     Processor = ImageProcessor

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional
 
@@ -16,7 +16,7 @@ Interpolation = Literal["bicubic", "bilinear"]
 Jpeg = Literal["reduced", "full"]
 
 
-class ImageSettings(BaseModel):
+class ImageSettings(BaseModel, frozen=True, extra="forbid"):
     """What an ImageProcessor does.
 
     size: the side of the square, in pixels.
@@ -24,10 +24,7 @@ class ImageSettings(BaseModel):
           brings the shorter side to `size` and cuts the middle out, as most published models were trained.
     interpolation: of the resize, which is antialiased.
     jpeg: "reduced" has a JPEG decoded at the smallest of an eighth, a quarter and half its size that is not
-          smaller than the square, which is faster and on average at most two grey levels from "full".
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+          smaller than the square, which is faster and on average at most two grey levels from "full"."""
 
     size: int = Field(ge=4, le=2048)
     fit: Fit = "squash"
@@ -43,11 +40,8 @@ def settings_of(config: Any, size: int) -> ImageSettings:
 
 
 class ImageProcessor:
-    """uint8 [H, W, 3] in RGB -> `pixels`, uint8 [3, h, w] in RGB, a square.
-
-    Pixels stay bytes, channels last in memory, so that a batch is small and needs no rearranging; the encoder
-    normalises. Reads and writes `processor.json`.
-    """
+    """uint8 [H, W, 3] in RGB -> `pixels`, uint8 [3, h, w] in RGB, a square. Pixels stay bytes, channels last in memory,
+    so that a batch is small and needs no rearranging; the encoder normalises. Reads and writes `processor.json`."""
 
     def __init__(self, settings: ImageSettings):
         self.settings = settings

@@ -21,8 +21,7 @@ class MaskedTextProcessor:
     replaced by the mask token in 8 cases of 10, by any token of the vocabulary in 1, and stays in 1. Tokens that the
     tokenizer adds at the beginning or end of a text are never asked for.
 
-    text: prepares the text itself. Raises UserError when its tokenizer has no mask token.
-    """
+    text: prepares the text itself. Raises UserError when its tokenizer has no mask token."""
 
     decoding: dict[str, Any] = {}  # noqa: RUF012 (a constant of the class)
 
@@ -35,9 +34,7 @@ class MaskedTextProcessor:
         self.text = text
 
     def __call__(self, value: str, augment: bool = False) -> dict[str, Tensor]:
-        """A text → its tokens and labels. Draws from torch's global random state with `augment`; without, nothing is
-        hidden.
-        """
+        """A text → its tokens and labels. Hides with `augment` alone, by torch's global random state."""
         tokens, special = self.text.encode(value)  # [L] twice
         labels = torch.full_like(tokens, NOT_ASKED)
         if augment:
@@ -50,8 +47,6 @@ class MaskedTextProcessor:
         return {"tokens": tokens, "labels": labels}
 
     def pad(self, items: list[dict[str, Tensor] | None]) -> dict[str, Tensor]:
-        """A batch of texts, None where one is absent → {"tokens": int64 [B, L], "labels": int64 [B, L], "mask": bool
-        [B, L]}, L the longest.
-        """
+        """Texts, None where absent → `tokens` and `labels` int64 [B, L], `mask` bool [B, L], L the longest."""
         labels, _ = pad_sequences(column(items, "labels"), dtype=torch.int64, fill=NOT_ASKED)
         return self.text.pad(items) | {"labels": labels}

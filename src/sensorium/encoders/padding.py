@@ -18,10 +18,8 @@ def pad_sequences(
     fill: int = 0,
     shortest: int = 1,
 ) -> tuple[Tensor, Tensor]:
-    """Tensors [L_i, *shape], None where absent -> [B, L, *shape], L the longest's, and the mask, bool [B, L].
-
-    `fill` stands beyond the end of each. L is `shortest` where all are absent, and at least that.
-    """
+    """Tensors [L_i, *shape], None where absent -> [B, L, *shape], L the longest's, and the mask, bool [B, L]. `fill`
+    stands beyond the end of each. L is `shortest` where all are absent, and at least that."""
     lengths = [0 if sequence is None else len(sequence) for sequence in sequences]
     longest = max([shortest, *lengths])
     batch = torch.zeros(len(sequences), longest, *shape, dtype=dtype)

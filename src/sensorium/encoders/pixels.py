@@ -9,11 +9,8 @@ from sensorium.errors import UserError
 
 
 def size_from(facts: dict[str, float], step: int, most: int) -> int:
-    """The side, in pixels, at which to read pictures whose median `height` and `width` are in `facts`.
-
-    It is the longer of the two, rounded to the nearest multiple of `step`, at least 8 and at most `most`; `most`
-    without facts.
-    """
+    """The side, in pixels, at which to read pictures whose median `height` and `width` are in `facts`. It is the longer
+    of the two, rounded to the nearest multiple of `step`, at least 8 and at most `most`; `most` without facts."""
     side = max(facts.get("height", most), facts.get("width", most))
     return step * max(math.ceil(8 / step), min(most // step, round(side / step)))
 

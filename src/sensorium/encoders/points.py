@@ -4,16 +4,16 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from sensorium.encoders.points_processor import PointsAugmentation, PointsProcessor, PointsScale, describe_points
-from sensorium.encoders.pooling import pool
+from sensorium.encoders.pooling import as_features, pool
 from sensorium.errors import UserError
 from sensorium.features import Features
 
 
-class PointsConfig(BaseModel):
+class PointsConfig(BaseModel, frozen=True, extra="forbid"):
     """A points encoder's normalisation and shape.
 
     scale:       from the training sets: the centre, one scale for all coordinates, so that shapes keep their
@@ -21,10 +21,7 @@ class PointsConfig(BaseModel):
     coordinates: how many of a point's numbers are coordinates; None is all of two or three, else the first three.
     width:       of a token. depth: rounds in which each point learns of the others.
     max_points:  from larger sets, training draws so many points and prediction takes every k-th of the sorted ones.
-    augmentation: how training moves points and leaves some out; None for nothing.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    augmentation: how training moves points and leaves some out; None for nothing."""
 
     scale: PointsScale | None = None
     coordinates: int | None = Field(None, ge=1)
@@ -40,8 +37,7 @@ class PointsEncoder(nn.Module):
     not change the output (Zaheer et al. 2017, arXiv:1703.06114; Qi et al. 2017, arXiv:1612.00593).
 
     A point enters with its coordinates, those from the set's mean, and its further numbers, softly bounded. Raises
-    UserError when the config has no scale (only `build` computes it).
-    """
+    UserError when the config has no scale (only `build` computes it)."""
 
     Config = PointsConfig
     Processor = PointsProcessor
@@ -64,10 +60,8 @@ class PointsEncoder(nn.Module):
     def build(
         cls, config: PointsConfig, values: Iterable[np.ndarray], facts: dict[str, float], summary_only: bool = False
     ) -> "PointsEncoder":
-        """An encoder for training: an unstated scale comes from the training sets `values`, float32 [P, C] each.
-
-        Raises ValueError when they differ in C, or have fewer numbers than the stated coordinates.
-        """
+        """An encoder for training: an unstated scale comes from the training sets `values`, float32 [P, C] each. Raises
+        ValueError when they differ in C, or have fewer numbers than the stated coordinates."""
         scale = config.scale or describe_points(values, config.coordinates)
         return cls(config.model_copy(update={"scale": scale}), summary_only=summary_only)
 
@@ -82,9 +76,7 @@ class PointsEncoder(nn.Module):
             x = layer(x, mask)
         tokens = self.norm(x)
         pooled = self.summary(_maximum_and_mean(tokens, mask)).float()
-        if self.summary_only:
-            return Features.one(pooled, mask.any(dim=1))
-        return Features(torch.where(mask[:, :, None], tokens, 0.0), mask, pooled)
+        return as_features(torch.where(mask[:, :, None], tokens, 0.0), mask, pooled, self.summary_only)
 
 
 class _Layer(nn.Module):

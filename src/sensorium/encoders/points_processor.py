@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor
 
 from sensorium.encoders.padding import column, pad_sequences
@@ -16,13 +16,10 @@ FARTHEST = 1e6  # scales from the centre; keeps float32 finite whatever the valu
 MOST_SETS, POINTS_EACH = 2048, 128  # from which centre and scales are computed
 
 
-class PointsScale(BaseModel):
+class PointsScale(BaseModel, frozen=True, extra="forbid"):
     """Statistics of the points' numbers in the training sets: x is read as (x - centre) / scale, number by number.
 
-    The first `coordinates` of them have one scale, so that no shape is stretched.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    The first `coordinates` of them have one scale, so that no shape is stretched."""
 
     coordinates: int = Field(ge=1)
     centre: list[float]
@@ -35,24 +32,17 @@ class PointsScale(BaseModel):
         return self
 
 
-class PointsAugmentation(BaseModel):
-    """How a training set is changed.
-
-    jitter: noise on every number, in its scale. drop: share of the points left out, never all.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class PointsAugmentation(BaseModel, frozen=True, extra="forbid"):
+    """jitter: noise on every number of a training set, in its scale. drop: share of the points left out, never all."""
 
     jitter: float = Field(0.02, ge=0)
     drop: float = Field(0.1, ge=0, lt=1)
 
 
 class PointsProcessor:
-    """float32 [P, C] → `points` float32 [p, C], normalised, p at most `max_points`.
-
-    The points are sorted by their numbers first, so their order does not change one bit of the output. Of too many,
-    prediction takes every k-th of the sorted ones, and training draws some at random.
-    """
+    """float32 [P, C] → `points` float32 [p, C], normalised, p at most `max_points`. The points are sorted by their
+    numbers first, so their order does not change one bit of the output. Of too many, prediction takes every k-th of the
+    sorted ones, and training draws some at random."""
 
     def __init__(
         self,
@@ -97,10 +87,8 @@ class PointsProcessor:
 
 
 def describe_points(sets: Iterable[np.ndarray], coordinates: int | None) -> PointsScale:
-    """Centre (medians) and scale of training sets, float32 [P, C] each, read once, in bounded memory.
-
-    Raises ValueError when they differ in C, or have fewer numbers than the stated `coordinates`.
-    """
+    """Centre (medians) and scale of training sets, float32 [P, C] each, read once, in bounded memory. Raises ValueError
+    when they differ in C, or have fewer numbers than the stated `coordinates`."""
     # Every k-th set is sampled; when there are too many samples, every other one goes and k doubles.
     samples, every, count = [], 1, None
     for i, points in enumerate(sets):

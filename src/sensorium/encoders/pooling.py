@@ -23,9 +23,7 @@ def pool(tokens: Tensor, mask: Tensor, how: Pooling) -> Tensor:
 
 
 def summarise(tokens: Tensor, mask: Tensor, how: Pooling, summary_only: bool) -> Features:
-    """tokens [B, T, D], mask bool [B, T] → Features: tokens, zero where masked, and their pooling, or the pooling
-    alone.
-    """
+    """tokens [B, T, D], mask bool [B, T] → Features of tokens, zero where masked, and their pooling, or of it alone."""
     pooled = pool(tokens, mask, how)
     if summary_only:
         return Features.one(pooled, mask.any(dim=1))
@@ -33,9 +31,7 @@ def summarise(tokens: Tensor, mask: Tensor, how: Pooling, summary_only: bool) ->
 
 
 def as_features(tokens: Tensor, mask: Tensor, pooled: Tensor, summary_only: bool) -> Features:
-    """tokens [B, T, D], zero where masked, mask bool [B, T] or [B, 1], pooled [B, D] → Features of both, or of the
-    summary alone.
-    """
+    """tokens [B, T, D], zero where masked, mask bool [B, T] or [B, 1], pooled [B, D] → their Features, or pooled's."""
     if summary_only:
         return Features.one(pooled, mask.any(dim=1))
     return Features(tokens, mask.expand(-1, tokens.shape[1]), pooled)

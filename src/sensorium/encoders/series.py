@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterable
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
-from sensorium.encoders.pooling import pool
+from sensorium.encoders.pooling import as_features, pool
 from sensorium.encoders.series_processor import Channel, SeriesAugmentation, SeriesProcessor, describe_series
 from sensorium.errors import UserError
 from sensorium.features import Features, Series
@@ -15,7 +15,7 @@ from sensorium.nn.attention import check_config_heads
 from sensorium.nn.transformer import Transformer
 
 
-class SeriesConfig(BaseModel):
+class SeriesConfig(BaseModel, frozen=True, extra="forbid"):
     """A series encoder's channels and shape.
 
     channels, step, span: from the training series: the channels, the usual step between two readings and the longest
@@ -24,10 +24,7 @@ class SeriesConfig(BaseModel):
     waves:        sines and cosines of the time, of periods from twice the step to four times the span.
     max_readings: in longer series, runs of consecutive readings are averaged to so many; the work grows with its
                   square.
-    augmentation: noise and left out readings in training; None for none.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    augmentation: noise and left out readings in training; None for none."""
 
     channels: list[Channel] | None = None
     step: float | None = Field(None, gt=0)
@@ -51,8 +48,7 @@ class SeriesEncoder(nn.Module):
     transformer; the summary is a perceptron on the tokens' mean and the last token.
 
     A value and its rate of change since the channel's last one enter softly bounded, a gap as zero with a flag. Raises
-    UserError when the config lacks channels, step or span (only `build` computes them).
-    """
+    UserError when the config lacks channels, step or span (only `build` computes them)."""
 
     Config = SeriesConfig
     Processor = SeriesProcessor
@@ -73,18 +69,15 @@ class SeriesEncoder(nn.Module):
         self.embedding = nn.Linear(3 * len(config.channels) + 2 * config.waves + 2, config.width)
         self.dropout = nn.Dropout(config.dropout)
         self.transformer = Transformer(config.width, config.depth, config.heads, config.dropout)
-        self.summary = nn.Sequential(
-            nn.Linear(2 * config.width, 2 * config.width), nn.GELU(), nn.Linear(2 * config.width, config.width)
-        )
+        width = 2 * config.width
+        self.summary = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, config.width))
 
     @classmethod
     def build(
         cls, config: SeriesConfig, values: Iterable[Series], facts: dict[str, float], summary_only: bool = False
     ) -> "SeriesEncoder":
-        """An encoder for training: what the config leaves open comes from the training series `values`.
-
-        Raises ValueError when they do not go together (see `describe_series`).
-        """
+        """An encoder for training: what the config leaves open comes from the training series `values`. Raises
+        ValueError when they do not go together (see `describe_series`)."""
         statistics = describe_series(values, config.max_readings)
         missing = {name: value for name, value in statistics._asdict().items() if getattr(config, name) is None}
         return cls(config.model_copy(update=missing), summary_only=summary_only)
@@ -101,15 +94,11 @@ class SeriesEncoder(nn.Module):
         tokens = self.transformer(self.dropout(self.embedding(torch.cat(readings, dim=2))), mask)  # [B, L, D]
         last = pool(tokens, mask, "last")  # [B, D]
         pooled = self.summary(torch.cat([pool(tokens, mask, "mean"), last], dim=1)).float()
-        if self.summary_only:
-            return Features.one(pooled, mask.any(dim=1))
-        return Features(torch.where(mask[:, :, None], tokens, 0.0), mask, pooled)
+        return as_features(torch.where(mask[:, :, None], tokens, 0.0), mask, pooled, self.summary_only)
 
     def _rates(self, values: Tensor, real: Tensor, times: Tensor) -> Tensor:
-        """float [B, L, C]: each value's change from the previous one of its channel, over gaps, in a usual step.
-
-        The first has none: 0. `real` bool [B, L, C] is True where there is a value, `times` float64 [B, L].
-        """
+        """float [B, L, C]: each value's change from the previous one of its channel, over gaps, in a usual step. The
+        first has none: 0. `real` bool [B, L, C] is True where there is a value, `times` float64 [B, L]."""
         positions = torch.arange(real.shape[1], device=real.device)[:, None]
         latest = torch.where(real, positions, -1).cummax(dim=1).values
         previous = nn.functional.pad(latest[:, :-1], (0, 0, 1, 0), value=-1)  # [B, L, C], the previous value

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor
 
 from sensorium.encoders.padding import column, pad_sequences
@@ -17,34 +17,25 @@ FARTHEST = 1e6  # scales from the median; keeps float32 finite whatever the valu
 MOST_RECORDS, READINGS_EACH = 2048, 128  # from which the medians and spreads are computed
 
 
-class Channel(BaseModel):
+class Channel(BaseModel, frozen=True, extra="forbid"):
     """Statistics of a channel in the training series: x is read as (x - median) / scale."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     median: float
     scale: float = Field(gt=0)
 
 
-class SeriesAugmentation(BaseModel):
-    """How a training series is changed.
-
-    jitter: noise on every value, in scales of its channel. drop: share of the readings left out, never all.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class SeriesAugmentation(BaseModel, frozen=True, extra="forbid"):
+    """jitter: noise on a training series' values, in scales. drop: share of the readings left out, never all."""
 
     jitter: float = Field(0.05, ge=0)
     drop: float = Field(0.1, ge=0, lt=1)
 
 
 class SeriesProcessor:
-    """A Series → `values` float32 [L, C] (standardised, 0 in a gap), `gaps` bool [L, C], `times` float64 [L].
-
-    Times are seconds since the first reading; the date is not used. More than `max_readings` readings are averaged in
-    as many runs of consecutive ones, each run's time too; gaps do not count.
-    """
+    """A Series → `values` float32 [L, C] (standardised, 0 in a gap), `gaps` bool [L, C], `times` float64 [L]. Times are
+    seconds since the first reading; the date is not used. More than `max_readings` readings are averaged in as many
+    runs of consecutive ones, each run's time too; gaps do not count."""
 
     def __init__(
         self,
@@ -82,10 +73,7 @@ class SeriesProcessor:
 
     def save(self, folder: Path) -> None:
         """Writes processor.json into `folder`."""
-        settings = {
-            "channels": [channel.model_dump() for channel in self.channels],
-            "max_readings": self.max_readings,
-        }
+        settings = {"channels": [channel.model_dump() for channel in self.channels], "max_readings": self.max_readings}
         write_settings(folder, settings, self.augmentation)
 
     @classmethod
@@ -98,9 +86,7 @@ class SeriesProcessor:
 
 def averaged(times: np.ndarray, values: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
     """times float64 [L], values float32 [L, C] → at most `most` of them: runs of consecutive readings as their mean.
-
-    Gaps do not count in a mean; the mean of a run of gaps alone is a gap.
-    """
+    Gaps do not count in a mean; the mean of a run of gaps alone is a gap."""
     if len(times) <= most:
         return times, values
     starts = np.arange(most) * len(times) // most  # [most]
@@ -114,9 +100,7 @@ def averaged(times: np.ndarray, values: np.ndarray, most: int) -> tuple[np.ndarr
 
 
 class SeriesStatistics(NamedTuple):
-    """Statistics of training series: their channels, and the median step and the longest span between readings,
-    seconds.
-    """
+    """Of training series: the channels, and in seconds the median step between readings and the longest span."""
 
     channels: list[Channel]
     step: float

@@ -20,15 +20,10 @@ class SpeechProcessor:
 
     extractor: Transformers'; it says the rate. seconds: a longer clip is cut to its loudest span of that length.
     shortest: samples; a shorter clip is followed by silence up to there, for the model's convolutions to have enough.
-    augmentation: of the samples alone: speed, shift, gain and noise.
-    """
+    augmentation: of the samples alone: speed, shift, gain and noise."""
 
     def __init__(
-        self,
-        extractor: SequenceFeatureExtractor,
-        seconds: float,
-        shortest: int,
-        augmentation: AudioAugmentation | None,
+        self, extractor: SequenceFeatureExtractor, seconds: float, shortest: int, augmentation: AudioAugmentation | None
     ):
         self.extractor, self.seconds, self.shortest = extractor, seconds, shortest
         self.augmentation = augmentation
@@ -36,10 +31,8 @@ class SpeechProcessor:
         self.decoding: dict[str, Any] = {"rate": self.rate}
 
     def __call__(self, value: np.ndarray, augment: bool = False) -> dict[str, Tensor]:
-        """One clip -> {"values": float32, "mask": bool [F]}, the mask True where a frame is of the clip.
-
-        With `augment`, changed at random by torch's global random state.
-        """
+        """One clip -> {"values": float32, "mask": bool [F]}, the mask True where a frame is of the clip. With
+        `augment`, changed at random by torch's global random state."""
         span = round(self.seconds * self.rate)
         samples = loudest(value, span)
         if augment and self.augmentation is not None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from sensorium.encoders.table_processor import (
@@ -19,17 +19,14 @@ from sensorium.features import Features
 BEND = 3.0
 
 
-class TableConfig(BaseModel):
+class TableConfig(BaseModel, frozen=True, extra="forbid"):
     """A table encoder's columns and shape.
 
     numbers, categories: statistics of the columns in training; None lets `build` compute them.
     width:        of a token.
     hidden, depth, dropout: of the perceptron that makes the summary: width and number of its hidden layers.
     bins:         the most quantile bins a number is read with; fewer when records are few.
-    augmentation: which values training hides; None for none.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    augmentation: which values training hides; None for none."""
 
     numbers: list[NumberColumn] | None = None
     categories: list[CategoryColumn] | None = None
@@ -45,8 +42,7 @@ class TableEncoder(nn.Module):
     """A token for each column, and before them a summary token: a perceptron over all columns, which on small tables is
     as good as a transformer over them and much cheaper (Gorishniy et al. 2022, arXiv:2203.05556).
 
-    Raises UserError when the config does not name the columns (only `build` finds them).
-    """
+    Raises UserError when the config does not name the columns (only `build` finds them)."""
 
     Config = TableConfig
     Processor = TableProcessor
@@ -80,10 +76,8 @@ class TableEncoder(nn.Module):
         facts: dict[str, float],
         summary_only: bool = False,
     ) -> "TableEncoder":
-        """An encoder for training: columns that the config does not state come from the records `values`.
-
-        Raises UserError when a column holds numbers and texts, or when no column has a value.
-        """
+        """An encoder for training: columns that the config does not state come from the records `values`. Raises
+        UserError when a column holds numbers and texts, or when no column has a value."""
         if config.numbers is None and config.categories is None:
             numbers, categories = describe_columns(values, config.bins)
             config = config.model_copy(update={"numbers": numbers, "categories": categories})
@@ -101,19 +95,17 @@ class TableEncoder(nn.Module):
             tokens.append(self.categories(inputs["category"]))
         columns = torch.where(mask[:, :, None], torch.cat(tokens, dim=1), 0.0)  # [B, N + C, D]
         summary = self.summary(columns.flatten(1)).float()  # [B, D]
-        if self.summary_only:
-            return Features.one(summary, present)
         first = Features.one(summary, present)
-        return Features(
-            torch.cat([first.tokens, columns.float()], dim=1), torch.cat([first.mask, mask], dim=1), first.pooled
-        )
+        if self.summary_only:
+            return first
+        tokens = torch.cat([first.tokens, columns.float()], dim=1)
+        return Features(tokens, torch.cat([first.mask, mask], dim=1), first.pooled)
 
 
 class NumberTokens(nn.Module):
     """A number as a learned piecewise-linear function over quantile bins (Gorishniy et al. 2022, arXiv:2203.05556), so
     that a threshold is learned as easily as a slope, and of its softly bounded value (Holzmüller et al. 2024,
-    arXiv:2407.04491), so that an outlier neither explodes nor is lost. Each column has its own weights.
-    """
+    arXiv:2407.04491), so that an outlier neither explodes nor is lost. Each column has its own weights."""
 
     def __init__(self, columns: list[NumberColumn], width: int):
         super().__init__()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor
 
 from sensorium.encoders.processor_files import read_settings, write_settings
@@ -18,10 +18,8 @@ FARTHEST = 1e6  # scales from the median; keeps float32 finite whatever the valu
 RECORDS_A_BIN = 16
 
 
-class NumberColumn(BaseModel):
+class NumberColumn(BaseModel, frozen=True, extra="forbid"):
     """Statistics of a column of numbers. x is read as (x - median) / scale; `edges`, in that unit, ascend."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     median: float
@@ -29,34 +27,27 @@ class NumberColumn(BaseModel):
     edges: list[float]
 
 
-class CategoryColumn(BaseModel):
+class CategoryColumn(BaseModel, frozen=True, extra="forbid"):
     """A column of categories in training: its values, most frequent first, and how many records had each."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     values: list[str]
     counts: list[int]
 
 
-class TableAugmentation(BaseModel):
+class TableAugmentation(BaseModel, frozen=True, extra="forbid"):
     """Which values training hides, so that the model learns to do without them.
 
     other:  a value that `count` training records have is read as unseen with probability other / (other + count).
-    absent: each column is hidden with this probability, though never the last one of a record.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    absent: each column is hidden with this probability, though never the last one of a record."""
 
     other: float = Field(1.0, ge=0)
     absent: float = Field(0.05, ge=0, lt=1)
 
 
 class TableProcessor:
-    """A record's columns → `number` float32 [N], `category` int64 [C], `mask` bool [N + C], in the two lists' order.
-
-    A category is its number in the list of its column's values, from 1; 0 is any value that training did not have.
-    """
+    """A record's columns → `number` float32 [N], `category` int64 [C], `mask` bool [N + C], in the two lists' order. A
+    category is its number in the list of its column's values, from 1; 0 is any value that training did not have."""
 
     decoding: dict[str, Any] = {}  # noqa: RUF012 (a constant of the class)
 
@@ -72,8 +63,7 @@ class TableProcessor:
         self._counts = [[math.inf, *column.counts] for column in categories]
 
     def __call__(self, value: dict[str, float | str | None], augment: bool = False) -> dict[str, Tensor]:
-        """Values by column, None or left out where absent → one record's tensors; `augment` draws from torch's global
-        random state."""
+        """Values by column, None or left out where absent → tensors; `augment` draws from torch's global state."""
         number, category, mask = [], [], []
         for column in self.numbers:
             x = value.get(column.name)
@@ -111,30 +101,24 @@ class TableProcessor:
 
     def save(self, folder: Path) -> None:
         """Writes processor.json into `folder`."""
-        settings = {
-            "numbers": [column.model_dump() for column in self.numbers],
-            "categories": [column.model_dump() for column in self.categories],
-        }
+        columns = {"numbers": self.numbers, "categories": self.categories}
+        settings = {name: [column.model_dump() for column in listed] for name, listed in columns.items()}
         write_settings(folder, settings, self.augmentation)
 
     @classmethod
     def load(cls, folder: Path) -> "TableProcessor":
         """The processor that `save` wrote into `folder`."""
         settings = read_settings(folder, TableAugmentation)
-        return cls(
-            [NumberColumn(**column) for column in settings["numbers"]],
-            [CategoryColumn(**column) for column in settings["categories"]],
-            settings["augmentation"],
-        )
+        numbers = [NumberColumn(**column) for column in settings["numbers"]]
+        categories = [CategoryColumn(**column) for column in settings["categories"]]
+        return cls(numbers, categories, settings["augmentation"])
 
 
 def describe_columns(
     records: Iterable[dict[str, float | str | None]], bins: int
 ) -> tuple[list[NumberColumn], list[CategoryColumn]]:
-    """Statistics of each column of training records; texts are categories, a column without a value is left out.
-
-    Raises UserError when a column holds numbers and texts, or when no column has a value.
-    """
+    """Statistics of each column of training records; texts are categories, a column without a value is left out. Raises
+    UserError when a column holds numbers and texts, or when no column has a value."""
     columns: dict[str, list[float | str]] = {}
     for record in records:
         for name, value in record.items():

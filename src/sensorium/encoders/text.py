@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
 from sensorium.encoders.pooling import Pooling, summarise
@@ -12,17 +12,14 @@ from sensorium.nn.attention import check_config_heads
 from sensorium.nn.transformer import TokenTransformer
 
 
-class TextConfig(BaseModel):
+class TextConfig(BaseModel, frozen=True, extra="forbid"):
     """A text transformer's shape.
 
     vocabulary:   tokens known, of which 260 are bytes and marks; None lets `build` choose it from the training texts.
     width, depth, heads: of the transformer; `heads` divides `width`.
     max_tokens:   a longer text is cut.
     pooling:      the summary is the mean of the tokens, the first (start) token, or the last (end) token.
-    augmentation: token dropout in training; None for none.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    augmentation: token dropout in training; None for none."""
 
     vocabulary: int | None = Field(None, ge=260)
     width: int = Field(128, ge=1)
@@ -42,8 +39,7 @@ class TextConfig(BaseModel):
 class TextTransformer(nn.Module):
     """Token and learned position embeddings, then a pre-norm transformer (Vaswani et al. 2017, arXiv:1706.03762).
 
-    Raises UserError when the config's vocabulary is None (only `build` chooses one) or smaller than the processor's.
-    """
+    Raises UserError when the config's vocabulary is None (only `build` chooses one) or smaller than the processor's."""
 
     Config = TextConfig
     Processor = TextProcessor

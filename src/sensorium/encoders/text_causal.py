@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
 from sensorium.encoders.pooling import summarise
@@ -12,16 +12,13 @@ from sensorium.nn.attention import check_config_heads
 from sensorium.nn.transformer import TokenTransformer
 
 
-class TextCausalConfig(BaseModel):
+class TextCausalConfig(BaseModel, frozen=True, extra="forbid"):
     """A causal text transformer's shape.
 
     vocabulary:   tokens known, of which 260 are bytes and marks; None lets `build` choose it from the training texts.
     width, depth, heads: of the transformer; `heads` divides `width`.
     max_tokens:   a longer text is cut.
-    augmentation: token dropout in training; None for none.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    augmentation: token dropout in training; None for none."""
 
     vocabulary: int | None = Field(None, ge=260)
     width: int = Field(128, ge=1)
@@ -41,8 +38,7 @@ class TextCausal(nn.Module):
     """A decoder-only transformer (Radford et al. 2018, GPT; pre-norm as in GPT-2) without word prediction.
 
     Pooled is the last token, the end mark, the only one that has seen the whole text. Raises UserError when the
-    config's vocabulary is None (only `build` chooses one) or smaller than the processor's.
-    """
+    config's vocabulary is None (only `build` chooses one) or smaller than the processor's."""
 
     Config = TextCausalConfig
     Processor = TextProcessor

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor
 
@@ -40,10 +40,8 @@ def check_context(context: int | None, processor: "TextProcessor | None") -> Non
         )
 
 
-class TextAugmentation(BaseModel):
+class TextAugmentation(BaseModel, frozen=True, extra="forbid"):
     """Token dropout: each token of a training text becomes the mask token with probability `rate`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rate: float = Field(0.1, ge=0, lt=1)
 
@@ -54,8 +52,7 @@ class TextProcessor:
     tokenizer: its own truncation and padding are replaced by `max_tokens` and by padding to the longest of a batch.
     pad:       the token of padding; it is masked, so it is never read.
     unknown:   the token that stands for a text in which the tokenizer finds nothing.
-    mask:      the token that replaces a dropped one; None: dropped tokens are removed.
-    """
+    mask:      the token that replaces a dropped one; None: dropped tokens are removed."""
 
     decoding: dict[str, Any] = {}  # noqa: RUF012 (a constant of the class)
 
@@ -86,8 +83,7 @@ class TextProcessor:
         arXiv:1508.07909; Radford et al. 2019) of lower-cased NFKC text, so that no text of any language is unknown.
 
         vocabulary: the most tokens it may have; None lets the data decide: the tokens seen three times or more.
-        The same texts give the same tokenizer, whatever the number of threads.
-        """
+        The same texts give the same tokenizer, whatever the number of threads."""
         # How a text is cleaned and cut before its pairs are merged.
         tokenizer = Tokenizer(models.BPE())
         tokenizer.normalizer = normalizers.Sequence(
@@ -155,13 +151,8 @@ class TextProcessor:
 
     def save(self, folder: Path) -> None:
         """Writes tokenizer.json and processor.json into `folder`."""
-        settings = {
-            "max_tokens": self.max_tokens,
-            "pad": self.pad_token,
-            "unknown": self.unknown_token,
-            "mask": self.mask_token,
-        }
-        write_settings(folder, settings, self.augmentation)
+        tokens = {"pad": self.pad_token, "unknown": self.unknown_token, "mask": self.mask_token}
+        write_settings(folder, {"max_tokens": self.max_tokens} | tokens, self.augmentation)
         (Path(folder) / "tokenizer.json").write_text(self.tokenizer.to_str(pretty=True), encoding="utf-8")
 
     @classmethod

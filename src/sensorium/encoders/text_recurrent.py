@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
 from sensorium.encoders.pooling import as_features
@@ -11,7 +11,7 @@ from sensorium.features import Features
 from sensorium.nn.recurrent import Cell, Recurrent, check_two_directions
 
 
-class TextRecurrentConfig(BaseModel):
+class TextRecurrentConfig(BaseModel, frozen=True, extra="forbid"):
     """A recurrent text encoder's shape.
 
     vocabulary:    tokens known, of which 260 are bytes and marks; None lets `build` choose it from the training texts.
@@ -19,10 +19,7 @@ class TextRecurrentConfig(BaseModel):
     bidirectional: read the text from both ends; each direction has half of the width.
     width, depth:  of the tokens, and how many layers.
     max_tokens:    a longer text is cut.
-    augmentation:  token dropout in training; None for none.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    augmentation:  token dropout in training; None for none."""
 
     vocabulary: int | None = Field(None, ge=260)
     cell: Cell = "gru"
@@ -42,8 +39,7 @@ class TextRecurrentConfig(BaseModel):
 class TextRecurrent(nn.Module):
     """Token embeddings, then GRU or LSTM layers; pooled is the last state of each direction.
 
-    Raises UserError when the config's vocabulary is None (only `build` chooses one) or smaller than the processor's.
-    """
+    Raises UserError when the config's vocabulary is None (only `build` chooses one) or smaller than the processor's."""
 
     Config = TextRecurrentConfig
     Processor = TextProcessor

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import numpy as np
 import timm
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -21,7 +21,7 @@ from sensorium.features import Features
 Channels = tuple[float, float, float]
 
 
-class TimmConfig(BaseModel):
+class TimmConfig(BaseModel, frozen=True, extra="forbid"):
     """Which timm model, and with which weights.
 
     model:      timm's name, `tf_efficientnet_lite0` for one.
@@ -36,10 +36,7 @@ class TimmConfig(BaseModel):
                 pictures that are not what the model was trained on.
     fit, jpeg, augmentation: see ImageSettings.
 
-    Weights are read by `build` alone: an encoder made from the config of a built one needs neither file nor hub.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Weights are read by `build` alone: an encoder made from the config of a built one needs neither file nor hub."""
 
     model: str
     pretrained: bool = False
@@ -67,8 +64,7 @@ class TimmImage(nn.Module):
     after it the means of the last `stages` maps, each brought to mean 0 and variance 1 when there are several.
     The narrower of tokens and pooled is filled with zeros to the width of the other (MobileNetV3's). The model stays in
     evaluation mode in training too: batch-norm statistics are the published ones, its dropout is off. Raises UserError
-    for a name timm does not know, for a size the model cannot take, and for more stages than it has maps.
-    """
+    for a name timm does not know, for a size the model cannot take, and for more stages than it has maps."""
 
     Config = TimmConfig
     Processor = ImageProcessor
@@ -127,8 +123,7 @@ class TimmImage(nn.Module):
         A file's names must be the model's, less those of its classifier. Failing that, a torch file is read by order,
         which it keeps, if it has exactly as many tensors as the model with its own classifier and each has the same
         shape as its counterpart: another library's port of the same architecture. Raises UserError when the file cannot
-        be read or fits in neither way, when the hub cannot be reached and when it has no such weights.
-        """
+        be read or fits in neither way, when the hub cannot be reached and when it has no such weights."""
         encoder = cls(config, summary_only=summary_only)
         if config.pretrained:
             encoder.model.load_state_dict(_create(encoder.config, num_classes=0, pretrained=True).state_dict())
@@ -138,7 +133,8 @@ class TimmImage(nn.Module):
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """`pixels` uint8 [B, 3, H, W], `mask` bool [B, 1] -> Features of the map's T positions (1 if summary_only)."""
-        tokens, pooled = (self._widen(features.float()) for features in self._run(self.normalise(inputs["pixels"])))
+        features = self._run(self.normalise(inputs["pixels"]))
+        tokens, pooled = (nn.functional.pad(x.float(), (0, self.dim - x.shape[-1])) for x in features)  # [..., D]
         return as_features(tokens, inputs["mask"], pooled, self.summary_only)
 
     def _run(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -158,9 +154,6 @@ class TimmImage(nn.Module):
         elif features.ndim == 4:
             features = features.flatten(2).transpose(1, 2)  # [B, H * W, C]
         return features, pooled
-
-    def _widen(self, x: Tensor) -> Tensor:
-        return nn.functional.pad(x, (0, self.dim - x.shape[-1]))  # [..., D]
 
 
 def _resolve(config: TimmConfig) -> TimmConfig:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
@@ -29,7 +29,7 @@ STILL = {"apply_spec_augment": False, "mask_time_prob": 0.0, "mask_feature_prob"
 STILL |= {"encoder_layerdrop": 0.0}
 
 
-class TransformersAudioConfig(BaseModel):
+class TransformersAudioConfig(BaseModel, frozen=True, extra="forbid"):
     """A pretrained speech encoder.
 
     model:        its name on the Hugging Face hub, or the folder that holds it.
@@ -37,10 +37,7 @@ class TransformersAudioConfig(BaseModel):
     pooling:      the summary is the mean of the tokens, the first or the last.
     seconds:      a longer clip is cut to its loudest span of that length; None lets `build` take the 95th percentile,
                   at most 30. Never more than the model reads.
-    augmentation: of training clips: speed, shift, gain and noise of AudioAugmentation; None for none.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    augmentation: of training clips: speed, shift, gain and noise of AudioAugmentation; None for none."""
 
     model: str
     architecture: dict[str, Any] | None = None
@@ -55,8 +52,7 @@ class TransformersAudio(nn.Module):
     A clip in a batch gives what it gives alone: models that see padding read clips of one length together. The
     constructor gives random weights in the config's architecture; `build` loads the pretrained ones. Code that comes
     with a model is never run, and weights are read from safetensors only. Raises UserError when the config has no
-    architecture.
-    """
+    architecture."""
 
     Config = TransformersAudioConfig
     Processor = SpeechProcessor
@@ -86,10 +82,8 @@ class TransformersAudio(nn.Module):
         facts: dict[str, float],
         summary_only: bool = False,
     ) -> "TransformersAudio":
-        """The pretrained encoder; unstated seconds are taken from `facts`, `values` are not read.
-
-        Raises UserError when it cannot be loaded or is no speech encoder.
-        """
+        """The pretrained encoder; unstated seconds are taken from `facts`, `values` are not read. Raises UserError when
+        it cannot be loaded or is no speech encoder."""
         architecture = load(AutoConfig, config.model, WHAT)
         architecture.update({name: value for name, value in STILL.items() if hasattr(architecture, name)})
         pretrained = load_weights(config.model, WHAT, config=architecture)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 
@@ -17,17 +17,14 @@ from sensorium.features import Features
 WHAT = "text encoder"
 
 
-class TransformersTextConfig(BaseModel):
+class TransformersTextConfig(BaseModel, frozen=True, extra="forbid"):
     """A pretrained text encoder.
 
     model:        its name on the Hugging Face hub, or the folder that holds it.
     architecture: its Transformers configuration; `build` fills it, so that our checkpoint does not need the source.
     pooling:      the summary is the mean of the tokens, the first or the last; take what the model was trained with.
     max_tokens:   a longer text is cut; never more than the model can read.
-    augmentation: token dropout in training; None for none.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    augmentation: token dropout in training; None for none."""
 
     model: str
     architecture: dict[str, Any] | None = None
@@ -41,8 +38,7 @@ class TransformersText(nn.Module):
 
     The constructor gives random weights in the config's architecture; `build` loads the pretrained ones. Code that
     comes with a model is never run, and weights are read from safetensors only. Raises UserError when the config has
-    no architecture.
-    """
+    no architecture."""
 
     Config = TransformersTextConfig
     Processor = TextProcessor
@@ -107,11 +103,6 @@ def processor_of(config: TransformersTextConfig, model: PreTrainedModel) -> Text
         raise UserError(f"The model '{config.model}' has no tokenizer.json, nor can one be made; choose one that has.")
     candidates = [tokenizer.unk_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, 0]
     mask = tokenizer.mask_token_id if tokenizer.mask_token_id is not None else tokenizer.unk_token_id
-    return TextProcessor(
-        backend,
-        max_tokens=int(min(config.max_tokens, tokenizer.model_max_length, _longest(model))),
-        pad=tokenizer.pad_token_id or 0,
-        unknown=next(token for token in candidates if token is not None),
-        mask=mask,
-        augmentation=config.augmentation,
-    )
+    max_tokens = int(min(config.max_tokens, tokenizer.model_max_length, _longest(model)))
+    unknown_token = next(token for token in candidates if token is not None)
+    return TextProcessor(backend, max_tokens, tokenizer.pad_token_id or 0, unknown_token, mask, config.augmentation)

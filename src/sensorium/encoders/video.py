@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from torch import Tensor, nn
 
 from sensorium.encoders.image_augmentation import ImageAugmentation
@@ -23,10 +23,8 @@ _SCALES = 8  # periods of the time encoding: from an eighth of a second, doublin
 _MOST_SIDE = 64  # pixels: a film has many frames, so a size that is not stated is smaller than a picture's
 
 
-class FrameConfig(BaseModel):
+class FrameConfig(BaseModel, frozen=True, extra="forbid"):
     """The encoder of each frame: the name of an image encoder, and its settings (its augmentation is not used)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     encoder: Literal["image_conv", "vit", "timm"] = "image_conv"
     config: dict[str, Any] = {"width": 64, "depth": 1}
@@ -51,7 +49,7 @@ class FrameConfig(BaseModel):
             raise UserError(f"In the image encoder '{self.encoder}' of a film: {reason}") from error
 
 
-class VideoConfig(BaseModel):
+class VideoConfig(BaseModel, frozen=True, extra="forbid"):
     """How a film is read.
 
     frames: the most that are read. rate: how many a second; None lets `build` spread `frames` over the 95th
@@ -63,10 +61,7 @@ class VideoConfig(BaseModel):
     over:   what reads the frames in order: "transformer", "convolution", or "mean", which learns nothing and ignores
             their order: with a frozen image encoder its features can be kept on disk.
     width:  of a frame's token. depth, heads, dropout: of the layers over time.
-    augmentation: see ImageAugmentation; all frames of a film are changed alike.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    augmentation: see ImageAugmentation; all frames of a film are changed alike."""
 
     frames: int = Field(16, ge=1, le=4096)
     rate: float | None = Field(None, gt=0, le=1000)
@@ -85,8 +80,7 @@ class VideoFrames(nn.Module):
     """An image encoder on each frame, detectors of what moved from one to the next, and layers over time.
 
     Tokens are the frames, pooled is their mean. A frozen image encoder stays in evaluation mode while the layers over
-    it learn. Raises UserError when the config's rate, or the size of its frames, is None.
-    """
+    it learn. Raises UserError when the config's rate, or the size of its frames, is None."""
 
     Config = VideoConfig
     Processor = VideoProcessor
@@ -99,7 +93,11 @@ class VideoFrames(nn.Module):
         self.config, self.summary_only = config, summary_only
         self.image = IMAGES[config.image.encoder](config.image.resolved())
         self.frozen = self.image.pretrained if config.frozen is None else config.frozen
-        self.processor = processor or _processor(config, self.image)
+        size, fit = self.image.processor.settings.size, self.image.processor.settings.fit
+        settings = VideoSettings(
+            rate=config.rate, frames=config.frames, size=size, fit=fit, augmentation=config.augmentation
+        )
+        self.processor = processor or VideoProcessor(settings)
         self.dim = self.image.dim
         if config.over != "mean":
             self.dim = config.width
@@ -107,9 +105,8 @@ class VideoFrames(nn.Module):
             self.time = Seconds(config.width)
             self.dropout = nn.Dropout(config.dropout)
             layers = (config.width, config.depth, config.heads, config.dropout)
-            self.over = (
-                Transformer(*layers) if config.over == "transformer" else Convolutions(*layers[:2], config.dropout)
-            )
+            reads_all = config.over == "transformer"
+            self.over = Transformer(*layers) if reads_all else Convolutions(*layers[:2], config.dropout)
         self.requires_grad_()
         self.train()
 
@@ -134,9 +131,7 @@ class VideoFrames(nn.Module):
     def build(
         cls, config: VideoConfig, values: Iterable[Any], facts: dict[str, float], summary_only: bool = False
     ) -> "VideoFrames":
-        """An encoder for training: unstated rate and size are taken from `facts`, an image encoder's weights are read;
-        `values` are not.
-        """
+        """An encoder for training: rate and size may come from `facts`, image weights are read, `values` are not."""
         small = {name: min(facts.get(name, _MOST_SIDE), _MOST_SIDE) for name in ("height", "width")}
         image = IMAGES[config.image.encoder].build(config.image.resolved(), [], small)
         seconds, film_rate = facts.get("seconds", 10.0), facts.get("rate", 1000.0)
@@ -147,10 +142,7 @@ class VideoFrames(nn.Module):
         return encoder
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
-        """`pixels` uint8 [B, F, 3, H, W], `seconds` float [B, F], `mask` bool [B, F] -> Features of T = F tokens.
-
-        (1 token when summary_only.)
-        """
+        """`pixels` uint8 [B, F, 3, H, W], `seconds` float, `mask` bool [B, F] -> Features of F tokens (or 1)."""
         mask = inputs["mask"]
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             pixels = inputs["pixels"][mask]  # [frames of all films, 3, H, W]
@@ -168,8 +160,7 @@ class FrameTokens(nn.Module):
     The map has `side` by `side` positions; the maximum over all positions is added, because a mean loses what is small.
     What moved is read by detectors u(now) v(before) - v(now) u(before), whose sign is the direction
     (Hassenstein and Reichardt 1956): u and v are learned, three positions wide, and a detector's answer is its mean
-    over the frame. In the first frame, and where nothing moves, it is zero.
-    """
+    over the frame. In the first frame, and where nothing moves, it is zero."""
 
     def __init__(self, image_dim: int, dim: int, side: int):
         super().__init__()
@@ -190,11 +181,8 @@ class FrameTokens(nn.Module):
         maps = self.narrow(self.norm(frames.tokens[:, -size * size :].float())).float()
         maps = maps.transpose(1, 2).unflatten(2, (size, size))  # [N, channels, size, size]
         coarse = nn.functional.adaptive_avg_pool2d(maps, self.side).flatten(1)  # [N, channels * side * side]
-        tokens = (
-            self.places(coarse)
-            + self.peak(maps.amax(dim=(2, 3)))
-            + self.summary(self.summary_norm(frames.pooled.float()))
-        )
+        tokens = self.places(coarse) + self.peak(maps.amax(dim=(2, 3)))
+        tokens = tokens + self.summary(self.summary_norm(frames.pooled.float()))
         return _scatter(tokens.float(), mask) + self._motion(maps, mask)
 
     def _motion(self, maps: Tensor, mask: Tensor) -> Tensor:
@@ -252,16 +240,3 @@ def _side(image: nn.Module, grid: int) -> int:
     side = math.isqrt(image.eval()(black).tokens.shape[1])
     image.train(mode)
     return min(grid, side)
-
-
-def _processor(config: VideoConfig, image: nn.Module) -> VideoProcessor:
-    settings = image.processor.settings
-    return VideoProcessor(
-        VideoSettings(
-            rate=config.rate,
-            frames=config.frames,
-            size=settings.size,
-            fit=settings.fit,
-            augmentation=config.augmentation,
-        )
-    )

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor
 
 from sensorium.encoders.image_augmentation import ImageAugmentation, augmenter
@@ -13,15 +13,12 @@ from sensorium.encoders.image_processor import Fit, square
 from sensorium.encoders.padding import column, pad_sequences
 
 
-class VideoSettings(BaseModel):
+class VideoSettings(BaseModel, frozen=True, extra="forbid"):
     """What a VideoProcessor does.
 
     rate, frames: frames a second and the most frames, which the decoder gives: of a film with more so many are read,
                   evenly over its whole length.
-    size, fit, augmentation: of each frame, see ImageSettings; all frames of a film are changed alike.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    size, fit, augmentation: of each frame, see ImageSettings; all frames of a film are changed alike."""
 
     rate: float = Field(gt=0, le=1000)
     frames: int = Field(ge=1, le=4096)
@@ -38,10 +35,7 @@ class DecodedFilm(NamedTuple):
 
 
 class VideoProcessor:
-    """A decoded film -> `pixels`, uint8 [F, 3, h, w], squares in RGB, and `seconds`, float32 [F], from its beginning.
-
-    Reads and writes `processor.json`.
-    """
+    """A decoded film -> `pixels`, uint8 [F, 3, h, w], RGB squares, and `seconds`, float32 [F], from its beginning."""
 
     def __init__(self, settings: VideoSettings):
         self.settings = settings

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
 from sensorium.encoders.image_augmentation import ImageAugmentation
@@ -16,7 +16,7 @@ from sensorium.nn.attention import check_config_heads
 from sensorium.nn.transformer import Transformer
 
 
-class ViTConfig(BaseModel):
+class ViTConfig(BaseModel, frozen=True, extra="forbid"):
     """A vision transformer's shape.
 
     size:  the side of the square each picture is brought to, in pixels; None lets `build` take it from the data, at
@@ -25,10 +25,7 @@ class ViTConfig(BaseModel):
            more a side and is 16 or less.
     width, depth, heads: of the transformer; `heads` divides `width`.
     fit, interpolation, jpeg, augmentation: see ImageSettings.
-    mean, std: by channel (RGB, of values in [0, 1]), what is subtracted and divided by.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    mean, std: by channel (RGB, of values in [0, 1]), what is subtracted and divided by."""
 
     size: int | None = Field(None, ge=8, le=1024)
     patch: int | None = Field(None, ge=1)
@@ -55,8 +52,7 @@ class ViT(nn.Module):
     """Patches, a class token and learned positions, then a transformer (Dosovitskiy et al. 2020, arXiv:2010.11929).
 
     Tokens are the class token and the patches, line by line; pooled is the class token. Raises UserError when the
-    config's size is None.
-    """
+    config's size is None."""
 
     Config = ViTConfig
     Processor = ImageProcessor
@@ -70,7 +66,7 @@ class ViT(nn.Module):
         self.processor = processor or ImageProcessor(settings_of(config, size))
         self.dim = config.width
         self.normalise = Normalise(config.mean, config.std)
-        patch = config.patch or _patch(size)
+        patch = config.patch or max(side for side in range(1, min(16, max(1, size // 8)) + 1) if size % side == 0)
         self.patches = nn.Conv2d(3, config.width, patch, patch)
         self.summary = nn.Parameter(torch.empty(1, 1, config.width))
         self.position = nn.Parameter(torch.empty(1 + (size // patch) ** 2, config.width))
@@ -95,7 +91,3 @@ class ViT(nn.Module):
         mask = inputs["mask"].expand(-1, x.shape[1])
         tokens = self.transformer(x, mask)
         return as_features(tokens, inputs["mask"], tokens[:, 0], self.summary_only)
-
-
-def _patch(size: int) -> int:
-    return max(side for side in range(1, min(16, max(1, size // 8)) + 1) if size % side == 0)

@@ -28,8 +28,7 @@ def train(texts: list[list[str]], width: int, window: int, at_least: int, epochs
 
     width: D. window: how many words to either side count as context. at_least: a word seen less often gets no vector.
     The same texts and seed give the same vectors: one thread, and no hash that differs between processes. Raises
-    UserError when gensim is missing or no word is seen often enough.
-    """
+    UserError when gensim is missing or no word is seen often enough."""
     gensim = _gensim()
     with _quiet():
         model = gensim.models.Word2Vec(
@@ -46,11 +45,9 @@ def train(texts: list[list[str]], width: int, window: int, at_least: int, epochs
 
 
 def read(path: Path, most: int) -> WordVectors:
-    """The first `most` vectors of a file in word2vec's format, text or binary (GloVe's text has no first line).
-
-    A gensim model or KeyedVectors as `save` writes them is a pickle, and is not opened. Raises UserError when there is
-    no such file or it is of another format.
-    """
+    """The first `most` vectors of a file in word2vec's format, text or binary (GloVe's text has no first line). A
+    gensim model or KeyedVectors as `save` writes them is a pickle, and is not opened. Raises UserError when there is no
+    such file or it is of another format."""
     if not path.is_file():
         raise UserError(f"There is no file of word vectors {path}; mend the encoder's setting 'model'.")
     binary, header = _format(path)

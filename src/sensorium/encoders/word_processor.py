@@ -26,11 +26,9 @@ def words_of(text: str) -> list[str]:
 
 
 class WordProcessor:
-    """A text -> `tokens` int64 [L], the number of each known word in `words`, from 1; [UNKNOWN] when none is known.
-
-    A word is looked up as it is spelled, then in lower case. Words that are not known are left out. Only the first
-    `max_words` are read. augmentation: in training, a word is left out with its probability.
-    """
+    """A text -> `tokens` int64 [L], the number of each known word in `words`, from 1; [UNKNOWN] when none is known. A
+    word is looked up as it is spelled, then in lower case. Words that are not known are left out. Only the first
+    `max_words` are read. augmentation: in training, a word is left out with its probability."""
 
     decoding: dict[str, Any] = {}  # noqa: RUF012 (a constant of the class)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from sensorium.encoders import word2vec
@@ -15,7 +15,7 @@ from sensorium.errors import UserError
 from sensorium.features import Features
 
 
-class WordVectorsConfig(BaseModel):
+class WordVectorsConfig(BaseModel, frozen=True, extra="forbid"):
     """Where the vectors come from, and whether they are trained further.
 
     model:      a file of vectors in word2vec's format, text or binary; None learns them from the training texts.
@@ -26,10 +26,7 @@ class WordVectorsConfig(BaseModel):
     tune:       the vectors are trained with the rest of the model.
     max_words:  a longer text is cut.
     vocabulary: how many words there are; `build` fills it.
-    augmentation: words are left out in training; None for none.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    augmentation: words are left out in training; None for none."""
 
     model: str | None = None
     words: int = Field(200_000, ge=1)
@@ -47,8 +44,7 @@ class WordVectors(nn.Module):
     """The vector of each word; pooled is their mean. Words that are not known are left out.
 
     A text of which no word is known is one learned vector. Raises UserError when the config does not say how many words
-    there are, which `build` does.
-    """
+    there are, which `build` does."""
 
     Config = WordVectorsConfig
     Processor = WordProcessor
@@ -76,10 +72,8 @@ class WordVectors(nn.Module):
     def build(
         cls, config: WordVectorsConfig, values: Iterable[str], facts: dict[str, float], summary_only: bool = False
     ) -> "WordVectors":
-        """An encoder for training: its vectors are read from the file, or else learned from the texts `values`.
-
-        Raises UserError when gensim is missing, the file cannot be read, or the texts have no word often enough.
-        """
+        """An encoder for training: its vectors are read from the file, or else learned from the texts `values`. Raises
+        UserError when gensim is missing, the file cannot be read, or the texts have no word often enough."""
         if config.model is not None:
             learned = word2vec.read(Path(config.model), config.words)
         else:

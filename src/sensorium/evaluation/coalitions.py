@@ -15,15 +15,15 @@ Number = TypeVar("Number")  # a float, or an array of floats, one a resample
 
 def coalitions(inputs: Coalition) -> list[Coalition]:
     """All inputs, none, each alone, each left out, in this order; of at most six inputs also every other subset."""
-    wanted = [inputs, (), *((name,) for name in inputs), *(without(inputs, name) for name in inputs)]
+    subsets = [inputs, (), *((name,) for name in inputs), *(without(inputs, name) for name in inputs)]
     if len(inputs) <= MOST_INPUTS:
-        wanted += [subset for size in range(len(inputs) + 1) for subset in combinations(inputs, size)]
-    return list(dict.fromkeys(wanted))
+        subsets += [subset for size in range(len(inputs) + 1) for subset in combinations(inputs, size)]
+    return list(dict.fromkeys(subsets))
 
 
 def without(inputs: Coalition, name: str) -> Coalition:
     """The inputs but `name`."""
-    return tuple(other for other in inputs if other != name)
+    return tuple(input_name for input_name in inputs if input_name != name)
 
 
 def shapley(worth: Mapping[Coalition, Number], inputs: Coalition) -> dict[str, Number]:
@@ -35,17 +35,17 @@ def shapley(worth: Mapping[Coalition, Number], inputs: Coalition) -> dict[str, N
     count = len(inputs)
     values = {}
     for name in inputs:
-        others = without(inputs, name)
+        remaining = without(inputs, name)
         values[name] = sum(
             factorial(size)
             * factorial(count - size - 1)
             / factorial(count)
             * (worth[_joined(inputs, team, name)] - worth[team])
             for size in range(count)
-            for team in combinations(others, size)
+            for team in combinations(remaining, size)
         )
     return values
 
 
 def _joined(inputs: Coalition, team: Coalition, name: str) -> Coalition:
-    return tuple(other for other in inputs if other in team or other == name)
+    return tuple(input_name for input_name in inputs if input_name in team or input_name == name)

@@ -1,4 +1,4 @@
-"""What a comparison found: a table of candidates, every two of them, and a verdict in plain words."""
+"""The result of a comparison: a table of candidates, every two of them, and a verdict in plain words."""
 
 import json
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from rich.text import Text
 
 from sensorium.errors import counted
 from sensorium.evaluation.inputs import format_number
-from sensorium.evaluation.printing import between, columns
+from sensorium.evaluation.printing import between, titled_table
 from sensorium.evaluation.saving import save, text
-from sensorium.metrics import Difference, Value
+from sensorium.metrics import INTERVAL, Difference, Value
 
 
 class Contender(NamedTuple):
@@ -55,16 +55,17 @@ class Comparison:
     @property
     def verdict(self) -> list[str]:
         """Sentences: which cannot be told apart, which are beaten and by how much, which to take, which input drags."""
-        return [*_ranks(self), *_inputs(self)]
+        return [*_ranking_sentences(self), *_input_sentences(self)]
 
     def between(self, a: str, b: str) -> Difference:
         """How much better `a` is than `b`."""
-        for one in self.differences:
-            if (one.a, one.b) == (a, b):
-                return one
-            if (one.b, one.a) == (a, b):
-                turned = (None if edge is None else -edge for edge in (one.value.value, one.value.high, one.value.low))
-                return Difference(a, b, Value(*turned, 0.0), one.p, one.corrected)
+        for difference in self.differences:
+            if (difference.a, difference.b) == (a, b):
+                return difference
+            if (difference.b, difference.a) == (a, b):
+                value = difference.value
+                negated = (None if number is None else -number for number in (value.value, value.high, value.low))
+                return Difference(a, b, Value(*negated, 0.0), difference.p, difference.corrected)
         raise KeyError(f"{a} and {b} were not compared")
 
     def to_dict(self) -> dict[str, Any]:
@@ -78,8 +79,8 @@ class Comparison:
                 "group": self.group,
                 "folds": self.folds,
                 "seeds": self.seeds,
-                "candidates": [one._asdict() | {"value": one.value._asdict()} for one in self.contenders],
-                "differences": [one._asdict() | {"value": one.value._asdict()} for one in self.differences],
+                "candidates": [_plain(contender) for contender in self.contenders],
+                "differences": [_plain(difference) for difference in self.differences],
                 "verdict": self.verdict,
             }
         }
@@ -87,11 +88,11 @@ class Comparison:
     @classmethod
     def load(cls, folder: str | Path) -> "Comparison":
         """The comparison that `save` wrote, but for the samples."""
-        known = json.loads((Path(folder) / "metrics.json").read_text(encoding="utf-8"))["comparison"]
-        known.pop("verdict")
-        contenders = [Contender(**one | {"value": Value(**one["value"])}) for one in known.pop("candidates")]
-        differences = [Difference(**one | {"value": Value(**one["value"])}) for one in known.pop("differences")]
-        return cls(**known, contenders=contenders, differences=differences, samples=pa.table({}))
+        saved = json.loads((Path(folder) / "metrics.json").read_text(encoding="utf-8"))["comparison"]
+        saved.pop("verdict")
+        contenders = [Contender(**_with_value(fields)) for fields in saved.pop("candidates")]
+        differences = [Difference(**_with_value(fields)) for fields in saved.pop("differences")]
+        return cls(**saved, contenders=contenders, differences=differences, samples=pa.table({}))
 
     def save(self, folder: str | Path) -> None:
         """Writes metrics.json and scores.parquet into `folder`, each whole or not at all. Raises UserError."""
@@ -102,16 +103,16 @@ class Comparison:
             f"{self.target}: {self.measure} of {counted(self.records, 'record')}, {self.folds} folds,"
             f" {counted(self.seeds, 'seed')}"
         )
-        headers = ["candidate", "mean", "95 % interval", "chance", "parameters", "training", "one record"]
-        table = columns(title, headers)
-        for one in self.contenders:
+        headers = ["candidate", "mean", INTERVAL, "chance", "parameters", "training", "one record"]
+        table = titled_table(title, headers)
+        for contender in self.contenders:
             cells = [
-                format_number(one.value.value),
-                between(one.value),
-                format_number(one.value.chance),
-                f"{one.parameters:,}",
+                format_number(contender.value.value),
+                between(contender.value),
+                format_number(contender.value.chance),
+                f"{contender.parameters:,}",
             ]
-            table.add_row(Text(one.name), *cells, f"{one.seconds:.1f} s", f"{one.latency_ms:.1f} ms")
+            table.add_row(Text(contender.name), *cells, f"{contender.seconds:.1f} s", f"{contender.latency_ms:.1f} ms")
         yield table
         for sentence in self.verdict:
             yield Text(sentence, style="bold")
@@ -120,70 +121,84 @@ class Comparison:
         return text(self)
 
 
-def _ranks(found: Comparison) -> list[str]:
-    """What is said of the candidates that get every input."""
-    whole = [one for one in found.contenders if one.without is None]
-    best, others = whole[0], whole[1:]
-    if not others:
+def _plain(row: Contender | Difference) -> dict[str, Any]:
+    return row._asdict() | {"value": row.value._asdict()}
+
+
+def _with_value(fields: dict[str, Any]) -> dict[str, Any]:
+    return fields | {"value": Value(**fields["value"])}
+
+
+def _ranking_sentences(comparison: Comparison) -> list[str]:
+    """What the comparison says about the candidates that get every input."""
+    complete = [contender for contender in comparison.contenders if contender.without is None]
+    best, rivals = complete[0], complete[1:]
+    if not rivals:
         return []
-    against = {one.name: found.between(best.name, one.name) for one in others}
-    beaten = [one for one in others if against[one.name].significant]
-    tied = [best, *(one for one in others if not against[one.name].significant)]
-    said = []
+    against = {contender.name: comparison.between(best.name, contender.name) for contender in rivals}
+    beaten = [contender for contender in rivals if against[contender.name].significant]
+    tied = [best, *(contender for contender in rivals if not against[contender.name].significant)]
+    sentences = []
     if len(tied) > 1:
-        spread = max(against[one.name].value.value for one in tied[1:])
-        said.append(
-            f"{_listed([one.name for one in tied])} are indistinguishable here: they lie within"
-            f" {_points(found, spread)} of each other."
+        spread = max(against[contender.name].value.value for contender in tied[1:])
+        sentences.append(
+            f"{_join_names([contender.name for contender in tied])} are indistinguishable here: they lie within"
+            f" {_format_points(comparison, spread)} of each other."
         )
     if beaten:
-        low, high = (pick(against[one.name].value.value for one in beaten) for pick in (min, max))
-        by = _points(found, low) if len(beaten) == 1 else f"{_points(found, low, bare=True)} to {_points(found, high)}"
-        said.append(f"{best.name} beats {_listed([one.name for one in beaten])} by {by}.")
-    smallest = min(tied, key=lambda one: (one.parameters, -one.value.value))
+        low, high = (pick(against[contender.name].value.value for contender in beaten) for pick in (min, max))
+        lead = _format_points(comparison, high)
+        if len(beaten) > 1:
+            lead = f"{_format_points(comparison, low, bare=True)} to {lead}"
+        sentences.append(f"{best.name} beats {_join_names([contender.name for contender in beaten])} by {lead}.")
+    smallest = min(tied, key=lambda contender: (contender.parameters, -contender.value.value))
     if smallest is best:
-        rest = [one.parameters for one in tied[1:]]
-        said.append(f"Take {best.name}{': it is also the smallest of them' if rest else ''}.")
+        sentences.append(f"Take {best.name}{': it is also the smallest of them' if len(tied) > 1 else ''}.")
     else:
         times = best.parameters / max(1, smallest.parameters)
-        said.append(f"Take {smallest.name}: it is {times:.1f} times smaller than {best.name}, the best by the mean.")
-    for one in whole:
-        if one.diverged:
-            said.append(f"{one.name}: {counted(one.diverged, 'training')} diverged and counted as chance.")
-    return said
+        size = f"{times:.1f} times smaller than {best.name}"
+        sentences.append(f"Take {smallest.name}: it is {size}, the best by the mean.")
+    for contender in complete:
+        if contender.diverged:
+            trainings = counted(contender.diverged, "training")
+            sentences.append(f"{contender.name}: {trainings} diverged and counted as chance.")
+    return sentences
 
 
-def _inputs(found: Comparison) -> list[str]:
-    """What is said of leaving an input out."""
-    said = []
-    for one in found.contenders:
-        if one.without is None:
+def _input_sentences(comparison: Comparison) -> list[str]:
+    """What the comparison says about leaving an input out."""
+    sentences = []
+    for contender in comparison.contenders:
+        if contender.without is None:
             continue
-        gain = found.between(one.name, one.fusion)
-        change = f"by {_points(found, gain.value.value, sign=True)} ({_interval(found, gain.value)})"
+        name, fusion = contender.without, contender.fusion
+        gain = comparison.between(contender.name, fusion)
+        points = _format_points(comparison, gain.value.value, sign=True)
+        change = f"by {points} ({_format_interval(comparison, gain.value)})"
         if not gain.significant:
-            said.append(f"Whether '{one.without}' helps cannot be told: without it {one.fusion} changes {change}.")
+            sentences.append(f"Whether '{name}' helps cannot be told: without it {fusion} changes {change}.")
         elif gain.value.value > 0:
-            said.append(f"Leave '{one.without}' out: {one.fusion} is better without it, {change}.")
+            sentences.append(f"Leave '{name}' out: {fusion} is better without it, {change}.")
         else:
-            said.append(f"'{one.without}' earns its keep: without it {one.fusion} changes {change}.")
-    return said
+            sentences.append(f"'{name}' earns its keep: without it {fusion} changes {change}.")
+    return sentences
 
 
-def _interval(found: Comparison, value: Value) -> str:
-    """The 95 % interval of a difference."""
+def _format_interval(comparison: Comparison, value: Value) -> str:
+    """The interval of a difference, in points."""
     if value.low is None:
         return "no interval: too few to draw from"
-    return f"{_points(found, value.low, True, True)} to {_points(found, value.high, True, True)}"
+    low, high = (_format_points(comparison, edge, bare=True, sign=True) for edge in (value.low, value.high))
+    return f"{low} to {high}"
 
 
-def _points(found: Comparison, difference: float, bare: bool = False, sign: bool = False) -> str:
+def _format_points(comparison: Comparison, difference: float, bare: bool = False, sign: bool = False) -> str:
     """A difference as percentage points of a share; of a number as it is."""
     plus = "+" if sign else ""
-    if found.measure.startswith("negative"):
+    if comparison.measure.startswith("negative"):
         return f"{difference:{plus}.3g}"
     return f"{100 * difference:{plus}.1f}" if bare else f"{100 * difference:{plus}.1f} points"
 
 
-def _listed(names: list[str]) -> str:
+def _join_names(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

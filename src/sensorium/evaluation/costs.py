@@ -70,12 +70,12 @@ def costs(model: Model, table: Table) -> Costs:
     for batch in batches.values():
         _decide(model, batch)  # warms up
     work = multiply_adds(lambda: _decide(model, batches[1]))
-    peak, own = _memory(model, batches[max(SIZES)])
+    peak, pass_bytes = _measure_memory(model, batches[max(SIZES)])
     return Costs(
         multiply_adds=work,
-        latency_ms={size: _times(model, batch) for size, batch in batches.items()},
+        latency_ms={size: _time_passes(model, batch) for size, batch in batches.items()},
         peak_bytes=peak,
-        pass_bytes=own,
+        pass_bytes=pass_bytes,
         device=model.device.type.upper(),
         threads=torch.get_num_threads(),
     )
@@ -100,14 +100,14 @@ def _decide(model: Model, batch: Batch) -> None:
     """From tensors to decisions, or of a model without targets to embeddings; waits for the device."""
     features = model.encode(batch.inputs)
     if model.fusion is not None and model.decides:
-        outcome = [one for target in model.decide(model.fuse(features)).values() for one in target.values()]
+        outcome = [tensor for target in model.decide(model.fuse(features)).values() for tensor in target.values()]
     else:
-        outcome = [model.embedding(name, one) for name, one in features.items()]
+        outcome = [model.embedding(name, encoded) for name, encoded in features.items()]
     for tensor in outcome:
         tensor.cpu()
 
 
-def _times(model: Model, batch: Batch) -> dict[str, float]:
+def _time_passes(model: Model, batch: Batch) -> dict[str, float]:
     times, end = [], time.perf_counter() + SECONDS
     while len(times) < TIMES and (len(times) < 3 or time.perf_counter() < end):
         start = time.perf_counter()
@@ -117,19 +117,19 @@ def _times(model: Model, batch: Batch) -> dict[str, float]:
     return {"p50": float(p50), "p95": float(p95)}
 
 
-def _memory(model: Model, batch: Batch) -> tuple[int | None, int | None]:
+def _measure_memory(model: Model, batch: Batch) -> tuple[int | None, int | None]:
     """The process's highest resident set during one pass, in bytes, and how much it rose; Linux says so."""
     status = Path("/proc/self/status")
     with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")  # the highest mark begins anew
-        before = _highest(status)
+        Path("/proc/self/clear_refs").write_text("5")  # the highest mark starts again
+        before = _highest_resident(status)
         _decide(model, batch)
-        after = _highest(status)
+        after = _highest_resident(status)
         if before is not None and after is not None:
             return after, max(0, after - before)
     return None, None
 
 
-def _highest(status: Path) -> int | None:
-    found = _HIGHEST.search(status.read_text())
-    return None if found is None else 1024 * int(found[1])
+def _highest_resident(status: Path) -> int | None:
+    match = _HIGHEST.search(status.read_text())
+    return None if match is None else 1024 * int(match[1])

@@ -1,4 +1,4 @@
-"""In which records one input decided: what the model says with it and without it, record by record."""
+"""In which records one input decided: what the model decides with it and without it, record by record."""
 
 from typing import NamedTuple
 
@@ -23,26 +23,30 @@ class Decided(NamedTuple):
 
 def decided(scores: SavedScores, target: SavedTarget, name: str, inputs: list[str]) -> Decided | None:
     """Where the input `name`, one of `inputs`, decided on `target`; None when there is no other, or it was not kept."""
-    others = [one for one in inputs if one != name]
-    rest = f"without {name}" if f"without {name}" in scores.by_coalition else f"only {others[0]}" if others else ""
-    if (len(others) != 1 and rest.startswith("only")) or rest not in scores.by_coalition:
+    other_inputs = [input_name for input_name in inputs if input_name != name]
+    coalition = f"without {name}"
+    if coalition not in scores.by_coalition and len(other_inputs) == 1:
+        coalition = f"only {other_inputs[0]}"  # of two inputs, one without the other is stored under this name
+    if coalition not in scores.by_coalition:
         return None
-    gain = scores.loss(target, rest) - scores.loss(target)
+    gain = scores.loss(target, coalition) - scores.loss(target)
     rows = np.flatnonzero(scores.known(target))
-    helped, hurt = _changed_rows(scores, target, rest)
-    order = lambda places, sign: rows[places[np.argsort(-sign * gain[places], kind="stable")]]  # noqa: E731
-    return Decided(name, order(helped, 1), order(hurt, -1), len(rows))
+    helped, hurt = _changed_rows(scores, target, coalition)
+    helped = helped[np.argsort(-gain[helped], kind="stable")]
+    hurt = hurt[np.argsort(gain[hurt], kind="stable")]
+    return Decided(name, rows[helped], rows[hurt], len(rows))
 
 
-def _changed_rows(scores: SavedScores, target: SavedTarget, rest: str) -> tuple[np.ndarray, np.ndarray]:
-    """int64, among the records that have the target: those that all inputs help over the coalition `rest`, and those
+def _changed_rows(scores: SavedScores, target: SavedTarget, without: str) -> tuple[np.ndarray, np.ndarray]:
+    """int64, among the records that have the target: those that all inputs help over the coalition `without`, and those
     they hurt.
     """
     truth = scores.truth(target)
     right, right_without = (
-        METRIC_KINDS[target.kind].is_right(truth, scores.prediction(target, coalition)) for coalition in ("all", rest)
+        METRIC_KINDS[target.kind].is_right(truth, scores.prediction(target, coalition))
+        for coalition in ("all", without)
     )
     if right is None or right_without is None:
-        error, error_without = scores.loss(target), scores.loss(target, rest)  # squared
+        error, error_without = scores.loss(target), scores.loss(target, without)  # squared
         return np.flatnonzero(error * 4 < error_without), np.flatnonzero(error_without * 4 < error)
     return np.flatnonzero(right & ~right_without), np.flatnonzero(right_without & ~right)

@@ -30,26 +30,26 @@ class Checked(NamedTuple):
 
 def narrowed(table: Table, names: list[str]) -> Table:
     """The same records with the inputs `names` alone."""
-    kept = [spec for spec in table.schema.inputs if spec.name in names]
-    return table.under(table.schema.model_copy(update={"inputs": kept}))
+    inputs = [spec for spec in table.schema.inputs if spec.name in names]
+    return table.under(table.schema.model_copy(update={"inputs": inputs}))
 
 
-def checked(table: Table, bad_records: str) -> Checked:
+def check_records(table: Table, bad_records: str) -> Checked:
     """The records of `table` and the hashes of their contents.
 
     bad_records: "skip" decodes every record once and leaves out the bad ones; "stop" leaves decoding for later, and
     raises the error of the first file that cannot be opened.
     """
     if bad_records != "stop":
-        kept, found = drop_bad_records(table, scan(table, workers_for(table)), bad_records)
-        return Checked(kept, found.ids, found.bad)
+        readable, scanned = drop_bad_records(table, scan(table, workers_for(table)), bad_records)
+        return Checked(readable, scanned.ids, scanned.bad)
     ids = content_ids(table)
     doubtful = np.zeros(len(table), bool)  # [N], what is in the table and could not be hashed
     for spec in table.schema.inputs:
         doubtful |= table.present(spec) & (ids[spec.name] == 0)
     if doubtful.any():
-        some = table.take(np.flatnonzero(doubtful))
-        drop_bad_records(some, scan(some), "stop")
+        doubtful_records = table.take(np.flatnonzero(doubtful))
+        drop_bad_records(doubtful_records, scan(doubtful_records), "stop")
     return Checked(table, ids, [])
 
 
@@ -68,16 +68,16 @@ def embed(
     precision: "fp32" or "bf16". Runs in evaluation mode and leaves the model in the mode it was in. Raises RecordError
     for a value that cannot be decoded.
     """
-    mode, parts = model.training, []
+    was_training, pieces = model.training, []
     model.eval()
     try:
         for batch in model.batches(narrowed(table, [name]), batch_size, workers):
             with torch.autocast(model.device.type, torch.bfloat16, enabled=precision == "bf16"):
                 vectors = model.embedding(name, model.encode(batch.inputs)[name])
-            parts.append(vectors.float().cpu().numpy())
+            pieces.append(vectors.float().cpu().numpy())
     finally:
-        model.train(mode)
-    return np.concatenate(parts)  # [N, E]
+        model.train(was_training)
+    return np.concatenate(pieces)  # [N, E]
 
 
 def embed_once(model: Model, table: Table, name: str, ids: np.ndarray, precision: str = "fp32") -> np.ndarray:
@@ -85,21 +85,21 @@ def embed_once(model: Model, table: Table, name: str, ids: np.ndarray, precision
     present = np.flatnonzero(ids)
     first, inverse = np.unique(ids[present], return_index=True, return_inverse=True)[1:]
     order = np.argsort(first)  # files are read in the order of the table
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    some = table.take(present[first[order]])
-    vectors = embed(model, some, name, workers=workers_for(narrowed(some, [name])), precision=precision)
+    position = np.empty_like(order)
+    position[order] = np.arange(len(order))
+    distinct = table.take(present[first[order]])
+    vectors = embed(model, distinct, name, workers=workers_for(narrowed(distinct, [name])), precision=precision)
     spread = np.zeros((len(ids), vectors.shape[1]), np.float32)
-    spread[present] = vectors[place[inverse]]
+    spread[present] = vectors[position[inverse]]
     return spread  # [N, E]
 
 
 @torch.no_grad()
 def embed_batches(model: Model, batches: Iterable[Batch]) -> dict[str, np.ndarray]:
     """By input, float32 [N, E], unit length: the embeddings of records whose batches are at hand, from a cache say."""
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in model.encoders.names}
+    pieces: dict[str, list[np.ndarray]] = {name: [] for name in model.encoders.names}
     model.eval()
     for batch in batches:
         for name, features in model.encode(batch.inputs).items():
-            parts[name].append(model.embedding(name, features).cpu().numpy())
-    return {name: np.concatenate(part) for name, part in parts.items()}
+            pieces[name].append(model.embedding(name, features).cpu().numpy())
+    return {name: np.concatenate(vectors) for name, vectors in pieces.items()}

@@ -9,7 +9,7 @@ from sensorium.data.scan import drop_bad_records, scan, write_bad_records
 from sensorium.data.schema import TargetSpec
 from sensorium.data.table import Table
 from sensorium.errors import UserError, counted, unknown
-from sensorium.evaluation.baselines import sightless
+from sensorium.evaluation.baselines import non_visual_inputs
 from sensorium.evaluation.coalitions import Coalition, coalitions
 from sensorium.evaluation.columns import TARGET_COLUMNS
 from sensorium.evaluation.report import Report
@@ -45,11 +45,11 @@ def evaluate(
     table, bad = model.read(table), []
     targets = _targets(model, table)
     if batches is None and bad_records == "skip":
-        found = scan(table)
-        table, bad = drop_bad_records(table, found, bad_records)[0], found.bad
+        scanned = scan(table)
+        table, bad = drop_bad_records(table, scanned, bad_records)[0], scanned.bad
     inputs = tuple(spec.name for spec in model.schema.inputs)
-    wanted = [*coalitions(inputs), sightless(model.schema.inputs)]
-    scores = score(model, model.batches(table) if batches is None else batches, wanted)
+    subsets = [*coalitions(inputs), non_visual_inputs(model.schema.inputs)]
+    scores = score(model, model.batches(table) if batches is None else batches, subsets)
     if scores.keys != list(table.keys):
         raise ValueError("the batches to evaluate are not the records of the table, in its order")
     targets = [target for target in targets if scores.targets[target.name]["mask"].any()]
@@ -60,7 +60,7 @@ def evaluate(
             " so there is nothing to evaluate; fill it in."
         )
     report = Report(
-        targets=[_target(target, scores, table, inputs, resamples, seed) for target in targets],
+        targets=[_report_of(target, scores, table, inputs, resamples, seed) for target in targets],
         records=len(table),
         present={name: int(scores.present[name].sum()) for name in inputs},
         bad=len({error.row for error in bad}),
@@ -88,20 +88,22 @@ def _targets(model: Model, table: Table) -> list[TargetSpec]:
     return targets
 
 
-def _target(target: TargetSpec, scores: Scores, table: Table, inputs: Coalition, count: int, seed: int) -> TargetReport:
+def _report_of(
+    target: TargetSpec, scores: Scores, table: Table, inputs: Coalition, count: int, seed: int
+) -> TargetReport:
     """Everything about one target, from the records that have it."""
-    known = scores.targets[target.name]["mask"]
-    truth = {key: column[known] for key, column in scores.targets[target.name].items() if key != "mask"}
+    has_target = scores.targets[target.name]["mask"]
+    truth = {key: column[has_target] for key, column in scores.targets[target.name].items() if key != "mask"}
     predictions = {
-        coalition: {key: column[known] for key, column in by_target[target.name].items()}
+        coalition: {key: column[has_target] for key, column in by_target[target.name].items()}
         for coalition, by_target in scores.predictions.items()
     }
-    clusters = None if table.groups is None else table.groups[known]
-    resamples = Resamples(int(known.sum()), clusters, count, seed)
-    found = report_target(target, truth, predictions, inputs, resamples)
-    columns, records = TARGET_COLUMNS[target.kind], table.take(known)
+    clusters = None if table.groups is None else table.groups[has_target]
+    resamples = Resamples(int(has_target.sum()), clusters, count, seed)
+    report = report_target(target, truth, predictions, inputs, resamples)
+    columns, records = TARGET_COLUMNS[target.kind], table.take(has_target)
     return replace(
-        found,
+        report,
         baselines=columns.baselines(target, records, truth, predictions, resamples),
         types=columns.breakdowns(target, records, truth, predictions[inputs], seed),
     )

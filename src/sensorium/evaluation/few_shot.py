@@ -15,20 +15,21 @@ from sklearn.metrics import accuracy_score, f1_score
 from sensorium.data.scan import write_bad_records
 from sensorium.data.table import Table
 from sensorium.errors import UserError, counted, unknown
-from sensorium.evaluation.embedding import checked, embed_once, narrowed
+from sensorium.evaluation.embedding import check_records, embed_once, narrowed
 from sensorium.evaluation.inputs import format_number
-from sensorium.evaluation.printing import between, columns
+from sensorium.evaluation.printing import between, titled_table
 from sensorium.evaluation.saving import save, text
 from sensorium.evaluation.truth import truth_of
 from sensorium.evaluation.zero_shot import ZeroShot
-from sensorium.metrics import Value, interval
+from sensorium.metrics import CONFIDENCE_PERCENT, Value, interval
 from sensorium.model import Model
 
 STRENGTH = 32.0  # scikit-learn's C of embeddings whose mean square is 1: little regularisation, as few shots need
 ZERO = "zero_shot"
+SPREAD = f"{CONFIDENCE_PERCENT} of draws"
 
 
-class Known(NamedTuple):
+class ProbeRecords(NamedTuple):
     """The N records that can be drawn or scored.
 
     vectors: float32 [N, E]. label: int64 [N]. content, source: int64 [N], the same for records of one
@@ -48,7 +49,8 @@ class FewShotReport:
     """Accuracy and macro F1 by shots a class, means over draws; print it, read it as a dictionary, save it.
 
     figures: by shots a class, and "zero_shot" for a model that reads the labels' names, on the same records as the most
-    shots; by metric. An interval holds 95 % of the draws. samples: what becomes scores.parquet, one row a draw.
+    shots; by metric. An interval holds the middle CONFIDENCE of the draws. samples: what becomes scores.parquet, one
+    row a draw.
     """
 
     target: str
@@ -79,18 +81,18 @@ class FewShotReport:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         title = f"{self.target}, few-shot: {counted(self.used, 'record')}, {len(self.labels)} labels"
-        headers = ["shots a label", "accuracy", "95 % of draws", "macro F1", "95 % of draws", "chance"]
-        table = columns(title, headers)
+        headers = ["shots a label", "accuracy", SPREAD, "macro F1", SPREAD, "chance"]
+        table = titled_table(title, headers)
         for shots, metrics in self.figures.items():
-            one, two = metrics["accuracy"], metrics["f1_macro"]
+            accuracy, f1 = metrics["accuracy"], metrics["f1_macro"]
             name = "none, by name" if shots == ZERO else shots
             table.add_row(
                 name,
-                format_number(one.value),
-                between(one),
-                format_number(two.value),
-                between(two),
-                format_number(one.chance),
+                format_number(accuracy.value),
+                between(accuracy),
+                format_number(f1.value),
+                between(f1),
+                format_number(accuracy.chance),
             )
         yield table
         yield Text(
@@ -129,45 +131,46 @@ def evaluate_few_shot(
     out, bad_records: as of `evaluate`. Raises UserError for a column that is not there or empty, and where a label has
     too few records.
     """
-    counts = _counts(shots)
+    counts = _parse_shots(shots)
     if draws < 1:
         raise UserError(f"--draws {draws} draws nothing; give at least 1.")
-    table, name = model.read(table), _input(model, input)
+    table, name = model.read(table), _probed_input(model, input)
     truth_of(table, target)
-    kept = checked(narrowed(table, [name]), bad_records)
-    truth = truth_of(kept.table, target)
-    rows = np.flatnonzero([one is not None for one in truth] & (kept.ids[name] != 0))
-    some, ids = kept.table.take(rows), kept.ids[name][rows]
+    readable = check_records(narrowed(table, [name]), bad_records)
+    truth = truth_of(readable.table, target)
+    rows = np.flatnonzero([label is not None for label in truth] & (readable.ids[name] != 0))
+    usable, ids = readable.table.take(rows), readable.ids[name][rows]
     if not len(rows):
         raise UserError(f"No record of {table.source} has both the input '{name}' and '{target}'; fill them in.")
     labels, label = np.unique([truth[row] for row in rows], return_inverse=True)
-    source = _sources(ids, some.groups)
-    _enough(labels, label, source, max(counts), target)
-    vectors = embed_once(model, some, name, ids, precision)
-    known = Known(vectors, label, ids, source, _by_name(model, labels.tolist(), templates, name, vectors))
-    samples = [row for count in counts for row in _draws(known, count, draws, seed)]
+    source = _record_sources(ids, usable.groups)
+    _check_label_counts(labels, label, source, max(counts), target)
+    vectors = embed_once(model, usable, name, ids, precision)
+    by_name = _zero_shot_labels(model, labels.tolist(), templates, name, vectors)
+    probe_records = ProbeRecords(vectors, label, ids, source, by_name)
+    samples = [row for count in counts for row in _score_draws(probe_records, count, draws, seed)]
     report = FewShotReport(
         target=target,
         labels=labels.tolist(),
-        records=len(kept.table),
+        records=len(readable.table),
         used=len(rows),
-        bad=len({error.row for error in kept.bad}),
-        figures=_figures(samples, counts, np.bincount(label)),
+        bad=len({error.row for error in readable.bad}),
+        figures=_summarise_draws(samples, counts, np.bincount(label)),
         draws=draws,
         cost={"parameters": sum(parameter.numel() for parameter in model.parameters())},
         samples=pa.Table.from_pylist(samples),
     )
     if out is not None:
         report.save(out)
-        if kept.bad:
-            write_bad_records(kept.bad, Path(out) / "bad_records.csv")
+        if readable.bad:
+            write_bad_records(readable.bad, Path(out) / "bad_records.csv")
     return report
 
 
-def _counts(shots: str | Sequence[int]) -> list[int]:
-    parts = shots.split(",") if isinstance(shots, str) else list(shots)
+def _parse_shots(shots: str | Sequence[int]) -> list[int]:
+    numbers = shots.split(",") if isinstance(shots, str) else list(shots)
     try:
-        counts = sorted({int(part) for part in parts})
+        counts = sorted({int(number) for number in numbers})
     except ValueError as error:
         raise UserError(f"--shots {shots} is not numbers with commas between; give for example 1,4,16.") from error
     if not counts or counts[0] < 1:
@@ -175,25 +178,27 @@ def _counts(shots: str | Sequence[int]) -> list[int]:
     return counts
 
 
-def _input(model: Model, stated: str | None) -> str:
-    """The input to classify: the one stated, the only one, or the only one that is no text."""
+def _probed_input(model: Model, name: str | None) -> str:
+    """The input to classify: the one named, the only one, or the only one that is no text."""
     specs = {spec.name: spec.modality for spec in model.schema.inputs}
-    if stated is not None:
-        if stated not in specs:
-            raise unknown("input", stated, specs)
-        return stated
-    found = [name for name, modality in specs.items() if modality != "text"] if len(specs) > 1 else list(specs)
-    if len(found) != 1:
+    if name is not None:
+        if name not in specs:
+            raise unknown("input", name, specs)
+        return name
+    candidates = list(specs)
+    if len(specs) > 1:
+        candidates = [input_name for input_name, modality in specs.items() if modality != "text"]
+    if len(candidates) != 1:
         raise UserError(f"The model has the inputs {', '.join(specs)}; say with --input which one to classify.")
-    return found[0]
+    return candidates[0]
 
 
-def _sources(ids: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+def _record_sources(ids: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
     """int64 [N]: what a record comes from, its group or, without groups, its content, by `ids` int64 [N]."""
     return np.unique(ids if groups is None else groups.astype(str), return_inverse=True)[1]
 
 
-def _enough(labels: np.ndarray, label: np.ndarray, source: np.ndarray, most: int, target: str) -> None:
+def _check_label_counts(labels: np.ndarray, label: np.ndarray, source: np.ndarray, most: int, target: str) -> None:
     """Raises UserError unless every label has more records, of different sources, than `most` shots take."""
     if len(labels) < 2:
         raise UserError(f"The column '{target}' has one label, '{labels[0]}'; a probe needs two to tell apart.")
@@ -207,7 +212,7 @@ def _enough(labels: np.ndarray, label: np.ndarray, source: np.ndarray, most: int
         )
 
 
-def _by_name(
+def _zero_shot_labels(
     model: Model, labels: list[str], templates: str | Path | Sequence[str], name: str, vectors: np.ndarray
 ) -> np.ndarray | None:
     """int64 [N]: what zero-shot decides; None for a model that does not align the input with one text."""
@@ -218,64 +223,68 @@ def _by_name(
     return shot.probabilities(vectors).argmax(axis=1)
 
 
-def _draws(known: Known, shots: int, draws: int, seed: int) -> list[dict[str, Any]]:
+def _score_draws(records: ProbeRecords, shots: int, draws: int, seed: int) -> list[dict[str, Any]]:
     """One row a draw: shots, draw, accuracy, f1_macro, and those of zero-shot on the same `records`."""
     rows = []
     for draw in range(draws):
         generator = np.random.default_rng((seed, shots, draw))
-        taken = _taken(known, shots, generator)
-        near = np.isin(known.source, known.source[taken]) | np.isin(known.content, known.content[taken])
-        rest = np.flatnonzero(~near)
-        if not len(rest):
+        shot_rows = _draw_shots(records, shots, generator)
+        same_source = np.isin(records.source, records.source[shot_rows])
+        same_content = np.isin(records.content, records.content[shot_rows])
+        scored_rows = np.flatnonzero(~(same_source | same_content))
+        if not len(scored_rows):
             raise UserError(
                 f"With {shots} shots a label no record is left to score: each shares its group with a shot; give fewer"
                 " shots."
             )
-        said = _probe(known.vectors[taken], known.label[taken], known.vectors[rest])
-        row = {"shots": shots, "draw": draw, "records": len(rest)} | _scores(known.label[rest], said)
-        if known.zero is not None:
-            zero = _scores(known.label[rest], known.zero[rest])
+        decided = _fit_and_predict(records.vectors[shot_rows], records.label[shot_rows], records.vectors[scored_rows])
+        row = {"shots": shots, "draw": draw, "records": len(scored_rows)} | _scores(records.label[scored_rows], decided)
+        if records.zero is not None:
+            zero = _scores(records.label[scored_rows], records.zero[scored_rows])
             row |= {f"{ZERO}_{name}": value for name, value in zero.items()}
         rows.append(row)
     return rows
 
 
-def _taken(known: Known, shots: int, generator: np.random.Generator) -> np.ndarray:
+def _draw_shots(records: ProbeRecords, shots: int, generator: np.random.Generator) -> np.ndarray:
     """int64 [K * shots]: records of each label, of different sources where there are enough."""
-    order = generator.permutation(len(known.label))
-    first = np.sort(np.unique(np.stack([known.label, known.source])[:, order], axis=1, return_index=True)[1])
+    order = generator.permutation(len(records.label))
+    first = np.sort(np.unique(np.stack([records.label, records.source])[:, order], axis=1, return_index=True)[1])
     order = order[first]  # one record of each label and source
-    ranked = np.argsort(known.label[order], kind="stable")
-    label = known.label[order][ranked]
-    place = np.arange(len(label)) - np.searchsorted(label, label)
-    return order[ranked[place < shots]]
+    by_label = np.argsort(records.label[order], kind="stable")
+    label = records.label[order][by_label]
+    rank_in_label = np.arange(len(label)) - np.searchsorted(label, label)
+    return order[by_label[rank_in_label < shots]]
 
 
-def _probe(shots: np.ndarray, label: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """What a logistic regression on `shots`, float32 [M, E], with their labels [M] decides of `others` [N, E]."""
+def _fit_and_predict(shots: np.ndarray, label: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """The labels [N] that a logistic regression on `shots`, float32 [M, E], of labels [M], gives `vectors` [N, E]."""
     centre = shots.mean(axis=0)
     scale = np.sqrt(np.square(shots - centre).sum(axis=1).mean()) or 1.0
     probe = LogisticRegression(C=STRENGTH, max_iter=1000).fit((shots - centre) / scale, label)
-    return probe.predict((others - centre) / scale)
+    return probe.predict((vectors - centre) / scale)
 
 
-def _scores(truth: np.ndarray, said: np.ndarray) -> dict[str, float]:
+def _scores(truth: np.ndarray, decided: np.ndarray) -> dict[str, float]:
     return {
-        "accuracy": float(accuracy_score(truth, said)),
-        "f1_macro": float(f1_score(truth, said, average="macro", zero_division=0)),
+        "accuracy": float(accuracy_score(truth, decided)),
+        "f1_macro": float(f1_score(truth, decided, average="macro", zero_division=0)),
     }
 
 
-def _figures(samples: list[dict[str, Any]], counts: list[int], support: np.ndarray) -> dict[str, dict[str, Value]]:
+def _summarise_draws(
+    samples: list[dict[str, Any]], counts: list[int], support: np.ndarray
+) -> dict[str, dict[str, Value]]:
+    """By shots, and for zero-shot: accuracy and macro F1, means over the draws. support: int [K], records a label."""
     share = support.max() / support.sum()
     chance = {"accuracy": float(share), "f1_macro": float(2 * share / (1 + share) / len(support))}
 
     def of(prefix: str, shots: int) -> dict[str, Value]:
-        found = {}
+        values = {}
         for name, level in chance.items():
             drawn = np.array([row[prefix + name] for row in samples if row["shots"] == shots])
-            found[name] = Value(float(drawn.mean()), *interval(drawn, len(drawn)), level)
-        return found
+            values[name] = Value(float(drawn.mean()), *interval(drawn, len(drawn)), level)
+        return values
 
     figures = {ZERO: of(f"{ZERO}_", counts[-1])} if f"{ZERO}_accuracy" in samples[0] else {}
     return figures | {str(count): of("", count) for count in counts}

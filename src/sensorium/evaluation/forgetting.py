@@ -11,14 +11,25 @@ from sensorium.data.schema import TargetSpec
 from sensorium.data.table import Table
 from sensorium.errors import counted
 from sensorium.evaluation.inputs import format_number
-from sensorium.evaluation.printing import between, columns
+from sensorium.evaluation.printing import between, titled_table
 from sensorium.evaluation.scoring import Scores, score
-from sensorium.metrics import METRIC_KINDS, Columns, Resamples, Value, distribution, finite, metrics, point, summary
+from sensorium.metrics import (
+    INTERVAL,
+    METRIC_KINDS,
+    Columns,
+    Resamples,
+    Value,
+    distribution,
+    finite,
+    metrics,
+    point,
+    summary,
+)
 from sensorium.model import Model
 
 
 class Change(NamedTuple):
-    """A metric before and after (None: undefined), and after - before with its 95 % interval over the same records."""
+    """A metric before and after (None: undefined), and after - before with its interval over the same records."""
 
     before: float | None
     after: float | None
@@ -44,7 +55,7 @@ class Forgetting:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         title = f"What it knew: {counted(self.records, f'old {self.part} record')} before and after"
-        table = columns(title, ["target", "metric", "before", "after", "difference", "95 % interval"], words=2)
+        table = titled_table(title, ["target", "metric", "before", "after", "difference", INTERVAL], words=2)
         for name, changes in self.targets.items():
             for metric, change in changes.items():
                 cells = [
@@ -67,22 +78,25 @@ def forgetting(
     Classes that only `after` knows are wrong decisions here; labels that only it knows are left out. Raises UserError
     for a file that cannot be read.
     """
-    whole = tuple(spec.name for spec in before.schema.inputs)
-    one, two = (score(model, model.batches(table), [whole]) for model in (before, after))
+    inputs = tuple(spec.name for spec in before.schema.inputs)
+    old_scores, new_scores = (score(model, model.batches(table), [inputs]) for model in (before, after))
     targets = {}
     for spec in before.schema.targets:
-        known = one.targets[spec.name]["mask"]
-        if known.any():
-            clusters = None if table.groups is None else table.groups[known]
-            drawn = Resamples(int(known.sum()), clusters, resamples, seed)
-            targets[spec.name] = _changes(spec, *(_known(scores, whole, spec, known) for scores in (one, two)), drawn)
+        has_target = old_scores.targets[spec.name]["mask"]
+        if has_target.any():
+            clusters = None if table.groups is None else table.groups[has_target]
+            drawn = Resamples(int(has_target.sum()), clusters, resamples, seed)
+            old, new = (_labelled_columns(scores, inputs, spec, has_target) for scores in (old_scores, new_scores))
+            targets[spec.name] = _changes(spec, old, new, drawn)
     return Forgetting(part, len(table), targets)
 
 
-def _known(scores: Scores, whole: tuple[str, ...], spec: TargetSpec, known: np.ndarray) -> tuple[Columns, Columns]:
+def _labelled_columns(
+    scores: Scores, inputs: tuple[str, ...], spec: TargetSpec, has_target: np.ndarray
+) -> tuple[Columns, Columns]:
     """Truth and prediction of the rows, bool [N], that have the target; of several labels the old ones."""
-    truth = {key: values[known] for key, values in scores.targets[spec.name].items() if key != "mask"}
-    predicted = {key: values[known] for key, values in scores.predictions[whole][spec.name].items()}
+    truth = {key: values[has_target] for key, values in scores.targets[spec.name].items() if key != "mask"}
+    predicted = {key: values[has_target] for key, values in scores.predictions[inputs][spec.name].items()}
     return truth, METRIC_KINDS[spec.kind].first_labels(predicted, len(spec.labels))
 
 
@@ -90,14 +104,14 @@ def _changes(
     spec: TargetSpec, before: tuple[Columns, Columns], after: tuple[Columns, Columns], resamples: Resamples
 ) -> dict[str, Change]:
     old, new = metrics(spec.kind, *before), metrics(spec.kind, *after)
-    wanted = METRIC_KINDS[spec.kind].forgetting
-    both = {(side, name): known[name] for side, known in (("before", old), ("after", new)) for name in wanted}
-    drawn = distribution(both, resamples)
+    names = METRIC_KINDS[spec.kind].forgetting
+    by_side = {(side, name): by_name[name] for side, by_name in (("before", old), ("after", new)) for name in names}
+    drawn = distribution(by_side, resamples)
     changes = {}
-    for name in wanted:
-        one, two = (point(known[name], resamples.rows) for known in (old, new))
-        difference = summary(two - one, drawn["after", name] - drawn["before", name], resamples.units, 0.0)
-        changes[name] = Change(finite(one), finite(two), difference)
+    for name in names:
+        old_value, new_value = (point(by_name[name], resamples.rows) for by_name in (old, new))
+        difference = summary(new_value - old_value, drawn["after", name] - drawn["before", name], resamples.units, 0.0)
+        changes[name] = Change(finite(old_value), finite(new_value), difference)
     return changes
 
 

@@ -20,17 +20,17 @@ class Headline(NamedTuple):
 def headlines(model: Model, table: Table, batches: Iterable[Batch], seed: int = 0) -> dict[str, Headline]:
     """By target that any record of `table` has, its headline metric; `batches` are the records, in order."""
     inputs = tuple(spec.name for spec in model.schema.inputs)
-    scores, found = score(model, batches, [inputs, ()]), {}
+    scores, by_target = score(model, batches, [inputs, ()]), {}
     for spec in model.schema.targets:
-        known = scores.targets[spec.name]["mask"]
-        if not known.any():
+        has_target = scores.targets[spec.name]["mask"]
+        if not has_target.any():
             continue
-        truth, whole, prior = (
-            {key: column[known] for key, column in columns[spec.name].items() if key != "mask"}
+        truth, prediction, prior = (
+            {key: column[has_target] for key, column in columns[spec.name].items() if key != "mask"}
             for columns in (scores.targets, scores.predictions[inputs], scores.predictions[()])
         )
-        groups = None if table.groups is None else table.groups[known]
+        groups = None if table.groups is None else table.groups[has_target]
         metric = headline(spec.kind, prior)
-        drawn = Resamples(int(known.sum()), groups, seed=seed)
-        found[spec.name] = Headline(metric, measure(spec.kind, truth, whole, prior, drawn)[metric])
-    return found
+        drawn = Resamples(int(has_target.sum()), groups, seed=seed)
+        by_target[spec.name] = Headline(metric, measure(spec.kind, truth, prediction, prior, drawn)[metric])
+    return by_target

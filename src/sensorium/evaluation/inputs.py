@@ -24,7 +24,7 @@ class Contribution(NamedTuple):
 
 
 class Contributions(NamedTuple):
-    """What the inputs are worth by `metric`: with all of them, with none, and each one's Worth."""
+    """What the inputs are worth by `metric`: with all of them, with none, and each one's Contribution."""
 
     metric: str
     all: Value
@@ -37,65 +37,62 @@ def input_contributions(
 ) -> Contributions:
     """Judges `inputs` from the predictions of every coalition, for the rows that have the target."""
     metric = headline(kind, predictions[()])
-    known = {coalition: metrics(kind, truth, columns)[metric] for coalition, columns in predictions.items()}
-    drawn = distribution(known, resamples)
-    at = {coalition: point(one, resamples.rows) for coalition, one in known.items()}
+    by_coalition = {coalition: metrics(kind, truth, columns)[metric] for coalition, columns in predictions.items()}
+    drawn = distribution(by_coalition, resamples)
+    estimates = {
+        coalition: point(coalition_metric, resamples.rows) for coalition, coalition_metric in by_coalition.items()
+    }
 
     def value(coalition: Coalition) -> Value:
-        return summary(at[coalition], drawn[coalition], resamples.units)
+        return summary(estimates[coalition], drawn[coalition], resamples.units)
 
-    def difference(one: Coalition, other: Coalition) -> Value:
-        return summary(at[one] - at[other], drawn[one] - drawn[other], resamples.units)
+    def difference(minuend: Coalition, subtrahend: Coalition) -> Value:
+        return summary(estimates[minuend] - estimates[subtrahend], drawn[minuend] - drawn[subtrahend], resamples.units)
 
     shares = dict.fromkeys(inputs)
     if len(inputs) <= MOST_INPUTS:
-        points, spreads = shapley(at, inputs), shapley(drawn, inputs)
+        points, spreads = shapley(estimates, inputs), shapley(drawn, inputs)
         shares = {name: summary(points[name], spreads[name], resamples.units) for name in inputs}
-    worth = {}
+    by_input = {}
     for name in inputs:
-        alone, rest = (name,), without(inputs, name)
-        worth[name] = Contribution(
-            value(alone), value(rest), shares[name], difference(alone, ()), difference(inputs, rest)
+        alone, remaining = (name,), without(inputs, name)
+        by_input[name] = Contribution(
+            value(alone), value(remaining), shares[name], difference(alone, ()), difference(inputs, remaining)
         )
-    return Contributions(metric, value(inputs), value(()), worth)
+    return Contributions(metric, value(inputs), value(()), by_input)
 
 
-def sentence(judgement: Contributions) -> str:
+def sentence(contributions: Contributions) -> str:
     """Which input earns its keep, which adds nothing measurable, which does harm: one sentence.
 
-    "Measurable" means that a 95 % interval does not cover zero.
+    "Measurable" means that the interval does not cover zero.
     """
-    metric = METRIC_WORDS[judgement.metric]
-    inputs = judgement.inputs
-    if judgement.all.value is None or judgement.none.value is None:
+    metric = METRIC_WORDS.get(contributions.metric, contributions.metric.replace("_", " "))
+    inputs = contributions.inputs
+    if contributions.all.value is None or contributions.none.value is None:
         return f"What the inputs are worth cannot be told: their {metric} is undefined on these records."
     harmful = [name for name, worth in inputs.items() if _below_zero(worth.loss) or _below_zero(_share(worth))]
     useful = [name for name, worth in inputs.items() if _above_zero(_share(worth)) and name not in harmful]
     idle = [name for name in inputs if name not in useful and name not in harmful]
-    parts = []
+    clauses = []
     if useful:
         best = max(useful, key=lambda name: _share(inputs[name]).value)
-        parts.append(_praise(best, judgement, metric))
-        others = [name for name in useful if name != best]
-        parts += [f"{_listed(others)} {'helps' if len(others) == 1 else 'help'} too"] if others else []
+        clauses.append(_useful_clause(best, contributions, metric))
+        also_useful = [name for name in useful if name != best]
+        if also_useful:
+            clauses.append(f"{_join_quoted(also_useful)} {'helps' if len(also_useful) == 1 else 'help'} too")
     if idle:
-        parts.append(_shrug(idle, judgement))
-    parts += [_blame(name, judgement, metric) for name in harmful]
-    text = "; ".join(parts)
+        clauses.append(_idle_clause(idle, contributions))
+    clauses += [_harmful_clause(name, contributions, metric) for name in harmful]
+    text = "; ".join(clauses)
     return text[0].upper() + text[1:] + "."
 
 
-METRIC_WORDS = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "average_precision": "average precision",
-    "r2": "R²",
-    "vqa_accuracy": "VQA accuracy",
-}
+METRIC_WORDS = {"r2": "R²", "vqa_accuracy": "VQA accuracy"}  # headlines whose name is not their words
 
 
-def _share(worth: Contribution) -> Value:
-    return worth.loss if worth.shapley is None else worth.shapley
+def _share(contribution: Contribution) -> Value:
+    return contribution.loss if contribution.shapley is None else contribution.shapley
 
 
 def _above_zero(value: Value) -> bool:
@@ -106,42 +103,44 @@ def _below_zero(value: Value) -> bool:
     return value.high is not None and value.high < 0
 
 
-def _praise(name: str, judgement: Contributions, metric: str) -> str:
-    worth, whole, none = judgement.inputs[name], format_number(judgement.all.value), format_number(judgement.none.value)
-    if len(judgement.inputs) == 1:
-        return f"the only input, '{name}', brings {metric} from {none} (the training prior alone) to {whole}"
-    rest = format_number(worth.without.value)
+def _useful_clause(name: str, contributions: Contributions, metric: str) -> str:
+    worth = contributions.inputs[name]
+    with_all, with_none = format_number(contributions.all.value), format_number(contributions.none.value)
+    if len(contributions.inputs) == 1:
+        return f"the only input, '{name}', brings {metric} from {with_none} (the training prior alone) to {with_all}"
+    without_it = format_number(worth.without.value)
     if not _above_zero(worth.loss):
         return (
             f"'{name}' earns its keep most on average (its Shapley value is {format_number(worth.shapley.value)}), but"
-            f" the others can stand in for it: without it {metric} is {rest} instead of {whole}, no measurable fall"
+            f" the others can stand in for it: without it {metric} is {without_it} instead of {with_all}, no measurable"
+            " fall"
         )
-    text = f"'{name}' earns its keep most: without it {metric} falls from {whole} to {rest}"
+    text = f"'{name}' earns its keep most: without it {metric} falls from {with_all} to {without_it}"
     if _above_zero(worth.lift):
         return text
     alone = format_number(worth.alone.value)
     return f"{text}, though alone it is at chance ({alone}), so it works only together with another"
 
 
-def _shrug(names: list[str], judgement: Contributions) -> str:
-    listed, one = _listed(names), len(names) == 1
-    if judgement.inputs[names[0]].shapley is None:
-        return f"{listed} {'adds' if one else 'add'} nothing measurable to the others"
-    what = "its Shapley interval covers zero" if one else "their Shapley intervals cover zero"
-    if any(judgement.inputs[name].shapley.low is None for name in names):
-        what = "there are too few records for an interval"
-    return f"{listed} {'adds' if one else 'add'} nothing measurable ({what})"
+def _idle_clause(names: list[str], contributions: Contributions) -> str:
+    listed, is_single = _join_quoted(names), len(names) == 1
+    if contributions.inputs[names[0]].shapley is None:
+        return f"{listed} {'adds' if is_single else 'add'} nothing measurable to the others"
+    reason = "its Shapley interval covers zero" if is_single else "their Shapley intervals cover zero"
+    if any(contributions.inputs[name].shapley.low is None for name in names):
+        reason = "there are too few records for an interval"
+    return f"{listed} {'adds' if is_single else 'add'} nothing measurable ({reason})"
 
 
-def _blame(name: str, judgement: Contributions, metric: str) -> str:
-    worth = judgement.inputs[name]
+def _harmful_clause(name: str, contributions: Contributions, metric: str) -> str:
+    worth = contributions.inputs[name]
     if not _below_zero(worth.loss):
         return f"'{name}' does harm on average (its Shapley value is {format_number(worth.shapley.value)})"
-    whole, rest = format_number(judgement.all.value), format_number(worth.without.value)
-    return f"'{name}' does harm: without it {metric} rises from {whole} to {rest}"
+    with_all, without_it = format_number(contributions.all.value), format_number(worth.without.value)
+    return f"'{name}' does harm: without it {metric} rises from {with_all} to {without_it}"
 
 
-def _listed(names: list[str]) -> str:
+def _join_quoted(names: list[str]) -> str:
     quoted = [f"'{name}'" for name in names]
     return quoted[0] if len(names) == 1 else f"{', '.join(quoted[:-1])} and {quoted[-1]}"
 

@@ -12,15 +12,17 @@ COLUMNS = ("question_type", "answer_type")  # as the files of VQA v2 name them
 def question_types(
     target: TargetSpec, table: Table, truth: Columns, prediction: Columns, seed: int
 ) -> dict[str, Subgroups]:
-    """By column of COLUMNS the types of at least ten questions of the records `table`, which have the target; no
+    """By column of COLUMNS, the types of at least ten questions of the records `table`, which have the target; no
     column that the table lacks or that has fewer than two such types.
     """
-    found = {}
+    by_column = {}
     for column in COLUMNS:
         if column in table.frame.columns:
             values = table.frame[column].to_numpy(dtype=object)
-            member = [None if gone else str(one) for one, gone in zip(values, is_missing(values), strict=True)]
+            member = [
+                None if missing else str(value) for value, missing in zip(values, is_missing(values), strict=True)
+            ]
             metric = headline(target.kind, prediction)
-            given = (target.kind, truth, prediction, metric, column, member, table.groups, seed)
-            found[column] = subgroups(*given, most=len(member))
-    return {column: types for column, types in found.items() if types is not None}
+            arguments = (target.kind, truth, prediction, metric, column, member, table.groups, seed)
+            by_column[column] = subgroups(*arguments, most=len(member))
+    return {column: types for column, types in by_column.items() if types is not None}

@@ -24,7 +24,7 @@ class Report:
     """An evaluation of `records` records; print it, read it as a dictionary, save it.
 
     present: by input, how many records have it. bad: how many were set aside. samples: what becomes scores.parquet.
-    forgetting: what a model that went on from another has lost of what that knew.
+    forgetting: what a model that was trained further has lost of what it knew.
     """
 
     targets: list[TargetReport]
@@ -39,43 +39,44 @@ class Report:
         """What `metrics.json` holds: plain values, None where something is undefined."""
         return {
             "targets": {
-                one.target.name: {key: _plain(value) for key, value in one.metrics.items()} for one in self.targets
+                report.target.name: {key: value._asdict() for key, value in report.metrics.items()}
+                for report in self.targets
             },
-            "inputs": {one.target.name: _inputs(one.judgement) for one in self.targets},
-            "baselines": {one.target.name: _baselines(one) for one in self.targets if one.baselines},
+            "inputs": {report.target.name: _inputs(report.judgement) for report in self.targets},
+            "baselines": {report.target.name: _baselines(report) for report in self.targets if report.baselines},
             **{f"{column}s": self._types_by(column) for column in COLUMNS},
             "cost": self.cost,
             "classes": {
-                one.target.name: {label: scores._asdict() for label, scores in one.classes.items()}
-                for one in self.targets
-                if one.classes
+                report.target.name: {label: scores._asdict() for label, scores in report.classes.items()}
+                for report in self.targets
+                if report.classes
             },
             "confusion": {
-                one.target.name: {"labels": one.target.labels, "counts": one.confusion.tolist()}
-                for one in self.targets
-                if one.confusion is not None and len(one.confusion) <= MOST_CLASSES_SAVED
+                report.target.name: {"labels": report.target.labels, "counts": report.confusion.tolist()}
+                for report in self.targets
+                if report.confusion is not None and len(report.confusion) <= MOST_CLASSES_SAVED
             },
             "records": {
                 "all": self.records,
                 "inputs": self.present,
-                "targets": {one.target.name: one.records for one in self.targets},
+                "targets": {report.target.name: report.records for report in self.targets},
                 "bad": self.bad,
             },
-            "sentences": {one.target.name: one.sentence for one in self.targets},
+            "sentences": {report.target.name: report.sentence for report in self.targets},
         } | ({} if self.forgetting is None else {"forgetting": self.forgetting.to_dict()})
 
     def _types_by(self, column: str) -> dict[str, Any]:
-        return {one.target.name: _types(one.types[column]) for one in self.targets if column in one.types}
+        return {report.target.name: _types(report.types[column]) for report in self.targets if column in report.types}
 
     def save(self, folder: str | Path) -> None:
         """Writes metrics.json and scores.parquet into `folder`, each whole or not at all. Raises UserError."""
         save(folder, self.to_dict(), self.samples)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        for one in self.targets:
-            yield from printing.target(one)
-        yield from printing.records(self.targets, self.records, self.present, self.bad)
-        yield printing.cost(self.cost)
+        for report in self.targets:
+            yield from printing.target_tables(report)
+        yield from printing.records_table(self.targets, self.records, self.present, self.bad)
+        yield printing.cost_text(self.cost)
         if self.forgetting is not None:
             yield self.forgetting
 
@@ -83,36 +84,35 @@ class Report:
         return text(self)
 
 
-def _plain(value: Value) -> dict[str, float | None]:
-    return value._asdict()
-
-
 def _baselines(report: TargetReport) -> dict[str, Any]:
     """The metric and, by name, how good a baseline is and how much better the model."""
     return {"metric": report.judgement.metric} | {
-        name: _between(one.value) | {"above": _between(one.above)} for name, one in report.baselines.items()
+        name: _between(baseline.value) | {"above": _between(baseline.above)}
+        for name, baseline in report.baselines.items()
     }
 
 
-def _types(found: Subgroups) -> dict[str, Any]:
+def _types(subgroups: Subgroups) -> dict[str, Any]:
     """The metric of each type, and the gap between the best and the worst."""
-    each = {one.name: _between(one.value) | {"records": one.records} for one in found.groups}
-    return {"metric": found.metric, "types": each, "gap": _between(found.gap), "p": found.p}
+    by_group = {group.name: _between(group.value) | {"records": group.records} for group in subgroups.groups}
+    return {"metric": subgroups.metric, "types": by_group, "gap": _between(subgroups.gap), "p": subgroups.p}
 
 
 def _between(value: Value) -> dict[str, float | None]:
     return {"value": value.value, "low": value.low, "high": value.high}
 
 
-def _inputs(judgement: Contributions) -> dict[str, Any]:
-    return {"metric": judgement.metric} | {_key(name): _worth(worth) for name, worth in judgement.inputs.items()}
+def _inputs(contributions: Contributions) -> dict[str, Any]:
+    return {"metric": contributions.metric} | {
+        _input_key(name): _contribution(contribution) for name, contribution in contributions.inputs.items()
+    }
 
 
-def _key(name: str) -> str:
+def _input_key(name: str) -> str:
     """An input's key beside "metric", which a column may be called too."""
     return "metric (input)" if name == "metric" else name
 
 
-def _worth(worth: Contribution) -> dict[str, Any]:
-    known = {"alone": worth.alone, "without": worth.without, "shapley": worth.shapley}
-    return {name: _between(value) for name, value in known.items() if value is not None}
+def _contribution(contribution: Contribution) -> dict[str, Any]:
+    values = {"alone": contribution.alone, "without": contribution.without, "shapley": contribution.shapley}
+    return {name: _between(value) for name, value in values.items() if value is not None}

@@ -14,7 +14,7 @@ from rich.text import Text
 from sensorium.data.scan import write_bad_records
 from sensorium.data.table import Table
 from sensorium.errors import UserError, counted, unknown
-from sensorium.evaluation.embedding import Checked, checked, embed_once, narrowed
+from sensorium.evaluation.embedding import Checked, check_records, embed_once, narrowed
 from sensorium.evaluation.printing import gain_table, metric_table
 from sensorium.evaluation.reranking import check_rerank, rerank_pair
 from sensorium.evaluation.saving import save, text
@@ -26,7 +26,7 @@ ARROW = "\N{RIGHTWARDS ARROW}"
 
 
 class Reranked(NamedTuple):
-    """A direction whose `best` first items the matching head has ordered anew: the metrics then, and by how much each
+    """A direction whose `best` first items the matching head has ranked again: the metrics then, and by how much each
     is more than without, a difference of the same queries.
     """
 
@@ -34,20 +34,31 @@ class Reranked(NamedTuple):
     metrics: dict[str, Value]
     gain: dict[str, Value]
 
+    def to_dict(self) -> dict[str, Any]:
+        """What `metrics.json` holds."""
+        return {
+            "best": self.best,
+            "metrics": _plain(self.metrics),
+            "gain": _plain(self.gain),
+            "sentence": self.sentence,
+        }
+
     @property
     def sentence(self) -> str:
         """What it changes of recall at 1."""
         change = self.gain["recall@1"]
-        said = f"Ranking the {self.best} best anew changes recall@1 by {100 * change.value:+.1f} points"
+        sentence = f"Ranking the {self.best} best anew changes recall@1 by {100 * change.value:+.1f} points"
         if change.low is None:
-            return f"{said}."
-        said += f" ({100 * change.low:+.1f} to {100 * change.high:+.1f})"
-        return f"{said}." if change.low > 0 or change.high < 0 else f"{said}: no difference that can be told from none."
+            return f"{sentence}."
+        sentence += f" ({100 * change.low:+.1f} to {100 * change.high:+.1f})"
+        if change.low > 0 or change.high < 0:
+            return f"{sentence}."
+        return f"{sentence}: no difference that can be told from none."
 
 
 class Retrieved(NamedTuple):
     """One direction: its name, as `caption→photo`, the metrics, how many different queries and items there were; and
-    what becomes of it when the best are ranked anew.
+    what becomes of it when the best are ranked again.
     """
 
     name: str
@@ -60,13 +71,13 @@ class Retrieved(NamedTuple):
     def sentence(self) -> str:
         """What recall at 1 says, and whether it is more than chance."""
         first, (query, _, item) = self.metrics["recall@1"], self.name.partition(ARROW)
-        said = (
+        sentence = (
             f"Given '{query}', what belongs to it comes first of {counted(self.items, item)} in {first.value:.1%} of"
             f" cases; chance is {first.chance:.2%}."
         )
         if first.low is not None and first.low <= first.chance:
-            said += " That is no more than chance."
-        return said
+            sentence += " That is no more than chance."
+        return sentence
 
 
 @dataclass(frozen=True)
@@ -75,7 +86,7 @@ class RetrievalReport:
 
     present: by input, how many records have it. bad: how many were set aside. samples: what becomes scores.parquet, one
     row a query: key (of the first record it stands in), group, direction, rank, average_precision, and when the best
-    were ranked anew reranked_rank and reranked_average_precision.
+    were ranked again reranked_rank and reranked_average_precision.
     """
 
     directions: list[Retrieved]
@@ -87,22 +98,25 @@ class RetrievalReport:
 
     def to_dict(self) -> dict[str, Any]:
         """What `metrics.json` holds: plain values, None where something is undefined."""
-        again = {one.name: one.reranked for one in self.directions if one.reranked is not None}
         reranking = {
-            name: {"best": one.best, "metrics": _plain(one.metrics), "gain": _plain(one.gain), "sentence": one.sentence}
-            for name, one in again.items()
+            direction.name: direction.reranked.to_dict()
+            for direction in self.directions
+            if direction.reranked is not None
         }
         return {
-            "retrieval": {one.name: _plain(one.metrics) for one in self.directions},
+            "retrieval": {direction.name: _plain(direction.metrics) for direction in self.directions},
             **({"reranking": reranking} if reranking else {}),
             "cost": self.cost,
             "records": {
                 "all": self.records,
                 "inputs": self.present,
-                "retrieval": {one.name: {"queries": one.queries, "items": one.items} for one in self.directions},
+                "retrieval": {
+                    direction.name: {"queries": direction.queries, "items": direction.items}
+                    for direction in self.directions
+                },
                 "bad": self.bad,
             },
-            "sentences": {one.name: one.sentence for one in self.directions},
+            "sentences": {direction.name: direction.sentence for direction in self.directions},
         }
 
     def save(self, folder: str | Path) -> None:
@@ -110,16 +124,17 @@ class RetrievalReport:
         save(folder, self.to_dict(), self.samples)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        for one in self.directions:
-            title = f"{one.name}: {one.queries:,} queries among {counted(one.items, 'item')}"
-            yield metric_table(title, one.metrics)
-            yield Text(f"{one.sentence}\n", style="bold")
-            if one.reranked is not None:
-                title = f"{one.name}: the {one.reranked.best} best of each query ranked anew by the matching head"
-                yield gain_table(title, one.reranked.metrics, one.reranked.gain)
-                yield Text(f"{one.reranked.sentence}\n", style="bold")
-        has = ", ".join(f"{count:,} have '{name}'" for name, count in self.present.items())
-        yield Text(f"{counted(self.records, 'record')}: {has}. Equal contents count once.")
+        for direction in self.directions:
+            title = f"{direction.name}: {direction.queries:,} queries among {counted(direction.items, 'item')}"
+            yield metric_table(title, direction.metrics)
+            yield Text(f"{direction.sentence}\n", style="bold")
+            if direction.reranked is not None:
+                reranked = direction.reranked
+                title = f"{direction.name}: the {reranked.best} best of each query ranked anew by the matching head"
+                yield gain_table(title, reranked.metrics, reranked.gain)
+                yield Text(f"{reranked.sentence}\n", style="bold")
+        counts = ", ".join(f"{count:,} have '{name}'" for name, count in self.present.items())
+        yield Text(f"{counted(self.records, 'record')}: {counts}. Equal contents count once.")
         if self.bad:
             yield Text(f"{counted(self.bad, 'bad record')} {'was' if self.bad == 1 else 'were'} set aside.")
 
@@ -144,39 +159,38 @@ def evaluate_retrieval(
     pair: two inputs; without it every two of which any record has both. Contents that are equal are encoded once and
     count once, as query and as item; what any record pairs belongs together. bad_records: "stop" at a file that cannot
     be read, or "skip" such records, counted, and listed in bad_records.csv of the folder `out`. rerank: so many of each
-    query's best are ranked anew by the head of the model that says whether two inputs belong together. seed: of the
+    query's best are ranked again by the head of the model that says whether two inputs belong together. seed: of the
     `resamples` bootstrap resamples behind every interval; they are drawn by group when the table has groups, else by
     the content of a pair's first input. Memory grows with the records, not with their square.
-    Raises UserError when the model has no shared space, or no such head to rank anew by, when no record has two inputs,
+    Raises UserError when the model has no shared space, or no such head to rank by, when no record has two inputs,
     and as reading and decoding do.
     """
     if rerank is not None:
         check_rerank(model, rerank)
-    names = list(dict.fromkeys(name for two in _pairs(model, pair) for name in two))
+    names = list(dict.fromkeys(name for a_and_b in _pairs(model, pair) for name in a_and_b))
     table = model.read(table)
     if not len(table):
         raise UserError(f"{table.source} has no records, so there is nothing to evaluate.")
-    known = checked(narrowed(table, names), bad_records)
-    shared = {two: np.flatnonzero((known.ids[two[0]] != 0) & (known.ids[two[1]] != 0)) for two in _pairs(model, pair)}
-    shared = {two: rows for two, rows in shared.items() if len(rows)}
-    if not shared:
+    readable = check_records(narrowed(table, names), bad_records)
+    pairs = [(a, b) for a, b in _pairs(model, pair) if len(_rows_with_both(readable, a, b))]
+    if not pairs:
         raise UserError(
             f"No record of {table.source} has two of the inputs {', '.join(names)}, so none can be looked for by"
             " another; fill them in."
         )
-    used = list(dict.fromkeys(name for two in shared for name in two))
-    vectors = {name: embed_once(model, known.table, name, known.ids[name], precision) for name in used}
-    report = retrieval_report(model, known, vectors, list(shared), seed, resamples, rerank, precision)
+    used = list(dict.fromkeys(name for a_and_b in pairs for name in a_and_b))
+    vectors = {name: embed_once(model, readable.table, name, readable.ids[name], precision) for name in used}
+    report = retrieval_report(model, readable, vectors, pairs, seed, resamples, rerank, precision)
     if out is not None:
         report.save(out)
-        if known.bad:
-            write_bad_records(known.bad, Path(out) / "bad_records.csv")
+        if readable.bad:
+            write_bad_records(readable.bad, Path(out) / "bad_records.csv")
     return report
 
 
 def retrieval_report(
     model: Model,
-    known: Checked,
+    readable: Checked,
     vectors: dict[str, np.ndarray],
     pairs: list[tuple[str, str]],
     seed: int = 0,
@@ -184,32 +198,38 @@ def retrieval_report(
     rerank: int | None = None,
     precision: str = "fp32",
 ) -> RetrievalReport:
-    """The report on embeddings that are at hand: `vectors`, by input float32 [N, E], of the N records that are `known`.
+    """The report on embeddings that are at hand: `vectors`, by input float32 [N, E], of the N `readable` records.
 
     pairs: of inputs that some record has both of. All else is as in `evaluate_retrieval`.
     """
     directions, samples = [], []
     for a, b in pairs:
-        rows = np.flatnonzero((known.ids[a] != 0) & (known.ids[b] != 0))
-        again: tuple[Direction | None, ...] = (None, None)
+        rows = _rows_with_both(readable, a, b)
+        reranked: tuple[Direction | None, ...] = (None, None)
         if rerank is not None:
-            again = rerank_pair(model, known, vectors, (a, b), rows, rerank, precision)
-        for (name, direction, clusters), other in zip(_directions(known, vectors, (a, b), rows), again, strict=True):
+            reranked = rerank_pair(model, readable, vectors, (a, b), rows, rerank, precision)
+        embedded = _directions(readable, vectors, (a, b), rows)
+        for (name, direction, clusters), reranked_direction in zip(embedded, reranked, strict=True):
             drawn = Resamples(len(direction.records), clusters, resamples, seed)
-            found = Retrieved(name, measure_retrieval(direction, drawn), len(direction.records), direction.items)
-            if other is not None:
-                gain = measure_gain(direction, other, drawn)
-                found = found._replace(reranked=Reranked(rerank, measure_retrieval(other, drawn), gain))
-            directions.append(found)
-            samples.append(_samples(known.table, name, direction, other, rows))
+            result = Retrieved(name, measure_retrieval(direction, drawn), len(direction.records), direction.items)
+            if reranked_direction is not None:
+                gain = measure_gain(direction, reranked_direction, drawn)
+                result = result._replace(reranked=Reranked(rerank, measure_retrieval(reranked_direction, drawn), gain))
+            directions.append(result)
+            samples.append(_samples(readable.table, name, direction, reranked_direction, rows))
     return RetrievalReport(
         directions=directions,
-        records=len(known.table),
-        present={name: int((ids != 0).sum()) for name, ids in known.ids.items()},
-        bad=len({error.row for error in known.bad}),
+        records=len(readable.table),
+        present={name: int((ids != 0).sum()) for name, ids in readable.ids.items()},
+        bad=len({error.row for error in readable.bad}),
         cost={"parameters": sum(parameter.numel() for parameter in model.parameters())},
         samples=pa.concat_tables(samples),
     )
+
+
+def _rows_with_both(readable: Checked, a: str, b: str) -> np.ndarray:
+    """int64 [R]: the records that have the inputs `a` and `b`."""
+    return np.flatnonzero((readable.ids[a] != 0) & (readable.ids[b] != 0))
 
 
 def shares_a_space(model: Model) -> bool:
@@ -217,13 +237,13 @@ def shares_a_space(model: Model) -> bool:
     return hasattr(model, "logit_scale") or len(model.projections) > 0
 
 
-def sharing(model: Model) -> list[str]:
+def aligned_inputs(model: Model) -> list[str]:
     """The inputs whose embeddings lie in the model's shared space: of a model that fuses, those that were aligned."""
     return [name for name in model.encoders.names if model.fusion is None or name in model.projections]
 
 
 def _pairs(model: Model, pair: tuple[str, str] | None) -> list[tuple[str, str]]:
-    names = sharing(model)
+    names = aligned_inputs(model)
     if not shares_a_space(model) or len(names) < 2:
         raise UserError(
             "This model has no space that its inputs share, so none can be looked for by another; take a pretrained"
@@ -240,29 +260,29 @@ def _pairs(model: Model, pair: tuple[str, str] | None) -> list[tuple[str, str]]:
 
 
 def _directions(
-    known: Checked, vectors: dict[str, np.ndarray], pair: tuple[str, str], rows: np.ndarray
+    readable: Checked, vectors: dict[str, np.ndarray], pair: tuple[str, str], rows: np.ndarray
 ) -> Iterator[tuple[str, Direction, np.ndarray]]:
     """Name, ranks and bootstrap clusters of both directions of a pair, over the records `rows` that have both."""
-    (a, b), ids, groups = pair, known.ids, known.table.groups
-    both = retrieval(vectors[a][rows], vectors[b][rows], ids[a][rows], ids[b][rows])
+    (a, b), ids, groups = pair, readable.ids, readable.table.groups
+    directions = retrieval(vectors[a][rows], vectors[b][rows], ids[a][rows], ids[b][rows])
     cluster = ids[a][rows] if groups is None else groups[rows]
-    yield f"{a}{ARROW}{b}", both.forward, cluster[both.forward.records]
-    yield f"{b}{ARROW}{a}", both.backward, cluster[both.backward.records]
+    yield f"{a}{ARROW}{b}", directions.forward, cluster[directions.forward.records]
+    yield f"{b}{ARROW}{a}", directions.backward, cluster[directions.backward.records]
 
 
-def _samples(table: Table, name: str, direction: Direction, other: Direction | None, rows: np.ndarray) -> pa.Table:
+def _samples(table: Table, name: str, direction: Direction, reranked: Direction | None, rows: np.ndarray) -> pa.Table:
     records = rows[direction.records]
     groups, keys = table.groups, np.array(table.keys, dtype=object)
-    found = {"rank": direction.found.rank, "average_precision": direction.found.precision}
-    if other is not None:
-        found |= {"reranked_rank": other.found.rank, "reranked_average_precision": other.found.precision}
+    columns = {"rank": direction.found.rank, "average_precision": direction.found.precision}
+    if reranked is not None:
+        columns |= {"reranked_rank": reranked.found.rank, "reranked_average_precision": reranked.found.precision}
     return pa.table(
         {
             "key": pa.array(keys[records], pa.string()),
             "group": pa.nulls(len(records), pa.string()) if groups is None else pa.array(groups[records], pa.string()),
             "direction": pa.array([name] * len(records), pa.string()),
         }
-        | {name: pa.array(values, pa.float64()) for name, values in found.items()}
+        | {name: pa.array(values, pa.float64()) for name, values in columns.items()}
     )
 
 

@@ -1,4 +1,4 @@
-"""How a model does when one of its inputs is spoiled, more and more."""
+"""How a model does when one of its inputs is corrupted, more and more."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -38,12 +38,12 @@ class Curve(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
-        known = self._asdict()
-        return known | {"values": [one._asdict() for one in self.values], "without": self.without._asdict()}
+        plain = self._asdict()
+        return plain | {"values": [value._asdict() for value in self.values], "without": self.without._asdict()}
 
 
 class _Trial(NamedTuple):
-    """One input in one state: spoiled in a way (None: taken away), by how much (0 of five: as it is)."""
+    """One input in one state: corrupted in a way (None: taken away), by how much (0 of five: as it is)."""
 
     input: str
     corruption: str | None
@@ -62,108 +62,128 @@ def robustness(
     metric_of: by target, the metric. advance: is told how many trials of a batch are done; there are `trials` of them.
     The model is left in evaluation mode. Raises UserError for a file that cannot be read.
     """
-    table = table.take(_drawn(len(table), seed))
+    table = table.take(_sampled_rows(len(table), seed))
     model.eval()
-    ways = [(spec, way) for spec in model.schema.inputs for way in corruptions(spec, table)]
-    truths, present, found = [], [], {}
+    corrupted_inputs = [(spec, corruption) for spec in model.schema.inputs for corruption in corruptions(spec, table)]
+    truths, present, predictions = [], [], {}
     for start in range(0, len(table), BATCH):
-        part = table.take(np.arange(start, min(start + BATCH, len(table))))
-        batch, features = _encoded(model, part)
-        truths.append({name: {key: one.numpy() for key, one in columns.items()} for name, columns in batch})
-        present.append({name: one.present.cpu().numpy() for name, one in features.items()})
-        for trial, decided in _trials(model, part, ways, features, advance):
-            found.setdefault(trial, []).append(decided)
-    stacked = {trial: {name: _stack([one[name] for one in each]) for name in each[0]} for trial, each in found.items()}
-    truth = {name: _stack([one[name] for one in truths]) for name in truths[0]}
-    has = {name: np.concatenate([one[name] for one in present]) for name in present[0]}
+        records = table.take(np.arange(start, min(start + BATCH, len(table))))
+        targets, features = _encode(model, records)
+        truths.append(targets)
+        present.append({name: encoded.present.cpu().numpy() for name, encoded in features.items()})
+        for trial, decided in _run_trials(model, records, corrupted_inputs, features, advance):
+            predictions.setdefault(trial, []).append(decided)
+    stacked = {
+        trial: {name: _stack([predicted[name] for predicted in pieces]) for name in pieces[0]}
+        for trial, pieces in predictions.items()
+    }
+    truth = {name: _stack([piece[name] for piece in truths]) for name in truths[0]}
+    present_in = {name: np.concatenate([piece[name] for piece in present]) for name in present[0]}
     curves = [
-        _curve(target, spec, way, metric_of[target.name], (truth[target.name], stacked), has[spec.name], table, seed)
+        _curve(
+            target,
+            spec,
+            corruption,
+            metric_of[target.name],
+            (truth[target.name], stacked),
+            present_in[spec.name],
+            table,
+            seed,
+        )
         for target in model.schema.targets
         if target.name in truth and target.name in metric_of
-        for spec, way in ways
+        for spec, corruption in corrupted_inputs
     ]
     return [curve for curve in curves if curve is not None]
 
 
 def trials(model: Model, table: Table) -> int:
     """How many times `robustness` will call `advance` with 1."""
-    each = sum(1 + 5 * len(corruptions(spec, table)) for spec in model.schema.inputs)
-    return each * -(-min(len(table), RECORDS) // BATCH)
+    per_batch = sum(1 + 5 * len(corruptions(spec, table)) for spec in model.schema.inputs)
+    return per_batch * -(-min(len(table), RECORDS) // BATCH)
 
 
-def _drawn(count: int, seed: int) -> np.ndarray:
+def _sampled_rows(count: int, seed: int) -> np.ndarray:
     return np.sort(np.random.default_rng(seed).permutation(count)[:RECORDS])
 
 
 @torch.no_grad()
-def _encoded(model: Model, part: Table) -> tuple[list[tuple[str, dict[str, torch.Tensor]]], dict[str, Features]]:
-    batch: Batch = next(iter(model.batches(part, batch_size=BATCH)))
-    return [(name, {k: v.cpu() for k, v in one.items()}) for name, one in batch.targets.items()], model.encode(
-        batch.inputs
-    )
+def _encode(model: Model, records: Table) -> tuple[dict[str, Columns], dict[str, Features]]:
+    """The targets of at most BATCH records, and the features of their inputs."""
+    batch: Batch = next(iter(model.batches(records, batch_size=BATCH)))
+    targets = {
+        name: {key: tensor.cpu().numpy() for key, tensor in columns.items()} for name, columns in batch.targets.items()
+    }
+    return targets, model.encode(batch.inputs)
 
 
 @torch.no_grad()
-def _trials(
+def _run_trials(
     model: Model,
-    part: Table,
-    ways: list[tuple[InputSpec, Corruption]],
+    records: Table,
+    corrupted_inputs: list[tuple[InputSpec, Corruption]],
     features: dict[str, Features],
     advance: Callable[[int], None],
 ):
-    """Each trial with what the model decides in it; only the spoiled input is encoded anew."""
-    whole = _decided(model, features)
-    rows = np.arange(len(part))
-    for name, one in features.items():
-        gone = features | {name: one.where(torch.zeros_like(one.present))}
-        yield _Trial(name, None, 0), _decided(model, gone)
+    """Each trial with what the model decides in it; only the corrupted input is encoded again."""
+    uncorrupted = _decide(model, features)
+    rows = np.arange(len(records))
+    for name, encoded in features.items():
+        without = features | {name: encoded.where(torch.zeros_like(encoded.present))}
+        yield _Trial(name, None, 0), _decide(model, without)
         advance(1)
-    for spec, way in ways:
-        yield _Trial(spec.name, way.name, 0), whole
-        for step, (_, strength) in enumerate(way.strengths, start=1):
-            processor = Corrupted(model.processors[spec.name], way, strength)
-            inputs = Records(part, {spec.name: processor}).batch(rows).to(model.device).inputs
-            yield _Trial(spec.name, way.name, step), _decided(model, features | model.encode(inputs))
+    for spec, corruption in corrupted_inputs:
+        yield _Trial(spec.name, corruption.name, 0), uncorrupted
+        for step, (_, strength) in enumerate(corruption.strengths, start=1):
+            processor = Corrupted(model.processors[spec.name], corruption, strength)
+            inputs = Records(records, {spec.name: processor}).batch(rows).to(model.device).inputs
+            yield _Trial(spec.name, corruption.name, step), _decide(model, features | model.encode(inputs))
             advance(1)
 
 
-def _decided(model: Model, features: dict[str, Features]) -> Predictions:
+def _decide(model: Model, features: dict[str, Features]) -> Predictions:
     return {
         name: {
-            key: one.float().cpu().numpy() if one.is_floating_point() else one.cpu().numpy() for key, one in t.items()
+            key: tensor.float().cpu().numpy() if tensor.is_floating_point() else tensor.cpu().numpy()
+            for key, tensor in tensors.items()
         }
-        for name, t in model.decide(model.fuse(features)).items()
+        for name, tensors in model.decide(model.fuse(features)).items()
     }
 
 
-def _stack(parts: list[Columns]) -> Columns:
-    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+def _stack(pieces: list[Columns]) -> Columns:
+    return {key: np.concatenate([piece[key] for piece in pieces]) for key in pieces[0]}
 
 
 def _curve(
     target: Any,
     spec: InputSpec,
-    way: Corruption,
+    corruption: Corruption,
     metric: str,
-    known: tuple[Columns, dict[_Trial, Predictions]],
-    has: np.ndarray,
+    outcomes: tuple[Columns, dict[_Trial, Predictions]],
+    present: np.ndarray,
     table: Table,
     seed: int,
 ) -> Curve | None:
-    truth, found = known
-    rows = truth["mask"].astype(bool) & has
+    truth, predictions = outcomes
+    rows = truth["mask"].astype(bool) & present
     if not rows.any():
         return None
-    true = {key: one[rows] for key, one in truth.items() if key != "mask"}
-    steps = [_Trial(spec.name, way.name, step) for step in range(len(way.strengths) + 1)]
-    each = {}
+    true = {key: column[rows] for key, column in truth.items() if key != "mask"}
+    steps = [_Trial(spec.name, corruption.name, step) for step in range(len(corruption.strengths) + 1)]
+    by_trial = {}
     for trial in [*steps, _Trial(spec.name, None, 0)]:
-        given = {key: one[rows] for key, one in found[trial][target.name].items()}
-        each[trial] = metrics(target.kind, true, given)[metric]
+        predicted = {key: column[rows] for key, column in predictions[trial][target.name].items()}
+        by_trial[trial] = metrics(target.kind, true, predicted)[metric]
     clusters = None if table.groups is None else table.groups[rows]
     resamples = Resamples(int(rows.sum()), clusters, RESAMPLES, seed)
-    drawn = distribution(each, resamples)
-    values = {trial: summary(point(one, resamples.rows), drawn[trial], resamples.units) for trial, one in each.items()}
-    *spoiled, gone = values.values()
-    names = ["as it is", *(label for label, _ in way.strengths)]
-    return Curve(target.name, spec.name, way.name, way.unit, metric, names, spoiled, gone, resamples.rows)
+    drawn = distribution(by_trial, resamples)
+    values = {
+        trial: summary(point(trial_metric, resamples.rows), drawn[trial], resamples.units)
+        for trial, trial_metric in by_trial.items()
+    }
+    *corrupted, without = values.values()
+    names = ["as it is", *(label for label, _ in corruption.strengths)]
+    return Curve(
+        target.name, spec.name, corruption.name, corruption.unit, metric, names, corrupted, without, resamples.rows
+    )

@@ -21,9 +21,9 @@ def samples(scores: Scores, table: Table, targets: list[TargetSpec], inputs: Coa
     inputs, only the one is without the other) stand once, under the first of these names.
     """
     names = {inputs: "all", (): "none"} | {(name,): f"only {name}" for name in inputs if len(inputs) > 1}
-    names |= {rest: f"without {name}" for name in inputs if (rest := without(inputs, name)) not in names}
+    names |= {remaining: f"without {name}" for name in inputs if (remaining := without(inputs, name)) not in names}
     count, groups = len(scores.keys), table.groups
-    parts = []
+    tables = []
     for coalition, name in names.items():
         columns = {
             "key": pa.array(scores.keys, pa.string()),
@@ -35,15 +35,15 @@ def samples(scores: Scores, table: Table, targets: list[TargetSpec], inputs: Coa
             truth, cells = scores.targets[target.name], table.cells(target.name, target.kind)
             columns |= TARGET_COLUMNS[target.kind].score_columns(target, cells, truth, predicted)
             columns[f"{target.name}_loss"] = _loss(target, truth, predicted)
-        parts.append(pa.table(columns))
-    return pa.concat_tables(parts)
+        tables.append(pa.table(columns))
+    return pa.concat_tables(tables)
 
 
 def _loss(target: TargetSpec, truth: Columns, prediction: Columns) -> pa.Array:
     """Each record's loss; null where the truth is unknown."""
-    known = truth["mask"]
-    loss = np.full(len(known), np.nan)
-    loss[known] = sample_loss(
-        target.kind, *({key: one[known] for key, one in side.items()} for side in (truth, prediction))
+    has_target = truth["mask"]
+    loss = np.full(len(has_target), np.nan)
+    loss[has_target] = sample_loss(
+        target.kind, *({key: column[has_target] for key, column in side.items()} for side in (truth, prediction))
     )
-    return pa.array(loss, pa.float64(), mask=~known)
+    return pa.array(loss, pa.float64(), mask=~has_target)

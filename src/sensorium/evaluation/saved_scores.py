@@ -31,10 +31,10 @@ class SavedScores:
     def of(cls, table: pa.Table, figures: dict[str, Any]) -> "SavedScores":
         """figures: what metrics.json holds of the same evaluation."""
         frame = table.to_pandas()
-        by_coalition = {str(name): part.reset_index(drop=True) for name, part in frame.groupby("coalition", sort=False)}
+        by_coalition = {str(name): rows.reset_index(drop=True) for name, rows in frame.groupby("coalition", sort=False)}
         targets = []
         for name, metrics in figures["targets"].items():
-            kind = next(kind for kind, known in METRIC_KINDS.items() if known.signature in metrics)
+            kind = next(kind for kind, metric_kind in METRIC_KINDS.items() if metric_kind.signature in metrics)
             classes = list(figures["classes"].get(name, ()))
             labels = TARGET_COLUMNS[kind].labels_of(classes, frame[f"{name}_decision"])
             targets.append(SavedTarget(name, kind, labels))
@@ -53,7 +53,7 @@ class SavedScores:
 
     def target(self, name: str) -> SavedTarget:
         """The target of this name."""
-        return next(one for one in self.targets if one.name == name)
+        return next(target for target in self.targets if target.name == name)
 
     def known(self, target: SavedTarget) -> np.ndarray:
         """bool [N]: who has the target."""

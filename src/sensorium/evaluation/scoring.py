@@ -40,7 +40,7 @@ def score(model: Model, batches: Iterable[Batch], coalitions: Iterable[Coalition
     A record that lacks all inputs of a coalition gets the training prior. Runs in evaluation mode and leaves the model
     in the mode it was in. Raises UserError for a prediction that is not finite.
     """
-    coalitions, mode = list(dict.fromkeys(coalitions)), model.training
+    coalitions, was_training = list(dict.fromkeys(coalitions)), model.training
     keys, present, targets = [], [], []
     predictions = {coalition: [] for coalition in coalitions}
     model.eval()
@@ -49,16 +49,17 @@ def score(model: Model, batches: Iterable[Batch], coalitions: Iterable[Coalition
             batch = batch.to(model.device)
             features = model.encode(batch.inputs, batch.ids)
             keys += batch.keys
-            present.append({name: _array(one.present) for name, one in features.items()})
+            present.append({name: _array(encoded.present) for name, encoded in features.items()})
             targets.append(_arrays(batch.targets))
             for coalition in coalitions:
-                kept = {
-                    name: one.where(torch.full_like(one.present, name in coalition)) for name, one in features.items()
+                coalition_features = {
+                    name: encoded.where(torch.full_like(encoded.present, name in coalition))
+                    for name, encoded in features.items()
                 }
-                predictions[coalition].append(_arrays(_predict(model, model.fuse(kept), batch.targets)))
+                predictions[coalition].append(_arrays(_predict(model, model.fuse(coalition_features), batch.targets)))
     finally:
-        model.train(mode)
-    joined = {coalition: _join(parts) for coalition, parts in predictions.items()}
+        model.train(was_training)
+    joined = {coalition: _join(pieces) for coalition, pieces in predictions.items()}
     _refuse_infinite(keys, joined)
     return Scores(keys, _stack(present), _join(targets), joined)
 
@@ -77,15 +78,15 @@ def _array(tensor: torch.Tensor) -> np.ndarray:
 
 
 def _arrays(columns: dict[str, dict[str, torch.Tensor]]) -> dict[str, Columns]:
-    return {name: {key: _array(tensor) for key, tensor in one.items()} for name, one in columns.items()}
+    return {name: {key: _array(tensor) for key, tensor in tensors.items()} for name, tensors in columns.items()}
 
 
-def _join(parts: list[dict[str, Columns]]) -> dict[str, Columns]:
-    return {name: _stack([part[name] for part in parts]) for name in (parts[0] if parts else {})}
+def _join(pieces: list[dict[str, Columns]]) -> dict[str, Columns]:
+    return {name: _stack([piece[name] for piece in pieces]) for name in (pieces[0] if pieces else {})}
 
 
-def _stack(parts: list[Columns]) -> Columns:
-    return {key: np.concatenate([part[key] for part in parts]) for key in (parts[0] if parts else {})}
+def _stack(pieces: list[Columns]) -> Columns:
+    return {key: np.concatenate([piece[key] for piece in pieces]) for key in (pieces[0] if pieces else {})}
 
 
 def _refuse_infinite(keys: list[str], predictions: dict[Coalition, dict[str, Columns]]) -> None:
@@ -106,7 +107,7 @@ def latency(model: Model, table: Table) -> dict[str, float]:
 
     Reading and decoding the record's files is not counted.
     """
-    mode = model.training
+    was_training = model.training
     model.eval()
     rows = np.arange(LATENCY_RECORDS) % len(table)
     times = []
@@ -116,6 +117,6 @@ def latency(model: Model, table: Table) -> dict[str, float]:
             _arrays(model.decide(model.fuse(model.encode(batch.inputs))))  # copied from the device: waits for it
             times.append(1000 * (time.perf_counter() - start))
     finally:
-        model.train(mode)
+        model.train(was_training)
     p50, p95 = np.percentile(times[2:], [50, 95])  # the first two warm up
     return {"p50": float(p50), "p95": float(p95)}

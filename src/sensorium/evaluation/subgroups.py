@@ -12,7 +12,7 @@ AT_ONCE, IN_ALL = 2_000_000, 200_000_000  # weights
 
 
 class Subgroup(NamedTuple):
-    """One of them: its name, how many records it has, its metric."""
+    """A subgroup: its name, how many records it has, its metric."""
 
     name: str
     records: int
@@ -22,7 +22,7 @@ class Subgroup(NamedTuple):
 class Subgroups(NamedTuple):
     """The subgroups that a column makes, the best first, and the gap between the best and the worst.
 
-    gap: the difference, with its 95 % interval. p: in how large a share of random groupings of the same sizes the best
+    gap: the difference, with its interval. p: in how large a share of random groupings of the same sizes the best
     and the worst lie as far apart. small: how many records are of no subgroup that is large enough.
     """
 
@@ -50,32 +50,33 @@ def subgroups(
     member: object [N], each record's subgroup, None for none. clusters: [N], records that are drawn together; where the
     subgroups are the clusters themselves, records are drawn.
     """
-    member = np.array(["" if one is None or one != one else str(one) for one in member], dtype=object)
+    member = np.array(["" if name is None or name != name else str(name) for name in member], dtype=object)
     names, counts = np.unique(member[member != ""].astype(str), return_counts=True)
     order = np.argsort(-counts, kind="stable")[:most]
-    names = [str(names[place]) for place in order if counts[place] >= FEWEST]
+    names = [str(names[index]) for index in order if counts[index] >= FEWEST]
     if len(names) < 2:
         return None
-    one = metrics(kind, truth, prediction)[metric]
+    overall_metric = metrics(kind, truth, prediction)[metric]
     masks = {name: member == name for name in names}
     if clusters is not None and all(len(set(clusters[mask])) == 1 for mask in masks.values()):
         clusters = None
     resamples = Resamples(len(member), clusters, 1000, seed)
-    each = {name: _within(one, mask) for name, mask in masks.items()}
+    by_group = {name: _within(overall_metric, mask) for name, mask in masks.items()}
     with np.errstate(invalid="ignore", divide="ignore"):
-        drawn = distribution(each, resamples)
-        at = {name: point(metric, len(member)) for name, metric in each.items()}
-    known = [name for name in names if np.isfinite(at[name])]
-    if len(known) < 2:
+        drawn = distribution(by_group, resamples)
+        estimates = {name: point(metric, len(member)) for name, metric in by_group.items()}
+    defined = [name for name in names if np.isfinite(estimates[name])]
+    if len(defined) < 2:
         return None
-    known.sort(key=lambda name: -at[name])
+    defined.sort(key=lambda name: -estimates[name])
     groups = [
-        Subgroup(name, int(masks[name].sum()), summary(at[name], drawn[name], _units(masks[name], clusters)))
-        for name in known
+        Subgroup(name, int(masks[name].sum()), summary(estimates[name], drawn[name], _units(masks[name], clusters)))
+        for name in defined
     ]
-    best, worst = known[0], known[-1]
-    gap = summary(at[best] - at[worst], drawn[best] - drawn[worst], resamples.units, 0.0)
-    p = _chance(one, [masks[name] for name in known], clusters, at[best] - at[worst], seed)
+    best, worst = defined[0], defined[-1]
+    observed_gap = estimates[best] - estimates[worst]
+    gap = summary(observed_gap, drawn[best] - drawn[worst], resamples.units, 0.0)
+    p = _shuffled_share(overall_metric, [masks[name] for name in defined], clusters, observed_gap, seed)
     return Subgroups(column, metric, groups, gap, p, len(member) - sum(group.records for group in groups))
 
 
@@ -87,30 +88,32 @@ def _units(mask: np.ndarray, clusters: np.ndarray | None) -> int:
     return int(mask.sum()) if clusters is None else len(set(clusters[mask]))
 
 
-def _chance(metric: Metric, masks: list[np.ndarray], clusters: np.ndarray | None, seen: float, seed: int) -> float:
-    """The share of groupings, the observed among them, whose best and worst lie `seen` or further apart.
+def _shuffled_share(
+    metric: Metric, masks: list[np.ndarray], clusters: np.ndarray | None, gap: float, seed: int
+) -> float:
+    """The share of groupings, the observed among them, whose best and worst lie `gap` or further apart.
 
     Records change places; where each cluster is of one subgroup, clusters do.
     """
     generator = np.random.default_rng(seed)
-    place = np.full(len(masks[0]), -1)
+    group_of = np.full(len(masks[0]), -1)
     for index, mask in enumerate(masks):
-        place[mask] = index
-    unit = np.arange(len(place)) if clusters is None else np.unique(clusters, return_inverse=True)[1]
+        group_of[mask] = index
+    unit = np.arange(len(group_of)) if clusters is None else np.unique(clusters, return_inverse=True)[1]
     first = np.zeros(unit.max() + 1, dtype=int)
-    first[unit] = place
-    if not (first[unit] == place).all():
-        unit, first = np.arange(len(place)), place
+    first[unit] = group_of
+    if not (first[unit] == group_of).all():
+        unit, first = np.arange(len(group_of)), group_of
     reached, done = 1, 0
-    size = max(1, AT_ONCE // (len(place) * len(masks)))
-    wanted = int(np.clip(IN_ALL // (len(place) * len(masks)), FEWEST_SHUFFLES, SHUFFLES))
-    while done < wanted:
-        count = min(size, wanted - done)
+    size = max(1, AT_ONCE // (len(group_of) * len(masks)))
+    shuffles = int(np.clip(IN_ALL // (len(group_of) * len(masks)), FEWEST_SHUFFLES, SHUFFLES))
+    while done < shuffles:
+        count = min(size, shuffles - done)
         shuffled = np.stack([generator.permutation(first)[unit] for _ in range(count)], axis=1)  # [N, count]
         weights = (shuffled[:, :, None] == np.arange(len(masks))).astype(np.float32)  # [N, count, G]
         with np.errstate(invalid="ignore", divide="ignore"):
-            values = metric(weights.reshape(len(place), -1)).reshape(count, len(masks))  # [count, G]
+            values = metric(weights.reshape(len(group_of), -1)).reshape(count, len(masks))  # [count, G]
         values = np.where(np.isfinite(values).all(axis=1, keepdims=True), values, 0.0)
-        reached += int((np.ptp(values, axis=1) >= seen - 1e-9).sum())
+        reached += int((np.ptp(values, axis=1) >= gap - 1e-9).sum())
         done += count
-    return reached / (wanted + 1)
+    return reached / (shuffles + 1)

@@ -36,19 +36,15 @@ class TargetReport:
 
 
 def report_target(
-    target: TargetSpec,
-    truth: Columns,
-    predictions: dict[Coalition, Columns],
-    inputs: Coalition,
-    resamples: Resamples,
+    target: TargetSpec, truth: Columns, predictions: dict[Coalition, Columns], inputs: Coalition, resamples: Resamples
 ) -> TargetReport:
     """The report of a target from the rows that have it: the truth, and what every coalition of `inputs` predicts."""
-    whole = predictions[inputs]
+    prediction = predictions[inputs]
     return TargetReport(
         target=target,
         records=resamples.rows,
-        metrics=measure(target.kind, truth, whole, predictions[()], resamples),
-        classes=dict(zip(target.labels, per_class(target.kind, truth, whole), strict=False)),
-        confusion=METRIC_KINDS[target.kind].confusion(truth, whole),
+        metrics=measure(target.kind, truth, prediction, predictions[()], resamples),
+        classes=dict(zip(target.labels, per_class(target.kind, truth, prediction), strict=False)),
+        confusion=METRIC_KINDS[target.kind].confusion(truth, prediction),
         judgement=input_contributions(target.kind, truth, predictions, inputs, resamples),
     )

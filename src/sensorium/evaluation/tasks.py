@@ -1,8 +1,12 @@
-"""What a model can be evaluated on, and which of it is meant."""
+"""evaluate_task, which is `sensorium.evaluate`: what a model can be evaluated on, and the report of it."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import pandas as pd
+
+from sensorium.data.read import read
 from sensorium.data.table import Table
 from sensorium.errors import UserError, unknown
 from sensorium.evaluation.evaluate import evaluate
@@ -10,9 +14,10 @@ from sensorium.evaluation.few_shot import FewShotReport, evaluate_few_shot
 from sensorium.evaluation.report import Report
 from sensorium.evaluation.retrieval import RetrievalReport, evaluate_retrieval, shares_a_space
 from sensorium.evaluation.zero_shot_report import ZeroShotReport, evaluate_zero_shot
-from sensorium.model import Model
+from sensorium.features import Batch
+from sensorium.model import Model, load
 
-# By task: what carries it out, and which options are its own.
+# By task: the function that evaluates it, and the options that only some tasks have.
 TASKS = {
     "targets": (evaluate, ("batches", "train_seconds", "resamples")),
     "retrieval": (evaluate_retrieval, ("pair", "rerank", "resamples")),
@@ -21,38 +26,113 @@ TASKS = {
 }
 
 
+class TrainedRun(Protocol):
+    """What `fit` and `pretrain` return: anything with a model."""
+
+    model: Model
+
+
 def evaluate_task(
-    model: Model,
-    table: Table,
+    model: TrainedRun | Model | str | Path,
+    records: Table | pd.DataFrame | Iterable[dict] | str | Path,
     task: str | None = None,
     *,
     out: str | Path | None = None,
     bad_records: str = "stop",
     seed: int = 0,
-    **options: Any,
+    resamples: int | None = None,
+    batches: Iterable[Batch] | None = None,
+    train_seconds: float | None = None,
+    pair: tuple[str, str] | None = None,
+    rerank: int | None = None,
+    target: str | None = None,
+    labels: str | Path | Sequence[str] | None = None,
+    templates: str | Path | Sequence[str] | None = None,
+    input: str | None = None,
+    text: str | None = None,
+    shots: str | Sequence[int] | None = None,
+    draws: int | None = None,
 ) -> Report | RetrievalReport | ZeroShotReport | FewShotReport:
-    """The report of a task: "targets" (a model's own decisions), "retrieval", "zero-shot" or "few-shot".
+    """How good a model is on a table of records: a report to print, to read with `to_dict()`, or to save.
 
-    Without a `task` a model with targets is judged by its targets, one with a space that inputs share by retrieval.
-    bad_records: "stop" at a file that cannot be read, or "skip" such records. seed: that chance follows
-    from. `options` are those of the task's function; one that is None is left to it.
-    Raises UserError for a task that the model cannot do, for an option that is not the task's, and as that function
-    does.
+    model: a Run, a Model, or the folder of a run or a checkpoint. records: a Table, a file or folder, a pandas table
+    or dicts, with the columns that the model was trained on.
+    task: "targets" (the model's own decisions), "retrieval", "zero-shot" or "few-shot"; without it a model with targets
+    is judged by its targets, one with a space that inputs share by retrieval.
+    out: folder for metrics.json and scores.parquet. bad_records: "stop" at a file that cannot be read, or "skip" such
+    records, counted, and listed in bad_records.csv of `out`. seed: from which every draw follows.
+
+    The other parameters belong to the tasks in brackets; None leaves one to its default.
+    resamples: bootstrap resamples behind every interval, 2000 (targets, retrieval, zero-shot).
+    batches: the records of a Table in its order, where they are at hand, from a feature cache say (targets).
+    train_seconds: what the training took, only handed on to the report (targets).
+    pair: two inputs; without it every two of which any record has both (retrieval).
+    rerank: so many of each query's best are ranked again by the matching head (retrieval).
+    target: the column with the labels, which are names (zero-shot, few-shot).
+    labels: names, or "cat,dog,bird", or a file with one a line; without it all that `target` has (zero-shot).
+    templates: "plain", the default, "simple", "imagenet", a file with one a line, or sentences in which {} is the
+    label's place (zero-shot, few-shot).
+    input: the input to classify, where there are several (zero-shot, few-shot).
+    text: the text input that the labels are, where there are several (zero-shot).
+    shots: examples a label, several numbers or "1,4,16", the default (few-shot).
+    draws: how often the examples are drawn, 10 (few-shot).
+
+    Raises UserError for a task that the model cannot do, for a parameter that is not the task's, and as `evaluate`,
+    `evaluate_retrieval`, `evaluate_zero_shot` and `evaluate_few_shot` do.
     """
-    task = _named(task) or ("retrieval" if not model.decides and shares_a_space(model) else "targets")
-    function, own = TASKS[task]
-    given = {name: value for name, value in options.items() if value is not None}
-    for name in given.keys() - set(own):
-        owners = " or ".join(f"--task {other}" for other, (_, names) in TASKS.items() if name in names)
-        raise UserError(f"--{name} says nothing to --task {task}; leave it out{owners and f', or give {owners}'}.")
-    if task == "targets" and not model.decides:
+    model = _model_of(model)
+    records = _table_of(model, records)
+    options = {
+        "resamples": resamples, "batches": batches, "train_seconds": train_seconds, "pair": pair, "rerank": rerank,
+        "target": target, "labels": labels, "templates": templates, "input": input, "text": text, "shots": shots,
+        "draws": draws,
+    }  # fmt: skip
+    task = _task_of(model, task)
+    own_options = _options_of(task, options)
+    function = TASKS[task][0]
+    if function is evaluate and not model.decides:
         raise UserError(
             "This model decides on no target, so there are no decisions to score; evaluate it with --task retrieval."
         )
-    return function(model, table, out=out, bad_records=bad_records, seed=seed, **given)
+    return function(model, records, out=out, bad_records=bad_records, seed=seed, **own_options)
 
 
-def _named(task: str | None) -> str | None:
-    if task is not None and task not in TASKS:
+def _model_of(source: TrainedRun | Model | str | Path) -> Model:
+    """The model of a run, of a folder, or as it is. Raises UserError for anything else."""
+    if isinstance(source, Model):
+        return source
+    if isinstance(source, str | Path):
+        return load(source)
+    model = getattr(source, "model", None)
+    if not isinstance(model, Model):
+        raise UserError(
+            f"A {type(source).__name__} cannot be evaluated; give a run, a model, or the folder of either, and then the"
+            " records."
+        )
+    return model
+
+
+def _table_of(model: Model, records: Table | pd.DataFrame | Iterable[dict] | str | Path) -> Table:
+    """The records as a table of the model's schema."""
+    if isinstance(records, pd.DataFrame) and model.schema is not None:
+        return read(records, schema=model.schema)
+    return model.read(records)
+
+
+def _task_of(model: Model, task: str | None) -> str:
+    """The name of the task, by default what the model was trained for. Raises UserError for an unknown one."""
+    if task is None:
+        task = "retrieval" if not model.decides and shares_a_space(model) else "targets"
+    if task not in TASKS:
         raise unknown("task", task, TASKS)
     return task
+
+
+def _options_of(task: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The options that are not None. Raises UserError for one that the task does not have."""
+    chosen = {name: value for name, value in options.items() if value is not None}
+    for name in chosen:
+        if name not in TASKS[task][1]:
+            owners = " or ".join(f"--task {owner}" for owner, (_, names) in TASKS.items() if name in names)
+            raise UserError(f"--{name} says nothing to --task {task}; leave it out, or give {owners}.")
+    return chosen

@@ -105,63 +105,63 @@ SIMPLE = (
 TEMPLATES = {"plain": (PLACE,), "simple": SIMPLE, "imagenet": IMAGENET}
 
 
-def templates_of(stated: str | Path | Sequence[str]) -> tuple[str, ...]:
-    """The templates of a name of TEMPLATES, of a text file with one a line, or the ones given.
+def templates_of(templates: str | Path | Sequence[str]) -> tuple[str, ...]:
+    """The templates of a name of TEMPLATES, of a text file with one a line, or the sequence as it is.
 
     Raises UserError for an unknown name, for none at all, and for one in which {} does not stand once.
     """
-    if isinstance(stated, str | Path):
-        if str(stated) in TEMPLATES:
-            return TEMPLATES[str(stated)]
-        if not Path(stated).suffix:
-            raise unknown("set of templates", str(stated), TEMPLATES)
-        found, where = lines_of(Path(stated), "a template a line, as 'a photo of a {}.'"), f" of {stated}"
+    if isinstance(templates, str | Path):
+        if str(templates) in TEMPLATES:
+            return TEMPLATES[str(templates)]
+        if not Path(templates).suffix:
+            raise unknown("set of templates", str(templates), TEMPLATES)
+        texts, source = lines_of(Path(templates), "a template a line, as 'a photo of a {}.'"), f" of {templates}"
     else:
-        found, where = [str(one) for one in stated], ""
-    if not found:
+        texts, source = [str(template) for template in templates], ""
+    if not texts:
         raise UserError("There is no template; give at least one, as 'a photo of a {}.'.")
-    for one in found:
-        if one.count(PLACE) != 1:
+    for template in texts:
+        if template.count(PLACE) != 1:
             raise UserError(
-                f"The template '{one}'{where} has {{}} {one.count(PLACE)} times; write it once, where the label goes,"
-                " as in 'a photo of a {}.'."
+                f"The template '{template}'{source} has {{}} {template.count(PLACE)} times; write it once, where the"
+                " label goes, as in 'a photo of a {}.'."
             )
-    return tuple(found)
+    return tuple(texts)
 
 
-def labels_of(stated: str | Path | Sequence[str]) -> list[str]:
-    """The labels of a text file with one a line, of a string with commas between them, or the ones given.
+def labels_of(labels: str | Path | Sequence[str]) -> list[str]:
+    """The labels of a text file with one a line, of a string with commas between them, or the sequence as it is.
 
     Raises UserError for fewer than two, for an empty one, and for one that is given twice.
     """
-    if isinstance(stated, str | Path):
-        path = Path(stated)
-        if isinstance(stated, Path) or (path.suffix and "," not in stated):
-            found = lines_of(path, "a label a line")
+    if isinstance(labels, str | Path):
+        path = Path(labels)
+        if isinstance(labels, Path) or (path.suffix and "," not in labels):
+            names = lines_of(path, "a label a line")
         else:
-            found = [label.strip() for label in stated.split(",")]
+            names = [label.strip() for label in labels.split(",")]
     else:
-        found = [str(label).strip() for label in stated]
-    if "" in found:
-        raise UserError(f"Label {found.index('') + 1} of {len(found)} is empty; write a word, or leave out the comma.")
-    if len(found) < 2:
-        given = f"'{found[0]}' is the only one" if found else "there is none"
-        raise UserError(f'Classifying needs at least two labels, and {given}; give them as --labels "cat,dog,bird".')
-    twice = next((label for place, label in enumerate(found) if label in found[:place]), None)
+        names = [str(label).strip() for label in labels]
+    if "" in names:
+        raise UserError(f"Label {names.index('') + 1} of {len(names)} is empty; write a word, or leave out the comma.")
+    if len(names) < 2:
+        problem = f"'{names[0]}' is the only one" if names else "there is none"
+        raise UserError(f'Classifying needs at least two labels, and {problem}; give them as --labels "cat,dog,bird".')
+    twice = next((label for index, label in enumerate(names) if label in names[:index]), None)
     if twice is not None:
         raise UserError(f"The label '{twice}' is given twice; name each label once.")
-    return found
+    return names
 
 
-def lines_of(path: Path, what: str) -> list[str]:
+def lines_of(path: Path, content: str) -> list[str]:
     """The lines of a text file that are not empty. Raises UserError when it cannot be read or has none."""
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror or error}); it should have {what}.") from error
+        raise UserError(f"{path} cannot be read ({error.strerror or error}); it should have {content}.") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text; save it as such, with {what}.") from error
+        raise UserError(f"{path} is not UTF-8 text; save it as such, with {content}.") from error
     lines = [line for line in lines if line]
     if not lines:
-        raise UserError(f"{path} is empty; it should have {what}.")
+        raise UserError(f"{path} is empty; it should have {content}.")
     return lines

@@ -16,11 +16,11 @@ def truth_of(table: Table, target: str | None) -> list[str | None]:
     if target not in table.frame.columns:
         raise UserError(f"{table.source} has no column '{target}' to compare with; it has {columns}.")
     values = table.frame[target].to_numpy(dtype=object)
-    gone = is_missing(values)
+    missing = is_missing(values)
     try:
-        found = [None if lacks else to_label(value).strip() for value, lacks in zip(values, gone, strict=True)]
+        labels = [None if lacks else to_label(value).strip() for value, lacks in zip(values, missing, strict=True)]
     except ValueError as error:
         raise UserError(f"The column '{target}' of {table.source} has no plain labels: {error}.") from error
-    if not any(found):
+    if not any(labels):
         raise UserError(f"The column '{target}' of {table.source} is empty; fill in what is true.")
-    return found
+    return labels

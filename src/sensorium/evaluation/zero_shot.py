@@ -59,12 +59,12 @@ class ZeroShot:
 
     def _vectors(self) -> np.ndarray:
         prompts = [template.replace(PLACE, label) for label in self.labels for template in self.templates]
-        different = {prompt: place for place, prompt in enumerate(dict.fromkeys(prompts))}
+        different = {prompt: index for index, prompt in enumerate(dict.fromkeys(prompts))}
         (column,) = next(spec.columns for spec in self.model.schema.inputs if spec.name == self.text)
         table = self.model.read([{column: prompt} for prompt in different])
         texts = embed(self.model, table, self.text, TEXTS_AT_ONCE)  # [texts, E]
-        each = texts[[different[prompt] for prompt in prompts]].reshape(len(self.labels), len(self.templates), -1)
-        return functional.normalize(torch.from_numpy(each).mean(dim=1), dim=-1).numpy()  # [K, E]
+        by_label = texts[[different[prompt] for prompt in prompts]].reshape(len(self.labels), len(self.templates), -1)
+        return functional.normalize(torch.from_numpy(by_label).mean(dim=1), dim=-1).numpy()  # [K, E]
 
     @property
     def independent(self) -> bool:
@@ -104,13 +104,13 @@ class ZeroShot:
 
         The label is None where all are below `none_below`, or the record lacks the input.
         """
-        return [self._spelled(row, top) for row in self.scores(records, batch_size)]
+        return [self._describe(row, top) for row in self.scores(records, batch_size)]
 
-    def _spelled(self, row: np.ndarray, top: int) -> dict[str, Any]:
+    def _describe(self, row: np.ndarray, top: int) -> dict[str, Any]:
         if np.isnan(row).any():
             return {"label": None, "probability": None, "top": [], "absent": True}
         order = np.argsort(-row, kind="stable")[:top]
-        best = [{"label": self.labels[place], "probability": float(row[place])} for place in order]
+        best = [{"label": self.labels[index], "probability": float(row[index])} for index in order]
         decided = self.none_below is None or best[0]["probability"] >= self.none_below
         return {
             "label": best[0]["label"] if decided else None,
@@ -128,38 +128,39 @@ class ZeroShot:
         Returns {"records", "none", "temperature", "none_below", "calibration_error": {"before", "after"}}. Raises
         UserError when no record has one of the labels, or all have where a threshold is asked for.
         """
-        given = np.array([one is not None for one in truth], bool) & embeddings.any(axis=1)
-        embeddings, truth = embeddings[given], [one for one, has in zip(truth, given, strict=True) if has]
-        place = {label: index for index, label in enumerate(self.labels)}
-        label = np.array([place.get(one, -1) for one in truth], np.int64)
-        known = label >= 0
-        if not known.any():
+        is_labelled = np.array([name is not None for name in truth], bool) & embeddings.any(axis=1)
+        embeddings = embeddings[is_labelled]
+        truth = [name for name, labelled in zip(truth, is_labelled, strict=True) if labelled]
+        index_of = {label: index for index, label in enumerate(self.labels)}
+        label = np.array([index_of.get(name, -1) for name in truth], np.int64)
+        has_label = label >= 0
+        if not has_label.any():
             raise UserError(
                 f"None of the {counted(len(label), 'labelled record')} has one of the labels"
                 f" {', '.join(self.labels[:8])}; there is nothing to calibrate by: are they spelled alike?"
             )
-        before = self._calibration_error(embeddings[known], label[known])
-        logits, right = self.logits(embeddings[known]), torch.from_numpy(label[known])
+        before = self._calibration_error(embeddings[has_label], label[has_label])
+        logits, right = self.logits(embeddings[has_label]), torch.from_numpy(label[has_label])
         self.temperature = fit_temperature(
-            lambda temperature: self._loss(logits / temperature, right), int(known.sum())
+            lambda temperature: self._loss(logits / temperature, right), int(has_label.sum())
         )
         if threshold:
             self.none_below = self._threshold(embeddings, label)
         return {
-            "records": int(known.sum()),
-            "none": int((~known).sum()),
+            "records": int(has_label.sum()),
+            "none": int((~has_label).sum()),
             "temperature": self.temperature,
             "none_below": self.none_below,
             "calibration_error": {
-                "before": before, "after": self._calibration_error(embeddings[known], label[known])
+                "before": before, "after": self._calibration_error(embeddings[has_label], label[has_label])
             },
         }  # fmt: skip
 
     def _loss(self, logits: Tensor, right: Tensor) -> Tensor:
         if not self.independent:
             return functional.cross_entropy(logits, right)
-        each = functional.one_hot(right, logits.shape[1]).to(logits)
-        return functional.binary_cross_entropy_with_logits(logits, each, reduction="sum") / len(logits)
+        one_hot = functional.one_hot(right, logits.shape[1]).to(logits)
+        return functional.binary_cross_entropy_with_logits(logits, one_hot, reduction="sum") / len(logits)
 
     def _calibration_error(self, embeddings: np.ndarray, label: np.ndarray) -> float:
         return point(calibration_error(label, self.probabilities(embeddings)), len(label))
@@ -172,8 +173,8 @@ class ZeroShot:
             )
         probabilities = self.probabilities(embeddings)
         counts = (label < 0) | (probabilities.argmax(axis=1) == label)  # whatever the threshold, the others are wrong
-        highest, known = torch.from_numpy(probabilities.max(axis=1)), torch.from_numpy(label >= 0)
-        return best_threshold(highest[counts], known[counts], "balanced_accuracy")
+        highest, has_label = torch.from_numpy(probabilities.max(axis=1)), torch.from_numpy(label >= 0)
+        return best_threshold(highest[counts], has_label[counts], "balanced_accuracy")
 
 
 def inputs_of(model: Model, name: str | None, text: str | None) -> tuple[str, str]:
@@ -182,25 +183,27 @@ def inputs_of(model: Model, name: str | None, text: str | None) -> tuple[str, st
     Raises UserError when the model has none, and when it has several and none is stated.
     """
     specs = {spec.name: spec.modality for spec in model.schema.inputs} if model.schema else {}
-    for one in (name, text):
-        if one is not None and one not in specs:
-            raise unknown("input", one, specs)
+    for input_name in (name, text):
+        if input_name is not None and input_name not in specs:
+            raise unknown("input", input_name, specs)
     if not hasattr(model, "logit_scale"):
         raise UserError("This model does not align its inputs with texts, so labels mean nothing to it; pretrain one.")
-    text = text or _only([one for one, kind in specs.items() if kind == "text" and one != name], "text", "--text")
+    texts = [input_name for input_name, modality in specs.items() if modality == "text" and input_name != name]
+    text = text or _only_name(texts, "text", "--text")
     if specs[text] != "text":
         raise UserError(f"The labels are texts, and the input '{text}' is not: it is of the kind {specs[text]}.")
-    name = name or _only([one for one in specs if one != text], "other", "--input")
+    candidates = [input_name for input_name in specs if input_name != text]
+    name = name or _only_name(candidates, "other", "--input")
     if name == text:
         raise UserError(f"The input '{name}' cannot be classified by itself; the labels have to be another one.")
     return text, name
 
 
-def _only(names: list[str], what: str, option: str) -> str:
+def _only_name(names: list[str], role: str, option: str) -> str:
     if len(names) == 1:
         return names[0]
     if names:
-        raise UserError(f"The model has {len(names)} {what} inputs ({', '.join(names)}); say which with {option}.")
+        raise UserError(f"The model has {len(names)} {role} inputs ({', '.join(names)}); say which with {option}.")
     raise UserError(
-        f"The model has no {what} input, so it cannot classify by the names of labels; pretrain one that has."
+        f"The model has no {role} input, so it cannot classify by the names of labels; pretrain one that has."
     )

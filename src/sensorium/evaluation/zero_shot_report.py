@@ -14,23 +14,13 @@ from sensorium.data.scan import write_bad_records
 from sensorium.data.schema import TargetSpec
 from sensorium.data.table import Table
 from sensorium.errors import UserError, counted
-from sensorium.evaluation.embedding import Checked, checked, embed_once, narrowed
-from sensorium.evaluation.printing import MOST_CLASSES_CROSSED, classes, confusion, metric_table
+from sensorium.evaluation.embedding import Checked, check_records, embed_once, narrowed
+from sensorium.evaluation.printing import MOST_CLASSES_CROSSED, classes_table, confusion_table, metric_table
 from sensorium.evaluation.report import MOST_CLASSES_SAVED
 from sensorium.evaluation.saving import save, text
 from sensorium.evaluation.truth import truth_of
 from sensorium.evaluation.zero_shot import ZeroShot
-from sensorium.metrics import (
-    ClassScores,
-    Columns,
-    Resamples,
-    Value,
-    distribution,
-    finite,
-    per_class,
-    point,
-    summary,
-)
+from sensorium.metrics import ClassScores, Columns, Resamples, Value, distribution, finite, point, summary
 from sensorium.metrics.kinds.class_ import ClassMetrics
 from sensorium.metrics.resampling import mean
 from sensorium.model import Model
@@ -80,17 +70,18 @@ class ZeroShotReport:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         title = f"{self.target.name}, zero-shot: {counted(self.scored, 'record')}, {len(self.target.labels)} labels"
         yield metric_table(title, self.metrics)
-        yield classes(self.target, self.classes)
+        yield classes_table(self.target, self.classes)
         if len(self.confusion) <= MOST_CLASSES_CROSSED:
-            yield confusion(self.target, self.confusion)
+            yield confusion_table(self.target, self.confusion)
         yield Text(
             f"Each label in {counted(self.templates, 'template')}; chance is one answer for all, by the labels' shares."
         )
-        left = self.records - self.scored
-        if left:
+        not_scored = self.records - self.scored
+        if not_scored:
+            absent = not_scored - self.other
             yield Text(
-                f"{counted(left, 'record')} not scored: {self.other} have another label, {left - self.other} lack the"
-                " label or the input."
+                f"{counted(not_scored, 'record')} not scored: {self.other} have another label, {absent} lack the label"
+                " or the input."
             )
         if self.bad:
             yield Text(f"{counted(self.bad, 'bad record')} {'was' if self.bad == 1 else 'were'} set aside.")
@@ -122,61 +113,64 @@ def evaluate_zero_shot(
     """
     table = model.read(table)
     truth = truth_of(table, target)
-    shot = ZeroShot(model, sorted({one for one in truth if one}) if labels is None else labels, templates, input, text)
+    choices = sorted({value for value in truth if value}) if labels is None else labels
+    shot = ZeroShot(model, choices, templates, input, text)
     shot.precision = precision
-    known = checked(narrowed(table, [shot.input]), bad_records)
-    truth = truth_of(known.table, target)
-    place = {label: index for index, label in enumerate(shot.labels)}
-    label = np.array([place.get(one, -1) for one in truth], np.int64)
-    rows = np.flatnonzero((label >= 0) & (known.ids[shot.input] != 0))
+    readable = check_records(narrowed(table, [shot.input]), bad_records)
+    truth = truth_of(readable.table, target)
+    index_of = {label: index for index, label in enumerate(shot.labels)}
+    label = np.array([index_of.get(value, -1) for value in truth], np.int64)
+    rows = np.flatnonzero((label >= 0) & (readable.ids[shot.input] != 0))
     if not len(rows):
         raise UserError(
             f"No record of {table.source} has the input '{shot.input}' and one of the labels"
             f" {', '.join(shot.labels[:8])}; there is nothing to score: are they spelled alike?"
         )
-    some, right = known.table.take(rows), {"label": label[rows]}
-    probabilities = shot.probabilities(embed_once(model, some, shot.input, known.ids[shot.input][rows], precision))
-    given = {"probabilities": probabilities, "decision": probabilities.argmax(axis=1)}
+    labelled, right = readable.table.take(rows), {"label": label[rows]}
+    vectors = embed_once(model, labelled, shot.input, readable.ids[shot.input][rows], precision)
+    probabilities = shot.probabilities(vectors)
+    predicted = {"probabilities": probabilities, "decision": probabilities.argmax(axis=1)}
     spec = TargetSpec(name=target, kind="class", labels=shot.labels)
     report = ZeroShotReport(
         target=spec,
         templates=len(shot.templates),
-        records=len(known.table),
+        records=len(readable.table),
         scored=len(rows),
-        other=sum(one is not None and one not in place for one in truth),
-        bad=len({error.row for error in known.bad}),
-        metrics=label_metrics(right, given, Resamples(len(rows), some.groups, resamples, seed)),
-        classes=dict(zip(shot.labels, per_class("class", right, given), strict=True)),
-        confusion=ClassMetrics.confusion(right, given),
+        other=sum(value is not None and value not in index_of for value in truth),
+        bad=len({error.row for error in readable.bad}),
+        metrics=label_metrics(right, predicted, Resamples(len(rows), labelled.groups, resamples, seed)),
+        classes=dict(zip(shot.labels, ClassMetrics.per_class(right, predicted), strict=True)),
+        confusion=ClassMetrics.confusion(right, predicted),
         cost={"parameters": sum(parameter.numel() for parameter in model.parameters())},
-        samples=_samples(some, spec, right, given),
+        samples=_samples(labelled, spec, right, predicted),
     )
     if out is not None:
-        _save(report, known, out)
+        _save(report, readable, out)
     return report
 
 
-def _save(report: ZeroShotReport, known: Checked, out: str | Path) -> None:
+def _save(report: ZeroShotReport, readable: Checked, out: str | Path) -> None:
     report.save(out)
-    if known.bad:
-        write_bad_records(known.bad, Path(out) / "bad_records.csv")
+    if readable.bad:
+        write_bad_records(readable.bad, Path(out) / "bad_records.csv")
 
 
-def label_metrics(truth: Columns, given: Columns, resamples: Resamples) -> dict[str, Value]:
+def label_metrics(truth: Columns, predicted: Columns, resamples: Resamples) -> dict[str, Value]:
     """The metrics of one class of K, and whether it is among the five most probable where there are more.
 
     truth: {"label": int [N]}; given: {"probabilities": float [N, K], "decision": int [N]}. The chance level is that of
     a constant answer that knows the shares of the labels.
     """
-    count, classes = given["probabilities"].shape
+    count, classes = predicted["probabilities"].shape
     share = np.bincount(truth["label"], minlength=classes) / count
     prior = {"probabilities": np.broadcast_to(share, (count, classes)), "decision": np.full(count, share.argmax())}
-    known, constant = (ClassMetrics.metrics(truth, said) for said in (given, prior))
-    used = {name: known[name] for name in METRICS}
+    by_name, constant = (ClassMetrics.metrics(truth, columns) for columns in (predicted, prior))
+    used = {name: by_name[name] for name in METRICS}
     levels = {name: finite(point(constant[name], count)) for name in METRICS} | {"expected_calibration_error": None}
     if classes > TOP:
-        own = given["probabilities"][np.arange(count), truth["label"]][:, None]
-        above, tied = (given["probabilities"] > own).sum(axis=1), (given["probabilities"] == own).sum(axis=1)
+        true_probability = predicted["probabilities"][np.arange(count), truth["label"]][:, None]
+        above = (predicted["probabilities"] > true_probability).sum(axis=1)
+        tied = (predicted["probabilities"] == true_probability).sum(axis=1)
         used[f"top_{TOP}_accuracy"] = mean((above + (tied - 1) / 2 < TOP).astype(float))
         levels[f"top_{TOP}_accuracy"] = float(np.sort(share)[-TOP:].sum())
     drawn = distribution(used, resamples)
@@ -185,14 +179,14 @@ def label_metrics(truth: Columns, given: Columns, resamples: Resamples) -> dict[
     }
 
 
-def _samples(table: Table, spec: TargetSpec, truth: Columns, given: Columns) -> pa.Table:
+def _samples(table: Table, spec: TargetSpec, truth: Columns, predicted: Columns) -> pa.Table:
     labels, groups = np.array(spec.labels, dtype=object), table.groups
     return pa.table(
         {
             "key": pa.array(table.keys, pa.string()),
             "group": pa.nulls(len(table), pa.string()) if groups is None else pa.array(groups, pa.string()),
             spec.name: pa.array(labels[truth["label"]], pa.string()),
-            f"{spec.name}_decision": pa.array(labels[given["decision"]], pa.string()),
-            f"{spec.name}_probability": pa.array(given["probabilities"].max(axis=1), pa.float32()),
+            f"{spec.name}_decision": pa.array(labels[predicted["decision"]], pa.string()),
+            f"{spec.name}_probability": pa.array(predicted["probabilities"].max(axis=1), pa.float32()),
         }
     )

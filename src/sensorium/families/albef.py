@@ -1,14 +1,15 @@
 """ALBEF: align, then fuse; pre-trained on pairs, or answering questions about pictures."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import nn
 
-from sensorium.data.schema import Column, Schema, make_inputs
+from sensorium.data.schema import Schema
 from sensorium.encoders.bert_text import BertText, BertTextConfig
 from sensorium.encoders.clip_image import ClipImage, ClipImageConfig
 from sensorium.encoders.image_processor import ImageProcessor
 from sensorium.encoders.text_processor import TextProcessor
 from sensorium.errors import UserError
+from sensorium.families.clip import SCHEMA
 from sensorium.fusion.bert import BertFusion, BertFusionConfig
 from sensorium.heads.answer import Answer, AnswerConfig
 from sensorium.heads.masked_words import MaskedWords, MaskedWordsConfig
@@ -23,14 +24,11 @@ from sensorium.objectives.momentum_contrastive import MomentumContrastive
 MASKED = "text/masked"
 
 
-class AlbefConfig(BaseModel):
+class AlbefConfig(BaseModel, frozen=True, extra="forbid"):
     """A vision transformer with a class token, BERT's lower layers over the text, and its upper ones over both.
 
     fusion_layers: how many of BERT's layers ask the picture, beyond the text's own. dim: of the shared space.
-    temperature: at the start. answer: the decoder of a model that answers questions; one without it is pre-trained.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    temperature: at the start. answer: the decoder of a model that answers questions; one without it is pre-trained."""
 
     image: ClipImageConfig
     text: BertTextConfig
@@ -41,11 +39,9 @@ class AlbefConfig(BaseModel):
 
 
 def albef(config: AlbefConfig, tokenizer: TextProcessor | None = None, pictures: ImageProcessor | None = None) -> Model:
-    """Align, then fuse (Li et al. 2021, arXiv:2107.07651): inputs `image` and `text`, with random weights.
-
-    Heads `match` and `words`; or, of a model that answers, `answer` alone, and no shared space. Without `tokenizer` it
-    takes token numbers only. Raises UserError when text layers and tokenizer do not fit.
-    """
+    """Align, then fuse (Li et al. 2021, arXiv:2107.07651): inputs `image` and `text`, with random weights. Heads
+    `match` and `words`; or, of a model that answers, `answer` alone, and no shared space. Without `tokenizer` it takes
+    token numbers only. Raises UserError when text layers and tokenizer do not fit."""
     encoders = {"image": ClipImage(config.image, pictures), "text": BertText(config.text, tokenizer)}
     if config.answer is None:
         return around(encoders, config.fusion_layers, config.dim, config.temperature, SCHEMA)
@@ -56,10 +52,8 @@ def albef(config: AlbefConfig, tokenizer: TextProcessor | None = None, pictures:
 def around(
     encoders: dict[str, nn.Module], fusion_layers: int, dim: int, temperature: float, schema: Schema | None
 ) -> Model:
-    """An ALBEF that is pre-trained, around the encoders of one picture and one text (a BertText), by input name.
-
-    Raises UserError for other inputs, or another encoder of text.
-    """
+    """An ALBEF that is pre-trained, around the encoders of one picture and one text (a BertText), by input name. Raises
+    UserError for other inputs, or another encoder of text."""
     _, text = sides({name: encoder.modality for name, encoder in encoders.items()})
     lender = encoders[text]
     if not isinstance(lender, BertText):
@@ -68,14 +62,10 @@ def around(
             " it out."
         )
     words = MaskedWordsConfig(vocabulary=lender.config.vocabulary, tied=text, eps=lender.config.eps)
-    return Model(
-        encoders=encoders,
-        projections={name: Projection(encoder.dim, dim, bias=True) for name, encoder in encoders.items()},
-        fusion=_fusion(encoders, text, fusion_layers),
-        heads={"match": Match(MatchConfig(), lender.dim), "words": MaskedWords(words, lender.dim)},
-        temperature=temperature,
-        schema=schema,
-    )
+    projections = {name: Projection(encoder.dim, dim, bias=True) for name, encoder in encoders.items()}
+    fusion = _fusion(encoders, text, fusion_layers)
+    heads = {"match": Match(MatchConfig(), lender.dim), "words": MaskedWords(words, lender.dim)}
+    return Model(encoders, projections, fusion, heads, temperature, schema)
 
 
 def _fusion(encoders: dict[str, nn.Module], text: str, layers: int) -> BertFusion:
@@ -96,16 +86,7 @@ def sides(kinds: dict[str, str]) -> tuple[str, str]:
 
 
 def objectives(teacher: Momentum, queue: Queue) -> list[nn.Module]:
-    """What the ALBEF that `teacher` follows is pre-trained by: alignment, matching, masked words (of the view `masked`
-    of its text).
-    """
+    """Alignment, matching, and masked words (of the view `masked` of the text) for the ALBEF that `teacher` follows."""
     image, text = sides({name: encoder.modality for name, encoder in teacher.model.encoders.items()})
-    return [
-        MomentumContrastive(image, text, teacher, queue),
-        Matching("match", image, text),
-        Masked("words", f"{text}/masked", teacher),
-    ]
-
-
-_COLUMNS = [Column(name=name, kind=name, reason="what the model was trained on") for name in ("image", "text")]
-SCHEMA = Schema(columns=_COLUMNS, inputs=make_inputs(_COLUMNS))
+    alignment, words = MomentumContrastive(image, text, teacher, queue), Masked("words", f"{text}/masked", teacher)
+    return [alignment, Matching("match", image, text), words]

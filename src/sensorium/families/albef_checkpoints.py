@@ -86,8 +86,7 @@ def read(path: Path, tokenizer: Path | None = None) -> Albef:
     tokenizer: a tokenizer.json, or a folder that has one; None for the one beside the file. Without any the model takes
     token numbers alone. Its sizes are the weights'; how many heads, config.json beside it (`bert.num_attention_heads`,
     `vit.heads`), else those are 64 wide. Nothing is unpickled but tensors. Raises UserError for a missing, unknown or
-    misfitting weight, for a model that is not BERT's and a vision transformer's, and for another model's tokenizer.
-    """
+    misfitting weight, for a model that is not BERT's and a vision transformer's, and for another model's tokenizer."""
     tensors = read_tensors(path)
     remaining = {name: value for name, value in tensors.items() if name not in QUEUE}
     for name in [name for name in remaining if name.endswith(".position_ids")]:
@@ -111,18 +110,13 @@ def read(path: Path, tokenizer: Path | None = None) -> Albef:
     model.load_state_dict({name: value for name, value in new.items() if not name.startswith("teacher.")}, strict=True)
     if teacher is not None:
         model_state = {f"model.{name}": value for name, value in model.state_dict().items()}
-        teacher_state = {
-            name.removeprefix("teacher."): value for name, value in new.items() if name.startswith("teacher.")
-        }
-        teacher.load_state_dict(teacher.state_dict() | model_state | teacher_state)
+        teacher.load_state_dict(teacher.state_dict() | model_state | _within(new, "teacher."))
     return Albef(model.eval(), teacher, _queue(tensors))
 
 
 def _state(model: Model, teacher: Momentum | None) -> dict[str, Tensor]:
-    teacher_state = (
-        {} if teacher is None else {f"teacher.{name}": value for name, value in teacher.state_dict().items()}
-    )
-    return model.state_dict() | teacher_state
+    teacher_state = {} if teacher is None else teacher.state_dict()
+    return model.state_dict() | {f"teacher.{name}": value for name, value in teacher_state.items()}
 
 
 def _queue(tensors: dict[str, Tensor]) -> Queue | None:
@@ -140,13 +134,10 @@ def _queue(tensors: dict[str, Tensor]) -> Queue | None:
 
 def save(checkpoint: Albef, out: Path) -> None:
     """Writes a checkpoint of ours: the model, and the teacher and the queue in objectives.safetensors beside it."""
-    modules = {"teacher": checkpoint.teacher, "queue": checkpoint.queue}
-    tensors = {
-        f"{front}.{name}": value.contiguous()
-        for front, module in modules.items()
-        if module is not None
-        for name, value in module.state_dict().items()
-    }
+    tensors = {}
+    for front, module in (("teacher", checkpoint.teacher), ("queue", checkpoint.queue)):
+        state = {} if module is None else module.state_dict()
+        tensors |= {f"{front}.{name}": value.contiguous() for name, value in state.items()}
     with whole_folder(out) as folder:
         checkpoint.model.save(folder)
         if tensors:
@@ -154,10 +145,7 @@ def save(checkpoint: Albef, out: Path) -> None:
 
 
 def open_own(source: Path) -> Albef:
-    """The checkpoint of ours that `save` or a run wrote.
-
-    Raises UserError when the published layout has no place for its model.
-    """
+    """The checkpoint of ours that `save` or a run wrote. Raises UserError for a model that cannot be published."""
     model = load(source)
     check_written(model)
     inner = source / "model"
@@ -179,11 +167,8 @@ def _within(tensors: dict[str, Tensor], front: str) -> dict[str, Tensor]:
 
 def write(checkpoint: Albef, out: Path) -> None:
     """Writes the folder `out` with the file albef.safetensors in the published layout, and the files that `read` reads
-    beside it.
-
-    The temperature comes back to a rounding of float32, all else bit for bit. Names of inputs, the list of answers and
-    the token for an absent text are not written.
-    """
+    beside it. The temperature comes back to a rounding of float32, all else bit for bit. Names of inputs, the list of
+    answers and the token for an absent text are not written."""
     model, teacher, queue = checkpoint
     table = weights(model) + (weights(model, teacher=True) if teacher is not None else [])
     tensors = published(_state(model, teacher), table, fronts(model))

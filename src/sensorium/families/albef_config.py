@@ -25,21 +25,15 @@ MARK_KEYS = {"start": "cls_id", "end": "sep_id", "pad": "pad_id"}  # what config
 
 
 def config_of(tensors: dict[str, Tensor], path: Path, processor: TextProcessor | None) -> AlbefConfig:
-    """The configuration that fits the weights of the file `path`; how many heads, config.json beside it may say.
-
-    Raises UserError for another activation than BERT's, and where heads or the marks of answers are not known.
-    """
+    """The configuration that fits the weights of the file `path`; how many heads, config.json beside it may say. Raises
+    UserError for another activation than BERT's, and where heads or the marks of answers are not known."""
     settings = read_json(path.parent / "config.json") if (path.parent / "config.json").exists() else {}
     bert, vit = settings.get("bert", {}), settings.get("vit", {})
     if bert.get("hidden_act", "gelu") != "gelu":
         raise UserError(f"{path.parent / 'config.json'} has the activation '{bert['hidden_act']}', ours is gelu.")
-    kernel, position = (
-        tensors[SIGN.replace("cls_token", "patch_embed.proj.weight")],
-        tensors["visual_encoder.pos_embed"],
-    )
-    depth, crossing = (
-        _layer_count(tensors, "text_encoder.", attention) for attention in ("attention.self", "crossattention.self")
-    )
+    kernel, position = tensors["visual_encoder.patch_embed.proj.weight"], tensors["visual_encoder.pos_embed"]
+    depth = _layer_count(tensors, "text_encoder.", "attention.self")
+    crossing = _layer_count(tensors, "text_encoder.", "crossattention.self")
     width, side = len(kernel), round((position.shape[1] - 1) ** 0.5)
     rise = tensors["visual_encoder.blocks.0.mlp.fc1.weight"]
     heads = vit.get("heads") or heads_of(width, path)
@@ -50,11 +44,8 @@ def config_of(tensors: dict[str, Tensor], path: Path, processor: TextProcessor |
         ratio=len(rise) / width, pre_norm=False, patch_bias=True, eps=vit.get("layer_norm_eps", 1e-6),
         augmentation=None, **{"fit": "squash"} | prepared,
     )  # fmt: skip
-    text = BertTextConfig(
-        width=_word_embeddings(tensors, "text_encoder.", path).shape[1],
-        depth=depth - crossing,
-        **_bert_shape(tensors, "text_encoder.", path, bert),
-    )
+    words, shape = _word_embeddings(tensors, "text_encoder.", path), _bert_shape(tensors, "text_encoder.", path, bert)
+    text = BertTextConfig(width=words.shape[1], depth=depth - crossing, **shape)
     if "text_proj.weight" in tensors:
         return AlbefConfig(image=image, text=text, fusion_layers=crossing, dim=len(tensors["text_proj.weight"]))
     shape = _bert_shape(tensors, "text_decoder.", path, bert)
@@ -78,10 +69,8 @@ def _bert_shape(tensors: dict[str, Tensor], front: str, path: Path, bert: dict[s
 
 
 def heads_of(width: int, source: Path, advice: str = "say so in config.json beside it") -> int:
-    """How many heads attention has, of which the weights of `source` say nothing: they are 64 wide.
-
-    Raises UserError for a width that is no multiple of that, with `advice`.
-    """
+    """How many heads attention has, of which the weights of `source` say nothing: they are 64 wide. Raises UserError
+    for a width that is no multiple of that, with `advice`."""
     if width % HEAD:
         raise UserError(
             f"Attention in {source} is {width} wide, no multiple of the usual {HEAD} of a head, and how many heads it"
@@ -122,10 +111,8 @@ def _layer_count(tensors: dict[str, Tensor], front: str, attention: str) -> int:
 
 
 def text_processor(tensors: dict[str, Tensor], source: Path, tokenizer_path: Path | None) -> TextProcessor | None:
-    """The processor of texts; None where no tokenizer is stated and none stands beside the source.
-
-    Raises UserError for a stated one that is not there, and one that is not the model's.
-    """
+    """The processor of texts; None where no tokenizer is stated and none stands beside the source. Raises UserError for
+    a stated one that is not there, and one that is not the model's."""
     path = source.parent if tokenizer_path is None else tokenizer_path
     path = path / "tokenizer.json" if path.is_dir() else path
     if not path.exists():
@@ -149,11 +136,5 @@ def text_processor(tensors: dict[str, Tensor], source: Path, tokenizer_path: Pat
         )
     context = len(_bert_weight(tensors, "text_encoder.", "embeddings.position_embeddings.weight", source))
     unknown_token = tokenizer.token_to_id("[UNK]")  # one that was learned from a table knows every text, and has none
-    return TextProcessor(
-        tokenizer,
-        context,
-        marks["pad"],
-        marks["start"] if unknown_token is None else unknown_token,
-        marks["mask"],
-        None,
-    )
+    unknown_token = marks["start"] if unknown_token is None else unknown_token
+    return TextProcessor(tokenizer, context, marks["pad"], unknown_token, marks["mask"], None)

@@ -23,9 +23,7 @@ PICTURES = {"pooling": "class", "pre_norm": False, "patch_bias": True, "activati
 
 
 class Roles(NamedTuple):
-    """The names of the inputs that are the picture and the text, and of the heads by what they do: `match` and `words`,
-    or `answer`.
-    """
+    """The names of the picture, of the text, and of the heads by what they do: `match` and `words`, or `answer`."""
 
     image: str
     text: str

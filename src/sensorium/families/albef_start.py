@@ -53,8 +53,7 @@ def untrained_albef(bert: str, picture: Path | None, seed: int = 0) -> Model:
 
     bert: a folder of Transformers, or a name on the hub. picture: a file with the weights of a vision transformer of
     timm (a class token, no distillation token); None for random ones, ViT-B/16 at 256 pixels. All that is new is drawn
-    by `seed`. Raises UserError for another kind of model, and a weight that is missing or does not fit.
-    """
+    by `seed`. Raises UserError for another kind of model, and a weight that is missing or does not fit."""
     pixels = {} if picture is None else _picture_weights(picture)
     bert_config = load(AutoConfig, bert, WHAT)
     if bert_config.model_type != "bert" or bert_config.hidden_act != "gelu" or bert_config.num_hidden_layers < 2:
@@ -83,15 +82,12 @@ def untrained_albef(bert: str, picture: Path | None, seed: int = 0) -> Model:
     for layer in range(bert_config.num_hidden_layers):
         prefix = f"text.blocks.{layer}." if layer < depth else f"fusion.blocks.{layer - depth}."
         table += block(prefix, f"bert.encoder.layer.{layer}.", False)
-    new = filled(model.state_dict(), table, _without_positions(tensors), bert, fronts(model))
+    tensors = {name: value for name, value in tensors.items() if not name.endswith(("position_ids", "token_type_ids"))}
+    new = filled(model.state_dict(), table, tensors, bert, fronts(model))
     if picture is not None:
         new |= filled(model.state_dict(), visual(model, ""), pixels, str(picture), fronts(model))
     model.load_state_dict(new, strict=False)
     return model.eval()
-
-
-def _without_positions(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value for name, value in tensors.items() if not name.endswith(("position_ids", "token_type_ids"))}
 
 
 def _picture_weights(path: Path) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import nn
 
 from sensorium.data.schema import Schema
-from sensorium.errors import UserError, unknown
+from sensorium.errors import UserError, check_known
 from sensorium.families import albef
 from sensorium.families.family import SharedSettings, Tower, check_no_size, set_temperature
 from sensorium.fusion.bert import BertFusion
@@ -81,15 +81,12 @@ class AlbefFamily:
     """A picture and a text, aligned and then fused by BERT's upper layers."""
 
     Settings = AlbefSettings
-    reads: Literal["tokens", "pooled"] = "tokens"
+    reads = "tokens"
     fit_columns = ("image", "question", "answer")
     fit_options = (*fit_columns, "size")
 
     def towers(self, settings: AlbefSettings) -> dict[str, Tower]:
-        """The encoders of the size; the tokenizer and the length of texts come from the records.
-
-        Raises UserError for an unknown size.
-        """
+        """The encoders of the size; tokenizer and length of texts come from the records. Raises UserError."""
         size = _size(settings)
         return {"image": Tower("clip_image", size.image), "text": Tower("bert_text", size.text)}
 
@@ -110,14 +107,10 @@ class AlbefFamily:
             )
         # The fusion and the head of masked words name inputs, and so are built again under the new names.
         renamed = {source: name for name, source in sources.items()}
-        roles = {
-            "query": renamed[trained.fusion.query],
-            "context": [renamed[name] for name in trained.fusion.context],
-        }
-        fusion = BertFusion(
-            trained.fusion.config.model_copy(update=roles), {name: encoder.dim for name, encoder in encoders.items()}
-        )
-        words = trained.heads["words"].config.model_copy(update={"tied": roles["query"]})
+        query, context = renamed[trained.fusion.query], [renamed[name] for name in trained.fusion.context]
+        fusion_config = trained.fusion.config.model_copy(update={"query": query, "context": context})
+        fusion = BertFusion(fusion_config, {name: encoder.dim for name, encoder in encoders.items()})
+        words = trained.heads["words"].config.model_copy(update={"tied": query})
         heads = {"match": trained.heads["match"], "words": MaskedWords(words, fusion.dim)}
         projections = {name: trained.projections[source] for name, source in sources.items()}
         model = Model(encoders, projections, fusion, heads, TEMPERATURE, schema)
@@ -128,10 +121,7 @@ class AlbefFamily:
         return model
 
     def continue_from(self, settings: AlbefSettings, trained: Model) -> AlbefSettings:
-        """The settings as they are; `trained` gets the temperature that they state.
-
-        Raises UserError when they ask for another size or space.
-        """
+        """The settings; `trained` gets their temperature. Raises UserError when they ask for another size or space."""
         check_no_size(settings)
         set_temperature(settings, trained)
         return settings
@@ -150,8 +140,7 @@ class AlbefFamily:
 
     def training_defaults(self, settings: AlbefSettings, continues: bool) -> dict[str, Any]:
         """A learning rate by size, the published one for the published size; a small one for a trained model. The
-        fusion loses no input: a record that lacks one takes no part in matching.
-        """
+        fusion loses no input: a record that lacks one takes no part in matching."""
         rate = CONTINUED_RATE if continues else RATE.get(settings.size or SIZE, RATE[SIZE])
         return {"learning_rate": rate, "weight_decay": 0.02, "modality_dropout": 0.0}
 
@@ -212,8 +201,7 @@ def _size(settings: AlbefSettings) -> Size:
 
 
 def _size_named(name: str) -> Size:
-    if name not in SIZES:
-        raise unknown("size", name, SIZES)
+    check_known(SIZES, "size", name)
     return SIZES[name]
 
 

@@ -8,36 +8,25 @@ from sensorium.model import Model
 
 
 def weights(model: Model, teacher: bool = False) -> list[Weight]:
-    """The table of an ALBEF, in the layout of pre-training or of answering, by its heads.
-
-    Ours are named by what they are (`image`, `text`, `answer`), of which `fronts` makes names of the model's. teacher:
-    of the copies that follow it, whose names have an `_m`, and ours the front `teacher.`.
-    """
+    """The table of an ALBEF, in the layout of pre-training or of answering, by its heads. Ours are named by what they
+    are (`image`, `text`, `answer`), of which `fronts` makes names of the model's. teacher: of the copies that follow
+    it, whose names have an `_m`, and ours the front `teacher.`."""
     suffix, part_names = "_m" if teacher else "", roles(model)
     text, answers = model.encoders[part_names.text].config, "answer" in part_names.heads
     bert = f"text_encoder{suffix}.{'' if answers else 'bert.'}"
     cls = f"text_encoder{suffix}.cls.predictions."
     layers = range(text.depth, text.depth + model.fusion.config.layers)
-    table = [
-        *visual(model, f"visual_encoder{suffix}."),
-        *embeddings("text.", bert, () if answers else (f"{cls}decoder.weight",)),
-        *(
-            weight
-            for i in range(text.depth)
-            for weight in block(f"text.blocks.{i}.", f"{bert}encoder.layer.{i}.", False)
-        ),
-        *_context_projections("fusion.asking.0.", bert, layers),
-        *(
-            weight
-            for block_index, i in enumerate(layers)
-            for weight in block(f"fusion.blocks.{block_index}.", f"{bert}encoder.layer.{i}.", True)
-        ),
-        *(
-            _answer(model.heads[part_names.heads["answer"]].config.layers, suffix)
-            if answers
-            else _pretraining(cls, suffix)
-        ),
-    ]
+    table = visual(model, f"visual_encoder{suffix}.")
+    table += embeddings("text.", bert, () if answers else (f"{cls}decoder.weight",))
+    for i in range(text.depth):
+        table += block(f"text.blocks.{i}.", f"{bert}encoder.layer.{i}.", False)
+    table += _context_projections("fusion.asking.0.", bert, layers)
+    for block_index, i in enumerate(layers):
+        table += block(f"fusion.blocks.{block_index}.", f"{bert}encoder.layer.{i}.", True)
+    if answers:
+        table += _answer(model.heads[part_names.heads["answer"]].config.layers, suffix)
+    else:
+        table += _pretraining(cls, suffix)
     return [weight._replace(ours=f"teacher.{weight.ours}") for weight in table] if teacher else table
 
 
@@ -45,10 +34,9 @@ def visual(model: Model, front: str) -> list[Weight]:
     """The table of the pictures' encoder, a vision transformer of timm whose names begin with `front`."""
     encoder = model.encoders[roles(model).image]
     image, count = encoder.config, len(encoder.position)
+    kernel = (image.width, 3, image.patch, image.patch)
     return [
-        Weight(
-            "image.patches.weight", (f"{front}patch_embed.proj.weight",), shape=(image.width, 3, *[image.patch] * 2)
-        ),
+        Weight("image.patches.weight", (f"{front}patch_embed.proj.weight",), shape=kernel),
         Weight("image.patches.bias", (f"{front}patch_embed.proj.bias",)),
         Weight("image.summary", (f"{front}cls_token",), shape=(1, 1, image.width)),
         Weight("image.position", (f"{front}pos_embed",), shape=(1, count, image.width)),
@@ -126,6 +114,4 @@ def fronts(model: Model) -> dict[str, str]:
         if name in model.projections:
             state_fronts[f"{role}_projection."] = f"projections.parts.{model.projections.index[name]}."
     state_fronts |= {f"{role}.": f"heads.parts.{model.heads.index[name]}." for role, name in head_names.items()}
-    return state_fronts | {
-        f"teacher.{front}": f"teacher.model.{state_front}" for front, state_front in state_fronts.items()
-    }
+    return state_fronts | {f"teacher.{ours}": f"teacher.model.{state}" for ours, state in state_fronts.items()}

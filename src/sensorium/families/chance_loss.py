@@ -10,11 +10,9 @@ STEPS = 50  # so many have to be done before that can be said
 
 
 class ChanceLoss(NamedTuple):
-    """The loss of a model that cannot tell records apart, from how many it has to tell apart in a step.
-
-    loss: softmax or sigmoid. pair_counts: by pair of inputs, how many training records have both. records: of training.
-    alike: the share of all pairs of records that have one label.
-    """
+    """The loss of a model that cannot tell records apart, from how many it has to tell apart in a step. loss: softmax
+    or sigmoid. pair_counts: by pair of inputs, how many training records have both. records: of training. alike: the
+    share of all pairs of records that have one label."""
 
     loss: str
     pair_counts: list[int]
@@ -57,8 +55,7 @@ class ChanceLoss(NamedTuple):
 
 def at_chance(loss: str, rows: float, alike: float = 0.0) -> float:
     """The loss a row among `rows` when all pairs of a batch are judged alike: ln N, and of the sigmoid loss, at the
-    best bias, N times the entropy of the share of positives: 1 in N, and of the others those that are `alike`.
-    """
+    best bias, N times the entropy of the share of positives: 1 in N, and of the others those that are `alike`."""
     rows = max(1.0, rows)
     if loss == "softmax":
         return math.log(rows)

@@ -30,8 +30,7 @@ def convert(
     `picture` the weights of its other half (see albef_start). `tokenizer`: of a published ALBEF, where none stands
     beside it (see albef_checkpoints).
 
-    For the other arguments and what it raises see the families' own.
-    """
+    For the other arguments and what it raises see the families' own."""
     if to is not None and to not in FORMATS:
         raise unknown("format to write", to, FORMATS)
     options = Options(activation, picture and Path(picture), tokenizer and Path(tokenizer))

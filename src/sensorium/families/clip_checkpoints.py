@@ -66,8 +66,7 @@ def convert(
     source: a published folder or file of weights, or a model on the hub; or, with `to`, a checkpoint or run of ours.
     to: "transformers" or "open_clip"; None writes a checkpoint of ours. activation: what a bare file of weights was
     trained with, where it does not say. overwrite: replace what is in `out`, which is an error otherwise.
-    Raises UserError as `read` and `write` do.
-    """
+    Raises UserError as `read` and `write` do."""
     if to is not None and to not in WRITERS:
         raise unknown("format to write", to, WRITERS)
     if Path(out).exists() and not overwrite:
@@ -85,11 +84,9 @@ def convert(
 
 
 def read(source: str | Path, activation: str | None = None) -> Model:
-    """The model of a published folder, file or hub name, in evaluation mode; inputs `image` and `text`.
-
-    Raises UserError for a source that is no CLIP or SigLIP, for a missing, unknown or misfitting weight, an activation
-    or preparation that ours are not, and a tokenizer whose end token is not the model's.
-    """
+    """The model of a published folder, file or hub name, in evaluation mode; inputs `image` and `text`. Raises
+    UserError for a source that is no CLIP or SigLIP, for a missing, unknown or misfitting weight, an activation or
+    preparation that ours are not, and a tokenizer whose end token is not the model's."""
     path = Path(source)
     if path.is_file():
         if path.suffix not in FILES:
@@ -131,10 +128,8 @@ def _has_weights(folder: Path) -> bool:
 
 
 def write(model: Model, out: str | Path, to: str) -> None:
-    """The folder `out`, whole or not at all, as Transformers or open_clip reads it.
-
-    Raises UserError for a model that is neither CLIP nor SigLIP, and says by what.
-    """
+    """The folder `out`, whole or not at all, as Transformers or open_clip reads it. Raises UserError for a model that
+    is neither CLIP nor SigLIP, and says by what."""
     config = config_of(model)
     kind = _kind(config)
     with whole_folder(Path(out)) as folder:

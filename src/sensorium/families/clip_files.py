@@ -13,7 +13,8 @@ from torch import Tensor
 from sensorium.encoders.clip_image import MEAN, STD
 from sensorium.encoders.clip_text import ClipTextConfig, end_token_of
 from sensorium.encoders.text_processor import TextProcessor
-from sensorium.errors import UserError, unknown
+from sensorium.errors import UserError, check_known
+from sensorium.model import Model
 
 RESAMPLING = {"bilinear": 2, "bicubic": 3}  # Pillow's numbers, which published files use
 NEEDED = {"do_resize": True, "do_rescale": True, "do_normalize": True}
@@ -33,10 +34,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The weights of a .safetensors, .pt, .pth or .bin file, by name. Raises UserError when it holds anything else.
-
     Nothing is unpickled but tensors. Of a training checkpoint its `state_dict` or `model` is read, without the prefix
-    `module.`.
-    """
+    `module.`."""
     try:
         if path.suffix == ".safetensors":
             content = load_file(path)
@@ -52,6 +51,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return {name.removeprefix("module."): value for name, value in content.items()}
 
 
+def read_weights(folder: Path, names: tuple[str, ...]) -> dict[str, Tensor]:
+    """The weights of the first of the files `names` that a folder holds. Raises UserError as `read_tensors` does."""
+    name = next((name for name in names if (folder / name).exists()), None)
+    if name is None:
+        raise UserError(f"There is no {' or '.join(names)} in {folder}; bring the whole folder of the model.")
+    return read_tensors(folder / name)
+
+
 def no_weights(path: Path, error: Exception) -> UserError:
     """The sentence for a file whose weights cannot be read, because of `error`."""
     reason = f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no reason given'])[0].rstrip('.:')}"
@@ -64,10 +71,7 @@ def no_weights(path: Path, error: Exception) -> UserError:
 
 
 def read_tokenizer(folder: Path, context: int, pad: int | None) -> TextProcessor:
-    """The processor of `tokenizer.json`; `pad` is the padding's number where the folder does not say.
-
-    Raises UserError when there is none.
-    """
+    """The processor of `tokenizer.json`; `pad` is the padding where the folder states none. Raises UserError."""
     path = folder / "tokenizer.json"
     if not path.exists():
         raise UserError(
@@ -77,34 +81,30 @@ def read_tokenizer(folder: Path, context: int, pad: int | None) -> TextProcessor
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the tokenizers library raises plain Exception
         raise UserError(f"{path} is no tokenizer ({error}); bring a whole copy.") from error
-    tokenizer_config = (
-        read_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").exists() else {}
-    )
-    word = tokenizer_config.get("pad_token")
+    config_path = folder / "tokenizer_config.json"
+    word = read_json(config_path).get("pad_token") if config_path.exists() else None
     number = tokenizer.token_to_id(word["content"] if isinstance(word, dict) else word) if word else None
     pad = number if number is not None else pad or 0
     return TextProcessor(tokenizer, context, pad, pad, None, None)
 
 
-def write_tokenizer(folder: Path, processor: TextProcessor, config: ClipTextConfig) -> None:
-    """`tokenizer.json` and `tokenizer_config.json`, as Transformers reads them."""
+def write_tokenizer(folder: Path, model: Model, config: ClipTextConfig) -> None:
+    """`tokenizer.json` and `tokenizer_config.json` of the model's text, as Transformers reads them."""
+    processor = next(encoder.processor for _, encoder in model.encoders.items() if encoder.modality == "text")
     (folder / "tokenizer.json").write_text(processor.tokenizer.to_str(pretty=True), encoding="utf-8")
     tokenizer, end = processor.tokenizer, end_token_of(processor)
     pad = processor.pad_token if config.pads is None else config.pads
     words = {"pad_token": tokenizer.id_to_token(pad), "eos_token": None if end is None else tokenizer.id_to_token(end)}
     tokenizer_config = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": config.context}
     tokenizer_config |= {name: word for name, word in words.items() if word is not None}
-    (folder / "tokenizer_config.json").write_text(
-        json.dumps(tokenizer_config, indent=1, ensure_ascii=False), encoding="utf-8"
-    )
+    text = json.dumps(tokenizer_config, indent=1, ensure_ascii=False)
+    (folder / "tokenizer_config.json").write_text(text, encoding="utf-8")
 
 
 def read_preparation(folder: Path, size: int) -> dict[str, Any]:
     """How pictures are prepared, as settings of ClipImageConfig, from `preprocessor_config.json` (or
-    `processor_config.json`); OpenAI's when the folder has neither.
-
-    Raises UserError for a preparation that ours is not.
-    """
+    `processor_config.json`); OpenAI's when the folder has neither. Raises UserError for a preparation that ours is
+    not."""
     path = folder / "preprocessor_config.json"
     if path.exists():
         preprocessor = read_json(path)
@@ -157,6 +157,5 @@ def preparation(settings: Any, kind: str) -> dict[str, Any]:
 
 def activation(name: str) -> str:
     """Our name of an activation that Transformers names so. Raises UserError for one that ours are not."""
-    if name not in ACTIVATIONS:
-        raise unknown("activation", name, ACTIVATIONS)
+    check_known(ACTIVATIONS, "activation", name)
     return ACTIVATIONS[name]

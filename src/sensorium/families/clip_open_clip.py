@@ -15,7 +15,7 @@ from sensorium.encoders.clip_image import MEAN, STD, ClipImageConfig
 from sensorium.encoders.clip_text import ClipTextConfig
 from sensorium.errors import UserError
 from sensorium.families.clip import ClipConfig, clip
-from sensorium.families.clip_files import read_json, read_tensors, read_tokenizer, write_tokenizer
+from sensorium.families.clip_files import read_json, read_tensors, read_tokenizer, read_weights, write_tokenizer
 from sensorium.families.clip_weights import fill, open_clip_weights, publish
 from sensorium.model import Model
 
@@ -42,15 +42,10 @@ ACT = {"gelu": None, "gelu_tanh": {"approximate": "tanh"}, "quick_gelu": None}
 
 
 def read(folder: Path) -> Model:
-    """The model of a hub folder: open_clip_config.json, open_clip_model.safetensors and tokenizer.json.
-
-    Raises UserError for anything that is missing, unknown, or does not fit the rest.
-    """
+    """The model of a hub folder: open_clip_config.json, open_clip_model.safetensors and tokenizer.json. Raises
+    UserError for anything that is missing, unknown, or does not fit the rest."""
     config = read_json(folder / CONFIG)
-    name = next((name for name in WEIGHTS if (folder / name).exists()), None)
-    if name is None:
-        raise UserError(f"There is no {' or '.join(WEIGHTS)} in {folder}; bring the whole folder of the model.")
-    return _build(config, read_tensors(folder / name), folder, folder / CONFIG)
+    return _build(config, read_weights(folder, WEIGHTS), folder, folder / CONFIG)
 
 
 def read_file(path: Path, activation: str | None) -> Model:
@@ -58,8 +53,7 @@ def read_file(path: Path, activation: str | None) -> Model:
 
     Its configuration is open_clip_config.json beside it; else its sizes are the weights', its heads 64 wide, and its
     activation quick_gelu if the weights are OpenAI's own; what others' is, `activation` has to say.
-    Raises UserError as `read` does, and where the activation is not known.
-    """
+    Raises UserError as `read` does, and where the activation is not known."""
     tensors = read_tensors(path)
     if (path.parent / CONFIG).exists():
         return _build(read_json(path.parent / CONFIG), tensors, path.parent, path)
@@ -89,20 +83,15 @@ def _config_from_weights(tensors: dict[str, Tensor], activation: str, path: Path
     vision |= {"patch_size": kernel.shape[2], "act_kwargs": act}
     text = {"context_length": len(context), "vocab_size": len(words), "width": words.shape[1], "act_kwargs": act}
     text |= {"heads": words.shape[1] // 64, "layers": _depth(tensors, front)}
-    model_config = {
-        "embed_dim": projection.shape[1],
-        "vision_cfg": vision,
-        "text_cfg": text,
-        "custom_text": bool(front),
-    }
+    model_config = {"embed_dim": projection.shape[1], "vision_cfg": vision, "text_cfg": text}
     bias = {"init_logit_bias": 0.0} if "logit_bias" in tensors else {}
-    return {"model_cfg": model_config | bias | {"quick_gelu": activation == "quick_gelu"}}
+    options = {"custom_text": bool(front), "quick_gelu": activation == "quick_gelu"}
+    return {"model_cfg": model_config | bias | options}
 
 
 def _depth(tensors: dict[str, Tensor], front: str) -> int:
-    return len(
-        {name for name in tensors if name.startswith(f"{front}transformer.resblocks.") and "ln_1.weight" in name}
-    )
+    blocks = f"{front}transformer.resblocks."
+    return len({name for name in tensors if name.startswith(blocks) and "ln_1.weight" in name})
 
 
 def _build(stated_config: dict[str, Any], tensors: dict[str, Tensor], folder: Path, source: Path) -> Model:
@@ -122,11 +111,8 @@ def _build(stated_config: dict[str, Any], tensors: dict[str, Tensor], folder: Pa
 
 def _config(model_config: dict[str, Any], preparation: dict[str, Any], pad: int, source: Path) -> ClipConfig:
     vision, text = model_config["vision_cfg"], model_config["text_cfg"]
-    for section, known_settings, section_name in (
-        (model_config, MODEL, "model_cfg"),
-        (vision, VISION, "vision_cfg"),
-        (text, TEXT, "text_cfg"),
-    ):
+    sections = (model_config, MODEL, "model_cfg"), (vision, VISION, "vision_cfg"), (text, TEXT, "text_cfg")
+    for section, known_settings, section_name in sections:
         for name, value in section.items():
             if name not in known_settings and value not in OFF:
                 raise UserError(
@@ -143,10 +129,8 @@ def _config(model_config: dict[str, Any], preparation: dict[str, Any], pad: int,
         end_token=text.get("eos_id", 2) if pooling == "end" else None,
         pads=pad if pooling == "last" or not causal else None,  # open_clip masks no padding
     )  # fmt: skip
-    picture = _preparation(preparation, source) | {
-        "patch_dropout": vision.get("patch_dropout", 0.0),
-        "augmentation": None,
-    }
+    training = {"patch_dropout": vision.get("patch_dropout", 0.0), "augmentation": None}
+    picture = _preparation(preparation, source) | training
     trunk = bool(vision.get("timm_model_name"))
     image = _timm(vision, picture, source) if trunk else _visual(vision, picture, quick, source)
     return ClipConfig(
@@ -248,8 +232,7 @@ def write(model: Model, config: ClipConfig, kind: str, folder: Path) -> None:
     config_json = {"model_cfg": model_config, "preprocess_cfg": preparation | {"resize_mode": fit}}
     (folder / CONFIG).write_text(json.dumps(config_json, indent=1))
     save_file(publish(model, open_clip_weights(config, siglip)), folder / WEIGHTS[0], metadata={"format": "pt"})
-    processor = next(encoder.processor for _, encoder in model.encoders.items() if encoder.modality == "text")
-    write_tokenizer(folder, processor, text)
+    write_tokenizer(folder, model, text)
 
 
 def _vision_json(image: ClipImageConfig) -> dict[str, Any]:

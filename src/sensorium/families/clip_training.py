@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import nn
 
 from sensorium.data.schema import Schema
-from sensorium.errors import UserError, unknown
+from sensorium.errors import UserError, check_known
 from sensorium.families.clip import preset
 from sensorium.families.family import ProjectionSettings, SharedSettings, Tower, check_no_size, set_temperature
 from sensorium.model import Model
@@ -28,8 +28,7 @@ class ClipSettings(SharedSettings):
 
     name: Literal["clip"] = Field(description="the family")
     size: str | None = Field(
-        None,
-        description="of the encoders that `inputs` does not name: tiny, ViT-B-32, ViT-B-16, ViT-L-14; none: tiny",
+        None, description="of the encoders that `inputs` does not name: tiny, ViT-B-32, ViT-B-16, ViT-L-14; none: tiny"
     )
     pairs: list[tuple[str, str]] = Field(
         [], description="which two inputs are aligned, as [[photo, caption], [voice, caption]]; empty: every two"
@@ -53,13 +52,10 @@ class ClipFamily:
     """Two or more towers of any kind, each with a projection into the shared space."""
 
     Settings = ClipSettings
-    reads: Literal["tokens", "pooled"] = "pooled"
+    reads = "pooled"
 
     def towers(self, settings: ClipSettings) -> dict[str, Tower]:
-        """The towers of the published size, or of the tiny one, which takes the length of its texts from the records.
-
-        Raises UserError for an unknown size.
-        """
+        """The towers of the size; the tiny one takes the length of texts from the records. Raises UserError."""
         config = preset(settings.size or SIZE)
         image, text = (tower.model_dump(exclude_unset=True) for tower in (config.image, config.text))
         text.pop("end_token", None)  # that of the tokenizer, which is learned from the records
@@ -91,10 +87,8 @@ class ClipFamily:
         return model
 
     def continue_from(self, settings: ClipSettings, trained: Model) -> ClipSettings:
-        """The settings with the loss that `trained` learned by; it gets the temperature that they state.
-
-        Raises UserError when they ask for another size, space or loss than it has.
-        """
+        """The settings with the loss that `trained` learned by; it gets the temperature that they state. Raises
+        UserError when they ask for another size, space or loss than it has."""
         check_no_size(settings)
         if settings.projections:
             raise UserError("The model that --from names has its projections already; leave them out, or --from.")
@@ -110,13 +104,9 @@ class ClipFamily:
     def pairs(self, settings: ClipSettings, kinds: dict[str, str]) -> list[tuple[str, str]]:
         """The pairs of the settings, or every two of the inputs `kinds`. Raises UserError for one that cannot be."""
         names = list(kinds)
-        for name in settings.projections:
-            if name not in names:
-                raise unknown("input", name, names)
+        for name in [*settings.projections, *(name for pair in settings.pairs for name in pair)]:
+            check_known(names, "input", name)
         for a, b in settings.pairs:
-            for name in (a, b):
-                if name not in names:
-                    raise unknown("input", name, names)
             if a == b:
                 raise UserError(f"'{a}' cannot be aligned with itself; name two inputs.")
         pairs = list(dict.fromkeys(settings.pairs)) or list(combinations(names, 2))

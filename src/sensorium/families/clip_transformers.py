@@ -7,23 +7,13 @@ from typing import Any
 from huggingface_hub.errors import StrictDataclassError
 from pydantic import ValidationError
 from safetensors.torch import save_file
-from torch import Tensor
 from transformers import CLIPConfig, SiglipConfig
 
 from sensorium.encoders.clip_image import ClipImageConfig
 from sensorium.encoders.clip_text import ClipTextConfig
-from sensorium.errors import UserError, unknown
+from sensorium.errors import UserError, check_known
+from sensorium.families import clip_files as files
 from sensorium.families.clip import ClipConfig, clip
-from sensorium.families.clip_files import (
-    ACTIVATIONS,
-    activation,
-    preparation,
-    read_json,
-    read_preparation,
-    read_tensors,
-    read_tokenizer,
-    write_tokenizer,
-)
 from sensorium.families.clip_weights import fill, publish, transformers_weights
 from sensorium.model import Model
 
@@ -34,25 +24,23 @@ BUFFERS = ("vision_model.embeddings.position_ids", "text_model.embeddings.positi
 
 
 def read(folder: Path) -> Model:
-    """The model of a folder with config.json, weights, preprocessor_config.json and tokenizer.json.
-
-    Raises UserError for anything that is missing, unknown, or does not fit the rest.
-    """
-    config_json = read_json(folder / "config.json")
+    """The model of a folder with config.json, weights, preprocessor_config.json and tokenizer.json. Raises UserError
+    for anything that is missing, unknown, or does not fit the rest."""
+    config_json = files.read_json(folder / "config.json")
     kind = config_json.get("model_type")
-    if kind not in KINDS:
-        raise unknown(f"CLIP in {folder}: the model_type", str(kind), KINDS)
+    check_known(KINDS, f"CLIP in {folder}: the model_type", str(kind))
     try:
         published_config = KINDS[kind].from_dict(config_json)
         config = _config(published_config, kind, folder)
     except (ValidationError, StrictDataclassError, ValueError, TypeError) as error:
         raise UserError(f"{folder / 'config.json'} describes no model of ours ({_first_line(error)}).") from error
     pad = published_config.text_config.pad_token_id
-    tokenizer = read_tokenizer(folder, config.text.context, pad)
+    tokenizer = files.read_tokenizer(folder, config.text.context, pad)
     if kind == "siglip":
         config = config.model_copy(update={"text": config.text.model_copy(update={"pads": tokenizer.pad_token})})
     model = clip(config, tokenizer)
-    fill(model, transformers_weights(config), _tensors(folder), str(folder))
+    weights = {name: value for name, value in files.read_weights(folder, WEIGHTS).items() if name not in BUFFERS}
+    fill(model, transformers_weights(config), weights, str(folder))
     return model.eval()
 
 
@@ -60,10 +48,10 @@ def _config(published_config: Any, kind: str, folder: Path) -> ClipConfig:
     vision, text, siglip = published_config.vision_config, published_config.text_config, kind == "siglip"
     if siglip and not vision.vision_use_head:
         raise UserError(f"The model in {folder} has no pooling of its own (vision_use_head); choose one that has.")
-    end = text.eos_token_id
+    end, preparation = text.eos_token_id, files.read_preparation(folder, vision.image_size)
     image = ClipImageConfig(
         size=vision.image_size, patch=vision.patch_size, pre_norm=not siglip, patch_bias=siglip, augmentation=None,
-        pooling="attention" if siglip else "class", **_shape(vision), **read_preparation(folder, vision.image_size),
+        pooling="attention" if siglip else "class", **_shape(vision), **preparation,
     )  # fmt: skip
     pooling = "last" if siglip else "largest" if end == LEGACY_END else "end"
     words = ClipTextConfig(
@@ -82,16 +70,9 @@ def _shape(tower: Any) -> dict[str, Any]:
         "depth": tower.num_hidden_layers,
         "heads": tower.num_attention_heads,
         "ratio": tower.intermediate_size / tower.hidden_size,
-        "activation": activation(tower.hidden_act),
+        "activation": files.activation(tower.hidden_act),
         "eps": tower.layer_norm_eps,
     }
-
-
-def _tensors(folder: Path) -> dict[str, Tensor]:
-    name = next((name for name in WEIGHTS if (folder / name).exists()), None)
-    if name is None:
-        raise UserError(f"There is no {' or '.join(WEIGHTS)} in {folder}; bring the whole folder of the model.")
-    return {name: value for name, value in read_tensors(folder / name).items() if name not in BUFFERS}
 
 
 def write(model: Model, config: ClipConfig, kind: str, folder: Path) -> None:
@@ -105,9 +86,9 @@ def write(model: Model, config: ClipConfig, kind: str, folder: Path) -> None:
         **({"projection_dim": config.dim} if kind == "clip" else {}),
     }
     (folder / "config.json").write_text(json.dumps(config_json, indent=1))
-    (folder / "preprocessor_config.json").write_text(json.dumps(preparation(config.image, name), indent=1))
+    (folder / "preprocessor_config.json").write_text(json.dumps(files.preparation(config.image, name), indent=1))
     save_file(publish(model, transformers_weights(config)), folder / WEIGHTS[0], metadata={"format": "pt"})
-    write_tokenizer(folder, _processor(model), config.text)
+    files.write_tokenizer(folder, model, config.text)
 
 
 def _vision_json(config: ClipConfig, kind: str) -> dict[str, Any]:
@@ -136,13 +117,9 @@ def _tower_json(tower: ClipImageConfig | ClipTextConfig) -> dict[str, Any]:
         "intermediate_size": tower.hidden,
         "num_hidden_layers": tower.depth,
         "num_attention_heads": tower.heads,
-        "hidden_act": next(name for name, ours in ACTIVATIONS.items() if ours == tower.activation),
+        "hidden_act": next(name for name, ours in files.ACTIVATIONS.items() if ours == tower.activation),
         "layer_norm_eps": tower.eps,
     }
-
-
-def _processor(model: Model) -> Any:
-    return next(encoder.processor for _, encoder in model.encoders.items() if encoder.modality == "text")
 
 
 def _first_line(error: Exception) -> str:

@@ -132,10 +132,8 @@ def tower_names(model: Model) -> tuple[str, str]:
 
 
 def fill(model: Model, weights: list[Weight], tensors: dict[str, Tensor], source: str) -> None:
-    """Puts the published `tensors` into `model`, all of its weights; `source` names where they come from.
-
-    Raises UserError for a missing weight, an unknown one, or one of another size.
-    """
+    """Puts the published `tensors` into `model`, all of its weights; `source` names where they come from. Raises
+    UserError for a missing weight, an unknown one, or one of another size."""
     model.load_state_dict(filled(model.state_dict(), weights, tensors, source, state_fronts(model)), strict=True)
 
 

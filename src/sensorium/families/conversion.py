@@ -7,11 +7,9 @@ from sensorium.model import Model
 
 
 class Options(NamedTuple):
-    """The options of `convert` beside source and destination; None where one is not stated.
-
-    activation: what a bare file of weights was trained with. picture: a file with the weights of the pictures' encoder.
-    tokenizer: a tokenizer.json, or a folder that has one.
-    """
+    """The options of `convert` beside source and destination; None where one is not stated. activation: what a bare
+    file of weights was trained with. picture: a file with the weights of the pictures' encoder. tokenizer: a
+    tokenizer.json, or a folder that has one."""
 
     activation: str | None
     picture: Path | None
@@ -25,10 +23,7 @@ class Conversion(Protocol):
     """Whether the tokenizer of the options is for it."""
 
     def convert(self, source: str | Path, out: Path, options: Options) -> Model:
-        """Writes `source` to the folder `out`, in the place of what is there, and gives the model. Raises UserError for
-        a source or options that do not fit.
-        """
-        ...
+        """Writes `source` to the folder `out`, over what is there. Raises UserError for what does not fit."""
 
 
 class Source(Conversion, Protocol):
@@ -36,4 +31,3 @@ class Source(Conversion, Protocol):
 
     def recognises(self, source: Path, options: Options) -> bool:
         """Whether `source` is of the kind that it reads. Raises UserError for a file that cannot be read."""
-        ...

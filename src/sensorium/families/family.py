@@ -5,14 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-    model_validator,
-)
+from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from torch import nn
 
 from sensorium.data.schema import Schema
@@ -27,10 +20,8 @@ RECIPE_KEYS: dict[str, Any] = {
 }  # fmt: skip
 
 
-class ProjectionSettings(BaseModel):
+class ProjectionSettings(BaseModel, frozen=True, extra="forbid"):
     """The way from an encoder's summary into the shared space."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     hidden: int | None = Field(None, ge=1, description="width of a layer between; none: one linear map")
     norm: bool = Field(False, description="each summary is brought to mean 0 and variance 1 over its numbers first")
@@ -38,14 +29,11 @@ class ProjectionSettings(BaseModel):
     bias: bool = Field(False, description="whether the last map has one")
 
 
-class SharedSettings(BaseModel):
+class SharedSettings(BaseModel, frozen=True, extra="forbid"):
     """The settings that all families have, to which each adds its own.
 
     A recipe states all of RECIPE_KEYS: those that a family lacks are dropped when its settings are read, and written
-    back with them. Raises UserError when one that it lacks is set.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    back with them. Raises UserError when one that it lacks is set."""
 
     name: str
     size: str | None
@@ -86,51 +74,34 @@ class Family(Protocol):
 
     def towers(self, settings: Any) -> dict[str, Tower]:
         """By kind of input, the encoder that has the size of the settings. Raises UserError for an unknown size."""
-        ...
 
     def build_model(self, settings: Any, encoders: dict[str, nn.Module], schema: Schema) -> Model:
         """The untrained model around `encoders`, by input name. Raises UserError for encoders that do not fit."""
-        ...
 
     def rebuild_with_inputs(
         self, trained: Model, encoders: dict[str, nn.Module], sources: dict[str, str], schema: Schema
     ) -> Model:
-        """The model `trained` under new input names: around `encoders`, which are its own, by new name.
-
-        sources: by new name, the input of `trained` that it was. Raises UserError when `trained` is of another family.
-        """
-        ...
+        """The model `trained` under new input names: around `encoders`, which are its own, by new name. sources: by new
+        name, the input of `trained` that it was. Raises UserError when `trained` is of another family."""
 
     def continue_from(self, settings: Any, trained: Model) -> Any:
-        """The settings of a run that begins with the model `trained`, whose temperature it sets to theirs.
-
-        Raises UserError when they ask for another model.
-        """
-        ...
+        """The settings of a run that begins with `trained`, whose temperature it sets. Raises UserError."""
 
     def pairs(self, settings: Any, kinds: dict[str, str]) -> list[tuple[str, str]]:
         """The pairs of inputs, name → kind, that learning brings together. Raises UserError for others."""
-        ...
 
     def objectives(self, settings: Any, model: Model, steps: int) -> list[nn.Module]:
         """What the model learns by. steps: optimiser steps in an epoch."""
-        ...
 
     def training_defaults(self, settings: Any, continues: bool) -> dict[str, Any]:
         """Default settings of training. continues: whether the run begins with a trained model."""
-        ...
 
     def contrastive_loss(self, settings: Any) -> Literal["softmax", "sigmoid"] | None:
         """The contrastive loss that every objective has, whose value at chance follows from the records; None for a
-        family with other losses, whose `chance_sentences` say that value.
-        """
-        ...
+        family with other losses, whose `chance_sentences` say that value."""
 
     def chance_sentences(self, settings: Any, model: Model, batch_size: int) -> list[str]:
-        """Sentences before training on the losses of a model that has learned nothing, where `contrastive_loss` is
-        None.
-        """
-        ...
+        """Sentences on the losses of a model that has learned nothing, where `contrastive_loss` is None."""
 
 
 class FittedFamily(Protocol):

@@ -15,8 +15,7 @@ class Weight(NamedTuple):
     ours:   its name, whose front says of which part of the model it is.
     published_names: the names that hold it; of several, the rows lie one below the other, by `shares`.
     shape:  the published one, where it is not ours. transposed: the published one is ours transposed.
-    copies: further names that hold the same once more.
-    """
+    copies: further names that hold the same once more."""
 
     ours: str
     published_names: tuple[str, ...]
@@ -51,9 +50,8 @@ def blocks(our_prefix: str, published_prefix: str, depth: int, names: BlockNames
     for index in range(depth):
         our_front, published_front = f"{our_prefix}tower.blocks.{index}.", f"{published_prefix}{index}."
         yield from pair(f"{our_front}norm.", published_front + names.norm)
-        yield from pair(
-            f"{our_front}qkv.", *(published_front + name for name in names.qkv), shares=(1,) * len(names.qkv)
-        )
+        qkv = [published_front + name for name in names.qkv]
+        yield from pair(f"{our_front}qkv.", *qkv, shares=(1,) * len(qkv))
         yield from pair(f"{our_front}out.", published_front + names.out)
         yield from pair(f"{our_front}mlp_norm.", published_front + names.mlp_norm)
         yield from pair(f"{our_front}mlp.rise.", published_front + names.rise)
@@ -67,12 +65,9 @@ def filled(
     filled.
 
     fronts: by the front of a name in the table, the front of the name in the state. source: where the tensors come
-    from. Raises UserError for a missing weight, an unknown one, one of another size, and for copies that differ.
-    """
-    missing = [name for weight in weights for name in (*weight.published_names, *weight.copies) if name not in tensors]
-    surplus = sorted(
-        tensors.keys() - {name for weight in weights for name in (*weight.published_names, *weight.copies)}
-    )
+    from. Raises UserError for a missing weight, an unknown one, one of another size, and for copies that differ."""
+    names = [name for weight in weights for name in (*weight.published_names, *weight.copies)]
+    missing, surplus = [name for name in names if name not in tensors], sorted(tensors.keys() - set(names))
     for names, verb in ((missing, "lacks"), (surplus, "has beyond the model's")):
         if names:
             raise UserError(
@@ -86,10 +81,8 @@ def filled(
                     f"{source}: the weights '{name}' and '{weight.published_names[0]}' differ, which are one here;"
                     " bring a checkpoint that was trained so."
                 )
-    return {
-        _state_name(weight, fronts): _read(weight, state[_state_name(weight, fronts)], tensors, source)
-        for weight in weights
-    }
+    by_name = {_state_name(weight, fronts): weight for weight in weights}
+    return {name: _read(weight, state[name], tensors, source) for name, weight in by_name.items()}
 
 
 def published(state: dict[str, Tensor], weights: list[Weight], fronts: dict[str, str]) -> dict[str, Tensor]:
@@ -101,9 +94,8 @@ def published(state: dict[str, Tensor], weights: list[Weight], fronts: dict[str,
         value = value if weight.shape is None else value.reshape(weight.shape)
         rows = [share * len(value) // sum(weight.shares) for share in weight.shares] if value.dim() else None
         pieces = [value] if len(weight.published_names) == 1 else value.split(rows)
-        tensors |= {
-            name: piece.contiguous().clone() for name, piece in zip(weight.published_names, pieces, strict=True)
-        }
+        for name, piece in zip(weight.published_names, pieces, strict=True):
+            tensors[name] = piece.contiguous().clone()
         tensors |= {name: tensors[weight.published_names[0]].clone() for name in weight.copies}
     return tensors
 
@@ -116,11 +108,9 @@ def _state_name(weight: Weight, fronts: dict[str, str]) -> str:
 def _read(weight: Weight, our_tensor: Tensor, tensors: dict[str, Tensor], source: str) -> Tensor:
     full_shape = weight.shape or tuple(our_tensor.shape[::-1] if weight.transposed else our_tensor.shape)
     for name, share in zip(weight.published_names, weight.shares, strict=True):
-        expected = (
-            full_shape
-            if len(weight.published_names) == 1
-            else (share * full_shape[0] // sum(weight.shares), *full_shape[1:])
-        )
+        expected = full_shape
+        if len(weight.published_names) > 1:
+            expected = (share * full_shape[0] // sum(weight.shares), *full_shape[1:])
         if tuple(tensors[name].shape) not in (expected, *([(1,)] if expected == () else [])):
             raise UserError(
                 f"{source}: the weight '{name}' has the shape {list(tensors[name].shape)}, the configuration says"

@@ -4,8 +4,7 @@ Each class declares `reads` ("pooled" or "tokens", so that the cache stores no t
 (True where the tokens are experts: each of them can decide alone, so the targets get the head `late` over them; False
 where the targets are decided from the fused whole). Each instance has `dim`, the width of its tokens, and `experts`,
 how many tokens it gives (None where that varies by batch; a number wherever `gives_experts` is True).
-A fusion that learns more than the targets ask for also has `losses` and their `weights`: see `Variational`.
-"""
+A fusion that learns more than the targets ask for also has `losses` and their `weights`: see `Variational`."""
 
 from sensorium.fusion.attention import Attention
 from sensorium.fusion.bert import BertFusion

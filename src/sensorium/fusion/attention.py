@@ -1,7 +1,5 @@
 """Early fusion by attention: a mean in which each record says how much each input counts."""
 
-from typing import Literal
-
 import torch
 from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
@@ -14,8 +12,7 @@ from sensorium.nn.precision import wide
 
 class AttentionConfig(BaseModel, frozen=True, extra="forbid"):
     """`dim`: width of the fused token, and of the layer that scores; `heads` share it, each with weights of its own;
-    `dropout` acts before the input maps.
-    """
+    `dropout` acts before the input maps."""
 
     dim: int = Field(128, gt=0)
     heads: int = Field(4, gt=0)
@@ -34,11 +31,10 @@ class Attention(nn.Module):
     Additive attention (Bahdanau et al. 2015, arXiv:1409.0473) over inputs: h, the query, is the mean of the xᵢ
     that are present. Each head has its own v and weighs its own slice of the coordinates; a single head cannot learn
     the exclusive-or of two inputs. An absent input is left out of h and of the softmax, so the weights of the others
-    still sum to 1.
-    """
+    still sum to 1."""
 
     Config = AttentionConfig
-    reads: Literal["pooled", "tokens"] = "pooled"
+    reads = "pooled"
     gives_experts = False
     experts = 1
 
@@ -47,7 +43,10 @@ class Attention(nn.Module):
         self.config, self.dim = config, config.dim
         self.inputs = Inputs(dims, config.dim, config.dropout)
         # The weight of a single input is 1 whatever its score, so no score would ever be trained.
-        self.score = _score(config.dim, config.heads) if len(dims) > 1 else None
+        self.score = None
+        if len(dims) > 1:
+            dim, heads = config.dim, config.heads
+            self.score = nn.Sequential(nn.Linear(2 * dim, dim), nn.Tanh(), nn.Linear(dim, heads, bias=False))
 
     def forward(self, features: dict[str, Features]) -> Features:
         """Features of every input, widths as in `dims` -> tokens float32 [B, 1, D], mask [B, 1], pooled [B, D]."""
@@ -58,9 +57,7 @@ class Attention(nn.Module):
 
     def weights(self, features: dict[str, Features]) -> Tensor:
         """How much each input counts in each record: float32 [B, N], in the order of `dims`, the mean of the heads.
-
-        They sum to 1, that of an absent input is 0; for a record without any input all are 0.
-        """
+        They sum to 1, that of an absent input is 0; for a record without any input all are 0."""
         return self._weights(*self.inputs.summaries(features)).mean(dim=2)
 
     def _weights(self, summaries: Tensor, present: Tensor) -> Tensor:
@@ -76,7 +73,3 @@ class Attention(nn.Module):
         scores = wide(output(tanh(mixed)))  # [B, N, heads]
         lowest = torch.finfo(scores.dtype).min  # not -inf, which makes NaN of a record without any input
         return torch.where(real, scores.masked_fill(~real, lowest).softmax(dim=1), 0.0)
-
-
-def _score(dim: int, heads: int) -> nn.Module:
-    return nn.Sequential(nn.Linear(2 * dim, dim), nn.Tanh(), nn.Linear(dim, heads, bias=False))

@@ -1,10 +1,8 @@
 """Middle fusion by BERT's upper layers, in which a leading input also attends to the others, as in ALBEF."""
 
-from typing import Literal
-
 import torch
 from pydantic import BaseModel, Field
-from torch import Tensor, nn
+from torch import nn
 
 from sensorium.features import Features
 from sensorium.fusion.cross_attention import roles, stand_in
@@ -18,8 +16,7 @@ class BertFusionConfig(BaseModel, frozen=True, extra="forbid"):
     all the others).
 
     `dim`: width of a token, a multiple of `heads`; `layers`: how many blocks; the MLPs are `ratio` times as wide
-    inside; `dropout` of what each step adds; `eps` of every LayerNorm.
-    """
+    inside; `dropout` of what each step adds; `eps` of every LayerNorm."""
 
     query: str | None = None
     context: list[str] | None = None
@@ -39,11 +36,10 @@ class BertFusion(nn.Module):
     keys and values of the contexts are computed once, by `asked`, for any number of passes. A leading input of the
     width `dim` is used as it is, and a context has no map but the one to keys and values. Where the leading input is
     absent, one learned token stands in for it; an absent context adds nothing; an input that is neither is not read.
-    Raises UserError for a name that is no input, or a leading input that is its own context.
-    """
+    Raises UserError for a name that is no input, or a leading input that is its own context."""
 
     Config = BertFusionConfig
-    reads: Literal["pooled", "tokens"] = "tokens"
+    reads = "tokens"
     gives_experts = False
     experts = None
 
@@ -61,10 +57,8 @@ class BertFusion(nn.Module):
 
     def asked(self, features: dict[str, Features]) -> list[Asked]:
         """Each context's keys and values for every block; `forward` takes them, or rows of them."""
-        return [
-            asking(features[name].tokens, features[name].mask)
-            for name, asking in zip(self.context, self.asking, strict=True)
-        ]
+        contexts = zip(self.context, self.asking, strict=True)
+        return [asking(features[name].tokens, features[name].mask) for name, asking in contexts]
 
     def forward(
         self, features: dict[str, Features], asked: list[Asked] | None = None, summary_only: bool = False
@@ -74,8 +68,7 @@ class BertFusion(nn.Module):
 
         With `asked`, the result of the method `asked`, only the leading input is read. In a row that lacks the leading
         input but has a context, the first token is the output at the learned token. `summary_only`: that first token
-        alone, T = 1, which is less work.
-        """
+        alone, T = 1, which is less work."""
         asked = self.asked(features) if asked is None else asked
         tokens, mask, _ = features[self.query]
         packing = Packing.of(mask)
@@ -88,11 +81,5 @@ class BertFusion(nn.Module):
         x = run(self.blocks, x, packing, asked, summary_only)
         if summary_only:
             return Features.one(packing.first(x.device)[0].pad(x)[:, 0], mask.any(dim=1))
-        tokens = packing.pad(x)
-        return Features(tokens, mask, _first(tokens, mask))
-
-
-def _first(tokens: Tensor, mask: Tensor) -> Tensor:
-    """float [B, D]: the first real token of each row, or zeros."""
-    first = mask.int().argmax(dim=1)  # [B]
-    return tokens[torch.arange(len(tokens), device=tokens.device), first]
+        tokens, first = packing.pad(x), mask.int().argmax(dim=1)  # [B, T, D], [B]
+        return Features(tokens, mask, tokens[torch.arange(len(tokens), device=tokens.device), first])

@@ -1,7 +1,5 @@
 """Interactive fusion through a bottleneck: inputs exchange information only through a few shared tokens."""
 
-from typing import Literal
-
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
@@ -16,8 +14,7 @@ from sensorium.nn.residual import FeedForward, SelfAttention
 
 class BottleneckConfig(BaseModel, frozen=True, extra="forbid"):
     """`dim`: width of a token, a multiple of `heads`; `layers`: how many blocks each input has; `bottlenecks`: how many
-    tokens the inputs share; the MLPs are `ratio` times as wide inside, with `dropout`.
-    """
+    tokens the inputs share; the MLPs are `ratio` times as wide inside, with `dropout`."""
 
     dim: int = Field(128, gt=0)
     layers: int = Field(2, gt=0)
@@ -32,11 +29,10 @@ class Bottleneck(nn.Module):
 
     In every layer, [z_i, f_i] <- block_i([z_i, f]) for each input i, then f <- the mean of f_i over the present inputs.
     z_i begins with its own learned token, which becomes the input's summary; `pooled` is the mean of the summaries of
-    the present inputs. The cost grows with each input's tokens, not with the square of their sum.
-    """
+    the present inputs. The cost grows with each input's tokens, not with the square of their sum."""
 
     Config = BottleneckConfig
-    reads: Literal["pooled", "tokens"] = "tokens"
+    reads = "tokens"
     gives_experts = False
     experts = None
 
@@ -50,10 +46,8 @@ class Bottleneck(nn.Module):
         self.norm = nn.LayerNorm(config.dim)
 
     def forward(self, features: dict[str, Features]) -> Features:
-        """Features of each input, T1, T2, ... tokens -> tokens float32 [B, T1 + T2 + ..., D], mask, pooled [B, D].
-
-        The tokens stand in the order of `dims`; neither the summaries nor the shared tokens are among them.
-        """
+        """Features of each input, T1, T2, ... tokens -> tokens float32 [B, T1 + T2 + ..., D], mask, pooled [B, D]. The
+        tokens stand in the order of `dims`; neither the summaries nor the shared tokens are among them."""
         streams, packings = self._streams(features)
         present = torch.stack([features[name].present for name in streams], dim=1)  # [B, N]
         bottlenecks = self.config.bottlenecks  # M
@@ -75,9 +69,7 @@ class Bottleneck(nn.Module):
 
     def _streams(self, features: dict[str, Features]) -> tuple[dict[str, Tensor], dict[str, Packing]]:
         """For each input its summary and its tokens, [B, 1 + T, D], and the packing of these after the shared tokens.
-
-        In a row that lacks the input none of them is real.
-        """
+        In a row that lacks the input none of them is real."""
         streams, packings = {}, {}
         for i, (name, (x, packing)) in enumerate(self.inputs.packed(features).items()):
             tokens, mask = packing.pad(x), features[name].mask

@@ -1,7 +1,5 @@
 """Fusion by agreement: each input is a capsule that is distributed over the wholes it agrees with."""
 
-from typing import Literal
-
 import torch
 from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
@@ -13,8 +11,7 @@ from sensorium.nn.inputs import Inputs
 
 class CapsulesConfig(BaseModel, frozen=True, extra="forbid"):
     """`dim`: width of the fused token, a multiple of `capsules`, which is how many wholes it holds side by side;
-    `iterations` of routing; `dropout` acts before the input maps.
-    """
+    `iterations` of routing; `dropout` acts before the input maps."""
 
     dim: int = Field(128, gt=0)
     capsules: int = Field(8, gt=0)
@@ -34,11 +31,10 @@ class CapsuleFusion(nn.Module):
 
     uᵢ = squash(xᵢ), and its votes are ûⱼᵢ = Wᵢⱼ uᵢ. Each iteration takes c = softmax of b over the wholes (b is 0 at
     first) and vⱼ = squash(Σᵢ cᵢⱼ ûⱼᵢ), and bᵢⱼ grows by ûⱼᵢ · vⱼ: an input gives more to a whole on which other
-    inputs agree with it. An absent input votes for nothing.
-    """
+    inputs agree with it. An absent input votes for nothing."""
 
     Config = CapsulesConfig
-    reads: Literal["pooled", "tokens"] = "pooled"
+    reads = "pooled"
     gives_experts = False
     experts = 1
 
@@ -55,9 +51,7 @@ class CapsuleFusion(nn.Module):
         return Features.one(self.capsules(squash(summaries)).flatten(1), present.any(dim=1))
 
     def routing(self, features: dict[str, Features]) -> Tensor:
-        """How each input of each record is distributed over the M wholes: float32 [B, N, M], inputs as in `dims`.
-
-        The shares of an input sum to 1; those of an absent one are 0.
-        """
+        """How each input of each record is distributed over the M wholes: float32 [B, N, M], inputs as in `dims`. The
+        shares of an input sum to 1; those of an absent one are 0."""
         summaries, present = self.inputs.summaries(features)
         return torch.where(present[..., None], self.capsules.routed(squash(summaries)).shares, 0.0)

@@ -1,7 +1,5 @@
 """Interactive fusion: every input attends to every other."""
 
-from typing import Literal
-
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
@@ -17,8 +15,7 @@ from sensorium.nn.residual import Crossing, FeedForward, Keys, KeysOf, SelfAtten
 
 class CoAttentionConfig(BaseModel, frozen=True, extra="forbid"):
     """`dim`: width of a token, a multiple of `heads`; `layers`: how often each input attends to each other one; the
-    MLPs are `ratio` times as wide inside, with `dropout`.
-    """
+    MLPs are `ratio` times as wide inside, with `dropout`."""
 
     dim: int = Field(128, gt=0)
     layers: int = Field(2, gt=0)
@@ -33,11 +30,10 @@ class CoAttention(nn.Module):
     For each input a and each other one b, Z = x_a, then `layers` times Z <- Z + attention(norm(Z), norm(x_b)) and
     Z <- Z + MLP(norm(Z)): as in MulT, every layer attends to b's own tokens, not to updated ones. Then
     y_a = norm(transformer block(W [Z of every b])); MulT runs that block at the width of the concatenation.
-    The summary is the mean over the present inputs of the mean of y_a. Where b is absent, attention adds nothing.
-    """
+    The summary is the mean over the present inputs of the mean of y_a. Where b is absent, attention adds nothing."""
 
     Config = CoAttentionConfig
-    reads: Literal["pooled", "tokens"] = "tokens"
+    reads = "tokens"
     gives_experts = False
     experts = None
 
@@ -51,10 +47,8 @@ class CoAttention(nn.Module):
             self.asked = Named({name: KeysOf(config.dim, config.heads, readers) for name in dims})
 
     def forward(self, features: dict[str, Features]) -> Features:
-        """Features of each input, T1, T2, ... tokens -> tokens float32 [B, T1 + T2 + ..., D], mask, pooled [B, D].
-
-        The tokens stand in the order of `dims`.
-        """
+        """Features of each input, T1, T2, ... tokens -> tokens float32 [B, T1 + T2 + ..., D], mask, pooled [B, D]. The
+        tokens stand in the order of `dims`."""
         packed = self.inputs.packed(features)
         asked = {name: iter(self.asked[name](*packed[name])) for name in packed} if len(packed) > 1 else {}
         tokens = []

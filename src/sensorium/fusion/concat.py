@@ -1,7 +1,5 @@
 """Early fusion: the inputs' summaries side by side, then an MLP."""
 
-from typing import Literal
-
 from pydantic import BaseModel, Field
 from torch import nn
 
@@ -12,8 +10,7 @@ from sensorium.nn.inputs import Inputs
 
 class ConcatConfig(BaseModel, frozen=True, extra="forbid"):
     """`dim`: width of the fused token; the MLP's inner width is `ratio` times it; `dropout` before the input maps and
-    inside the MLP.
-    """
+    inside the MLP."""
 
     dim: int = Field(128, gt=0)
     ratio: int = Field(2, gt=0)
@@ -24,11 +21,10 @@ class Concat(nn.Module):
     """Concatenation of the pooled inputs and an MLP, with a learned vector where an input is absent.
 
     Plain concatenation puts zeros there and collapses when an input is missing; the learned vector distinguishes
-    "absent" from "zero", and modality dropout trains the following layers to do without.
-    """
+    "absent" from "zero", and modality dropout trains the following layers to do without."""
 
     Config = ConcatConfig
-    reads: Literal["pooled", "tokens"] = "pooled"
+    reads = "pooled"
     gives_experts = False
     experts = 1
 

@@ -1,6 +1,6 @@
 """Middle fusion with a leading input, which attends to the others."""
 
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from pydantic import BaseModel, Field
@@ -16,8 +16,7 @@ from sensorium.nn.transformer import Transformer
 class CrossAttentionConfig(BaseModel, frozen=True, extra="forbid"):
     """`query`: the leading input (None: the first); `context`: the inputs it attends to (None: all the others).
 
-    `dim`: width of a token, a multiple of `heads`; `layers`: how many blocks; `dropout` inside them.
-    """
+    `dim`: width of a token, a multiple of `heads`; `layers`: how many blocks; `dropout` inside them."""
 
     query: str | None = None
     context: list[str] | None = None
@@ -32,11 +31,10 @@ class CrossAttention(nn.Module):
 
     The fusion of ALBEF (Li et al. 2021, arXiv:2107.07651). Where the leading input is absent, one learned token
     stands in for it. An input that is neither `query` nor in `context` is not read. Raises UserError for a name that is
-    no input, or a leading input that is its own context.
-    """
+    no input, or a leading input that is its own context."""
 
     Config = CrossAttentionConfig
-    reads: Literal["pooled", "tokens"] = "tokens"
+    reads = "tokens"
     gives_experts = False
     experts = None
 
@@ -53,9 +51,7 @@ class CrossAttention(nn.Module):
 
     def forward(self, features: dict[str, Features]) -> Features:
         """Features of each input -> the leading input's tokens, float32 [B, T, D], mask [B, T], and their mean [B, D].
-
-        In a row that lacks the leading input but has context, the first token is the output at the learned token.
-        """
+        In a row that lacks the leading input but has context, the first token is the output at the learned token."""
         mapped = self.inputs(features)
         tokens, mask, _ = mapped[self.query]
         context, context_mask = None, None
@@ -70,8 +66,7 @@ class CrossAttention(nn.Module):
 
 def stand_in(token: Tensor, tokens: Tensor, mask: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:
     """`tokens` [B, T, D] and `mask` [B, T] with `token` [D] first in the rows that lack the leading input and have a
-    context, `asked` bool [B].
-    """
+    context, `asked` bool [B]."""
     first = torch.zeros_like(mask)
     first[:, 0] = asked & ~mask.any(dim=1)
     return torch.where(first[..., None], token, tokens), mask | first

@@ -1,7 +1,5 @@
 """Serial fusion: inputs are read one after another, and the state so far modulates the next."""
 
-from typing import Literal
-
 import torch
 from pydantic import BaseModel, Field
 from torch import nn
@@ -14,8 +12,7 @@ from sensorium.nn.precision import wide
 
 class FilmConfig(BaseModel, frozen=True, extra="forbid"):
     """`order`: the inputs' names, first to last (None: the table's order); `dim`: width of the fused token; `dropout`
-    acts before the input maps.
-    """
+    acts before the input maps."""
 
     order: list[str] | None = None
     dim: int = Field(128, gt=0)
@@ -27,11 +24,10 @@ class Film(nn.Module):
 
     Feature-wise linear modulation (Perez et al. 2018, arXiv:1709.07871), one input after another in a stated order. An
     absent input is skipped: h stays as it is, and the first present input is the start. Raises UserError for an
-    order that does not name each input once.
-    """
+    order that does not name each input once."""
 
     Config = FilmConfig
-    reads: Literal["pooled", "tokens"] = "pooled"
+    reads = "pooled"
     gives_experts = False
     experts = 1
 

@@ -1,7 +1,5 @@
 """Early fusion with gates: for each coordinate, how much of each input comes through."""
 
-from typing import Literal
-
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
@@ -23,11 +21,10 @@ class Gated(nn.Module):
 
     Arevalo et al. 2017, arXiv:1702.01992, figure 2a; their Wᵢ is the input map. Gates are vectors and independent of
     one another; those of two inputs need not sum to 1. The gates read zeros for an absent input, which is left out of
-    the sum; that is no mean, so nothing is renormalised.
-    """
+    the sum; that is no mean, so nothing is renormalised."""
 
     Config = GatedConfig
-    reads: Literal["pooled", "tokens"] = "pooled"
+    reads = "pooled"
     gives_experts = False
     experts = 1
 
@@ -43,10 +40,7 @@ class Gated(nn.Module):
         return Features.one((self._gates(summaries) * summaries.tanh()).sum(dim=1), present.any(dim=1))
 
     def gates(self, features: dict[str, Features]) -> Tensor:
-        """How far each gate is open in each record: float32 [B, N, D], from 0 to 1, in the order of `dims`.
-
-        Those of an absent input are 0.
-        """
+        """How far each gate is open: float32 [B, N, D], from 0 to 1, in the order of `dims`; 0 for an absent input."""
         summaries, present = self.inputs.summaries(features)
         return torch.where(present[..., None], self._gates(summaries), 0.0)
 

@@ -1,7 +1,5 @@
 """Graph attention between inputs: each input is a node and reads the nodes it is joined to."""
 
-from typing import Literal
-
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
@@ -17,8 +15,7 @@ from sensorium.nn.precision import wide
 class GraphConfig(BaseModel, frozen=True, extra="forbid"):
     """`edges`: pairs of inputs that read each other (None: all do).
 
-    `dim`: width of a node, a multiple of `heads`; `layers`: how often they read; `dropout` acts on what is added.
-    """
+    `dim`: width of a node, a multiple of `heads`; `layers`: how often they read; `dropout` acts on what is added."""
 
     edges: list[tuple[str, str]] | None = None
     dim: int = Field(128, gt=0)
@@ -33,11 +30,10 @@ class Graph(nn.Module):
     In each layer x_i <- x_i + ELU(Σ_j weight_ij W' norm(x_j)), over input i itself and the present inputs j joined to
     it; the weights, a softmax of a · LeakyReLU(W norm(x_i) + W' norm(x_j)), are given by `weights`. Then a norm;
     `pooled` is the mean of the present nodes. An absent input is no node. A single input has no other node to read.
-    Raises UserError for an edge with a name that is no input, or from an input to itself.
-    """
+    Raises UserError for an edge with a name that is no input, or from an input to itself."""
 
     Config = GraphConfig
-    reads: Literal["pooled", "tokens"] = "pooled"
+    reads = "pooled"
     gives_experts = False
 
     def __init__(self, config: GraphConfig, dims: dict[str, int]):
@@ -87,8 +83,6 @@ def with_itself(adjacency: Tensor) -> Tensor:
 
 
 def stacked_weights(weights: list[Tensor], mask: Tensor) -> Tensor:
-    """Weights of each layer, [B, N, N, heads], mask bool [B, N] -> float32 [B, layers, heads, N, N]; 0 in row i where
-    node i is absent.
-    """
+    """Layers' weights [B, N, N, heads], mask bool [B, N] -> float32 [B, layers, heads, N, N], 0 for absent nodes."""
     stacked = wide(torch.stack(weights, dim=1)).permute(0, 1, 4, 2, 3)  # [B, layers, heads, N, N]
     return torch.where(mask[:, None, None, :, None], stacked, 0.0)

@@ -1,7 +1,5 @@
 """Late and early at once: one token for each input and one for all together."""
 
-from typing import Literal
-
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
@@ -16,8 +14,7 @@ class HybridConfig(BaseModel, frozen=True, extra="forbid"):
     """`dim`: width of each token; the joint token's MLP is `ratio` times as wide inside, with `dropout`, which also
     acts before the input maps. `modality_dropout`: rate at which training hides an input from the joint token
     of more than two, so that it learns to do without (ModDrop, Neverova et al. 2015, arXiv:1501.00102); a recipe takes
-    it from its training settings.
-    """
+    it from its training settings."""
 
     dim: int = Field(128, gt=0)
     ratio: int = Field(2, gt=0)
@@ -33,7 +30,7 @@ class Hybrid(nn.Module):
     """
 
     Config = HybridConfig
-    reads: Literal["pooled", "tokens"] = "pooled"
+    reads = "pooled"
     gives_experts = True
 
     def __init__(self, config: HybridConfig, dims: dict[str, int]):

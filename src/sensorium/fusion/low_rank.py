@@ -1,7 +1,5 @@
 """Tensor fusion without the tensor: its map is a sum of a few products of small maps."""
 
-from typing import Literal
-
 import torch
 from pydantic import BaseModel, Field
 from torch import nn
@@ -13,8 +11,7 @@ from sensorium.nn.precision import wide
 
 class LowRankConfig(BaseModel, frozen=True, extra="forbid"):
     """`rank`: how many products are summed; `width`: of each input before them; `dim`: width of the fused token;
-    `dropout` acts before the input maps.
-    """
+    `dropout` acts before the input maps."""
 
     dim: int = Field(128, gt=0)
     width: int = Field(32, gt=0)
@@ -28,11 +25,10 @@ class LowRank(nn.Module):
     Low-rank multimodal fusion (Liu et al. 2018, arXiv:1806.00064), with the weights ωᵣ of its published code. At rank
     (width + 1) ** (inputs - 1) it can be any `tensor` fusion. Of an absent input the constant part remains, [0; 1]. It
     starts as 1, so that at first an input adds to the product or leaves it as it is, and a product of many neither
-    vanishes nor explodes.
-    """
+    vanishes nor explodes."""
 
     Config = LowRankConfig
-    reads: Literal["pooled", "tokens"] = "pooled"
+    reads = "pooled"
     gives_experts = False
     experts = 1
 

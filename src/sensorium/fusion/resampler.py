@@ -1,7 +1,5 @@
 """Interactive fusion with a fixed number of tokens: learned queries attend to all inputs."""
 
-from typing import Literal
-
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
@@ -14,8 +12,7 @@ from sensorium.nn.residual import Crossing, FeedForward, Keys, KeysOf, SelfAtten
 
 class ResamplerConfig(BaseModel, frozen=True, extra="forbid"):
     """`dim`: width of a token, a multiple of `heads`; `queries`: how many tokens come out; `layers`: how often they
-    attend; the MLPs are `ratio` times as wide inside, with `dropout`.
-    """
+    attend; the MLPs are `ratio` times as wide inside, with `dropout`."""
 
     dim: int = Field(128, gt=0)
     queries: int = Field(16, gt=0)
@@ -30,11 +27,10 @@ class Resampler(nn.Module):
 
     As in the Perceiver (Jaegle et al. 2021, arXiv:2103.03206), Flamingo's resampler (Alayrac et al. 2022,
     arXiv:2204.14198) and the Q-Former (Li et al. 2023, arXiv:2301.12597). Every layer attends to the inputs'
-    own tokens, each with its input's embedding. The cost of the following layers does not depend on their number.
-    """
+    own tokens, each with its input's embedding. The cost of the following layers does not depend on their number."""
 
     Config = ResamplerConfig
-    reads: Literal["pooled", "tokens"] = "tokens"
+    reads = "tokens"
     gives_experts = False
 
     def __init__(self, config: ResamplerConfig, dims: dict[str, int]):
@@ -48,10 +44,8 @@ class Resampler(nn.Module):
         self.norm = nn.LayerNorm(config.dim)
 
     def forward(self, features: dict[str, Features]) -> Features:
-        """Features of each input -> tokens float32 [B, M, D] for M queries, mask [B, M], pooled [B, D], their mean.
-
-        All M tokens are real in a row with any input.
-        """
+        """Features of each input -> tokens float32 [B, M, D] for M queries, mask [B, M], pooled [B, D], their mean. All
+        M tokens are real in a row with any input."""
         # The context: the tokens of all inputs, with the input's embedding.
         packed = self.inputs.packed(features)
         context = torch.cat([p.pad(x + self.modality[i]) for i, (x, p) in enumerate(packed.values())], dim=1)

@@ -1,7 +1,6 @@
 """No fusion before the decision: one token for each input. With the head `late` this is late fusion."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from pydantic import BaseModel, Field
@@ -22,7 +21,7 @@ class Separate(nn.Module):
     """One token for each input, in the order of `dims`; the mask is presence, `pooled` the mean of those present."""
 
     Config = SeparateConfig
-    reads: Literal["pooled", "tokens"] = "pooled"
+    reads = "pooled"
     gives_experts = True
 
     def __init__(self, config: SeparateConfig, dims: dict[str, int]):
@@ -43,9 +42,7 @@ def mean_of_real(tokens: Tensor, mask: Tensor) -> Tensor:
 
 
 def mean_of_inputs(tokens: Sequence[Tensor], masks: Sequence[Tensor]) -> Tensor:
-    """The mean over the present inputs of the means of their real tokens, [B, D], zero where none is present.
-
-    tokens: of each input, float [B, T, D]; masks: bool [B, T].
-    """
+    """The mean over the present inputs of the means of their real tokens, [B, D], zero where none is present. tokens:
+    of each input, float [B, T, D]; masks: bool [B, T]."""
     means = torch.stack([mean_of_real(*pair) for pair in zip(tokens, masks, strict=True)], dim=1)  # [B, N, D]
     return mean_of_real(means, torch.stack([mask.any(dim=1) for mask in masks], dim=1))

@@ -1,7 +1,5 @@
 """Middle fusion in a stated order: the leading input attends to one context after another, in every layer."""
 
-from typing import Literal
-
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
@@ -19,8 +17,7 @@ class SerialConfig(BaseModel, frozen=True, extra="forbid"):
     others, in the table's order).
 
     `dim`: width of a token, a multiple of `heads`; `layers`: how many blocks; the MLPs are `ratio` times as wide
-    inside, with `dropout`.
-    """
+    inside, with `dropout`."""
 
     query: str | None = None
     context: list[str] | None = None
@@ -37,11 +34,10 @@ class Serial(nn.Module):
     So the queries to a later context contain the answers of the earlier ones; ALBEF reads two pictures so (Li et al.
     2021, arXiv:2107.07651, section 5 on NLVR2). `cross_attention` attends to all of them at once. Where the leading
     input is absent, one learned token stands in for it; an absent context adds nothing; an input that is neither is not
-    read. Raises UserError for a name that is no input, or a leading input that is its own context.
-    """
+    read. Raises UserError for a name that is no input, or a leading input that is its own context."""
 
     Config = SerialConfig
-    reads: Literal["pooled", "tokens"] = "tokens"
+    reads = "tokens"
     gives_experts = False
     experts = None
 
@@ -58,9 +54,7 @@ class Serial(nn.Module):
 
     def forward(self, features: dict[str, Features]) -> Features:
         """Features of each input -> the leading input's tokens, float32 [B, T, D], mask [B, T], and their mean [B, D].
-
-        In a row that lacks the leading input but has context, the first token is the output at the learned token.
-        """
+        In a row that lacks the leading input but has context, the first token is the output at the learned token."""
         packed = self.inputs.packed(features)
         x, packing = packed[self.query]
         mask = features[self.query].mask

@@ -1,7 +1,5 @@
 """Tensor fusion: every product of coordinates of every set of inputs."""
 
-from typing import Literal
-
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
@@ -17,8 +15,7 @@ MOST_INPUTS = 3
 
 class TensorConfig(BaseModel, frozen=True, extra="forbid"):
     """`width`: of each input in the product, which has (width + 1) ** inputs numbers; `dim`: width of the fused token;
-    `dropout` acts before the input maps.
-    """
+    `dropout` acts before the input maps."""
 
     dim: int = Field(128, gt=0)
     width: int = Field(16, gt=0)
@@ -31,11 +28,10 @@ class TensorFusion(nn.Module):
     The tensor fusion network (Zadeh et al. 2017, arXiv:1707.07250). Of an absent input the constant part remains,
     [0; 1]: z then holds the interactions of the others. The product grows by a factor of width + 1 with each input, so
     for more than three inputs it raises a UserError that names `low_rank`, which is the same without the product. z is
-    not formed where multiplying W by all inputs but the last takes less memory, so nothing larger than z is stored.
-    """
+    not formed where multiplying W by all inputs but the last takes less memory, so nothing larger than z is stored."""
 
     Config = TensorConfig
-    reads: Literal["pooled", "tokens"] = "pooled"
+    reads = "pooled"
     gives_experts = False
     experts = 1
 

@@ -1,7 +1,5 @@
 """Graph attention between the tokens of inputs."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
@@ -17,11 +15,10 @@ class TokenGraph(nn.Module):
     inputs joined to it.
 
     Every token has its input's embedding. `pooled` is the mean over the present inputs of the mean of their tokens.
-    The work grows with the square of the number of tokens, times the width, many times that of `transformer`.
-    """
+    The work grows with the square of the number of tokens, times the width, many times that of `transformer`."""
 
     Config = GraphConfig
-    reads: Literal["pooled", "tokens"] = "tokens"
+    reads = "tokens"
     gives_experts = False
     experts = None
 

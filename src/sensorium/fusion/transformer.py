@@ -1,7 +1,5 @@
 """Middle fusion: one transformer over the tokens of all inputs."""
 
-from typing import Literal
-
 import torch
 from pydantic import BaseModel, Field
 from torch import nn
@@ -23,11 +21,10 @@ class TransformerFusionConfig(BaseModel, frozen=True, extra="forbid"):
 class TransformerFusion(nn.Module):
     """All tokens in one stream, each with its input's embedding, after a learned token that becomes the summary.
 
-    The single stream of VisualBERT (Li et al. 2019, arXiv:1908.03557). Positions come with the encoders' tokens.
-    """
+    The single stream of VisualBERT (Li et al. 2019, arXiv:1908.03557). Positions come with the encoders' tokens."""
 
     Config = TransformerFusionConfig
-    reads: Literal["pooled", "tokens"] = "tokens"
+    reads = "tokens"
     gives_experts = False
     experts = None
 
@@ -40,10 +37,8 @@ class TransformerFusion(nn.Module):
         self.stream = Transformer(config.dim, config.layers, config.heads, config.dropout)
 
     def forward(self, features: dict[str, Features]) -> Features:
-        """Features of each input, T1, T2, ... tokens -> tokens float32 [B, T1 + T2 + ..., D], mask, pooled [B, D].
-
-        The tokens are in the order of `dims`; the summary token is `pooled` and not among them.
-        """
+        """Features of each input, T1, T2, ... tokens -> tokens float32 [B, T1 + T2 + ..., D], mask, pooled [B, D]. The
+        tokens are in the order of `dims`; the summary token is `pooled` and not among them."""
         # One stream: the tokens of all inputs, each with its input's embedding.
         mapped = self.inputs(features)
         tokens = torch.cat([mapped[name].tokens + self.modality[i] for i, name in enumerate(self.inputs.names)], dim=1)

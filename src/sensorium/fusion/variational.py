@@ -1,7 +1,7 @@
 """Fusion of distributions: each input gives a normal distribution, and these are multiplied."""
 
 import math
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from pydantic import BaseModel, Field
@@ -21,8 +21,7 @@ class VariationalConfig(BaseModel, frozen=True, extra="forbid"):
     """`dim`: width of the latent vector, which is the fused token; `dropout` acts before the input maps.
 
     `reconstruction`: weight of the loss of rebuilding the inputs, beside those of the targets; `divergence`: weight of
-    the distance to the prior.
-    """
+    the distance to the prior."""
 
     dim: int = Field(128, gt=0)
     dropout: float = Field(0.2, ge=0, lt=1)
@@ -43,11 +42,10 @@ class Variational(nn.Module):
     The multimodal variational autoencoder (Wu & Goodman 2018, arXiv:1802.05335); the 1 is the prior N(0, 1). In
     training the fused token is a sample of z, in evaluation its mean. An absent input is left out of the product.
     A decoder for each input rebuilds the direction of its summary from z, so the fusion can predict an absent one:
-    `imputed`. Its `losses`, weighted by `weights`, are added to those of the targets.
-    """
+    `imputed`. Its `losses`, weighted by `weights`, are added to those of the targets."""
 
     Config = VariationalConfig
-    reads: Literal["pooled", "tokens"] = "pooled"
+    reads = "pooled"
     gives_experts = False
     experts = 1
 
@@ -68,11 +66,9 @@ class Variational(nn.Module):
         return _product(*self.inputs.summaries(features))
 
     def imputed(self, features: dict[str, Features], name: str) -> Tensor:
-        """The summary of input `name` as predicted from the inputs that are present: float32 [B, width of `name`].
-
-        Each row is the direction of the encoder's summary, of unit length, as `model.embed` gives it where the model
-        has no projection. Raises UserError for a name that is no input.
-        """
+        """The summary of input `name` as predicted from the inputs that are present: float32 [B, width of `name`]. Each
+        row is the direction of the encoder's summary, of unit length, as `model.embed` gives it where the model has no
+        projection. Raises UserError for a name that is no input."""
         check_known(self.decoders.names, "input", name)
         return F.normalize(wide(self.decoders[name](self.posterior(features).mean)), dim=-1)
 
@@ -81,8 +77,7 @@ class Variational(nn.Module):
 
         reconstruction: half the squared error of each input that is present, a mean over its coordinates. divergence:
         KL(z ‖ N(0, 1)), a mean over D. In training half of each comes from a random subset of the row's inputs,
-        which has to rebuild all of them, so that every pattern of absence is learned (the paper's sub-sampling).
-        """
+        which has to rebuild all of them, so that every pattern of absence is learned (the paper's sub-sampling)."""
         summaries, present = self.inputs.summaries(features)
         if not self.training:
             return self._bound(features, _product(summaries, present))

@@ -1,7 +1,5 @@
 """Early fusion by a weighted sum: each input has one weight."""
 
-from typing import Literal
-
 import torch
 from pydantic import BaseModel, Field
 from torch import nn
@@ -22,11 +20,10 @@ class WeightedSum(nn.Module):
 
     The linear fusion of the surveys (Baltrušaitis et al. 2019, arXiv:1705.09406, section 6). An absent input adds
     nothing, and the others' weights stay as they are: each input adds the same whichever others are present. What only
-    two inputs together show cannot be learned (the exclusive-or of two stays at chance).
-    """
+    two inputs together show cannot be learned (the exclusive-or of two stays at chance)."""
 
     Config = WeightedSumConfig
-    reads: Literal["pooled", "tokens"] = "pooled"
+    reads = "pooled"
     gives_experts = False
     experts = 1
 

@@ -40,9 +40,7 @@ PLAIN = Work()
 
 
 class IndexingResult(NamedTuple):
-    """How many records were embedded, how many lacked the input, how many were in the index already, the bad ones, and
-    which columns the index does not store.
-    """
+    """How many records were embedded, lacked the input, were there already; the bad ones; the columns not stored."""
 
     embedded: int
     absent: int
@@ -52,10 +50,7 @@ class IndexingResult(NamedTuple):
 
 
 def open_or_create(path: Path, source: Source, facts: Facts, overwrite: bool) -> Store:
-    """The table to fill: a new one, or the unfinished one that a stopped build of the same source made.
-
-    Raises UserError when something else is at `path`.
-    """
+    """A new table, or the one that a stopped build of the source left. Raises UserError for anything else there."""
     names = safe_names(list(source.columns))
     columns = {names[column]: column_type for column, column_type in source.columns.items()}
     if overwrite or not path.exists() or not _is_unfinished(path):
@@ -80,10 +75,8 @@ def _is_unfinished(path: Path) -> bool:
 
 
 def add_missing(store: Store, source: Source, embed: Embed, work: Work) -> IndexingResult:
-    """Embeds and adds the records of `source` that the table lacks. Ctrl-C and a bad record keep what was done.
-
-    Raises RecordError for a bad record unless such are to be skipped, UserError when none was embedded at all.
-    """
+    """Embeds and adds the records of `source` that the table lacks. Ctrl-C and a bad record keep what was done. Raises
+    RecordError for a bad record unless such are to be skipped, UserError when none was embedded at all."""
     stored_keys = store.keys()
     rows = [row for row, key in enumerate(source.keys) if key not in stored_keys]
     result = _write(store.add, store, source, embed, rows, work)

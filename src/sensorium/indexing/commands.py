@@ -8,7 +8,7 @@ from sensorium.console import Console
 from sensorium.data.media.extensions import ENDINGS
 from sensorium.data.scan import write_bad_records
 from sensorium.data.table import Table
-from sensorium.errors import UserError, counted, unknown
+from sensorium.errors import UserError, check_known, counted
 from sensorium.indexing.building import Work
 from sensorium.indexing.index import Index
 from sensorium.indexing.printing import describe, hits_table
@@ -38,10 +38,8 @@ def index(
     cannot be read. Prints what was done unless `quiet`.
 
     Returns {"out", "records", "embedded", "absent", "known", "set_aside", "bad_records", "left_out", "search"}, where
-    search is {"kind": "exact"}, or "kind", "probes" and "refine" of the vector index. Raises UserError, RecordError.
-    """
-    if bad_records not in ("stop", "skip"):
-        raise unknown("way with bad records", bad_records, ("stop", "skip"))
+    search is {"kind": "exact"}, or "kind", "probes" and "refine" of the vector index. Raises UserError, RecordError."""
+    check_known(("stop", "skip"), "way with bad records", bad_records)
     console, out = Console(quiet), Path(out)
     work = Work(bad_records, workers, lambda total: console.progress("Embedding", total))
     model = run if isinstance(run, Model) else load(run)
@@ -94,8 +92,7 @@ def search(
 
     input: which of the model's inputs the query is; else by the file's ending. where: a filter in SQL on the columns,
     as "price < 50". run: the model or its folder, where it is no longer where it was at indexing. Prints a table unless
-    `quiet`. Raises UserError.
-    """
+    `quiet`. Raises UserError."""
     read_content = Index.open(index, run if run is None or isinstance(run, Model) else load(run))
     name = _input_of(read_content.model, query, input)
     columns = next(spec.columns for spec in read_content.model.schema.inputs if spec.name == name)
@@ -109,8 +106,7 @@ def search(
 def _input_of(model: Model, query: str, requested: str | None) -> str:
     """Which of the model's inputs a query is: the one requested, else by a file's ending, else a text."""
     if requested is not None:
-        if requested not in model.encoders:
-            raise unknown("input", requested, model.encoders.names)
+        check_known(model.encoders.names, "input", requested)
         return requested
     ending = query.rpartition(".")[2].lower() if "." in query else ""
     modality = next((modality for modality, endings in ENDINGS.items() if ending in endings), "text")
@@ -131,9 +127,7 @@ def unindex(
     index: str | Path, keys: Iterable[str] = (), where: str | None = None, *, quiet: bool = False
 ) -> dict[str, Any]:
     """Removes from an index the records with these keys, or those that pass the filter `where`, in SQL on the columns.
-
-    Prints how many unless `quiet`. Returns {"out", "removed", "records"}. Raises UserError.
-    """
+    Prints how many unless `quiet`. Returns {"out", "removed", "records"}. Raises UserError."""
     read_content = Index.open(index)
     removed, records = read_content.delete(keys, where), len(read_content)
     Console(quiet).print(f"{counted(removed, 'record')} removed; {counted(records, 'record')} left in {index}.")

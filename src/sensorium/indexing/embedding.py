@@ -26,9 +26,7 @@ _ABSENT = 0  # the content id of an absent input; others have the hash of their 
 
 
 class Embedded(NamedTuple):
-    """A batch of records: which have the input, int64 [n] from 0, their vectors, float32 [n, E], how many lack it, and
-    the errors of those that cannot be read.
-    """
+    """Of a batch: records with the input, int64 [n], their vectors, float32 [n, E], how many lack it, the errors."""
 
     rows: np.ndarray
     vectors: np.ndarray
@@ -38,8 +36,7 @@ class Embedded(NamedTuple):
 
 class _Decoded(NamedTuple):
     """A batch of records: which have the input, int64 [n]; the position of each one's content in `inputs`, int64 [n], a
-    padded batch of distinct contents (None without any); how many lack it; errors.
-    """
+    padded batch of distinct contents (None without any); how many lack it; errors."""
 
     rows: np.ndarray
     positions: np.ndarray
@@ -53,8 +50,7 @@ def embedder(model: Model, table: Table, name: str, workers: int = 0) -> Callabl
     time and in the same order; to be called once. Within a batch, equal contents are embedded once.
 
     `workers` processes read the records. They start here, as they have to be forked before LanceDB starts its threads,
-    and which records are to be embedded is known only after that.
-    """
+    and which records are to be embedded is known only after that."""
     requested: list[Iterable[int]] = []
 
     def row_batches() -> Iterator[np.ndarray]:

@@ -12,8 +12,7 @@ from sensorium.model import Model
 
 def fingerprint(model: Model) -> str:
     """32 hexadecimal digits (BLAKE2b) of the model's inputs, encoders, processors and projections: equal when two
-    models embed alike. Heads, fusion and temperature do not count.
-    """
+    models embed alike. Heads, fusion and temperature do not count."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(repr(sorted(model.encoders.index.items())).encode())
     for encoder in model.encoders.modules_once:

@@ -20,10 +20,8 @@ from sensorium.model import Model, load
 
 
 class Index:
-    """A LanceDB table of vectors with their keys and columns, and the model that made them.
-
-    `Index.build` makes one, `Index.open` opens one; `filled` is the result of the last build or `add`.
-    """
+    """A LanceDB table of vectors with their keys and columns, and the model that made them. `Index.build` makes one,
+    `Index.open` opens one; `filled` is the result of the last build or `add`."""
 
     def __init__(self, store: Store, model: Model | None = None):
         self.store, self.filled = store, None
@@ -49,8 +47,7 @@ class Index:
         `path`, NAME.lance. `key` is the column that names a record, `run` the model's folder, for later queries.
 
         Killed at any moment, the same call goes on after its last commit. Product quantisation is no longer there.
-        Raises UserError, RecordError.
-        """
+        Raises UserError, RecordError."""
         refuse_product_quantisation(product_quantisation)
         path = Path(path)
         source = open_source(model, records, input, key)
@@ -83,8 +80,7 @@ class Index:
     ) -> "Index":
         """An index of vectors at hand: batches with `key` (text), `vector` (lists of `dim` numbers, of any length but
         0) and the further `columns`. Each batch is a commit, and only one is in memory. Product quantisation is no
-        longer there. Raises UserError.
-        """
+        longer there. Raises UserError."""
         refuse_product_quantisation(product_quantisation)
         facts = Facts(dim=dim, exact_below=exact_below)
         index = cls(Store.create(Path(path), columns or {}, facts, overwrite))
@@ -96,10 +92,7 @@ class Index:
     @classmethod
     def open(cls, path: str | Path, model: Model | None = None) -> "Index":
         """The index at `path`. Queries by record need its model: `model`, else the one in the run's folder that the
-        index names.
-
-        Raises UserError when there is no index, it is not finished, or the model is another.
-        """
+        index names. Raises UserError when there is no index, it is not finished, or the model is another."""
         store = Store.open(Path(path))
         if not store.state.finished:
             raise UserError(f"{path} is not finished; give the 'sensorium index' command that began it again.")
@@ -136,8 +129,7 @@ class Index:
         model ({"caption": "a red shoe"}); `input` says which where it has several. `where` is a filter in SQL on the
         columns, as "price < 50".
 
-        Raises UserError for a query without content, an unknown column, a filter that is not understood.
-        """
+        Raises UserError for a query without content, an unknown column, a filter that is not understood."""
         vector = self._embed(query, input) if isinstance(query, dict) else query
         return find_nearest(self.store, vector, top, where)
 
@@ -196,9 +188,7 @@ class Index:
 
 
 def _embedding_size(model: Model, name: str) -> int:
-    if name in model.projections:
-        return model.projections[name].out_features
-    return model.encoders[name].dim
+    return model.projections[name].out_features if name in model.projections else model.encoders[name].dim
 
 
 def _normalise(rows: pa.Table, store: Store) -> pa.Table:

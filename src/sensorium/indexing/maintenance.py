@@ -9,8 +9,7 @@ def maintain_index(store: Store, exclusive: bool = False) -> None:
 
     Below `exact_below` rows there is none: comparing all vectors is exact and fast. From there on it is IVF_FLAT with
     LanceDB's own number of partitions. An index that an earlier release tuned is replaced, as its partitions are of
-    another size. `exclusive`: nobody else has the table open.
-    """
+    another size. `exclusive`: nobody else has the table open."""
     config = IndexConfig() if len(store) >= store.facts.exact_below else None
     store.optimize(exclusive)
     if config == store.state.vector_index:

@@ -19,9 +19,7 @@ class Hit(NamedTuple):
 
 def find_nearest(store: Store, vector: np.ndarray, top: int, where: str | None = None) -> list[Hit]:
     """The `top` records nearest to `vector`, float32 [dim], best first; among those that pass the filter `where`.
-
-    Raises UserError for a filter that is not understood, or a vector of another size or without direction.
-    """
+    Raises UserError for a filter that is not understood, or a vector of another size or without direction."""
     vector = unit_vector(vector, store.facts.dim)
     if top < 1:
         raise UserError(f"--top {top} asks for nothing; it is at least 1.")
@@ -36,10 +34,8 @@ def find_nearest(store: Store, vector: np.ndarray, top: int, where: str | None =
 
 
 def _with_probes(store: Store, query: Any, candidates: int, rows: int) -> Any:
-    """`query` set to compare all vectors, or to go through the index, of whose `rows` so many are `candidates`.
-
-    When a filter passes a tenth of the rows, their ten nearest are spread over ten times as many partitions.
-    """
+    """`query` set to compare all vectors, or to go through the index, of whose `rows` so many are `candidates`. When a
+    filter passes a tenth of the rows, their ten nearest are spread over ten times as many partitions."""
     config = store.state.vector_index
     if config is None or candidates < max(1, store.facts.exact_below):
         return query.bypass_vector_index()

@@ -20,8 +20,7 @@ FOLDER = "folder"  # the column of an index of files: which folder a file lies i
 class Source(NamedTuple):
     """Records to index: `table`, under the model's schema; `input`, which of the model's inputs is embedded; `keys`
     [N]; `key`, the column they come from ("" for paths of files, None for numbers of rows); `columns`, the type of each
-    column that is stored; `left_out`, the columns that are not; `name`, of the source in messages and metadata.
-    """
+    column that is stored; `left_out`, the columns that are not; `name`, of the source in messages and metadata."""
 
     table: Table
     input: str
@@ -36,10 +35,8 @@ def open_source(
     model: Model, records: Table | list[dict] | str | Path, input: str | None = None, key: str | None = None
 ) -> Source:
     """`records` as what an index is made of: a table's file, shards, a Table or dicts; or a folder, of which every
-    picture (or sound, or video) is a record, however deep it lies.
-
-    Raises UserError when it is not clear which input is meant, or keys are absent or stand twice.
-    """
+    picture (or sound, or video) is a record, however deep it lies. Raises UserError when it is not clear which input is
+    meant, or keys are absent or stand twice."""
     if input is not None and input not in model.encoders:
         raise unknown("input", input, model.encoders.names)
     if isinstance(records, str | Path) and Path(records).is_dir() and not _is_table(Path(records)):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from sensorium.errors import UserError, needs, unknown
 from sensorium.files import discard
@@ -30,15 +30,12 @@ _READ_ROWS = 8192
 _INDEX_CACHE, _METADATA_CACHE = 2**29, 2**26  # bytes; what has no room in them is read from the disk's own cache
 
 
-class Facts(BaseModel):
+class Facts(BaseModel, frozen=True, extra="forbid"):
     """What an index was made of, written when it is made.
 
     dim: of a vector. fingerprint: of the model; None for vectors that came without one. run: the model's folder.
     input: which input was embedded. source: what of. key: the column that names a record, "" when the files' paths do
-    and None when rows are counted. exact_below: with fewer rows than this, all vectors are compared.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    and None when rows are counted. exact_below: with fewer rows than this, all vectors are compared."""
 
     format: int = 1
     dim: int
@@ -50,15 +47,12 @@ class Facts(BaseModel):
     exact_below: int = EXACT
 
 
-class IndexConfig(BaseModel):
+class IndexConfig(BaseModel, frozen=True):
     """How a query goes through the vector index. The defaults are LanceDB's own.
 
     kind: "IVF_FLAT"; from an earlier release also "IVF_PQ". probes: partitions that a query looks into. refine: how
     many times more candidates than asked for are scored again with full vectors; 0 for none. partitions: how many,
-    where an earlier release set the number. Its other fields are ignored.
-    """
-
-    model_config = ConfigDict(frozen=True)
+    where an earlier release set the number. Its other fields are ignored."""
 
     kind: str = "IVF_FLAT"
     probes: int = 20
@@ -66,23 +60,18 @@ class IndexConfig(BaseModel):
     partitions: int | None = None
 
 
-class State(BaseModel):
+class State(BaseModel, frozen=True, populate_by_name=True):
     """Whether all records are in the table, and its vector index; without one every search is exact.
 
-    The metadata names the index "tuned", as earlier releases did, whose other fields are ignored.
-    """
-
-    model_config = ConfigDict(frozen=True, populate_by_name=True)
+    The metadata names the index "tuned", as earlier releases did, whose other fields are ignored."""
 
     finished: bool = False
     vector_index: IndexConfig | None = Field(None, alias="tuned")
 
 
 class Store:
-    """The table at `path` (a folder, NAME.lance): `key`, `vector` (float32 [dim], unit length), further columns.
-
-    Every write is one commit: a killed writer leaves what it had committed.
-    """
+    """The table at `path` (a folder, NAME.lance): `key`, `vector` (float32 [dim], unit length), further columns. Every
+    write is one commit: a killed writer leaves what it had committed."""
 
     def __init__(self, path: Path, table: Any):
         self.path, self.table = path, table
@@ -198,8 +187,7 @@ class Store:
 
     def optimize(self, exclusive: bool = False) -> None:
         """Joins small files, brings new rows into the vector index and drops versions older than a day; `exclusive`,
-        when nobody else has the table open, all versions but the newest.
-        """
+        when nobody else has the table open, all versions but the newest."""
         with _disk_errors(self.path), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # no other process may be reading: `exclusive` says so
             self.table.optimize(cleanup_older_than=timedelta(0 if exclusive else 1), delete_unverified=exclusive)

@@ -21,10 +21,8 @@ _TYPE_NAMES = {pa.bool_(): "true or false", pa.int64(): "a whole number", pa.flo
 
 def infer_types(table: Table, without: str | None) -> tuple[dict[str, pa.DataType], list[str]]:
     """By column, the type that it is stored as: numbers, truth values, else text; and the columns that are not stored,
-    whose values are pictures, arrays or lists. `without` is the key's column.
-
-    Texts that are all numbers count as numbers, unless one has a leading zero. Dates are stored as text, 2026-11-22.
-    """
+    whose values are pictures, arrays or lists. `without` is the key's column. Texts that are all numbers count as
+    numbers, unless one has a leading zero. Dates are stored as text, 2026-11-22."""
     types = {}
     for name in table.frame.columns:
         if name != without:
@@ -68,10 +66,7 @@ def safe_names(columns: list[str]) -> dict[str, str]:
 
 
 def to_arrow(table: Table, name: str, column_type: pa.DataType) -> pa.Array:
-    """The column `name` as `column_type`, null where it is absent or the table lacks it.
-
-    Raises UserError, with row and column, for a cell of another type.
-    """
+    """The column `name` as `column_type`, null where absent. Raises UserError, with row and column, for a misfit."""
     if name not in table.frame.columns:
         return pa.nulls(len(table), column_type)
     values = table.frame[name]
@@ -103,10 +98,7 @@ def _to_text(table: Table, row: int, name: str, value: Any) -> str | None:
 
 
 def read_keys(table: Table, column: str | None) -> list[str]:
-    """What names each record: the cells of `column`, else the numbers of the rows.
-
-    Raises UserError where a key is absent or stands twice.
-    """
+    """The cells of `column`, else the numbers of the rows. Raises UserError where a key is absent or stands twice."""
     if column is None:
         return table.rows.astype(str).tolist()
     keys = table.cells(column, "key")

@@ -64,10 +64,7 @@ def group_findings(table: Table, held_out: np.ndarray) -> list[Finding]:
 
 
 def spelling_findings(table: Table, name: str) -> list[Finding]:
-    """Names of classes, categories or groups in the column `name` that differ only in how they are spelled.
-
-    A cell may hold several labels between bars.
-    """
+    """Values of the column `name`, or labels between its bars, that differ only in how they are spelled."""
     values = table.frame[name].to_numpy()
     split = [cell.split("|") if isinstance(cell, str) and cell else [] for cell in values]
     several = any(len(labels) > 1 for labels in split)

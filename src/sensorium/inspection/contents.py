@@ -29,8 +29,7 @@ class Contents(NamedTuple):
     measures:   by name, float64 [N], NaN where there is none: height, width in pixels; rate in hertz, seconds; ...
     hashes:     uint64 [N], of pictures and sounds: alike where these are; 0 for other kinds.
     thumbnails: uint8 [N, 8, 8, 3] of the same.
-    blank:      bool [N]: pictures of one colour, sounds without any sound.
-    """
+    blank:      bool [N]: pictures of one colour, sounds without any sound."""
 
     ids: np.ndarray
     measures: dict[str, np.ndarray]

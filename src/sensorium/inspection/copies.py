@@ -28,9 +28,7 @@ _NOUNS = {"image": "picture", "audio": "sound", "video": "film", "series": "seri
 
 class Copies(NamedTuple):
     """Which records have the same in one column, exactly or nearly: a code for each, int64 [N], -1 where absent.
-
-    column: '' for whole records; noun: what a value of it is called.
-    """
+    column: '' for whole records; noun: what a value of it is called."""
 
     column: str
     noun: str
@@ -96,8 +94,7 @@ def _join_near(
     copies: Copies, pairs_within: Callable[[float], np.ndarray], thresholds: tuple[float, ...], share: float
 ) -> Copies:
     """`copies` with the near ones joined, by pairs of its codes `near`; at the first threshold at which these are not
-    so many, or more than a `share` of the records, that they are alike by nature.
-    """
+    so many, or more than a `share` of the records, that they are alike by nature."""
     for threshold in thresholds:
         joined = near.clusters(pairs_within(threshold), int(copies.near.max()) + 1)
         codes = np.where(copies.near < 0, -1, joined[copies.near])
@@ -108,8 +105,7 @@ def _join_near(
 
 def _is_reused(codes: np.ndarray, share: float = _REUSED, members: float = 0) -> bool:
     """Whether more than a `share` of the records that have a value, codes int64 [N], have it in common with others, on
-    average more than `members`: that is how the column is, and no copy. True also where no record has one.
-    """
+    average more than `members`: that is how the column is, and no copy. True also where no record has one."""
     sizes = np.bincount(codes[codes >= 0])
     shared = sizes[sizes > 1]
     return not sizes.sum() or bool(shared.sum() > share * sizes.sum() and shared.mean() > members)
@@ -129,8 +125,7 @@ def _repeated(codes: np.ndarray) -> np.ndarray:
 
 def _record_codes(columns: list[np.ndarray]) -> np.ndarray:
     """int64 [N]: equal for records that are equal in all columns, -1 without any of those of many values; all -1 where
-    columns of few values repeat by nature.
-    """
+    columns of few values repeat by nature."""
     telling = [codes for codes in columns if len(np.unique(codes)) > 0.4 * len(codes)]
     codes = _combine(columns)
     codes[np.max(telling or columns, axis=0) < 0] = -1

@@ -40,10 +40,8 @@ _RECORDS = 5000  # that the measured model is built from
 
 class Plan(NamedTuple):
     """What `fit` would do: records of each part, parts of the model, steps, and the seconds it would take at most.
-
     `step_ms` and `read_ms` are the measured milliseconds of a step's computing and of reading one record in one
-    process; `evaluate_ms` those of one record without training.
-    """
+    process; `evaluate_ms` those of one record without training."""
 
     records: dict[str, int]
     encoders: dict[str, str]
@@ -80,10 +78,8 @@ class _EnoughSteps(Exception):
 
 
 def plan(table: Table, recipe: Recipe, scan_seconds: float) -> Plan:
-    """The plan for a table without broken files, whose files took `scan_seconds` to look at once.
-
-    Builds the model and takes a few real steps, which nothing is kept of. Raises UserError where fit would.
-    """
+    """The plan for a table without broken files, whose files took `scan_seconds` to look at once. Builds the model and
+    takes a few real steps, which nothing is kept of. Raises UserError where fit would."""
     ids = {spec.name: np.zeros(len(table), dtype=np.int64) for spec in table.schema.inputs}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # copies across the split are a finding of their own

@@ -17,11 +17,8 @@ _MOST_LISTED = 5
 
 
 class Finding(NamedTuple):
-    """A fault, or something worth knowing.
-
-    kind is a short name such as `constant-column`; column is '' when it is about whole records; rows count from 1 in
-    the source; sentence says what, where, and what to do.
-    """
+    """A fault, or something worth knowing. kind is a short name such as `constant-column`; column is '' when it is
+    about whole records; rows count from 1 in the source; sentence says what, where, and what to do."""
 
     kind: str
     severity: Severity

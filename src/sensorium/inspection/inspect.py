@@ -38,11 +38,8 @@ _SPLIT_NAMES = {"train", "training", "test", "testing", "validation", "valid", "
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a look at a table found.
-
-    `table` is the table as far as its cells can be read, `held_out` which of its records are the test's, bool [N] or
-    None. `unplanned` says why there is no `plan`.
-    """
+    """What a look at a table found. `table` is the table as far as its cells can be read, `held_out` which of its
+    records are the test's, bool [N] or None. `unplanned` says why there is no `plan`."""
 
     table: Table
     held_out: np.ndarray | None
@@ -88,8 +85,7 @@ def inspect(
 
     Goes on where `fit` would stop: what would stop it is among the findings. workers: processes that read files.
     target, group, key, columns, test, split and held_out are as in `fit`, and so is any other of the `settings`, which
-    the plan follows. Raises UserError when the table cannot be read at all, or an option does not fit it.
-    """
+    the plan follows. Raises UserError when the table cannot be read at all, or an option does not fit it."""
     options = collect_options(locals(), own={"workers"})
     began = time.monotonic()
     recipe = check_recipe(apply_options({}, options), "the settings")

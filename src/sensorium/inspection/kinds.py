@@ -28,10 +28,8 @@ def collect_schema(
     table: Table, targets: dict[str, str | None], roles: dict[str, str], known: Mapping[str, Guess]
 ) -> tuple[Table, list[Finding]]:
     """The table with cells that fit the schema inferred from them (others made absent), and what would stop `fit`.
-
     targets, roles: stated kinds of the targets and of other columns, by name, None where the kind is to be guessed;
-    known: what the source itself says of a column.
-    """
+    known: what the source itself says of a column."""
     frame, columns, specs, findings = {}, [], [], []
     for name in table.frame.columns:
         values = table.frame[name].to_numpy()

@@ -65,8 +65,7 @@ def _category_codes(values: np.ndarray) -> np.ndarray:
 
 def _leak(column: np.ndarray, truth: np.ndarray, target: TargetCells, is_category: bool = False) -> str:
     """How well a column [N], NaN where absent, alone gives the truth [N] of unseen records, in words, if it nearly
-    always does; else ''. By a small decision tree, cross-validated.
-    """
+    always does; else ''. By a small decision tree, cross-validated."""
     if len(truth) < _ENOUGH or len(np.unique(column)) < 2:
         return ""
     column = np.where(np.isnan(column), np.nanmin(column) - 1, column)

@@ -29,10 +29,8 @@ def has_hashes() -> bool:
 
 
 def fingerprint(picture: Image.Image) -> tuple[np.uint64, np.ndarray]:
-    """A picture's perceptual hash, which needs imagehash (0 without it), and its thumbnail, uint8 [8, 8, 3].
-
-    Every pixel counts, so that another size makes no difference.
-    """
+    """A picture's perceptual hash, which needs imagehash (0 without it), and its thumbnail, uint8 [8, 8, 3]. Every
+    pixel counts, so that another size makes no difference."""
     small = np.asarray(picture.convert("RGB").resize((_SIDE, _SIDE), Image.Resampling.BILINEAR))
     try:
         from imagehash import phash
@@ -42,10 +40,8 @@ def fingerprint(picture: Image.Image) -> tuple[np.uint64, np.ndarray]:
 
 
 def near_pairs(hashes: np.ndarray, thumbnails: np.ndarray, most: float) -> np.ndarray:
-    """int64 [pairs, 2]: which of M pictures differ in no patch by more than `most` of their contrast.
-
-    hashes: uint64 [M], thumbnails: uint8 [M, 8, 8, 3]. Brightness and contrast may differ.
-    """
+    """int64 [pairs, 2]: which of M pictures differ in no patch by more than `most` of their contrast. hashes: uint64
+    [M], thumbnails: uint8 [M, 8, 8, 3]. Brightness and contrast may differ."""
     flat = thumbnails.reshape(len(thumbnails), -1).astype(np.float32)  # [M, 192]
     mean, spread = flat.mean(axis=1), np.maximum(flat.std(axis=1), _LEAST_SPREAD)
     flat = (flat - mean[:, None]) / spread[:, None]
@@ -60,11 +56,9 @@ def near_pairs(hashes: np.ndarray, thumbnails: np.ndarray, most: float) -> np.nd
 
 
 def candidates(hashes: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(i, j), int64 [pairs]: positions whose hashes, uint64 [M], agree in one of eight bytes and nearly in all.
-
-    Two that differ in seven bits or fewer always agree in a byte. The work grows with the size of the largest bucket,
-    but is bounded by `_NEIGHBOURS` times M.
-    """
+    """(i, j), int64 [pairs]: positions whose hashes, uint64 [M], agree in one of eight bytes and nearly in all. Two
+    that differ in seven bits or fewer always agree in a byte. The work grows with the size of the largest bucket, but
+    is bounded by `_NEIGHBOURS` times M."""
     for band in range(_BANDS):
         byte = (hashes >> np.uint64(8 * band)) & np.uint64(0xFF)
         order = np.lexsort((hashes, byte))

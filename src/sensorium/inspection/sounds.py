@@ -29,10 +29,8 @@ def spectrogram_picture(samples: np.ndarray) -> Image.Image:
 
 
 def same_waves(table: Table, spec: InputSpec, pairs: np.ndarray) -> np.ndarray:
-    """bool [pairs]: which pairs of records, int64 [pairs, 2] from 0, have one wave at some shift, louder or not.
-
-    Two tones of one pitch look alike, and so do two readings of a word; their waves do not run together.
-    """
+    """bool [pairs]: which pairs of records, int64 [pairs, 2] from 0, have one wave at some shift, louder or not. Two
+    tones of one pitch look alike, and so do two readings of a word; their waves do not run together."""
 
     @lru_cache(_CACHED)
     def wave(row: int) -> np.ndarray:

@@ -18,8 +18,7 @@ class TargetCells(NamedTuple):
     cells:          object [N], the whole cell as one string, its labels in order between bars; None where absent.
     codes:          int64 [M], each label of each record, by its place in `labels`; `positions` the records, int64 [M].
     single_label:   whether every record that has the target has one label.
-    repeats_inputs: whether several records usually ask about one picture, and may be answered in several ways.
-    """
+    repeats_inputs: whether several records usually ask about one picture, and may be answered in several ways."""
 
     name: str
     labels: list[str]
@@ -54,12 +53,9 @@ def target_cells(table: Table, spec: TargetSpec) -> TargetCells:
     names = [[cell] if isinstance(cell, str) else list(dict.fromkeys(cell or ())) for cell in parsed]
     cells = np.full(len(converted), None, dtype=object)
     cells[present] = ["|".join(sorted(labels)) for labels in names]
+    codes = pd.Index(spec.labels, dtype=object).get_indexer([name for several in names for name in several])
     return TargetCells(
         name=spec.name, labels=spec.labels, numbers=measured, cells=cells,
-        codes=_codes(names, spec.labels), positions=np.repeat(present, [len(labels) for labels in names]),
+        codes=codes, positions=np.repeat(present, [len(labels) for labels in names]),
         single_label=all(isinstance(cell, str) for cell in parsed), repeats_inputs=kind.repeats_inputs,
     )  # fmt: skip
-
-
-def _codes(names: list[list[str]], labels: list[str]) -> np.ndarray:
-    return pd.Index(labels, dtype=object).get_indexer([name for several in names for name in several])

@@ -20,10 +20,8 @@ def normalise(text: str) -> str:
 
 
 def near_pairs(texts: list[str], least: float) -> np.ndarray:
-    """int64 [pairs, 2]: different normalised texts whose shingles of letters overlap by at least `least`.
-
-    Overlap is Jaccard's index. None without datasketch, or where nearly all texts are alike.
-    """
+    """int64 [pairs, 2]: different normalised texts whose shingles of letters overlap by at least `least`. Overlap is
+    Jaccard's index. None without datasketch, or where nearly all texts are alike."""
     none = np.zeros((0, 2), dtype=np.int64)
     try:
         from datasketch import MinHash, MinHashLSH

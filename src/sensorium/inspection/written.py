@@ -83,8 +83,7 @@ def _read_numbers(
     texts: pd.Series, counts: np.ndarray, no_numbers: pd.Series, already_numbers: int
 ) -> pd.DataFrame | None:
     """By text, [M], the `value` that it stands for, NaN for none, its `unit` and whether it has a `comma`; None when
-    the column is not one of numbers, however they are written. already_numbers: cells that are no text.
-    """
+    the column is not one of numbers, however they are written. already_numbers: cells that are no text."""
     plain = pd.Series(numbers(texts.to_numpy()))
     matches = texts.where(plain.isna() & ~no_numbers, "").str.extract(f"^{_NUMBER}$").fillna("")
     digits = matches["number"].str.replace(r"[ ']", "", regex=True)

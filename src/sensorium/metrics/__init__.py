@@ -6,6 +6,9 @@ from sensorium.metrics.kinds.base import Columns
 from sensorium.metrics.kinds.vqa import exact_match, vqa_accuracy
 from sensorium.metrics.measure import chance, headline, measure, metrics, per_class, sample_loss
 from sensorium.metrics.resampling import (
+    CONFIDENCE,
+    CONFIDENCE_PERCENT,
+    INTERVAL,
     Metric,
     Resamples,
     Value,
@@ -19,6 +22,9 @@ from sensorium.metrics.resampling import (
 )
 
 __all__ = [
+    "CONFIDENCE",
+    "CONFIDENCE_PERCENT",
+    "INTERVAL",
     "METRIC_KINDS",
     "ClassScores",
     "Columns",

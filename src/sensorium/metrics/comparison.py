@@ -16,7 +16,7 @@ LEVEL = 0.05
 class Difference(NamedTuple):
     """How much better `a` is than `b`.
 
-    value:     the mean of a - b over samples, with its 95 % bootstrap interval; its chance level is 0.
+    value:     the mean of a - b over samples, with its bootstrap interval; its chance level is 0.
     p:         two-sided, that signs drawn by chance give a difference as large.
     corrected: `p` with Holm's correction for all the comparisons made.
     """
@@ -52,16 +52,16 @@ def compare_all(
     p = _flipped(sums, pairs, seed)
     resamples = Resamples(rows, clusters, count, seed)
     metrics = {pair: mean(values[:, pair[0]] - values[:, pair[1]]) for pair in pairs}
-    drawn = distribution(metrics, resamples)
+    differences = distribution(metrics, resamples)
     return [
         Difference(
             names[a],
             names[b],
-            summary(float((values[:, a] - values[:, b]).mean()), drawn[a, b], resamples.units, 0.0),
-            float(one),
+            summary(float((values[:, a] - values[:, b]).mean()), differences[a, b], resamples.units, 0.0),
+            float(p_value),
             float(corrected),
         )
-        for (a, b), one, corrected in zip(pairs, p, holm(p), strict=True)
+        for (a, b), p_value, corrected in zip(pairs, p, holm(p), strict=True)
     ]
 
 
@@ -83,11 +83,11 @@ def _flipped(sums: np.ndarray, pairs: list[tuple[int, int]], seed: int) -> np.nd
     """
     clusters = len(sums)
     first, second = np.array(pairs, np.int64).reshape(-1, 2).T
-    seen = np.abs(sums[:, first].sum(axis=0) - sums[:, second].sum(axis=0))  # [pairs]
+    observed = np.abs(sums[:, first].sum(axis=0) - sums[:, second].sum(axis=0))  # [pairs]
     reached, total = np.zeros(len(pairs)), 0
     for signs in _signs(clusters, seed):  # [flips, clusters]
         flipped = signs @ sums  # [flips, M]
-        reached += (np.abs(flipped[:, first] - flipped[:, second]) >= seen - 1e-9 * (1 + seen)).sum(axis=0)
+        reached += (np.abs(flipped[:, first] - flipped[:, second]) >= observed - 1e-9 * (1 + observed)).sum(axis=0)
         total += len(signs)
     return reached / total
 

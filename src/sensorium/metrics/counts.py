@@ -10,15 +10,15 @@ from sensorium.metrics.resampling import Metric
 
 
 class Counts(NamedTuple):
-    """Matrices [K, N] that sum the rows rightly given, given, and truly of each of K classes or labels."""
+    """Matrices [K, N] that sum the rows rightly decided, decided, and truly of each of K classes or labels."""
 
     hit: csr_array
-    given: csr_array
+    decided: csr_array
     true: csr_array
 
     def sums(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The weighted counts hit, given and true, each [K, R], of weights [N, R]."""
-        return self.hit @ weights, self.given @ weights, self.true @ weights
+        """The weighted counts hit, decided and true, each [K, R], of weights [N, R]."""
+        return self.hit @ weights, self.decided @ weights, self.true @ weights
 
     def balanced_accuracy(self, weights: np.ndarray) -> np.ndarray:
         """Recall averaged over the classes that occur among the truths."""
@@ -29,11 +29,11 @@ class Counts(NamedTuple):
         """Precision, recall or F1 (`name`) averaged over the classes that occur in truths or decisions, or over all."""
 
         def metric(weights: np.ndarray) -> np.ndarray:
-            hit, given, true = self.sums(weights)
-            part, whole = fraction(name, hit, given, true)
-            each = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
-            used = (given + true > 0) if occurring else np.ones_like(each, bool)
-            return ratio(np.where(used, each, 0.0).sum(axis=0), used.sum(axis=0))
+            hit, decided, true = self.sums(weights)
+            numerator, denominator = fraction(name, hit, decided, true)
+            by_class = np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
+            used = (decided + true > 0) if occurring else np.ones_like(by_class, bool)
+            return ratio(np.where(used, by_class, 0.0).sum(axis=0), used.sum(axis=0))
 
         return metric
 
@@ -41,12 +41,13 @@ class Counts(NamedTuple):
         """Precision, recall or F1 (`name`) of the counts summed over classes."""
 
         def metric(weights: np.ndarray) -> np.ndarray:
-            part, whole = fraction(name, *(counts.sum(axis=0, dtype=np.float64) for counts in self.sums(weights)))
-            return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+            totals = (counts.sum(axis=0, dtype=np.float64) for counts in self.sums(weights))
+            numerator, denominator = fraction(name, *totals)
+            return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
 
         return metric
 
 
-def fraction(name: str, hit: np.ndarray, given: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def fraction(name: str, hit: np.ndarray, decided: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The numerator and the denominator of "precision", "recall" or "f1"; of counts of any one shape."""
-    return {"precision": (hit, given), "recall": (hit, true), "f1": (2 * hit, given + true)}[name]
+    return {"precision": (hit, decided), "recall": (hit, true), "f1": (2 * hit, decided + true)}[name]

@@ -20,7 +20,7 @@ def measure(kind: str, truth: Columns, prediction: Columns, prior: Columns, resa
     drawn = distribution(by_name, resamples)
     levels = chance(kind, truth, prior)
     points = {name: point(metric, resamples.rows) for name, metric in by_name.items()}
-    return {name: summary(value, drawn[name], resamples.units, levels[name]) for name, value in points.items()}
+    return {name: summary(estimate, drawn[name], resamples.units, levels[name]) for name, estimate in points.items()}
 
 
 def chance(kind: str, truth: Columns, prior: Columns) -> dict[str, float | None]:

@@ -35,13 +35,13 @@ def ranked(score: np.ndarray, positive: np.ndarray) -> Ranked:
     """Cuts rows of score [N] and truth bool [N]; at least one is positive."""
     group = np.unique(-score, return_inverse=True)[1]  # highest score first, ties together
     count = int(group.max()) + 1
-    has = np.bincount(group[positive], minlength=count) > 0
-    starts = has | np.roll(has, 1)
+    has_positive = np.bincount(group[positive], minlength=count) > 0
+    starts = has_positive | np.roll(has_positive, 1)
     starts[0] = False
     segment = np.cumsum(starts)
-    where = segment[has]
-    place = np.cumsum(has)[group] - 1
-    return Ranked(members(segment[group], int(segment[-1]) + 1), members(place, len(where), positive), where)
+    where = segment[has_positive]
+    positive_segment = np.cumsum(has_positive)[group] - 1
+    return Ranked(members(segment[group], int(segment[-1]) + 1), members(positive_segment, len(where), positive), where)
 
 
 def cuts(scores: np.ndarray, positive: np.ndarray) -> Callable[[], list[Ranked]]:
@@ -59,12 +59,12 @@ def roc_auc(scores: np.ndarray, positive: np.ndarray) -> Metric:
     columns = cuts(scores[:, usable], positive[:, usable])
 
     def area(cut: Ranked, weights: np.ndarray) -> np.ndarray:
-        every, hit = cut.every @ weights, cut.positive @ weights
-        above, hits = np.cumsum(every, axis=0), np.cumsum(hit, axis=0)
+        weight, positive_weight = cut.every @ weights, cut.positive @ weights
+        above, hits = np.cumsum(weight, axis=0), np.cumsum(positive_weight, axis=0)
         negatives = above[-1] - hits[-1]
         upto = above[cut.where] - hits  # the negatives of this score and of higher ones
-        below = negatives - upto + (every[cut.where] - hit) / 2
-        return ratio(np.einsum("sr,sr->r", hit, below), hits[-1].astype(np.float64) * negatives)
+        below = negatives - upto + (weight[cut.where] - positive_weight) / 2
+        return ratio(np.einsum("sr,sr->r", positive_weight, below), hits[-1].astype(np.float64) * negatives)
 
     return lambda weights: average([area(cut, weights) for cut in columns()], weights)
 
@@ -81,10 +81,10 @@ def average_precision(scores: np.ndarray, positive: np.ndarray) -> Metric:
 
     def area(cut: Ranked, weights: np.ndarray) -> np.ndarray:
         above = np.cumsum(cut.every @ weights, axis=0)[cut.where]
-        hit = cut.positive @ weights
-        hits = np.cumsum(hit, axis=0)
+        positive_weight = cut.positive @ weights
+        hits = np.cumsum(positive_weight, axis=0)
         precision = np.divide(hits, above, out=np.zeros_like(hits), where=above > 0)
-        return ratio(np.einsum("sr,sr->r", precision, hit), hits[-1])
+        return ratio(np.einsum("sr,sr->r", precision, positive_weight), hits[-1])
 
     return lambda weights: average([area(cut, weights) for cut in columns()], weights)
 
@@ -101,20 +101,21 @@ def spearman(truth: np.ndarray, prediction: np.ndarray) -> Metric:
         ranks, spreads = [], []
         for group, side in groups:
             tied = group @ weights
-            upto = np.cumsum(tied, axis=0)
-            middle = (upto - tied / 2) / upto[-1] - 0.5  # the mean rank of a tie, centred, as a share of the rows
+            cumulative = np.cumsum(tied, axis=0)
+            # The mean rank of a tie, centred, as a share of the rows.
+            middle = (cumulative - tied / 2) / cumulative[-1] - 0.5
             ranks.append(middle[side])
             spreads.append(np.einsum("gr,gr,gr->r", tied, middle, middle))
-        together = np.einsum("nr,nr,nr->r", weights, *ranks)
-        return ratio(together, np.sqrt(spreads[0].astype(np.float64) * spreads[1]))
+        covariance = np.einsum("nr,nr,nr->r", weights, *ranks)
+        return ratio(covariance, np.sqrt(spreads[0].astype(np.float64) * spreads[1]))
 
     return metric
 
 
-def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     """part / whole, float64 [R], NaN where whole is zero."""
-    part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+    numerator, denominator = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
+    return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator > 0)
 
 
 def average(columns: list[np.ndarray], weights: np.ndarray) -> np.ndarray:

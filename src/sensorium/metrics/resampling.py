@@ -8,11 +8,16 @@ import numpy as np
 Metric = Callable[[np.ndarray], np.ndarray]
 """Row weights, float [N, R], one column a resample -> the metric in each resample, float [R], NaN where undefined."""
 
+CONFIDENCE = 0.95  # share of the resamples that every interval holds
+CONFIDENCE_PERCENT = f"{100 * CONFIDENCE:.0f} %"
+INTERVAL = f"{CONFIDENCE_PERCENT} interval"
+"""How tables and plots call an interval."""
+
 CHUNK_ELEMENTS = 4_000_000  # weights held at once: 16 MB in float32
 
 
 class Value(NamedTuple):
-    """A metric with its 95 % interval and its chance level. None: undefined on these rows."""
+    """A metric with its interval (see `interval`) and its chance level. None: undefined on these rows."""
 
     value: float | None
     low: float | None
@@ -23,9 +28,9 @@ class Value(NamedTuple):
 class Resamples:
     """`count` bootstrap resamples of `rows` rows (Efron 1979), drawn by whole clusters when there are clusters.
 
-    clusters: [rows], anything that sorts; rows of one are drawn together. A seed always gives the same resamples.
-    Weights are whole numbers, how often a row was drawn; float32 holds them and their sums exactly below 2**24 rows.
-    `units` is how many rows or clusters there are to draw from.
+    clusters: [rows], anything that sorts; rows of one cluster are drawn together. A seed always gives the same
+    resamples. Weights are whole numbers, how often a row was drawn; float32 holds them and their sums exactly below
+    2**24 rows. `units` is how many rows or clusters there are to draw from.
     """
 
     def __init__(self, rows: int, clusters: np.ndarray | None = None, count: int = 2000, seed: int = 0):
@@ -52,28 +57,30 @@ def point(metric: Metric, rows: int) -> float:
 
 def distribution(metrics: dict[Hashable, Metric], resamples: Resamples) -> dict[Hashable, np.ndarray]:
     """Every metric in every one of the same resamples, each float64 [resamples.count]."""
-    parts = {key: [] for key in metrics}
+    chunks = {key: [] for key in metrics}
     for weights in resamples.chunks():
         for key, metric in metrics.items():
-            parts[key].append(metric(weights))
-    return {key: np.concatenate(part).astype(np.float64) for key, part in parts.items()}
+            chunks[key].append(metric(weights))
+    return {key: np.concatenate(pieces).astype(np.float64) for key, pieces in chunks.items()}
 
 
 def interval(values: np.ndarray, units: int = 2) -> tuple[float | None, float | None]:
-    """The 2.5th and the 97.5th percentile of the resamples, [R], in which the metric is defined.
+    """The percentiles between which CONFIDENCE of the resamples lie, of those, [R], in which the metric is defined.
 
     (None, None) when it is defined in fewer than half of them, or when there were fewer than two `units` to draw from.
     """
     defined = values[np.isfinite(values)]
     if units < 2 or len(defined) < max(1, len(values) / 2):
         return None, None
-    low, high = np.percentile(defined, [2.5, 97.5])
+    low, high = np.percentile(defined, [50 - 50 * CONFIDENCE, 50 + 50 * CONFIDENCE])
     return float(low), float(high)
 
 
-def summary(at: float, drawn: np.ndarray, units: int = 2, chance: float | None = None) -> Value:
-    """A Value from the metric `at` the rows as they are and `drawn`, [R], in the resamples; NaN becomes None."""
-    return Value(finite(at), *interval(drawn, units), chance)
+def summary(estimate: float, drawn: np.ndarray, units: int = 2, chance: float | None = None) -> Value:
+    """A Value from `estimate`, the metric on the rows as they are, and `drawn`, [R], that in the resamples; NaN becomes
+    None.
+    """
+    return Value(finite(estimate), *interval(drawn, units), chance)
 
 
 def finite(number: float) -> float | None:
@@ -82,10 +89,10 @@ def finite(number: float) -> float | None:
 
 
 def paired(a: np.ndarray, b: np.ndarray, clusters: np.ndarray | None = None, count: int = 2000, seed: int = 0) -> Value:
-    """The mean of a - b, two per-sample scores [N] of the same rows, with its 95 % bootstrap interval.
+    """The mean of a - b, two per-sample scores [N] of the same rows, with its bootstrap interval.
 
-    clusters: [N], rows of one are drawn together. An interval above zero: a is better than b by more than the choice of
-    rows explains. Its chance level is 0. No rows: all None but that.
+    clusters: [N], rows of one cluster are drawn together. An interval above zero: a is better than b by more than the
+    choice of rows explains. Its chance level is 0. No rows: all None but that.
     """
     difference = np.asarray(a, np.float64) - np.asarray(b, np.float64)
     if len(difference) == 0:

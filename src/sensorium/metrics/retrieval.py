@@ -1,4 +1,4 @@
-"""Retrieval: how high in a ranking of all items stands what belongs to a query; exact with ties, in flat memory.
+"""Retrieval: how high a ranking of all items puts those that belong to a query; exact with ties, in flat memory.
 
 Where scores tie, each figure is its expectation over all orders of the tied items (McSherry & Najork 2008), so that
 embeddings that are all equal score what chance does, neither better nor worse.
@@ -21,9 +21,9 @@ TILE_ELEMENTS = 2**24  # similarities held at once: 64 MB in float32
 
 
 class RankResult(NamedTuple):
-    """Where Q queries found what belongs to them among N items.
+    """How high Q queries rank the items that belong to them, among N items.
 
-    rank:      float64 [Q], the place of the best-placed right item, 1 the best; a wrong item that ties counts half.
+    rank:      float64 [Q], the rank of the best right item, 1 the best; a wrong item that ties counts half.
     precision: float64 [Q], average precision over all right items of the query.
     above:     int64 [Q], wrong items that score more than the best right one.
     tied:      int64 [Q, 2], right and wrong items that score the same as the best right one.
@@ -82,15 +82,15 @@ class UniqueItems(NamedTuple):
         """The right pairs of query and item, from the second input to the first."""
         return self.pairs[1], self.pairs[0]
 
-    def directions(self, there: RankResult, back: RankResult) -> Directions:
-        """What the contents of the one input found among those of the other, `there`, and `back`."""
+    def directions(self, forward: RankResult, backward: RankResult) -> Directions:
+        """Both directions, of the ranks that the contents of the first input, and of the second, have as queries."""
         return Directions(
-            Direction(there, self.first_a, np.bincount(self.pairs[0]), len(self.first_b)),
-            Direction(back, self.first_b, np.bincount(self.pairs[1]), len(self.first_a)),
+            Direction(forward, self.first_a, np.bincount(self.pairs[0]), len(self.first_b)),
+            Direction(backward, self.first_b, np.bincount(self.pairs[1]), len(self.first_a)),
         )
 
 
-def contents(ids_a: np.ndarray, ids_b: np.ndarray) -> UniqueItems:
+def unique_items(ids_a: np.ndarray, ids_b: np.ndarray) -> UniqueItems:
     """The contents of two inputs by their hashes, int64 [R] each."""
     first_a, inverse_a = np.unique(ids_a, return_index=True, return_inverse=True)[1:]
     first_b, inverse_b = np.unique(ids_b, return_index=True, return_inverse=True)[1:]
@@ -104,12 +104,12 @@ def retrieval(a: np.ndarray, b: np.ndarray, ids_a: np.ndarray, ids_b: np.ndarray
     once, and two contents belong together when any record pairs them: so several captions of a picture are all right.
     Raises UserError for embeddings that are not finite.
     """
-    known = contents(ids_a, ids_b)
-    a, b = a[known.first_a], b[known.first_b]
-    return known.directions(found(a, b, known.forward), found(b, a, known.backward))
+    unique = unique_items(ids_a, ids_b)
+    a, b = a[unique.first_a], b[unique.first_b]
+    return unique.directions(rank_items(a, b, unique.forward), rank_items(b, a, unique.backward))
 
 
-def found(queries: np.ndarray, items: np.ndarray, right: tuple[np.ndarray, np.ndarray]) -> RankResult:
+def rank_items(queries: np.ndarray, items: np.ndarray, right: tuple[np.ndarray, np.ndarray]) -> RankResult:
     """Ranks all items for each query by their inner product.
 
     queries: float32 [Q, E]; items: float32 [N, E]. right: int64 [P] and [P], the rows of query and item that belong
@@ -125,18 +125,18 @@ def found(queries: np.ndarray, items: np.ndarray, right: tuple[np.ndarray, np.nd
     for start, stop in tiles(len(queries), len(items)):
         tile = queries[start:stop] @ items.T  # [size, N]
         begin, end = np.searchsorted(query, [start, stop])
-        for at in range(begin, end, size):
-            pairs = slice(at, min(at + size, end))
+        for first_pair in range(begin, end, size):
+            pairs = slice(first_pair, min(first_pair + size, end))
             row = query[pairs] - start
             score[pairs] = tile[row, item[pairs]]
-            rows, own = tile[row], score[pairs, None]  # [size, N]
-            above[pairs] = np.count_nonzero(rows > own, axis=1)
-            level[pairs] = np.count_nonzero(rows == own, axis=1)
+            rows, right_score = tile[row], score[pairs, None]  # [size, N]
+            above[pairs] = np.count_nonzero(rows > right_score, axis=1)
+            level[pairs] = np.count_nonzero(rows == right_score, axis=1)
     return from_counts(len(queries), query, score, above, level)
 
 
 def tiles(queries: int, items: int) -> Iterator[tuple[int, int]]:
-    """From which query to which (not that one any more) similarities with all `items` are held at a time."""
+    """The first query and the one after the last of each tile, whose similarities with all `items` are held at once."""
     size = _size(items)
     return ((start, start + size) for start in range(0, queries, size))
 
@@ -146,7 +146,7 @@ def _size(items: int) -> int:
 
 
 def from_counts(count: int, query: np.ndarray, score: np.ndarray, above: np.ndarray, level: np.ndarray) -> RankResult:
-    """What `count` queries found, of the P right pairs: their scores, and how many items score more and the same."""
+    """The ranks of `count` queries, of the P right pairs: their scores, how many items score more and the same."""
     order = np.lexsort((-score, query))
     query, score, above, level = query[order], score[order], above[order], level[order]
     same = (query[1:] == query[:-1]) & (score[1:] == score[:-1])
@@ -181,17 +181,17 @@ def _none_of(drawn: np.ndarray, right: np.ndarray, count: np.ndarray) -> np.ndar
     """The probability that none of `drawn` items of `count`, taken without putting back, is one of the `right` ones."""
     wrong = count - right
     possible = drawn <= wrong
-    left = np.where(possible, wrong - drawn, 0)
-    logarithm = gammaln(wrong + 1.0) - gammaln(left + 1.0) - gammaln(count + 1.0) + gammaln(count - drawn + 1.0)
+    remaining = np.where(possible, wrong - drawn, 0)
+    logarithm = gammaln(wrong + 1.0) - gammaln(remaining + 1.0) - gammaln(count + 1.0) + gammaln(count - drawn + 1.0)
     return np.where(possible, np.exp(logarithm), 0.0)
 
 
-def retrieval_metrics(found: RankResult) -> dict[str, Metric]:
+def retrieval_metrics(ranks: RankResult) -> dict[str, Metric]:
     """`recall@1`, `recall@5` and `recall@10` (is any right item among the first?), `median_rank` of the best right
     item, and `mean_average_precision`, each a function of the weights of the queries.
     """
-    recalls = {f"recall@{cut}": mean(found.within(cut)) for cut in CUTS}
-    return recalls | {"median_rank": median(found.rank), "mean_average_precision": mean(found.precision)}
+    recalls = {f"recall@{cut}": mean(ranks.within(cut)) for cut in CUTS}
+    return recalls | {"median_rank": median(ranks.rank), "mean_average_precision": mean(ranks.precision)}
 
 
 def retrieval_chance(direction: Direction) -> dict[str, float]:
@@ -230,7 +230,7 @@ def measure_retrieval(direction: Direction, resamples: Resamples) -> dict[str, V
     drawn = distribution(retrieval_metrics(direction.found), resamples)
     chance = retrieval_chance(direction)
     figures = retrieval_figures(direction)
-    return {name: summary(at, drawn[name], resamples.units, chance[name]) for name, at in figures.items()}
+    return {name: summary(estimate, drawn[name], resamples.units, chance[name]) for name, estimate in figures.items()}
 
 
 def measure_gain(before: Direction, after: Direction, resamples: Resamples) -> dict[str, Value]:
@@ -238,8 +238,8 @@ def measure_gain(before: Direction, after: Direction, resamples: Resamples) -> d
     old, new = retrieval_metrics(before.found), retrieval_metrics(after.found)
     gains = {name: partial(_gain, old[name], new[name]) for name in old}
     drawn = distribution(gains, resamples)
-    at = {name: point(gain, len(before.found.rank)) for name, gain in gains.items()}
-    return {name: summary(at[name], drawn[name], resamples.units, 0.0) for name in gains}
+    estimates = {name: point(gain, len(before.found.rank)) for name, gain in gains.items()}
+    return {name: summary(estimates[name], drawn[name], resamples.units, 0.0) for name in gains}
 
 
 def _gain(before: Metric, after: Metric, weights: np.ndarray) -> np.ndarray:
@@ -248,8 +248,8 @@ def _gain(before: Metric, after: Metric, weights: np.ndarray) -> np.ndarray:
 
 def median(values: np.ndarray) -> Metric:
     """The weighted median of per-sample values [N]; of two in the middle their mean."""
-    levels, place = np.unique(values, return_inverse=True)
-    group = members(place, len(levels))
+    levels, level_of = np.unique(values, return_inverse=True)
+    group = members(level_of, len(levels))
 
     def metric(weights: np.ndarray) -> np.ndarray:
         upto = np.cumsum(group.astype(weights.dtype) @ weights, axis=0)  # [levels, R]

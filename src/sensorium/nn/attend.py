@@ -10,12 +10,9 @@ SHORT = {torch.float32: 64, torch.bfloat16: 256}
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None = None, causal: bool = False) -> Tensor:
-    """Scaled dot-product attention, float [B, heads, T, d].
-
-    query: [B, heads, T, d]; key, value: [B, heads, S, d]. allowed: bool, broadcasts to [B, heads, T, S], the keys
-    that a query attends to, at least one; None for all. causal: a query attends to no later key. At most one of the two
-    is given.
-    """
+    """Scaled dot-product attention, float [B, heads, T, d]. query: [B, heads, T, d]; key, value: [B, heads, S, d].
+    allowed: bool, broadcasts to [B, heads, T, S], the keys that a query attends to, at least one; None for all. causal:
+    a query attends to no later key. At most one of the two is given."""
     if query.device.type != "cpu" or key.shape[2] > SHORT.get(query.dtype, 0):
         return F.scaled_dot_product_attention(query, key, value, allowed, is_causal=causal)
     if causal:

@@ -8,12 +8,9 @@ from sensorium.errors import UserError
 
 
 class Attention(nn.Module):
-    """Scaled dot-product attention of `heads` heads (Vaswani et al. 2017, arXiv:1706.03762).
-
-    The keys have no bias: it adds the same to every score of a query, which softmax cancels, so it would never
-    receive a gradient. With `causal` a query attends to no key later than itself. Raises UserError when
-    `dim` is no multiple of `heads`.
-    """
+    """Scaled dot-product attention of `heads` heads (Vaswani et al. 2017, arXiv:1706.03762). The keys have no bias: it
+    adds the same to every score of a query, which softmax cancels, so it would never receive a gradient. With `causal`
+    a query attends to no key later than itself. Raises UserError when `dim` is no multiple of `heads`."""
 
     def __init__(
         self, dim: int, heads: int, dropout: float = 0.0, context_dim: int | None = None, causal: bool = False
@@ -28,12 +25,9 @@ class Attention(nn.Module):
         self.out = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor, mask: Tensor, context: Tensor | None = None) -> Tensor:
-        """For each query the mean of the values, weighted by attention: float [B, T, D].
-
-        x: float [B, T, D], the queries. context: float [B, S, E], what they attend to (x itself when None).
-        mask: bool [B, S], True where a key is real; a row without a real key gives zeros. Where `causal`, a row's real
-        keys are its first ones.
-        """
+        """For each query the mean of the values, weighted by attention: float [B, T, D]. x: float [B, T, D], the
+        queries. context: float [B, S, E], what they attend to (x itself when None). mask: bool [B, S], True where a key
+        is real; a row without a real key gives zeros. Where `causal`, a row's real keys are its first ones."""
         context = x if context is None else context
         query, key, value = self._split(self.query(x)), self._split(self.key(context)), self._split(self.value(context))
         any_key = mask.any(dim=1)

@@ -19,19 +19,16 @@ def squash(x: Tensor) -> Tensor:
 
 
 class Routed(NamedTuple):
-    """wholes: float32 [B, M, D]. shares: float32 [B, N, M], how each of N parts is distributed after the last
-    iteration."""
+    """wholes: float32 [B, M, D]. shares: float32 [B, N, M], how each part is distributed after the last iteration."""
 
     wholes: Tensor
     shares: Tensor
 
 
 def route(votes: Tensor, iterations: int) -> Routed:
-    """votes float [B, N, M, D], what each of N parts predicts of each of M wholes → the wholes and the shares.
-
-    Dynamic routing by agreement (Sabour et al. 2017, arXiv:1710.09829, procedure 1): each part is distributed over
-    the wholes, and gives more to those that its vote agreed with in the previous of the `iterations`.
-    """
+    """votes float [B, N, M, D], what each of N parts predicts of each of M wholes → the wholes and the shares. Dynamic
+    routing by agreement (Sabour et al. 2017, arXiv:1710.09829, procedure 1): each part is distributed over the wholes,
+    and gives more to those that its vote agreed with in the previous of the `iterations`."""
     votes = wide(votes)
     logits = torch.zeros_like(votes[..., 0])  # [B, N, M]
     for iteration in range(iterations):
@@ -43,10 +40,7 @@ def route(votes: Tensor, iterations: int) -> Routed:
 
 
 class Capsules(nn.Module):
-    """N parts of `part_dim` → M wholes of `whole_dim`, by one matrix for each pair, then routing.
-
-    Raises UserError for less than one iteration.
-    """
+    """N parts → M wholes, by one matrix for each pair, then routing. Raises UserError for less than one iteration."""
 
     def __init__(self, parts: int, part_dim: int, wholes: int, whole_dim: int, iterations: int = 3):
         super().__init__()

@@ -24,10 +24,8 @@ def group_norm(channels: int) -> nn.GroupNorm:
 
 
 class LineNorm(nn.Module):
-    """LayerNorm over channels and width of each line H by itself, so that no line depends on how many there are.
-
-    Its scale and shift differ by channel and by position in the line.
-    """
+    """LayerNorm over channels and width of each line H by itself, so that no line depends on how many there are. Its
+    scale and shift differ by channel and by position in the line."""
 
     def __init__(self, channels: int, width: int):
         super().__init__()
@@ -40,11 +38,8 @@ class LineNorm(nn.Module):
 
 class Residual(nn.Module):
     """Pre-activation residual block (He et al. 2016, arXiv:1603.05027): twice norm, SiLU and a 3x3 convolution, added
-    to the input.
-
-    `norms` makes the two norms: the first of `inputs` channels before the stride, the second of `outputs` after it.
-    The stride, 1 or 2, is the first convolution's. The sum stays float32 under autocast.
-    """
+    to the input. `norms` makes the two norms: the first of `inputs` channels before the stride, the second of `outputs`
+    after it. The stride, 1 or 2, is the first convolution's. The sum stays float32 under autocast."""
 
     def __init__(
         self, inputs: int, outputs: int, norms: tuple[NormFactory, NormFactory], stride: int = 1, dropout: float = 0.0
@@ -59,10 +54,8 @@ class Residual(nn.Module):
         self.dropout = nn.Dropout2d(dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """x float [B, C, H, W] -> [B, outputs, ceil(H / stride), ceil(W / stride)].
-
-        mask: bool [B, H], which lines are real; finite values in the other lines do not reach the real ones.
-        """
+        """x float [B, C, H, W] -> [B, outputs, ceil(H / stride), ceil(W / stride)]. mask: bool [B, H], which lines are
+        real; finite values in the other lines do not reach the real ones."""
         after = halved(mask) if mask is not None and self.stride == 2 else mask
         y = self.conv1(masked(self.activation(self.norm1(x)), mask))
         y = self.conv2(masked(self.dropout(self.activation(self.norm2(y))), after))

@@ -13,11 +13,9 @@ PAIRS_ELSEWHERE = 2**26
 
 
 class GraphAttention(nn.Module):
-    """GATv2 (Brody et al. 2022, arXiv:2105.14491), of `heads` heads laid side by side.
-
-    For each head, e_ij = a · LeakyReLU(W h_i + W' h_j), weight_ij is their softmax over i's neighbours j, and node i
-    receives the sum over j of weight_ij W' h_j. Both maps have biases.
-    """
+    """GATv2 (Brody et al. 2022, arXiv:2105.14491), of `heads` heads laid side by side. For each head, e_ij = a ·
+    LeakyReLU(W h_i + W' h_j), weight_ij is their softmax over i's neighbours j, and node i receives the sum over j of
+    weight_ij W' h_j. Both maps have biases."""
 
     def __init__(self, dim: int, heads: int):
         super().__init__()
@@ -29,11 +27,9 @@ class GraphAttention(nn.Module):
         nn.init.xavier_uniform_(self.score)
 
     def forward(self, x: Tensor, joined: Tensor) -> tuple[Tensor, Tensor]:
-        """What each node receives, float [B, N, D], and the weights, float [B, N, N, heads], [:, i] those of node i.
-
-        x: float [B, N, D], the nodes. joined: bool, broadcasts to [B, N, N], True where node i takes from node j; each
-        node takes from at least one.
-        """
+        """What each node receives, float [B, N, D], and the weights, float [B, N, N, heads], [:, i] those of node i. x:
+        float [B, N, D], the nodes. joined: bool, broadcasts to [B, N, N], True where node i takes from node j; each
+        node takes from at least one."""
         asks, answers = self.asks(x), self.answers(x)
         few = x.shape[1] <= FEW
         scores = (self._score_at_once if few else self._score_in_blocks)(asks, answers)  # [B, N, N, heads]
@@ -75,10 +71,8 @@ class GraphStack(nn.Module):
 
 
 class _PairScores(torch.autograd.Function):
-    """LeakyReLU(asks_i + answers_j) @ weight for all i and j: [B, N, D] twice, [D, heads] -> [B, N, N, heads].
-
-    A block of pairs at a time, computed again in the backward pass: those of 150 nodes would be 11 MB a row.
-    """
+    """LeakyReLU(asks_i + answers_j) @ weight for all i and j: [B, N, D] twice, [D, heads] -> [B, N, N, heads]. A block
+    of pairs at a time, computed again in the backward pass: those of 150 nodes would be 11 MB a row."""
 
     @staticmethod
     def forward(ctx, asks: Tensor, answers: Tensor, weight: Tensor) -> Tensor:

@@ -10,12 +10,9 @@ from sensorium.nn.precision import wide
 
 
 class Inputs(nn.Module):
-    """A LayerNorm and a linear map for each input, to one width; the first layer of every fusion.
-
-    dims: input name -> width of its encoder. Every masked value is replaced by zero before anything reads it, so
-    noise (or NaN) in an absent slot changes no bit of the output. `dropout` acts before the linear
-    map.
-    """
+    """A LayerNorm and a linear map for each input, to one width; the first layer of every fusion. dims: input name ->
+    width of its encoder. Every masked value is replaced by zero before anything reads it, so noise (or NaN) in an
+    absent slot changes no bit of the output. `dropout` acts before the linear map."""
 
     def __init__(self, dims: dict[str, int], dim: int, dropout: float = 0.0):
         super().__init__()
@@ -31,23 +28,15 @@ class Inputs(nn.Module):
         return self.maps.names
 
     def forward(self, features: dict[str, Features]) -> dict[str, Features]:
-        """Each input at the one width: float32 tokens [B, T, D] and pooled [B, D], zero where masked.
-
-        A float64 model takes and gives float64.
-        """
-        return {
-            name: Features(
-                self._map(name, features[name].tokens, features[name].mask),
-                features[name].mask,
-                self._map(name, features[name].pooled, features[name].present),
-            )
-            for name in self.names
-        }
+        """Each input at the one width: float32 (or float64) tokens [B, T, D] and pooled [B, D], zero where masked."""
+        mapped = {}
+        for name in self.names:
+            (tokens, mask, pooled), present = features[name], features[name].present
+            mapped[name] = Features(self._map(name, tokens, mask), mask, self._map(name, pooled, present))
+        return mapped
 
     def summaries(self, features: dict[str, Features]) -> tuple[Tensor, Tensor]:
-        """The pooled features alone: float32 [B, N, D] for N inputs, zero where absent, and which are present,
-        bool [B, N].
-        """
+        """Pooled features alone: float32 [B, N, D] for N inputs, zero where absent, and presence, bool [B, N]."""
         each, present = self.each(features)
         return torch.stack(each, dim=1), present
 

@@ -13,8 +13,7 @@ def cepstrum(spectrogram: Tensor, coefficients: int, reach: float = 80.0) -> Ten
     (Davis and Mermelstein 1980): an orthonormal cosine transform (DCT-II) over the bands, in decibels.
 
     Values more than `reach` decibels below the clip's loudest point are raised to that level first. With 80 this equals
-    librosa.feature.mfcc with the same spectrogram.
-    """
+    librosa.feature.mfcc with the same spectrogram."""
     decibels = spectrogram * DECIBELS
     decibels = torch.maximum(decibels, decibels.max() - reach)
     return decibels @ cosines(spectrogram.shape[-1], coefficients).to(decibels)

@@ -6,10 +6,8 @@ from torch import nn
 
 
 class Named(nn.Module):
-    """A name -> module table for names that a user chose, among them `type`, `items` and `a.b`.
-
-    A module given under two names is stored once, so its weights are shared and saved once.
-    """
+    """A name -> module table for names that a user chose, among them `type`, `items` and `a.b`. A module given under
+    two names is stored once, so its weights are shared and saved once."""
 
     def __init__(self, modules: dict[str, nn.Module]):
         super().__init__()

@@ -11,8 +11,7 @@ class Packing(NamedTuple):
 
     rows, longest: B and L.
     positions: int64 [N], the position of each token among the B * L of the padded rows; None when every row has L.
-    mask:      bool [B, L], True where a token is real; None when all are.
-    """
+    mask:      bool [B, L], True where a token is real; None when all are."""
 
     rows: int
     longest: int
@@ -38,9 +37,7 @@ class Packing(NamedTuple):
         return x.unflatten(0, (self.rows, self.longest))
 
     def first(self, device: torch.device) -> tuple["Packing", Tensor]:
-        """The packing of the first real token of each row that has one, and its index among the N, int64 [rows with
-        one].
-        """
+        """The packing of the first real token of each row that has one, and its index among the N, int64 [rows]."""
         if self.mask is None:
             return Packing(self.rows, 1), self.longest * torch.arange(self.rows, device=device)
         has = self.mask.any(dim=1)

@@ -1,8 +1,6 @@
 """BERT's layers over packed tokens (Devlin et al. 2018, arXiv:1810.04805): each step normalises what it has summed.
-
 `residual` has the corresponding layers that normalise first. Weights start as BERT's, normal with a deviation of 0.02
-at its width of 768, and wider in narrower models.
-"""
+at its width of 768, and wider in narrower models."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -30,9 +28,7 @@ class Shape(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """A context as the blocks of a stack attend to it: each block's keys and values, and which rows have the context,
-    bool [B].
-    """
+    """A context as blocks attend to it: each block's keys and values, and which rows have the context, bool [B]."""
 
     keys: list[Keys]
     present: Tensor
@@ -68,8 +64,7 @@ class DecoderState:
     """What causal blocks keep while they write: N = B * beams rows, the beams of each of B samples in turn.
 
     contexts: what is attended to, once a sample for all of its beams.
-    past:     each block's keys and values of the tokens read so far, [N, heads, length, d]; None before the first.
-    """
+    past:     each block's keys and values of the tokens read so far, [N, heads, length, d]; None before the first."""
 
     contexts: list[Asked]
     past: list[Keys | None]
@@ -82,8 +77,7 @@ class DecoderState:
 
     def take(self, index: Tensor) -> "DecoderState":
         """The state whose beams are the rows `index`, int64 [samples, beams], in that order and with repetition; the
-        rows of index[i] are all beams of one sample.
-        """
+        rows of index[i] are all beams of one sample."""
         contexts, samples = self.contexts, index[:, 0] // self.beams  # [samples]
         # The beams of a sample share its contexts, so that re-ordering beams moves no context.
         if not torch.equal(samples, torch.arange(len(contexts[0].present), device=index.device)):
@@ -119,9 +113,8 @@ class SelfAttention(nn.Module):
         return self._add(x[index], joined(attend(query, *keys, allowed_of(packing)), first))
 
     def step(self, x: Tensor, past: Keys | None) -> tuple[Tensor, Keys]:
-        """What `forward` gives, where it is causal, for the token that follows those of `past` in each row: float32
-        [N, D] -> the same shape, and the keys and values of all tokens.
-        """
+        """What `forward` gives, where it is causal, for the token that follows those of `past` in each row: float32 [N,
+        D] -> the same shape, and the keys and values of all tokens."""
         query, key, value = into_heads(self.qkv(x)[:, None], 3, self.heads)  # [N, heads, 1, d]
         if past is not None:
             key, value = torch.cat([past.key, key], dim=2), torch.cat([past.value, value], dim=2)
@@ -175,8 +168,7 @@ class Block(nn.Module):
         self, x: Tensor, past: Keys | None, packing: Packing, contexts: list[tuple[Keys, Tensor]]
     ) -> tuple[Tensor, Keys]:
         """What `forward` gives, where it is causal, for the token that follows those of `past`: float32 [N, D] -> the
-        same shape, and the keys and values of all tokens. packing: of the N rows as the contexts see them.
-        """
+        same shape, and the keys and values of all tokens. packing: of the N rows as the contexts see them."""
         x, keys = self.attention.step(x, past)
         return self._after(x, packing, contexts), keys
 
@@ -188,8 +180,7 @@ class Block(nn.Module):
 
 def run(blocks: nn.ModuleList, x: Tensor, packing: Packing, asked: list[Asked], first: bool = False) -> Tensor:
     """float32 [N, D], packed, through `blocks`, which attend to the contexts `asked` -> the same shape; or, with
-    `first`, the first token of each row that has one, float32 [rows with one, D], for less work in the last block.
-    """
+    `first`, the first token of each row that has one, float32 [rows with one, D], for less work in the last block."""
     for i, block in enumerate(blocks):
         forward = block.of_first if first and i == len(blocks) - 1 else block
         x = forward(x, packing, _keys_of(asked, i))
@@ -198,8 +189,7 @@ def run(blocks: nn.ModuleList, x: Tensor, packing: Packing, asked: list[Asked], 
 
 def run_step(blocks: nn.ModuleList, x: Tensor, state: DecoderState) -> Tensor:
     """float32 [N, D], the next token of each row of `state`, which grows by it, through the causal `blocks` -> the same
-    shape.
-    """
+    shape."""
     # A context sees the beams of a sample as the tokens of one row: one product of matrices in place of many.
     packing = Packing(len(state.contexts[0].present), state.beams)
     for i, block in enumerate(blocks):

@@ -8,10 +8,8 @@ ROWS = 64  # the kernel's layout is chosen for so many rows; it works for any nu
 
 class PrepackedLinear(nn.Module):
     """`layer` in bfloat16 for inference on a CPU, without copying its weights into the kernel's layout at every call.
-
-    The kernel is oneDNN's, as torch.compile freezes it. after: "none" or "swish", x * sigmoid(x), within the
-    kernel. scale: multiplies weights and bias. It has no parameters, so it is neither trained nor saved.
-    """
+    The kernel is oneDNN's, as torch.compile freezes it. after: "none" or "swish", x * sigmoid(x), within the kernel.
+    scale: multiplies weights and bias. It has no parameters, so it is neither trained nor saved."""
 
     def __init__(self, layer: nn.Linear, after: str = "none", scale: float = 1.0, bias_scale: float | None = None):
         super().__init__()
@@ -36,9 +34,7 @@ class PrepackedLinear(nn.Module):
 
 def prepack(module: nn.Module) -> None:
     """Replaces every linear layer within `module` by a PrepackedLinear; a submodule with a `prepack` does it itself.
-
-    After that `module` is for inference on this CPU, in bfloat16; see `can_prepack`.
-    """
+    After that `module` is for inference on this CPU, in bfloat16; see `can_prepack`."""
     for name, child in module.named_children():
         if isinstance(child, nn.Linear):
             setattr(module, name, PrepackedLinear(child))

@@ -11,8 +11,7 @@ class Projection(nn.Module):
 
     hidden:  width of the layer between; None is the linear map.
     norm:    each summary is brought to mean 0 and variance 1 over its numbers first (LayerNorm without weights).
-    dropout: of the numbers that the first map reads, in training.
-    """
+    dropout: of the numbers that the first map reads, in training."""
 
     def __init__(
         self,

@@ -14,28 +14,19 @@ class Recurrent(nn.Module):
 
     inputs: width E of what comes in. width: D of what goes out; of two directions each has half of it. dropout: between
     layers. The state is float32 under autocast: it is a sum over the whole sequence. Raises ValueError when `width` is
-    odd and there are two directions.
-    """
+    odd and there are two directions."""
 
     def __init__(self, inputs: int, width: int, depth: int, cell: Cell, bidirectional: bool, dropout: float = 0.0):
         super().__init__()
         check_two_directions(width, bidirectional)
-        layer_type = nn.GRU if cell == "gru" else nn.LSTM
-        self.layers = layer_type(
-            inputs,
-            width // 2 if bidirectional else width,
-            depth,
-            batch_first=True,
-            dropout=dropout if depth > 1 else 0.0,
-            bidirectional=bidirectional,
-        )
+        layer_type, size = nn.GRU if cell == "gru" else nn.LSTM, width // 2 if bidirectional else width
+        options = {"dropout": dropout if depth > 1 else 0.0, "bidirectional": bidirectional}
+        self.layers = layer_type(inputs, size, depth, batch_first=True, **options)
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """The last layer's outputs, float32 [B, T, D], zero where masked, and its last states, float32 [B, D].
-
-        x: float [B, T, E]. mask: bool [B, T]; a row's real steps are its first ones, at least one. The last state of
-        the direction that reads backwards is the one after the row's first step.
-        """
+        """The last layer's outputs, float32 [B, T, D], zero where masked, and its last states, float32 [B, D]. x: float
+        [B, T, E]. mask: bool [B, T]; a row's real steps are its first ones, at least one. The last state of the
+        direction that reads backwards is the one after the row's first step."""
         lengths = mask.sum(dim=1).cpu()
         with torch.autocast(x.device.type, enabled=False):
             packed = pack_padded_sequence(x.float(), lengths, batch_first=True, enforce_sorted=False)

@@ -1,7 +1,5 @@
-"""Residual steps over packed tokens: self-attention, attention to a context and an MLP, each on a normalised copy.
-
-A transformer block is two or three of them in sequence. Only the attention itself is computed on padding.
-"""
+"""Residual steps over packed tokens: self-attention, attention to a context and an MLP, each on a normalised copy. A
+transformer block is two or three of them in sequence. Only the attention itself is computed on padding."""
 
 from typing import NamedTuple
 
@@ -89,13 +87,8 @@ class FeedForward(nn.Module):
     def __init__(self, dim: int, ratio: int, dropout: float):
         super().__init__()
         self.norm = nn.LayerNorm(dim)
-        self.mlp = nn.Sequential(
-            nn.Linear(dim, ratio * dim),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(ratio * dim, dim),
-            nn.Dropout(dropout),
-        )
+        rise, fall = nn.Linear(dim, ratio * dim), nn.Linear(ratio * dim, dim)
+        self.mlp = nn.Sequential(rise, nn.GELU(), nn.Dropout(dropout), fall, nn.Dropout(dropout))
 
     def forward(self, x: Tensor) -> Tensor:
         """float32 [..., D] -> the same shape."""
@@ -116,10 +109,8 @@ def into_heads(x: Tensor, count: int, heads: int) -> tuple[Tensor, ...]:
 
 
 class _Heads(torch.autograd.Function):
-    """[B, L, count, heads, d] -> `count` times [B, heads, L, d], contiguous, as matrix products need it.
-
-    Its backward pass is one copy; autograd's own stacks transposed gradients, which is slow on a CPU.
-    """
+    """[B, L, count, heads, d] -> `count` times [B, heads, L, d], contiguous, as matrix products need it. Its backward
+    pass is one copy; autograd's own stacks transposed gradients, which is slow on a CPU."""
 
     @staticmethod
     def forward(ctx, x: Tensor) -> tuple[Tensor, ...]:

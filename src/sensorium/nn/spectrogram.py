@@ -15,8 +15,7 @@ class LogMel(nn.Module):
     Equals log(max(librosa.feature.melspectrogram(y, sr=rate, n_fft=.fft, hop_length=.hop, win_length=.window), 1e-10)).
     rate: hertz. window, hop: seconds. bands: how many, from `low` to `high` hertz (half the rate when None).
     The length of the transform is the next power of two, or a larger one where a band would have none of its
-    frequencies. Raises ValueError when the window is shorter than two samples.
-    """
+    frequencies. Raises ValueError when the window is shorter than two samples."""
 
     def __init__(
         self,

@@ -47,9 +47,7 @@ class TowerBlock(nn.Module):
 
     def forward(self, x: Tensor, packing: Packing, positions: Tensor | None = None) -> Tensor:
         """float32 [N, D] -> the same shape; with `positions`, int64 [B], only each row's token there, float32 [B, D].
-
-        For these it computes keys and values of all tokens, but one query, one output and one MLP a row.
-        """
+        For these it computes keys and values of all tokens, but one query, one output and one MLP a row."""
         if positions is not None:
             return self._at_positions(x, packing, positions)
         query, key, value = _split(packing.pad(self.qkv(self.norm(x))), 3, self.heads)
@@ -81,10 +79,8 @@ class TowerBlock(nn.Module):
 
 
 class Tower(nn.Module):
-    """`depth` blocks over packed tokens and a last LayerNorm; the residual stream is float32 at any precision.
-
-    The weights start as CLIP's do (Radford et al. 2021, arXiv:2103.00020).
-    """
+    """`depth` blocks over packed tokens and a last LayerNorm; the residual stream is float32 at any precision. The
+    weights start as CLIP's do (Radford et al. 2021, arXiv:2103.00020)."""
 
     def __init__(
         self, width: int, depth: int, heads: int, hidden: int, activation: Activation, eps: float, causal: bool = False
@@ -101,10 +97,8 @@ class Tower(nn.Module):
                 nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor, packing: Packing, positions: Tensor | None = None) -> Tensor:
-        """float [N, D], packed tokens with their position embeddings added -> float32 [N, D].
-
-        With `positions`, int64 [B]: only each row's token there, float32 [B, D], for less work in the last block.
-        """
+        """float [N, D], packed tokens with their position embeddings added -> float32 [N, D]. With `positions`, int64
+        [B]: only each row's token there, float32 [B, D], for less work in the last block."""
         x = x.float()
         for block in self.blocks[:-1]:
             x = block(x, packing)
@@ -112,8 +106,7 @@ class Tower(nn.Module):
 
 
 class ProbePooling(nn.Module):
-    """A learned probe attends to all tokens, then an MLP (the multi-head attention pooling of Zhai et al. 2022,
-    arXiv:2106.04560, as SigLIP has it)."""
+    """A learned probe attends to all tokens, then an MLP (Zhai et al. 2022, arXiv:2106.04560, as SigLIP has it)."""
 
     def __init__(self, width: int, hidden: int, heads: int, activation: Activation, eps: float):
         super().__init__()

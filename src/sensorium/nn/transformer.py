@@ -26,9 +26,8 @@ class Block(nn.Module):
             self.context_norm = nn.LayerNorm(dim)
             self.context_attention = Attention(dim, heads, dropout, context_dim)
         self.mlp_norm = nn.LayerNorm(dim)
-        self.mlp = nn.Sequential(
-            nn.Linear(dim, ratio * dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(ratio * dim, dim)
-        )
+        rise, fall = nn.Linear(dim, ratio * dim), nn.Linear(ratio * dim, dim)
+        self.mlp = nn.Sequential(rise, nn.GELU(), nn.Dropout(dropout), fall)
         self.dropout = nn.Dropout(dropout)
 
     def forward(
@@ -42,11 +41,9 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """`depth` pre-norm blocks and a last LayerNorm (Xiong et al. 2020, arXiv:2002.04745).
-
-    The residual stream is float32 whatever the precision of the layers. No positions are added: the tokens already have
-    them. With `causal` no token sees a later one.
-    """
+    """`depth` pre-norm blocks and a last LayerNorm (Xiong et al. 2020, arXiv:2002.04745). The residual stream is
+    float32 whatever the precision of the layers. No positions are added: the tokens already have them. With `causal` no
+    token sees a later one."""
 
     def __init__(
         self,
@@ -65,12 +62,9 @@ class Transformer(nn.Module):
     def forward(
         self, x: Tensor, mask: Tensor, context: Tensor | None = None, context_mask: Tensor | None = None
     ) -> Tensor:
-        """Tokens, float32 [B, T, D], finite but without meaning where `mask` is False.
-
-        x: float [B, T, D]. mask: bool [B, T], True where a token is real. context: float [B, S, E], and
-        context_mask, bool [B, S], True where it is real; both are given exactly when the blocks have a `context_dim`.
-        A row without context attends to none.
-        """
+        """Tokens, float32 [B, T, D], finite but without meaning where `mask` is False. x: float [B, T, D]. mask: bool
+        [B, T], True where a token is real. context: float [B, S, E], and context_mask, bool [B, S], True where it is
+        real; both are given exactly when the blocks have a `context_dim`. A row without context attends to none."""
         x = wide(x)
         for block in self.blocks:
             x = block(x, mask, context, context_mask)
@@ -81,14 +75,7 @@ class TokenTransformer(nn.Module):
     """Embeddings of the tokens of a `vocabulary` and of at most `length` positions, then a transformer."""
 
     def __init__(
-        self,
-        vocabulary: int,
-        length: int,
-        dim: int,
-        depth: int,
-        heads: int,
-        dropout: float = 0.0,
-        causal: bool = False,
+        self, vocabulary: int, length: int, dim: int, depth: int, heads: int, dropout: float = 0.0, causal: bool = False
     ):
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, dim)

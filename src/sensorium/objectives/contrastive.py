@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 from torch import Tensor, nn
 
-from sensorium.errors import UserError, unknown
+from sensorium.errors import UserError, check_known
 from sensorium.features import Batch, Loss
 from sensorium.model import Model
 from sensorium.objectives.losses import bound_logit_scale, sigmoid_contrastive, softmax_contrastive
@@ -26,16 +26,9 @@ class ContrastiveConfig(BaseModel, frozen=True, extra="forbid"):
 class Contrastive(nn.Module):
     """Brings the embeddings of inputs `a` and `b` of a record together and those of different records apart.
 
-    kind:   "softmax" (CLIP) or "sigmoid" (SigLIP; the model then has a `logit_bias` beside its `logit_scale`).
-    weight: of this loss in the sum.
-    labels: a target of classes; records of one class belong together as well.
-
-    reads:  embeddings alone, so that gradient caching can run the encoders in pieces.
-    views:  whose embeddings.
-
-    Records with the same content on either side belong together; one that lacks a side counts for nothing. In training
-    each process's records are compared with those of all others. Raises UserError for an unknown kind.
-    """
+    kind: "softmax" (CLIP) or "sigmoid" (SigLIP; the model then has a `logit_bias` beside its `logit_scale`). weight: of
+    this loss in the sum. Which records belong together: see `Pair`. It `reads` embeddings alone, those of its `views`,
+    so that gradient caching can run the encoders in pieces. Raises UserError for an unknown kind."""
 
     Config = ContrastiveConfig
     aligns = True
@@ -45,18 +38,14 @@ class Contrastive(nn.Module):
 
     def __init__(self, a: str, b: str, kind: str = "softmax", weight: float = 1.0, labels: str | None = None):
         super().__init__()
-        if kind not in MOST_SCALE:
-            raise unknown("contrastive loss", kind, MOST_SCALE)
+        check_known(MOST_SCALE, "contrastive loss", kind)
         self.pair, self.kind = Pair(a, b, labels), kind
         self.name = f"{a}_{b}"
         self.views = (a, b)
         self.weights = {self.name: weight}
 
     def forward(self, step: Step) -> dict[str, Loss]:
-        """Sum and count of the loss over the records that have both inputs.
-
-        Raises UserError for a model without the parameters that it needs.
-        """
+        """Sum and count over the records that have both inputs. Raises UserError for a model without the parameters."""
         needed = ("logit_scale",) if self.kind == "softmax" else ("logit_scale", "logit_bias")
         for name in needed:
             if not hasattr(step.model, name):

@@ -13,8 +13,7 @@ from sensorium.objectives.step import Step
 
 class CorrelationConfig(BaseModel, frozen=True, extra="forbid"):
     """directions: of how many of the largest correlations the mean counts (None: of all). ridge: what is added to the
-    variances, as a part of their mean.
-    """
+    variances, as a part of their mean."""
 
     directions: int | None = Field(None, ge=1)
     ridge: float = Field(1e-3, gt=0)
@@ -25,13 +24,9 @@ class Correlation(nn.Module):
     mini-batches as in Wang et al. 2015).
 
     No record is compared with another, so there are no false negatives; the correlations are those of a batch, which
-    needs several times as many records as an embedding is wide. `directions`: of how many of the largest correlations
-    the mean counts, None all; `ridge`: what is added to the variances, as a part of their mean; `weight`: of this loss
-    in the sum.
-
-    Records with the same content are so many observations; one that lacks a side counts for nothing. In training the
-    covariances are those of all processes' records. Raises UserError for no direction at all.
-    """
+    needs several times as many records as an embedding is wide. `weight`: of this loss in the sum. Records with the
+    same content are so many observations. In training the covariances are those of all processes' records. Raises
+    UserError for no direction at all."""
 
     Config = CorrelationConfig
     aligns = True

@@ -107,8 +107,7 @@ class FeatureDistillation(nn.Module):
     2015, arXiv:1412.6550): of input `view`, or of all inputs fused when that is None.
 
     The loss is one less the cosine of the mapped summary and the teacher's. The map is kept here. `model`: the student.
-    `weight`: of this loss in the sum. Raises UserError when one of the two does not have what is compared.
-    """
+    `weight`: of this loss in the sum. Raises UserError when one of the two does not have what is compared."""
 
     Config = FeatureDistillationConfig
     distills = True
@@ -167,9 +166,7 @@ def _width(model: Model, view: str | None, role: str) -> int:
 
 def class_order(head: str, student: Schema | None, teacher: Schema | None) -> Tensor | None:
     """int64 [K]: the position among the teacher's labels of each of the student's; None where a schema is missing.
-
-    Raises UserError when they are not the same labels, or answers.
-    """
+    Raises UserError when they are not the same labels, or answers."""
     if student is None or teacher is None:
         return None
     (labels, kind), (teacher_labels, teacher_kind) = (

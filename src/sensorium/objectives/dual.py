@@ -22,14 +22,10 @@ class DualConfig(BaseModel, frozen=True, extra="forbid"):
 class Dual(nn.Module):
     """Has the embeddings of inputs `a` and `b` of a record reconstruct each other, and themselves by way of the other.
 
-    dims:   the widths of the two embeddings.
-    gap:    of the duality gap, by which both ways have to be equally good: its weight beside the reconstructions.
-    hidden: units of the hidden layer of the maps between the embeddings, which are kept here.
-    weight: of this loss in the sum.
-
-    No record is compared with another, so there are no false negatives and a batch may be of any size. Records with the
-    same content are so many observations; one that lacks a side counts for nothing. See `losses.dual` for the formula.
-    """
+    dims: the widths of the two embeddings. gap: weight of the duality gap, by which both ways have to be equally good.
+    hidden: of the maps between the embeddings, which are kept here. weight: of this loss in the sum. No record is
+    compared with another, so there are no false negatives and a batch may be of any size; records with the same content
+    are so many observations. See `losses.dual` for the formula."""
 
     Config = DualConfig
     aligns = True

@@ -27,12 +27,8 @@ class Information(nn.Module):
     al. 2019, arXiv:1808.06670).
 
     Unlike the contrastive loss it does not need a large batch: each pair is a decision of its own. The critic is the
-    cosine times a learned factor plus a learned bias, both kept here. `weight`: of this loss in the sum. `labels`: a
-    target of classes; records of one class belong together as well.
-
-    Records with the same content on either side belong together; one that lacks a side counts for nothing. In training
-    each process's records are compared with those of all others.
-    """
+    cosine times a learned factor plus a learned bias, both kept here. `weight`: of this loss in the sum. Which records
+    belong together: see `Pair`."""
 
     Config = InformationConfig
     aligns = True

@@ -15,8 +15,7 @@ class Masked(nn.Module):
     3 and 7).
 
     view: of the leading text, such as "text/masked". Beside its tokens it has `labels`, int64 [B, L]: the true word
-    where one was masked, negative elsewhere. Each masked word counts once. `weight`: of this loss in the sum.
-    """
+    where one was masked, negative elsewhere. Each masked word counts once. `weight`: of this loss in the sum."""
 
     reads = "fused"
 

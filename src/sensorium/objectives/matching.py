@@ -17,8 +17,7 @@ class Matching(nn.Module):
     Which other is drawn by how alike their embeddings are, the softmax of the similarities within the batch; in
     evaluation it is the most similar one. Records that share the content of `a` or of `b` are never negatives. Each
     loss counts three pairs a record, or one where there is no negative. The model has no inputs but the two. `weight`:
-    of this loss in the sum.
-    """
+    of this loss in the sum."""
 
     reads = "fused"
 
@@ -58,9 +57,8 @@ class Matching(nn.Module):
         rows = negatives.paired
         choices = []
         for direction_logits in (logits, logits.T):
-            probabilities = direction_logits.masked_fill(~negatives.allowed, -torch.inf)[rows].softmax(
-                dim=1
-            )  # [rows, B]
+            allowed_logits = direction_logits.masked_fill(~negatives.allowed, -torch.inf)[rows]
+            probabilities = allowed_logits.softmax(dim=1)  # [rows, B]
             samples = self.training and len(rows) > 0  # of no rows multinomial refuses to draw
             choices.append(torch.multinomial(probabilities, 1)[:, 0] if samples else probabilities.argmax(dim=1))
         return _Draws(rows_a=choices[1], rows_b=choices[0])
@@ -71,15 +69,13 @@ class Matching(nn.Module):
         if not hasattr(type(fusion), "asked"):
             return step.model.fuse({name: step.features(name).take(rows) for name, rows in rows_of.items()})
         contexts = [context.take(rows_of[name]) for name, context in zip(fusion.context, step.asked(), strict=True)]
-        return fusion(
-            {fusion.query: step.features(fusion.query).take(rows_of[fusion.query])}, contexts, summary_only=True
-        )
+        query = step.features(fusion.query).take(rows_of[fusion.query])
+        return fusion({fusion.query: query}, contexts, summary_only=True)
 
 
 class _Negatives(NamedTuple):
     """rows: int64, those with both inputs. paired: int64, those of them that have negatives. allowed: bool [B, B],
-    which rows are negatives of a row.
-    """
+    which rows are negatives of a row."""
 
     rows: Tensor
     paired: Tensor

@@ -18,8 +18,7 @@ class Momentum(nn.Module):
 
     Its predictions are the share `alpha` of a target, which rises linearly over the first `ramp` steps of the
     optimiser, and is constant when that is 0. Its weights are buffers: no optimiser moves them, and they are saved with
-    the objective. Objectives that share it share its step of a batch.
-    """
+    the objective. Objectives that share it share its step of a batch."""
 
     def __init__(self, model: Model, momentum: float = 0.995, alpha: float = 0.4, ramp: int = 0):
         super().__init__()
@@ -66,10 +65,8 @@ def _frozen_copy(model: Model) -> Model:
 
 
 class Queue(nn.Module):
-    """The last `size` pairs of a teacher's embeddings, and the ids of their contents; new pairs replace the oldest.
-
-    a, b: float32 [size, E]. ids_a, ids_b: int64 [size].
-    """
+    """The last `size` pairs of a teacher's embeddings, and the ids of their contents; new pairs replace the oldest. a,
+    b: float32 [size, E]. ids_a, ids_b: int64 [size]."""
 
     def __init__(self, size: int, dim: int):
         super().__init__()

@@ -22,11 +22,9 @@ class MomentumContrastive(nn.Module):
     `b` among the teacher's embeddings of the batch and of `queue`, and the other way round; a share of the target is
     what the teacher finds.
 
-    Records with the same content on either side belong together, in the queue too; one that lacks a side counts for
-    nothing. In training each process's records are compared with those of all; records of a micro-batch are compared
-    with each other and with the queue. Pairs of training join the queue after the optimiser's step. `weight`: of this
-    loss in the sum.
-    """
+    Records with the same content belong together (see `Pair`), in the queue too. Records of a micro-batch are compared
+    with each other and with the queue, which pairs of training join after the optimiser's step. `weight`: of this loss
+    in the sum."""
 
     reads = "fused"
 

@@ -10,11 +10,9 @@ from sensorium.objectives.step import Step
 
 
 class OfFusion(nn.Module):
-    """The losses that a fusion has of its own, such as `variational`'s, over the rows that have any input.
-
-    Such a fusion has `weights`, name -> weight, and `losses(features)`, name -> float32 [B]. It sees every input that a
-    record has: modality dropout is not for it. Raises UserError for a model whose fusion has none.
-    """
+    """The losses that a fusion has of its own, such as `variational`'s, over the rows that have any input. Such a
+    fusion has `weights`, name -> weight, and `losses(features)`, name -> float32 [B]. It sees every input that a record
+    has: modality dropout is not for it. Raises UserError for a model whose fusion has none."""
 
     reads = "fused"
 

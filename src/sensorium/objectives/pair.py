@@ -11,7 +11,9 @@ from sensorium.objectives.step import Step
 
 
 class Pair(NamedTuple):
-    """Inputs `a` and `b`; records of one class of the target `labels`, if that is given, belong together as well."""
+    """Inputs `a` and `b`. Records with the same content on either side belong together, as do those of one class of the
+    target `labels`, if that is given; one that lacks a side counts for nothing. In training each process's records are
+    compared with those of all others."""
 
     a: str
     b: str
@@ -22,10 +24,7 @@ class Pair(NamedTuple):
         return (batch.present(self.a) & batch.present(self.b)).sum()
 
     def sides(self, step: Step) -> dict[str, Any]:
-        """The embeddings of both inputs, and what says which of them belong together, as losses name them.
-
-        In training the processes share the loss.
-        """
+        """The arguments of losses. In training the processes share the loss."""
         batch = step.batch
         return {
             "a": step.embedding(self.a),
@@ -46,9 +45,7 @@ class Pair(NamedTuple):
 
 
 def together(step: Step) -> dist.ProcessGroup | None:
-    """The processes that share a loss that compares rows with each other; None for this process alone.
-
-    In validation they may have different numbers of batches, and would wait for each other for ever.
-    """
+    """The processes that share a loss that compares rows with each other; None for this process alone. In validation
+    they may have different numbers of batches, and would wait for each other for ever."""
     shared = step.model.training and dist.is_available() and dist.is_initialized()
     return dist.group.WORLD if shared else None

@@ -18,8 +18,7 @@ class Step:
     `modality_dropout` is the rate at which training hides an input that is there from the fusion, so that the model
     learns to do without it (ModDrop, Neverova et al. 2015, arXiv:1501.00102); the last input of a row is never hidden,
     nor any from a fusion that gives experts: there every input has a token of its own, which would only miss rows.
-    `views`, as "text/masked", that will be asked for: each is encoded together with the first of its input's.
-    """
+    `views`, as "text/masked", that will be asked for: each is encoded together with the first of its input's."""
 
     def __init__(self, model: Model, batch: Batch, modality_dropout: float = 0.0, views: Iterable[str] = ()):
         self.model = model
@@ -56,9 +55,8 @@ class Step:
         return self._similarities[a, b]
 
     def fused(self, **views: str) -> Features:
-        """All inputs fused; `text="text/masked"` reads that view in the place of the input. Where every head says
-        that it `reads` what is pooled, a fusion that can leaves the tokens out.
-        """
+        """All inputs fused; `text="text/masked"` reads that view in the place of the input. Where every head says that
+        it `reads` what is pooled, a fusion that can leaves the tokens out."""
         key = tuple(sorted(views.items()))
         if key not in self._fused:
             features = self._hide({name: self.features(views.get(name, name)) for name in self.model.encoders.names})
@@ -76,8 +74,7 @@ class Step:
 
     def asked(self) -> list[Any]:
         """The keys and values of the context inputs, made once for all passes through a fusion that has a leading
-        input, and once for all rows of the same contents, such as those of one picture.
-        """
+        input, and once for all rows of the same contents, such as those of one picture."""
         if self._asked is None:
             fusion = self.model.fusion
             features = {name: self.features(name) for name in fusion.context}
@@ -120,8 +117,7 @@ class CachedStep:
 
     batch:      of all the rows; its inputs say only which rows have them.
     embeddings: by view, float [B, E], of the rows of `batch`.
-    objective:  the name of the objective that gets it, for the error when it reads more.
-    """
+    objective:  the name of the objective that gets it, for the error when it reads more."""
 
     def __init__(self, model: Model, batch: Batch, embeddings: dict[str, Tensor], objective: str):
         self.model, self.batch = model, batch

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from sensorium.errors import UserError, unknown
+from sensorium.errors import UserError, check_known
 from sensorium.features import Batch
 from sensorium.model import Model
 from sensorium.objectives.step import Step
@@ -12,11 +12,9 @@ VIEW = "teacher"
 
 
 class Teacher(nn.Module):
-    """A model that does not learn: always in evaluation mode, without gradients.
-
-    Of an input that its student prepares otherwise, or lacks, it reads the view `NAME/teacher`, which is made by its
-    own processor; of any other the student's own input. Objectives that share a Teacher share its step of a batch.
-    """
+    """A model that does not learn: always in evaluation mode, without gradients. Of an input that its student prepares
+    otherwise, or lacks, it reads the view `NAME/teacher`, which is made by its own processor; of any other the
+    student's own input. Objectives that share a Teacher share its step of a batch."""
 
     def __init__(self, model: Model):
         super().__init__()
@@ -42,8 +40,7 @@ class Teacher(nn.Module):
 
     def head(self, name: str) -> nn.Module:
         """The teacher's head of a target. Raises UserError when it has none."""
-        if name not in self.model.heads:
-            raise unknown("target of the teacher", name, self.model.heads.names)
+        check_known(self.model.heads.names, "target of the teacher", name)
         return self.model.heads[name]
 
     @staticmethod

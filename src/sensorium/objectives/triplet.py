@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
-from sensorium.errors import unknown
+from sensorium.errors import check_known
 from sensorium.features import Batch, Loss
 from sensorium.objectives.losses import triplet
 from sensorium.objectives.losses.triplet import MININGS
@@ -17,8 +17,7 @@ from sensorium.objectives.step import Step
 class TripletConfig(BaseModel, frozen=True, extra="forbid"):
     """mining: "semihard" learns from the nearest negative that is further away than the record's own, "hardest" from
     the nearest of all. margin: by which the own is to be nearer, of squared distances, which are 0 to 4. labels: a
-    target of classes; records of one class belong together as well.
-    """
+    target of classes; records of one class belong together as well."""
 
     mining: Literal["semihard", "hardest"] = "semihard"
     margin: float = Field(0.2, gt=0, le=4)
@@ -32,14 +31,9 @@ class Triplet(nn.Module):
     mining: "semihard", which learns from the nearest other that is further away than the record's own, or "hardest",
             which learns from the nearest other and the furthest that belongs to it: faster, but from an untrained
             model, or with wrong pairs, it may draw everything to one point.
-    margin: squared distances are between 0 and 4.
-    weight: of this loss in the sum.
-    labels: a target of classes; records of one class belong together as well.
+    margin: squared distances are between 0 and 4. weight: of this loss in the sum.
 
-    Records with the same content on either side belong together, so neither is a negative of the other; one that lacks
-    a side counts for nothing. In training each process's records are compared with those of all others. Raises
-    UserError for an unknown mining.
-    """
+    Records that belong together, see `Pair`, are no negatives of each other. Raises UserError for an unknown mining."""
 
     Config = TripletConfig
     aligns = True
@@ -58,8 +52,7 @@ class Triplet(nn.Module):
         labels: str | None = None,
     ):
         super().__init__()
-        if mining not in MININGS:
-            raise unknown("mining", mining, MININGS)
+        check_known(MININGS, "mining", mining)
         self.pair, self.mining, self.margin = Pair(a, b, labels), mining, margin
         self.name, self.views = f"{a}_{b}_triplet", (a, b)
         self.weights = {self.name: weight}

@@ -20,8 +20,7 @@ class Uncertainty(nn.Module):
     errors halved and for cross-entropies this is the paper's formula. An objective's own weight is a factor on top.
 
     Each loss is also given as it is, with weight 0, so that what is logged of it means the same as ever; what counts is
-    named `..._weighted`, and may be negative.
-    """
+    named `..._weighted`, and may be negative."""
 
     def __init__(self, objectives: Iterable[nn.Module]):
         super().__init__()

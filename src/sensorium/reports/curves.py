@@ -16,12 +16,8 @@ def curves(evidence: Evidence) -> Section:
     for name, group in groupby(evidence.curves, key=lambda curve: curve.target):
         drawn = list(group)
         targets.append((name, drawn[0].metric, [_plot(curve) for curve in drawn]))
-    body = render(
-        "curves",
-        targets=targets,
-        most_records=max(curve.records for curve in evidence.curves),
-        learned=_learned(evidence),
-    )
+    most = max(curve.records for curve in evidence.curves)
+    body = render("curves", targets=targets, most_records=most, learned=_learned(evidence))
     return Section("robustness", "When an input is spoiled", body)
 
 

@@ -14,11 +14,9 @@ from sensorium.evaluation.saved_scores import SavedScores
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that is known of a run; the report leaves out what is None.
-
-    figures: what metrics.json holds. ranks: of retrieval, what scores.parquet holds. recipe: nested settings. log: one
-    row an epoch. records: the scored ones, in the order of the scores. left_out: sentences, why something is missing.
-    """
+    """All that is known of a run; the report leaves out what is None. figures: what metrics.json holds. ranks: of
+    retrieval, what scores.parquet holds. recipe: nested settings. log: one row an epoch. records: the scored ones, in
+    the order of the scores. left_out: sentences, why something is missing."""
 
     name: str
     figures: dict[str, Any]

@@ -78,14 +78,12 @@ def _patterns(target: SavedTarget, metric: str, evidence: Evidence) -> list[Patt
     missing = pd.Series(
         [", ".join(spec.name for spec, has in zip(specs, row, strict=True) if not has) for row in present]
     )
-    return [
-        Pattern(
-            str(name),
-            count,
-            _metric_of(scores, target, metric, (missing == name).to_numpy()) if count >= FEWEST_RECORDS else None,
-        )
-        for name, count in missing.value_counts().head(MOST_PATTERNS).items()
-    ]
+    lacking = []
+    for name, count in missing.value_counts().head(MOST_PATTERNS).items():
+        rows = (missing == name).to_numpy()
+        value = _metric_of(scores, target, metric, rows) if count >= FEWEST_RECORDS else None
+        lacking.append(Pattern(str(name), count, value))
+    return lacking
 
 
 def _metric_of(scores: SavedScores, target: SavedTarget, metric: str, rows: np.ndarray) -> Value:

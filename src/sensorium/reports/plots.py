@@ -1,7 +1,5 @@
-"""Plots as vector graphics, each with a title and a description for those who cannot see it.
-
-They are 360 units wide, about the pixels of a phone, so that their letters are readable there.
-"""
+"""Plots as vector graphics, each with a title and a description for those who cannot see it. They are 360 units wide,
+about the pixels of a phone, so that their letters are readable there."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple

@@ -42,8 +42,7 @@ def report(run: str | Path | HasFolder, table: str | Path | None = None, robust:
 
     run: the folder, or the Run of a fit or a pretraining. table: where the run's records are now, when they are
     not where its recipe says. robust: also spoil each input, more and more, and measure what that does to the
-    decisions, which takes a while. What is measured also goes to measured.json. Raises UserError.
-    """
+    decisions, which takes a while. What is measured also goes to measured.json. Raises UserError."""
     folder = Path(getattr(run, "folder", run))
     figures = _read_metrics(folder)
     if "comparison" in figures:

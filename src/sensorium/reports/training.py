@@ -11,14 +11,10 @@ from sensorium.reports.render import Section, render
 def training(evidence: Evidence) -> Section:
     """The section."""
     schema = evidence.schema
-    body = render(
-        "training",
-        records=evidence.figures.get("records", {}),
-        recipe=evidence.recipe,
-        schema=schema,
-        target_kinds={} if schema is None else {target.name: target.kind for target in schema.targets},
-        plots=[] if evidence.log is None else _course(evidence.log),
-    )
+    kinds = {} if schema is None else {target.name: target.kind for target in schema.targets}
+    plots = [] if evidence.log is None else _course(evidence.log)
+    records, recipe = evidence.figures.get("records", {}), evidence.recipe
+    body = render("training", records=records, recipe=recipe, schema=schema, target_kinds=kinds, plots=plots)
     return Section("training", "What was trained on what", body)
 
 

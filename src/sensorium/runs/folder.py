@@ -3,16 +3,16 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from sensorium.config.schema import Recipe
 from sensorium.errors import UserError
 from sensorium.files import discard, writing
-from sensorium.config.schema import Recipe
 
 
 class RunLayout(NamedTuple):
     """What a verb leaves in its folder.
 
-    what: how it is called. files, folders: their names. started_markers: those that are not there before it has read the
-    records.
+    what: how it is called. files, folders: their names. started_markers: those that are not there before it has
+    read the records.
     """
 
     what: str

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from sensorium.errors import UserError
-from sensorium.config.options import apply_options
 from sensorium.config.load import check_recipe, read_recipe
+from sensorium.config.options import apply_options
 from sensorium.config.schema import Recipe
+from sensorium.errors import UserError
 from sensorium.tasks.base import Task
 
 

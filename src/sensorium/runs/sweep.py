@@ -16,14 +16,7 @@ from sensorium.config.schema import Recipe, seconds
 from sensorium.evaluation import coalitions
 from sensorium.evaluation.headlines import headlines
 from sensorium.files import discard, whole_file
-from sensorium.runs.trials import (
-    Budget,
-    SweepState,
-    Trial,
-    apply_changes,
-    describe_changes,
-    one_change_trials,
-)
+from sensorium.runs.trials import Budget, SweepState, Trial, apply_changes, describe_changes, one_change_trials
 from sensorium.tasks.base import Facts, RunContext
 from sensorium.tasks.splits import Split, run_fingerprint
 from sensorium.training.loop import Diverged

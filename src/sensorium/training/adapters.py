@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
@@ -12,15 +12,12 @@ from transformers.pytorch_utils import Conv1D
 from sensorium.errors import UserError, needs, unknown
 
 
-class AdapterSettings(BaseModel):
+class AdapterSettings(BaseModel, frozen=True, extra="forbid"):
     """Low-rank adapters of an encoder (Hu et al. 2021, arXiv:2106.09685).
 
     rank: of each added matrix. alpha: what is added weighs alpha / rank. dropout: before the added matrices. targets:
     the layers that get them, by the last parts of their names; none takes every linear layer, or in a network that has
-    none every convolution that is not by channel.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    none every convolution that is not by channel."""
 
     rank: int = Field(8, ge=1, description="of each added matrix")
     alpha: float = Field(16.0, gt=0, description="what is added weighs alpha / rank")
@@ -35,11 +32,9 @@ def check_adapters() -> None:
 
 
 def adapt(encoder: nn.Module, settings: AdapterSettings, name: str, seed: int) -> None:
-    """Puts untrained adapters into the encoder of input `name`, in place; only they are trained from then on.
-
-    Untrained adapters add nothing. The same seed gives the same adapters. Raises UserError when the encoder is neither
-    of Transformers nor of timm, when no layer is named as the targets are, and for dropout in a timm model.
-    """
+    """Puts untrained adapters into the encoder of input `name`, in place; only they are trained from then on. Untrained
+    adapters add nothing. The same seed gives the same adapters. Raises UserError when the encoder is neither of
+    Transformers nor of timm, when no layer is named as the targets are, and for dropout in a timm model."""
     check_adapters()
     from peft import LoraConfig, inject_adapter_in_model
 
@@ -68,10 +63,8 @@ def adapt(encoder: nn.Module, settings: AdapterSettings, name: str, seed: int) -
 
 
 def merge(encoder: nn.Module) -> None:
-    """Adds the adapters' products to the encoder's own weights and removes the adapters; does nothing without any.
-
-    The outputs stay the same, to rounding, and the plain encoder that results does not need the package.
-    """
+    """Adds the adapters' products to the encoder's own weights and removes the adapters; does nothing without any. The
+    outputs stay the same, to rounding, and the plain encoder that results does not need the package."""
     for module in encoder.modules():
         if hasattr(module, "peft_config"):
             for layer_name, layer in _adapted_layers(module).items():

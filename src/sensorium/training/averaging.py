@@ -13,8 +13,7 @@ class Average:
 
     At step t it keeps min(`decay`, (1 + t) / (10 + t)) of itself, so that the untrained weights soon count for little
     and a run of a few hundred steps has a useful average too. Only what the optimiser moves is averaged: frozen weights
-    and buffers have one value, the module's own. `weights`: by name, float32, of the parameter's shape.
-    """
+    and buffers have one value, the module's own. `weights`: by name, float32, of the parameter's shape."""
 
     def __init__(self, module: nn.Module, decay: float):
         self.decay = decay

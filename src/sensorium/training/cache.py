@@ -20,10 +20,8 @@ BATCH = 64
 
 class FeatureCache:
     """Features of one input of a table, by row; float32, memory-mapped, so memory does not grow with the table.
-
-    `folder` holds the features of the distinct contents in the order of their first row, `positions`, int64 [N],
-    says which of them a row has (−1: absent). With `tokens`, all tokens are kept; otherwise only the pooled vector.
-    """
+    `folder` holds the features of the distinct contents in the order of their first row, `positions`, int64 [N], says
+    which of them a row has (−1: absent). With `tokens`, all tokens are kept; otherwise only the pooled vector."""
 
     def __init__(self, folder: Path, positions: np.ndarray, dim: int, tokens: bool):
         self.folder, self.positions, self.dim, self.tokens = folder, positions, dim, tokens
@@ -49,9 +47,7 @@ class FeatureCache:
         return FeatureCache(self.folder, self.positions[index], self.dim, self.tokens)
 
     def read(self, rows: np.ndarray) -> Features:
-        """Features of the rows, int64 [B], of the table: pooled float32 [B, D], tokens [B, T, D] (T = 1 without
-        tokens).
-        """
+        """Features of the rows, int64 [B]: pooled float32 [B, D], tokens [B, T, D] (T = 1 without tokens)."""
         positions = self.positions[rows]
         present = positions >= 0
         stored_rows = np.where(present, positions, 0)
@@ -69,10 +65,8 @@ class FeatureCache:
 
 class CacheJob:
     """What has to be cached of one input of one table; built before it is filled, so that its size is known first.
-
-    `view` 0 is the input as it is. Any other is the input augmented, with randomness that is a function of (seed of
-    the records, view, record key, input); of equal contents, of the first record's.
-    """
+    `view` 0 is the input as it is. Any other is the input augmented, with randomness that is a function of (seed of the
+    records, view, record key, input); of equal contents, of the first record's."""
 
     def __init__(
         self, root: Path, name: str, encoder: nn.Module, records: Records, tokens: bool, precision: str, view: int = 0
@@ -89,16 +83,13 @@ class CacheJob:
         """Size on disk in bytes; with tokens, estimated from the first batch."""
         if not self.tokens or len(self.rows) == 0:
             return len(self.rows) * self.encoder.dim * 4
-        features = self._run(self.rows[:BATCH])
+        features = self._encode(self.records.batch(self.rows[:BATCH]))
         per_row = 1 + features.mask.sum().item() / len(features.mask)
         return round(len(self.rows) * per_row * self.encoder.dim * 4)
 
     def fill(self, workers: int, advance: Callable[[int], None] | None = None) -> FeatureCache:
         """Runs the encoder over the contents that are missing, in fixed batches that are committed one by one, and
-        opens the cache.
-
-        Raises UserError when the disk refuses; committed batches stay and are not computed again.
-        """
+        opens the cache. Raises UserError when the disk refuses; committed batches stay and are not computed again."""
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             done = self._recover()
@@ -111,9 +102,6 @@ class CacheJob:
             if advance is not None:
                 advance(len(batch.keys))
         return FeatureCache(self.folder, self.positions, self.encoder.dim, self.tokens)
-
-    def _run(self, rows: np.ndarray) -> Features:
-        return self._encode(self.records.batch(rows))
 
     @torch.no_grad()
     def _encode(self, batch) -> Features:
@@ -155,9 +143,7 @@ class CacheJob:
 
 
 def _distinct(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(distinct contents in the order of their first row, that row, for each row its position or −1). Id 0 is
-    absence.
-    """
+    """Distinct contents in the order of their first row, that row, and each row's position or −1. Id 0 is absence."""
     contents, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
     has_content = contents != 0
     order = np.argsort(first[has_content], kind="stable")
@@ -170,8 +156,7 @@ def _fingerprint(
     encoder: nn.Module, contents: np.ndarray, tokens: bool, precision: str, chance: Iterable[str] = ()
 ) -> str:
     """A hash of everything that the features depend on: weights, processor, contents, whether tokens are kept,
-    precision, and `chance`, what the randomness of their augmentation depends on.
-    """
+    precision, and `chance`, what the randomness of their augmentation depends on."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(f"{type(encoder).__name__} {encoder.config.model_dump_json()} {tokens} {precision}".encode())
     for key, tensor in encoder.state_dict().items():

@@ -3,8 +3,7 @@ activations of one micro-batch of them at a time.
 
 The encoders run over the micro-batches without gradient, the loss is computed once over all embeddings, and each
 micro-batch runs once more, with the same randomness, to take the embeddings' gradients to the weights. All is exact:
-it is the chain rule, cut at the embeddings.
-"""
+it is the chain rule, cut at the embeddings."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -25,10 +24,8 @@ from sensorium.training.rng_state import get_rng_state, set_rng_state
 
 def needs_caching(learner: Learner, micro_batches: int) -> bool:
     """Whether the gradient of a batch in so many micro-batches needs caching: its objectives compare rows with each
-    other, by their embeddings. Losses of other objectives add up over micro-batches.
-
-    Raises UserError when only some of them do.
-    """
+    other, by their embeddings. Losses of other objectives add up over micro-batches. Raises UserError when only some of
+    them do."""
     across = [objective for objective in learner.objectives if objective.reads == "embeddings"]
     if micro_batches == 1 or not across:
         return False
@@ -46,8 +43,7 @@ class Embedded(NamedTuple):
     """What the encoders give for a micro-batch.
 
     embeddings: by view, float [B, E].
-    fixed:      Features, pooled alone, of the views whose encoder is not trained: they need not be computed again.
-    """
+    fixed:      Features, pooled alone, of the views whose encoder is not trained: they need not be computed again."""
 
     embeddings: dict[str, Tensor]
     fixed: dict[str, Features]
@@ -60,8 +56,7 @@ def embed(learner: Learner, batch: Batch) -> Embedded:
     embeddings = {view: step.embedding(view) for view in views}
     fixed = [view for view in views if _is_fixed(learner, batch, view)]
     return Embedded(
-        embeddings,
-        {view: Features.one(step.features(view).pooled, step.features(view).present) for view in fixed},
+        embeddings, {view: Features.one(step.features(view).pooled, step.features(view).present) for view in fixed}
     )
 
 
@@ -76,8 +71,7 @@ def losses_of_embeddings(learner: Learner, batch: Batch, embeddings: dict[str, T
 
 def surrogate(learner: Learner, batch: Batch, gradients: dict[str, Tensor], own_gradients: list[Tensor]) -> Tensor:
     """[]: a sum whose gradient is the loss's: of embeddings times their `gradients`, by view float [B, E], and of the
-    losses' own parameters times `own_gradients`, for as many as there are.
-    """
+    losses' own parameters times `own_gradients`, for as many as there are."""
     step = Step(learner.model, batch)
     products = [(step.embedding(view) * gradient).sum() for view, gradient in gradients.items()]
     products += [
@@ -90,10 +84,7 @@ def cached_gradient(
     processes: Processes, micro_batches: list[Batch], weigh: Callable[[dict[str, Loss]], Tensor]
 ) -> dict[str, Loss]:
     """Adds to each parameter's `grad` the gradient of `weigh(losses)` over the rows of all `micro_batches`; gives the
-    losses.
-
-    A micro-batch is on the accelerator's device only while it runs.
-    """
+    losses. A micro-batch is on the accelerator's device only while it runs."""
     device, wrapped = processes.accelerator.device, processes.wrapped
     states, embedded = [], []
     with processes.no_sync():

@@ -1,6 +1,4 @@
-"""Learning rates by layer: a pretrained encoder's lower layers are more general, and are changed less, than its upper
-ones.
-"""
+"""Learning rates by layer: a pretrained encoder's lower layers are more general, and are changed less."""
 
 import re
 from collections.abc import Iterable
@@ -19,8 +17,7 @@ def layer_scales(encoder: nn.Module, decay: float, name: str) -> dict[int, float
 
     The layers are timm's own groups in a timm model, elsewhere the numbered blocks of a transformer; what comes before
     the first block is one layer more, what follows the last belongs to it (Howard & Ruder 2018, arXiv:1801.06146; Clark
-    et al. 2020, arXiv:2003.10555). Raises UserError when the encoder of input `name` has no such blocks.
-    """
+    et al. 2020, arXiv:2003.10555). Raises UserError when the encoder of input `name` has no such blocks."""
     inner = next((module for module in encoder.modules() if hasattr(module, "pretrained_cfg")), None)
     if inner is not None:
         groups = param_groups_layer_decay(inner, weight_decay=0.0, layer_decay=decay)

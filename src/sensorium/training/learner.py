@@ -22,8 +22,7 @@ def losses(learner: "Learner", batch: Batch) -> dict[str, Loss]:
 
 class Learner(nn.Module):
     """A model and its objectives: what DDP or FSDP wraps. Its `forward` does everything, so nothing calls around the
-    wrapper.
-    """
+    wrapper."""
 
     def __init__(
         self, model: Model, objectives: Iterable[nn.Module], modality_dropout: float = 0.0, precision: str = "fp32"
@@ -41,29 +40,22 @@ class Learner(nn.Module):
 
     @property
     def own_parameters(self) -> list[nn.Parameter]:
-        """The trained parameters of the losses themselves, such as the temperature, which belong to no encoder,
-        projection, fusion or head.
-        """
+        """The losses' own trained parameters, as the temperature, which no encoder, projection, fusion or head has."""
         candidates = [*self.model.parameters(recurse=False), *self.objectives.parameters()]
         return [parameter for parameter in candidates if parameter.requires_grad]
 
     def forward(self, batch: Batch, work: Callable[["Learner", Batch], Answer] = losses) -> Answer:
-        """Does `work(learner, batch)`, in autocast when `precision` is bf16: the losses, or one of the three
-        stages of gradient caching.
-        """
+        """`work(learner, batch)`, in autocast if `precision` is bf16: the losses, or a stage of gradient caching."""
         with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             return work(self, batch)
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
         """By loss name, over how many rows of the batch it sums: known before the forward pass, so that the losses of
-        micro-batches are divided by the count of all of them.
-        """
+        micro-batches are divided by the count of all of them."""
         return {name: count for objective in self.objectives for name, count in objective.counts(batch).items()}
 
     def post_step(self) -> None:
-        """Brings parameters with bounds back within them, then updates teachers and queues; called after each step of
-        the optimiser.
-        """
+        """After an optimiser step: brings parameters back within their bounds, then updates teachers and queues."""
         for objective in self.objectives:
             if hasattr(objective, "post_step"):
                 objective.post_step(self.model)

@@ -56,8 +56,7 @@ class Hooks:
     `validate(learner)` is called by every process at the end of each epoch; without it the last epoch is the best.
     `order(epoch)` gives the rows of an epoch, int64 [N], where they are more than a permutation. `report(figures)` is
     called after every step, on the main process. Training ends with the first step after `deadline`, a moment of
-    time.monotonic().
-    """
+    time.monotonic()."""
 
     validate: Callable[[Learner], Validation] | None = None
     order: Callable[[int], np.ndarray] | None = None
@@ -66,11 +65,9 @@ class Hooks:
 
 
 class Training:
-    """One run of training in `folder`; `run()` trains from the saved state, if any, to the end.
-
-    `fingerprint` names data and settings: a state with another one is not continued. `rates` are the learning rates of
-    encoders that have their own, by input name.
-    """
+    """One run of training in `folder`; `run()` trains from the saved state, if any, to the end. `fingerprint` names
+    data and settings: a state with another one is not continued. `rates` are the learning rates of encoders that have
+    their own, by input name."""
 
     def __init__(
         self,
@@ -110,10 +107,8 @@ class Training:
         return True
 
     def run(self) -> TrainingState:
-        """Trains to the end and leaves the learner with its best weights, in evaluation mode.
-
-        Raises Interrupted after Ctrl-C, once the state is saved, and UserError when the disk refuses the state.
-        """
+        """Trains to the end and leaves the learner with its best weights, in evaluation mode. Raises Interrupted after
+        Ctrl-C, once the state is saved, and UserError when the disk refuses the state."""
         if not self.position.finished:
             with Signals() as signals:
                 self._train(signals)
@@ -153,16 +148,9 @@ class Training:
         first, process = self.position.step, self.accelerator
         for epoch in range(self.position.epoch, self.settings.epochs):
             order = None if self.hooks.order is None else self.hooks.order(epoch)
-            steps = epoch_batches(
-                len(self.records.table),
-                self.settings.batch_size,
-                self.records.seed,
-                epoch,
-                rank=process.process_index,
-                world=process.num_processes,
-                pieces=self.settings.pieces,
-                order=order,
-            )
+            records, settings = self.records, self.settings
+            share = {"rank": process.process_index, "world": process.num_processes, "pieces": settings.pieces}
+            steps = epoch_batches(len(records.table), settings.batch_size, records.seed, epoch, **share, order=order)
             for step_rows in steps[first:]:
                 for rows in step_rows:
                     yield rows, epoch
@@ -189,17 +177,13 @@ class Training:
         self._account(totals, counts)
 
     def gradient(self, micro_batches: list[Batch]) -> tuple[dict[str, float], dict[str, float]]:
-        """Adds to each parameter's `grad` the gradient of the weighted sum of losses; gives their totals and counts
-        by name.
-
-        Every loss is its sum over its count, both taken over all micro-batches of all processes.
-        """
+        """Adds to each parameter's `grad` the gradient of the weighted sum of losses; gives their totals and counts by
+        name. Every loss is its sum over its count, both taken over all micro-batches of all processes."""
         device = self.accelerator.device
         names, weights = sorted(self.learner.weights), self.learner.weights
         batch_counts = [self.learner.counts(batch) for batch in micro_batches]
-        counts = torch.stack(
-            [sum(counts_of_batch[name] for counts_of_batch in batch_counts) for name in names]
-        ).double()  # [losses]
+        sums = [sum(counts_of_batch[name] for counts_of_batch in batch_counts) for name in names]
+        counts = torch.stack(sums).double()  # [losses]
         counts = self.accelerator.reduce(counts.to(device), "sum")
         # DDP takes the mean over processes, so each loss counts as many times more.
         scale = self.accelerator.num_processes / counts.clamp(min=1)
@@ -247,9 +231,8 @@ class Training:
         """The epoch so far: each loss, and their weighted sum."""
         position = self.position
         losses = {name: position.totals[name] / max(1.0, position.counts[name]) for name in position.totals}
-        return {"loss": sum(self.learner.weights[name] * loss for name, loss in losses.items())} | {
-            f"loss_{name}": loss for name, loss in losses.items()
-        }
+        total = sum(self.learner.weights[name] * loss for name, loss in losses.items())
+        return {"loss": total} | {f"loss_{name}": loss for name, loss in losses.items()}
 
     def _end_epoch(self) -> None:
         """Validates, keeps the best weights, logs the epoch, and decides whether training is finished."""
@@ -258,9 +241,9 @@ class Training:
         self.processes.gather()
         self.learner.eval()
         with nullcontext() if self.average is None else self.average.applied():
-            validation = (
-                self.hooks.validate(self.learner) if self.hooks.validate else Validation([float(position.epoch)], {})
-            )
+            validation = Validation([float(position.epoch)], {})
+            if self.hooks.validate:
+                validation = self.hooks.validate(self.learner)
             better = position.best_score is None or validation.score > position.best_score
             if better or self.settings.keep == "last":
                 position.best_score, position.best_epoch = validation.score, position.epoch
@@ -268,9 +251,8 @@ class Training:
         self.processes.sharded_learner.train()
         # The log, and the beginning of the next epoch.
         figures = {"epoch": position.epoch + 1} | self._losses() | validation.figures
-        position.log.append(
-            figures | {"learning_rate": self.optimizer.param_groups[0]["lr"], "seconds": round(position.seconds, 3)}
-        )
+        course = {"learning_rate": self.optimizer.param_groups[0]["lr"], "seconds": round(position.seconds, 3)}
+        position.log.append(figures | course)
         position.totals, position.counts = {}, {}
         position.epoch, position.step = position.epoch + 1, 0
         # Training is over after the last epoch, or after `patience` epochs without a better score.
@@ -295,9 +277,7 @@ class Training:
         self.accelerator.wait_for_everyone()
 
     def _write_log(self) -> None:
-        """Writes log.csv, unless training has no validation: a refit does not overwrite the log of the training that it
-        repeats.
-        """
+        """Writes log.csv, unless training has no validation: a refit does not overwrite the log of what it repeats."""
         if self.accelerator.is_main_process and self.position.log and self.hooks.validate is not None:
             with whole_file(self.folder.parent / "log.csv") as new, open(new, "w", newline="") as file:
                 writer = csv.DictWriter(file, list(self.position.log[0]))

@@ -47,8 +47,7 @@ def half_the_cores() -> Iterator[None]:
 
     Threads that wait for a core another process holds are several times slower than fewer threads. The number does not
     depend on the workers, so that a run resumes to the same bits with more or fewer of them. OMP_NUM_THREADS, when set,
-    overrides it.
-    """
+    overrides it."""
     before = torch.get_num_threads()
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))

@@ -28,8 +28,7 @@ class Processes:
                      arXiv:2304.11277).
     wrapped:         what training calls; nothing calls a part of it.
 
-    Raises UserError for the first FSDP.
-    """
+    Raises UserError for the first FSDP."""
 
     def __init__(self, learner: Learner, accelerator: Accelerator):
         self.learner, self.accelerator = learner, accelerator
@@ -71,8 +70,7 @@ class Processes:
     @torch.no_grad()
     def reduce_scalar_grads(self) -> None:
         """Makes the gradients of scalars the mean over the processes, once the last backward pass of a step is done:
-        FSDP2 does not shard scalars, and so does not reduce their gradients.
-        """
+        FSDP2 does not shard scalars, and so does not reduce their gradients."""
         if self.sharded:
             for parameter in self.sharded_learner.parameters():
                 if parameter.grad is not None and not isinstance(parameter.grad, DTensor):
@@ -134,10 +132,8 @@ def _shards(accelerator: Accelerator) -> bool:
 
 
 def _shard(learner: Learner) -> Learner:
-    """A sharded copy of the learner, of which an encoder at a time is gathered while it runs.
-
-    Scalars cannot be sharded; frozen encoders are not, for a process that has no row for one does not run it.
-    """
+    """A sharded copy of the learner, of which an encoder at a time is gathered while it runs. Scalars cannot be
+    sharded; frozen encoders are not, for a process that has no row for one does not run it."""
     for tensor in learner.state_dict().values():
         first = tensor.contiguous()
         dist.broadcast(first, 0)  # as DDP does

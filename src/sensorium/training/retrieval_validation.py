@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from sensorium.data.records import Records
-from sensorium.metrics.retrieval import Direction, retrieval, retrieval_figures
+from sensorium.metrics.retrieval import retrieval, retrieval_figures
 from sensorium.model import Model
 from sensorium.training.learner import Learner
 from sensorium.training.loop import Validation
@@ -26,8 +26,7 @@ def retrieval_validator(
 
     Figures beside it: recall and rank of every direction, the temperature, for each input how far its embeddings spread
     (one less the squared length of their mean; 0 when all are the same), and `chance`, the loss of a model that cannot
-    tell records apart, where that is known. Each process embeds its share of the records; all get the same result.
-    """
+    tell records apart, where that is known. Each process embeds its share of the records; all get the same result."""
     sample = np.sort(np.random.default_rng(records.seed).permutation(len(records))[:MOST_RECORDS])
     ids = {name: values.numpy()[sample] for name, values in records.ids.items()}
 
@@ -44,7 +43,8 @@ def retrieval_validator(
             both = (ids[a] != 0) & (ids[b] != 0)
             directions = retrieval(embeddings[a][both], embeddings[b][both], ids[a][both], ids[b][both])
             for name, direction in zip((f"{a}→{b}", f"{b}→{a}"), directions, strict=True):
-                figures |= _figures(name, direction)
+                values = retrieval_figures(direction)
+                figures |= {f"validation_{metric}_{name}": values[metric] for metric in LOGGED_METRICS}
                 scores.append(float((1 / direction.found.rank).mean()))
         score = float(np.mean(scores))
         spread = {f"spread_{name}": _spread(embeddings[name][ids[name] != 0]) for name in embeddings}
@@ -53,11 +53,6 @@ def retrieval_validator(
         return Validation([score], summary | {"temperature": temperature} | spread | figures)
 
     return validate
-
-
-def _figures(name: str, direction: Direction) -> dict[str, float]:
-    values = retrieval_figures(direction)
-    return {f"validation_{metric}_{name}": values[metric] for metric in LOGGED_METRICS}
 
 
 def _spread(embeddings: np.ndarray) -> float:

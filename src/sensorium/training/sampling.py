@@ -7,12 +7,9 @@ from sensorium.data.targets import TARGETS
 
 
 def balanced(records: Records, seed: int, epoch: int) -> np.ndarray:
-    """The rows of an epoch, int64 [N], drawn with replacement so that every class of the first class target is
-    equally likely.
-
-    A record without that target is as likely as one of a class of average size. The same for the same (seed,
-    epoch).
-    """
+    """The rows of an epoch, int64 [N], drawn with replacement so that every class of the first class target is equally
+    likely. A record without that target is as likely as one of a class of average size. The same for the same (seed,
+    epoch)."""
     rows = len(records)
     target = next((spec for spec in records.table.schema.targets if TARGETS[spec.kind].single_label), None)
     weights = np.ones(rows)
@@ -27,8 +24,7 @@ def balanced(records: Records, seed: int, epoch: int) -> np.ndarray:
 
 def grouped(records: Records, seed: int, epoch: int) -> np.ndarray:
     """The rows of an epoch, int64 [N], the groups in a random order and the records of each one after another, so that
-    a step has to encode a picture that several of its records share only once. The same for the same (seed, epoch).
-    """
+    a step has to encode a picture that several of its records share only once. The same for the same (seed, epoch)."""
     _, group = np.unique(np.asarray(records.table.groups, dtype=str), return_inverse=True)
     chance = np.random.default_rng((seed, epoch, 2))
     return np.lexsort((chance.random(len(group)), chance.permutation(group.max() + 1)[group]))

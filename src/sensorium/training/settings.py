@@ -2,13 +2,11 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 
-class TrainingSettings(BaseModel):
+class TrainingSettings(BaseModel, frozen=True, extra="forbid"):
     """How a model is trained. What is None is chosen from the data, and the choice is saved with the run."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     epochs: int | None = Field(None, ge=1, description="passes over the training records")
     batch_size: int | None = Field(
@@ -32,8 +30,7 @@ class TrainingSettings(BaseModel):
         description="whose weights are kept: those of the epoch that the validation records find best, or the last's",
     )
     refit: bool | None = Field(
-        None,
-        description="train anew, validation records too, for the best number of epochs; none: if 20,000 or fewer",
+        None, description="train anew, validation records too, for the best number of epochs; none: if 20,000 or fewer"
     )
     averaging: Literal["none", "ema"] = Field(
         "none", description="ema: validation and the saved model use a running average of the weights"

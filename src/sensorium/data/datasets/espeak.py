@@ -34,11 +34,9 @@ class Speech:
     @classmethod
     @contextmanager
     def open(cls) -> Iterator["Speech"]:
-        """A voice that starts from the same state each time, and is closed at the end. Raises UserError.
-
-        eSpeak's flutter continues from one utterance, and one session, to the next and cannot be reset: only a copy of
-        the library under another name, which has its own variables, gives the same samples twice.
-        """
+        """A voice that starts from the same state each time, and is closed at the end. Raises UserError. eSpeak's
+        flutter continues from one utterance, and one session, to the next and cannot be reset: only a copy of the
+        library under another name, which has its own variables, gives the same samples twice."""
         import espeakng_loader as loader
 
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:

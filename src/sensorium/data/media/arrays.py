@@ -23,9 +23,7 @@ def check_size(content: bytes) -> None:
 
 def read_npy(content: bytes) -> np.ndarray:
     """The array of a .npy file. Raises ValueError when it is cut short, is longer than it says, or holds no numbers.
-
-    The header's shape must agree with the file's size, so it cannot ask for more memory than the file takes.
-    """
+    The header's shape must agree with the file's size, so it cannot ask for more memory than the file takes."""
     file = io.BytesIO(content)
     try:
         shape, _, dtype = _HEADERS[np.lib.format.read_magic(file)](file)
@@ -39,11 +37,9 @@ def read_npy(content: bytes) -> np.ndarray:
 
 
 def array_from_rows(rows: Sequence[Any], what: str) -> np.ndarray | list[np.ndarray]:
-    """Rows of one length: float64 [L, N] when they are plain numbers, NaN for None; else N columns, object [L].
-
-    `what` is what a row is called, as `reading`. Raises ValueError when there is no row, or one that is not a list or
-    has another length than the first.
-    """
+    """Rows of one length: float64 [L, N] when they are plain numbers, NaN for None; else N columns, object [L]. `what`
+    is what a row is called, as `reading`. Raises ValueError when there is no row, or one that is not a list or has
+    another length than the first."""
     if not len(rows):
         raise ValueError(f"it holds no {what}s")
     try:
@@ -61,10 +57,8 @@ def array_from_rows(rows: Sequence[Any], what: str) -> np.ndarray | list[np.ndar
 
 
 def finite_column(values: np.ndarray, what: str, name: str) -> np.ndarray:
-    """float64 [L]: the column `name` of numbers, NaN where a cell is empty.
-
-    Raises ValueError for a cell that is not a finite number, naming the `what` (as `reading`) that it belongs to.
-    """
+    """float64 [L]: the column `name` of numbers, NaN where a cell is empty. Raises ValueError for a cell that is not a
+    finite number, naming the `what` (as `reading`) that it belongs to."""
     parsed = numbers(values)
     invalid = np.flatnonzero(np.isnan(parsed) & ~is_missing(values))
     if len(invalid):

@@ -42,8 +42,7 @@ def decode(value: Any, root: Path, rate: int, seconds: float = MOST_SECONDS) -> 
     (MP4, MOV, MKV, WebM, AVI, MPEG), whose first audio track is read, or (samples, rate in hertz) with samples [S],
     [S, C] or [C, S] (the shorter axis is the channels), floats or integers of full scale. Raises ValueError with a
     reason when it cannot be read whole, is empty, or lasts longer than `seconds`, which are counted while decoding and
-    not taken from a header.
-    """
+    not taken from a header."""
     blocks = _check_blocks(_blocks(read_content(value, root)), seconds)
     return np.clip(_resample(blocks, rate), -1.0, 1.0)
 

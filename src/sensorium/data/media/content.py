@@ -24,9 +24,8 @@ def read_content(value: Any, root: Path) -> Any:
     A path may also name a slice of a .tar or .arrow file (`slice_path`): then those bytes alone are read.
     A dictionary with `bytes` or `path`, as tables of media made by Datasets hold, counts as whichever it has. Nothing
     is fetched from a network. Raises ValueError when there is no such file, or it is empty, larger than a gibibyte,
-    or not a file at all.
-    """
-    if _is_media_dict(value):
+    or not a file at all."""
+    if isinstance(value, dict) and value and value.keys() <= {"bytes", "path"}:
         value = value.get("bytes") or value.get("path")
     if isinstance(value, str | os.PathLike):
         value = _read_file(os.fspath(value), root)
@@ -35,10 +34,6 @@ def read_content(value: Any, root: Path) -> Any:
     if isinstance(value, bytes) and not value:
         raise ValueError("it is empty")
     return value
-
-
-def _is_media_dict(value: Any) -> bool:
-    return isinstance(value, dict) and bool(value) and value.keys() <= {"bytes", "path"}
 
 
 def slice_path(file: str, start: int, size: int, name: str) -> str:

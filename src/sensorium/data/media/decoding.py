@@ -28,10 +28,7 @@ _TRACK_CHECKS = {"film sound": video.has_audio}
 
 
 def can_decode(decoder: str, value: Any, root: Path) -> bool:
-    """Whether the value has what `decoder` reads of it, such as a video its audio, without decoding it.
-
-    Raises ValueError when it cannot be opened.
-    """
+    """Whether `value` has what `decoder` reads, without decoding it. Raises ValueError when it cannot be opened."""
     return decoder not in _TRACK_CHECKS or _TRACK_CHECKS[decoder](value, root)
 
 
@@ -42,16 +39,14 @@ def decode(decoder: str, value: Any, root: Path, **options: Any) -> Any:
 
     `decoder` is a modality, or the way of reading one track that an input's schema names. `root` is the folder that
     paths start from; `options` are the decoder's, such as audio's `rate` in hertz. Raises ValueError with a reason when
-    the value cannot be decoded.
-    """
+    the value cannot be decoded."""
     return _DECODERS[decoder](value, root, **options)
 
 
 def measure(decoder: str, value: Any, root: Path) -> dict[str, float] | None:
     """Decodes all of the value and gives its measures: of an image `height` and `width` in pixels; of audio `rate` in
     hertz and `seconds`; of a video all of these, its rate in frames a second; of a series `readings`, `channels` and
-    `span` in seconds; of a set of points `points` and `numbers` each; None when the value lacks what is read.
-    """
+    `span` in seconds; of a set of points `points` and `numbers` each; None when the value lacks what is read."""
     if decoder in _MEASURES:
         return _MEASURES[decoder](value, root)
     decode(decoder, value, root)

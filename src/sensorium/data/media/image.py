@@ -30,8 +30,7 @@ def decode(value: Any, root: Path, least: int | None = None) -> np.ndarray:
     first), a Pillow image, or an array uint8 [H, W], [H, W, 1], [H, W, 3] or [H, W, 4]. With `least`, in pixels, a JPEG
     may come at an eighth, a quarter or half its size, the smallest of which both sides still are at least that. Raises
     ValueError with a reason when the image cannot be read whole or has more than 64 million pixels, which its header
-    states before anything is decoded.
-    """
+    states before anything is decoded."""
     value = read_content(value, root)
     if isinstance(value, bytes):
         return _decode_file(value, least)

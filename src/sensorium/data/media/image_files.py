@@ -20,30 +20,17 @@ from PIL import (
 )
 
 NAMES = "JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF"
-BROKEN = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    LookupError,
-    TypeError,
-    OverflowError,
-    RuntimeError,  # from libtiff and libheif
-    struct.error,
-    zlib.error,
-    ImageCms.PyCMSError,
-    Image.DecompressionBombError,  # Pillow checks again for the frames of a GIF
-)
+BROKEN = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError, struct.error, zlib.error)
+# From libtiff and libheif, from profiles, and for the frames of a GIF, which Pillow checks again.
+BROKEN += (RuntimeError, ImageCms.PyCMSError, Image.DecompressionBombError)
 Opener = Callable[[io.BytesIO], Image.Image]
 
 _BITS, _POLARITY = 258, 262  # TIFF's tags BitsPerSample and PhotometricInterpretation
 
 
 def find_opener(data: bytes) -> Opener:
-    """The Pillow class that opens an image file's bytes (of several pages or frames the first) without decoding.
-
-    Raises ValueError when the file is of no supported format, or of one whose package is not installed.
-    """
+    """The Pillow class that opens an image file's bytes (of several pages or frames the first) without decoding. Raises
+    ValueError when the file is of no supported format, or of one whose package is not installed."""
     # The classes are called directly, as Image.open warns of, and refuses, large images by a bound of its own that
     # holds for the process.
     opener = next((opener for starts, opener in _OPENERS if data.startswith(starts)), None)
@@ -93,10 +80,8 @@ def check_depth(image: Image.Image) -> None:
 
 
 def to_upright_rgb(image: Image.Image) -> np.ndarray:
-    """uint8 [H, W, 3]: red, green, blue of an image in any of Pillow's other modes, turned as its EXIF says.
-
-    Of 16 bits the upper eight remain, transparency is laid on white. Raises any of BROKEN for damage.
-    """
+    """uint8 [H, W, 3]: red, green, blue of an image in any of Pillow's other modes, turned as its EXIF says. Of 16 bits
+    the upper eight remain, transparency is laid on white. Raises any of BROKEN for damage."""
     image.load()
     tags = getattr(image, "tag_v2", {})
     image = ImageOps.exif_transpose(image)

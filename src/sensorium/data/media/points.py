@@ -24,7 +24,8 @@ def decode(value: Any, root: Path, numbers_each: int | None = None) -> np.ndarra
     """
     value = read_content(value, root)
     if isinstance(value, bytes):
-        value = _from_file(value)
+        check_size(value)
+        value = read_npy(value) if value.startswith(NPY) else _from_text(value)
     points = _from_array(value)
     if numbers_each is not None and points.shape[1] != numbers_each:
         raise ValueError(f"it has {points.shape[1]} numbers a point where training had {numbers_each}")
@@ -35,11 +36,6 @@ def measure(value: Any, root: Path) -> dict[str, float]:
     """How many `points` the decoded `value` has, and how many `numbers` each."""
     points, numbers_each = decode(value, root).shape
     return {"points": points, "numbers": numbers_each}
-
-
-def _from_file(content: bytes) -> np.ndarray:
-    check_size(content)
-    return read_npy(content) if content.startswith(NPY) else _from_text(content)
 
 
 def _from_text(content: bytes) -> np.ndarray:

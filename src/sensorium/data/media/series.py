@@ -13,15 +13,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from sensorium.data.columns.parse import TIMES, is_missing, numbers, objects
-from sensorium.data.media.arrays import (
-    NPY,
-    array_from_rows,
-    check_size,
-    describe_type,
-    finite_column,
-    format_cell,
-    read_npy,
-)
+from sensorium.data.media import arrays
 from sensorium.data.media.content import read_content
 from sensorium.features import Series
 
@@ -40,8 +32,7 @@ def decode(value: Any, root: Path, channels: Sequence[str] | None = None) -> Ser
     `value` is a path or the bytes of a CSV (with a header), Parquet or .npy file, rows [time, value, ...], an array
     [L, 1 + C], or columns {"time": [...], name: [...]}. The time is the column `time`, `timestamp` or `t`, in a file
     without these the first; in seconds or as ISO dates (UTC unless they state a zone). Readings are sorted by time.
-    Raises ValueError with a reason when it cannot be read, holds no number, or has more than a million readings.
-    """
+    Raises ValueError with a reason when it cannot be read, holds no number, or has more than a million readings."""
     value = read_content(value, root)
     if isinstance(value, bytes):
         value = _from_file(value)
@@ -61,9 +52,9 @@ def measure(value: Any, root: Path) -> dict[str, float]:
 
 def _from_file(content: bytes) -> np.ndarray | dict[str, np.ndarray]:
     """An array, or the columns, of which the first is `time`."""
-    check_size(content)
-    if content.startswith(NPY):
-        return read_npy(content)
+    arrays.check_size(content)
+    if content.startswith(arrays.NPY):
+        return arrays.read_npy(content)
     table = _read_parquet(content) if content.startswith(b"PAR1") else _read_csv(content)
     repeated = [name for name, count in Counter(table.column_names).items() if count > 1]
     if repeated:
@@ -121,7 +112,7 @@ def _check_column(name: str, values: Any) -> np.ndarray:
     if isinstance(values, np.ndarray) and values.ndim == 1:
         return values
     if not isinstance(values, list | tuple):
-        raise ValueError(f"'{name}' is {format_cell(values)}, not a list of readings")
+        raise ValueError(f"'{name}' is {arrays.format_cell(values)}, not a list of readings")
     return objects(values)
 
 
@@ -130,13 +121,12 @@ def _from_array(value: Any) -> tuple[np.ndarray, list[np.ndarray], tuple[str, ..
         value = list(value)
     if isinstance(value, list | tuple):
         _check_count(len(value), 1)
-        value = array_from_rows(value, "reading")
+        value = arrays.array_from_rows(value, "reading")
     if isinstance(value, list):
         return value[0], value[1:], default_channels(len(value) - 1)
     if not isinstance(value, np.ndarray) or value.ndim != 2 or value.dtype.kind not in "biuf":
-        raise ValueError(
-            f"readings are rows [time, value, ...], an array or columns with a 'time', not {describe_type(value)}"
-        )
+        kind = arrays.describe_type(value)
+        raise ValueError(f"readings are rows [time, value, ...], an array or columns with a 'time', not {kind}")
     return value[:, 0], list(value[:, 1:].T), default_channels(value.shape[1] - 1)
 
 
@@ -149,7 +139,8 @@ def _to_series(times: np.ndarray, columns: list[np.ndarray], channels: tuple[str
     seconds = _to_seconds(times)
     unnamed = channels == default_channels(len(channels))
     titles = [f"value {name}" if unnamed else f"'{name}'" for name in channels]
-    finite_columns = [finite_column(column, "reading", title) for column, title in zip(columns, titles, strict=True)]
+    named_columns = zip(columns, titles, strict=True)
+    finite_columns = [arrays.finite_column(column, "reading", title) for column, title in named_columns]
     with np.errstate(over="ignore"):
         values = np.stack(finite_columns, axis=1).astype(np.float32)  # [L, C]
     if np.isinf(values).any():
@@ -173,8 +164,8 @@ def _to_seconds(times: np.ndarray) -> np.ndarray:
         seconds = np.where(dates.isna(), np.nan, _seconds_since_1970(dates.fillna(pd.Timestamp(0, tz="UTC"))))
     invalid = np.flatnonzero(np.isnan(seconds))
     if len(invalid):
-        row = invalid[0]
-        raise ValueError(f"the time of reading {row + 1} is {format_cell(times[row])}, neither seconds nor an ISO date")
+        row, cell = invalid[0] + 1, arrays.format_cell(times[invalid[0]])
+        raise ValueError(f"the time of reading {row} is {cell}, neither seconds nor an ISO date")
     return seconds
 
 

@@ -7,10 +7,8 @@ from typing import Any
 
 
 def decode(value: dict[str, Any], root: Path) -> dict[str, float | str | None]:
-    """`value`, by column a number, a category or None, with numbers as float and not-a-number as None.
-
-    `root` is not used. Raises ValueError for an infinite number or a value that is neither a number nor text.
-    """
+    """`value`, by column a number, a category or None, with numbers as float and not-a-number as None. `root` is not
+    used. Raises ValueError for an infinite number or a value that is neither a number nor text."""
     return {column: _decode_cell(column, cell) for column, cell in value.items()}
 
 

@@ -6,10 +6,8 @@ from typing import Any
 
 
 def decode(value: Any, root: Path) -> str:
-    """`value` as a string (a number becomes its digits). `root` is not used: a text is never a path.
-
-    Raises ValueError when it is neither, or holds half a character, which no tokenizer takes.
-    """
+    """`value` as a string (a number becomes its digits). `root` is not used: a text is never a path. Raises ValueError
+    when it is neither, or holds half a character, which no tokenizer takes."""
     if isinstance(value, Number):
         return str(value)
     if not isinstance(value, str):

@@ -60,8 +60,7 @@ def decode(
     many pixels, or, with the fit "crop", until the shorter side has that many; memory then holds only the scaled frames
     that are returned. A video whose file says that it is turned is turned upright; transparency is on white. Raises
     ValueError with a reason when the video cannot be read whole, has no frames, lasts longer than `seconds`, or has
-    frames of more than 64 million pixels.
-    """
+    frames of more than 64 million pixels."""
     value = read_content(value, root)
     if isinstance(value, bytes):
         return _decode_file(value, rate, frames, seconds, _Scale(size, fit))
@@ -75,9 +74,7 @@ def decode(
 
 
 def measure(value: Any, root: Path) -> dict[str, float]:
-    """`height`, `width` in pixels, length in `seconds`, `rate` in frames a second; decodes all of it and raises as
-    `decode` does.
-    """
+    """`height`, `width` in pixels, length in `seconds`, `rate` in frames a second; decodes all. Raises as `decode`."""
     value = read_content(value, root)
     if not isinstance(value, bytes):
         pixels, rate = _check_array(value)
@@ -95,8 +92,7 @@ def measure(value: Any, root: Path) -> dict[str, float]:
 def frame_times(span: _Span, rate: float | None, frames: int | None) -> list[float]:
     """The seconds after the video's beginning of the frames to take: `rate` a second, in the middle of each 1 / rate of
     a second; if that gives more than `frames`, that many spread evenly over all of the video instead. Of a video
-    shorter than 1 / rate the frame in its middle is taken.
-    """
+    shorter than 1 / rate the frame in its middle is taken."""
     count = span.count if rate is None else max(1, round(span.seconds * rate))
     count = min(count, frames or count)
     if rate is None or count < round(span.seconds * rate) or span.seconds * rate < 1:

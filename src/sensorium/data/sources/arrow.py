@@ -26,12 +26,9 @@ def is_dataset_folder(folder: Path) -> bool:
 
 
 def read_dataset_folder(folder: Path) -> tuple[pd.DataFrame, dict[str, Guess]]:
-    """The records of the folder, and by column the kind that its features state.
-
-    Images, audio and videos are paths to their bytes within the Arrow files, or the path that the dataset holds;
-    classes are their names; several splits make the column `split`. Raises UserError when the library is not installed
-    or the folder cannot be read.
-    """
+    """The records of the folder, and by column the kind that its features state. Images, audio and videos are paths to
+    their bytes within the Arrow files, or the path that the dataset holds; classes are their names; several splits make
+    the column `split`. Raises UserError when the library is not installed or the folder cannot be read."""
     try:
         import datasets
     except ImportError as error:
@@ -46,11 +43,9 @@ def read_dataset_folder(folder: Path) -> tuple[pd.DataFrame, dict[str, Guess]]:
         features = {name: (feature, type(feature).__name__) for name, feature in dataset.features.items()}
         if split and SPLIT in features:
             raise UserError(f"{folder} has splits, and in '{split}' a column '{SPLIT}' too; rename that column.")
-        kinds |= {
-            name: Guess(_KINDS[kind], f"it is a feature {kind} of the dataset")
-            for name, (_, kind) in features.items()
-            if kind in _KINDS
-        }
+        for name, (_, kind) in features.items():
+            if kind in _KINDS:
+                kinds[name] = Guess(_KINDS[kind], f"it is a feature {kind} of the dataset")
         for batch, file, base in _batches(folder, dataset):
             for name, (feature, kind) in features.items():
                 if _holds_media(feature) and kind not in _KINDS:

@@ -22,8 +22,7 @@ def collect_files(source: str | Path, schema: Schema, name: str) -> Table:
 
     A folder gives every file in it, however deep, with the ending of an image (audio, video); a pattern or a path the
     files it names; their paths are the records' keys. A table, or a folder that Datasets saved, has the input's column.
-    Raises UserError for a source that does not exist, has no such file, or lacks the column.
-    """
+    Raises UserError for a source that does not exist, has no such file, or lacks the column."""
     spec = next(spec for spec in schema.inputs if spec.name == name)
     path, column = Path(source), spec.columns[0]
     if path.suffix.lower() in (*READERS, ".tar") or (path.is_dir() and arrow_folder.is_dataset_folder(path)):
@@ -41,13 +40,9 @@ def collect_files(source: str | Path, schema: Schema, name: str) -> Table:
     if not files:
         plural = _PLURALS[_modality(spec)]
         raise UserError(f"There are no {plural} in {source}; a file's name should end in {', '.join(endings)}.")
-    return _to_table(files, root, column, schema, str(source))
-
-
-def _to_table(files: list[str], root: Path, column: str, schema: Schema, source: str) -> Table:
     table = read(pd.DataFrame({column: files}), schema=schema, root=root)
     keyed_schema = schema.model_copy(update={"key": column, "group": None})
-    return Table(table.frame, keyed_schema, root, table.rows, source)
+    return Table(table.frame, keyed_schema, root, table.rows, str(source))
 
 
 def _match_pattern(pattern: str, endings: tuple[str, ...]) -> list[str]:

@@ -26,18 +26,15 @@ def read_delimited(path: Path, delimiter: str) -> pd.DataFrame:
         invalid_rows.append(row)
         return "error"
 
+    # A single thread, as only then the handler gets the number of the row.
+    reading = pyarrow.csv.ReadOptions(block_size=_BLOCK, use_threads=False)
+    parsing = pyarrow.csv.ParseOptions(
+        delimiter=delimiter, newlines_in_values=True, invalid_row_handler=stop_at_invalid_row
+    )
+    types = dict.fromkeys(names, pa.string())
+    conversion = pyarrow.csv.ConvertOptions(column_types=types, strings_can_be_null=False)
     try:
-        table = pyarrow.csv.read_csv(
-            path,
-            # A single thread, as only then the handler gets the number of the row.
-            read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK, use_threads=False),
-            parse_options=pyarrow.csv.ParseOptions(
-                delimiter=delimiter, newlines_in_values=True, invalid_row_handler=stop_at_invalid_row
-            ),
-            convert_options=pyarrow.csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
-            ),
-        )
+        table = pyarrow.csv.read_csv(path, reading, parsing, conversion)
     except pa.ArrowInvalid as error:
         _check_quotes(path, delimiter)
         if invalid_rows:
@@ -76,8 +73,7 @@ def _row_error(path: Path, row: pyarrow.csv.InvalidRow) -> UserError:
 
 def _check_quotes(path: Path, delimiter: str) -> None:
     """Raises UserError for a double quote that is never closed: the remainder of the file would be read as one field,
-    without an error where that is the last field of the last row.
-    """
+    without an error where that is the last field of the last row."""
     with open(path, "rb") as file:
         quotes = sum(block.count(b'"') for block in iter(lambda: file.read(1 << 20), b""))
     if quotes % 2 == 0:

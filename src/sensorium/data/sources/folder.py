@@ -32,8 +32,7 @@ def read_folder(folder: Path) -> pd.DataFrame:
     `video`: paths; `text`: their contents), `label` (the folder), `split` where the class folders are in folders such
     as train and test, and `file` (the path). Files directly in `folder` have no label.
 
-    Raises UserError when the files are of several kinds or of none, or a class folder is empty.
-    """
+    Raises UserError when the files are of several kinds or of none, or a class folder is empty."""
     entries = _list_entries(folder)
     kind = _common_kind(folder, [entry.path for entry in entries])
     paths = [entry.path.relative_to(folder).as_posix() for entry in entries]

@@ -2,8 +2,7 @@
 
 Members of one shard that share a name up to the first dot of their file name are one record; the text after that dot
 says what the member is. `17.photo.jpg` is the image `photo` of record 17, `17.jpg` its image `image`, `17.json` as many
-columns as it has fields. A column that a record lacks is absent there, wherever in the shards it first appears.
-"""
+columns as it has fields. A column that a record lacks is absent there, wherever in the shards it first appears."""
 
 import glob
 import json
@@ -38,11 +37,7 @@ _COMPRESSED = {b"\x1f\x8b": "gunzip", b"BZh": "bunzip2", b"\xfd7zXZ": "unxz", b"
 
 
 class Shards(NamedTuple):
-    """The records of tar shards.
-
-    `frame` (N rows: the columns, and last `__key__`), `root` (the folder that its paths start from), `count` (of
-    shards).
-    """
+    """Records of `count` tar shards: `frame`, N rows, `__key__` last, and `root`, where its paths start."""
 
     frame: pd.DataFrame
     root: Path
@@ -51,9 +46,7 @@ class Shards(NamedTuple):
 
 def find_shards(source: str) -> list[Path] | None:
     """The files that a pattern names, in order: `{0000..0009}`, `{a,b}`, `*`, `?`, `[0-9]`; None when it is no pattern.
-
-    Raises UserError when there is no such file, or one that is no tar file.
-    """
+    Raises UserError when there is no such file, or one that is no tar file."""
     if os.path.exists(source) or not re.search(r"[*?\[{]", source):
         return None
     paths: list[Path] = []
@@ -86,11 +79,8 @@ def expand_braces(pattern: str) -> Iterator[str]:
 
 def read_shards(paths: list[Path]) -> Shards:
     """Reads the headers of the shards and their small texts; images, audio and videos remain in the files and become
-    paths into the shard.
-
-    Raises UserError for a shard that is compressed, cut short or damaged, and for a record with two files for one
-    column. Warns of members that belong to no record.
-    """
+    paths into the shard. Raises UserError for a shard that is compressed, cut short or damaged, and for a record with
+    two files for one column. Warns of members that belong to no record."""
     root = Path(os.path.commonpath([path.parent.absolute() for path in paths]))
     root = Path(os.path.relpath(root)) if not paths[0].is_absolute() else root
     builder, keys, left_out = FrameBuilder(), [], Counter()
@@ -103,9 +93,8 @@ def read_shards(paths: list[Path]) -> Shards:
         counts = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common(5))
         warnings.warn(f"Files of {source} that no input reads are left out: {counts}.", UserWarning, stacklevel=4)
     frame = builder.build()
-    frame[KEY] = strings.to_series(
-        _distinct_keys(keys, [os.path.relpath(path.with_suffix(""), root) for path in paths])
-    )
+    names = [os.path.relpath(path.with_suffix(""), root) for path in paths]
+    frame[KEY] = strings.to_series(_distinct_keys(keys, names))
     return Shards(frame, root, len(paths))
 
 
@@ -115,14 +104,10 @@ def shard_summary(shards: int, records: int, processes: int, workers: int) -> st
     process_text = f"{processes} process{'es' if processes > 1 else ''}"
     if workers:
         process_text += f" with {workers} worker{'s' if workers > 1 else ''}" + (" each" if processes > 1 else "")
-    note = (
-        f"; that there are fewer shards than the {readers} readers costs nothing, as no shard belongs to a reader"
-        if shards < readers
-        else ""
-    )
+    note = f"; that there are fewer shards than the {readers} readers costs nothing, as no shard belongs to a reader"
     return (
         f"{shards} shard{'' if shards == 1 else 's'} with {records} records: {process_text} read single records out of"
-        f" any shard, each record once an epoch{note}."
+        f" any shard, each record once an epoch{note if shards < readers else ''}."
     )
 
 

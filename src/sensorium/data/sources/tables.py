@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -28,10 +29,8 @@ _MEDIA_FIELDS = {"bytes", "path"}  # of the structs in which Hugging Face Datase
 
 
 class Source(NamedTuple):
-    """A frame, the folder that its media paths start from, and its name in errors.
-
-    `kinds`: by column, the kind that the source itself states. `shards`: how many tar files hold the records.
-    """
+    """A frame, the folder that its media paths start from, and its name in errors. `kinds`: by column, the kind that
+    the source itself states. `shards`: how many tar files hold the records."""
 
     frame: pd.DataFrame
     root: Path
@@ -41,10 +40,8 @@ class Source(NamedTuple):
 
 
 def read_source(source: str | Path | pd.DataFrame | Iterable[dict]) -> Source:
-    """The frame of a CSV, TSV, JSONL or Parquet file, of a folder or tar shards, of a pandas table or of dicts.
-
-    CSV cells are strings, whatever they look like; the others keep their types. Raises UserError.
-    """
+    """The frame of a CSV, TSV, JSONL or Parquet file, of a folder or tar shards, of a pandas table or of dicts. CSV
+    cells are strings, whatever they look like; the others keep their types. Raises UserError."""
     if isinstance(source, str | Path):
         path = Path(source)
         try:
@@ -123,14 +120,6 @@ def _find_reader(path: Path) -> Callable[[Path], pd.DataFrame]:
     return READERS[path.suffix.lower()]
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    return read_delimited(path, ",")
-
-
-def _read_tsv(path: Path) -> pd.DataFrame:
-    return read_delimited(path, "\t")
-
-
 def _read_jsonl(path: Path) -> pd.DataFrame:
     check_utf8(path)
     records = []
@@ -154,7 +143,8 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     return pd.DataFrame({name: _plain(table[name]) for name in table.column_names}, index=range(table.num_rows))
 
 
-READERS = {".csv": _read_csv, ".tsv": _read_tsv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
+READERS = {".csv": partial(read_delimited, delimiter=","), ".tsv": partial(read_delimited, delimiter="\t")}
+READERS |= {".jsonl": _read_jsonl, ".parquet": _read_parquet}
 
 
 def _from_records(records: list[Any], name: str) -> pd.DataFrame:

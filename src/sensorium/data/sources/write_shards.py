@@ -32,8 +32,7 @@ def pack(
     `source` and `columns` (kinds that are stated) are as in `read`. The files of image, audio and video columns go in
     byte for byte; a record is named by its row, and holds all other cells in its .json. The order is a random one of
     `seed`, that of the table when it is None. Returns {"out", "shards", "records"}. Raises UserError, also for a file
-    that cannot be read.
-    """
+    that cannot be read."""
     try:
         from webdataset import TarWriter
     except ImportError as error:

@@ -23,10 +23,7 @@ class AnswerMetrics:
     def metrics(truth: Columns, prediction: Columns) -> dict[str, Metric]:
         """VQA accuracy and exact match; where one person answered, both are the share of right ones."""
         decision = prediction["decision"]
-        return {
-            "vqa_accuracy": mean(vqa_accuracy(truth, decision)),
-            "exact_match": mean(exact_match(truth, decision)),
-        }
+        return {"vqa_accuracy": mean(vqa_accuracy(truth, decision)), "exact_match": mean(exact_match(truth, decision))}
 
     @staticmethod
     def headline(prior: Columns) -> str:

@@ -2,8 +2,7 @@
 
 Both take a tile of the similarities at a time, forward and again backward, and one tile serves both directions. Extra
 memory is O(N · E) for the gradients and a few tiles. With a process group each process keeps its own rows, and the b
-of the others pass by in a ring.
-"""
+of the others pass by in a ring."""
 
 import math
 
@@ -46,8 +45,7 @@ def softmax_contrastive(
     group: processes that share the loss; each may bring any number of rows, none too, and all have to call.
 
     Raises ValueError for shapes that do not fit, and for embeddings so far from unit length, or a factor so far above
-    its bound, that logits pass 650.
-    """
+    its bound, that logits pass 650."""
     a, b, meeting = meet(a, b, [ids_a, ids_b, labels], present_a, present_b, group)
     return Loss(SoftmaxContrastive.apply(a, b, logit_scale, meeting), torch.tensor(len(a), device=a.device))
 
@@ -64,11 +62,9 @@ def sigmoid_contrastive(
     present_b: Tensor | None = None,
     group: dist.ProcessGroup | None = None,
 ) -> Loss:
-    """Pairwise sigmoid loss (SigLIP, Zhai et al. 2023, arXiv:2303.15343): every pair is a decision of its own.
-
-    `total` is the sum over all pairs of -log sigmoid(± (exp(logit_scale) · cosine + logit_bias)), plus for positives;
-    `count` the rows that have both sides, as in the paper. logit_bias: float []. All else as in `softmax_contrastive`.
-    """
+    """Pairwise sigmoid loss (SigLIP, Zhai et al. 2023, arXiv:2303.15343): every pair is a decision of its own. `total`
+    is the sum over all pairs of -log sigmoid(± (exp(logit_scale) · cosine + logit_bias)), plus for positives; `count`
+    the rows that have both sides, as in the paper. logit_bias: float []. All else as in `softmax_contrastive`."""
     a, b, meeting = meet(a, b, [ids_a, ids_b, labels], present_a, present_b, group)
     return Loss(SigmoidContrastive.apply(a, b, logit_scale, logit_bias, meeting), torch.tensor(len(a), device=a.device))
 
@@ -76,7 +72,6 @@ def sigmoid_contrastive(
 @torch.no_grad()
 def bound_logit_scale(logit_scale: Tensor, low: float | None = 0.0, high: float | None = MOST_SCALE) -> None:
     """Brings the parameter back within its bounds, in place: to be called after each step of the optimiser, as CLIP
-    does; a bound within the loss would have no gradient to bring the parameter back. None is no bound, 0.0 is one.
-    """
+    does; a bound within the loss would have no gradient to bring the parameter back. None is no bound, 0.0 is one."""
     if low is not None or high is not None:
         logit_scale.clamp_(min=low, max=high)

@@ -28,8 +28,7 @@ def canonical_correlation(
     for each where there are fewer than two. With a `group` the covariances are those of all processes' rows.
 
     Many more rows than directions are needed: with 2 E or fewer, some direction of a and of b always agree.
-    a, b: float [N, E]. Raises ValueError for shapes that do not fit.
-    """
+    a, b: float [N, E]. Raises ValueError for shapes that do not fit."""
     # No row is compared with another, so each may have any id.
     unique_ids = torch.arange(len(a), device=a.device)
     rows_a, rows_b, meeting = meet(a, b, [unique_ids], present_a, present_b, group)

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from sensorium.features import Loss
+from sensorium.objectives.losses.pairs import both_present
 from sensorium.objectives.losses.rows import in_full
 
 
@@ -35,11 +35,8 @@ def dual(
 
     a: float [N, E_a], b: float [N, E_b], unit length. forth: [n, E_a] → [n, E_b], back: [n, E_b] → [n, E_a].
     present_a, present_b: bool [N]; a row that lacks a side counts for nothing. `total` is the sum over rows, `count`
-    the rows that have both sides.
-    """
-    present = torch.ones(len(a), dtype=torch.bool, device=a.device)
-    for side in (present_a, present_b):
-        present = present if side is None else present & side
+    the rows that have both sides."""
+    present = both_present(a, present_a, present_b)
     rows = present.nonzero()[:, 0]
     a, b = a[rows], b[rows]
     to_b, to_a = _unit(forth, a), _unit(back, b)

@@ -34,8 +34,7 @@ def jensen_shannon(
 
     log_factor, bias: float []. `total` is the mean's, times the rows that have both sides, which are `count`; with a
     `group` the totals' sum over the processes is that of all rows in one. Extra memory is O(N · E) and a strip of the
-    matrix of all pairs. All else is as in `softmax_contrastive`, and so is what it raises.
-    """
+    matrix of all pairs. All else is as in `softmax_contrastive`, and so is what it raises."""
     a, b, meeting = meet(a, b, [ids_a, ids_b, labels], present_a, present_b, group)
     [all_b] = gathered(meeting.ring, b)
     # A process without rows needs gradients too, for which the other processes wait.

@@ -12,10 +12,8 @@ from sensorium.objectives.losses.ring import Ring
 
 
 class Positives:
-    """Rows i and j are positives when one of their keys agrees; every row is its own.
-
-    keys: int64 [N, keys], such as the ids of both sides and a label; a negative label (the third key) is none.
-    """
+    """Rows i and j are positives when one of their keys agrees; every row is its own. keys: int64 [N, keys], such as
+    the ids of both sides and a label; a negative label (the third key) is none."""
 
     def __init__(self, keys: Tensor):
         if keys.shape[1] > 2:
@@ -27,9 +25,7 @@ class Positives:
         """int64 [N]: how many positives each row has, itself among them."""
 
     def within(self, rows: slice, columns: slice) -> tuple[Tensor, Tensor]:
-        """The places (i, j), int64 [pairs] each, of the positives in the tile of `rows` and `columns`, counted from
-        its corner.
-        """
+        """The places (i, j), int64 [pairs] each, of the positives in a tile, counted from its corner."""
         device = self._keys.device
         first, end = max(rows.start, columns.start), min(rows.stop, columns.stop)
         single = torch.arange(first, max(first, end), device=device)
@@ -64,8 +60,7 @@ class Tile(NamedTuple):
 
     rows, columns: where it is, in the blocks of their processes.
     diagonal:      whether its diagonal holds the rows' own pairs.
-    i, j:          int64 [positives] each, places of the positives in it.
-    """
+    i, j:          int64 [positives] each, places of the positives in it."""
 
     rows: slice
     columns: slice
@@ -102,6 +97,14 @@ def _slices(rows: int, side: int) -> list[slice]:
     return [slice(start, min(start + side, rows)) for start in range(0, rows, side)]
 
 
+def both_present(a: Tensor, present_a: Tensor | None, present_b: Tensor | None) -> Tensor:
+    """bool [N]: which rows of a and b have both sides; None says that all have one."""
+    present = torch.ones(len(a), dtype=torch.bool, device=a.device)
+    for side in (present_a, present_b):
+        present = present if side is None else present & side
+    return present
+
+
 def meet(
     a: Tensor,
     b: Tensor,
@@ -117,9 +120,7 @@ def meet(
         if rowwise is not None and rowwise.shape != a.shape[:1]:
             raise ValueError(f"ids, labels and presence must be [{len(a)}] as a and b are, not {[*rowwise.shape]}")
     stacked = torch.stack([key for key in keys if key is not None], dim=1)  # [N, keys]
-    present = torch.ones(len(a), dtype=torch.bool, device=a.device)
-    for side in (present_a, present_b):
-        present = present if side is None else present & side
+    present = both_present(a, present_a, present_b)
     if not present.all():
         rows = present.nonzero()[:, 0]
         a, b, stacked = a[rows], b[rows], stacked[rows]

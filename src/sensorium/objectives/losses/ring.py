@@ -10,11 +10,9 @@ Visit = Callable[[int, list[Tensor], list[Tensor]], None]
 
 
 class Ring:
-    """The processes of `group` in a circle, or this process alone when it is None.
-
-    Processes may bring different numbers of rows, and none at all; all of them have to make the same calls in the same
-    order. Works with gloo on the CPU and with NCCL on CUDA.
-    """
+    """The processes of `group` in a circle, or this process alone when it is None. Processes may bring different
+    numbers of rows, and none at all; all of them have to make the same calls in the same order. Works with gloo on the
+    CPU and with NCCL on CUDA."""
 
     def __init__(self, group: dist.ProcessGroup | None, rows: int, device: torch.device):
         self._group = group
@@ -58,8 +56,7 @@ class Ring:
         fixed: tensors [own rows, ...] that no stop changes; they are on their way to the next one while it works.
         carried: tensors [own rows, ...] that each stop adds to.
         visit: called at each stop as visit(owner, fixed, carried) with the block of process `owner`; changes `carried`
-        in place.
-        """
+        in place."""
         owner = self.rank
         for stop in range(self.size):
             next_owner = (owner - 1) % self.size

@@ -28,11 +28,9 @@ def in_full(loss: Callable[..., Answer]) -> Callable[..., Answer]:
 
 
 def gathered(ring: Ring, *tensors: Tensor) -> list[Tensor]:
-    """The rows of every process, in order, of each of the `tensors`, [own rows, ...] → [all rows, ...].
-
-    The gradient of a row is summed over all processes and goes back to the process that has the row. All processes have
-    to run its backward pass, or none.
-    """
+    """The rows of every process, in order, of each of the `tensors`, [own rows, ...] → [all rows, ...]. The gradient of
+    a row is summed over all processes and goes back to the process that has the row. All processes have to run its
+    backward pass, or none."""
     if ring.size == 1:
         return list(tensors)
     widths = [tensor.shape[1] for tensor in tensors]
@@ -59,9 +57,7 @@ class Gathered(torch.autograd.Function):
 
 
 def strips(meeting: Meeting) -> Iterator[tuple[slice, Tensor]]:
-    """This process's rows, ROWS at a time: where they are among its own, and which of the rows of all processes each
-    belongs together with, bool [n, all rows].
-    """
+    """This process's rows, ROWS at a time, and which of all processes' rows each belongs with, bool [n, all rows]."""
     ring, total = meeting.ring, sum(meeting.ring.rows)
     own_rows, start = ring.rows[ring.rank], ring.starts[ring.rank]
     for first in range(0, own_rows, ROWS):

@@ -22,8 +22,7 @@ def soft_contrastive(
     queries: float [N, E], of the student. candidates: of the teacher's other side, in parts float [m, E] of M rows
     together, the batch's and the queue's. positives: bool [N, M], over which the hard part of the target, 1 - `alpha`,
     is spread evenly. teacher: float [N, E], the teacher's queries, whose own choice is the rest of the target.
-    logit_scale: float [], the logarithm of the factor on the cosines; through the target it has no gradient.
-    """
+    logit_scale: float [], the logarithm of the factor on the cosines; through the target it has no gradient."""
     scale = logit_scale.exp()
     target = positives / positives.sum(dim=1, keepdim=True)  # [N, M]
     if alpha:

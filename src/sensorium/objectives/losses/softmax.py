@@ -14,8 +14,7 @@ class SoftmaxContrastive(torch.autograd.Function):
 
     A row and a column need one exponential, exp(logit - shift), when `shift` suits both. No running maxima are needed
     to find it: logits of unit vectors have a bound, and each row and column holds its own pair's logit, so that its
-    sum can neither overflow nor vanish; where float32 has no room for that, tiles are float64.
-    """
+    sum can neither overflow nor vanish; where float32 has no room for that, tiles are float64."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, a: Tensor, b: Tensor, logit_scale: Tensor, meeting: Meeting) -> Tensor:

@@ -18,18 +18,14 @@ class Span(NamedTuple):
 
     No logit exceeds the scale times the longest rows, which for unit vectors is the scale; and each row and each column
     holds the logit of its own pair. When all own pairs are near enough to that bound, float32 has room for the sums of
-    rows and of columns in one unit; else float64 has (at a scale of 100: when some own pair's cosine is below -0.3).
-    """
+    rows and of columns in one unit; else float64 has (at a scale of 100: when some own pair's cosine is below -0.3)."""
 
     dtype: torch.dtype
     shift: float
 
     @classmethod
     def of(cls, a: Tensor, b: Tensor, scale: float, ring: Ring) -> "Span":
-        """The span of a, b [own rows, E] and those of all other processes.
-
-        Raises ValueError when not even float64 has room.
-        """
+        """The span of all processes' a, b [own rows, E]. Raises ValueError when not even float64 has room."""
         extremes = torch.stack([dots(a, a).amax(), dots(b, b).amax(), -dots(a, b).amin()]) if len(a) else None
         if extremes is None:
             extremes = torch.tensor([0.0, 0.0, -math.inf], dtype=torch.float64, device=a.device)

@@ -4,10 +4,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-CPU_TILE = (
-    1024  # rows and columns: a tile of float32, its working copy and its rows stay in a core's share of the cache
-)
-GPU_TILE = 4096
+# Rows and columns: a tile of float32, its working copy and its rows stay in a core's share of the cache.
+CPU_TILE, GPU_TILE = 1024, 4096
 CHUNK = 1024  # rows at a time in products row by row
 FLOOR = {torch.float32: -87.0, torch.float64: -708.0}  # below, exp is denormal, which takes a CPU thirty times as long
 
@@ -18,12 +16,9 @@ def wide(like: Tensor) -> torch.dtype:
 
 
 class Tiles:
-    """Tiles of scale · a bᵀ in buffers that are used again.
-
-    `wide` is the dtype of the tiles: float32, or float64 where the exponentials of float32 would not reach. The
-    products are taken in the dtype of a and b and summed in float32; the CPU's products of bfloat16 are rounded to
-    bfloat16 at the end, for PyTorch has none that are not.
-    """
+    """Tiles of scale · a bᵀ in buffers that are used again. `wide` is the dtype of the tiles: float32, or float64 where
+    the exponentials of float32 would not reach. The products are taken in the dtype of a and b and summed in float32;
+    the CPU's products of bfloat16 are rounded to bfloat16 at the end, for PyTorch has none that are not."""
 
     def __init__(self, like: Tensor, wide: torch.dtype):
         self.side = CPU_TILE if like.device.type == "cpu" else GPU_TILE
@@ -39,11 +34,9 @@ class Tiles:
         return self._buffers[key][:numbers].view(shape)
 
     def product(self, a: Tensor, b: Tensor, scale: float, diagonal: bool) -> Tensor:
-        """scale · a bᵀ, [n, E] and [m, E] → [n, m], in the buffer "tile".
-
-        diagonal: the tile's diagonal holds the rows' own pairs. The largest logits of all, they bring the most rounding
-        error of narrow products, and so are computed separately in float32.
-        """
+        """scale · a bᵀ, [n, E] and [m, E] → [n, m], in the buffer "tile". diagonal: the tile's diagonal holds the rows'
+        own pairs. The largest logits of all, they bring the most rounding error of narrow products, and so are computed
+        separately in float32."""
         shape = (len(a), len(b))
         tile = self.buffer("tile", shape)
         if self._narrow == self._wide:
@@ -67,10 +60,8 @@ class Tiles:
         grad_b: list[Tensor],
     ) -> None:
         """Adds what the derivatives by a tile of logits, [n, m], give its rows: scale · slope b to `grad_a`, [n, E],
-        and scale · slopeᵀ a to each of `grad_b`, [m, E]. Changes `slope`.
-
-        diagonal: as for `product`; in gradients, too, a row's own pair outweighs the others.
-        """
+        and scale · slopeᵀ a to each of `grad_b`, [m, E]. Changes `slope`. diagonal: as for `product`; in gradients,
+        too, a row's own pair outweighs the others."""
         if diagonal and self._half:
             diagonal_slope = slope.diagonal().to(wide(a), copy=True)[:, None] * scale  # [n, 1]
             slope.diagonal().zero_()
@@ -95,10 +86,8 @@ def _add_product(total: Tensor, matrix: Tensor, right: Tensor, scale: float) -> 
 
 
 def softplus_(tile: Tensor, tiles: Tiles) -> Tensor:
-    """log(1 + exp(x)) in place, to full relative precision; PyTorch's own takes four times as long on a CPU.
-
-    max(x, 0) + log(1 + e) for e = exp(-|x|); (e - (u - 1)) / u corrects the rounding of u = 1 + e.
-    """
+    """log(1 + exp(x)) in place, to full relative precision; PyTorch's own takes four times as long on a CPU. max(x, 0)
+    + log(1 + e) for e = exp(-|x|); (e - (u - 1)) / u corrects the rounding of u = 1 + e."""
     power, above, rounded = (tiles.buffer(name, tuple(tile.shape)) for name in ("power", "above", "kept"))
     torch.abs(tile, out=power).clamp_max_(-FLOOR[tile.dtype]).neg_().exp_()
     torch.add(power, 1.0, out=above)
@@ -112,9 +101,7 @@ def logistic_(tile: Tensor) -> Tensor:
 
 
 def dots(a: Tensor, b: Tensor) -> Tensor:
-    """float64 [N]: the products of each row of a, [N, E], with its row of b; computed in chunks, which need little
-    memory.
-    """
+    """float64 [N]: the products of each row of a, [N, E], with its row of b; in chunks, which need little memory."""
     chunks = zip(a.split(CHUNK), b.split(CHUNK), strict=True)
     return torch.cat([(rows_a.to(wide(a)) * rows_b.to(wide(b))).sum(1).double() for rows_a, rows_b in chunks])
 
@@ -129,11 +116,8 @@ def accumulators(ctx: FunctionCtx, a: Tensor, b: Tensor) -> tuple[Tensor | None,
 def finished(
     ctx: FunctionCtx, a: Tensor, b: Tensor, scale: Tensor, grad_a: Tensor | None, grad_b: list[Tensor], factor: float
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """The gradients of a, b and the logarithm of the scale, times `factor`.
-
-    The last needs no pass over the tiles: a logit is linear in its row of a, so that what it is times its derivative
-    sums to the row times its gradient.
-    """
+    """The gradients of a, b and the logarithm of the scale, times `factor`. The last needs no pass over the tiles: a
+    logit is linear in its row of a, so that what it is times its derivative sums to the row times its gradient."""
     for grad in [*([] if grad_a is None else [grad_a]), *grad_b]:
         grad *= factor
     need_a, need_b, need_scale = ctx.needs_input_grad[:3]

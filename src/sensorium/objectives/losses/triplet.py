@@ -32,8 +32,7 @@ def triplet(
     arXiv:1703.07737). `total` is the sum over rows of half of both directions' losses, 0 in a row without any n;
     `count` the rows that have both sides. Extra memory is O(N · E) and a strip of the matrix of distances.
 
-    All else is as in `softmax_contrastive`, and so is what it raises.
-    """
+    All else is as in `softmax_contrastive`, and so is what it raises."""
     a, b, meeting = meet(a, b, [ids_a, ids_b, labels], present_a, present_b, group)
     all_a, all_b = gathered(meeting.ring, a, b)
     total = _one_way(a, all_b, meeting, margin, mining) + _one_way(b, all_a, meeting, margin, mining)

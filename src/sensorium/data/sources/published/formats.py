@@ -1,7 +1,5 @@
-"""What each data set's file says: columns of equal length, and of which image each record is.
-
-Each function takes a file's content and its name for errors, and gives `PublishedColumns`. Raises UserError.
-"""
+"""What each data set's file says: columns of equal length, and of which image each record is. Each function takes a
+file's content and its name for errors, and gives `PublishedColumns`. Raises UserError."""
 
 import re
 from typing import Any, NamedTuple
@@ -24,8 +22,7 @@ def parse_vqa(
     content: dict[str, Any], source: str, annotations: dict[str, Any] | None, annotations_source: str
 ) -> PublishedColumns:
     """VQA v2 (Goyal et al. 2017, arXiv:1612.00837; format: visualqa.org/download.html): `questions`, and `annotations`
-    with ten answers each, which the test sets lack.
-    """
+    with ten answers each, which the test sets lack."""
     questions = read_list(content, "questions", source)
     question_ids = questions.column("question_id")
     columns = {"question": questions.column("question")}
@@ -47,11 +44,8 @@ def _vqa_answers(
             f"{annotations_source} annotates none of the questions in {source}; take the annotations of the same part"
             " of VQA."
         )
-    columns = {
-        "answer": annotations.column("answers"),
-        "question_type": annotations.column("question_type"),
-        "answer_type": annotations.column("answer_type"),
-    }
+    columns = {"answer": annotations.column("answers")}
+    columns |= {name: annotations.column(name) for name in ("question_type", "answer_type")}
     invalid = next((i for i, answers in enumerate(columns["answer"], 1) if not _are_answers(answers)), None)
     if invalid is not None:
         raise UserError(
@@ -94,11 +88,9 @@ def parse_visual_genome(content: list[Any], source: str) -> PublishedColumns:
 
 
 def parse_nlvr2(entries: list[dict[str, Any]], source: str) -> PublishedColumns:
-    """NLVR2 (Suhr et al. 2018, arXiv:1811.00491; format: github.com/lil-lab/nlvr): a sentence about two images.
-
-    An identifier is `split-set-pair-sentence`, its images are `split-set-pair-img0.png` and `...-img1.png`; all
-    sentences of a set are about the same images, so `set` is the group. A file without labels has no column `label`.
-    """
+    """NLVR2 (Suhr et al. 2018, arXiv:1811.00491; format: github.com/lil-lab/nlvr): a sentence about two images. An
+    identifier is `split-set-pair-sentence`, its images are `split-set-pair-img0.png` and `...-img1.png`; all sentences
+    of a set are about the same images, so `set` is the group. A file without labels has no column `label`."""
     lines = EntryList(entries, source, "lines")
     names = [str(name) for name in lines.column("identifier")]
     invalid = next((i for i, name in enumerate(names, 1) if name.count("-") != 3), None)

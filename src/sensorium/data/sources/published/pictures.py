@@ -12,10 +12,8 @@ _NUMBER = re.compile(r"(\d+)$")
 
 
 class ImageFolder:
-    """Every image in `folder`, however deep. The folder is listed once, however many images are looked up.
-
-    Raises UserError when there is no such folder, or no image in it.
-    """
+    """Every image in `folder`, however deep. The folder is listed once, however many images are looked up. Raises
+    UserError when there is no such folder, or no image in it."""
 
     def __init__(self, folder: Path):
         if not folder.is_dir():
@@ -33,10 +31,7 @@ class ImageFolder:
             )
 
     def find(self, names: list[str] | list[int]) -> list[str | None]:
-        """The path of each image by its name (str) or its number (int); None for one that the folder lacks.
-
-        Raises UserError for one that the folder has twice.
-        """
+        """The path of each image by name or number; None where the folder lacks it. Raises UserError for one twice."""
         by_name = not names or isinstance(names[0], str)
         paths, duplicates = self._index_paths(os.path.basename if by_name else _trailing_number)
         for name in names if duplicates else ():

@@ -12,7 +12,7 @@ from sensorium.data.sources.json_lines import parse_json_lines
 from sensorium.data.sources.published import formats
 from sensorium.data.sources.published.formats import PublishedColumns
 from sensorium.data.sources.published.pictures import ImageFolder, format_name
-from sensorium.errors import UserError, counted, unknown
+from sensorium.errors import UserError, check_known, counted
 
 FORMATS = (
     "VQA v2's questions, COCO's captions, Visual Genome's question_answers.json, easy-VQA's questions.json (all JSON),"
@@ -34,10 +34,8 @@ def table(
     image, answer. COCO captions, Flickr8k: caption, photo, image. NLVR2: sentence, left, right, label, set, identifier.
     The text comes first, as fusions with a leading input take the first; `image` is the image's name, which several
     records share. A record whose image is missing is an error, or, with "skip", is left out; `attrs["left_out"]` counts
-    these. Raises UserError.
-    """
-    if bad_records not in ("stop", "skip"):
-        raise unknown("way with bad records", bad_records, ("stop", "skip"))
+    these. Raises UserError."""
+    check_known(("stop", "skip"), "way with bad records", bad_records)
     source = Path(source)
     # The columns that the file states, and the paths of its images.
     published = _parse_file(source, None if annotations is None else Path(annotations))
@@ -126,8 +124,7 @@ def _parse_json(text: str, path: Path) -> Any:
 
 def _reduce_answer(entry: dict[str, Any]) -> Any:
     """Of an annotator's answer, {"answer_id", "answer", "answer_confidence"}, its text, as soon as it is read: VQA has
-    millions of these objects, which would fill the memory. All other objects are unchanged.
-    """
+    millions of these objects, which would fill the memory. All other objects are unchanged."""
     answer = entry.get("answer") if "answer_id" in entry else None
     return sys.intern(answer) if isinstance(answer, str) else entry
 

@@ -16,9 +16,7 @@ from sensorium.files import whole_file
 
 def write(frame: pd.DataFrame, out: str | Path) -> None:
     """Writes the frame that `table` gives as CSV, TSV, JSONL or Parquet, by the ending of `out`, whole or not at all.
-
-    The images' paths start from the folder of `out`; in formats of text, a list is JSON. Raises UserError.
-    """
+    The images' paths start from the folder of `out`; in formats of text, a list is JSON. Raises UserError."""
     out = Path(out)
     if out.suffix.lower() not in WRITERS:
         raise UserError(f"{out} has the extension '{out.suffix}', which is not one of {', '.join(WRITERS)}; rename it.")

@@ -1,0 +1,275 @@
+"""A run, step by step: each step leaves in the run's folder what the next one needs, so that it can be resumed."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from safetensors.torch import save_file
+
+from sensorium.build.model import apply_finetuning, cached_inputs
+from sensorium.build.objectives import with_views
+from sensorium.build.pretrained import OBJECTIVES
+from sensorium.config.defaults import default_workers, fill_defaults
+from sensorium.config.schema import Recipe
+from sensorium.console import StepCallback
+from sensorium.data.records import Records
+from sensorium.data.scan import drop_bad_records, leave_out, scan, write_bad_records
+from sensorium.data.schema import MEDIA
+from sensorium.data.sources.shards import shard_summary
+from sensorium.data.table import Table
+from sensorium.errors import counted
+from sensorium.evaluation import Report
+from sensorium.files import discard, whole_folder
+from sensorium.model import Model, load
+from sensorium.reports.report import write_report_without_measurements
+from sensorium.runs.loaders import load_splits
+from sensorium.runs.summary import print_finished, print_plan
+from sensorium.runs.sweep import sweep
+from sensorium.tasks.base import Facts, Run, RunContext, Task
+from sensorium.tasks.previous_run import PreviousRun
+from sensorium.tasks.splits import Split, fit_targets, run_fingerprint, split_records
+from sensorium.training.adapters import merge
+from sensorium.training.learner import Learner
+from sensorium.training.loop import Hooks, Training
+from sensorium.training.optimizer import EncoderLearningRate
+from sensorium.training.precision import choose_precision
+from sensorium.training.sampling import ORDERS
+from sensorium.training.state import TrainingState, load_training_state, objective_state, run_mismatch_error
+
+
+def run_pipeline(task: Task, table: Table, context: RunContext, started: float) -> Run:
+    """All steps of a run. started: the moment of time.monotonic() at which it began, from which a budget counts."""
+    console, accelerator = context.console, context.accelerator
+
+    # 1. Look at every file once; set bad records aside.
+    table, ids, facts = scan_records(table, context)
+
+    # 2. Leave out what a run that this one goes on from was tested on.
+    filtered = task.drop_previous_test(table, ids, context.recipe, console)
+    if accelerator.is_main_process:
+        reason = "it was in the test of the run that this one goes on from"
+        leave_out(table, ~np.isin(table.rows, filtered.table.rows), "", reason, context.run_folder / "bad_records.csv")
+    table, ids, seen, previous = filtered
+
+    # 3. Split, and learn of the targets what has to be known before training.
+    splits = split_records(table, ids, context.recipe, seen, task.keep_together(table, ids, console))
+    splits = fit_targets(splits, inherit=context.recipe.start_from is not None)
+    task.check_splits(splits, context.recipe)
+
+    # 4. Fill in what the recipe leaves open.
+    recipe = fill_defaults(context.recipe, len(splits["train"].table))
+    context = replace(context, recipe=recipe)
+
+    # 5. Try other settings, within a budget.
+    if recipe.budget is not None:
+        prepare, train = partial(prepare_run, task, trial=True), partial(train_with_validation, task)
+        context = sweep(prepare, train, splits, facts, context, started)
+
+    # 6. Build the model, and the records with the features of its frozen encoders.
+    model, records, fingerprint, context = prepare_run(task, splits, facts, context)
+    if table.shards:
+        workers = context.recipe.training.workers or 0
+        console.print(shard_summary(table.shards, len(table), accelerator.num_processes, workers))
+
+    # 7. Train; the validation records choose the epoch, and what heads choose after training.
+    state = train_with_validation(task, model, splits, records, fingerprint, context)
+    task.calibrate(model, records["validation"])
+
+    # 8. Train again on training and validation records, for as many epochs.
+    final = model
+    if context.recipe.training.refit:
+        final = initial_model(task, splits["train"].table, facts, fingerprint, context).to(accelerator.device)
+        state = refit(task, final, model, records["train_val"], state, fingerprint, context)
+
+    # 9. Score, save, report.
+    return _finish(task, final, model, splits, records, state, previous, context)
+
+
+def scan_records(table: Table, context: RunContext) -> tuple[Table, dict[str, np.ndarray], Facts]:
+    """Looks at every file once; gives the records that can be used, their content ids, and facts about each input."""
+    workers = context.recipe.training.workers
+    with context.console.spinner("Reading every record once"):
+        scanned = scan(table, 2 if workers is None else workers)
+    usable, scanned = drop_bad_records(table, scanned, context.recipe.data.bad_records)
+    path = context.run_folder / "bad_records.csv"
+    if context.accelerator.is_main_process:
+        path.unlink(missing_ok=True)  # of an earlier try, which may have been of other records
+    if scanned.bad and context.accelerator.is_main_process:
+        write_bad_records(scanned.bad, path)
+        context.console.print(f"{counted(len(table) - len(usable), 'record')} set aside; {path} says why.")
+    return usable, scanned.ids, scanned.facts
+
+
+class PreparedRun(NamedTuple):
+    """The model before training, the records by split, the run's fingerprint, and the context with its whole recipe."""
+
+    model: Model
+    records: dict[str, Records]
+    fingerprint: str
+    context: RunContext
+
+
+def prepare_run(
+    task: Task, splits: dict[str, Split], facts: Facts, context: RunContext, trial: bool = False
+) -> PreparedRun:
+    """Builds the model, saves and prints the whole recipe, and fills the feature cache.
+
+    trial: of a trial of other settings nothing is saved or printed, and the test records are not read.
+    """
+    train, recipe = splits["train"].table, context.recipe
+    fingerprint = run_fingerprint(splits, recipe)
+    model = initial_model(task, train, facts, fingerprint, context)
+    precision, reason = choose_precision(recipe.training.precision, context.accelerator.device)
+    cached = cached_inputs(model, recipe)
+    reads_files = any(encoder.modality in MEDIA and name not in cached for name, encoder in model.encoders.items())
+    recipe = default_workers(recipe, reads_files)
+    context = replace(context, recipe=recipe, precision=precision)
+    if not trial:
+        if context.accelerator.is_main_process:
+            recipe.save(context.run_folder / "recipe.yaml")
+        counts = {name: len(split.table) for name, split in splits.items() if name != "train_val"}
+        print_plan(context.console, recipe, model, counts, precision, reason)
+        for sentence in task.sentences(model, splits, recipe):
+            context.console.print(sentence)
+    model.to(context.accelerator.device)
+    records = load_splits(model, splits, cached, context, with_test=not trial)
+    return PreparedRun(model, records, fingerprint, context)
+
+
+def initial_model(task: Task, table: Table, facts: Facts, fingerprint: str, context: RunContext) -> Model:
+    """The model as training finds it, built once and saved, so that a resumed run begins with the same.
+
+    Raises UserError when the run began with other records or settings than those that `fingerprint` names.
+    """
+    folder = context.work_folder / "start" / fingerprint
+    if context.accelerator.is_main_process and not folder.exists():
+        last = load_training_state(context.work_folder / "last")  # a finished run has no start any more
+        if any(folder.parent.glob("[!.]*")) or (last is not None and last.fingerprint != fingerprint):
+            raise run_mismatch_error(context.work_folder)
+        task.initial_model(table, context.recipe, facts).save(folder)
+    context.accelerator.wait_for_everyone()
+    model = load(folder)
+    apply_finetuning(model, context.recipe)
+    return model
+
+
+def train_with_validation(
+    task: Task,
+    model: Model,
+    splits: dict[str, Split],
+    records: dict[str, Records],
+    fingerprint: str,
+    context: RunContext,
+    description: str = "Training",
+    deadline: float = math.inf,
+) -> TrainingState:
+    """Training on the training records, to its end; the validation records choose the epoch.
+
+    description: what the live line calls it. deadline: the moment of time.monotonic() at which it ends anyhow.
+    """
+    training = _training(task, model, records["train"], context.recipe, "last", fingerprint, context)
+    training.hooks.validate = task.validator(splits, records["validation"], context.recipe, context.accelerator)
+    training.hooks.deadline = deadline
+    return _run_training(training, description, context, lambda report: task.watch(report, splits, context))
+
+
+def refit(
+    task: Task,
+    final: Model,
+    model: Model,
+    records: Records,
+    chosen: TrainingState,
+    fingerprint: str,
+    context: RunContext,
+) -> TrainingState:
+    """Trains `final` on training and validation records, for as many epochs as were best; `model` lends what it
+    calibrated.
+    """
+    settings = context.recipe.training.model_copy(update={"epochs": chosen.best_epoch + 1, "patience": None})
+    recipe = context.recipe.model_copy(update={"training": settings})
+    training = _training(task, final, records, recipe, "refit", f"{fingerprint} {settings.epochs}", context)
+    state = _run_training(training, "Training on all", context)
+    for buffer, calibrated in zip(final.heads.buffers(), model.heads.buffers(), strict=True):
+        buffer.copy_(calibrated)
+    return chosen.model_copy(update={"seconds": chosen.seconds + state.seconds})
+
+
+def save_model(model: Model, context: RunContext) -> None:
+    """Writes the checkpoint, and the teacher and the queue that training left beside it, whole or not at all."""
+    folder = context.run_folder
+    tensors = objective_state(folder / ("refit" if context.recipe.training.refit else "last"))
+    if not tensors:
+        model.save(folder / "model")
+        return
+    with whole_folder(folder / "model") as new:
+        model.save(new)
+        save_file(tensors, new / OBJECTIVES)
+
+
+def _finish(
+    task: Task,
+    final: Model,
+    model: Model,
+    splits: dict[str, Split],
+    records: dict[str, Records],
+    state: TrainingState,
+    previous: PreviousRun | None,
+    context: RunContext,
+) -> Run:
+    """Saves the `final` model and its report: on the test records, or else of `model`, its twin that never learned from
+    them, on the validation records.
+    """
+    name = "test" if "test" in splits else "validation"
+    scored = final if name == "test" else model
+    with context.console.spinner(f"Scoring the {name} records"):
+        report: Report = task.report(scored, splits[name], records[name], context, state.seconds, final, previous)
+    if context.accelerator.is_main_process:
+        save_model(final, context)
+        report.save(context.run_folder)
+        write_report_without_measurements(context.run_folder, splits[name].table)
+        discard(context.run_folder / "start")
+    context.accelerator.wait_for_everyone()
+    run = Run(final, report, context.run_folder, context.accelerator.is_main_process)
+    closing = task.closing(final, splits[name], context.run_folder, context.recipe)
+    print_finished(context.console, run, name, state, context.recipe.training.keep == "best", closing)
+    return run
+
+
+def _training(
+    task: Task, model: Model, records: Records, recipe: Recipe, folder: str, fingerprint: str, context: RunContext
+) -> Training:
+    objectives = task.objectives(model, recipe, math.ceil(len(records) / recipe.training.batch_size))
+    learner = Learner(model, objectives, recipe.training.modality_dropout, context.precision)
+    rates = {
+        name: EncoderLearningRate(settings.learning_rate, settings.layer_decay)
+        for name, settings in recipe.inputs.items()
+    }
+    drawn = ORDERS.get(recipe.training.sampling)
+    order = None if drawn is None else partial(drawn, records, recipe.seed)
+    records = with_views(records, model, objectives)
+    return Training(
+        learner, records, recipe.training, context.work_folder / folder, Hooks(order=order), fingerprint,
+        context.accelerator, rates,
+    )  # fmt: skip
+
+
+def _run_training(
+    training: Training,
+    description: str,
+    context: RunContext,
+    watch: Callable[[StepCallback], StepCallback] = lambda report: report,
+) -> TrainingState:
+    settings, console = training.settings, context.console
+    epochs, batch_size = settings.epochs or 1, settings.batch_size or 1
+    with console.training_progress(description, epochs, len(training.records), batch_size) as report:
+        training.hooks.report = watch(report)
+        if training.resume() and not training.position.finished:
+            epoch, step = training.position.epoch + 1, training.position.step
+            console.print(f"{description} goes on from epoch {epoch}, step {step}.")
+        state = training.run()
+    for encoder in training.learner.model.encoders.modules_once:
+        merge(encoder)
+    return state

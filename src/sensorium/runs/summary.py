@@ -1,0 +1,84 @@
+"""What a run prints of itself: the plan before training, and what it came to."""
+
+from typing import Any
+
+from rich.table import Table as Printed
+from torch import nn
+
+from sensorium.config.schema import InputSettings, Recipe
+from sensorium.console import Console
+from sensorium.encoders.audio_processor import AudioProcessor
+from sensorium.errors import counted
+from sensorium.model import Model, is_frozen
+from sensorium.tasks.base import Closing, Run
+from sensorium.training.state import TrainingState
+
+
+def print_plan(
+    console: Console, recipe: Recipe, model: Model, counts: dict[str, int], precision: str, reason: str
+) -> None:
+    """What will be trained on what. counts: records by split. reason: why in this precision."""
+    printed = Printed("part", "what", "weights", title="The model", title_justify="left")
+    for name, encoder in model.encoders.items():
+        state = _training_state(encoder, recipe.inputs.get(name, InputSettings()), recipe.cache)
+        printed.add_row(f"input {name}", type(encoder).__name__, f"{_count(encoder)}, {state}")
+    for name, projection in model.projections.items():
+        printed.add_row(f"projection {name}", f"{projection.out_features} wide", f"{_count(projection)}, trained")
+    if model.fusion is not None:
+        name = recipe.fusion.name if recipe.family is None else type(model.fusion).__name__
+        printed.add_row("fusion", name, f"{_count(model.fusion)}, trained")
+    for name, head in model.heads.items():
+        role = "target" if model.decides else "head"
+        printed.add_row(f"{role} {name}", type(head).__name__, f"{_count(head)}, trained")
+    console.print_table(printed)
+    for name, encoder in model.encoders.items():
+        if isinstance(encoder.processor, AudioProcessor):
+            console.print(f"Input {name}: {encoder.processor.of_long_clips}.")
+    splits = ", ".join(f"{count} {name}" for name, count in counts.items())
+    training = recipe.training
+    console.print(
+        f"Records: {splits}. Up to {counted(training.epochs, 'epoch')} of"
+        f" {counted(training.batch_size, 'record')} a step, {precision} ({reason})."
+    )
+
+
+def print_finished(
+    console: Console, run: Run, split: str, state: TrainingState, validation_chose: bool, closing: Closing
+) -> None:
+    """The report, where all of it is, and the commands that may follow.
+
+    split: the one that was scored. validation_chose: whether the validation records chose the epoch.
+    """
+    best, refit = state.best_epoch + 1, (run.folder / "refit").exists()
+    console.print(
+        f"Trained for {counted(state.epoch, 'epoch')}"
+        + (f", of which epoch {best} was the best" if state.epoch > 1 and validation_chose else "")
+        + (f"; then anew on training and validation records for {best}" if refit else "")
+        + f"; {state.seconds:.0f} s in all."
+    )
+    if split == "validation":
+        optimistic = "; they chose the epoch, so a little too well: hold records out with --test 0.2."
+        console.print(
+            "Scored on the validation records"
+            + (", by the model that had not learned from them" if refit else "")
+            + (optimistic if validation_chose else ".")
+        )
+    for table in (run.report, *closing.shown):
+        console.print_table(table)
+    console.print(f"Saved in {run.folder}: model/, recipe.yaml, metrics.json, scores.parquet, log.csv, report.html.")
+    console.print("\n  ".join(["Next:", *closing.commands]))
+
+
+def _training_state(encoder: nn.Module, settings: InputSettings, cache: bool) -> str:
+    """What is trained of an encoder, and what is stored of its input."""
+    if not is_frozen(encoder):
+        adapters = sum(weights.numel() for weights in encoder.parameters() if weights.requires_grad)
+        return "trained" if settings.adapter is None else f"of which the {adapters:,} of adapters are trained"
+    if not cache:
+        return "frozen"
+    views = "not augmented" if settings.views == 1 else f"{settings.views} views of each record, all but one augmented"
+    return f"frozen, features cached, {views}"
+
+
+def _count(module: Any) -> str:
+    return f"{sum(parameter.numel() for parameter in module.parameters()):,}"
