@@ -14,7 +14,7 @@ from sensorium.config.load import check_recipe
 from sensorium.config.options import apply_options
 from sensorium.data.records import Records, load
 from sensorium.errors import UserError
-from sensorium.objectives import Supervised
+from sensorium.objectives import OBJECTIVES, Supervised, Triplet
 
 KINDS = {"words": "text", "note": "text", "size": "number"}
 WORDS = ["red", "green", "blue", "black"]
@@ -79,6 +79,23 @@ def test_what_is_learned_is_said(tmp_path, capsys):
     sensorium.fit(records(), tmp_path / "run", align="words,note=dual+triplet", **options)
     said = " ".join(capsys.readouterr().out.split())
     assert "'words' and 'note' are brought together: dual, triplet. The losses find their weights themselves." in said
+
+
+def test_an_objective_from_outside_says_itself_what_a_recipe_may_do_with_it(tmp_path, monkeypatch):
+    class Nearer(Triplet):
+        """Another name for Triplet."""
+
+    monkeypatch.setitem(OBJECTIVES, "nearer", Nearer)
+    run = fit(tmp_path / "run", records(), align="words,note=nearer", epochs=1)
+    assert "loss_words_note_triplet" in logged(tmp_path / "run") and not hasattr(run.model, "logit_scale")
+    monkeypatch.setattr(Nearer, "needs_temperature", True)
+    assert hasattr(fit(tmp_path / "scaled", records(), align="words,note=nearer", epochs=1).model, "logit_scale")
+
+
+def test_an_objective_that_no_recipe_names_is_unknown(tmp_path):
+    with pytest.raises(UserError, match="There is no objective 'matching'; known: contrastive, ") as error:
+        fit(tmp_path / "run", records(), align="words,note=matching")
+    assert "supervised" not in str(error.value) and "triplet" in str(error.value)
 
 
 def test_without_objectives_a_fit_is_what_it_was(tmp_path):

@@ -14,6 +14,7 @@ from sensorium.config.options import apply_options
 from sensorium.config.presets import expand_family
 from sensorium.errors import UserError
 from sensorium.explanation.answer import answer
+from sensorium.families import FAMILIES
 from sensorium.families.albef_training import SIZES
 from sensorium.fusion.bert import BertFusion
 from sensorium.model import Model
@@ -72,6 +73,33 @@ def test_another_head_has_none_of_the_settings_of_the_head_answer():
         settings = check_recipe(apply_options(below, left))
         assert settings.targets["answer"].head == "frequent"
         assert settings.targets["answer"].config == (stated["targets"]["answer"]["config"] if recipe else {})
+
+
+def test_the_head_answer_keeps_the_settings_of_the_family_when_it_is_stated():
+    recipe, rest = expand_family(None, NAMED | {"answer": "answer", "head": "answer"})
+    settings = check_recipe(apply_options(recipe, rest))
+    assert settings.targets["answer"].config == {"layers": 2, "heads": 2}
+
+
+def test_a_family_from_outside_says_itself_how_a_fit_takes_its_composition(monkeypatch):
+    class Pairing:
+        fit_columns = ("sound",)
+        fit_options = (*fit_columns, "depth")
+
+        def fit_settings(self, *, sound, depth, group, begin_with):
+            return {"data": {"inputs": [sound], "group": group}, "training": {"epochs": depth}}
+
+    monkeypatch.setitem(FAMILIES, "pairing", Pairing())
+    options = {"family": "pairing", "sound": "clip", "depth": 3, "group": "who", "image": None, "seed": 1}
+    recipe, rest = expand_family({"training": {"pieces": 2}}, options)
+    assert recipe == {"data": {"inputs": ["clip"], "group": "who"}, "training": {"epochs": 3, "pieces": 2}}
+    assert rest == {"group": "who", "image": None, "seed": 1}
+    with pytest.raises(UserError, match="--family pairing needs --sound"):
+        expand_family(None, {"family": "pairing"})
+    with pytest.raises(UserError, match="--sound belongs to a family; add --family pairing"):
+        expand_family(None, {"sound": "clip"})
+    with pytest.raises(UserError, match=r"no family that can be fitted 'clip'; known: albef, pairing"):
+        expand_family(None, {"family": "clip"})
 
 
 def test_a_recipe_lies_over_the_family_and_options_over_both():

@@ -11,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from sensorium.build.objectives import KNOWN
+from sensorium.build.objectives import recipe_objectives
 from sensorium.config.schema import (
     DataSettings,
     FusionSettings,
@@ -44,7 +44,7 @@ ROOMS = {
     "encoders": ("inputs.NAME.config", ENCODERS),
     "fusions": ("fusion.config", FUSIONS),
     "heads": ("targets.NAME.config", {name: HEADS[name] for name in ("classes", "labels", "number")}),
-    "objectives": ("objectives[].config", KNOWN),
+    "objectives": ("objectives[].config", recipe_objectives()),
 }
 
 

@@ -20,22 +20,28 @@ from sensorium.objectives.of_recipe import AligningObjective, DistillingObjectiv
 from sensorium.objectives.teacher import VIEW, Teacher
 
 TEMPERATURE = 0.07
-ALIGNING: dict[str, type[AligningObjective]] = {
-    name: objective for name, objective in OBJECTIVES.items() if getattr(objective, "aligns", False)
-}
-DISTILLING: dict[str, type[DistillingObjective]] = {
-    name: objective for name, objective in OBJECTIVES.items() if getattr(objective, "distills", False)
-}
-KNOWN = ALIGNING | DISTILLING
+
+
+def recipe_objectives() -> dict[str, type[AligningObjective] | type[DistillingObjective]]:
+    """By name, the objectives that a recipe can name."""
+    return {name: kind for name, kind in OBJECTIVES.items() if hasattr(kind, "aligns") or hasattr(kind, "distills")}
+
+
+def _aligns(settings: ObjectiveSettings) -> bool:
+    return getattr(OBJECTIVES.get(settings.name), "aligns", False)
+
+
+def _distills(settings: ObjectiveSettings) -> bool:
+    return getattr(OBJECTIVES.get(settings.name), "distills", False)
 
 
 def aligned_inputs(recipe: Recipe, names: list[str]) -> tuple[list[str], bool]:
     """Which of the inputs `names` the recipe's objectives bring together, and whether any of these needs the model's
     temperature.
     """
-    aligning = [settings for settings in recipe.objectives if settings.name in ALIGNING]
+    aligning = [settings for settings in recipe.objectives if _aligns(settings)]
     aligned = {name for settings in aligning for pair in aligned_pairs(settings, names) for name in pair}
-    needs_temperature = any(ALIGNING[settings.name].needs_temperature for settings in aligning)
+    needs_temperature = any(OBJECTIVES[settings.name].needs_temperature for settings in aligning)
     return [name for name in names if name in aligned], needs_temperature
 
 
@@ -48,12 +54,12 @@ def check_objectives(table: Table, recipe: Recipe) -> None:
     """Checks that the recipe's objectives exist and fit `table`, before any file is read. Raises UserError."""
     inputs = [spec.name for spec in table.schema.inputs]
     for settings in recipe.objectives:
-        objective = lookup(KNOWN, "objective", settings.name)
+        objective = lookup(recipe_objectives(), "objective", settings.name)
         config = parse_config(objective, settings.config, f"the objective '{settings.name}'")
         for name in settings.inputs:
             if name not in inputs:
                 raise unknown("input", name, inputs)
-        if settings.name in ALIGNING:
+        if _aligns(settings):
             _check_pair(settings, inputs)
             _check_labels(getattr(config, "labels", None), table.schema)
         elif len(settings.inputs) > objective.most_inputs:
@@ -80,7 +86,7 @@ def _check_labels(labels: str | None, schema: Schema) -> None:
 
 
 def _check_teacher(table: Table, recipe: Recipe) -> None:
-    distilling = [settings for settings in recipe.objectives if settings.name in DISTILLING]
+    distilling = [settings for settings in recipe.objectives if _distills(settings)]
     if not distilling and recipe.teacher is None:
         return
     if recipe.teacher is None:
@@ -101,7 +107,7 @@ def _check_teacher(table: Table, recipe: Recipe) -> None:
         if settings.target is not None and settings.target not in targets:
             raise unknown("target of the teacher", settings.target, targets)
     for name in dict.fromkeys(settings.name for settings in distilling):
-        DISTILLING[name].check_schemas(table.schema, schema)
+        OBJECTIVES[name].check_schemas(table.schema, schema)
 
 
 def fitted_by(model: Model, recipe: Recipe) -> list[nn.Module]:
@@ -117,7 +123,7 @@ def with_objectives(model: Model, recipe: Recipe, usual: list[nn.Module]) -> lis
     that does not fit the model.
     """
     names = model.encoders.names
-    aligning = [settings for settings in recipe.objectives if settings.name in ALIGNING]
+    aligning = [settings for settings in recipe.objectives if _aligns(settings)]
     pairs = [frozenset(pair) for settings in aligning for pair in aligned_pairs(settings, names)]
     objectives = [
         objective
@@ -126,7 +132,7 @@ def with_objectives(model: Model, recipe: Recipe, usual: list[nn.Module]) -> lis
     ]
     teacher = None if recipe.teacher is None else Teacher(load(recipe.teacher).to(model.device))
     for settings in recipe.objectives:
-        if settings.name in ALIGNING:
+        if _aligns(settings):
             objectives += _build_aligning(settings, model, recipe)
         else:
             objectives += _build_distilling(settings, model, teacher)
@@ -139,7 +145,7 @@ def with_objectives(model: Model, recipe: Recipe, usual: list[nn.Module]) -> lis
 
 def _build_aligning(settings: ObjectiveSettings, model: Model, recipe: Recipe) -> list[nn.Module]:
     """One objective for each pair. Raises UserError when the model has no space that the pair shares."""
-    objective = ALIGNING[settings.name]
+    objective: type[AligningObjective] = OBJECTIVES[settings.name]
     options = parse_config(objective, settings.config, f"the objective '{settings.name}'").model_dump()
     if "labels" in options and recipe.family is not None:
         options["labels"] = options["labels"] or recipe.family.labels
@@ -157,7 +163,7 @@ def _build_aligning(settings: ObjectiveSettings, model: Model, recipe: Recipe) -
 
 
 def _build_distilling(settings: ObjectiveSettings, model: Model, teacher: Teacher) -> list[nn.Module]:
-    objective = DISTILLING[settings.name]
+    objective: type[DistillingObjective] = OBJECTIVES[settings.name]
     options = parse_config(objective, settings.config, f"the objective '{settings.name}'").model_dump()
     return objective.build_all(teacher, model, settings.inputs, settings.target, settings.weight, **options)
 
@@ -166,7 +172,7 @@ def objective_sentences(model: Model, recipe: Recipe) -> list[str]:
     """Sentences on what is learned beside what the run is for."""
     names_of_pair: dict[tuple[str, str], list[str]] = {}
     for settings in recipe.objectives:
-        for pair in aligned_pairs(settings, model.encoders.names) if settings.name in ALIGNING else []:
+        for pair in aligned_pairs(settings, model.encoders.names) if _aligns(settings) else []:
             names_of_pair.setdefault(pair, []).append(settings.name)
     sentences = [
         f"'{a}' and '{b}' are brought together: {', '.join(names)}." for (a, b), names in names_of_pair.items()
