@@ -1,8 +1,8 @@
 """Pictures from scratch: capsules over convolutions, which agree on how parts are arranged."""
 
 from collections.abc import Iterable
+from typing import Any
 
-import numpy as np
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
@@ -87,11 +87,7 @@ class ImageCapsules(nn.Module):
 
     @classmethod
     def build(
-        cls,
-        config: ImageCapsulesConfig,
-        values: Iterable[np.ndarray],
-        facts: dict[str, float],
-        summary_only: bool = False,
+        cls, config: ImageCapsulesConfig, values: Iterable[Any], facts: dict[str, float], summary_only: bool = False
     ) -> "ImageCapsules":
         """An encoder for training: an unstated size is taken from `facts` (see `size_from`); `values` are not read."""
         size = config.size or size_from(facts, step=4, most=64)

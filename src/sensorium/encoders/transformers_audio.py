@@ -76,11 +76,7 @@ class TransformersAudio(nn.Module):
 
     @classmethod
     def build(
-        cls,
-        config: TransformersAudioConfig,
-        values: Iterable[np.ndarray],
-        facts: dict[str, float],
-        summary_only: bool = False,
+        cls, config: TransformersAudioConfig, values: Iterable[Any], facts: dict[str, float], summary_only: bool = False
     ) -> "TransformersAudio":
         """The pretrained encoder; unstated seconds are taken from `facts`, `values` are not read. Raises UserError when
         it cannot be loaded or is no speech encoder."""
