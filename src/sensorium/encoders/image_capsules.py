@@ -76,9 +76,7 @@ class ImageCapsules(nn.Module):
         self.norm = group_norm(config.channels)
         self.parts = nn.Conv2d(config.channels, config.parts * config.part_dim, 3, padding=1)
         count = config.parts * size**2
-        self.capsules = Capsules(
-            count, config.part_dim, config.capsules, config.capsule_dim, iterations=config.iterations
-        )
+        self.capsules = Capsules(count, config.part_dim, config.capsules, config.capsule_dim, config.iterations)
         # Each capsule has its own map, because its numbers mean other things than those of the next capsule.
         self.token = nn.Conv1d(
             config.capsules * config.capsule_dim, config.capsules * config.width, 1, groups=config.capsules

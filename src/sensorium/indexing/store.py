@@ -238,12 +238,10 @@ def _disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, ValueError) as error:
-        reason = re.search(
-            r"No space left on device|Permission denied|Read-only file system|File too large", str(error)
-        )
-        if reason is None:
+        cause = re.search(r"No space left on device|Permission denied|Read-only file system|File too large", str(error))
+        if cause is None:
             raise
-        raise UserError(f"Cannot write {path}: {reason[0]}; make room or choose another place.") from error
+        raise UserError(f"Cannot write {path}: {cause[0]}; make room or choose another place.") from error
 
 
 def _first_line(error: Exception) -> str:
