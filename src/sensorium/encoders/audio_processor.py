@@ -22,10 +22,9 @@ LEAST_SECONDS, MOST_SECONDS = 0.1, 30.0  # of an unstated span
 
 def check_front(settings: Any) -> Any:
     """`settings`, which have front, bands and coefficients. Raises ValueError when there are too few bands."""
-    if settings.front == "mfcc" and settings.coefficients > settings.bands:
-        raise ValueError(
-            f"{settings.coefficients} coefficients need as many bands, there are {settings.bands}; raise bands"
-        )
+    count, bands = settings.coefficients, settings.bands
+    if settings.front == "mfcc" and count > bands:
+        raise ValueError(f"{count} coefficients need as many bands, there are {bands}; raise bands")
     return settings
 
 

@@ -1,8 +1,8 @@
 """Sound from scratch, frame by frame: recurrent layers over a spectrogram or its cepstrum."""
 
 from collections.abc import Iterable
+from typing import Any
 
-import numpy as np
 import torch
 from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
@@ -76,11 +76,7 @@ class AudioRecurrent(nn.Module):
 
     @classmethod
     def build(
-        cls,
-        config: AudioRecurrentConfig,
-        values: Iterable[np.ndarray],
-        facts: dict[str, float],
-        summary_only: bool = False,
+        cls, config: AudioRecurrentConfig, values: Iterable[Any], facts: dict[str, float], summary_only: bool = False
     ) -> "AudioRecurrent":
         """An encoder for training: unstated rate and seconds are taken from `facts`; `values` are not read."""
         return cls(with_rate_and_seconds(config, facts), summary_only=summary_only)

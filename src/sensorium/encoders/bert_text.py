@@ -52,8 +52,7 @@ class BertText(nn.Module):
     """Words and positions, normalised, then BERT's blocks (Devlin et al. 2018, arXiv:1810.04805); pooled is the first
     token.
 
-    Raises UserError when the config's vocabulary or context is None (only `build` chooses them), or smaller than the
-    processor's."""
+    Raises UserError for a vocabulary or context that is None (only `build` chooses it) or less than the processor's."""
 
     Config = BertTextConfig
     Processor = TextProcessor

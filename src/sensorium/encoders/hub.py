@@ -52,11 +52,10 @@ def load_with(kind: type, source: str, what: str, drawn: str, **options: Any) ->
     UserError when another weight is missing."""
     options |= {"use_safetensors": True, "output_loading_info": True, "dtype": torch.float32}
     model, report = load(kind, source, what, **options)
-    missing = sorted(key for key in report["missing_keys"] if drawn not in key)
-    if missing:
-        raise UserError(
-            f"The model '{source}' lacks {len(missing)} weights, '{missing[0]}' first; choose a complete one."
-        )
+    absent = sorted(key for key in report["missing_keys"] if drawn not in key)
+    if absent:
+        count, first = len(absent), absent[0]
+        raise UserError(f"The model '{source}' lacks {count} weights, '{first}' first; choose a complete one.")
     return model, sorted(report["missing_keys"])
 
 

@@ -1,8 +1,8 @@
 """Pictures from scratch: capsules over convolutions, which agree on how parts are arranged."""
 
 from collections.abc import Iterable
+from typing import Any
 
-import numpy as np
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
@@ -76,9 +76,7 @@ class ImageCapsules(nn.Module):
         self.norm = group_norm(config.channels)
         self.parts = nn.Conv2d(config.channels, config.parts * config.part_dim, 3, padding=1)
         count = config.parts * size**2
-        self.capsules = Capsules(
-            count, config.part_dim, config.capsules, config.capsule_dim, iterations=config.iterations
-        )
+        self.capsules = Capsules(count, config.part_dim, config.capsules, config.capsule_dim, config.iterations)
         # Each capsule has its own map, because its numbers mean other things than those of the next capsule.
         self.token = nn.Conv1d(
             config.capsules * config.capsule_dim, config.capsules * config.width, 1, groups=config.capsules
@@ -87,11 +85,7 @@ class ImageCapsules(nn.Module):
 
     @classmethod
     def build(
-        cls,
-        config: ImageCapsulesConfig,
-        values: Iterable[np.ndarray],
-        facts: dict[str, float],
-        summary_only: bool = False,
+        cls, config: ImageCapsulesConfig, values: Iterable[Any], facts: dict[str, float], summary_only: bool = False
     ) -> "ImageCapsules":
         """An encoder for training: an unstated size is taken from `facts` (see `size_from`); `values` are not read."""
         size = config.size or size_from(facts, step=4, most=64)

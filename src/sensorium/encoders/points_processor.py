@@ -110,6 +110,5 @@ def describe_points(sets: Iterable[np.ndarray], coordinates: int | None) -> Poin
     low, centre, high = np.quantile(points, [0.25, 0.5, 0.75], axis=0)
     spread = np.where(high > low, high - low, np.ptp(points, axis=0) / 2)
     spread[:coordinates] = spread[:coordinates].max()
-    return PointsScale(
-        coordinates=coordinates, centre=centre.tolist(), scale=np.where(spread > 0, spread, 1.0).tolist()
-    )
+    scale = np.where(spread > 0, spread, 1.0)
+    return PointsScale(coordinates=coordinates, centre=centre.tolist(), scale=scale.tolist())

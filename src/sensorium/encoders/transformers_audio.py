@@ -51,8 +51,7 @@ class TransformersAudio(nn.Module):
 
     A clip in a batch gives what it gives alone: models that see padding read clips of one length together. The
     constructor gives random weights in the config's architecture; `build` loads the pretrained ones. Code that comes
-    with a model is never run, and weights are read from safetensors only. Raises UserError when the config has no
-    architecture."""
+    with a model is never run, and weights are read from safetensors only. Raises UserError without architecture."""
 
     Config = TransformersAudioConfig
     Processor = SpeechProcessor
@@ -76,11 +75,7 @@ class TransformersAudio(nn.Module):
 
     @classmethod
     def build(
-        cls,
-        config: TransformersAudioConfig,
-        values: Iterable[np.ndarray],
-        facts: dict[str, float],
-        summary_only: bool = False,
+        cls, config: TransformersAudioConfig, values: Iterable[Any], facts: dict[str, float], summary_only: bool = False
     ) -> "TransformersAudio":
         """The pretrained encoder; unstated seconds are taken from `facts`, `values` are not read. Raises UserError when
         it cannot be loaded or is no speech encoder."""

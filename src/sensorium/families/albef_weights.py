@@ -83,9 +83,7 @@ def words(our_prefix: str, cls: str) -> Iterator[Weight]:
 
 def _context_projections(our_prefix: str, bert: str, layers: range) -> Iterator[Weight]:
     """The keys and values of the context, of all layers at once."""
-    names = [
-        f"{bert}encoder.layer.{i}.crossattention.self.{projection}." for i in layers for projection in ("key", "value")
-    ]
+    names = [f"{bert}encoder.layer.{i}.crossattention.self.{kind}." for i in layers for kind in ("key", "value")]
     return pair(f"{our_prefix}linear.", *names, shares=(1,) * len(names))
 
 

@@ -34,8 +34,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The weights of a .safetensors, .pt, .pth or .bin file, by name. Raises UserError when it holds anything else.
-    Nothing is unpickled but tensors. Of a training checkpoint its `state_dict` or `model` is read, without the prefix
-    `module.`."""
+    Only tensors are unpickled. Of a training checkpoint its `state_dict` or `model` is read, without `module.`."""
     try:
         if path.suffix == ".safetensors":
             content = load_file(path)
@@ -103,8 +102,7 @@ def write_tokenizer(folder: Path, model: Model, config: ClipTextConfig) -> None:
 
 def read_preparation(folder: Path, size: int) -> dict[str, Any]:
     """How pictures are prepared, as settings of ClipImageConfig, from `preprocessor_config.json` (or
-    `processor_config.json`); OpenAI's when the folder has neither. Raises UserError for a preparation that ours is
-    not."""
+    `processor_config.json`). Raises UserError when the folder has neither, and for a preparation that ours is not."""
     path = folder / "preprocessor_config.json"
     if path.exists():
         preprocessor = read_json(path)

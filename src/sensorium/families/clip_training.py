@@ -77,9 +77,8 @@ class ClipFamily:
         self, trained: Model, encoders: dict[str, nn.Module], sources: dict[str, str], schema: Schema
     ) -> Model:
         """The encoders with the projections and the temperature that they had."""
-        projections = {
-            name: trained.projections[source] for name, source in sources.items() if source in trained.projections
-        }
+        old = trained.projections
+        projections = {name: old[source] for name, source in sources.items() if source in old}
         model = Model(encoders, projections, schema=schema)
         for name in ("logit_scale", "logit_bias"):
             if hasattr(trained, name):

@@ -54,9 +54,7 @@ class CoAttention(nn.Module):
         tokens = []
         for name, asker in self.askers.items():
             # Each asker gets its own keys and values of every other input, one for each layer.
-            contexts = [
-                [next(asked[context]) for _ in range(self.config.layers)] for context in packed if context != name
-            ]
+            contexts = [[next(asked[b]) for _ in range(self.config.layers)] for b in packed if b != name]
             tokens.append(packed[name][1].pad(asker(*packed[name], contexts)))  # [B, T, D]
         masks = [features[name].mask for name in packed]
         return Features(torch.cat(tokens, dim=1), torch.cat(masks, dim=1), mean_of_inputs(tokens, masks))

@@ -83,9 +83,8 @@ def add_missing(store: Store, source: Source, embed: Embed, work: Work) -> Index
     result = result._replace(known=len(source.keys) - len(rows))
     if not result.embedded and not result.known:
         if result.bad:
-            raise UserError(
-                f"Every one of the {counted(len(result.bad), 'record')} is bad, first this: {result.bad[0]}"
-            )
+            records = counted(len(result.bad), "record")
+            raise UserError(f"Every one of the {records} is bad, first this: {result.bad[0]}")
         raise UserError(f"No record of {source.name} has the input '{source.input}', so there is nothing to index.")
     return result
 

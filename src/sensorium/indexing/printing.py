@@ -14,9 +14,8 @@ _LONGEST = 40  # characters of a cell that are shown
 
 def describe(summary: dict[str, Any]) -> list[str]:
     """The summary that `index` returns, a sentence a line."""
-    lines = [
-        f"{counted(summary['records'], 'record')} in {summary['out']}, {summary['embedded']:,} of them embedded now."
-    ]
+    records = counted(summary["records"], "record")
+    lines = [f"{records} in {summary['out']}, {summary['embedded']:,} of them embedded now."]
     if summary["known"]:
         lines.append(f"{counted(summary['known'], 'record')} stood there already, from before the build was stopped.")
     if summary["absent"]:

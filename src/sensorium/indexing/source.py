@@ -58,9 +58,8 @@ def _is_table(folder: Path) -> bool:
 
 def _choose_input(table: Table, requested: str | None) -> str:
     """The input to embed: the one that is requested, else the only one that the table has columns for."""
-    present = [
-        spec.name for spec in table.schema.inputs if any(column in table.frame.columns for column in spec.columns)
-    ]
+    columns = table.frame.columns
+    present = [spec.name for spec in table.schema.inputs if any(column in columns for column in spec.columns)]
     if requested is not None:
         if requested not in present:
             raise UserError(f"{table.source} has no column for the input '{requested}'; it has {', '.join(present)}.")
@@ -92,9 +91,8 @@ def _choose_file_input(model: Model, folder: Path) -> str:
     if len(specs) == 1:
         return specs[0].name
     if not specs:
-        raise UserError(
-            f"The model reads no files ({', '.join(model.encoders.names)}); give a table instead of {folder}."
-        )
+        names = ", ".join(model.encoders.names)
+        raise UserError(f"The model reads no files ({names}); give a table instead of {folder}.")
     endings = {path.suffix[1:].lower() for path in folder.rglob("*")}
     present = [spec.name for spec in model.schema.inputs if endings & set(ENDINGS.get(spec.modality, ()))]
     if len(present) == 1:

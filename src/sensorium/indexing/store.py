@@ -93,11 +93,8 @@ class Store:
             discard(path)
         if path.exists():
             raise UserError(f"{path} is there already; --add adds to it, --overwrite replaces it.")
-        fields = [
-            pa.field(KEY, pa.string(), nullable=False),
-            pa.field(VECTOR, pa.list_(pa.float32(), facts.dim)),
-            *(pa.field(column, column_type) for column, column_type in columns.items()),
-        ]
+        fields = [pa.field(KEY, pa.string(), nullable=False), pa.field(VECTOR, pa.list_(pa.float32(), facts.dim))]
+        fields += [pa.field(column, column_type) for column, column_type in columns.items()]
         schema = pa.schema(fields, metadata={_ENTRY: facts.model_dump_json()})
         with _disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -241,12 +238,10 @@ def _disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, ValueError) as error:
-        reason = re.search(
-            r"No space left on device|Permission denied|Read-only file system|File too large", str(error)
-        )
-        if reason is None:
+        cause = re.search(r"No space left on device|Permission denied|Read-only file system|File too large", str(error))
+        if cause is None:
             raise
-        raise UserError(f"Cannot write {path}: {reason[0]}; make room or choose another place.") from error
+        raise UserError(f"Cannot write {path}: {cause[0]}; make room or choose another place.") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -60,10 +60,6 @@ class Plan(NamedTuple):
     evaluate_ms: float
     seconds: float
 
-    def to_dict(self) -> dict[str, Any]:
-        """The plan as JSON has it."""
-        return self._asdict()
-
 
 class _Seconds(NamedTuple):
     """Measured: `read`, of one record in one process; `step`, of a step's computing; `evaluate`, of one record."""

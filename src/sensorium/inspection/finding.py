@@ -26,10 +26,6 @@ class Finding(NamedTuple):
     rows: list[int]
     sentence: str
 
-    def to_dict(self) -> dict[str, Any]:
-        """The finding as JSON has it."""
-        return self._asdict()
-
 
 def rows_where(table: Table, index: np.ndarray) -> list[int]:
     """The rows, numbered as in the source, of the records `index`: bool [N], or int64 positions."""

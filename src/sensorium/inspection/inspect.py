@@ -59,11 +59,11 @@ class Inspection:
             "columns": [column.model_dump() for column in schema.columns],
             "inputs": [spec.model_dump() for spec in schema.inputs],
             "targets": [spec.model_dump() for spec in schema.targets],
-            "findings": [finding.to_dict() for finding in self.findings],
+            "findings": [finding._asdict() for finding in self.findings],
             "absent_together": [pattern._asdict() for pattern in self.patterns],
             "classes": self.classes,
-            "sizes": [size.to_dict() for size in self.sizes],
-            "plan": self.plan and self.plan.to_dict(),
+            "sizes": [size._asdict() for size in self.sizes],
+            "plan": self.plan and self.plan._asdict(),
             "unplanned": self.unplanned,
         }
 

@@ -37,9 +37,8 @@ def collect_schema(
         if name in known and name not in targets and name not in roles and absent < 1:
             column = _ReadColumn(known[name], values, [])
         else:
-            column = _read_column(
-                table, name, (targets | roles).get(name), guess_target if name in targets else guess_input
-            )
+            guess = guess_target if name in targets else guess_input
+            column = _read_column(table, name, (targets | roles).get(name), guess)
         kind = column.guess.kind
         if name in targets:
             spec = _target_spec(name, kind, column.cells, column.findings)
@@ -85,10 +84,9 @@ def _guess_column(table: Table, name: str, written: WrittenColumn, guess: Callab
     if any(finding.kind != "encoding-damage" for finding in written.findings):  # these say why it is ambiguous
         return _ReadColumn(kind, cells, _as_errors(written.findings))
     first, *alternatives = as_is.kinds
-    several = f" (or {', '.join(alternatives)})" if alternatives else ""
-    sentence = (
-        f"Column '{name}' is ambiguous: {as_is.reason}; state what it is with --column '{name}={first}'{several}."
-    )
+    or_others = f" (or {', '.join(alternatives)})" if alternatives else ""
+    doubt = f"Column '{name}' is ambiguous: {as_is.reason}"
+    sentence = f"{doubt}; state what it is with --column '{name}={first}'{or_others}."
     return _ReadColumn(kind, cells, [*written.findings, Finding("ambiguous-column", "error", name, [], sentence)])
 
 

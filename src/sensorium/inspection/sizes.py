@@ -1,6 +1,6 @@
 """How large values are: pictures, sounds, texts and numbers, by their quantiles and a small histogram."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -33,10 +33,6 @@ class Size(NamedTuple):
             return ""
         most = max(self.bins)
         return "".join(_BLOCKS[-(-count * (len(_BLOCKS) - 1) // most)] if count else " " for count in self.bins)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The measure as JSON has it."""
-        return self._asdict()
 
 
 def sizes(table: Table, contents: dict[str, Contents]) -> list[Size]:

@@ -72,9 +72,8 @@ def read_written(table: Table, name: str) -> WrittenColumn:
     read = texts.where(~placeholders, None)
     if meant is not None:
         read = read.where(meant["value"].isna() | placeholders, meant["value"])
-    read = [
-        value if code < 0 else read_text for value, code, read_text in zip(values, codes, read.iloc[codes], strict=True)
-    ]
+    rows = zip(values, codes, read.iloc[codes], strict=True)
+    read = [value if code < 0 else read_text for value, code, read_text in rows]
     as_meant = objects(read) if placeholders.any() or meant is not None else values
     return WrittenColumn(as_meant, findings, is_numeric=meant is not None)
 

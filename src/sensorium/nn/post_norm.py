@@ -188,8 +188,7 @@ def run(blocks: nn.ModuleList, x: Tensor, packing: Packing, asked: list[Asked], 
 
 
 def run_step(blocks: nn.ModuleList, x: Tensor, state: DecoderState) -> Tensor:
-    """float32 [N, D], the next token of each row of `state`, which grows by it, through the causal `blocks` -> the same
-    shape."""
+    """float32 [N, D], the next token of each row of `state`, which grows by it -> the same, through causal `blocks`."""
     # A context sees the beams of a sample as the tokens of one row: one product of matrices in place of many.
     packing = Packing(len(state.contexts[0].present), state.beams)
     for i, block in enumerate(blocks):

@@ -6,18 +6,14 @@ from torch import Tensor, nn
 from sensorium.nn.attention import Attention
 from sensorium.nn.precision import wide
 
+RATIO = 4  # a block's MLP is so many times as wide inside as its tokens
+
 
 class Block(nn.Module):
     """Self-attention, attention to a context (given `context_dim`) and an MLP, each on a normalised copy and added."""
 
     def __init__(
-        self,
-        dim: int,
-        heads: int,
-        dropout: float = 0.0,
-        context_dim: int | None = None,
-        ratio: int = 4,
-        causal: bool = False,
+        self, dim: int, heads: int, dropout: float = 0.0, context_dim: int | None = None, causal: bool = False
     ):
         super().__init__()
         self.norm = nn.LayerNorm(dim)
@@ -26,7 +22,7 @@ class Block(nn.Module):
             self.context_norm = nn.LayerNorm(dim)
             self.context_attention = Attention(dim, heads, dropout, context_dim)
         self.mlp_norm = nn.LayerNorm(dim)
-        rise, fall = nn.Linear(dim, ratio * dim), nn.Linear(ratio * dim, dim)
+        rise, fall = nn.Linear(dim, RATIO * dim), nn.Linear(RATIO * dim, dim)
         self.mlp = nn.Sequential(rise, nn.GELU(), nn.Dropout(dropout), fall)
         self.dropout = nn.Dropout(dropout)
 
@@ -52,11 +48,10 @@ class Transformer(nn.Module):
         heads: int,
         dropout: float = 0.0,
         context_dim: int | None = None,
-        ratio: int = 4,
         causal: bool = False,
     ):
         super().__init__()
-        self.blocks = nn.ModuleList(Block(dim, heads, dropout, context_dim, ratio, causal) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(dim, heads, dropout, context_dim, causal) for _ in range(depth))
         self.norm = nn.LayerNorm(dim)
 
     def forward(

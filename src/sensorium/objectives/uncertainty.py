@@ -31,9 +31,8 @@ class Uncertainty(nn.Module):
         self.weights = dict.fromkeys(fixed, 0.0) | {_weighted(name): weight for name, weight in fixed.items()}
         other_reads = [objective.reads for objective in self.objectives if objective.reads != "embeddings"]
         self.reads = other_reads[0] if other_reads else "embeddings"
-        self.views = tuple(
-            dict.fromkeys(view for objective in self.objectives for view in getattr(objective, "views", ()))
-        )
+        views = (getattr(objective, "views", ()) for objective in self.objectives)
+        self.views = tuple(dict.fromkeys(view for declared in views for view in declared))
 
     def forward(self, step: Step) -> dict[str, Loss]:
         """Sum and count of each loss, as it is and weighted."""

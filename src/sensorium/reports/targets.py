@@ -97,6 +97,4 @@ def _mistakes(labels: list[str], counts: np.ndarray) -> list[tuple[str, str, int
     wrong = counts - np.diag(np.diag(counts))
     most = np.argsort(-wrong, axis=None, kind="stable")[:MOST_LISTED]
     pairs = zip(*np.unravel_index(most, wrong.shape), strict=True)
-    return [
-        (labels[true], labels[decided], int(wrong[true, decided])) for true, decided in pairs if wrong[true, decided]
-    ]
+    return [(labels[true], labels[guess], int(wrong[true, guess])) for true, guess in pairs if wrong[true, guess]]

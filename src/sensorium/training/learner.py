@@ -21,8 +21,7 @@ def losses(learner: "Learner", batch: Batch) -> dict[str, Loss]:
 
 
 class Learner(nn.Module):
-    """A model and its objectives: what DDP or FSDP wraps. Its `forward` does everything, so nothing calls around the
-    wrapper."""
+    """A model and its objectives: what DDP or FSDP wraps. Nothing calls around the wrapper: `forward` does it all."""
 
     def __init__(
         self, model: Model, objectives: Iterable[nn.Module], modality_dropout: float = 0.0, precision: str = "fp32"

@@ -55,8 +55,7 @@ class Hooks:
 
     `validate(learner)` is called by every process at the end of each epoch; without it the last epoch is the best.
     `order(epoch)` gives the rows of an epoch, int64 [N], where they are more than a permutation. `report(figures)` is
-    called after every step, on the main process. Training ends with the first step after `deadline`, a moment of
-    time.monotonic()."""
+    called after every step, on the main process. Training ends with the step after `deadline` (time.monotonic)."""
 
     validate: Callable[[Learner], Validation] | None = None
     order: Callable[[int], np.ndarray] | None = None

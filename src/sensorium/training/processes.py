@@ -38,10 +38,8 @@ class Processes:
         else:
             # Objectives' buffers, a teacher and a queue, are the same on every process, and stay so: DDP, which sends
             # buffers around at every step, leaves those alone.
-            objective_buffers = {
-                name: buffer for name, buffer in learner.named_buffers() if name.startswith("objectives.")
-            }
-            DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(learner, list(objective_buffers))
+            ignored = [name for name, _ in learner.named_buffers() if name.startswith("objectives.")]
+            DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(learner, ignored)
             if accelerator.num_processes > 1:
                 learner.to(accelerator.device)
                 for _, buffer in learner.objectives.named_buffers():

@@ -8,8 +8,7 @@ from sensorium.data.targets import TARGETS
 
 def balanced(records: Records, seed: int, epoch: int) -> np.ndarray:
     """The rows of an epoch, int64 [N], drawn with replacement so that every class of the first class target is equally
-    likely. A record without that target is as likely as one of a class of average size. The same for the same (seed,
-    epoch)."""
+    likely, and a record without that target as one of a class of average size. The same for the same (seed, epoch)."""
     rows = len(records)
     target = next((spec for spec in records.table.schema.targets if TARGETS[spec.kind].single_label), None)
     weights = np.ones(rows)

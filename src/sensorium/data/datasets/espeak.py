@@ -46,12 +46,10 @@ class Speech:
                 raise UserError(f"eSpeak NG does not load ({error}); reinstall 'espeakng-loader'.") from error
             for name, arguments in _ARGUMENTS.items():
                 getattr(library, name).argtypes = arguments
-            data_path = loader.get_data_path()
-            sample_rate = library.espeak_Initialize(_SYNCHRONOUS, 0, data_path.encode(), _DO_NOT_EXIT)
+            path = loader.get_data_path()
+            sample_rate = library.espeak_Initialize(_SYNCHRONOUS, 0, path.encode(), _DO_NOT_EXIT)
             if sample_rate <= 0:
-                raise UserError(
-                    f"eSpeak NG cannot read its data in {data_path}; reinstall the package 'espeakng-loader'."
-                )
+                raise UserError(f"eSpeak NG cannot read its data in {path}; reinstall the package 'espeakng-loader'.")
             try:
                 yield cls(library, sample_rate)
             finally:

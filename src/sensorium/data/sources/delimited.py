@@ -22,15 +22,13 @@ def read_delimited(path: Path, delimiter: str) -> pd.DataFrame:
     names = _read_names(path, delimiter)
     invalid_rows = []
 
-    def stop_at_invalid_row(row: pyarrow.csv.InvalidRow) -> str:
+    def stop_at_row(row: pyarrow.csv.InvalidRow) -> str:
         invalid_rows.append(row)
         return "error"
 
     # A single thread, as only then the handler gets the number of the row.
     reading = pyarrow.csv.ReadOptions(block_size=_BLOCK, use_threads=False)
-    parsing = pyarrow.csv.ParseOptions(
-        delimiter=delimiter, newlines_in_values=True, invalid_row_handler=stop_at_invalid_row
-    )
+    parsing = pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=stop_at_row)
     types = dict.fromkeys(names, pa.string())
     conversion = pyarrow.csv.ConvertOptions(column_types=types, strings_can_be_null=False)
     try:

@@ -29,9 +29,8 @@ class Ring:
             return tensor
         padded = tensor.new_zeros((max(self.rows), *tensor.shape[1:]))
         padded[: len(tensor)] = tensor
-        return torch.cat(
-            [block[:rows] for block, rows in zip(self._gather(padded).chunk(self.size), self.rows, strict=True)]
-        )
+        blocks = self._gather(padded).chunk(self.size)
+        return torch.cat([block[:rows] for block, rows in zip(blocks, self.rows, strict=True)])
 
     def gather_one(self, value: Tensor) -> Tensor:
         """One value of each process: [] → [processes]."""

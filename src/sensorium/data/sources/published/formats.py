@@ -126,6 +126,5 @@ def parse_flickr8k(lines: list[str], source: str) -> PublishedColumns:
             f"Line {number} of {source} is not a picture's name, #, a number, a tab and a caption:"
             f" {lines[number - 1]!r}; mend that line."
         )
-    return PublishedColumns(
-        {"photo": [match[1] for match in matches]}, {"caption": [match[2].strip() for match in matches]}
-    )
+    captions = [match[2].strip() for match in matches]
+    return PublishedColumns({"photo": [match[1] for match in matches]}, {"caption": captions})

@@ -26,9 +26,8 @@ class ImageFolder:
             if os.path.splitext(file)[1][1:].lower() in ENDINGS["image"] and not file.startswith(".")
         ]
         if not self.paths:
-            raise UserError(
-                f"There are no pictures in {folder}; a picture's name ends in {', '.join(ENDINGS['image'])}."
-            )
+            endings = ", ".join(ENDINGS["image"])
+            raise UserError(f"There are no pictures in {folder}; a picture's name ends in {endings}.")
 
     def find(self, names: list[str] | list[int]) -> list[str | None]:
         """The path of each image by name or number; None where the folder lacks it. Raises UserError for one twice."""
