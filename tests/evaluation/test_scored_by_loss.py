@@ -20,6 +20,7 @@ from sensorium.evaluation.coalitions import coalitions
 from sensorium.evaluation.columns import TARGET_COLUMNS
 from sensorium.evaluation.columns.base import no_scatter
 from sensorium.evaluation.columns.number import NumberColumns
+from sensorium.evaluation.robustness import robustness
 from sensorium.evaluation.scoring import score
 from sensorium.heads import HEADS
 from sensorium.heads.number import Number, NumberConfig, NumberDecision
@@ -142,7 +143,7 @@ def test_a_fit_decides_for_the_reader_alone_and_scores_by_the_loss(tmp_path):
     assert np.isfinite(run.model.predict(songs(3))[0]["sung"]["decision"])
 
 
-def test_neither_validation_nor_a_coalition_asks_for_a_decision(tmp_path, monkeypatch):
+def test_neither_validation_nor_a_coalition_nor_a_curve_asks_for_a_decision(tmp_path, monkeypatch):
     model = fit(tmp_path / "run").model
     monkeypatch.setattr(Singer, "most", 0)
     table = model.read(songs())
@@ -156,5 +157,8 @@ def test_neither_validation_nor_a_coalition_asks_for_a_decision(tmp_path, monkey
     known = scores.targets["sung"]["mask"]
     whole, none = (scores.predictions[coalition]["sung"]["loss"][known].mean() for coalition in (inputs, ()))
     assert len(scores.predictions) == 4 and whole < none
+    curves = robustness(model, table, {"sung": "neg_tone_loss"})
+    assert {curve.input for curve in curves} == set(inputs)
+    assert all(value.value < 0 for curve in curves for value in [*curve.values, curve.without])
     with pytest.raises(AssertionError, match="a decision on"):
         model.predict(songs(3))

@@ -5,11 +5,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from sensorium.data.records import Records
 from sensorium.data.schema import InputSpec
 from sensorium.data.table import Table
 from sensorium.evaluation.corruptions import Corrupted, Corruption, corruptions
+from sensorium.evaluation.scoring import arrays, predict_targets, stack
 from sensorium.features import Batch, Features
 from sensorium.metrics import Columns, Resamples, Value, distribution, metrics, point, summary
 from sensorium.model import Model
@@ -50,6 +52,7 @@ class _Trial(NamedTuple):
     step: int
 
 
+@torch.no_grad()
 def robustness(
     model: Model,
     table: Table,
@@ -68,16 +71,17 @@ def robustness(
     truths, present, predictions = [], [], {}
     for start in range(0, len(table), BATCH):
         records = table.take(np.arange(start, min(start + BATCH, len(table))))
-        targets, features = _encode(model, records)
-        truths.append(targets)
+        batch: Batch = next(iter(model.batches(records, batch_size=BATCH)))
+        truths.append(arrays(batch.targets))
+        features = model.encode(batch.inputs)
         present.append({name: encoded.present.cpu().numpy() for name, encoded in features.items()})
-        for trial, decided in _run_trials(model, records, corrupted_inputs, features, advance):
+        for trial, decided in _run_trials(model, records, batch.targets, corrupted_inputs, features, advance):
             predictions.setdefault(trial, []).append(decided)
     stacked = {
-        trial: {name: _stack([predicted[name] for predicted in pieces]) for name in pieces[0]}
+        trial: {name: stack([predicted[name] for predicted in pieces]) for name in pieces[0]}
         for trial, pieces in predictions.items()
     }
-    truth = {name: _stack([piece[name] for piece in truths]) for name in truths[0]}
+    truth = {name: stack([piece[name] for piece in truths]) for name in truths[0]}
     present_in = {name: np.concatenate([piece[name] for piece in present]) for name in present[0]}
     curves = [
         _curve(
@@ -107,52 +111,29 @@ def _sampled_rows(count: int, seed: int) -> np.ndarray:
     return np.sort(np.random.default_rng(seed).permutation(count)[:RECORDS])
 
 
-@torch.no_grad()
-def _encode(model: Model, records: Table) -> tuple[dict[str, Columns], dict[str, Features]]:
-    """The targets of at most BATCH records, and the features of their inputs."""
-    batch: Batch = next(iter(model.batches(records, batch_size=BATCH)))
-    targets = {
-        name: {key: tensor.cpu().numpy() for key, tensor in columns.items()} for name, columns in batch.targets.items()
-    }
-    return targets, model.encode(batch.inputs)
-
-
-@torch.no_grad()
 def _run_trials(
     model: Model,
     records: Table,
+    targets: dict[str, dict[str, Tensor]],
     corrupted_inputs: list[tuple[InputSpec, Corruption]],
     features: dict[str, Features],
     advance: Callable[[int], None],
 ):
     """Each trial with what the model decides in it; only the corrupted input is encoded again."""
-    uncorrupted = _decide(model, features)
+    uncorrupted = predict_targets(model, model.fuse(features), targets)
     rows = np.arange(len(records))
     for name, encoded in features.items():
         without = features | {name: encoded.where(torch.zeros_like(encoded.present))}
-        yield _Trial(name, None, 0), _decide(model, without)
+        yield _Trial(name, None, 0), predict_targets(model, model.fuse(without), targets)
         advance(1)
     for spec, corruption in corrupted_inputs:
         yield _Trial(spec.name, corruption.name, 0), uncorrupted
         for step, (_, strength) in enumerate(corruption.strengths, start=1):
             processor = Corrupted(model.processors[spec.name], corruption, strength)
             inputs = Records(records, {spec.name: processor}).batch(rows).to(model.device).inputs
-            yield _Trial(spec.name, corruption.name, step), _decide(model, features | model.encode(inputs))
+            fused = model.fuse(features | model.encode(inputs))
+            yield _Trial(spec.name, corruption.name, step), predict_targets(model, fused, targets)
             advance(1)
-
-
-def _decide(model: Model, features: dict[str, Features]) -> Predictions:
-    return {
-        name: {
-            key: tensor.float().cpu().numpy() if tensor.is_floating_point() else tensor.cpu().numpy()
-            for key, tensor in tensors.items()
-        }
-        for name, tensors in model.decide(model.fuse(features)).items()
-    }
-
-
-def _stack(pieces: list[Columns]) -> Columns:
-    return {key: np.concatenate([piece[key] for piece in pieces]) for key in pieces[0]}
 
 
 def _curve(

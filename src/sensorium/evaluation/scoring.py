@@ -50,42 +50,42 @@ def score(model: Model, batches: Iterable[Batch], coalitions: Iterable[Coalition
             features = model.encode(batch.inputs, batch.ids)
             keys += batch.keys
             present.append({name: _array(encoded.present) for name, encoded in features.items()})
-            targets.append(_arrays(batch.targets))
+            targets.append(arrays(batch.targets))
             for coalition in coalitions:
                 coalition_features = {
                     name: encoded.where(torch.full_like(encoded.present, name in coalition))
                     for name, encoded in features.items()
                 }
-                predictions[coalition].append(_arrays(_predict(model, model.fuse(coalition_features), batch.targets)))
+                predictions[coalition].append(predict_targets(model, model.fuse(coalition_features), batch.targets))
     finally:
         model.train(was_training)
     joined = {coalition: _join(pieces) for coalition, pieces in predictions.items()}
     _refuse_infinite(keys, joined)
-    return Scores(keys, _stack(present), _join(targets), joined)
+    return Scores(keys, stack(present), _join(targets), joined)
 
 
-def _predict(model: Model, fused: Features, targets: dict[str, dict[str, Tensor]]) -> dict[str, dict[str, Tensor]]:
+def predict_targets(model: Model, fused: Features, targets: dict[str, dict[str, Tensor]]) -> dict[str, Columns]:
     """By target, what its head decides; of a target that is scored by its loss, `loss`, float [B]."""
     by_loss = loss_scored_targets(model)
-    if not by_loss:
-        return model.decide(fused)
     losses = {name: {"loss": model.heads[name].loss(fused, targets[name])} for name in by_loss if name in targets}
-    return model.decide(fused, without=by_loss) | losses
+    return arrays(model.decide(fused, without=by_loss) | losses)
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:
     return (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy()
 
 
-def _arrays(columns: dict[str, dict[str, torch.Tensor]]) -> dict[str, Columns]:
+def arrays(columns: dict[str, dict[str, torch.Tensor]]) -> dict[str, Columns]:
+    """The columns of each target as NumPy arrays, floats as float32."""
     return {name: {key: _array(tensor) for key, tensor in tensors.items()} for name, tensors in columns.items()}
 
 
 def _join(pieces: list[dict[str, Columns]]) -> dict[str, Columns]:
-    return {name: _stack([piece[name] for piece in pieces]) for name in (pieces[0] if pieces else {})}
+    return {name: stack([piece[name] for piece in pieces]) for name in (pieces[0] if pieces else {})}
 
 
-def _stack(pieces: list[Columns]) -> Columns:
+def stack(pieces: list[Columns]) -> Columns:
+    """The columns of batches, one after another."""
     return {key: np.concatenate([piece[key] for piece in pieces]) for key in (pieces[0] if pieces else {})}
 
 
@@ -114,7 +114,7 @@ def latency(model: Model, table: Table) -> dict[str, float]:
     try:
         for batch in model.batches(table.take(np.concatenate([rows[:2], rows])), batch_size=1):
             start = time.perf_counter()
-            _arrays(model.decide(model.fuse(model.encode(batch.inputs))))  # copied from the device: waits for it
+            arrays(model.decide(model.fuse(model.encode(batch.inputs))))  # copied from the device: waits for it
             times.append(1000 * (time.perf_counter() - start))
     finally:
         model.train(was_training)

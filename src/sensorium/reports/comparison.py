@@ -4,6 +4,7 @@ from markupsafe import Markup
 
 from sensorium.errors import counted
 from sensorium.evaluation.comparison import Comparison, Contender
+from sensorium.metrics import INTERVAL
 from sensorium.reports.plots import Row, intervals
 from sensorium.reports.render import Section, page, render
 
@@ -31,7 +32,7 @@ def _plots(comparison: Comparison) -> list[Markup]:
         return Row(candidate.name, candidate.value, differs)
 
     rows = [row(candidate, best.name) for candidate in complete]
-    plots = [intervals(f"{measure}, mean and 95 % interval", rows, chance)]
+    plots = [intervals(f"{measure}, mean and {INTERVAL}", rows, chance)]
     if reduced:
         fusions = {candidate.fusion for candidate in reduced}
         rows = [Row(candidate.name, candidate.value) for candidate in complete if candidate.name in fusions]

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from sensorium.errors import counted
 from sensorium.evaluation.inputs import format_number
 from sensorium.evaluation.printing import between
+from sensorium.metrics import INTERVAL
 from sensorium.reports.values import duration, large, metric_name, p_value, value_of
 
 FOLDER = Path(__file__).parent
@@ -57,6 +58,7 @@ ENVIRONMENT = Environment(
     undefined=StrictUndefined,
 )
 ENVIRONMENT.filters |= FILTERS
+ENVIRONMENT.globals["INTERVAL"] = INTERVAL
 
 
 def render(template: str, **values: Any) -> Markup:

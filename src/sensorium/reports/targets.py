@@ -8,7 +8,7 @@ from markupsafe import Markup
 from sensorium.evaluation.columns import TARGET_COLUMNS, Calibration
 from sensorium.evaluation.printing import RIVALS
 from sensorium.evaluation.saved_scores import SavedScores, SavedTarget
-from sensorium.metrics import Resamples, Value, distribution, mean, point, summary
+from sensorium.metrics import INTERVAL, Resamples, Value, distribution, mean, point, summary
 from sensorium.reports.evidence import Evidence
 from sensorium.reports.plots import Line, Row, dots, intervals, lines
 from sensorium.reports.render import Section, render
@@ -30,7 +30,7 @@ def _target(name: str, evidence: Evidence) -> dict[str, Any]:
     figures = evidence.figures
     metrics = {key: value_of(value) for key, value in figures["targets"][name].items()}
     rows = [Row(metric_name(key), metrics[key], not _above_chance(metrics[key])) for key in metrics if key in SHARES]
-    plots = [intervals(f"{name}: shares and correlations, with 95 % intervals", rows)]
+    plots = [intervals(f"{name}: shares and correlations, with {INTERVAL}s", rows)]
     scores = evidence.scores
     if scores is not None and scores.known(scores.target(name)).any():
         plots += _trust(scores.target(name), scores)
