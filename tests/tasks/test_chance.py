@@ -42,34 +42,34 @@ def test_an_epoch_counts_its_last_batch_and_the_records_that_have_both():
     assert chance.rows == 32 and "ln 32 = 3.47, and so on" in chance.sentence
 
 
-class Ear:
+class Listener:
     def __init__(self):
-        self.said = []
+        self.printed = []
 
-    def say(self, sentence: str) -> None:
-        self.said.append(sentence)
+    def print(self, sentence: str) -> None:
+        self.printed.append(sentence)
 
 
 @pytest.mark.parametrize(("losses", "warned"), [([3.45, 3.44, 3.46], 1), ([3.3, 3.2, 2.9], 0), ([3.45], 1)])
 def test_a_loss_that_stays_at_chance_is_told_once(losses, warned):
-    ear, heard = Ear(), []
+    console, heard = Listener(), []
     chance = ChanceLoss("softmax", [1600], records=1600, batch_size=32)  # 50 steps an epoch
-    watch = ChanceLossWarning(heard.append, chance, len(losses), ear)
+    watch = ChanceLossWarning(heard.append, chance, len(losses), console)
     for epoch, loss in enumerate(losses):
         watch({"epoch": epoch, "step": 50, "loss": loss})
         watch({"epoch": epoch + 1, "step": 0, "validation": 0.1})
-    assert len(ear.said) == warned and len(heard) == 2 * len(losses)
+    assert len(console.printed) == warned and len(heard) == 2 * len(losses)
     if warned:
-        assert "3.47" in ear.said[0] and "learning rate" in ear.said[0]
+        assert "3.47" in console.printed[0] and "learning rate" in console.printed[0]
 
 
 def test_few_steps_say_nothing_until_the_end():
-    ear = Ear()
-    watch = ChanceLossWarning(lambda figures: None, ChanceLoss("softmax", [64], records=64, batch_size=32), 3, ear)
+    console = Listener()
+    watch = ChanceLossWarning(lambda figures: None, ChanceLoss("softmax", [64], records=64, batch_size=32), 3, console)
     for epoch in range(3):
         watch({"epoch": epoch, "step": 2, "loss": 3.46})
         watch({"epoch": epoch + 1, "step": 0})
-        assert len(ear.said) == (epoch == 2)
+        assert len(console.printed) == (epoch == 2)
 
 
 def test_records_that_share_a_content_hang_together():

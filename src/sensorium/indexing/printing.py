@@ -6,6 +6,7 @@ from rich.table import Column
 from rich.table import Table as PrintedTable
 from rich.text import Text
 
+from sensorium.console import shorten
 from sensorium.errors import counted
 from sensorium.indexing.query import Hit
 
@@ -35,14 +36,12 @@ def hits_table(hits: list[Hit]) -> PrintedTable:
     columns = [name for name in (hits[0].columns if hits else ()) if any(hit.columns[name] is not None for hit in hits)]
     table = PrintedTable("", "key", "score", *(Column(Text(name)) for name in columns))
     for rank, hit in enumerate(hits, 1):
-        cells = (Text(_shorten(hit.columns[name])) for name in columns)
+        cells = (Text(_cell(hit.columns[name])) for name in columns)
         table.add_row(str(rank), Text(hit.key), f"{hit.score:.4f}", *cells)
     if not hits:
         table.caption = "No record is left by the filter."
     return table
 
 
-def _shorten(value: Any) -> str:
-    """A cell in at most 40 characters; nothing where it is absent."""
-    text = "" if value is None else f"{value:g}" if isinstance(value, float) else " ".join(str(value).split())
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+def _cell(value: Any) -> str:
+    return shorten(f"{value:g}" if isinstance(value, float) else value, _LONGEST)

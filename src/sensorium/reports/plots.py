@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from markupsafe import Markup
 
+from sensorium.console import shorten
 from sensorium.evaluation.inputs import format_number
 from sensorium.metrics import Value
 from sensorium.reports.render import render
@@ -83,7 +84,7 @@ def _interval(row: Row, top: float, x: Scale, zero: float | None) -> Markup:
     middle = top + 23
     drawing = [
         element("title", f"{row.label}: {spelled(row.value)}"),
-        _text(0, top + 12, _shortened(row.label)),
+        _text(0, top + 12, shorten(row.label, LONGEST_LABEL)),
         _text(WIDTH, top + 12, format_number(row.value.value), anchor="end"),
     ]
     if zero is not None:
@@ -227,7 +228,7 @@ def _legend(names: list[str], top: float) -> Markup:
     for index, name in enumerate(names):
         middle = top + 8 + 16 * index
         drawing.append(_line(LEFT, middle, LEFT + 20, middle, colour(index), stroke_width=3))
-        drawing.append(_text(LEFT + 26, middle + 4, _shortened(name)))
+        drawing.append(_text(LEFT + 26, middle + 4, shorten(name, LONGEST_LABEL)))
     return Markup().join(drawing)
 
 
@@ -236,10 +237,6 @@ def _few_points(line: Line, labels: dict[float, str]) -> str:
     chosen = np.unique(np.linspace(0, len(line.x) - 1, min(7, len(line.x))).round().astype(int))
     points = [(line.x[index], line.y[index]) for index in chosen]
     return ", ".join(f"{format_number(y)} at {labels.get(x) or tick_text(x)}" for x, y in points)
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 1] + "…"
 
 
 def _scale(low: float, high: float, start: float, end: float) -> Scale:
