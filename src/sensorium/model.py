@@ -4,9 +4,10 @@ import copy
 import json
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import pandas as pd
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -233,7 +234,7 @@ class Model(nn.Module):
         ]
         return np.concatenate(embeddings)  # [N, E]
 
-    def read(self, records: Table | Iterable[dict] | str | Path) -> Table:
+    def read(self, records: Table | pd.DataFrame | Iterable[dict] | str | Path) -> Table:
         """`records` as a table of this model's schema.
 
         Raises UserError when the model has none, or a value is of a wrong kind.
@@ -244,7 +245,8 @@ class Model(nn.Module):
             raise UserError("This model has no schema, so it cannot read records; give it tensors through encode().")
         if isinstance(records, Table):
             return read(records.frame, schema=self.schema, root=records.root, rows=records.rows)
-        return read(records if isinstance(records, str | Path) else list(records), schema=self.schema)
+        plain = isinstance(records, str | Path | pd.DataFrame)
+        return read(records if plain else list(records), schema=self.schema)
 
     def save(self, folder: str | Path) -> None:
         """Writes the checkpoint `folder`, whole or not at all: weights, parts, processors, schema.
@@ -300,6 +302,26 @@ def load(folder: str | Path) -> Model:
             f"The checkpoint in {folder} is damaged or incomplete ({reason}); bring a whole copy, or fit again."
         ) from error
     return model.eval()
+
+
+class HasModel(Protocol):
+    """Anything with a model, such as the Run that a fit or a pretraining returns."""
+
+    model: Model
+
+
+def model_of(source: HasModel | Model | str | Path) -> Model:
+    """The model of a run, of a run's or a checkpoint's folder, or as it is. Raises UserError for anything else."""
+    if isinstance(source, Model):
+        return source
+    if isinstance(source, str | Path):
+        return load(source)
+    model = getattr(source, "model", None)
+    if not isinstance(model, Model):
+        raise UserError(
+            f"A {type(source).__name__} has no model; give a run, a model, or the folder of either, then the records."
+        )
+    return model
 
 
 def _assemble(described: dict[str, Any], folder: Path) -> Model:

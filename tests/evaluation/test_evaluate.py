@@ -46,7 +46,7 @@ def test_a_table_a_file_a_data_frame_and_dicts_give_one_report(model, folder):
 
 def test_what_has_no_model_is_an_error_that_names_it(model):
     for wrong in (model.read("pairs.csv"), SimpleNamespace(model="run"), None):
-        with pytest.raises(UserError, match=f"^A {type(wrong).__name__} cannot be evaluated; give a run, a model"):
+        with pytest.raises(UserError, match=f"^A {type(wrong).__name__} has no model; give a run, a model"):
             evaluate(wrong, "pairs.csv")
 
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 
-from sensorium.data.read import read
 from sensorium.data.table import Table
 from sensorium.errors import UserError, unknown
 from sensorium.evaluation.few_shot import FewShotReport, evaluate_few_shot
@@ -15,7 +14,7 @@ from sensorium.evaluation.retrieval import RetrievalReport, evaluate_retrieval, 
 from sensorium.evaluation.targets import evaluate_targets
 from sensorium.evaluation.zero_shot_report import ZeroShotReport, evaluate_zero_shot
 from sensorium.features import Batch
-from sensorium.model import Model, load
+from sensorium.model import HasModel, Model, model_of
 
 # By task: the function that evaluates it, and the options that only some tasks have.
 TASKS = {
@@ -26,14 +25,8 @@ TASKS = {
 }
 
 
-class TrainedRun(Protocol):
-    """What `fit` and `pretrain` return: anything with a model."""
-
-    model: Model
-
-
 def evaluate(
-    model: TrainedRun | Model | str | Path,
+    model: HasModel | Model | str | Path,
     records: Table | pd.DataFrame | Iterable[dict] | str | Path,
     task: str | None = None,
     *,
@@ -80,8 +73,8 @@ def evaluate(
     Raises UserError for a task that the model cannot do, for a parameter that is not the task's, and as
     `evaluate_targets`, `evaluate_retrieval`, `evaluate_zero_shot` and `evaluate_few_shot` do.
     """
-    model = _model_of(model)
-    records = _table_of(model, records)
+    model = model_of(model)
+    records = model.read(records)
     options = {
         "resamples": resamples, "batches": batches, "train_seconds": train_seconds, "pair": pair, "rerank": rerank,
         "target": target, "labels": labels, "templates": templates, "input": input, "text": text, "shots": shots,
@@ -95,28 +88,6 @@ def evaluate(
             "This model decides on no target, so there are no decisions to score; evaluate it with --task retrieval."
         )
     return function(model, records, out=out, bad_records=bad_records, seed=seed, **own_options)
-
-
-def _model_of(source: TrainedRun | Model | str | Path) -> Model:
-    """The model of a run, of a folder, or as it is. Raises UserError for anything else."""
-    if isinstance(source, Model):
-        return source
-    if isinstance(source, str | Path):
-        return load(source)
-    model = getattr(source, "model", None)
-    if not isinstance(model, Model):
-        raise UserError(
-            f"A {type(source).__name__} cannot be evaluated; give a run, a model, or the folder of either, and then the"
-            " records."
-        )
-    return model
-
-
-def _table_of(model: Model, records: Table | pd.DataFrame | Iterable[dict] | str | Path) -> Table:
-    """The records as a table of the model's schema."""
-    if isinstance(records, pd.DataFrame) and model.schema is not None:
-        return read(records, schema=model.schema)
-    return model.read(records)
 
 
 def _task_of(model: Model, task: str | None) -> str:

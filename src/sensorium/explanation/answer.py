@@ -11,11 +11,11 @@ from sensorium.evaluation.inputs import format_number
 from sensorium.explanation.drawing import check_format, draw, said
 from sensorium.explanation.grad_cam import explain as explain_decision
 from sensorium.inference.answer import WAYS, By, RankedAnswers, answer_question, question_roles, read_answers
-from sensorium.model import Model, load
+from sensorium.model import HasModel, Model, model_of
 
 
 def answer(
-    run: str | Path | Model,
+    run: HasModel | Model | str | Path,
     picture: Any,
     question: str,
     *,
@@ -47,7 +47,7 @@ def answer(
     if explain is not None:
         check_format(explain)
     listed = None if answers is None else read_answers(answers, by)
-    model = run if isinstance(run, Model) else load(run)
+    model = model_of(run)
     ranked = answer_question(model, picture, question, by, listed, beams, top)
     first, *following = (
         {"answer": text, "probability": probability}

@@ -13,11 +13,11 @@ from sensorium.indexing.building import Work
 from sensorium.indexing.index import Index
 from sensorium.indexing.printing import describe, hits_table
 from sensorium.indexing.query import Hit
-from sensorium.model import Model, load
+from sensorium.model import HasModel, Model, model_of
 
 
 def index(
-    run: str | Path | Model,
+    run: HasModel | Model | str | Path,
     source: Table | list[dict] | str | Path,
     out: str | Path,
     *,
@@ -29,7 +29,7 @@ def index(
     bad_records: str = "stop",
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Embeds the records of `source` with a model, or that of a run's folder, into the index `out`, NAME.lance.
+    """Embeds the records of `source` with a model, that of a Run or of a folder, into the index `out`, NAME.lance.
 
     source: a folder of files, a table's file, tar shards, a Table, or dicts. input: which of the model's inputs, where
     the source has several. key: the column that names a record; else the model's key, else the row's number.
@@ -42,14 +42,14 @@ def index(
     check_known(("stop", "skip"), "way with bad records", bad_records)
     console, out = Console(quiet), Path(out)
     work = Work(bad_records, workers, lambda total: console.progress("Embedding", total))
-    model = run if isinstance(run, Model) else load(run)
+    model = model_of(run)
     if add:
         if key or overwrite:
             raise UserError("With --add the index stays as it is: leave out --key, --overwrite.")
         target = Index.open(out, model)
         target.add(source, input=input, work=work)
     else:
-        run_folder = None if isinstance(run, Model) else run
+        run_folder = None if isinstance(run, Model) else getattr(run, "folder", run)
         target = Index.build(
             model, source, out, input=input, key=key, run=run_folder, overwrite=overwrite, work=work
         )  # fmt: skip
@@ -85,7 +85,7 @@ def search(
     input: str | None = None,
     top: int = 10,
     where: str | None = None,
-    run: str | Path | Model | None = None,
+    run: HasModel | Model | str | Path | None = None,
     quiet: bool = False,
 ) -> list[Hit]:
     """The `top` records of an index nearest to `query`, best first: a picture's, sound's or video's file, or a text.
@@ -93,7 +93,7 @@ def search(
     input: which of the model's inputs the query is; else by the file's ending. where: a filter in SQL on the columns,
     as "price < 50". run: the model or its folder, where it is no longer where it was at indexing. Prints a table unless
     `quiet`. Raises UserError."""
-    read_content = Index.open(index, run if run is None or isinstance(run, Model) else load(run))
+    read_content = Index.open(index, None if run is None else model_of(run))
     name = _input_of(read_content.model, query, input)
     columns = next(spec.columns for spec in read_content.model.schema.inputs if spec.name == name)
     if len(columns) > 1:

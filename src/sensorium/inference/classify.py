@@ -21,7 +21,7 @@ from sensorium.evaluation.truth import truth_of
 from sensorium.evaluation.zero_shot import ZeroShot
 from sensorium.files import whole_file
 from sensorium.inference.predict import CHUNK, list_bad_records, suffix_of, write_rows
-from sensorium.model import Model, load
+from sensorium.model import HasModel, Model, model_of
 
 MOST_SHOWN = 40
 AUTO = "auto"
@@ -38,7 +38,7 @@ SCHEMA = pa.schema(
 
 
 def classify(
-    run: str | Path | Model,
+    run: HasModel | Model | str | Path,
     source: str | Path,
     labels: str | Path | Sequence[str],
     *,
@@ -67,7 +67,7 @@ def classify(
     suffix = None if out is None else suffix_of(out)
     _check(top, none_below, support, target)
     threshold = None if none_below in (None, AUTO) else float(none_below)
-    model = run if isinstance(run, Model) else load(run)
+    model = model_of(run)
     with console.spinner("Encoding the labels"):
         shot = ZeroShot(model, labels, templates, input, text, none_below=threshold)
     table = narrowed(collect_files(source, model.schema, shot.input), [shot.input])

@@ -14,20 +14,20 @@ from sensorium.data.table import Table
 from sensorium.errors import RecordError, UserError, counted
 from sensorium.evaluation.columns import TARGET_COLUMNS
 from sensorium.files import whole_file
-from sensorium.model import Model, load
+from sensorium.model import HasModel, Model, model_of
 
 CHUNK = 4096
 
 
 def predict(
-    run: str | Path | Model,
+    run: HasModel | Model | str | Path,
     records: str | Path | Table | Iterable[dict],
     out: str | Path | None = None,
     *,
     bad_records: str = "stop",
     quiet: bool = True,
 ) -> dict[str, Any]:
-    """What a trained model, or that of a run's or a checkpoint's folder, decides on every record.
+    """What a trained model, that of a Run, or that of a run's or a checkpoint's folder decides on every record.
 
     out: a file (.parquet, .csv or .jsonl) that the predictions are written to as they are made, whole or not at all, so
     that memory does not grow with the table. Columns: `key`, `<target>`, `<target>_probability_<label>` (of an answer
@@ -37,7 +37,7 @@ def predict(
     also "predictions", the rows. Raises UserError for what the user can mend.
     """
     suffix = None if out is None else suffix_of(out)
-    model = run if isinstance(run, Model) else load(run)
+    model = model_of(run)
     table, bad = model.read(records), []
     count = len(table)
     if bad_records != "stop":

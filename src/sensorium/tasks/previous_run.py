@@ -12,10 +12,12 @@ import pyarrow.parquet
 
 from sensorium.config.schema import Recipe
 from sensorium.console import Console
+from sensorium.data.columns.parse import objects
 from sensorium.data.read import read
 from sensorium.data.scan import content_ids
 from sensorium.data.schema import Schema
 from sensorium.data.table import Table
+from sensorium.data.targets import TARGETS
 from sensorium.errors import UserError, counted
 from sensorium.evaluation.forgetting import Forgetting, forgetting
 from sensorium.model import Model
@@ -100,9 +102,10 @@ def _same_truths(table: Table, scores: pa.Table) -> bool:
     for spec in table.schema.targets:
         if spec.name not in scores.column_names:
             continue
-        truths, cells = scores[spec.name].to_pylist(), table.cells(spec.name, spec.kind)
+        truths, _ = TARGETS[spec.kind].convert(objects(scores[spec.name].to_pylist()))
+        cells = table.cells(spec.name, spec.kind)
         if np.issubdtype(cells.dtype, np.floating):
-            if not np.allclose(np.array(truths, dtype=float), cells, rtol=1e-5, equal_nan=True):
+            if not np.allclose(truths, cells, rtol=1e-5, equal_nan=True):
                 return False
         elif [_unordered(truth) for truth in truths] != [_unordered(cell) for cell in cells]:
             return False

@@ -19,7 +19,6 @@ class AnswerTarget:
 
     scored_by = "decision"
     default_head = "frequent"
-    default_fusion = None
     single_label = False
     repeats_inputs = True
     takes_text = False

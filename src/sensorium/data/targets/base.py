@@ -54,7 +54,7 @@ class TargetKind(Protocol):
 
     scored_by: "decision", or "loss" for what is written, drawn or spoken: validation, coalitions and Shapley values
     then look at the loss, and a decision is made once, in the report.
-    default_head: the head's name. default_fusion: the fusion's name, None for the recipe's default.
+    default_head: the head's name.
     single_label: each record has one of `labels`, so that splits keep their shares, and classes can be balanced.
     repeats_inputs: several records usually ask about one picture, which a split should keep on one side.
     takes_text: a string is a cell without conversion.
@@ -65,7 +65,6 @@ class TargetKind(Protocol):
 
     scored_by: ClassVar[Literal["decision", "loss"]]
     default_head: ClassVar[str]
-    default_fusion: ClassVar[str | None]
     single_label: ClassVar[bool]
     repeats_inputs: ClassVar[bool]
     takes_text: ClassVar[bool]

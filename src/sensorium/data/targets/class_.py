@@ -17,7 +17,6 @@ class ClassTarget:
 
     scored_by = "decision"
     default_head = "classes"
-    default_fusion = None
     single_label = True
     repeats_inputs = False
     takes_text = True

@@ -18,7 +18,6 @@ class LabelsTarget:
 
     scored_by = "decision"
     default_head = "labels"
-    default_fusion = None
     single_label = False
     repeats_inputs = False
     takes_text = False

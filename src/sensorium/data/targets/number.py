@@ -15,7 +15,6 @@ class NumberTarget:
 
     scored_by = "decision"
     default_head = "number"
-    default_fusion = None
     single_label = False
     repeats_inputs = False
     takes_text = False
