@@ -42,7 +42,7 @@ STAGES = [
     (loop.Training, "_end_epoch", "training"),
     (loop, "save_state", "checkpoint"),
     (supervised, "calibrate", "evaluation"),
-    (supervised, "evaluate", "evaluation"),
+    (supervised, "evaluate_targets", "evaluation"),
     (pretraining, "retrieval_report", "evaluation"),
     (Model, "save", "saving"),
     (pipeline, "discard", "saving"),
