@@ -7,7 +7,7 @@ import pytest
 
 import sensorium
 from sensorium.comparison.compare import compare
-from sensorium.comparison.variants import Variant, folds, variants
+from sensorium.comparison.variants import Variant, make_folds, variants
 from sensorium.config.schema import Recipe
 from sensorium.errors import UserError
 from sensorium.evaluation.comparison import Comparison, Contender
@@ -84,14 +84,14 @@ def test_a_comparison_that_was_stopped_goes_on_to_the_same_end(done, tmp_path):
 
 def test_folds_share_no_group_and_hold_each_record_once():
     records = sensorium.read(table(90, groups=9), target="y", group="who", quiet=True)
-    found = folds(records, 3, Recipe())
+    found = make_folds(records, 3, Recipe())
     assert sorted(np.concatenate([fold.test for fold in found])) == list(range(90))
     for fold in found:
         parts = [set(records.groups[rows]) for rows in fold]
         assert all(parts) and sum(map(len, parts)) == 9
         assert len(set(records.take(fold.test).frame["y"])) == 2
     with pytest.raises(UserError, match="9 groups cannot make 10 folds"):
-        folds(records, 10, Recipe())
+        make_folds(records, 10, Recipe())
 
 
 def test_candidates_are_all_fusions_and_the_first_without_each_input():

@@ -177,8 +177,8 @@ def class_order(head: str, student: Schema | None, teacher: Schema | None) -> Te
         raise UserError(f"The target '{head}' is of kind {kind}, but the teacher's is of kind {teacher_kind}.")
     if TARGETS[kind].distilled_by is None:
         raise UserError(
-            f"The target '{head}' is of the kind {kind}, which is learned from people and not from a teacher;"
-            " name another target, or learn by feature_distillation."
+            f"The target '{head}' is of the kind {kind}, which is learned from people and not from a teacher's"
+            " decision; name another target, or learn by feature_distillation."
         )
     if set(labels) != set(teacher_labels):
         unmatched = next(iter(set(labels) ^ set(teacher_labels)))
