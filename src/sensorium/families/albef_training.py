@@ -1,7 +1,7 @@
 """ALBEF as a family that is pretrained: a picture and a text, aligned and then fused."""
 
 import math
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 from torch import nn
@@ -74,7 +74,6 @@ class AlbefSettings(SharedSettings):
     alpha: float | None = Field(
         None, ge=0, le=1, description="the teacher's share of a target after the first epoch; none: 0.4"
     )
-    labels: ClassVar[None] = None  # no column of classes is read
 
 
 class AlbefFamily:

@@ -221,7 +221,8 @@ class ContrastiveTask:
         Raises UserError when there is no table, or a column is missing or cannot be an input, or the recipe does not
         fit.
         """
-        data, labels = recipe.data, recipe.family.labels
+        data = recipe.data
+        labels = getattr(recipe.family, "labels", None)  # not every family learns by a column of classes
         target = {} if labels is None else {labels: "class"}
         if isinstance(records, Table):
             kinds = {column.name: column.kind for column in records.schema.columns if column.name in data.inputs}
