@@ -179,6 +179,10 @@ class Model(nn.Module):
         pooled = self.projections[name](features.pooled) if name in self.projections else features.pooled
         return torch.where(features.present[:, None], nn.functional.normalize(wide(pooled), dim=-1), 0.0)
 
+    def embedding_width(self, name: str) -> int:
+        """E, the width of the embeddings of the input `name`."""
+        return self.projections[name].out_features if name in self.projections else self.encoders[name].dim
+
     def fuse(self, features: dict[str, Features], **asked: Any) -> Features:
         """One Features of all inputs. `asked`: what a fusion with a method `asked` takes beside them."""
         return self.fusion({name: features[name] for name in self.encoders.names}, **asked)

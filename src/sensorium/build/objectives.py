@@ -152,7 +152,7 @@ def _build_aligning(settings: ObjectiveSettings, model: Model, recipe: Recipe) -
     lacks_temperature = objective.needs_temperature and not hasattr(model, "logit_scale")
     objectives = []
     for a, b in aligned_pairs(settings, model.encoders.names):
-        dims = (_embedding_dim(model, a), _embedding_dim(model, b))
+        dims = (model.embedding_width(a), model.embedding_width(b))
         if lacks_temperature or (objective.shares_space and dims[0] != dims[1]):
             raise UserError(
                 f"The model has no space that '{a}' and '{b}' share, and one that is gone on from gets none; fit anew"
@@ -206,7 +206,3 @@ def _with_teacher(records: Records, teachers: list[Teacher]) -> Records:
     roles = {"targets": [], "group": student_schema.group, "key": student_schema.key}
     schema = model.schema.model_copy(update=roles)
     return records.viewed(VIEW, Records(records.table.under(schema), model.processors, seed=records.seed))
-
-
-def _embedding_dim(model: Model, name: str) -> int:
-    return model.projections[name].out_features if name in model.projections else model.encoders[name].dim

@@ -53,7 +53,7 @@ class Index:
         source = open_source(model, records, input, key)
         embed = embedder(model, source.table, source.input, work.workers)
         facts = Facts(
-            dim=_embedding_size(model, source.input),
+            dim=model.embedding_width(source.input),
             fingerprint=fingerprint(model),
             run=None if run is None else str(Path(run).absolute()),
             input=source.input,
@@ -185,10 +185,6 @@ class Index:
     def _finish(self) -> None:
         maintain_index(self.store, exclusive=True)
         self.store.write_state(finished=True)
-
-
-def _embedding_size(model: Model, name: str) -> int:
-    return model.projections[name].out_features if name in model.projections else model.encoders[name].dim
 
 
 def _normalise(rows: pa.Table, store: Store) -> pa.Table:

@@ -9,7 +9,6 @@ from accelerate.utils import gather_object
 
 from sensorium.data.records import Records
 from sensorium.metrics.retrieval import retrieval, retrieval_figures
-from sensorium.model import Model
 from sensorium.training.learner import Learner
 from sensorium.training.loop import Validation
 
@@ -64,14 +63,10 @@ def _spread(embeddings: np.ndarray) -> float:
 def _embed(learner: Learner, records: Records, rows: np.ndarray) -> dict[str, np.ndarray]:
     """By input: float32 [rows, E], the embeddings of the records `rows`, zero where absent."""
     model = learner.model
-    embeddings = {name: [np.zeros((0, _width(model, name)), np.float32)] for name in model.encoders.names}
+    embeddings = {name: [np.zeros((0, model.embedding_width(name)), np.float32)] for name in model.encoders.names}
     for start in range(0, len(rows), BATCH):
         batch = records.batch(rows[start : start + BATCH]).to(model.device)
         with torch.autocast(model.device.type, torch.bfloat16, enabled=learner.precision == "bf16"):
             for name, features in model.encode(batch.inputs).items():
                 embeddings[name].append(model.embedding(name, features).float().cpu().numpy())
     return {name: np.concatenate(batches) for name, batches in embeddings.items()}
-
-
-def _width(model: Model, name: str) -> int:
-    return model.projections[name].out_features if name in model.projections else model.encoders[name].dim
