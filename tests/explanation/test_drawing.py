@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from sensorium.errors import UserError
-from sensorium.explanation.drawing import draw, over, said
+from sensorium.explanation.drawing import describe_heat, draw, resize_heat
 from sensorium.explanation.grad_cam import Explanation
 from tests.explanation.scenes import photo
 
@@ -15,7 +15,7 @@ FOUND = Explanation(["circle", "is", "?"], np.stack([CORNER, MIDDLE, NONE]), COR
 
 
 def test_a_words_place_is_said_in_words():
-    assert said(FOUND) == [
+    assert describe_heat(FOUND) == [
         "circle: upper right, 75% of the heat.",
         "is: in the middle, 25% of the heat.",
         "?: nowhere.",
@@ -23,10 +23,10 @@ def test_a_words_place_is_said_in_words():
 
 
 def test_heat_lies_over_the_square_that_was_read():
-    heat = over(np.ones((3, 3), dtype=np.float32), (0.25, 0.0, 0.75, 1.0), width=40, height=20)
+    heat = resize_heat(np.ones((3, 3), dtype=np.float32), (0.25, 0.0, 0.75, 1.0), width=40, height=20)
     assert heat.shape == (20, 40) and (heat[:, 10:30] == 1).all()
     assert (heat[:, :10] == 0).all() and (heat[:, 30:] == 0).all()
-    smooth = over(CORNER, (0.0, 0.0, 1.0, 1.0), width=30, height=30)
+    smooth = resize_heat(CORNER, (0.0, 0.0, 1.0, 1.0), width=30, height=30)
     assert smooth[:8, 22:].min() > 1 and smooth[12:].max() < 1.5 and smooth[:, :10].max() == 0
 
 
@@ -34,7 +34,7 @@ def test_a_picture_has_a_panel_for_the_text_and_one_for_each_word(tmp_path):
     grey = np.full((20, 40, 3), 128, dtype=np.uint8)
     draw(FOUND, grey, "yes (0.93)", tmp_path / "heat.png")
     sheet = Image.open(tmp_path / "heat.png")
-    assert sheet.text["Description"] == " ".join(said(FOUND))
+    assert sheet.text["Description"] == " ".join(describe_heat(FOUND))
     pixels = np.asarray(sheet).astype(int)
     height, width = pixels.shape[:2]
     assert width == 12 + 4 * (220 + 12) and height == 12 + 22 + 110 + 12

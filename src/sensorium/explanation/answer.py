@@ -8,7 +8,7 @@ from sensorium.console import Console
 from sensorium.data.media.decoding import decode
 from sensorium.errors import UserError
 from sensorium.evaluation.inputs import format_number
-from sensorium.explanation.drawing import check_format, draw, said
+from sensorium.explanation.drawing import check_format, describe_heat, draw
 from sensorium.explanation.grad_cam import explain as explain_decision
 from sensorium.inference.answer import WAYS, By, RankedAnswers, answer_question, question_roles, read_answers
 from sensorium.model import HasModel, Model, model_of
@@ -72,7 +72,7 @@ def _explain(model: Model, picture: Any, question: str, ranked: RankedAnswers, o
     return {
         "file": str(out),
         "words": [{"word": word, "heat": heat} for word, heat in words],
-        "said": said(explanation),
+        "said": describe_heat(explanation),
     }
 
 

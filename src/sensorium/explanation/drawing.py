@@ -23,7 +23,7 @@ def draw(explanation: Explanation, photo: np.ndarray, title: str, out: str | Pat
     """Writes the heat maps of `explanation` over `photo`, uint8 [H, W, 3], to `out`, whole or not at all.
 
     The first panel is of the full text, under `title`; the others are of its words and share one scale. A PNG has the
-    sentences of `said` as its text `Description`. Raises UserError for a file that is no .png, .jpg or .webp.
+    sentences of `describe_heat` as its text `Description`. Raises UserError for a file that is no .png, .jpg or .webp.
     """
     suffix = check_format(out)
     scale = SIDE / max(photo.shape[:2])
@@ -36,7 +36,7 @@ def draw(explanation: Explanation, photo: np.ndarray, title: str, out: str | Pat
     ]
     sheet = _sheet(panels, small.size)
     metadata = PngImagePlugin.PngInfo()
-    metadata.add_text("Description", " ".join(said(explanation)))
+    metadata.add_text("Description", " ".join(describe_heat(explanation)))
     with whole_file(Path(out)) as path:
         sheet.save(path, FORMATS[suffix], **({"pnginfo": metadata} if suffix == ".png" else {"quality": 92}))
 
@@ -49,7 +49,7 @@ def check_format(out: str | Path) -> str:
     return suffix
 
 
-def said(explanation: Explanation) -> list[str]:
+def describe_heat(explanation: Explanation) -> list[str]:
     """A sentence for each word, for readers who do not see the picture: where it looks, and its share of all heat."""
     total = explanation.maps.sum() or 1.0
     return [
@@ -60,7 +60,7 @@ def said(explanation: Explanation) -> list[str]:
     ]
 
 
-def over(heat: np.ndarray, box: tuple[float, float, float, float], width: int, height: int) -> np.ndarray:
+def resize_heat(heat: np.ndarray, box: tuple[float, float, float, float], width: int, height: int) -> np.ndarray:
     """float32 [height, width]: a map of patches, [h, w], stretched over a picture of that size and smoothed; zero
     outside `box`, the square that the patches cover, in shares of the picture's sides.
     """
@@ -76,7 +76,7 @@ def _overlay(
     photo: Image.Image, heat: np.ndarray, hottest: float, box: tuple[float, float, float, float]
 ) -> Image.Image:
     """The photo in grey with `heat` in colours over it; `hottest` has the last colour of the scale."""
-    share = np.clip(over(heat, box, *photo.size) / (hottest or 1.0), 0, 1)[..., None]  # [H, W, 1]
+    share = np.clip(resize_heat(heat, box, *photo.size) / (hottest or 1.0), 0, 1)[..., None]  # [H, W, 1]
     position = share[..., 0] * (len(HEAT) - 1)
     low = np.minimum(position.astype(int), len(HEAT) - 2)
     colour = HEAT[low] + (HEAT[low + 1] - HEAT[low]) * (position - low)[..., None]  # [H, W, 3]
