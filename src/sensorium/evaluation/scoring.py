@@ -67,6 +67,8 @@ def score(model: Model, batches: Iterable[Batch], coalitions: Iterable[Coalition
 def predict_targets(model: Model, fused: Features, targets: dict[str, dict[str, Tensor]]) -> dict[str, Columns]:
     """By target, what its head decides; of a target that is scored by its loss, `loss`, float [B]."""
     by_loss = loss_scored_targets(model)
+    if not by_loss:
+        return arrays(model.decide(fused))
     losses = {name: {"loss": model.heads[name].loss(fused, targets[name])} for name in by_loss if name in targets}
     return arrays(model.decide(fused, without=by_loss) | losses)
 
