@@ -135,3 +135,10 @@ def test_clip_has_no_queue_and_its_model_is_no_albef(table, tmp_path):
     )
     with pytest.raises(UserError, match="no pre-trained ALBEF"):
         albef(table, tmp_path / "c", encoders=None, start_from=tmp_path / "b")
+
+
+def test_a_pair_may_have_an_objective_that_could_read_classes(table, tmp_path):
+    """ALBEF has no setting `labels`, and the objective is asked to know of none."""
+    recipe = {"objectives": [{"name": "triplet", "inputs": ["photo", "caption"]}]}
+    run = albef(table, tmp_path / "run", epochs=1, queue=20, recipe=recipe)
+    assert np.isfinite(pd.read_csv(run.folder / "log.csv")["loss_photo_caption_triplet"]).all()

@@ -148,7 +148,7 @@ def _build_aligning(settings: ObjectiveSettings, model: Model, recipe: Recipe) -
     objective: type[AligningObjective] = OBJECTIVES[settings.name]
     options = parse_config(objective, settings.config, f"the objective '{settings.name}'").model_dump()
     if "labels" in options and recipe.family is not None:
-        options["labels"] = options["labels"] or recipe.family.labels
+        options["labels"] = options["labels"] or recipe.family.class_column
     lacks_temperature = objective.needs_temperature and not hasattr(model, "logit_scale")
     objectives = []
     for a, b in aligned_pairs(settings, model.encoders.names):

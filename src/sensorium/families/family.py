@@ -40,6 +40,11 @@ class SharedSettings(BaseModel, frozen=True, extra="forbid"):
     dim: int | None = Field(None, ge=1, description="width of the shared space; none: that of the size")
     temperature: float | None
 
+    @property
+    def class_column(self) -> str | None:
+        """The column of classes whose records belong together as well; None for a family without that setting."""
+        return getattr(self, "labels", None)
+
     @model_validator(mode="before")
     @classmethod
     def _drop_absent_settings(cls, settings: Any) -> Any:

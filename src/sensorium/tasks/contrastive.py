@@ -221,9 +221,8 @@ class ContrastiveTask:
         Raises UserError when there is no table, or a column is missing or cannot be an input, or the recipe does not
         fit.
         """
-        data = recipe.data
-        labels = getattr(recipe.family, "labels", None)  # not every family learns by a column of classes
-        target = {} if labels is None else {labels: "class"}
+        data, classes = recipe.data, recipe.family.class_column
+        target = {} if classes is None else {classes: "class"}
         if isinstance(records, Table):
             kinds = {column.name: column.kind for column in records.schema.columns if column.name in data.inputs}
             group, key = data.group or records.schema.group, data.key or records.schema.key
