@@ -58,7 +58,7 @@ def _extend_head(old: nn.Module, learned: dict[str, Any], dim: int) -> nn.Module
     """The head `old` with what is `learned` of the new records: more classes, or more answers."""
     config = old.config.model_dump()
     inner = config["config"] if "experts" in config else config
-    if "classes" in inner:
+    if "classes" in inner:  # what a number is measured in, its mean and scale, stays
         inner |= _mixed_statistics(inner, learned)
     if "answers" in learned:
         fitting = [tokens[: config["context"] - 1] + tokens[-1:] for tokens in learned["answers"]]
@@ -73,9 +73,8 @@ def _extend_head(old: nn.Module, learned: dict[str, Any], dim: int) -> nn.Module
 
 
 def _mixed_statistics(old: dict[str, Any], learned: dict[str, Any]) -> dict[str, Any]:
-    """What a head of classes knows of its records. The prior is the mean of the old one and of that of the new records,
-
-    for the model has learned from both. A number's mean and scale are its unit, so they stay.
+    """What a head of classes knows of its records: the prior is the mean of the old one and of that of the new records,
+    for the model has learned from both.
     """
     old_prior = old["prior"] + [0.0] * (learned["classes"] - len(old["prior"]))
     prior = [(before + now) / 2 for before, now in zip(old_prior, learned["prior"], strict=True)]

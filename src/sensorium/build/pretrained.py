@@ -193,9 +193,7 @@ def init_from_pretrained(table: Table, recipe: Recipe, facts: dict[str, dict[str
 
 
 def check_pretrained(recipe: Recipe, folder: Path) -> None:
-    """Checks that a run in `folder` begins with one other run at most. Raises UserError."""
-    if recipe.begin_with is None:
-        return
+    """Checks that a run in `folder`, which begins with a trained one, begins with one alone. Raises UserError."""
     if recipe.start_from is not None:
         raise UserError(
             "start_from goes on with a trained run, targets and all, and begin_with takes its encoders and fusion for"

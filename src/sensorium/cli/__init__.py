@@ -91,9 +91,9 @@ def main() -> None:
 def _usage(error: Exception) -> int:
     """What the command line's own parser objects to; anything else is a bug and goes up."""
     if hasattr(error, "format_message"):  # the parser's exceptions, which Typer has moved from one package to another
-        said = error.format_message()
+        sentence = error.format_message()
         verb = error.ctx.command_path if getattr(error, "ctx", None) else "sensorium"
-        return _fail(f"{said}{'' if said[-1] in '.?' else '.'} See '{verb} --help'.", 2)
+        return _fail(f"{sentence}{'' if sentence[-1] in '.?' else '.'} See '{verb} --help'.", 2)
     if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

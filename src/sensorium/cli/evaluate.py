@@ -54,14 +54,12 @@ def evaluate(
     Example: [bold]sensorium evaluate runs/reviews test.csv --out runs/reviews/on-test[/bold]
     """
     from sensorium.console import Console
-    from sensorium.evaluation.evaluate import evaluate
-    from sensorium.model import load
+    from sensorium.evaluation.evaluate import evaluate as evaluate_model
 
-    model = load(run)
     console = Console(quiet=as_json)
     with console.spinner("Scoring"):
-        report = evaluate(
-            model, model.read(table), task, out=out, bad_records=bad_records, pair=split_names(pair), rerank=rerank,
+        report = evaluate_model(
+            run, table, task, out=out, bad_records=bad_records, pair=split_names(pair), rerank=rerank,
             target=target, labels=labels, templates=templates, input=name, text=text, shots=shots, draws=draws,
         )  # fmt: skip
     if as_json:

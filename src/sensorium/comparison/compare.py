@@ -42,7 +42,7 @@ from sensorium.runs.folder import RunLayout, prepare_folder
 from sensorium.runs.pipeline import scan_records
 from sensorium.runs.resolve import resolve_config
 from sensorium.tasks import TASKS
-from sensorium.tasks.base import Facts, RunContext, Task
+from sensorium.tasks.base import Facts, RunContext, Source, Task
 from sensorium.tasks.splits import Split, run_fingerprint
 from sensorium.training.precision import choose_device, choose_precision, half_the_cores
 from sensorium.training.state import run_mismatch_error
@@ -70,7 +70,7 @@ class ComparisonSetup:
 
 
 def compare(
-    records: Table | pd.DataFrame | list[dict] | str | Path | None = None,
+    records: Source = None,
     out: str | Path = "runs/compare",
     *,
     target: str | Mapping[str, str | None] | None = None,
@@ -101,7 +101,7 @@ def compare(
     that asks for them has to begin its work under `if __name__ == "__main__"`. The outcome is the same.
     All else, and any other of the `settings`, is as in `fit`. Raises UserError, and Interrupted.
     """
-    options = collect_options(locals(), own={"fusion", "seeds", "folds", "workers"})
+    options = collect_options(locals(), not_settings={"fusion", "seeds", "folds", "workers"})
     folder, task = Path(out), TASKS["supervised"]()
     # 1. The settings, the table, the variants, the folder.
     resolved = resolve_config(task, folder, recipe, options, resume)

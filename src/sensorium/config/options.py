@@ -18,18 +18,16 @@ FAMILY = "family"
 OPTION_SECTIONS = (TOP, "data", "training", FAMILY)  # those with an option for each of their settings
 # Settings without an option of their name that is simply laid over them.
 NOT_SET_BY_NAME = {TOP: {"objectives", "teacher"}, "data": {"path", "target"}, FAMILY: {"name", "pairs"}}
-
-
 # Arguments of verbs that are no settings.
 ARGUMENTS = ("records", "out", "recipe", "resume", "overwrite", "quiet", "settings")
 
 
-def collect_options(arguments: Mapping[str, Any], own: Collection[str] = ()) -> dict[str, Any]:
+def collect_options(arguments: Mapping[str, Any], not_settings: Collection[str] = ()) -> dict[str, Any]:
     """The settings among a verb's `arguments`, its locals(), by name, with all that its `settings` has.
 
-    own: the names of further arguments that are no settings.
+    not_settings: the names of arguments that are none, beside ARGUMENTS.
     """
-    options = {name: value for name, value in arguments.items() if name not in (*ARGUMENTS, *own)}
+    options = {name: value for name, value in arguments.items() if name not in (*ARGUMENTS, *not_settings)}
     options |= arguments["settings"]
     return {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
 

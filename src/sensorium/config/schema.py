@@ -108,7 +108,7 @@ class TargetSettings(Frozen):
 
 
 class FusionSettings(Frozen):
-    """How the inputs come together: a fusion's name, or `late`: the fusion `separate` and the head `late`."""
+    """How the inputs come together: a fusion's name; with `late` each input decides for itself first."""
 
     name: str = Field("hybrid", description="hybrid, late or another of docs/fusions.md")
     combine: Literal["mean", "learned", "vote", "product"] = Field(

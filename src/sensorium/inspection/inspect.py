@@ -86,7 +86,7 @@ def inspect(
     Goes on where `fit` would stop: what would stop it is among the findings. workers: processes that read files.
     target, group, key, columns, test, split and held_out are as in `fit`, and so is any other of the `settings`, which
     the plan follows. Raises UserError when the table cannot be read at all, or an option does not fit it."""
-    options = collect_options(locals(), own={"workers"})
+    options = collect_options(locals(), not_settings={"workers"})
     began = time.monotonic()
     recipe = check_recipe(apply_options({}, options), "the settings")
     if recipe.data.split is not None and recipe.data.test is not None:

@@ -7,20 +7,18 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from accelerate import Accelerator, InitProcessGroupKwargs
 
 from sensorium.config.options import collect_options
 from sensorium.config.presets import expand_family
 from sensorium.console import Console
-from sensorium.data.table import Table
 from sensorium.errors import unknown
 from sensorium.families import FAMILIES
 from sensorium.runs.folder import RunLayout, prepare_folder
 from sensorium.runs.pipeline import run_pipeline
 from sensorium.runs.resolve import resolve_config
 from sensorium.tasks import TASKS
-from sensorium.tasks.base import Run, RunContext, Task
+from sensorium.tasks.base import Run, RunContext, Source, Task
 from sensorium.training.precision import choose_device, half_the_cores
 
 LAYOUT = RunLayout(
@@ -34,7 +32,6 @@ LAYOUT = RunLayout(
 )  # fmt: skip
 # One process fills the feature cache while the others wait, for hours maybe; one that dies ends the others anyhow.
 PATIENT = InitProcessGroupKwargs(timeout=timedelta(days=7))
-Source = Table | pd.DataFrame | list[dict] | str | Path | None
 
 
 def fit(
@@ -135,7 +132,7 @@ def pretrain(
     other; pieces: in how many they go through the model. start_from: a run or a converted checkpoint to begin with.
     All else is as in `fit`, and `settings` (dim, temperature, ...) are those of docs/recipes.md.
     """
-    options = collect_options(locals(), own={"family"})
+    options = collect_options(locals(), not_settings={"family"})
     if family not in FAMILIES:
         raise unknown("family", family, FAMILIES)
     return start_run(TASKS["contrastive"](family), records, Path(out), recipe, options, resume, overwrite, quiet)

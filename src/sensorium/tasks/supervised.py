@@ -41,8 +41,7 @@ class SupervisedTask:
     names = "target"
     inherits = True
 
-    def __init__(self, family: str | None = None):
-        """family: none; only pretraining has one."""
+    def __init__(self):
         self.old: Model | None = None  # the trained model that the run goes on from or begins with
 
     def base(self, given: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
