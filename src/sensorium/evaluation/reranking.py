@@ -91,7 +91,7 @@ def _match_log_odds(
     """float64 [P]: of P pairs of contents the logarithm of the odds that they belong together, which orders as their
     probability does, and does not saturate.
 
-    places: by input, the record of each content; index: by input int64 [P], which contents make a pair.
+    records_of: by input, the record of each content; index: by input int64 [P], which contents make a pair.
     """
     fusion, head, mode = model.fusion, matcher(model), model.training
     (context,), lead = fusion.context, fusion.query

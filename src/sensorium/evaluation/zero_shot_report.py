@@ -158,8 +158,8 @@ def _save(report: ZeroShotReport, readable: Checked, out: str | Path) -> None:
 def label_metrics(truth: Columns, predicted: Columns, resamples: Resamples) -> dict[str, Value]:
     """The metrics of one class of K, and whether it is among the five most probable where there are more.
 
-    truth: {"label": int [N]}; given: {"probabilities": float [N, K], "decision": int [N]}. The chance level is that of
-    a constant answer that knows the shares of the labels.
+    truth: {"label": int [N]}; predicted: {"probabilities": float [N, K], "decision": int [N]}. The chance level is that
+    of a constant answer that knows the shares of the labels.
     """
     count, classes = predicted["probabilities"].shape
     share = np.bincount(truth["label"], minlength=classes) / count

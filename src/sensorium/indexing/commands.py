@@ -93,12 +93,12 @@ def search(
     input: which of the model's inputs the query is; else by the file's ending. where: a filter in SQL on the columns,
     as "price < 50". run: the model or its folder, where it is no longer where it was at indexing. Prints a table unless
     `quiet`. Raises UserError."""
-    read_content = Index.open(index, None if run is None else model_of(run))
-    name = _input_of(read_content.model, query, input)
-    columns = next(spec.columns for spec in read_content.model.schema.inputs if spec.name == name)
+    opened = Index.open(index, None if run is None else model_of(run))
+    name = _input_of(opened.model, query, input)
+    columns = next(spec.columns for spec in opened.model.schema.inputs if spec.name == name)
     if len(columns) > 1:
         raise UserError(f"The input '{name}' is several columns ({', '.join(columns)}), which only Python can ask by.")
-    hits = read_content.search({columns[0]: query}, top, where, name)
+    hits = opened.search({columns[0]: query}, top, where, name)
     Console(quiet).print_table(hits_table(hits))
     return hits
 
@@ -128,7 +128,7 @@ def unindex(
 ) -> dict[str, Any]:
     """Removes from an index the records with these keys, or those that pass the filter `where`, in SQL on the columns.
     Prints how many unless `quiet`. Returns {"out", "removed", "records"}. Raises UserError."""
-    read_content = Index.open(index)
-    removed, records = read_content.delete(keys, where), len(read_content)
+    opened = Index.open(index)
+    removed, records = opened.delete(keys, where), len(opened)
     Console(quiet).print(f"{counted(removed, 'record')} removed; {counted(records, 'record')} left in {index}.")
     return {"out": str(index), "removed": removed, "records": records}

@@ -85,7 +85,7 @@ def _extremes(table: Table, name: str, parsed: np.ndarray) -> list[Finding]:
 
 def extreme_values(parsed: np.ndarray) -> np.ndarray:
     """bool [N]: values so far out that even a column with a long tail would not have them. Beyond twelve interquartile
-    ranges and, where all values are positive, four of their logarithms; and further from all others than these lie from
+    ranges and, where all values are positive, five of their logarithms; and further from all others than these lie from
     each other."""
     present = parsed[~np.isnan(parsed)]
     low, high = np.quantile(present, [0.25, 0.75]) if len(present) else (0, 0)

@@ -94,16 +94,19 @@ def _predict_targets(learner: Learner, records: Records, rows: np.ndarray) -> di
 
 
 def _rows(tensors: dict[str, Tensor], keep: Tensor) -> Columns:
-    rows = {key: values[keep] for key, values in tensors.items()}
-    return {key: (one.float() if one.is_floating_point() else one).cpu().numpy() for key, one in rows.items()}
+    columns = {}
+    for key, values in tensors.items():
+        rows = values[keep]
+        columns[key] = (rows.float() if rows.is_floating_point() else rows).cpu().numpy()
+    return columns
 
 
 def _concatenate(columns: list[TargetColumns]) -> TargetColumns:
     truth, prediction = (
         {key: np.concatenate([side[key] for side in sides]) for key in sides[0]}
-        for sides in ([one.truth for one in columns], [one.prediction for one in columns])
+        for sides in ([batch.truth for batch in columns], [batch.prediction for batch in columns])
     )
-    return TargetColumns(truth, prediction, np.concatenate([one.loss for one in columns]))
+    return TargetColumns(truth, prediction, np.concatenate([batch.loss for batch in columns]))
 
 
 @torch.no_grad()

@@ -78,7 +78,7 @@ class Tiles:
 
 
 def _add_product(total: Tensor, matrix: Tensor, right: Tensor, scale: float) -> None:
-    """total += scale · matrix other; `total` may be wider than the two."""
+    """total += scale · matrix right; `total` may be wider than the two."""
     if total.dtype == matrix.dtype:
         total.addmm_(matrix, right, alpha=scale)
     else:
