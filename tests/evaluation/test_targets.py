@@ -8,9 +8,11 @@ import pytest
 import sklearn.metrics as sk
 import torch
 
-from sensorium.data.schema import Column, InputSpec
+from sensorium.data.schema import Column, InputSpec, TargetSpec
 from sensorium.errors import UserError
 from sensorium.evaluation import coalitions, evaluate_targets, score
+from sensorium.evaluation.target import report_target
+from sensorium.metrics import Resamples
 from tests.evaluation.planted import Planted, schema, table, world
 
 
@@ -212,3 +214,12 @@ def test_an_input_called_metric_does_not_hide_the_metric():
     model, records = world({"metric": np.ones(10)}, np.arange(10) > 4, lambda numbers: numbers["metric"])
     inputs = evaluate_targets(model, records, resamples=20).to_dict()["inputs"]["answer"]
     assert inputs["metric"] == "accuracy" and set(inputs["metric (input)"]) == {"alone", "without", "shapley"}
+
+
+def test_scores_of_more_classes_than_the_target_has_are_an_error():
+    target = TargetSpec(name="answer", kind="class", labels=["yes", "no"])
+    truth = {"label": np.array([0, 1, 2, 0])}
+    probabilities = np.eye(3)[truth["label"]] * 0.7 + 0.1
+    predicted = {"probabilities": probabilities, "decision": probabilities.argmax(axis=1)}
+    with pytest.raises(ValueError, match="zip"):
+        report_target(target, truth, {("a",): predicted, (): predicted}, ("a",), Resamples(4, None, 20, 0))

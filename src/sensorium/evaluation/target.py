@@ -40,11 +40,12 @@ def report_target(
 ) -> TargetReport:
     """The report of a target from the rows that have it: the truth, and what every coalition of `inputs` predicts."""
     prediction = predictions[inputs]
+    class_scores = per_class(target.kind, truth, prediction)
     return TargetReport(
         target=target,
         records=resamples.rows,
         metrics=measure(target.kind, truth, prediction, predictions[()], resamples),
-        classes=dict(zip(target.labels, per_class(target.kind, truth, prediction), strict=False)),
+        classes=dict(zip(target.labels, class_scores, strict=True)) if class_scores else {},
         confusion=METRIC_KINDS[target.kind].confusion(truth, prediction),
         judgement=input_contributions(target.kind, truth, predictions, inputs, resamples),
     )
