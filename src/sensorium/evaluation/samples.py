@@ -23,6 +23,7 @@ def samples(scores: Scores, table: Table, targets: list[TargetSpec], inputs: Coa
     names = {inputs: "all", (): "none"} | {(name,): f"only {name}" for name in inputs if len(inputs) > 1}
     names |= {remaining: f"without {name}" for name in inputs if (remaining := without(inputs, name)) not in names}
     count, groups = len(scores.keys), table.groups
+    cells = {target.name: table.cells(target.name, target.kind) for target in targets}
     tables = []
     for coalition, name in names.items():
         columns = {
@@ -32,8 +33,8 @@ def samples(scores: Scores, table: Table, targets: list[TargetSpec], inputs: Coa
         }
         for target in targets:
             predicted = scores.predictions[coalition][target.name]
-            truth, cells = scores.targets[target.name], table.cells(target.name, target.kind)
-            columns |= TARGET_COLUMNS[target.kind].score_columns(target, cells, truth, predicted)
+            truth, kind = scores.targets[target.name], TARGET_COLUMNS[target.kind]
+            columns |= kind.score_columns(target, cells[target.name], truth, predicted)
             columns[f"{target.name}_loss"] = _loss(target, truth, predicted)
         tables.append(pa.table(columns))
     return pa.concat_tables(tables)
