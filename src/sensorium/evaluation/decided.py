@@ -12,10 +12,12 @@ class Decided(NamedTuple):
     """Rows, from 0 among the scored records, in which an input decided; those in which it did so most come first.
 
     helped: right with the input and wrong without it; where decisions are not right or wrong, the error at least
-    halved. hurt: the other way round. of: how many records have the target.
+    halved. hurt: the other way round. of: how many records have the target. without: the coalition of all other inputs,
+    as scores.parquet names it.
     """
 
     input: str
+    without: str
     helped: np.ndarray
     hurt: np.ndarray
     of: int
@@ -34,7 +36,7 @@ def decided(scores: SavedScores, target: SavedTarget, name: str, inputs: list[st
     helped, hurt = _changed_rows(scores, target, coalition)
     helped = helped[np.argsort(-gain[helped], kind="stable")]
     hurt = hurt[np.argsort(gain[hurt], kind="stable")]
-    return Decided(name, rows[helped], rows[hurt], len(rows))
+    return Decided(name, coalition, rows[helped], rows[hurt], len(rows))
 
 
 def _changed_rows(scores: SavedScores, target: SavedTarget, without: str) -> tuple[np.ndarray, np.ndarray]:

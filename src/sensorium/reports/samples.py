@@ -61,12 +61,10 @@ def inputs_that_decided(target: SavedTarget, evidence: Evidence, media: Media) -
 
 
 def _decided(case: Decided, target: SavedTarget, scores: SavedScores, media: Media) -> DecidedCards:
-    alternative = f"without {case.input}"
-    if alternative not in scores.by_coalition:  # of two inputs, what is left without the first is the second alone
-        alone = f"only {case.input}"
-        alternative = next(name for name in scores.by_coalition if name.startswith("only ") and name != alone)
     cards = [
-        Card(f"{scores.keys[row]}: {effect}", media.of_record(row), _decisions(scores, target, row, "all", alternative))
+        Card(
+            f"{scores.keys[row]}: {effect}", media.of_record(row), _decisions(scores, target, row, "all", case.without)
+        )
         for effect, rows in (("helped", case.helped[:MOST_HELPED]), ("hurt", case.hurt[:MOST_HURT]))
         for row in rows
     ]
