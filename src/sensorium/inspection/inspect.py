@@ -1,6 +1,5 @@
 """A look at a table before training: what its columns are, what is wrong with them, and what `fit` would do."""
 
-import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from sensorium.data.schema import Schema
 from sensorium.data.sources.tables import read_source
 from sensorium.data.table import Table
 from sensorium.errors import UserError
+from sensorium.evaluation.embedding import workers_for
 from sensorium.inspection.absences import Pattern, absence_findings, patterns
 from sensorium.inspection.classes import class_findings, group_findings, spelling_findings
 from sensorium.inspection.contents import Contents, look
@@ -99,7 +99,7 @@ def inspect(
     # 2. Every file once; what is said of the records is said of those without a broken file.
     scan_began = time.monotonic()
     if workers is None:
-        workers = 0 if len(table) < 200 else max(1, min(4, os.cpu_count() or 1))
+        workers = workers_for(table)
     files, bad = look(table, workers)
     scan_seconds = time.monotonic() - scan_began
     findings += split_findings + _missing_packages()
