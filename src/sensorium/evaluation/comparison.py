@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from sensorium.errors import counted
-from sensorium.evaluation.inputs import format_number
+from sensorium.evaluation.inputs import format_number, join_names
 from sensorium.evaluation.printing import between, titled_table
 from sensorium.evaluation.saving import save, text
 from sensorium.metrics import INTERVAL, Difference, Value
@@ -142,7 +142,7 @@ def _ranking_sentences(comparison: Comparison) -> list[str]:
     if len(tied) > 1:
         spread = max(against[contender.name].value.value for contender in tied[1:])
         sentences.append(
-            f"{_join_names([contender.name for contender in tied])} are indistinguishable here: they lie within"
+            f"{join_names([contender.name for contender in tied])} are indistinguishable here: they lie within"
             f" {_format_points(comparison, spread)} of each other."
         )
     if beaten:
@@ -150,7 +150,7 @@ def _ranking_sentences(comparison: Comparison) -> list[str]:
         lead = _format_points(comparison, high)
         if len(beaten) > 1:
             lead = f"{_format_points(comparison, low, bare=True)} to {lead}"
-        sentences.append(f"{best.name} beats {_join_names([contender.name for contender in beaten])} by {lead}.")
+        sentences.append(f"{best.name} beats {join_names([contender.name for contender in beaten])} by {lead}.")
     smallest = min(tied, key=lambda contender: (contender.parameters, -contender.value.value))
     if smallest is best:
         sentences.append(f"Take {best.name}{': it is also the smallest of them' if len(tied) > 1 else ''}.")
@@ -198,7 +198,3 @@ def _format_points(comparison: Comparison, difference: float, bare: bool = False
     if comparison.measure.startswith("negative"):
         return f"{difference:{plus}.3g}"
     return f"{100 * difference:{plus}.1f}" if bare else f"{100 * difference:{plus}.1f} points"
-
-
-def _join_names(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -141,8 +141,12 @@ def _harmful_clause(name: str, contributions: Contributions, metric: str) -> str
 
 
 def _join_quoted(names: list[str]) -> str:
-    quoted = [f"'{name}'" for name in names]
-    return quoted[0] if len(names) == 1 else f"{', '.join(quoted[:-1])} and {quoted[-1]}"
+    return join_names([f"'{name}'" for name in names])
+
+
+def join_names(names: list[str]) -> str:
+    """One or more names as a sentence lists them: `a`, `a and b`, `a, b and c`."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def format_number(number: float | None) -> str:
