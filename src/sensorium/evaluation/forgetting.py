@@ -12,7 +12,7 @@ from sensorium.data.table import Table
 from sensorium.errors import counted
 from sensorium.evaluation.inputs import format_number
 from sensorium.evaluation.printing import between, titled_table
-from sensorium.evaluation.scoring import Scores, score
+from sensorium.evaluation.scoring import Scores, rows_of, score
 from sensorium.metrics import (
     INTERVAL,
     METRIC_KINDS,
@@ -95,8 +95,8 @@ def _labelled_columns(
     scores: Scores, inputs: tuple[str, ...], spec: TargetSpec, has_target: np.ndarray
 ) -> tuple[Columns, Columns]:
     """Truth and prediction of the rows, bool [N], that have the target; of several labels the old ones."""
-    truth = {key: values[has_target] for key, values in scores.targets[spec.name].items() if key != "mask"}
-    predicted = {key: values[has_target] for key, values in scores.predictions[inputs][spec.name].items()}
+    truth = rows_of(scores.targets[spec.name], has_target)
+    predicted = rows_of(scores.predictions[inputs][spec.name], has_target)
     return truth, METRIC_KINDS[spec.kind].first_labels(predicted, len(spec.labels))
 
 

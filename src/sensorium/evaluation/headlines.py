@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from sensorium.data.table import Table
-from sensorium.evaluation.scoring import score
+from sensorium.evaluation.scoring import rows_of, score
 from sensorium.features import Batch
 from sensorium.metrics import Resamples, Value, headline, measure
 from sensorium.model import Model
@@ -26,7 +26,7 @@ def headlines(model: Model, table: Table, batches: Iterable[Batch], seed: int = 
         if not has_target.any():
             continue
         truth, prediction, prior = (
-            {key: column[has_target] for key, column in columns[spec.name].items() if key != "mask"}
+            rows_of(columns[spec.name], has_target)
             for columns in (scores.targets, scores.predictions[inputs], scores.predictions[()])
         )
         groups = None if table.groups is None else table.groups[has_target]

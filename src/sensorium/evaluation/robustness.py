@@ -11,7 +11,7 @@ from sensorium.data.records import Records
 from sensorium.data.schema import InputSpec
 from sensorium.data.table import Table
 from sensorium.evaluation.corruptions import Corrupted, Corruption, corruptions
-from sensorium.evaluation.scoring import arrays, predict_targets, stack
+from sensorium.evaluation.scoring import arrays, predict_targets, rows_of, stack
 from sensorium.features import Batch, Features
 from sensorium.metrics import Columns, Resamples, Value, distribution, metrics, point, summary
 from sensorium.model import Model
@@ -150,11 +150,11 @@ def _curve(
     rows = truth["mask"].astype(bool) & present
     if not rows.any():
         return None
-    true = {key: column[rows] for key, column in truth.items() if key != "mask"}
+    true = rows_of(truth, rows)
     steps = [_Trial(spec.name, corruption.name, step) for step in range(len(corruption.strengths) + 1)]
     by_trial = {}
     for trial in [*steps, _Trial(spec.name, None, 0)]:
-        predicted = {key: column[rows] for key, column in predictions[trial][target.name].items()}
+        predicted = rows_of(predictions[trial][target.name], rows)
         by_trial[trial] = metrics(target.kind, true, predicted)[metric]
     clusters = None if table.groups is None else table.groups[rows]
     resamples = Resamples(int(rows.sum()), clusters, RESAMPLES, seed)

@@ -82,6 +82,11 @@ def arrays(columns: dict[str, dict[str, torch.Tensor]]) -> dict[str, Columns]:
     return {name: {key: _array(tensor) for key, tensor in tensors.items()} for name, tensors in columns.items()}
 
 
+def rows_of(columns: Columns, rows: np.ndarray) -> Columns:
+    """The columns at the rows, bool [N], that have the target; without `mask`, which says so."""
+    return {key: column[rows] for key, column in columns.items() if key != "mask"}
+
+
 def _join(pieces: list[dict[str, Columns]]) -> dict[str, Columns]:
     return {name: stack([piece[name] for piece in pieces]) for name in (pieces[0] if pieces else {})}
 

@@ -14,7 +14,7 @@ from sensorium.evaluation.coalitions import Coalition, coalitions
 from sensorium.evaluation.columns import TARGET_COLUMNS
 from sensorium.evaluation.report import Report
 from sensorium.evaluation.samples import samples
-from sensorium.evaluation.scoring import Scores, latency, score
+from sensorium.evaluation.scoring import Scores, latency, rows_of, score
 from sensorium.evaluation.target import TargetReport, report_target
 from sensorium.features import Batch
 from sensorium.metrics import Resamples
@@ -93,10 +93,9 @@ def _report_of(
 ) -> TargetReport:
     """Everything about one target, from the records that have it."""
     has_target = scores.targets[target.name]["mask"]
-    truth = {key: column[has_target] for key, column in scores.targets[target.name].items() if key != "mask"}
+    truth = rows_of(scores.targets[target.name], has_target)
     predictions = {
-        coalition: {key: column[has_target] for key, column in by_target[target.name].items()}
-        for coalition, by_target in scores.predictions.items()
+        coalition: rows_of(by_target[target.name], has_target) for coalition, by_target in scores.predictions.items()
     }
     clusters = None if table.groups is None else table.groups[has_target]
     resamples = Resamples(int(has_target.sum()), clusters, count, seed)
