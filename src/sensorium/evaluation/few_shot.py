@@ -12,13 +12,12 @@ from rich.text import Text
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
 
-from sensorium.data.scan import write_bad_records
 from sensorium.data.table import Table
 from sensorium.errors import UserError, counted, unknown
 from sensorium.evaluation.embedding import check_records, embed_once, narrowed
 from sensorium.evaluation.inputs import format_number
 from sensorium.evaluation.printing import between, titled_table
-from sensorium.evaluation.saving import save, text
+from sensorium.evaluation.saving import save, save_evaluation, text
 from sensorium.evaluation.truth import truth_of
 from sensorium.evaluation.zero_shot import ZeroShot
 from sensorium.metrics import CONFIDENCE_PERCENT, Value, interval
@@ -160,10 +159,7 @@ def evaluate_few_shot(
         cost={"parameters": sum(parameter.numel() for parameter in model.parameters())},
         samples=pa.Table.from_pylist(samples),
     )
-    if out is not None:
-        report.save(out)
-        if readable.bad:
-            write_bad_records(readable.bad, Path(out) / "bad_records.csv")
+    save_evaluation(report, readable.bad, out)
     return report
 
 

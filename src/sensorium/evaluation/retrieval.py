@@ -11,13 +11,12 @@ import pyarrow as pa
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from sensorium.data.scan import write_bad_records
 from sensorium.data.table import Table
 from sensorium.errors import UserError, counted, unknown
 from sensorium.evaluation.embedding import Checked, check_records, embed_once, narrowed
 from sensorium.evaluation.printing import gain_table, metric_table
 from sensorium.evaluation.reranking import check_rerank, rerank_pair
-from sensorium.evaluation.saving import save, text
+from sensorium.evaluation.saving import save, save_evaluation, text
 from sensorium.metrics import Resamples, Value
 from sensorium.metrics.retrieval import Direction, measure_gain, measure_retrieval, retrieval
 from sensorium.model import Model
@@ -181,10 +180,7 @@ def evaluate_retrieval(
     used = list(dict.fromkeys(name for a_and_b in pairs for name in a_and_b))
     vectors = {name: embed_once(model, readable.table, name, readable.ids[name], precision) for name in used}
     report = retrieval_report(model, readable, vectors, pairs, seed, resamples, rerank, precision)
-    if out is not None:
-        report.save(out)
-        if readable.bad:
-            write_bad_records(readable.bad, Path(out) / "bad_records.csv")
+    save_evaluation(report, readable.bad, out)
     return report
 
 

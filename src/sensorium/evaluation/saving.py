@@ -3,12 +3,14 @@
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as parquet
 from rich.console import Console, RenderableType
 
+from sensorium.data.scan import write_bad_records
+from sensorium.errors import RecordError
 from sensorium.files import whole_file
 
 WIDTH = 110
@@ -20,6 +22,21 @@ def save(folder: str | Path, figures: dict[str, Any], samples: pa.Table) -> None
         parquet.write_table(samples, temporary)
     with whole_file(Path(folder) / "metrics.json") as temporary:
         temporary.write_text(json.dumps(figures, indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+
+
+class Saves(Protocol):
+    """A report that writes itself into a folder."""
+
+    def save(self, folder: str | Path) -> None:
+        """Writes metrics.json and scores.parquet. Raises UserError."""
+
+
+def save_evaluation(report: Saves, bad: list[RecordError], out: str | Path | None) -> None:
+    """Saves a report into the folder `out`, with the `bad` records in bad_records.csv; nothing without a folder."""
+    if out is not None:
+        report.save(out)
+        if bad:
+            write_bad_records(bad, Path(out) / "bad_records.csv")
 
 
 def text(what: RenderableType) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sensorium.data.scan import drop_bad_records, scan, write_bad_records
+from sensorium.data.scan import drop_bad_records, scan
 from sensorium.data.schema import TargetSpec
 from sensorium.data.table import Table
 from sensorium.errors import UserError, counted, unknown
@@ -14,6 +14,7 @@ from sensorium.evaluation.coalitions import Coalition, coalitions
 from sensorium.evaluation.columns import TARGET_COLUMNS
 from sensorium.evaluation.report import Report
 from sensorium.evaluation.samples import samples
+from sensorium.evaluation.saving import save_evaluation
 from sensorium.evaluation.scoring import Scores, latency, rows_of, score
 from sensorium.evaluation.target import TargetReport, report_target
 from sensorium.features import Batch
@@ -67,10 +68,7 @@ def evaluate_targets(
         cost=_cost(model, table, train_seconds),
         samples=samples(scores, table, targets, inputs),
     )
-    if out is not None:
-        report.save(out)
-        if bad:
-            write_bad_records(bad, Path(out) / "bad_records.csv")
+    save_evaluation(report, bad, out)
     return report
 
 

@@ -10,14 +10,13 @@ import pyarrow as pa
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from sensorium.data.scan import write_bad_records
 from sensorium.data.schema import TargetSpec
 from sensorium.data.table import Table
 from sensorium.errors import UserError, counted
-from sensorium.evaluation.embedding import Checked, check_records, embed_once, narrowed
+from sensorium.evaluation.embedding import check_records, embed_once, narrowed
 from sensorium.evaluation.printing import MOST_CLASSES_CROSSED, classes_table, confusion_table, metric_table
 from sensorium.evaluation.report import MOST_CLASSES_SAVED
-from sensorium.evaluation.saving import save, text
+from sensorium.evaluation.saving import save, save_evaluation, text
 from sensorium.evaluation.truth import truth_of
 from sensorium.evaluation.zero_shot import ZeroShot
 from sensorium.metrics import ClassScores, Columns, Resamples, Value, distribution, finite, point, summary
@@ -144,15 +143,8 @@ def evaluate_zero_shot(
         cost={"parameters": sum(parameter.numel() for parameter in model.parameters())},
         samples=_samples(labelled, spec, right, predicted),
     )
-    if out is not None:
-        _save(report, readable, out)
+    save_evaluation(report, readable.bad, out)
     return report
-
-
-def _save(report: ZeroShotReport, readable: Checked, out: str | Path) -> None:
-    report.save(out)
-    if readable.bad:
-        write_bad_records(readable.bad, Path(out) / "bad_records.csv")
 
 
 def label_metrics(truth: Columns, predicted: Columns, resamples: Resamples) -> dict[str, Value]:
