@@ -1,15 +1,14 @@
 """read: a table of records from a file, a folder, a pandas table or dicts, with what its columns are."""
 
 import difflib
-import sys
 import warnings
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
 
+from sensorium.console import Console
 from sensorium.data.infer_schema import infer_schema
 from sensorium.data.schema import Schema
 from sensorium.data.sources.tables import read_source
@@ -46,7 +45,7 @@ def read(
         table = Table(frame, Schema(columns=[], inputs=[]), root, rows, name, shards)
         table = table.under(infer_schema(table, target, group, key, columns or {}, kinds, inputs))
         if not quiet:
-            Console(width=None if sys.stdout.isatty() else 140).print(table.describe())
+            Console().print_table(table.describe())
         return table
     if target or group or key or columns or inputs:
         raise UserError(
