@@ -73,24 +73,18 @@ def parse_text(value: Any) -> str:
 
 def is_sound(value: Any) -> bool:
     """True for decoded sound: (samples, rate in hertz)."""
-    return (
-        isinstance(value, tuple)
-        and len(value) == 2
-        and isinstance(value[0], np.ndarray)
-        and value[0].ndim <= 2
-        and isinstance(value[1], Number)
-    )
+    return _has_rate(value) and value[0].ndim <= 2
 
 
 def is_film(value: Any) -> bool:
     """True for a decoded film: (frames, frames a second)."""
-    return (
-        isinstance(value, tuple)
-        and len(value) == 2
-        and isinstance(value[0], np.ndarray)
-        and value[0].ndim == 4
-        and isinstance(value[1], Number)
-    )
+    return _has_rate(value) and value[0].ndim == 4
+
+
+def _has_rate(value: Any) -> bool:
+    """True for an array and a number: how many of its samples or frames make a second."""
+    pair = isinstance(value, tuple) and len(value) == 2
+    return pair and isinstance(value[0], np.ndarray) and isinstance(value[1], Number)
 
 
 def is_picture(value: Any) -> bool:

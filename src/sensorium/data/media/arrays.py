@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sensorium.console import shorten
-from sensorium.data.columns.parse import is_missing, numbers, objects
+from sensorium.data.columns.parse import convert_numbers, objects
 
 LARGEST = 2**28
 NPY = b"\x93NUMPY"
@@ -59,10 +59,9 @@ def array_from_rows(rows: Sequence[Any], what: str) -> np.ndarray | list[np.ndar
 def finite_column(values: np.ndarray, what: str, name: str) -> np.ndarray:
     """float64 [L]: the column `name` of numbers, NaN where a cell is empty. Raises ValueError for a cell that is not a
     finite number, naming the `what` (as `reading`) that it belongs to."""
-    parsed = numbers(values)
-    invalid = np.flatnonzero(np.isnan(parsed) & ~is_missing(values))
-    if len(invalid):
-        row = invalid[0]
+    parsed, wrong = convert_numbers(values)
+    if wrong is not None:
+        row = wrong[0]
         raise ValueError(f"in {what} {row + 1}, {name} is {format_cell(values[row])}, not a finite number")
     return parsed
 
