@@ -20,7 +20,7 @@ from sensorium.data.schema import MEDIA, Schema
 from sensorium.data.table import Table
 from sensorium.data.targets import TARGETS
 from sensorium.encoders import ENCODERS
-from sensorium.errors import UserError, lookup, unknown
+from sensorium.errors import UserError, check_known, lookup, unknown
 from sensorium.features import Batch, Features, first_of_each
 from sensorium.files import recover, whole_folder
 from sensorium.fusion import FUSIONS
@@ -229,8 +229,7 @@ class Model(nn.Module):
     @torch.no_grad()
     def embed(self, records: Table | Iterable[dict], name: str, batch_size: int = 64) -> np.ndarray:
         """float32 [N, E], unit length: the embedding of input `name` of each record; zeros where it is absent."""
-        if name not in self.encoders:
-            raise unknown("input", name, self.encoders.names)
+        check_known(self.encoders.names, "input", name)
         self.eval()
         embeddings = [
             self.embedding(name, self._encode(name, batch.inputs[name])).cpu().numpy()

@@ -13,7 +13,7 @@ from sensorium.data.media import video
 from sensorium.data.schema import STATED_KINDS, Column, Schema, TargetSpec, make_inputs
 from sensorium.data.table import Table
 from sensorium.data.targets import TARGETS, guess_target
-from sensorium.errors import UserError, unknown
+from sensorium.errors import UserError, check_known, unknown
 
 LISTENED = 20  # films that are opened to see whether a column of films has sound
 Targets = str | list[str] | dict[str, str | None] | None
@@ -111,8 +111,8 @@ def _named_targets(target: Targets) -> dict[str, str | None]:
         return {}
     named = dict(target) if isinstance(target, dict) else dict.fromkeys([target] if isinstance(target, str) else target)
     for kind in named.values():
-        if kind is not None and kind not in TARGETS:
-            raise unknown("kind of target", kind, TARGETS)
+        if kind is not None:
+            check_known(TARGETS, "kind of target", kind)
     return named
 
 

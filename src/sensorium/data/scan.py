@@ -12,7 +12,7 @@ from sensorium.data.media.decoding import can_decode, measure
 from sensorium.data.schema import MEDIA, InputSpec
 from sensorium.data.table import Table
 from sensorium.data.workers import map_in_order
-from sensorium.errors import RecordError, UserError, counted, unknown
+from sensorium.errors import RecordError, UserError, check_known, counted
 from sensorium.files import whole_file
 
 LIST_HEADER = ["row", "column", "value", "reason"]
@@ -135,8 +135,7 @@ def drop_bad_records(table: Table, scanned: Scan, how: str) -> tuple[Table, Scan
     `how`: "stop" raises the RecordError of the first, "skip" drops them all. Raises UserError when all records are bad,
     or for another `how`.
     """
-    if how not in ("stop", "skip"):
-        raise unknown("way with bad records", how, ("stop", "skip"))
+    check_known(("stop", "skip"), "way with bad records", how)
     if not scanned.bad:
         return table, scanned
     if how == "stop":
