@@ -8,6 +8,7 @@ import pandas as pd
 from sensorium.data.columns.infer import MOST_CLASSES, Ambiguous, Guess, cell_types, example, is_whole, written_numbers
 from sensorium.data.columns.parse import FORMATS, SCALARS, convert_cells, count_in_order, is_missing
 from sensorium.data.targets.base import ArrayColumn, TargetColumn, WrongCell, as_learned, label_positions, labels_of_all
+from sensorium.data.targets.labels import LabelsTarget
 
 IMBALANCED = 0.8  # share of the larger of two classes above which the threshold of the decision is chosen
 
@@ -27,11 +28,11 @@ class ClassTarget:
     @staticmethod
     def infer(values: np.ndarray) -> Guess | None:
         """True and false, objects, few whole numbers, or few different words."""
+        if LabelsTarget.infer(values) is not None:
+            return None
         absent = is_missing(values)
         present = values[~absent]
         types = cell_types(present)
-        if types & {list, tuple, set, np.ndarray} or _has_bars(present, types):
-            return None
         if types <= {bool, np.bool_}:
             return Guess("class", "the values are true or false")
         if not types <= SCALARS | {present.dtype.type}:
@@ -89,7 +90,3 @@ class ClassTarget:
             "class_weights": weights.tolist() if balanced else None,
             "choose_threshold": len(counts) == 2 and bool(prior.max() > IMBALANCED),
         }
-
-
-def _has_bars(present: np.ndarray, types: set[type]) -> bool:
-    return str in types and any("|" in value for value in present if type(value) is str)
