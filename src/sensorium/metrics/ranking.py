@@ -113,7 +113,7 @@ def spearman(truth: np.ndarray, prediction: np.ndarray) -> Metric:
 
 
 def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """part / whole, float64 [R], NaN where whole is zero."""
+    """numerator / denominator, float64 [R], NaN where the denominator is not above zero."""
     numerator, denominator = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
     return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator > 0)
 

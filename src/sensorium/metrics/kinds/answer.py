@@ -2,7 +2,14 @@
 
 import numpy as np
 
-from sensorium.metrics.kinds.base import Columns, no_class_scores, no_confusion, same_prediction
+from sensorium.metrics.kinds.base import (
+    Columns,
+    no_class_scores,
+    no_confusion,
+    same_metric,
+    same_prediction,
+    same_prior,
+)
 from sensorium.metrics.kinds.vqa import exact_match, vqa_accuracy
 from sensorium.metrics.resampling import Metric, mean
 
@@ -15,6 +22,8 @@ class AnswerMetrics:
     signature = "vqa_accuracy"
     score_name = "VQA accuracy"
     forgetting = ("vqa_accuracy", "exact_match")
+    subgroup_metric = staticmethod(same_metric)
+    prior_decision = staticmethod(same_prior)
     first_labels = staticmethod(same_prediction)
     per_class = staticmethod(no_class_scores)
     confusion = staticmethod(no_confusion)
@@ -29,16 +38,6 @@ class AnswerMetrics:
     def headline(prior: Columns) -> str:
         """VQA accuracy."""
         return "vqa_accuracy"
-
-    @staticmethod
-    def subgroup_metric(headline: str) -> str:
-        """The headline."""
-        return headline
-
-    @staticmethod
-    def prior_decision(prior: Columns) -> Columns:
-        """The commonest answer, as it is."""
-        return prior
 
     @staticmethod
     def sample_loss(truth: Columns, prediction: Columns) -> np.ndarray:

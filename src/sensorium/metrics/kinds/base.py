@@ -83,6 +83,16 @@ def no_confusion(truth: Columns, prediction: Columns) -> None:
     """`confusion` of a kind whose decisions are not one class."""
 
 
+def same_metric(headline: str) -> str:
+    """`subgroup_metric` of a kind whose headline compares subgroups too."""
+    return headline
+
+
+def same_prior(prior: Columns) -> Columns:
+    """`prior_decision` of a kind whose prior already has the decision that knows nothing else."""
+    return prior
+
+
 def same_prediction(prediction: Columns, count: int) -> Columns:
     """`first_labels` of a kind whose prediction does not grow with the labels."""
     return prediction

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sensorium.metrics.counts import Counts
-from sensorium.metrics.kinds.base import ClassScores, Columns, class_scores, same_prediction
+from sensorium.metrics.kinds.base import ClassScores, Columns, class_scores, same_metric, same_prediction
 from sensorium.metrics.ranking import average_precision, members, roc_auc
 from sensorium.metrics.resampling import Metric, mean
 
@@ -17,6 +17,7 @@ class ClassMetrics:
     signature = "balanced_accuracy"
     score_name = "accuracy"
     forgetting = ("accuracy", "balanced_accuracy", "neg_log_loss")
+    subgroup_metric = staticmethod(same_metric)
     first_labels = staticmethod(same_prediction)
 
     @staticmethod
@@ -44,11 +45,6 @@ class ClassMetrics:
     def headline(prior: Columns) -> str:
         """Accuracy, or balanced accuracy when the training prior's largest class is above .8."""
         return "balanced_accuracy" if prior["probabilities"].mean(axis=0).max() > IMBALANCED else "accuracy"
-
-    @staticmethod
-    def subgroup_metric(headline: str) -> str:
-        """The headline."""
-        return headline
 
     @staticmethod
     def prior_decision(prior: Columns) -> Columns:

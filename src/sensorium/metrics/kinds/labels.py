@@ -4,7 +4,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from sensorium.metrics.counts import Counts
-from sensorium.metrics.kinds.base import ClassScores, Columns, class_scores, no_confusion
+from sensorium.metrics.kinds.base import ClassScores, Columns, class_scores, no_confusion, same_metric
 from sensorium.metrics.kinds.class_ import inside
 from sensorium.metrics.ranking import average_precision, roc_auc
 from sensorium.metrics.resampling import Metric, mean
@@ -16,6 +16,7 @@ class LabelsMetrics:
     signature = "hamming_loss"
     score_name = "share of labels right"
     forgetting = ("average_precision", "f1_macro")
+    subgroup_metric = staticmethod(same_metric)
     confusion = staticmethod(no_confusion)
 
     @staticmethod
@@ -40,11 +41,6 @@ class LabelsMetrics:
     def headline(prior: Columns) -> str:
         """Average precision, which needs no threshold."""
         return "average_precision"
-
-    @staticmethod
-    def subgroup_metric(headline: str) -> str:
-        """The headline."""
-        return headline
 
     @staticmethod
     def prior_decision(prior: Columns) -> Columns:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sensorium.metrics.kinds.base import Columns, no_class_scores, no_confusion, same_prediction
+from sensorium.metrics.kinds.base import Columns, no_class_scores, no_confusion, same_prediction, same_prior
 from sensorium.metrics.ranking import ratio, spearman
 from sensorium.metrics.resampling import Metric, mean
 
@@ -13,6 +13,7 @@ class NumberMetrics:
     signature = "r2"
     score_name = "negative absolute error"
     forgetting = ("r2", "neg_mean_absolute_error")
+    prior_decision = staticmethod(same_prior)
     first_labels = staticmethod(same_prediction)
     per_class = staticmethod(no_class_scores)
     confusion = staticmethod(no_confusion)
@@ -40,11 +41,6 @@ class NumberMetrics:
         return "neg_mean_absolute_error"
 
     @staticmethod
-    def prior_decision(prior: Columns) -> Columns:
-        """The training mean, as it is."""
-        return prior
-
-    @staticmethod
     def sample_loss(truth: Columns, prediction: Columns) -> np.ndarray:
         """The squared error."""
         return (truth["value"].astype(np.float64) - prediction["decision"]) ** 2
@@ -62,9 +58,8 @@ class NumberMetrics:
 def r2(value: np.ndarray, decision: np.ndarray) -> Metric:
     """The share of the truth's variance that the prediction explains, at most 1; both float64 [N]."""
     spread = value.std() or 1.0
-    centred = (
-        value - value.mean()
-    ) / spread  # before the resamples' float32, which would lose the digits of a far mean
+    # Before the resamples' float32, which would lose the digits of a far mean.
+    centred = (value - value.mean()) / spread
     error = mean(((value - decision) / spread) ** 2)
     first, second = mean(centred), mean(centred**2)
 

@@ -12,7 +12,8 @@ def vqa_accuracy(truth: Columns, decision: np.ndarray) -> np.ndarray:
 
     Each annotator is left out once; an answer that m of the others gave counts min(1, m / 3); the accuracy is the mean
     over who is left out. Of fewer than four annotators, all others make it wholly right; of one, that one does.
-    truth: `answers` int [N, A], `weight` float [N, A], `annotators` int [N]. decision: int [N], a place.
+    truth: `answers` int [N, A], `weight` float [N, A], `annotators` int [N]. decision: int [N], a position
+    among the labels.
     """
     count = truth["annotators"].astype(np.float64)
     votes = np.rint(_share(truth, decision) * count)  # [N], how many gave the answer
