@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from sensorium.encoders.pooling import as_features
 from sensorium.features import Features
+from sensorium.nn.packing import Packing
 
 
 def split_windows(samples: Tensor, length: int, most: int) -> list[Tensor]:
@@ -27,18 +27,12 @@ def encode_windows(
     spectrogram, mask = inputs["spectrogram"], inputs["mask"]
     if frames is None or mask.shape[1] <= frames:
         return encode(spectrogram, mask)
-    # Each window is a row; only the real ones are encoded.
-    window_mask = mask.unflatten(1, (-1, frames)).flatten(0, 1)  # [B * N, frames]
-    real = window_mask.any(dim=1)  # [B * N]
-    windows = spectrogram.unflatten(1, (-1, frames)).flatten(0, 1)  # [B * N, frames, M]
-    encoded = encode(windows[real], window_mask[real])
+    # Only the real windows are encoded.
+    windows, window_mask = (tensor.unflatten(1, (-1, frames)) for tensor in (spectrogram, mask))  # [B, N, frames, ...]
+    real = window_mask.any(dim=2)  # [B, N]
+    packing = Packing.of(real)
+    encoded = encode(packing.pack(windows), packing.pack(window_mask))
     # Back to the clips: tokens end to end, the mean of the summaries.
-    tokens, token_mask, pooled = (_scatter(tensor, real, len(mask)) for tensor in encoded)  # [B, N, T, D], ...
-    count = real.view(len(mask), -1).sum(dim=1, keepdim=True).clamp(min=1)  # [B, 1]
+    tokens, token_mask, pooled = (packing.pad(tensor) for tensor in encoded)  # [B, N, T, D], ...
+    count = real.sum(dim=1, keepdim=True).clamp(min=1)  # [B, 1]
     return as_features(tokens.flatten(1, 2), token_mask.flatten(1, 2), pooled.sum(dim=1) / count, summary_only)
-
-
-def _scatter(values: Tensor, real: Tensor, rows: int) -> Tensor:
-    """[b, ...] of the windows where `real`, bool [B * N], is True -> [B, N, ...], zeros elsewhere."""
-    windows = torch.zeros(len(real), *values.shape[1:], dtype=values.dtype, device=values.device)
-    return windows.index_put((real.nonzero()[:, 0],), values).unflatten(0, (rows, -1))
