@@ -7,6 +7,11 @@ import torch
 from torch import Tensor
 
 
+def default_channels(count: int) -> tuple[str, ...]:
+    """The names of `count` channels that have none: "1", "2", ..."""
+    return tuple(str(number) for number in range(1, count + 1))
+
+
 class Series(NamedTuple):
     """L readings of C channels, decoded.
 
@@ -22,7 +27,7 @@ class Series(NamedTuple):
     @property
     def named(self) -> bool:
         """False when the channels have only their numbers as names."""
-        return self.channels != tuple(str(number) for number in range(1, len(self.channels) + 1))
+        return self.channels != default_channels(len(self.channels))
 
 
 class Features(NamedTuple):

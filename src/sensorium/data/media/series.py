@@ -15,15 +15,10 @@ import pyarrow.parquet
 from sensorium.data.columns.parse import TIMES, is_missing, numbers, objects
 from sensorium.data.media import arrays
 from sensorium.data.media.content import read_content
-from sensorium.features import Series
+from sensorium.features import Series, default_channels
 
 MOST_READINGS = 1_000_000
 MOST_CHANNELS = 256
-
-
-def default_channels(count: int) -> tuple[str, ...]:
-    """The names of `count` channels that have none: "1", "2", ..."""
-    return tuple(str(number) for number in range(1, count + 1))
 
 
 def decode(value: Any, root: Path, channels: Sequence[str] | None = None) -> Series:
