@@ -26,7 +26,9 @@ class Channel(BaseModel, frozen=True, extra="forbid"):
 
 
 class SeriesAugmentation(BaseModel, frozen=True, extra="forbid"):
-    """jitter: noise on a training series' values, in scales. drop: share of the readings left out, never all."""
+    """How a training series is changed.
+
+    jitter: noise on every value, in scales of its channel. drop: share of the readings left out, never all."""
 
     jitter: float = Field(0.05, ge=0)
     drop: float = Field(0.1, ge=0, lt=1)

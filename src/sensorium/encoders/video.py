@@ -131,7 +131,8 @@ class VideoFrames(nn.Module):
     def build(
         cls, config: VideoConfig, values: Iterable[Any], facts: dict[str, float], summary_only: bool = False
     ) -> "VideoFrames":
-        """An encoder for training: rate and size may come from `facts`, image weights are read, `values` are not."""
+        """An encoder for training: unstated rate and size are taken from `facts`, the image encoder's weights are read;
+        `values` are not."""
         small = {name: min(facts.get(name, _MOST_SIDE), _MOST_SIDE) for name in ("height", "width")}
         image = IMAGES[config.image.encoder].build(config.image.resolved(), [], small)
         seconds, film_rate = facts.get("seconds", 10.0), facts.get("rate", 1000.0)
@@ -142,7 +143,8 @@ class VideoFrames(nn.Module):
         return encoder
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
-        """`pixels` uint8 [B, F, 3, H, W], `seconds` float, `mask` bool [B, F] -> Features of F tokens (or 1)."""
+        """`pixels` uint8 [B, F, 3, H, W], `seconds` float [B, F], `mask` bool [B, F] -> Features of T = F tokens (1 if
+        summary_only)."""
         mask = inputs["mask"]
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             pixels = inputs["pixels"][mask]  # [frames of all films, 3, H, W]

@@ -58,7 +58,7 @@ class VideoProcessor:
         return {"pixels": pixels, "seconds": seconds, "mask": mask}
 
     def save(self, folder: Path) -> None:
-        """Writes the settings into `folder`."""
+        """Writes processor.json into `folder`."""
         (Path(folder) / "processor.json").write_text(self.settings.model_dump_json(indent=1))
 
     @classmethod

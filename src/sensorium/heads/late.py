@@ -138,10 +138,9 @@ class Late(nn.Module):
         scores = self._scores(fused)
         predictions = [decision.predict(scores[:, i], fused.mask[:, i]) for i, decision in enumerate(expert_decisions)]
         if self.config.combine == "vote":
-            decisions = torch.stack(
-                [prediction["decision"] for prediction in predictions], dim=1
-            )  # [B, E] or [B, E, K]
-            together = joint.vote(scores, decisions, _equal_shares(fused.mask))
+            decisions = [prediction["decision"] for prediction in predictions]
+            stacked = torch.stack(decisions, dim=1)  # [B, E] or [B, E, K]
+            together = joint.vote(scores, stacked, _equal_shares(fused.mask))
         else:
             combined = joint.apply_temperature(self._combined(scores, fused.mask))
             together = joint.predict(combined, fused.present)
