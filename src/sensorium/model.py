@@ -31,6 +31,9 @@ from sensorium.nn.prepacked import can_prepack, prepack
 from sensorium.nn.projection import Projection
 from sensorium.nn.tower import Tower
 
+RecordSource = Table | pd.DataFrame | Iterable[dict] | str | Path
+"""What a model reads records from: a table, a data frame, dicts, or a file or folder as `read` takes it."""
+
 
 class Model(nn.Module):
     """Encoders keyed by input name, projections into a shared space, a fusion, and heads keyed by target name.
@@ -200,7 +203,7 @@ class Model(nn.Module):
             yield batch.to(self.device)
 
     @torch.no_grad()
-    def predict(self, records: Table | Iterable[dict], batch_size: int = 64) -> list[dict[str, Any]]:
+    def predict(self, records: RecordSource, batch_size: int = 64) -> list[dict[str, Any]]:
         """For each record the decision on each target, and which inputs were absent.
 
         Classes carry `probabilities` by label. Raises UserError for a value of the wrong kind, a file that cannot be
@@ -227,7 +230,7 @@ class Model(nn.Module):
         return results
 
     @torch.no_grad()
-    def embed(self, records: Table | Iterable[dict], name: str, batch_size: int = 64) -> np.ndarray:
+    def embed(self, records: RecordSource, name: str, batch_size: int = 64) -> np.ndarray:
         """float32 [N, E], unit length: the embedding of input `name` of each record; zeros where it is absent."""
         check_known(self.encoders.names, "input", name)
         self.eval()
@@ -237,7 +240,7 @@ class Model(nn.Module):
         ]
         return np.concatenate(embeddings)  # [N, E]
 
-    def read(self, records: Table | pd.DataFrame | Iterable[dict] | str | Path) -> Table:
+    def read(self, records: RecordSource) -> Table:
         """`records` as a table of this model's schema.
 
         Raises UserError when the model has none, or a value is of a wrong kind.
