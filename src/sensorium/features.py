@@ -139,3 +139,8 @@ class Loss(NamedTuple):
 
     total: Tensor
     count: Tensor
+
+
+def to_numpy(tensor: Tensor) -> np.ndarray:
+    """A tensor of any device as an array; of half precision as float32, which NumPy has."""
+    return (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).cpu().numpy()

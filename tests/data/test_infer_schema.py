@@ -32,54 +32,63 @@ FRAME = pd.DataFrame(
 ROLES = {"target": ["sold", "stars"], "group": "shop", "key": None, "columns": {"price": "number"}}
 
 
-def test_each_column_that_cannot_be_understood_is_reported_and_ignored_for_that_reason():
-    errors = {}
-    schema = infer_schema(bare_table(FRAME), **ROLES, on_error=errors.__setitem__)
-    assert list(errors) == ["mixed", "price", "shop", "sold"]
-    assert all(isinstance(error, UserError) for error in errors.values())
-    assert "'mixed' of t.csv is ambiguous" in str(errors["mixed"])
-    assert "Row 3, column 'price' of t.csv: 'dear' cannot be read as number" in str(errors["price"])
-    for name, error in errors.items():
-        column = schema.column(name)
-        assert (column.kind, column.reason) == ("ignored", str(error))
-    assert schema.column("shop").absent == 1 / 8
-    assert [spec.name for spec in schema.inputs] == ["text"]
-    assert [spec.name for spec in schema.targets] == ["stars"]
-    assert schema.group is None
+def test_what_would_stop_a_fit_is_collected_and_the_rest_is_read_the_likelier_way():
+    errors = []
+    table = infer_schema(bare_table(FRAME), **ROLES, on_error=errors.append)
+    assert [(error.kind, error.column) for error in errors] == [
+        ("group-without-value", "shop"),
+        ("constant-target", "sold"),
+    ]
+    noticed = {(finding.kind, finding.column): finding for finding in table.findings}
+    assert noticed.keys() == {("wrong-kind", "mixed"), ("wrong-kind", "price")}
+    assert noticed["wrong-kind", "mixed"].rows == [5, 8]
+    assert "'dear' in row 3" in noticed["wrong-kind", "price"].sentence
+    assert table.cells("mixed", "number")[[3, 4, 5]].tolist()[::2] == [4, 5]
+    assert np.isnan(table.cells("price", "number")[2])
+    assert [spec.name for spec in table.schema.inputs] == ["text", "mixed", "price"]
+    assert [spec.name for spec in table.schema.targets] == ["stars"]
+    assert table.schema.group is None
 
 
 def test_without_a_callback_the_first_of_them_raises():
-    with pytest.raises(UserError, match="'mixed' of t.csv is ambiguous"):
+    with pytest.raises(UserError, match="column 'shop' of t.csv: it is the group column, and 1 of 8 rows"):
         infer_schema(bare_table(FRAME), **ROLES)
 
 
+def test_strict_stops_with_every_column_that_is_not_clear_and_options_that_then_work():
+    frame = pd.DataFrame({"text": TEXTS, "look": ["a.png"] * 5 + ["see below"] * 3, "price": [*"1234567", "dear"]})
+    with pytest.raises(UserError, match="2 columns of t.csv .*look.*price") as error:
+        infer_schema(bare_table(frame), None, None, None, {}, strict=True)
+    assert "--column 'look=image' confirms that" in str(error.value)
+    stated = {"look": "ignored", "price": "ignored"}
+    assert infer_schema(bare_table(frame), None, None, None, stated, strict=True).schema.inputs[0].name == "text"
+
+
 def test_a_table_that_can_be_understood_has_the_same_schema_either_way():
-    frame, errors = FRAME[["text", "stars"]], {}
-    schemas = [
+    frame, errors = FRAME[["text", "stars"]], []
+    tables = [
         infer_schema(bare_table(frame), "stars", None, None, {}, on_error=on_error)
-        for on_error in (None, errors.__setitem__)
+        for on_error in (None, errors.append)
     ]
-    assert schemas[0] == schemas[1] and not errors
+    assert tables[0].schema == tables[1].schema and not errors
 
 
-def test_an_input_is_ignored_for_a_cell_that_only_reading_it_shows_to_be_wrong():
+def test_a_cell_that_only_reading_it_shows_to_be_wrong_is_absent():
     frame = pd.DataFrame({"text": TEXTS, "photo": [b"\xff\xd8\xff", 3, *[b"\xff\xd8\xff"] * 6]})
-    errors = {}
     source_kinds = {"photo": Guess("image", "its source says so")}
-    schema = infer_schema(bare_table(frame), None, None, None, {}, source_kinds, on_error=errors.__setitem__)
-    assert list(errors) == ["photo"] and "Row 2, column 'photo'" in str(errors["photo"])
-    assert schema.column("photo").reason == str(errors["photo"])
-    assert [spec.name for spec in schema.inputs] == ["text"]
+    table = infer_schema(bare_table(frame), None, None, None, {}, source_kinds)
+    assert [(finding.kind, finding.rows) for finding in table.findings] == [("wrong-kind", [2])]
+    assert table.cells("photo", "image")[1] is None and not table.misfits
 
 
 def test_collecting_goes_on_when_no_input_is_left():
-    errors = {}
-    schema = infer_schema(bare_table(FRAME[["mixed", "stars"]]), "stars", None, None, {}, on_error=errors.__setitem__)
-    assert not schema.inputs and list(errors) == ["mixed"]
+    errors = []
+    table = infer_schema(bare_table(FRAME[["stars"]]), "stars", None, None, {}, on_error=errors.append)
+    assert not table.schema.inputs and [error.kind for error in errors] == ["no-inputs"]
     with pytest.raises(UserError, match="no column left to learn from"):
         infer_schema(bare_table(FRAME[["stars"]]), "stars", None, None, {})
 
 
 def test_a_statement_that_does_not_fit_the_table_still_raises():
     with pytest.raises(UserError, match="no column 'colour'"):
-        infer_schema(bare_table(FRAME), None, None, None, {"colour": "category"}, on_error={}.__setitem__)
+        infer_schema(bare_table(FRAME), None, None, None, {"colour": "category"}, on_error=[].append)

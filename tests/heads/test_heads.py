@@ -74,7 +74,7 @@ def test_a_row_without_any_input_gets_the_prior(name):
         assert out["decision"][0] == 40
     else:
         assert out["probabilities"][0].tolist() == pytest.approx(CONFIGS[name]["prior"])
-    assert out["decision"].dtype == {"classes": torch.int64, "labels": torch.bool, "number": torch.float32}[name]
+    assert out["decision"].dtype == {"classes": torch.int64, "labels": torch.bool, "number": torch.float64}[name]
 
 
 @heads

@@ -207,8 +207,8 @@ PLANTS: dict[str, tuple[Plant, str, str]] = {
     ),
     "decimal comma": (column("weight", lambda row, one: one["weight"].replace(".", ",")), "decimal-comma", "weight"),
     "mixed dates": (
-        column("seen", lambda row, one: f"2024-{row % 12 + 1}-{row % 28 + 1}" if row % 3 else f"{row % 28 + 1}/5/2024"),
-        "ambiguous-column", "seen",
+        column("seen", lambda row, one: f"2024-{row % 12 + 1}-{row % 28 + 1}" if row % 3 else f"{row % 11 + 1}/5/2024"),
+        "unclear-date", "seen",
     ),
     "encoding damage": (cells("note", {9: "a cafÃ© by the fjord in MalmÃ¶, heard twice"}), "encoding-damage", "note"),
     "text is target": (

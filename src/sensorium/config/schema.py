@@ -53,7 +53,10 @@ class DataSettings(Frozen):
     validation: float = Field(
         0.15, gt=0, lt=1, description="share of the training records that chooses epoch and thresholds"
     )
-    bad_records: Literal["stop", "skip"] = Field("stop", description="what to do with a file that cannot be read")
+    bad_records: Literal["stop", "skip", "absent"] = Field(
+        "stop", description="what to do with a file that cannot be read: set its record aside, or take it as absent"
+    )
+    strict: bool = Field(False, description="stop where it is not clear what a column is, or a cell cannot be read")
 
     def source(self, records: Any) -> Any:
         """The records that were given, else the recipe's file. Raises UserError when there is neither."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sensorium.console import Console
+from sensorium.console import Console, shorten
 from sensorium.data.infer_schema import infer_schema
 from sensorium.data.schema import Schema
 from sensorium.data.sources.tables import read_source
@@ -27,37 +27,66 @@ def read(
     root: str | Path | None = None,
     rows: np.ndarray | None = None,
     inputs: Collection[str] | None = None,
+    strict: bool = False,
 ) -> Table:
     """A table from a CSV, TSV, JSONL or Parquet file, a pandas table or dicts; unless `quiet`, prints its schema.
 
     Or from a folder of class folders, a folder that Datasets saved, or tar shards: their folder or a pattern.
     `target` is a name, several, or {name: class | labels | number | answer}; `columns` states kinds, {name: kind}; what
-    is not stated is guessed from the values. `inputs` names the columns that are inputs, where not all of them are; all
-    other columns are ignored, but for target, group and key; a group of pictures is an input as well. With
-    `schema`, a model's, nothing is guessed or printed: a missing column is absent in every row, a column that the
-    schema does not have is not read, a cell of the wrong kind is an error. Paths start at `root`: the file's folder,
-    else the working folder. `rows`, int64 [N], numbers the records otherwise than from 1. Raises UserError.
+    is not stated is guessed from the values; `strict` raises where a guess is not clear. `inputs` names the columns
+    that are inputs, where not all of them are; all other columns are ignored, but for target, group and key; a group of
+    pictures is an input as well. With `schema`, a model's, nothing is guessed or printed: a missing column is absent in
+    every row, a column that the schema does not have is not read, a cell that cannot be read is absent and stands in
+    the table's `misfits`. Paths start at `root`: the file's folder, else the working folder. `rows`, int64 [N], numbers
+    the records otherwise than from 1. Raises UserError.
     """
     frame, source_root, name, kinds, shards = read_source(source)
     root = Path(root) if root is not None else source_root
     rows = np.arange(1, len(frame) + 1) if rows is None else np.asarray(rows)
     if schema is None:
-        table = Table(frame, Schema(columns=[], inputs=[]), root, rows, name, shards)
-        table = table.under(infer_schema(table, target, group, key, columns or {}, kinds, inputs))
+        bare = Table(frame, Schema(columns=[], inputs=[]), root, rows, name, shards)
+        table = infer_schema(bare, target, group, key, columns or {}, kinds, inputs, strict=strict)
         if not quiet:
-            Console().print_table(table.describe())
+            console = Console()
+            console.print_table(table.describe())
+            print_findings(table, console)
         return table
     if target or group or key or columns or inputs:
         raise UserError(
             "The model's schema already says what each column is; leave out target, group, key, columns and inputs."
         )
     table = Table(frame, schema, root, rows, name, shards)
-    _enforce(table, from_file=isinstance(source, str | Path))
+    _check_columns(table, from_file=isinstance(source, str | Path))
+    table = table.without_unreadable()
+    _warn_of_new_values(table)
     return table
 
 
-def _enforce(table: Table, from_file: bool) -> None:
-    """Checks the cells of every input against the schema."""
+def _warn_of_new_values(table: Table) -> None:
+    """Warns of values of categories that training did not have."""
+    for column in table.schema.columns:
+        if column.reading is None or not column.reading.values or column.name not in table.frame.columns:
+            continue
+        cells = pd.Series(table.cells(column.name, column.kind)).dropna()
+        new = cells[~cells.isin(column.reading.values)]
+        if len(new):
+            examples = ", ".join(repr(shorten(value, 30)) for value in new.unique()[:3])
+            warnings.warn(
+                f"Column '{column.name}' of {table.source} has a value that training never had in {len(new)} of"
+                f" {len(cells)} cells, such as {examples}; the model takes these as unknown.",
+                UserWarning,
+                stacklevel=4,
+            )
+
+
+def print_findings(table: Table, console: Console) -> None:
+    """A line for each thing that was noticed in reading the table."""
+    for finding in table.findings:
+        console.print(f"! {finding.sentence}")
+
+
+def _check_columns(table: Table, from_file: bool) -> None:
+    """Warns of columns of the schema that the table lacks under their name. Raises UserError when it has none."""
     required = [name for spec in table.schema.inputs for name in spec.columns]
     missing = [name for name in required if name not in table.frame.columns]
     if from_file and len(missing) == len(required):
@@ -77,6 +106,3 @@ def _enforce(table: Table, from_file: bool) -> None:
                 UserWarning,
                 stacklevel=3,
             )
-    for spec in table.schema.inputs:
-        for name in spec.columns:
-            table.cells(name, table.schema.column(name).kind)

@@ -82,7 +82,8 @@ class Records:
     """A table made batches: inputs in `stores` are read there, those in `processors` are decoded, no other is read.
 
     `ids`: by input name, int64 [N], content hashes; without them batches have none. All chance is a function of
-    (`seed`, epoch, record key or content, input name). Pickles, for the loader's processes.
+    (`seed`, epoch, record key or content, input name). Pickles, for the loader's processes. Raises RecordError for a
+    table with a cell that cannot be read, and UserError for a label that is unknown.
     """
 
     def __init__(
@@ -93,6 +94,8 @@ class Records:
         stores: dict[str, FeatureStore] | None = None,
         seed: int = 0,
     ):
+        if table.misfits:
+            raise table.misfits[0]
         self.table, self.seed, self.stores = table, seed, stores or {}
         self.processors = {name: processor for name, processor in processors.items() if name not in self.stores}
         self.specs = [spec for spec in table.schema.inputs if spec.name in self.processors or spec.name in self.stores]

@@ -15,6 +15,7 @@ from sensorium.data.workers import map_in_order
 from sensorium.errors import RecordError, UserError, check_known, counted
 from sensorium.files import whole_file
 
+WAYS_WITH_BAD_RECORDS = ("stop", "skip", "absent")
 LIST_HEADER = ["row", "column", "value", "reason"]
 _ROWS_PER_TASK = 64
 
@@ -59,6 +60,8 @@ def scan(table: Table, workers: int = 0) -> Scan:
         present = int((ids[spec.name] != 0).sum())
         facts[spec.name] = _summarise_measures(present, [scanned.measures for scanned in scanned_inputs])
         errors += [(error.row, position, error) for scanned in scanned_inputs for error in scanned.errors]
+    positions = {name: position for position, spec in enumerate(table.schema.inputs) for name in spec.columns}
+    errors += [(misfit.row, positions[misfit.column], misfit) for misfit in table.misfits]
     # Errors in the order of the table, and of its inputs within a record.
     index_of = {int(row): index for index, row in enumerate(table.rows)} if errors else {}
     errors.sort(key=lambda entry: (index_of[entry[0]], entry[1]))
@@ -132,12 +135,14 @@ def _summarise_measures(records: int, row_ranges: list[dict[str, np.ndarray]]) -
 def drop_bad_records(table: Table, scanned: Scan, how: str) -> tuple[Table, Scan]:
     """`table` and its scan without the bad records; `bad` still lists these.
 
-    `how`: "stop" raises the RecordError of the first, "skip" drops them all. Raises UserError when all records are bad,
-    or for another `how`.
+    `how`: "stop" raises the RecordError of the first, "skip" drops them all, "absent" keeps them without the values
+    that are bad. Raises UserError when all records are bad and dropped, or for another `how`.
     """
-    check_known(("stop", "skip"), "way with bad records", how)
+    check_known(WAYS_WITH_BAD_RECORDS, "way with bad records", how)
     if not scanned.bad:
         return table, scanned
+    if how == "absent":
+        return table.without_values(scanned.bad), scanned
     if how == "stop":
         raise scanned.bad[0]
     good_rows = np.flatnonzero(~np.isin(table.rows, [error.row for error in scanned.bad]))  # [good records]

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict
 from rich.table import Table as Printed
 
 from sensorium.data.columns.parse import modalities_of
+from sensorium.data.columns.reading import Reading
 
 Kind = Literal[
     "text",
@@ -16,6 +17,7 @@ Kind = Literal[
     "series",
     "points",
     "number",
+    "date",
     "category",
     "group",
     "key",
@@ -30,7 +32,8 @@ MOST_INPUTS = 6  # Shapley values are computed for up to six inputs, so more num
 
 
 class Column(BaseModel):
-    """A column: its kind, in plain words why, and the share of the training rows that lack it, in [0, 1]."""
+    """A column: its kind, in plain words why, the share of the training rows that lack it, in [0, 1], and how its cells
+    are read; no `reading` (of old models) reads them as they are."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,10 +41,12 @@ class Column(BaseModel):
     kind: Kind
     reason: str
     absent: float = 0.0
+    reading: Reading | None = None
 
 
 class InputSpec(BaseModel):
-    """An input of the model: a text or media column, a part of such a column, or number and category columns (`table`).
+    """An input of the model: a text or media column, a part of such a column, or columns of numbers, dates and
+    categories (`table`).
 
     `part`: "sound" is the sound track of a column of films; None is all of the column.
     """
@@ -125,8 +130,8 @@ class Schema(BaseModel):
         for spec in self.inputs:
             if len(spec.columns) > 1:
                 lines.append(
-                    f"With more than {MOST_INPUTS} inputs in all, the {len(spec.columns)} number and category columns"
-                    f" are read together as the input '{spec.name}'."
+                    f"With more than {MOST_INPUTS} inputs in all, the {len(spec.columns)} columns of numbers, dates and"
+                    f" categories are read together as the input '{spec.name}'."
                 )
         return "\n".join(lines)
 
@@ -135,8 +140,8 @@ def make_inputs(columns: list[Column]) -> list[InputSpec]:
     """The inputs that `columns` make, in the order of the table.
 
     Text and media columns are an input each; a column of films is two, `clip` its pictures and `clip sound` its sound.
-    Number and category columns are an input each while all inputs are at most six; beyond that they make one input
-    named `table`. Where a column has such a name already it is `table 2`, `clip sound 2`, ...
+    Number, date and category columns are an input each while all inputs are at most six; beyond that they make one
+    input named `table`. Where a column has such a name already it is `table 2`, `clip sound 2`, ...
     """
     names = {column.name for column in columns}
     inputs = [spec for column in columns for spec in _inputs(column, names)]

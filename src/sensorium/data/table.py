@@ -1,6 +1,7 @@
 """A table of records with its schema: take rows of it, ask for its cells."""
 
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,21 @@ from torch import Tensor
 
 from sensorium.console import shorten
 from sensorium.data import split as splitting
-from sensorium.data.columns.parse import convert, is_missing, takes_text
+from sensorium.data.columns.dates import date_features
+from sensorium.data.columns.parse import WrongCell, holds_dates, is_missing, takes_text
+from sensorium.data.columns.reading import Reading, as_meant, convert, respelled
+from sensorium.data.finding import Finding
 from sensorium.data.schema import InputSpec, Schema, TargetSpec
 from sensorium.data.strings import CompactStrings, as_compact, is_compact
 from sensorium.data.targets import TARGETS, CellError, TargetColumn
-from sensorium.errors import UserError
+from sensorium.errors import RecordError, UserError
 
 
 class Table:
     """N records: `frame` (the cells as the user gave them), `schema`, `root` (the folder that media paths start from),
     `rows` (int64 [N], each record's position in the source, from 1), `source` (what errors call the table) and `shards`
-    (how many tar files the records lie in; 0 for a table).
+    (how many tar files the records lie in; 0 for a table). `misfits`: cells that cannot be read and are absent here;
+    `findings`: what was noticed in reading it.
     """
 
     def __init__(
@@ -36,7 +41,10 @@ class Table:
         self.frame, self.schema, self.root, self.rows, self.source = frame, schema, Path(root), rows, source
         self.shards = shards
         self._kinds = {column.name: column.kind for column in schema.columns}
+        self.misfits: list[RecordError] = []
+        self.findings: list[Finding] = []
         self._cells: dict[tuple[str, str], np.ndarray | CompactStrings] = {}
+        self._dates: dict[str, dict[str, np.ndarray]] = {}
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -61,20 +69,70 @@ class Table:
             return self._absent_column(kind)
         target = TARGETS.get(kind)
         texts_stay = takes_text(kind) if target is None else target.takes_text
-        texts = as_compact(self.frame[name]) if texts_stay else None
+        stay_as_written = texts_stay and self.reading(name) is None and not self._labels(name)
+        texts = as_compact(self.frame[name]) if stay_as_written else None
         if texts is not None:
             return texts
-        values = self.frame[name].to_numpy()
-        converted, wrong = convert(values, kind) if target is None else target.convert(values)
-        if wrong is not None:
-            raise self.mistake(
-                wrong[0],
-                name,
-                f"{_format_cell(values[wrong[0]])} cannot be read as {kind}: {wrong[1]}; mend it or leave it empty",
-            )
+        converted, wrong = self._read(name, kind)
+        if wrong:
+            row, reason = wrong[0]
+            value = _format_cell(self.frame[name].iat[row])
+            raise self.mistake(row, name, f"{value} cannot be read as {kind}: {reason}; mend it or leave it empty")
         if texts_stay and set(map(type, converted)) <= {str, type(None)}:
             return CompactStrings.from_objects(converted)
         return converted
+
+    def _read(self, name: str, kind: str) -> tuple[np.ndarray, list[WrongCell]]:
+        """The cells [N] of a column of the frame in the form of `kind`, and those that cannot be read."""
+        values, reading = self.frame[name].to_numpy(), self.reading(name)
+        if kind not in TARGETS:
+            return convert(values, kind, reading)
+        if reading is not None:
+            values = as_meant(values, reading)
+        converted, wrong = TARGETS[kind].convert(values)
+        return (respelled(converted, self._labels(name)) if self._labels(name) else converted), wrong
+
+    def _labels(self, name: str) -> list[str]:
+        """The labels of the target `name`; [] of a column that has none."""
+        return next((spec.labels for spec in self.schema.targets if spec.name == name), [])
+
+    def reading(self, name: str) -> Reading | None:
+        """How the cells of the column `name` are read; None as they are."""
+        column = self.schema.column(name)
+        return column and column.reading
+
+    def without_unreadable(self) -> "Table":
+        """The same records with every cell of an input that cannot be read absent; `misfits` lists these."""
+        frame, misfits, cells = self.frame, [], {}
+        for name in dict.fromkeys(name for spec in self.schema.inputs for name in spec.columns):
+            kind = self._kinds[name]
+            if name not in frame.columns or (takes_text(kind) and as_compact(frame[name]) is not None):
+                continue
+            converted, wrong = self._read(name, kind)
+            if wrong:
+                misfits += [self._misfit(row, name, reason) for row, reason in wrong]
+                column = frame[name].astype(object).copy()
+                column.iloc[[row for row, _ in wrong]] = None
+                frame = frame.assign(**{name: column})
+                cells[name, kind] = converted
+        table = self if not misfits else Table(frame, self.schema, self.root, self.rows, self.source, self.shards)
+        table._cells |= {} if table is self else self._cells | cells
+        table.misfits = misfits
+        return table
+
+    def without_values(self, errors: Iterable[RecordError]) -> "Table":
+        """The same records with the values that `errors` name absent."""
+        index_of = {int(row): index for index, row in enumerate(self.rows)}
+        columns_of = {", ".join(spec.columns): spec.columns for spec in self.schema.inputs}
+        frame = self.frame.copy()
+        for error in errors:
+            for name in columns_of.get(error.column, [error.column]):
+                frame[name] = frame[name].astype(object)
+                frame.iat[index_of[error.row], frame.columns.get_loc(name)] = None
+        return Table(frame, self.schema, self.root, self.rows, self.source, self.shards)
+
+    def _misfit(self, row: int, name: str, reason: str) -> RecordError:
+        return RecordError(int(self.rows[row]), name, _format_cell(self.frame[name].iat[row]), reason)
 
     def _absent_column(self, kind: str) -> np.ndarray | CompactStrings:
         """A column without any value, in the form of `kind`."""
@@ -104,11 +162,24 @@ class Table:
         """
         if spec.modality != "table":
             return self._column(spec.columns[0], self._kinds[spec.columns[0]])[index]
-        row = {name: self._cell(index, name) for name in spec.columns}
+        row: dict[str, float | str | None] = {}
+        for name in spec.columns:
+            cells = self._date_features(name) if holds_dates(self._kinds[name]) else None
+            if cells is None:
+                row[name] = self._cell(index, self._column(name, self._kinds[name]))
+            else:
+                row |= {f"{name} ({feature})": self._cell(index, values) for feature, values in cells.items()}
         return None if all(value is None for value in row.values()) else row
 
-    def _cell(self, index: int, name: str) -> float | str | None:
-        value = self._column(name, self._kinds[name])[index]
+    def _date_features(self, name: str) -> dict[str, np.ndarray]:
+        """What is read of a column of dates, [N] each, made once and then remembered."""
+        if name not in self._dates:
+            self._dates[name] = date_features(self._column(name, "date"), (self.reading(name) or Reading()).hours)
+        return self._dates[name]
+
+    @staticmethod
+    def _cell(index: int, cells: np.ndarray | CompactStrings) -> float | str | None:
+        value = cells[index]
         if isinstance(value, float | np.floating):
             return None if np.isnan(value) else float(value)
         return value
@@ -147,6 +218,8 @@ class Table:
         """The records `index` (int64 [M] from 0, or bool [N]), in that order."""
         frame = self.frame.iloc[index].reset_index(drop=True)
         table = Table(frame, self.schema, self.root, self.rows[index], self.source, self.shards)
+        rows = set(table.rows.tolist()) if self.misfits else set()
+        table.misfits = [misfit for misfit in self.misfits if misfit.row in rows]
         for (name, kind), cells in self._cells.items():
             if not isinstance(cells, CompactStrings):
                 table._cells[name, kind] = cells[index]
@@ -166,7 +239,14 @@ class Table:
     def under(self, schema: Schema) -> "Table":
         """The same records under another schema."""
         table = Table(self.frame, schema, self.root, self.rows, self.source, self.shards)
-        table._cells = self._cells
+        table.misfits = self.misfits
+        read_alike = {column.name for column in schema.columns if column.reading == self.reading(column.name)}
+        targets_alike = schema.targets == self.schema.targets
+        table._cells = {
+            (name, kind): cells
+            for (name, kind), cells in self._cells.items()
+            if name in read_alike and (kind not in TARGETS or targets_alike)
+        }
         return table
 
     def split(

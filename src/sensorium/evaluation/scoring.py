@@ -11,7 +11,7 @@ from torch import Tensor
 from sensorium.data.table import Table
 from sensorium.errors import UserError
 from sensorium.evaluation.coalitions import Coalition
-from sensorium.features import Batch, Features
+from sensorium.features import Batch, Features, to_numpy
 from sensorium.metrics import Columns
 from sensorium.model import Model, loss_scored_targets
 
@@ -49,7 +49,7 @@ def score(model: Model, batches: Iterable[Batch], coalitions: Iterable[Coalition
             batch = batch.to(model.device)
             features = model.encode(batch.inputs, batch.ids)
             keys += batch.keys
-            present.append({name: _array(encoded.present) for name, encoded in features.items()})
+            present.append({name: to_numpy(encoded.present) for name, encoded in features.items()})
             targets.append(arrays(batch.targets))
             for coalition in coalitions:
                 coalition_features = {
@@ -73,13 +73,9 @@ def predict_targets(model: Model, fused: Features, targets: dict[str, dict[str, 
     return arrays(model.decide(fused, without=by_loss) | losses)
 
 
-def _array(tensor: torch.Tensor) -> np.ndarray:
-    return (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy()
-
-
 def arrays(columns: dict[str, dict[str, torch.Tensor]]) -> dict[str, Columns]:
-    """The columns of each target as NumPy arrays, floats as float32."""
-    return {name: {key: _array(tensor) for key, tensor in tensors.items()} for name, tensors in columns.items()}
+    """The columns of each target as NumPy arrays."""
+    return {name: {key: to_numpy(tensor) for key, tensor in tensors.items()} for name, tensors in columns.items()}
 
 
 def rows_of(columns: Columns, rows: np.ndarray) -> Columns:

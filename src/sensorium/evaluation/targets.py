@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sensorium.data.scan import drop_bad_records, scan
+from sensorium.data.scan import WAYS_WITH_BAD_RECORDS, drop_bad_records, scan
 from sensorium.data.schema import TargetSpec
 from sensorium.data.table import Table
-from sensorium.errors import UserError, counted, unknown
+from sensorium.errors import UserError, check_known, counted
 from sensorium.evaluation.baselines import non_visual_inputs
 from sensorium.evaluation.coalitions import Coalition, coalitions
 from sensorium.evaluation.columns import TARGET_COLUMNS
@@ -41,11 +41,10 @@ def evaluate_targets(
     drawn by group when the table has groups. train_seconds: only handed on to the report.
     Raises UserError when the table has no target, when no record has one, and as reading and decoding do.
     """
-    if bad_records not in ("stop", "skip"):
-        raise unknown("way with bad records", bad_records, ("stop", "skip"))
+    check_known(WAYS_WITH_BAD_RECORDS, "way with bad records", bad_records)
     table, bad = model.read(table), []
     targets = _targets(model, table)
-    if batches is None and bad_records == "skip":
+    if batches is None and bad_records != "stop":
         scanned = scan(table)
         table, bad = drop_bad_records(table, scanned, bad_records)[0], scanned.bad
     inputs = tuple(spec.name for spec in model.schema.inputs)

@@ -41,7 +41,7 @@ class NumberDecision(nn.Module):
         return scores
 
     def standardise(self, target: dict[str, Tensor]) -> Tensor:
-        """`value` float [B] in units of the training spread, float32; 0 where `mask` is False."""
+        """`value` float64 [B] in units of the training spread, float32; 0 where `mask` is False."""
         value = (target["value"] - self.config.mean) / self.config.scale
         return torch.where(target["mask"], value, 0.0).float()
 
@@ -57,8 +57,8 @@ class NumberDecision(nn.Module):
         return F.gaussian_nll_loss(scores[:, 0], self.standardise(target).to(scores.dtype), scores[:, 1])
 
     def predict(self, scores: Tensor, present: Tensor) -> dict[str, Tensor]:
-        """`decision`, float32 [B] in the user's units; the training mean where `present`, bool [B], is False."""
-        return {"decision": torch.where(present, scores[:, 0], 0.0) * self.config.scale + self.config.mean}
+        """`decision`, float64 [B] in the user's units; the training mean where `present`, bool [B], is False."""
+        return {"decision": torch.where(present, scores[:, 0], 0.0).double() * self.config.scale + self.config.mean}
 
     def calibrate(self, scores: Tensor, target: dict[str, Tensor]) -> None:
         """A number is decided as it is: neither temperature nor threshold."""
@@ -112,7 +112,7 @@ class Number(nn.Module):
         return self.decision.loss(self.scores(fused), target)
 
     def predict(self, fused: Features) -> dict[str, Tensor]:
-        """`decision`, float32 [B] in the user's units; the training mean in a row without any input."""
+        """`decision`, float64 [B] in the user's units; the training mean in a row without any input."""
         return self.decision.predict(self.scores(fused), fused.present)
 
     @staticmethod

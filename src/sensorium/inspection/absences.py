@@ -7,9 +7,9 @@ import pandas as pd
 from scipy import stats
 
 from sensorium.data.columns.parse import is_missing
+from sensorium.data.finding import Finding, rows_where
 from sensorium.data.table import Table
 from sensorium.errors import counted
-from sensorium.inspection.finding import Finding, rows_where
 from sensorium.inspection.targets import TargetCells
 from sensorium.metrics import holm
 

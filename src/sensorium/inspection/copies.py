@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 
 from sensorium.data.columns.parse import is_missing, numbers, to_label
+from sensorium.data.finding import Finding, cell_finding, list_rows, rows_where
 from sensorium.data.schema import MEDIA, InputSpec
 from sensorium.data.table import Table
 from sensorium.errors import counted
 from sensorium.inspection import near, sounds, texts
 from sensorium.inspection.contents import Contents
-from sensorium.inspection.finding import Finding, cell_finding, list_rows, rows_where
 from sensorium.inspection.targets import TargetCells
 
 # How far apart copies may be, see near.near_pairs; the stricter where too many are within the first by nature.

@@ -14,19 +14,18 @@ from sensorium.config.options import apply_options, collect_options
 from sensorium.config.schema import Recipe
 from sensorium.data import split as splitting
 from sensorium.data.columns.parse import is_missing
-from sensorium.data.infer_schema import stated_roles
+from sensorium.data.finding import SEVERITIES, Finding
+from sensorium.data.infer_schema import infer_schema
 from sensorium.data.schema import Schema
 from sensorium.data.sources.tables import read_source
 from sensorium.data.table import Table
 from sensorium.errors import UserError
 from sensorium.evaluation.embedding import workers_for
 from sensorium.inspection.absences import Pattern, absence_findings, patterns
-from sensorium.inspection.classes import class_findings, group_findings, spelling_findings
+from sensorium.inspection.classes import class_findings, group_findings
 from sensorium.inspection.contents import Contents, look
 from sensorium.inspection.copies import blank_findings, copy_findings
 from sensorium.inspection.estimate import Plan, plan
-from sensorium.inspection.finding import SEVERITIES, Finding
-from sensorium.inspection.kinds import collect_schema
 from sensorium.inspection.leaks import leak_findings
 from sensorium.inspection.near import missing_packages
 from sensorium.inspection.sizes import Size, class_counts, sizes
@@ -125,11 +124,14 @@ def inspect(
 def _read(records: str | Path | pd.DataFrame | Iterable[dict], recipe: Recipe) -> tuple[Table, list[Finding]]:
     source, data = read_source(records), recipe.data
     rows = np.arange(1, len(source.frame) + 1)
-    bare = Table(source.frame, Schema(columns=[], inputs=[]), source.root, rows, source.name)
+    bare, errors = Table(source.frame, Schema(columns=[], inputs=[]), source.root, rows, source.name), []
     has_role = {*data.columns, *data.target, data.group, data.key, None}
     split_column = {} if data.split in has_role else {data.split: "ignored"}
-    targets, roles = stated_roles(bare, data.target, data.group, data.key, data.columns | split_column)
-    return collect_schema(bare, targets, roles, source.kinds)
+    columns = data.columns | split_column
+    table = infer_schema(
+        bare, data.target, data.group, data.key, columns, source.kinds, data.inputs or None, on_error=errors.append
+    )
+    return table, errors + table.findings
 
 
 def _missing_packages() -> list[Finding]:
@@ -180,9 +182,6 @@ def _record_findings(
 ) -> list[Finding]:
     findings = value_findings(table)
     classes = [target for target in targets if target.labels and not target.repeats_inputs]
-    named = [column.name for column in table.schema.columns if column.kind in ("category", "group")]
-    for name in named + [target.name for target in classes]:
-        findings += spelling_findings(table, name)
     for target in classes:
         findings += class_findings(table, target, held_out)
     findings += [] if held_out is None else group_findings(table, held_out)

@@ -8,9 +8,9 @@ from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from sensorium.data.columns.parse import holds_numbers, is_missing, modalities_of, numbers, to_label
+from sensorium.data.finding import Finding
 from sensorium.data.table import Table
 from sensorium.inspection.contents import Contents
-from sensorium.inspection.finding import Finding
 from sensorium.inspection.targets import TargetCells
 
 _ALMOST = 0.94  # of what a guess without the column gets wrong, the share that the column gets right

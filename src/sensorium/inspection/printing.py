@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as Printed
 
+from sensorium.data.finding import SEVERITIES
 from sensorium.errors import counted
 from sensorium.inspection.estimate import Plan
-from sensorium.inspection.finding import SEVERITIES
 from sensorium.inspection.inspect import Inspection
 
 _MOST_OF_A_KIND = 50  # findings that are printed

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from sensorium.data.columns.parse import holds_numbers, is_missing, numbers
+from sensorium.data.columns.parse import holds_numbers, is_missing, numbers, objects, takes_text
+from sensorium.data.finding import Finding, cell_finding, list_values
 from sensorium.data.table import Table
-from sensorium.inspection.finding import Finding, cell_finding
 
 _ENOUGH = 20  # rows from which a pattern is no accident
 _SENTINELS = (-1, -9, -99, -999, -9999, -99999, 99, 999, 9999, 99999, 999999)
@@ -21,11 +21,28 @@ def value_findings(table: Table) -> list[Finding]:
     for column in table.schema.columns:
         values = table.frame[column.name].to_numpy()
         if holds_numbers(column.kind) or column.name in measured:
-            parsed = numbers(values)
+            parsed = numbers(table.cells(column.name, "number")) if column.kind != "target" else numbers(values)
             findings += _sentinels(table, column.name, parsed) or _extremes(table, column.name, parsed)
+        if takes_text(column.kind):
+            findings += _damaged_letters(table, column.name)
         if column.reason != "stated" and column.kind != "target":
             findings += _constant(column.name, values) or _row_counter(column.name, values)
     return findings
+
+
+def _damaged_letters(table: Table, name: str) -> list[Finding]:
+    """Texts that were read in another encoding than they were written in; none without ftfy."""
+    try:
+        from ftfy import badness
+    except ImportError:
+        return []
+    cells = table.frame[name].to_numpy(object)
+    codes, distinct = pd.factorize(objects([cell if isinstance(cell, str) else None for cell in cells]))
+    damaged = np.array([*("\ufffd" in text or badness.is_bad(text) for text in distinct), False], dtype=bool)[codes]
+    if not damaged.any():
+        return []
+    fault = f"letters damaged by a wrong encoding, such as {list_values(pd.unique(cells[damaged]))},"
+    return [cell_finding(table, "encoding-damage", name, damaged, fault, "save the source again as UTF-8")]
 
 
 def _constant(name: str, values: np.ndarray) -> list[Finding]:

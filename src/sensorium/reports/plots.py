@@ -176,7 +176,7 @@ def nice(low: float, high: float, count: int = 5) -> list[float]:
     power = 10.0 ** np.floor(np.log10(raw))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
     first, last = np.floor(low / step + 1e-9), np.ceil(high / step - 1e-9)
-    return [float(round(index * step, 12)) for index in np.arange(first, last + 1)]
+    return [float(f"{index * step:.12g}") for index in np.arange(first, last + 1)]
 
 
 def tick_text(number: float) -> str:

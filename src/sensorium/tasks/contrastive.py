@@ -19,7 +19,7 @@ from sensorium.build.pretrained import load_pretrained, pretrained_inputs, resto
 from sensorium.config.schema import InputSettings, Recipe
 from sensorium.console import Console, StepCallback
 from sensorium.data.infer_schema import infer_schema
-from sensorium.data.read import read
+from sensorium.data.read import print_findings, read
 from sensorium.data.records import Records
 from sensorium.data.schema import MEDIA
 from sensorium.data.table import Table
@@ -227,13 +227,16 @@ class ContrastiveTask:
             kinds = {column.name: column.kind for column in records.schema.columns if column.name in data.inputs}
             group, key = data.group or records.schema.group, data.key or records.schema.key
             columns = {name: kind for name, kind in kinds.items() if kind not in OWN_KINDS} | data.columns
-            table = records.under(infer_schema(records, target, group, key, columns, inputs=data.inputs))
+            table = infer_schema(records, target, group, key, columns, inputs=data.inputs, strict=data.strict)
             stated: dict[str, Any] = {"group": group, "key": key}
         else:
             source = data.source(records)
-            table = read(source, target, data.group, data.key, columns=data.columns, inputs=data.inputs, quiet=True)
+            table = read(
+                source, target, data.group, data.key, data.columns, inputs=data.inputs, strict=data.strict, quiet=True
+            )
             stated = data.stated_path(source)
         console.print_table(table.describe())
+        print_findings(table, console)
         _check_columns(table, data.inputs)
         recipe = recipe.model_copy(update={"data": data.model_copy(update=stated)})
         check_sampling(table, recipe)

@@ -15,7 +15,7 @@ from sensorium.errors import UserError, counted
 
 # What may differ between a stopped run and the run that goes on with it: none of it changes a bit of the outcome.
 FREE = {
-    "training": {"workers", "checkpoint_seconds"}, "data": {"path"}, "cache_gigabytes": True,
+    "training": {"workers", "checkpoint_seconds"}, "data": {"path", "strict"}, "cache_gigabytes": True,
     "start_from": True, "begin_with": True, "old_table": True, "budget": True,
 }  # fmt: skip
 HASHED_AS = {"train_val": "known"}  # runs that were begun with the older name go on
@@ -129,7 +129,9 @@ def run_fingerprint(splits: dict[str, Split], recipe: Recipe) -> str:
             digest.update(np.ascontiguousarray(values).data)
         for spec in split.table.schema.targets:
             for tensor in split.table.encode_target(spec).values():
-                digest.update(np.ascontiguousarray(tensor.numpy()).data)
+                values = tensor.numpy()
+                values = values.astype(np.float32) if values.dtype == np.float64 else values  # as old runs have them
+                digest.update(np.ascontiguousarray(values).data)
     return digest.hexdigest()
 
 

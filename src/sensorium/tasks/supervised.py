@@ -15,7 +15,7 @@ from sensorium.build.objectives import fitted_by, objective_sentences
 from sensorium.build.pretrained import check_pretrained, pretrained_sentences
 from sensorium.config.schema import Recipe
 from sensorium.console import Console, StepCallback
-from sensorium.data.read import read
+from sensorium.data.read import print_findings, read
 from sensorium.data.records import Records
 from sensorium.data.schema import Schema
 from sensorium.data.table import Table
@@ -172,6 +172,7 @@ class SupervisedTask:
             table = _read(data.source(records), recipe)
             stated = data.stated_path(data.source(records))
             console.print_table(table.describe())
+            print_findings(table, console)
         if not table.schema.targets:
             raise UserError("Nothing is said to be learned; read the table with target=, naming its column.")
         reserved = next((spec.name for spec in table.schema.targets if spec.name in RESERVED), None)
@@ -190,7 +191,9 @@ def _read(source: Source, recipe: Recipe) -> Table:
         raise UserError("Nothing is said to be learned; name the column with --target.")
     named_columns = {*data.columns, *data.target, data.group, data.key, None}
     columns = data.columns | ({} if data.split in named_columns else {data.split: "ignored"})
-    return read(source, data.target, data.group, data.key, columns=columns, inputs=data.inputs or None, quiet=True)
+    return read(
+        source, data.target, data.group, data.key, columns, inputs=data.inputs or None, strict=data.strict, quiet=True
+    )
 
 
 def _stated(table: Table, recipe: Recipe) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from sensorium.data.records import Records
 from sensorium.data.schema import TargetSpec
 from sensorium.data.targets import TARGETS
-from sensorium.features import Features
+from sensorium.features import Features, to_numpy
 from sensorium.metrics import Columns, headline, metrics, point
 from sensorium.model import Model, loss_scored_targets
 from sensorium.training.learner import Learner
@@ -94,11 +94,7 @@ def _predict_targets(learner: Learner, records: Records, rows: np.ndarray) -> di
 
 
 def _rows(tensors: dict[str, Tensor], keep: Tensor) -> Columns:
-    columns = {}
-    for key, values in tensors.items():
-        rows = values[keep]
-        columns[key] = (rows.float() if rows.is_floating_point() else rows).cpu().numpy()
-    return columns
+    return {key: to_numpy(values[keep]) for key, values in tensors.items()}
 
 
 def _concatenate(columns: list[TargetColumns]) -> TargetColumns:

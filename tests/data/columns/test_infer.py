@@ -49,7 +49,9 @@ INPUTS = [
     (["x", "x", "", "x"], "ignored", "all 3 values are the same: 'x'"),
     ([5, 5, 5], "ignored", "all 3 values are the same"),
     (list(range(1, 31)), "ignored", "counts the rows"),
-    ([date(2024, 5, 1), date(2024, 5, 2)], "ignored", "dates"),
+    ([date(2024, 5, 1), date(2024, 5, 2)], "date", "dates"),
+    ([["a"], ["b", "c"]], "text", "lists of texts"),
+    (["http://x.org/a.jpg", "https://x.org/b"], "ignored", "nothing is downloaded"),
 ]
 
 
@@ -68,9 +70,7 @@ def test_the_kind_of_an_input(values, kind, reason):
         (["a.mp4", "b.png"], "50.0% of its values are paths of"),
         (["1", "2", "3", "NA"], "75.0% of its values are numbers, but others are like 'NA'"),
         (["7", "007", "8", "9"], "others are like '007'"),
-        (["1,5", "2,25"], "decimal comma"),
         ([PNG.getvalue(), WAV], "several kinds (1 audio, 1 image)"),
-        ([["a"], ["b", "c"]], "type list"),
         ([[[0, 1], [1, 2]]] * 2, "rows of numbers, which may be readings over time or sets of points"),
         ([[["2024-01-01", 1.5]]], "rows of numbers"),
         ([np.zeros((9, 3), np.float32)] * 2, "rows of numbers"),
@@ -99,7 +99,11 @@ def test_what_is_ambiguous(values, reason):
         ([str(i % 20) for i in range(100)], "class"),
         ([str(i % 21) for i in range(100)], "number"),
         (["1.5", "2"], "number"),
-        ([0.0, 1.0, 2.0], "number"),
+        ([0.0, 1.0, 2.0], "class"),
+        (["0.0", "1.0"] * 9, "class"),
+        ([0.0, 1.5, 2.0], "number"),
+        (["['a', 'b']", "[]"], "labels"),
+        ([[0, 1, 1], [0, 0, 0]], "labels"),
         (["a|b", "a"], "labels"),
         ([["a"], [], ["b"]], "labels"),
         (["0", "1", "none"], "class"),

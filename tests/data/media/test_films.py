@@ -56,7 +56,7 @@ def test_films_are_guessed_to_have_sound_when_one_of_the_first_has(folder):
 def test_the_kind_can_be_stated(folder):
     assert [spec.name for spec in table(folder, columns={"clip": "video"}).schema.inputs] == ["clip"]
     assert len(table(folder, ["two.mp4", "two.mp4"], columns={"clip": "film"}).schema.inputs) == 2
-    with pytest.raises(UserError, match="cannot be read as film"):
+    with pytest.raises(UserError, match="cannot be read as film: 2 of its 2 cells"):
         table(folder, [3, 4], columns={"clip": "film"})
 
 

@@ -1,12 +1,23 @@
 """What kind a column is, guessed from its values, with the reason in plain words."""
 
 import re
+from datetime import date
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from sensorium.data.columns.parse import is_film, is_missing, is_picture, is_rows, is_sound, is_timed, numbers, to_label
+from sensorium.data.columns.parse import (
+    is_film,
+    is_missing,
+    is_picture,
+    is_rows,
+    is_sound,
+    is_timed,
+    is_words,
+    numbers,
+    to_label,
+)
 from sensorium.data.media.extensions import ARRAYS, ENDINGS
 
 _STARTS = (
@@ -28,7 +39,7 @@ class Guess(NamedTuple):
 
 
 class Ambiguous(Exception):
-    """The values do not say what the column is. `reason` says why not, `kinds` what it may be stated to be."""
+    """The values do not say what the column is. `reason` says why not, `kinds` what it may be, the likeliest first."""
 
     def __init__(self, reason: str, *kinds: str):
         super().__init__(reason)
@@ -64,18 +75,6 @@ def guess_shared_pictures(values: np.ndarray) -> Guess | None:
     return Guess("image", f"{guess.reason}; the group too") if are_paths else None
 
 
-def is_whole(present: np.ndarray, parsed: np.ndarray, holes: bool) -> bool:
-    """Whether present cells, the numbers `parsed` [N], are whole and are written without a point or exponent.
-
-    holes: other cells are absent: a column of integers with holes arrives from pandas as floats.
-    """
-    without_fractions = bool((parsed == np.round(parsed)).all())
-    integers = present.dtype.kind in "iu" or (holes and without_fractions)
-    return without_fractions and (
-        integers or not any("." in str(value) or "e" in str(value) for value in present[:1000])
-    )
-
-
 def _guess_numbers(present: np.ndarray) -> Guess:
     parsed = numbers(present)
     constant = _guess_constant(pd.unique(parsed), len(parsed))
@@ -97,11 +96,20 @@ def _guess_strings(present: np.ndarray) -> Guess:
     distinct = pd.unique(present)
     guess = (
         _guess_constant(distinct, len(present))
+        or _guess_addresses(present)
         or _guess_number_files(present)
         or _guess_paths(present)
         or _guess_written_numbers(present, distinct)
     )
     return guess or _guess_words(present, distinct)
+
+
+def _guess_addresses(present: np.ndarray) -> Guess | None:
+    """Addresses of pages or of files elsewhere: nothing is ever fetched."""
+    share = float(pd.Series(_sample(present)).str.match(r"(https?|ftp|s3|gs)://\S+$").mean())
+    if share < 0.9:
+        return None
+    return Guess("ignored", "its values are addresses, and nothing is downloaded; bring the files, or state text")
 
 
 def _guess_paths(present: np.ndarray) -> Guess | None:
@@ -117,7 +125,7 @@ def _guess_paths(present: np.ndarray) -> Guess | None:
         exception = example(present, ~ends.isin(ENDINGS[kind]).to_numpy())
         raise Ambiguous(
             f"{shares[kind]:.1%} of its values are paths of {_NAMES[kind]}, but others are like {exception}",
-            *dict.fromkeys((kind, "image", "audio", "video", "text", "ignored")),
+            *dict.fromkeys((kind if shares[kind] >= 0.5 else "text", "image", "audio", "video", "text", "ignored")),
         )
     endings = " or ".join(f".{end}" for end in sorted(ends.unique()))
     return Guess(kind, f"{len(series)} of {len(series)} values are paths ending in {endings}")
@@ -132,18 +140,12 @@ def _guess_number_files(present: np.ndarray) -> None:
 
 
 def _ambiguous_numbers(form: str) -> Ambiguous:
-    return Ambiguous(f"{form}, which may be readings over time or sets of points", "series", "points", "ignored")
+    return Ambiguous(f"{form}, which may be readings over time or sets of points", "ignored", "series", "points")
 
 
 def _guess_written_numbers(present: np.ndarray, distinct: np.ndarray) -> Guess | None:
     """Strings that are numbers. '007' is not one: a leading zero marks a code."""
     if np.isnan(numbers(_sample(distinct))).all():
-        if pd.Series(_sample(distinct)).str.fullmatch(r"[+-]?\d[\d.]*,\d+").all():
-            raise Ambiguous(
-                "its values look like numbers with a decimal comma, which are read only with a point",
-                "category",
-                "text",
-            )
         return None
     parsed = written_numbers(present)
     share = float((~np.isnan(parsed)).mean())
@@ -182,9 +184,9 @@ def _guess_words(present: np.ndarray, distinct: np.ndarray) -> Guess:
         return Guess("text", f"{different} different words in {count} rows")
     if length > 40:
         return Guess("text", f"{different} different values of {length:.0f} characters on average")
-    raise Ambiguous(
-        f"it has {different} different short values in {count} rows", "category", "text", "group", "ignored"
-    )
+    likelier = "category" if count >= 2 * different else "text" if coded < 0.5 else "ignored"
+    kinds = dict.fromkeys((likelier, "category", "text", "group", "ignored"))
+    raise Ambiguous(f"it has {different} different short values in {count} rows", *kinds)
 
 
 def _guess_objects(present: np.ndarray) -> Guess:
@@ -192,7 +194,7 @@ def _guess_objects(present: np.ndarray) -> Guess:
     kinds, counts = np.unique([_kind_of_cell(value) for value in present], return_counts=True)
     if len(kinds) > 1:
         mixture = ", ".join(f"{count} {kind}" for kind, count in zip(kinds, counts, strict=True))
-        raise Ambiguous(f"its values are of several kinds ({mixture})", "image", "audio", "video", "text", "ignored")
+        raise Ambiguous(f"its values are of several kinds ({mixture})", "ignored", "image", "audio", "video", "text")
     kind = str(kinds[0])
     if kind in _NAMES:
         return Guess(kind, f"{len(present)} of {len(present)} values are {_NAMES[kind]} in memory")
@@ -201,7 +203,9 @@ def _guess_objects(present: np.ndarray) -> Guess:
     if kind == "rows of numbers":
         raise _ambiguous_numbers("its values are rows of numbers")
     if kind == "date":
-        return Guess("ignored", "the values are dates; turn them into numbers to use them")
+        return Guess("date", f"{len(present)} of {len(present)} values are dates")
+    if kind == "words":
+        return Guess("text", f"{len(present)} of {len(present)} values are lists of texts")
     raise Ambiguous(f"its values are of the type {kind}, which no input reads", "ignored")
 
 
@@ -217,9 +221,11 @@ def _kind_of_cell(value: Any) -> str:
         return "rows of numbers"
     if is_picture(value):
         return "image"
+    if not isinstance(value, str) and is_words(value):
+        return "words"
     if is_timed(value):
         return "series"
-    if hasattr(value, "year"):
+    if isinstance(value, date):
         return "date"
     if isinstance(value, str):
         end = value.rpartition(".")[2].lower()

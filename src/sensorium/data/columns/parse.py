@@ -11,6 +11,8 @@ from PIL import Image
 
 TIMES = ("time", "timestamp", "t")  # names of the column of times in a series
 SCALARS = {str, int, float, bool, type(None)}
+WrongCell = tuple[int, str]
+"""The position of a cell that cannot be read, from 0, and why it cannot."""
 
 
 def objects(values: Sequence[Any]) -> np.ndarray:
@@ -65,10 +67,17 @@ def count_in_order(names: np.ndarray) -> dict[str, float]:
 
 
 def parse_text(value: Any) -> str:
-    """The cell of a text column. Raises ValueError when it is not a string."""
+    """The cell of a text column; texts of a list with commas between. Raises ValueError for anything else."""
+    if is_words(value):
+        return ", ".join(value)
     if not isinstance(value, str):
         raise ValueError("it is not text")
     return value
+
+
+def is_words(value: Any) -> bool:
+    """True for a list of texts."""
+    return isinstance(value, list | tuple | np.ndarray) and all(isinstance(word, str) for word in value)
 
 
 def is_sound(value: Any) -> bool:
@@ -156,7 +165,7 @@ FORMATS: dict[str, CellFormat] = {
     "group": _LABEL,
     "key": _LABEL,
 }
-"""How each kind of column is read, but for numbers and ignored ones."""
+"""How each kind of column is read, but for numbers, dates and ignored ones."""
 
 
 def holds_numbers(kind: str) -> bool:
@@ -164,11 +173,16 @@ def holds_numbers(kind: str) -> bool:
     return kind == "number"
 
 
+def holds_dates(kind: str) -> bool:
+    """Whether the cells of this kind of column are dates, as seconds since 1970."""
+    return kind == "date"
+
+
 def modalities_of(kind: str) -> dict[str | None, str]:
     """The inputs that this kind of column makes by itself: their modalities by part, None being the whole column."""
     if kind == "film":
         return {None: "video", "sound": "audio"}
-    if kind in ("number", "category"):
+    if kind in ("number", "date", "category"):
         return {None: "table"}
     return {} if kind in ("group", "key", "ignored", "target") else {None: kind}
 
@@ -178,35 +192,24 @@ def takes_text(kind: str) -> bool:
     return kind in FORMATS and str in FORMATS[kind].plain
 
 
-def convert(values: np.ndarray, kind: str) -> tuple[np.ndarray, tuple[int, str] | None]:
-    """The cells in the form of the column `kind`, and the first that does not fit: its position and why, or None when
-    all fit.
-
-    A number column is float64 [N] with NaN where absent; every other kind an object array [N] with None where absent.
-    """
-    if kind == "number":
-        return convert_numbers(values)
-    return (values, None) if kind == "ignored" else convert_cells(values, FORMATS[kind])
-
-
-def convert_numbers(values: np.ndarray) -> tuple[np.ndarray, tuple[int, str] | None]:
-    """The cells [N] as float64, NaN where absent, and the first that is no finite number."""
+def convert_numbers(values: np.ndarray) -> tuple[np.ndarray, list[WrongCell]]:
+    """The cells [N] as float64, NaN where absent or wrong, and those that are no finite number."""
     converted = numbers(values)
     wrong = np.flatnonzero(np.isnan(converted) & ~is_missing(values))
-    return converted, (int(wrong[0]), "it is not a finite number") if len(wrong) else None
+    return converted, [(int(row), "it is not a finite number") for row in wrong]
 
 
-def convert_cells(values: np.ndarray, cell_format: CellFormat) -> tuple[np.ndarray, tuple[int, str] | None]:
-    """The cells [N] as an object array, None where absent, and the first that does not fit: its position and why."""
-    cells = np.full(len(values), None, dtype=object)
+def convert_cells(values: np.ndarray, cell_format: CellFormat) -> tuple[np.ndarray, list[WrongCell]]:
+    """The cells [N] as an object array, None where absent or wrong, and those that do not fit."""
+    cells, wrong = np.full(len(values), None, dtype=object), []
     rows = np.flatnonzero(~is_missing(values))
     present = values[rows]
     if values.dtype == object and set(map(type, present)) <= cell_format.plain:
         cells[rows] = present
-        return cells, None
+        return cells, wrong
     for row, value in zip(rows, present, strict=True):
         try:
             cells[row] = cell_format.parse(value)
         except ValueError as error:
-            return cells, (int(row), str(error))
-    return cells, None
+            wrong.append((int(row), str(error)))
+    return cells, wrong

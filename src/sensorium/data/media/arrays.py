@@ -60,8 +60,8 @@ def finite_column(values: np.ndarray, what: str, name: str) -> np.ndarray:
     """float64 [L]: the column `name` of numbers, NaN where a cell is empty. Raises ValueError for a cell that is not a
     finite number, naming the `what` (as `reading`) that it belongs to."""
     parsed, wrong = convert_numbers(values)
-    if wrong is not None:
-        row = wrong[0]
+    if wrong:
+        row = wrong[0][0]
         raise ValueError(f"in {what} {row + 1}, {name} is {format_cell(values[row])}, not a finite number")
     return parsed
 

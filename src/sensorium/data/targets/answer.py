@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from sensorium.data.columns.infer import Guess
-from sensorium.data.columns.parse import CellFormat, convert_cells, is_missing
+from sensorium.data.columns.parse import CellFormat, WrongCell, convert_cells, is_missing
 from sensorium.data.schema import TargetSpec
 from sensorium.data.targets.answer_text import commonest, encode_answers, parse_answers, question_texts
-from sensorium.data.targets.base import ArrayColumn, RecordCells, TargetColumn, WrongCell, labels_of_all
+from sensorium.data.targets.base import ArrayColumn, RecordCells, TargetColumn, labels_of_all
 
 
 class AnswerTarget:
@@ -31,7 +31,7 @@ class AnswerTarget:
         return None
 
     @staticmethod
-    def convert(values: np.ndarray) -> tuple[np.ndarray, WrongCell | None]:
+    def convert(values: np.ndarray) -> tuple[np.ndarray, list[WrongCell]]:
         """Lists of normalised answers."""
         return convert_cells(values, CellFormat(parse_answers, frozenset()))
 

@@ -8,12 +8,9 @@ import torch
 from torch import Tensor
 
 from sensorium.data.columns.infer import Guess
-from sensorium.data.columns.parse import is_missing
+from sensorium.data.columns.parse import WrongCell, is_missing
 from sensorium.data.schema import Schema, TargetSpec
 from sensorium.errors import unknown
-
-WrongCell = tuple[int, str]
-"""The position of a cell that cannot be read, from 0, and why it cannot."""
 
 
 class CellError(ValueError):
@@ -79,8 +76,8 @@ class TargetKind(Protocol):
         """
 
     @staticmethod
-    def convert(values: np.ndarray) -> tuple[np.ndarray, WrongCell | None]:
-        """Raw cells [N] in the kind's own form: float64 with NaN, or object with None, where absent; and the first that
+    def convert(values: np.ndarray) -> tuple[np.ndarray, list[WrongCell]]:
+        """Raw cells [N] in the kind's own form: float64 with NaN, or object with None, where absent; and those that
         cannot be read.
         """
 

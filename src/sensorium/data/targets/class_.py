@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sensorium.data.columns.infer import MOST_CLASSES, Ambiguous, Guess, cell_types, example, is_whole, written_numbers
-from sensorium.data.columns.parse import FORMATS, SCALARS, convert_cells, count_in_order, is_missing
-from sensorium.data.targets.base import ArrayColumn, TargetColumn, WrongCell, as_learned, label_positions, labels_of_all
+from sensorium.data.columns.infer import MOST_CLASSES, Ambiguous, Guess, cell_types, example, written_numbers
+from sensorium.data.columns.parse import FORMATS, SCALARS, WrongCell, convert_cells, count_in_order, is_missing
+from sensorium.data.targets.base import ArrayColumn, TargetColumn, as_learned, label_positions, labels_of_all
 from sensorium.data.targets.labels import LabelsTarget
 
 IMBALANCED = 0.8  # share of the larger of two classes above which the threshold of the decision is chosen
@@ -30,8 +30,7 @@ class ClassTarget:
         """True and false, objects, few whole numbers, or few different words."""
         if LabelsTarget.infer(values) is not None:
             return None
-        absent = is_missing(values)
-        present = values[~absent]
+        present = values[~is_missing(values)]
         types = cell_types(present)
         if types <= {bool, np.bool_}:
             return Guess("class", "the values are true or false")
@@ -40,7 +39,7 @@ class ClassTarget:
         numbers = written_numbers(present)
         distinct = pd.unique(numbers[~np.isnan(numbers)])
         if not np.isnan(numbers).any():
-            few = is_whole(present, numbers, holes=bool(absent.any())) and len(distinct) <= MOST_CLASSES
+            few = bool((numbers == np.round(numbers)).all()) and len(distinct) <= MOST_CLASSES
             return Guess("class", f"whole numbers with {len(distinct)} different values") if few else None
         if len(distinct) > MOST_CLASSES:
             word = example(present, np.isnan(numbers))
@@ -54,7 +53,7 @@ class ClassTarget:
         return Guess("class", f"{count} different values that are not numbers")
 
     @staticmethod
-    def convert(values: np.ndarray) -> tuple[np.ndarray, WrongCell | None]:
+    def convert(values: np.ndarray) -> tuple[np.ndarray, list[WrongCell]]:
         """Labels as strings."""
         return convert_cells(values, FORMATS["category"])
 

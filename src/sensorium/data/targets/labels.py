@@ -1,5 +1,8 @@
 """A target that is any number of labels at once."""
 
+import re
+from ast import literal_eval
+from contextlib import suppress
 from itertools import chain
 from typing import Any
 
@@ -9,8 +12,20 @@ import torch
 from torch import Tensor
 
 from sensorium.data.columns.infer import Guess, cell_types
-from sensorium.data.columns.parse import CellFormat, convert_cells, count_in_order, is_missing, to_label
-from sensorium.data.targets.base import TargetColumn, WrongCell, as_learned, label_positions, labels_of_all
+from sensorium.data.columns.parse import (
+    CellFormat,
+    WrongCell,
+    convert_cells,
+    count_in_order,
+    is_missing,
+    objects,
+    to_label,
+)
+from sensorium.data.targets.base import TargetColumn, as_learned, label_positions, labels_of_all
+
+_LIST = re.compile(r"\s*\[.*\]\s*", re.DOTALL)
+_LONGEST = 100_000  # characters of a list that is written as text
+_NULL = re.compile(r"\b(null|nan|NaN)\b")
 
 
 class LabelsTarget:
@@ -32,14 +47,19 @@ class LabelsTarget:
         types = cell_types(present)
         if types & {list, tuple, set, np.ndarray}:
             return Guess("labels", "the values are lists")
+        if types == {str} and all(isinstance(_parse_list(value), list) for value in present):
+            return Guess("labels", "the values are lists, written as text")
         if str in types and any("|" in value for value in present if type(value) is str):
             return Guess("labels", "values hold several labels between bars, as in a|b")
         return None
 
     @staticmethod
-    def convert(values: np.ndarray) -> tuple[np.ndarray, WrongCell | None]:
-        """Lists of labels."""
-        return convert_cells(values, CellFormat(parse_labels, frozenset()))
+    def convert(values: np.ndarray) -> tuple[np.ndarray, list[WrongCell]]:
+        """Lists of labels; rows of 0 and 1 as the places of the ones, from 0."""
+        parsed = objects([_parse_list(value) for value in values])
+        if is_multi_hot(parsed):
+            parsed = objects([None if row is None else np.flatnonzero(row).tolist() for row in parsed])
+        return convert_cells(parsed, CellFormat(parse_labels, frozenset()))
 
     @staticmethod
     def label_counts(cells: np.ndarray) -> dict[str, float]:
@@ -92,7 +112,28 @@ class LabelsColumn:
 
 
 def parse_labels(value: Any) -> list[str]:
-    """The labels of a cell: a list's items, or a string's parts between bars; '|' and [] say that there are none."""
+    """The labels of a cell: a list's items but for absent ones, or a string's parts between bars; '|' and [] say that
+    there are none."""
     if isinstance(value, list | tuple | set | np.ndarray):
-        return [to_label(label) for label in value]
+        return [to_label(label) for label in value if not (pd.api.types.is_scalar(label) and pd.isna(label))]
     return [label.strip() for label in to_label(value).split("|") if label.strip()]
+
+
+def _parse_list(value: Any) -> Any:
+    """A list that is written as text, in the way of JSON or of Python; any other cell as it is."""
+    if isinstance(value, str) and len(value) < _LONGEST and _LIST.fullmatch(value):
+        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            return literal_eval(_NULL.sub("None", value.strip()))
+    return value
+
+
+def is_multi_hot(cells: np.ndarray) -> bool:
+    """Whether the cells [N] are rows of one length that say 0 or 1 of each label, as a list of labels would not."""
+    rows = [row for row in cells if isinstance(row, list | tuple | np.ndarray)]
+    if not rows or len(rows) < (~is_missing(cells)).sum() or len(set(map(len, rows))) > 1 or len(rows[0]) < 2:
+        return False
+    if not all(isinstance(mark, bool | int | float | np.number | np.bool_) for row in rows for mark in row):
+        return False
+    matrix = np.array([list(row) for row in rows], dtype=np.float64)
+    repeats = len(matrix[0]) > 2 or (matrix[:, 0] == matrix[:, 1]).any()
+    return bool(np.isin(matrix, (0, 1)).all() and repeats)

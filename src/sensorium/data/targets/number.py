@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sensorium.data.columns.infer import MOST_CLASSES, Guess, cell_types, is_whole, written_numbers
-from sensorium.data.columns.parse import SCALARS, convert_numbers, is_missing
-from sensorium.data.targets.base import ArrayColumn, TargetColumn, WrongCell, as_learned
+from sensorium.data.columns.infer import MOST_CLASSES, Guess, cell_types, written_numbers
+from sensorium.data.columns.parse import SCALARS, WrongCell, convert_numbers, is_missing
+from sensorium.data.targets.base import ArrayColumn, TargetColumn, as_learned
 
 
 class NumberTarget:
-    """A number in the user's units: cells are float64, tensors `value`, float32 [B]."""
+    """A number in the user's units: cells are float64, tensors `value`, float64 [B]."""
 
     scored_by = "decision"
     default_head = "number"
@@ -25,8 +25,7 @@ class NumberTarget:
     @staticmethod
     def infer(values: np.ndarray) -> Guess | None:
         """Numbers with fractions, or many different whole ones."""
-        absent = is_missing(values)
-        present = values[~absent]
+        present = values[~is_missing(values)]
         types = cell_types(present)
         if types <= {bool, np.bool_} or not types <= SCALARS | {present.dtype.type}:
             return None
@@ -34,14 +33,14 @@ class NumberTarget:
         if np.isnan(numbers).any():
             return None
         count = len(pd.unique(numbers))
-        if not is_whole(present, numbers, holes=bool(absent.any())):
+        if (numbers != np.round(numbers)).any():
             return Guess("number", "the values are numbers with fractions")
         if count > MOST_CLASSES:
             return Guess("number", f"whole numbers with {count} different values, more than {MOST_CLASSES}")
         return None
 
     @staticmethod
-    def convert(values: np.ndarray) -> tuple[np.ndarray, WrongCell | None]:
+    def convert(values: np.ndarray) -> tuple[np.ndarray, list[WrongCell]]:
         """float64, NaN where absent."""
         return convert_numbers(values)
 
@@ -58,13 +57,13 @@ class NumberTarget:
 
     @staticmethod
     def column(cells: np.ndarray, labels: list[str]) -> TargetColumn:
-        """`mask` bool [B] and `value` float32 [B]."""
+        """`mask` bool [B] and `value` float64 [B]: a head centres it before it rounds."""
         present = ~np.isnan(cells)
-        return ArrayColumn({"mask": present, "value": np.where(present, cells, 0.0).astype(np.float32)})
+        return ArrayColumn({"mask": present, "value": np.where(present, cells, 0.0)})
 
     @staticmethod
     def statistics(column: TargetColumn, count: int, labels: list[str], balanced: bool) -> dict[str, Any]:
         """Mean and spread."""
         target = column(np.arange(count))
-        value = target["value"].numpy()[target["mask"].numpy()].astype(np.float64)
+        value = target["value"].numpy()[target["mask"].numpy()]
         return {"mean": float(value.mean()), "scale": float(value.std()) or 1.0}

@@ -1,11 +1,16 @@
-"""What an inspection found: one sentence each."""
+"""What is odd about a table: one sentence each."""
 
 from collections.abc import Iterable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from sensorium.data.table import Table
+
+class Numbered(Protocol):
+    """Records by their numbers in the source, `rows`, int64 [N]."""
+
+    rows: np.ndarray
+
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: dict[str, str] = {
@@ -27,13 +32,13 @@ class Finding(NamedTuple):
     sentence: str
 
 
-def rows_where(table: Table, index: np.ndarray) -> list[int]:
+def rows_where(table: Numbered, index: np.ndarray) -> list[int]:
     """The rows, numbered as in the source, of the records `index`: bool [N], or int64 positions."""
     return table.rows[index].tolist()
 
 
 def cell_finding(
-    table: Table, kind: str, column: str, where: np.ndarray, fault: str, remedy: str, severity: Severity = "warning"
+    table: Numbered, kind: str, column: str, where: np.ndarray, fault: str, remedy: str, severity: Severity = "warning"
 ) -> Finding:
     """The finding about the cells of a column in the records `where`, bool [N] or int64 positions."""
     rows = rows_where(table, where)
