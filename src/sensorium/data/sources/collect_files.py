@@ -10,7 +10,7 @@ from sensorium.data.media.extensions import ENDINGS
 from sensorium.data.read import read
 from sensorium.data.schema import InputSpec, Schema
 from sensorium.data.sources import arrow as arrow_folder
-from sensorium.data.sources.tables import READERS
+from sensorium.data.sources.tables import is_table
 from sensorium.data.table import Table
 from sensorium.errors import UserError
 
@@ -25,7 +25,7 @@ def collect_files(source: str | Path, schema: Schema, name: str) -> Table:
     Raises UserError for a source that does not exist, has no such file, or lacks the column."""
     spec = next(spec for spec in schema.inputs if spec.name == name)
     path, column = Path(source), spec.columns[0]
-    if path.suffix.lower() in (*READERS, ".tar") or (path.is_dir() and arrow_folder.is_dataset_folder(path)):
+    if is_table(path) or path.suffix.lower() == ".tar" or (path.is_dir() and arrow_folder.is_dataset_folder(path)):
         table = read(str(source), schema=schema)
         if column not in table.frame.columns:
             columns = ", ".join(map(str, table.frame.columns))
