@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,8 +31,8 @@ from sensorium.nn.prepacked import can_prepack, prepack
 from sensorium.nn.projection import Projection
 from sensorium.nn.tower import Tower
 
-RecordSource = Table | pd.DataFrame | Iterable[dict] | str | Path
-"""What a model reads records from: a table, a data frame, dicts, or a file or folder as `read` takes it."""
+RecordSource = Table | pd.DataFrame | Mapping[str, Any] | Iterable[Mapping[str, Any]] | str | Path
+"""What a model reads records from: a table, whatever `read` takes as one, dicts, or a file or folder."""
 
 
 class Model(nn.Module):
@@ -202,13 +202,24 @@ class Model(nn.Module):
         for batch in load_batches(Records(table, self.processors), items, workers):
             yield batch.to(self.device)
 
-    @torch.no_grad()
-    def predict(self, records: RecordSource, batch_size: int = 64) -> list[dict[str, Any]]:
+    def predict(self, records: RecordSource, batch_size: int = 64) -> list[dict[str, Any]] | pd.DataFrame:
         """For each record the decision on each target, and which inputs were absent.
 
-        Classes carry `probabilities` by label. Raises UserError for a value of the wrong kind, a file that cannot be
-        read, or a model without heads.
+        Of dicts, a list of dicts; classes carry `probabilities` by label. Of a table, a data frame, columns or a file, a
+        data frame with a row a record: `key`, `<target>`, `<target>_probability_<label>` and `absent`. Raises UserError
+        for a value of the wrong kind, a file that cannot be read, or a model without heads.
         """
+        table = self.read(records)
+        decided = self.predict_records(table, batch_size)
+        is_table = isinstance(records, Table | pd.DataFrame | Mapping | str | Path)
+        if not is_table and not hasattr(records, "__arrow_c_stream__"):
+            return decided
+        rows = [{"key": key} | _flatten(record) for key, record in zip(table.keys, decided, strict=True)]
+        return pd.DataFrame(rows, index=records.index if isinstance(records, pd.DataFrame) else None)
+
+    @torch.no_grad()
+    def predict_records(self, records: RecordSource, batch_size: int = 64) -> list[dict[str, Any]]:
+        """For each record a dict, as `predict` gives it of dicts."""
         if not self.decides:
             raise UserError(
                 "This model aligns inputs and decides on no target; take sensorium classify or index, or embed() in"
@@ -251,8 +262,7 @@ class Model(nn.Module):
             raise UserError("This model has no schema, so it cannot read records; give it tensors through encode().")
         if isinstance(records, Table):
             return read(records.frame, schema=self.schema, root=records.root, rows=records.rows)
-        plain = isinstance(records, str | Path | pd.DataFrame)
-        return read(records if plain else list(records), schema=self.schema)
+        return read(records, schema=self.schema)
 
     def save(self, folder: str | Path) -> None:
         """Writes the checkpoint `folder`, whole or not at all: weights, parts, processors, schema.
@@ -366,6 +376,19 @@ def is_frozen(module: nn.Module) -> bool:
     """True when the module has weights and none of them is trained."""
     weights = [parameter.requires_grad for parameter in module.parameters()]
     return bool(weights) and not any(weights)
+
+
+def _flatten(predicted: dict[str, Any]) -> dict[str, Any]:
+    """The cells of a predicted record: those of each target, whose decision has its name, and `absent`."""
+    row: dict[str, Any] = {}
+    for name, decided in predicted.items():
+        fields = decided if isinstance(decided, dict) else {"decision": decided}
+        for field, value in fields.items():
+            if field == "probabilities":
+                row |= {f"{name}_probability_{label}": probability for label, probability in value.items()}
+            else:
+                row[name if field == "decision" else f"{name}_{field}"] = value
+    return row
 
 
 def _rows(inputs: dict[str, Tensor], rows: Tensor) -> dict[str, Tensor]:

@@ -21,19 +21,15 @@ def run(tmp_path_factory):
 
 
 def test_a_run_a_model_and_a_folder_predict_the_same(run):
-    first, *others = (
-        sensorium.predict(source, records())["predictions"] for source in (run, run.model, run.folder, str(run.folder))
-    )
-    assert len(first) == 60 and all(other == first for other in others)
+    first, *others = (sensorium.predict(source, records()) for source in (run, run.model, run.folder, str(run.folder)))
+    assert len(first) == 60 and all(other.equals(first) for other in others)
 
 
 def test_dicts_a_data_frame_and_a_file_are_predicted_the_same(run, tmp_path):
     frame = pd.DataFrame(records())
     frame.to_csv(tmp_path / "sizes.csv", index=False)
-    first, *others = (
-        sensorium.predict(run, source)["predictions"] for source in (records(), frame, tmp_path / "sizes.csv")
-    )
-    assert {row["weight"] for row in first} <= {"heavy", "light"} and all(other == first for other in others)
+    first, *others = (sensorium.predict(run, source) for source in (records(), frame, tmp_path / "sizes.csv"))
+    assert set(first["weight"]) <= {"heavy", "light"} and all(other.equals(first) for other in others)
 
 
 def test_what_has_no_model_is_an_error_that_names_it():
