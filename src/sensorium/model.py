@@ -25,6 +25,7 @@ from sensorium.features import Batch, Features, first_of_each
 from sensorium.files import recover, whole_folder
 from sensorium.fusion import FUSIONS
 from sensorium.heads import HEADS
+from sensorium.heads.decoded import to_frame
 from sensorium.nn.named import Named
 from sensorium.nn.precision import wide
 from sensorium.nn.prepacked import can_prepack, prepack
@@ -205,17 +206,16 @@ class Model(nn.Module):
     def predict(self, records: RecordSource, batch_size: int = 64) -> list[dict[str, Any]] | pd.DataFrame:
         """For each record the decision on each target, and which inputs were absent.
 
-        Of dicts, a list of dicts; classes carry `probabilities` by label. Of a table, a data frame, columns or a file, a
-        data frame with a row a record: `key`, `<target>`, `<target>_probability_<label>` and `absent`. Raises UserError
-        for a value of the wrong kind, a file that cannot be read, or a model without heads.
+        Of dicts, a list of dicts; classes carry `probabilities` by label. Of any table or file a data frame, a row a
+        record: `key`, `<target>`, `<target>_probability_<label>`, `absent`. Raises UserError for a value of the wrong
+        kind, a file that cannot be read, or a model without heads.
         """
         table = self.read(records)
-        decided = self.predict_records(table, batch_size)
+        predicted = self.predict_records(table, batch_size)
         is_table = isinstance(records, Table | pd.DataFrame | Mapping | str | Path)
         if not is_table and not hasattr(records, "__arrow_c_stream__"):
-            return decided
-        rows = [{"key": key} | _flatten(record) for key, record in zip(table.keys, decided, strict=True)]
-        return pd.DataFrame(rows, index=records.index if isinstance(records, pd.DataFrame) else None)
+            return predicted
+        return to_frame(table.keys, predicted, records.index if isinstance(records, pd.DataFrame) else None)
 
     @torch.no_grad()
     def predict_records(self, records: RecordSource, batch_size: int = 64) -> list[dict[str, Any]]:
@@ -376,19 +376,6 @@ def is_frozen(module: nn.Module) -> bool:
     """True when the module has weights and none of them is trained."""
     weights = [parameter.requires_grad for parameter in module.parameters()]
     return bool(weights) and not any(weights)
-
-
-def _flatten(predicted: dict[str, Any]) -> dict[str, Any]:
-    """The cells of a predicted record: those of each target, whose decision has its name, and `absent`."""
-    row: dict[str, Any] = {}
-    for name, decided in predicted.items():
-        fields = decided if isinstance(decided, dict) else {"decision": decided}
-        for field, value in fields.items():
-            if field == "probabilities":
-                row |= {f"{name}_probability_{label}": probability for label, probability in value.items()}
-            else:
-                row[name if field == "decision" else f"{name}_{field}"] = value
-    return row
 
 
 def _rows(inputs: dict[str, Tensor], rows: Tensor) -> dict[str, Tensor]:

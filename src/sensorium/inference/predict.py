@@ -38,8 +38,8 @@ def predict(
 ) -> pd.DataFrame | dict[str, Any]:
     """What a trained model, that of a Run, or that of a run's or a checkpoint's folder decides on every record.
 
-    Gives a data frame, a row a record: `key`, `<target>`, `<target>_probability_<label>` (of an answer
-    `<target>_probability`), `absent` (names of absent inputs).
+    Gives a data frame, a row a record, with the index of `records` or their positions from 0: `key`, `<target>`,
+    `<target>_probability_<label>` (of an answer `<target>_probability`), `absent` (names of absent inputs).
     out: a file (.parquet, .csv or .jsonl) that the same columns are written to as they are made, whole or not at all,
     so that memory does not grow with the table (in CSV the names in `absent` have bars between them); gives
     {"out", "records", "set_aside", "bad_records"} and prints what was written unless `quiet`.
@@ -59,26 +59,30 @@ def predict(
     chunks = predictions(model, table, bad, inputs)
     if out is None:
         frame = pd.DataFrame([row for rows in chunks for row in rows], columns=fields.names)
-        _warn_of_bad_records(bad, len(table), None)
-        return frame
+        _report_bad_records(bad, len(table), None, quiet)
+        index = records.index if isinstance(records, pd.DataFrame) else pd.RangeIndex(len(table))
+        return frame.set_axis(index[~np.isin(table.rows, [error.row for error in bad or ()])])
     with whole_file(Path(out)) as new:
         write_rows(chunks, fields, new, suffix)
     listed = list_bad_records(bad or [], out)
-    set_aside = _warn_of_bad_records(bad, len(table), listed)
+    set_aside = _report_bad_records(bad, len(table), listed, quiet)
     if not quiet:
         print(f"{counted(len(table) - set_aside, 'prediction')} in {out}.")
     return {"out": str(out), "records": len(table) - set_aside, "set_aside": set_aside, "bad_records": listed}
 
 
-def _warn_of_bad_records(bad: list[RecordError] | None, count: int, listed: str | None) -> int:
-    """Warns of the records that were left out of `count`, of which there is a list; returns how many they are."""
+def _report_bad_records(bad: list[RecordError] | None, count: int, listed: str | None, quiet: bool) -> int:
+    """Says, by a warning if `quiet`, which of `count` records were left out; returns how many they are."""
     if not bad:
         return 0
     set_aside = len({error.row for error in bad})
     first = f"row {bad[0].row}, column '{bad[0].column}', {bad[0].value}: {bad[0].reason}"
     where = f"; {listed} lists them all" if listed else ""
     sentence = f"{set_aside:,} of {counted(count, 'record')} left out, first of all {first}{where}."
-    warnings.warn(sentence, UserWarning, stacklevel=3)
+    if quiet:
+        warnings.warn(sentence, UserWarning, stacklevel=3)
+    else:
+        print(f"! {sentence}")
     return set_aside
 
 

@@ -5,6 +5,7 @@ import codecs
 import gzip
 import io
 import lzma
+import re
 import zlib
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TextIO
@@ -125,9 +126,9 @@ def _decode_western(path: Path, content: bytes, line: int) -> TextFile:
         text = None
     if text is None or len(replaced) - beyond_ascii > 2 * damaged:
         raise UserError(f"Line {line} of {path} is not UTF-8 text; save the file as UTF-8.")
-    words = (word for word in text.split("\n")[line - 1].split() if not word.isascii())
+    word = re.search(r"\w*[^\x00-\x7f]\w*", text)
     notice = (
         f"Line {line} of {path} is not UTF-8, so that the file is read as Windows-1252, which makes it"
-        f" {next(words, '')[:40]!r}; save it as UTF-8 where that is wrong."
+        f" {word[0][:40]!r}; save it as UTF-8 where that is wrong."
     )
     return TextFile(path, text.encode(), (notice,))
