@@ -88,7 +88,7 @@ def test_records_that_cannot_be_read_are_left_out_and_listed(seer, ending, monke
     assert [int(key) for key in written["key"]] == [index + 1 for index in good.index]
     assert list(written["photo"]) == list(good["photo"]) and list(written["hue"]) == list(good["hue"])
     assert pd.read_csv(folder / "bad_records.csv")["row"].tolist() == [2, 6, 7]
-    lines = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("! 3 of 24 records left out, first of all row 2, column 'photo', broken.png: ")
     with pytest.raises(sensorium.RecordError, match="^Row 2"):
         sensorium.predict(run, folder / "new.parquet", folder / "not.csv", bad_records="stop")

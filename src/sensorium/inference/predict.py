@@ -1,6 +1,7 @@
 """Predictions of a table, written as they are made, so that memory does not grow with the table."""
 
 import json
+import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -59,30 +60,30 @@ def predict(
     chunks = predictions(model, table, bad, inputs)
     if out is None:
         frame = pd.DataFrame([row for rows in chunks for row in rows], columns=fields.names)
-        _report_bad_records(bad, len(table), None, quiet)
+        _report_bad_records(bad, len(table), quiet)
         index = records.index if isinstance(records, pd.DataFrame) else pd.RangeIndex(len(table))
         return frame.set_axis(index[~np.isin(table.rows, [error.row for error in bad or ()])])
     with whole_file(Path(out)) as new:
         write_rows(chunks, fields, new, suffix)
     listed = list_bad_records(bad or [], out)
-    set_aside = _report_bad_records(bad, len(table), listed, quiet)
+    set_aside = _report_bad_records(bad, len(table), quiet)
     if not quiet:
-        print(f"{counted(len(table) - set_aside, 'prediction')} in {out}.")
+        skipped = f"; {counted(set_aside, 'record')} set aside, {listed} says why" if listed else ""
+        print(f"{counted(len(table) - set_aside, 'prediction')} in {out}{skipped}.")
     return {"out": str(out), "records": len(table) - set_aside, "set_aside": set_aside, "bad_records": listed}
 
 
-def _report_bad_records(bad: list[RecordError] | None, count: int, listed: str | None, quiet: bool) -> int:
+def _report_bad_records(bad: list[RecordError] | None, count: int, quiet: bool) -> int:
     """Says, by a warning if `quiet`, which of `count` records were left out; returns how many they are."""
     if not bad:
         return 0
     set_aside = len({error.row for error in bad})
     first = f"row {bad[0].row}, column '{bad[0].column}', {bad[0].value}: {bad[0].reason}"
-    where = f"; {listed} lists them all" if listed else ""
-    sentence = f"{set_aside:,} of {counted(count, 'record')} left out, first of all {first}{where}."
+    sentence = f"{set_aside:,} of {counted(count, 'record')} left out, first of all {first}."
     if quiet:
         warnings.warn(sentence, UserWarning, stacklevel=3)
     else:
-        print(f"! {sentence}")
+        print(f"! {sentence}", file=sys.stderr)
     return set_aside
 
 

@@ -99,6 +99,13 @@ MISTAKES = {
     "JSON cut short": ("t.json", '[{"a": 1},', "t.json is not JSON"),
     "columns of different lengths": ("t.json", '{"a": [1, 2], "b": [3]}', "'a' has 2 cells and 'b' 1"),
     "one JSON record": ("t.json", '{"a": 1}', "write it as a list of objects"),
+    "JSON records by name": (
+        "t.json",
+        '{"x": {"a": 1, "b": 2}, "y": {"a": 3, "b": 4}}',
+        "write it as a list of objects",
+    ),
+    "blank lines only": ("t.csv", "\n\n", "t.csv"),
+    "nothing in gzip": ("t.csv.gz", gzip.compress(b""), "t.csv.gz"),
     "COCO": ("t.json", '{"images": [{"id": 1}], "annotations": [{"id": 1}]}', "sensorium table makes a table of it"),
     "no workbook": ("t.xlsx", "PK", "xlsx"),
     "no Arrow": ("t.arrow", "hello", "cannot be read as Arrow"),

@@ -49,9 +49,9 @@ def _find_layout(file: TextFile, usual: str) -> Layout:
     """The separator that gives the records of the file's start most alike numbers of fields. Raises UserError for lines
     above the column names."""
     with file.open() as lines:
-        stated = _STATED_DELIMITER.fullmatch(lines.readline(20))
-    if stated:
-        return Layout(stated[1], _first_rows(file, stated[1], 1), 1)
+        first_line = _STATED_DELIMITER.fullmatch(lines.readline(20))
+    if first_line:
+        return Layout(first_line[1], _first_rows(file, first_line[1], 1), 1)
     layouts = [Layout(delimiter, _first_rows(file, delimiter, 0)) for delimiter in dict.fromkeys([usual, *_DELIMITERS])]
     best = max(layouts, key=_fit)  # the usual separator among equals
     if _fit(best)[0] < 1:

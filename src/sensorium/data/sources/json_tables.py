@@ -57,7 +57,8 @@ def _columns(content: Any) -> dict[str, list[Any]] | None:
     if not isinstance(content, dict) or not content:
         return None
     columns = list(content.values())
-    if all(isinstance(cells, dict) and cells.keys() == columns[0].keys() for cells in columns):
+    rows = [str(row) for row in range(len(columns[0]))] if isinstance(columns[0], dict) else None
+    if all(isinstance(cells, dict) and list(cells) == rows for cells in columns):
         return {name: list(cells.values()) for name, cells in content.items()}
     is_table = all(isinstance(cells, list) and not any(isinstance(cell, dict) for cell in cells) for cells in columns)
     return content if is_table else None

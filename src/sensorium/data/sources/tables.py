@@ -101,7 +101,7 @@ def _read_shard_folder(path: Path, tars: list[Path], beside: list[Path]) -> Sour
     UserError for tables and folders of another name."""
     stems = tuple(tar.stem for tar in tars)
     unclear = [entry.name for entry in beside if entry.is_dir() or is_table(entry)]
-    unclear = [name for name in unclear if not name.startswith(stems) and not name.endswith(".json")]
+    unclear = [name for name in unclear if not name.startswith(("_", *stems)) and not name.endswith(".json")]
     if unclear:
         raise UserError(
             f"{path} holds shards and beside them {', '.join(unclear[:5])}; give the shards as '{path / '*.tar'}',"
