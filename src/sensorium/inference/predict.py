@@ -150,19 +150,21 @@ def predictions(
 def _predict_readable(
     model: Model, table: Table, positions: np.ndarray, bad: list[RecordError] | None
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The position and the row of each record of `positions` that can be read; `bad` gets the errors of all others."""
-    while len(positions):
+    """The position and the row of each record of `positions` that can be read; `bad` gets the errors of all others,
+    and may have some at the start."""
+    while True:
+        positions = positions[~np.isin(table.rows[positions], [error.row for error in bad or ()])]
+        if not len(positions):
+            return
         records = table.take(positions)
         try:
-            decided = model.predict_records(records)
+            predicted = model.predict_records(records)
         except RecordError as error:
             if bad is None:
                 raise
-            errors = scan(records).bad or [error]
-            bad += errors
-            positions = positions[~np.isin(records.rows, [error.row for error in errors])]
+            bad += scan(records).bad or [error]
             continue
-        rows = (_row(model, key, predicted) for key, predicted in zip(records.keys, decided, strict=True))
+        rows = (_row(model, key, record) for key, record in zip(records.keys, predicted, strict=True))
         yield from zip(positions.tolist(), rows, strict=True)
         return
 
