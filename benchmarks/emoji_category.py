@@ -77,7 +77,7 @@ def main() -> None:
                 train, root / "run", encoders=pretrained(), overwrite=True, quiet=True, seed=seed, **options
             )
             seconds = time.monotonic() - began
-            right = np.array([one["category"]["decision"] for one in run.model.predict(test)]) == test.frame["category"]
+            right = run.model.predict(test)["category"] == test.frame["category"]
             peer = regression(run.model, train, test)
             ours.append(right.to_numpy())
             peers.append(peer)

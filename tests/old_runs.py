@@ -41,7 +41,7 @@ def fit_figures(run: str) -> dict[str, Any]:
     return {
         "metrics": report["targets"],
         "inputs": report["inputs"],
-        "predictions": model.predict(table.take(np.arange(RECORDS))),
+        "predictions": model.predict_records(table.take(np.arange(RECORDS))),
     }
 
 

@@ -95,7 +95,7 @@ def test_a_row_without_any_input_gets_the_training_prior(table, fusion):
 def test_a_loaded_model_predicts_the_same_bits(table, fusion, tmp_path):
     model = made(table, fusion)
     model.save(tmp_path / "model")
-    assert load(tmp_path / "model").predict(table) == model.predict(table)
+    pd.testing.assert_frame_equal(load(tmp_path / "model").predict(table), model.predict(table), check_exact=True)
     assert load(tmp_path / "model").schema == model.schema
 
 

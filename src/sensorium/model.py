@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,14 +25,15 @@ from sensorium.features import Batch, Features, first_of_each
 from sensorium.files import recover, whole_folder
 from sensorium.fusion import FUSIONS
 from sensorium.heads import HEADS
+from sensorium.heads.decoded import to_frame
 from sensorium.nn.named import Named
 from sensorium.nn.precision import wide
 from sensorium.nn.prepacked import can_prepack, prepack
 from sensorium.nn.projection import Projection
 from sensorium.nn.tower import Tower
 
-RecordSource = Table | pd.DataFrame | Iterable[dict] | str | Path
-"""What a model reads records from: a table, a data frame, dicts, or a file or folder as `read` takes it."""
+RecordSource = Table | pd.DataFrame | Mapping[str, Any] | Iterable[Mapping[str, Any]] | str | Path
+"""What a model reads records from: a table, whatever `read` takes as one, dicts, or a file or folder."""
 
 
 class Model(nn.Module):
@@ -202,13 +203,23 @@ class Model(nn.Module):
         for batch in load_batches(Records(table, self.processors), items, workers):
             yield batch.to(self.device)
 
-    @torch.no_grad()
-    def predict(self, records: RecordSource, batch_size: int = 64) -> list[dict[str, Any]]:
+    def predict(self, records: RecordSource, batch_size: int = 64) -> list[dict[str, Any]] | pd.DataFrame:
         """For each record the decision on each target, and which inputs were absent.
 
-        Classes carry `probabilities` by label. Raises UserError for a value of the wrong kind, a file that cannot be
-        read, or a model without heads.
+        Of dicts, a list of dicts; classes carry `probabilities` by label. Of any table or file a data frame, a row a
+        record: `key`, `<target>`, `<target>_probability_<label>`, `absent`. Raises UserError for a value of the wrong
+        kind, a file that cannot be read, or a model without heads.
         """
+        table = self.read(records)
+        predicted = self.predict_records(table, batch_size)
+        is_table = isinstance(records, Table | pd.DataFrame | Mapping | str | Path)
+        if not is_table and not hasattr(records, "__arrow_c_stream__"):
+            return predicted
+        return to_frame(table.keys, predicted, records.index if isinstance(records, pd.DataFrame) else None)
+
+    @torch.no_grad()
+    def predict_records(self, records: RecordSource, batch_size: int = 64) -> list[dict[str, Any]]:
+        """For each record a dict, as `predict` gives it of dicts."""
         if not self.decides:
             raise UserError(
                 "This model aligns inputs and decides on no target; take sensorium classify or index, or embed() in"
@@ -251,8 +262,7 @@ class Model(nn.Module):
             raise UserError("This model has no schema, so it cannot read records; give it tensors through encode().")
         if isinstance(records, Table):
             return read(records.frame, schema=self.schema, root=records.root, rows=records.rows)
-        plain = isinstance(records, str | Path | pd.DataFrame)
-        return read(records if plain else list(records), schema=self.schema)
+        return read(records, schema=self.schema)
 
     def save(self, folder: str | Path) -> None:
         """Writes the checkpoint `folder`, whole or not at all: weights, parts, processors, schema.

@@ -58,5 +58,4 @@ def test_a_sentence_about_two_pictures_is_judged_by_both(tmp_path):
 
 def accuracy(model: sensorium.Model, table: sensorium.Table) -> float:
     """The share of the records that are judged as they are labelled."""
-    decided = [one["label"]["decision"] for one in model.predict(table)]
-    return float((np.array(decided) == table.frame["label"]).mean())
+    return float((model.predict(table)["label"] == table.frame["label"]).mean())

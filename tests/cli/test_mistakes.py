@@ -139,16 +139,16 @@ def full(scene: Scene) -> None:
 
 SCENES: dict[str, Callable[[Scene], None]] = (
     {
-        "The file is of a kind that is not read": file("reviews.xlsx", "PK"),
+        "The file is of a kind that is not read": file("reviews.ods", "PK"),
         "The file is empty": file("empty.csv", ""),
         "The file has column names and no records": file("names.csv", "review,sentiment\n"),
-        "The columns are separated by something else": file(
-            "semicolons.csv", "review;sentiment\nlovely;good\npoor;bad\n"
+        "A title stands above the column names": file(
+            "titled.csv", "Reviews of May\nreview,sentiment\nlovely,good\npoor,bad\n"
         ),
         "A row has more fields than there are columns": file(
             "commas.csv", "review,sentiment\nlovely,good\ngood, but late,bad\n"
         ),
-        "The file is not UTF-8": file("latin.csv", "review,sentiment\nüber,good\npoor,bad\n".encode("latin-1")),
+        "The file is not UTF-8": file("latin.csv", b"review,sentiment\n\xfcber\x81,good\npoor,bad\n"),
         "The target is the same in every row": changed(sentiment=lambda row: "good"),
         "The target is empty in every row": changed(sentiment=lambda row: ""),
         "The target has the name of a column of predictions": renamed,

@@ -15,7 +15,8 @@ def predict(
     out: Annotated[Path, typer.Option(help="File for the predictions: .parquet, .csv or .jsonl.")] = Path(
         "predictions.parquet"
     ),
-    bad_records: BadRecords = "stop",
+    bad_records: BadRecords = "skip",
+    with_inputs: Annotated[bool, typer.Option("--with-inputs", help="Add the columns that the model reads.")] = False,
     as_json: Json = False,
 ) -> None:
     """Write a trained model's decisions and probabilities for every record of a table.
@@ -24,6 +25,6 @@ def predict(
     """
     from sensorium.inference.predict import predict as run_predict
 
-    summary = run_predict(run, table, out, bad_records=bad_records, quiet=as_json)
+    summary = run_predict(run, table, out, bad_records=bad_records, with_inputs=with_inputs, quiet=as_json)
     if as_json:
         print(json.dumps(summary))

@@ -40,7 +40,7 @@ def read(
     the table's `misfits`. Paths start at `root`: the file's folder, else the working folder. `rows`, int64 [N], numbers
     the records otherwise than from 1. Raises UserError.
     """
-    frame, source_root, name, kinds, shards = read_source(source)
+    frame, source_root, name, kinds, shards, *_ = read_source(source)
     root = Path(root) if root is not None else source_root
     rows = np.arange(1, len(frame) + 1) if rows is None else np.asarray(rows)
     if schema is None:

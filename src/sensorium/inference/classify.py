@@ -21,7 +21,7 @@ from sensorium.evaluation.truth import truth_of
 from sensorium.evaluation.zero_shot import ZeroShot
 from sensorium.files import whole_file
 from sensorium.inference.predict import CHUNK, list_bad_records, suffix_of, write_rows
-from sensorium.model import HasModel, Model, model_of
+from sensorium.model import HasModel, Model, RecordSource, model_of
 
 MOST_SHOWN = 40
 AUTO = "auto"
@@ -39,7 +39,7 @@ SCHEMA = pa.schema(
 
 def classify(
     run: HasModel | Model | str | Path,
-    source: str | Path,
+    source: RecordSource,
     labels: str | Path | Sequence[str],
     *,
     templates: str | Path | Sequence[str] = "plain",
@@ -73,7 +73,7 @@ def classify(
     table = narrowed(collect_files(source, model.schema, shot.input), [shot.input])
     count, bad = len(table), []
     if not count:
-        raise UserError(f"{source} has no records, so there is nothing to classify.")
+        raise UserError(f"{table.source} has no records, so there is nothing to classify.")
     if bad_records != "stop":
         table, scanned = drop_bad_records(table, scan(table, workers_for(table)), bad_records)
         bad = scanned.bad

@@ -1,63 +1,90 @@
 """Predictions of a table, written as they are made, so that memory does not grow with the table."""
 
 import json
-from collections.abc import Iterable, Iterator
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from sensorium.data.scan import drop_bad_records, scan, write_bad_records
+from sensorium.data.columns.parse import is_missing
+from sensorium.data.media.content import format_value
+from sensorium.data.scan import scan, write_bad_records
 from sensorium.data.table import Table
-from sensorium.errors import RecordError, UserError, counted
+from sensorium.errors import RecordError, UserError, check_known, counted
 from sensorium.evaluation.columns import TARGET_COLUMNS
 from sensorium.files import whole_file
-from sensorium.model import HasModel, Model, model_of
+from sensorium.model import HasModel, Model, RecordSource, model_of
 
 CHUNK = 4096
+
+_PLAIN_TYPES = (pa.types.is_string, pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
 
 
 def predict(
     run: HasModel | Model | str | Path,
-    records: str | Path | Table | Iterable[dict],
+    records: RecordSource,
     out: str | Path | None = None,
     *,
-    bad_records: str = "stop",
+    bad_records: str = "skip",
+    with_inputs: bool = False,
     quiet: bool = True,
-) -> dict[str, Any]:
+) -> pd.DataFrame | dict[str, Any]:
     """What a trained model, that of a Run, or that of a run's or a checkpoint's folder decides on every record.
 
-    out: a file (.parquet, .csv or .jsonl) that the predictions are written to as they are made, whole or not at all, so
-    that memory does not grow with the table. Columns: `key`, `<target>`, `<target>_probability_<label>` (of an answer
-    `<target>_probability`), `absent` (names of absent inputs; in CSV with bars between them).
-    bad_records: "stop" at a file that cannot be read, or "skip" such records, listed in bad_records.csv beside `out`.
-    Prints what was written unless `quiet`. Returns {"out", "records", "set_aside", "bad_records"}, and without `out`
-    also "predictions", the rows. Raises UserError for what the user can mend.
+    Gives a data frame, a row a record, with the index of `records` or their positions from 0: `key`, `<target>`,
+    `<target>_probability_<label>` (of an answer `<target>_probability`), `absent` (names of absent inputs).
+    out: a file (.parquet, .csv or .jsonl) that the same columns are written to as they are made, whole or not at all,
+    so that memory does not grow with the table (in CSV the names in `absent` have bars between them); gives
+    {"out", "records", "set_aside", "bad_records"} and prints what was written unless `quiet`.
+    bad_records: "skip" leaves out the records with a file that cannot be read, with a warning, and lists them in
+    bad_records.csv beside `out`; "stop" raises the RecordError of the first. with_inputs: adds the columns that the
+    model reads. Raises UserError for what the user can mend.
     """
+    check_known(("stop", "skip"), "way with bad records", bad_records)
     suffix = None if out is None else suffix_of(out)
     model = model_of(run)
-    table, bad = model.read(records), []
-    count = len(table)
-    if bad_records != "stop":
-        table, scanned = drop_bad_records(table, scan(table), bad_records)
-        bad = scanned.bad
-    listed = list_bad_records(bad, out)
-    summary = {
-        "out": None if out is None else str(out),
-        "records": len(table),
-        "set_aside": count - len(table),
-        "bad_records": listed,
-    }
+    table = model.read(records)
+    fields = predictions_schema(model)
+    inputs = _input_columns(model, table, fields.names) if with_inputs else {}
+    for name, column in inputs.items():
+        fields = fields.append(pa.field(name, column.type))
+    bad: list[RecordError] | None = [] if bad_records == "skip" else None
+    chunks = predictions(model, table, bad, inputs)
     if out is None:
-        return summary | {"predictions": [row for rows in predictions(model, table) for row in rows]}
+        frame = pd.DataFrame([row for rows in chunks for row in rows], columns=fields.names)
+        _report_bad_records(bad, len(table), quiet)
+        index = records.index if isinstance(records, pd.DataFrame) else pd.RangeIndex(len(table))
+        return frame.set_axis(index[~np.isin(table.rows, [error.row for error in bad or ()])])
     with whole_file(Path(out)) as new:
-        write_rows(predictions(model, table), predictions_schema(model), new, suffix)
+        write_rows(chunks, fields, new, suffix)
+    listed = list_bad_records(bad or [], out)
+    set_aside = _report_bad_records(bad, len(table), quiet)
     if not quiet:
-        skipped = f"; {counted(count - len(table), 'record')} set aside, {listed} says why" if listed else ""
-        print(f"{counted(len(table), 'prediction')} in {out}{skipped}.")
-    return summary
+        skipped = f"; {counted(set_aside, 'record')} set aside, {listed} says why" if listed else ""
+        print(f"{counted(len(table) - set_aside, 'prediction')} in {out}{skipped}.")
+    return {"out": str(out), "records": len(table) - set_aside, "set_aside": set_aside, "bad_records": listed}
+
+
+def _report_bad_records(bad: list[RecordError] | None, count: int, quiet: bool) -> int:
+    """Says, by a warning if `quiet`, which of `count` records were left out; returns how many they are."""
+    if not bad:
+        return 0
+    set_aside = len({error.row for error in bad})
+    first = f"row {bad[0].row}, column '{bad[0].column}', {bad[0].value}: {bad[0].reason}"
+    sentence = f"{set_aside:,} of {counted(count, 'record')} left out, first of all {first}."
+    if quiet:
+        warnings.warn(sentence, UserWarning, stacklevel=3)
+    else:
+        print(f"! {sentence}", file=sys.stderr)
+    return set_aside
 
 
 def list_bad_records(bad: list[RecordError], out: str | Path | None) -> str | None:
@@ -96,13 +123,73 @@ def write_rows(chunks: Iterable[list[dict[str, Any]]], schema: pa.Schema, path: 
             writer.close()
 
 
-def predictions(model: Model, table: Table) -> Iterator[list[dict[str, Any]]]:
+def predictions(
+    model: Model,
+    table: Table,
+    bad: list[RecordError] | None = None,
+    inputs: Mapping[str, pa.Array] = MappingProxyType({}),
+) -> Iterator[list[dict[str, Any]]]:
     """The rows of a table of predictions, a list for each thousands of records: `key`, `absent` (names of absent
-    inputs), and of each target its decision and probabilities.
+    inputs), of each target its decision and probabilities, and the cells of `inputs` [N].
+
+    bad: collects the errors of records that cannot be read, which are left out; without it, the first is raised. Raises
+    UserError when all records are bad.
     """
+    count = 0
     for start in range(0, len(table), CHUNK):
-        records = table.take(range(start, min(start + CHUNK, len(table))))
-        yield [_row(model, key, predicted) for key, predicted in zip(records.keys, model.predict(records), strict=True)]
+        positions = np.arange(start, min(start + CHUNK, len(table)))
+        rows = []
+        for index, row in _predict_readable(model, table, positions, bad):
+            rows.append(row | {name: column[index].as_py() for name, column in inputs.items()})
+        count += len(rows)
+        yield rows
+    if bad and not count:
+        raise UserError(f"Every one of the {counted(len(table), 'record')} is bad, first of all this: {bad[0]}")
+
+
+def _predict_readable(
+    model: Model, table: Table, positions: np.ndarray, bad: list[RecordError] | None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The position and the row of each record of `positions` that can be read; `bad` gets the errors of all others,
+    and may have some at the start."""
+    while True:
+        positions = positions[~np.isin(table.rows[positions], [error.row for error in bad or ()])]
+        if not len(positions):
+            return
+        records = table.take(positions)
+        try:
+            predicted = model.predict_records(records)
+        except RecordError as error:
+            if bad is None:
+                raise
+            bad += scan(records).bad or [error]
+            continue
+        rows = (_row(model, key, record) for key, record in zip(records.keys, predicted, strict=True))
+        yield from zip(positions.tolist(), rows, strict=True)
+        return
+
+
+def _input_columns(model: Model, table: Table, names: list[str]) -> dict[str, pa.Array]:
+    """By name, the columns [N] of the table that the model reads: numbers, strings and lists of these as they are, all
+    others as messages show them. Raises UserError for a name of a column of predictions, `names`."""
+    columns = {}
+    for name in (name for spec in model.schema.inputs for name in spec.columns if name in table.frame):
+        if name in names:
+            raise UserError(f"The input '{name}' has the name of a column of predictions; leave out --with-inputs.")
+        columns[name] = _to_column(table.frame[name].to_numpy())
+    return columns
+
+
+def _to_column(cells: np.ndarray) -> pa.Array:
+    absent = is_missing(cells)
+    try:
+        column = pa.array(cells, mask=absent, from_pandas=True)
+    except (pa.ArrowException, OverflowError):  # of several kinds, or no plain values
+        column = pa.nulls(len(cells))
+    element = getattr(column.type, "value_type", column.type)
+    if any(is_type(element) for is_type in _PLAIN_TYPES):
+        return column
+    return pa.array([None if gap else format_value(cell) for cell, gap in zip(cells, absent, strict=True)], pa.string())
 
 
 def _row(model: Model, key: str, predicted: dict[str, Any]) -> dict[str, Any]:
@@ -122,6 +209,8 @@ def _flat(rows: pa.Table) -> pa.Table:
     """Lists as one string, their members joined with a bar."""
     for index, field in enumerate(rows.schema):
         if pa.types.is_list(field.type):
-            joined = pa.array(["|".join(map(str, value)) for value in rows.column(index).to_pylist()], pa.string())
+            joined = pa.array(
+                ["|".join(map(str, value or ())) for value in rows.column(index).to_pylist()], pa.string()
+            )
             rows = rows.set_column(index, field.name, joined)
     return rows

@@ -24,7 +24,7 @@ def sample_predictions(model: Model, table: Table) -> Printed:
     for spec in table.schema.targets:
         printed.add_column(spec.name)
         printed.add_column(f"predicted {spec.name}")
-    for index, predicted in enumerate(model.predict(records)):
+    for index, predicted in enumerate(model.predict_records(records)):
         cells = [records.keys[index], *(shorten(records.frame[name].iloc[index]) for name in columns)]
         for spec in table.schema.targets:
             predicted_cell = TARGET_COLUMNS[spec.kind].cell(predicted[spec.name])

@@ -58,6 +58,15 @@ def test_files_without_classes_may_be_predicted(tmp_path):
     assert found.value(1, found.schema.inputs[0]) == "6.png"
 
 
+def test_files_that_describe_a_folder_are_no_records(tmp_path):
+    folder(
+        tmp_path, "a/1.png", "a/README.md", "b/2.png", "b/Thumbs.db", "b/License", "README.txt", "classes.txt", "x.json"
+    )
+    source = read_source(tmp_path)
+    assert list(source.frame["image"]) == ["a/1.png", "b/2.png"]
+    assert source.notices == (f"Files of {tmp_path} that are no records are left out: 2 such as README.md.",)
+
+
 MISTAKES = {
     "several kinds": (["a/1.png", "b/1.wav"], "files of several kinds: 1.png (image) and 1.wav (audio)"),
     "a strange file": (["a/1.png", "b/1.png", "b/notes.md"], "notes.md (of no kind that is read)"),

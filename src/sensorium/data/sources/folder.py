@@ -1,5 +1,6 @@
 """A folder of files as a table: class folders, class folders within split folders, or files of one kind."""
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,13 @@ FILE, LABEL, SPLIT = "file", "label", "split"
 _SPLITS = ("train", "training", *HELD_OUT)
 _ENDINGS = {"text": ("txt",)} | ENDINGS
 _KIND_OF = {ending: kind for kind, endings in _ENDINGS.items() for ending in endings}
-_HIDDEN = ("thumbs.db", "desktop.ini")  # files that operating systems leave in folders of images
+_HIDDEN = ("thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r")  # that operating systems leave in folders of images
+# Files that describe a folder and are no records of it.
+_DESCRIPTION = re.compile(
+    r"read[ _-]?me|licen[cs]e|copying|changelog|citation|credits|attributions?|checksums?|(md5|sha256)sums?"
+    r"|classes|labels|(class|label)[ _-]?names",
+    re.IGNORECASE,
+)
 
 
 class FolderEntry(NamedTuple):
@@ -27,13 +34,17 @@ class FolderEntry(NamedTuple):
     split: str
 
 
-def read_folder(folder: Path) -> pd.DataFrame:
+def read_folder(folder: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """The files of class folders (`cat/1.jpg`), sorted by their paths: a column named by their kind (`image`, `audio`,
     `video`: paths; `text`: their contents), `label` (the folder), `split` where the class folders are in folders such
-    as train and test, and `file` (the path). Files directly in `folder` have no label.
+    as train and test, and `file` (the path). Files directly in `folder` have no label. Files that describe a folder, as
+    README.md does, are left out, which a sentence says.
 
     Raises UserError when the files are of several kinds or of none, or a class folder is empty."""
     entries = _list_entries(folder)
+    descriptions = [entry.path for entry in entries if _is_description(entry.path)]
+    entries = [entry for entry in entries if not _is_description(entry.path)] or entries
+    notices = (f"Files of {folder} that are no records are left out: {_summarise(descriptions)}.",)
     kind = _common_kind(folder, [entry.path for entry in entries])
     paths = [entry.path.relative_to(folder).as_posix() for entry in entries]
     columns = {kind: paths if kind in ENDINGS else [_read_text(entry.path) for entry in entries]}
@@ -42,7 +53,8 @@ def read_folder(folder: Path) -> pd.DataFrame:
     if any(entry.split for entry in entries):
         columns[SPLIT] = [entry.split for entry in entries]
     columns[FILE] = paths
-    return pd.DataFrame({name: strings.to_series(pa.chunked_array([cells])) for name, cells in columns.items()})
+    frame = pd.DataFrame({name: strings.to_series(pa.chunked_array([cells])) for name, cells in columns.items()})
+    return frame, notices if descriptions else ()
 
 
 def _list_entries(folder: Path) -> list[FolderEntry]:
@@ -50,7 +62,7 @@ def _list_entries(folder: Path) -> list[FolderEntry]:
     subfolders = _visible_folders(folder)
     if not subfolders:
         return [FolderEntry(path, "", "") for path in _visible_files(folder)]
-    loose = [path for path in _visible_files(folder) if _kind(path)]
+    loose = [path for path in _visible_files(folder) if _kind(path) and not _is_description(path)]
     if loose:
         verb, pronoun = ("has", "it") if len(loose) == 1 else ("have", "them")
         raise UserError(
@@ -115,9 +127,14 @@ def _visible_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_file() and not _is_hidden(path.relative_to(folder)))
 
 
+def _is_description(path: Path) -> bool:
+    """Whether a file is no medium and has a name such as README, LICENSE or classes."""
+    return _kind(path) in (None, "text") and _DESCRIPTION.fullmatch(path.stem) is not None
+
+
 def _is_hidden(path: Path) -> bool:
     return any(name.startswith((".", "__MACOSX")) for name in path.parts) or path.name.lower() in _HIDDEN
 
 
 def _summarise(paths: list[Path]) -> str:
-    return f"{len(paths)} such as {paths[0].name}" if len(paths) > 1 else paths[0].name
+    return f"{len(paths)} such as {paths[0].name}" if len(paths) > 1 else "".join(path.name for path in paths)

@@ -1,47 +1,50 @@
 """Files and Python values made one frame: every cell as the user wrote it, absent cells unchanged."""
 
+import base64
 import re
 from collections.abc import Callable, Iterable, Mapping
-from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
-from sensorium.data import strings
 from sensorium.data.columns.infer import Guess
-from sensorium.data.columns.parse import SCALARS, objects
 from sensorium.data.sources import arrow as arrow_folder
 from sensorium.data.sources import folder as folders
 from sensorium.data.sources import shards
-from sensorium.data.sources.delimited import check_names, check_utf8, first_sentence, read_delimited
-from sensorium.data.sources.json_lines import parse_json_lines
+from sensorium.data.sources.delimited import read_delimited
+from sensorium.data.sources.excel import read_workbook, split_sheet
+from sensorium.data.sources.in_memory import Cells, cells_of, from_arrow
+from sensorium.data.sources.json_tables import read_json, read_json_lines
+from sensorium.data.sources.text_files import COMPRESSED, ending_of, first_sentence
 from sensorium.errors import UserError
 
 _COMPRESSED_SHARD = re.compile(r"\.(tgz|tar\.\w+)$")
-_PUBLISHED_ENDINGS = (".json", ".token", ".txt")  # of files of published data sets
-_MEDIA_FIELDS = {"bytes", "path"}  # of the structs in which Hugging Face Datasets stores media
+_PUBLISHED_ENDINGS = (".token", ".txt")  # of files of published data sets
+_TEXT_ENDINGS = (".csv", ".tsv", ".jsonl", ".json")  # of tables that may be compressed
+_METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")  # of Hugging Face's folders of media
 
 
 class Source(NamedTuple):
     """A frame, the folder that its media paths start from, and its name in errors. `kinds`: by column, the kind that
-    the source itself states. `shards`: how many tar files hold the records."""
+    the source itself states. `shards`: how many tar files hold the records. `notices`: sentences on what was noticed
+    in reading, such as an unusual separator."""
 
     frame: pd.DataFrame
     root: Path
     name: str
     kinds: Mapping[str, Guess] = MappingProxyType({})
     shards: int = 0
+    notices: tuple[str, ...] = ()
 
 
-def read_source(source: str | Path | pd.DataFrame | Iterable[dict]) -> Source:
-    """The frame of a CSV, TSV, JSONL or Parquet file, of a folder or tar shards, of a pandas table or of dicts. CSV
-    cells are strings, whatever they look like; the others keep their types. Raises UserError."""
+def read_source(source: str | Path | pd.DataFrame | Mapping[str, Any] | Iterable[Mapping[str, Any]] | Any) -> Source:
+    """The frame of a table's file, of a folder or tar shards, of a pandas, Arrow or polars table, of dicts or of a dict
+    of columns. CSV cells are strings, whatever they look like; the others keep their types. Raises UserError."""
     if isinstance(source, str | Path):
         path = Path(source)
         try:
@@ -49,15 +52,12 @@ def read_source(source: str | Path | pd.DataFrame | Iterable[dict]) -> Source:
         except OSError as error:
             raise UserError(f"{path} cannot be read: {error.strerror or error}; mend that or copy the file.") from error
         pa.default_memory_pool().release_unused()  # Arrow would hold the memory that reading took beside the frame
-        return result._replace(frame=_check_not_empty(result.frame, str(path)))
-    name = "the table"
-    if isinstance(source, pd.DataFrame):
-        check_names(list(source.columns), name)
-        columns = {str(column): source[column] for column in source.columns}
-        frame = pd.DataFrame({column: _plain(values) for column, values in columns.items()}, index=range(len(source)))
     else:
-        frame = _from_records(list(source), name)
-    return Source(_check_not_empty(frame, name), Path.cwd(), name)
+        cells = cells_of(source, "the table")
+        result = Source(cells.frame, Path.cwd(), "the table", cells.kinds)
+    if not len(result.frame):
+        raise UserError(f"{result.name} holds no records; a table needs at least one row under its column names.")
+    return result
 
 
 def _read_pattern(source: str) -> Source | None:
@@ -66,39 +66,75 @@ def _read_pattern(source: str) -> Source | None:
     return None if paths is None else _read_shards(paths, source)
 
 
-def _read_shards(paths: list[Path], name: str) -> Source:
+def _read_shards(paths: list[Path], name: str, notices: tuple[str, ...] = ()) -> Source:
     frame, root, count = shards.read_shards(paths)
-    return Source(frame, root, name, {shards.KEY: Guess("key", "the record's name in its shard")}, count)
+    return Source(frame, root, name, {shards.KEY: Guess("key", "the record's name in its shard")}, count, notices)
 
 
 def _read_folder(path: Path) -> Source:
-    """A folder of Datasets, of tar shards, or of files."""
+    """A folder of Datasets, of tar shards, of media with a table of metadata, or of files."""
     if arrow_folder.is_dataset_folder(path):
         frame, kinds = arrow_folder.read_dataset_folder(path)
         return Source(frame, path, str(path), kinds)
     entries = [entry for entry in sorted(path.iterdir()) if not entry.name.startswith(".")]
-    if entries and all(entry.suffix == ".tar" and entry.is_file() for entry in entries):
-        return _read_shards(entries, str(path))
-    tables = [entry.name for entry in entries if entry.suffix.lower() in READERS and entry.is_file()]
+    files = [entry for entry in entries if entry.is_file()]
+    tars = [entry for entry in files if entry.suffix == ".tar"]
+    if tars:
+        return _read_shard_folder(path, tars, [entry for entry in entries if entry not in tars])
+    # JSON is as often a description of the folder as a table.
+    tables = [entry for entry in files if is_table(entry) and ending_of(entry) != ".json"]
+    if len(tables) == 1 and tables[0].name in _METADATA:
+        return _read_file(tables[0])
     if tables:
-        raise UserError(f"{path} is a folder; give the table's file in it: {', '.join(tables[:5])}.")
+        names = ", ".join(table.name for table in tables[:5])
+        raise UserError(f"{path} is a folder; give the table's file in it: {names}.")
     kinds = {
         folders.FILE: Guess("key", "the file's path"),
         folders.SPLIT: Guess("ignored", "the folder says which side of a split a row is on"),
     }
-    return Source(folders.read_folder(path), path, str(path), kinds)
+    frame, notices = folders.read_folder(path)
+    return Source(frame, path, str(path), kinds, notices=notices)
+
+
+def _read_shard_folder(path: Path, tars: list[Path], beside: list[Path]) -> Source:
+    """The shards of a folder. Files that describe it or a shard, as img2dataset writes them, are left out; raises
+    UserError for tables and folders of another name."""
+    stems = tuple(tar.stem for tar in tars)
+    unclear = [entry.name for entry in beside if entry.is_dir() or is_table(entry)]
+    unclear = [name for name in unclear if not name.startswith(("_", *stems)) and not name.endswith(".json")]
+    if unclear:
+        raise UserError(
+            f"{path} holds shards and beside them {', '.join(unclear[:5])}; give the shards as '{path / '*.tar'}',"
+            " in quotes, or a table by its file."
+        )
+    names = ", ".join(entry.name for entry in beside[:3])
+    notices = (f"Files beside the {len(tars)} shards of {path} are left out: {len(beside)} such as {names}.",)
+    return _read_shards(tars, str(path), notices if beside else ())
 
 
 def _read_file(path: Path) -> Source:
     if path.suffix.lower() == ".tar" and path.exists():
         return _read_shards([path], str(path))
-    return Source(_find_reader(path)(path), path.parent, str(path))
+    cells = _find_reader(split_sheet(path)[0])(path)
+    return Source(cells.frame, path.parent, str(path), cells.kinds, notices=cells.notices)
 
 
-def _find_reader(path: Path) -> Callable[[Path], pd.DataFrame]:
+def is_table(path: Path) -> bool:
+    """Whether a file's ending is that of a table."""
+    return _reader_of(path) is not None
+
+
+def _reader_of(path: Path) -> Callable[[Path], Cells] | None:
+    """The function that reads files of the ending of `path`, or None."""
+    ending = ending_of(split_sheet(path)[0])
+    plain = ending.removesuffix(path.suffix.lower()) if path.suffix.lower() in COMPRESSED else ending
+    return READERS.get(plain) if plain == ending or plain in _TEXT_ENDINGS else None
+
+
+def _find_reader(path: Path) -> Callable[[Path], Cells]:
     """The function that reads `path`, by its extension. Raises UserError when the file is not a table."""
     if not path.exists():
-        tables = sorted(file.name for file in path.parent.glob("*") if file.suffix in READERS)[:5]
+        tables = sorted(file.name for file in path.parent.glob("*") if is_table(file))[:5]
         hint = f"that folder has {', '.join(tables)}" if tables else "check the path"
         raise UserError(f"There is no file {path}; {hint}.")
     if _COMPRESSED_SHARD.search(path.name.lower()):
@@ -110,107 +146,56 @@ def _find_reader(path: Path) -> Callable[[Path], pd.DataFrame]:
             f"{path} is no table; if it is a data set's file (VQA, COCO, NLVR2, Flickr8k, ...), sensorium table makes a"
             f" table of it, else convert it to one of {', '.join(READERS)}."
         )
-    if path.suffix.lower() not in READERS:
+    reader = _reader_of(path)
+    if reader is None:
         raise UserError(
             f"{path} has the extension '{path.suffix}', which is not one of {', '.join(READERS)};"
             " convert the table to one of these."
         )
     if path.stat().st_size == 0:
         raise UserError(f"{path} is empty; a table has a line of column names and at least one record.")
-    return READERS[path.suffix.lower()]
+    return reader
 
 
-def _read_jsonl(path: Path) -> pd.DataFrame:
-    check_utf8(path)
-    records = []
-    with open(path, encoding="utf-8-sig") as file:
-        for number, record in parse_json_lines(file, path):
-            if not isinstance(record, dict):
-                raise UserError(
-                    f'Line {number} of {path} is not an object; each line looks like {{"column": value, ...}}.'
-                )
-            records.append(record)
-    return _from_records(records, str(path))
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
+def _read_parquet(path: Path) -> Cells:
     try:
         # ParquetFile reads the file alone: read_table would make a column of a folder called a=b.
-        table = pyarrow.parquet.ParquetFile(path).read()
+        file = pyarrow.parquet.ParquetFile(path)
+        table = _restore_dictionaries(file.read(), file.metadata.metadata or {})
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path} cannot be read as Parquet: {first_sentence(error)}; write it again.") from error
-    check_names(table.column_names, str(path))
-    return pd.DataFrame({name: _plain(table[name]) for name in table.column_names}, index=range(table.num_rows))
+    return from_arrow(table, str(path))
 
 
-READERS = {".csv": partial(read_delimited, delimiter=","), ".tsv": partial(read_delimited, delimiter="\t")}
-READERS |= {".jsonl": _read_jsonl, ".parquet": _read_parquet}
+def _restore_dictionaries(table: pa.Table, metadata: Mapping[bytes, bytes]) -> pa.Table:
+    """The table with the dictionaries that it was written with: Parquet itself keeps those of strings only."""
+    if b"ARROW:schema" in metadata:
+        schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(metadata[b"ARROW:schema"])))
+        for index, field in enumerate(schema):
+            if pa.types.is_dictionary(field.type) and not pa.types.is_dictionary(table[index].type):
+                table = table.set_column(index, field.name, table[index].dictionary_encode())
+    return table
 
 
-def _from_records(records: list[Any], name: str) -> pd.DataFrame:
-    invalid = next((row for row, record in enumerate(records, 1) if not isinstance(record, dict)), None)
-    if invalid is not None:
-        type_name = type(records[invalid - 1]).__name__
-        raise UserError(f"Record {invalid} is a {type_name}; each record is a dict, {{'column': value, ...}}.")
-    names = list(dict.fromkeys(name for record in records for name in record))
-    check_names(names, name)
-    columns = {str(name): _to_python(objects([record.get(name) for record in records])) for name in names}
-    return pd.DataFrame(
-        {name: pd.Series(values, dtype=object) for name, values in columns.items()}, index=range(len(records))
-    )
+def _read_arrow(path: Path) -> Cells:
+    """The records of a file of Arrow's, with an index at its end (Feather) or without (a stream)."""
+    try:
+        with pa.OSFile(str(path)) as file:
+            is_indexed = file.read(6) == b"ARROW1"
+            file.seek(0)
+            table = (pa.ipc.open_file if is_indexed else pa.ipc.open_stream)(file).read_all()
+    except pa.ArrowException as error:
+        raise UserError(f"{path} cannot be read as Arrow: {first_sentence(error)}; write it again.") from error
+    return from_arrow(table, str(path))
 
 
-def _plain(values: pa.ChunkedArray | pd.Series) -> pd.Series:
-    """A column as a plain NumPy type where nothing is lost by it, else as objects."""
-    if isinstance(values, pa.ChunkedArray):
-        if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-            return strings.to_series(values)
-        if _is_numeric(values.type) and not values.null_count:
-            return pd.Series(values.to_numpy())
-        return pd.Series(_from_arrow(values), dtype=object)
-    if strings.is_compact(values):
-        return values.reset_index(drop=True)
-    if isinstance(values.dtype, np.dtype) and values.dtype.kind in "biuf":
-        return pd.Series(values.to_numpy())
-    return pd.Series(_to_python(np.asarray(values.astype(object))), dtype=object)
-
-
-def _to_python(values: np.ndarray) -> np.ndarray:
-    """The objects [N] with NumPy scalars, decimals and Path objects as plain Python values."""
-    if set(map(type, values)) <= SCALARS:
-        return values
-    return objects([_to_python_cell(value) for value in values])
-
-
-def _to_python_cell(value: Any) -> Any:
-    if value is pd.NA:
-        return None
-    if isinstance(value, np.number | np.bool_ | np.str_):
-        return value.item()
-    if isinstance(value, Decimal):
-        return float(value)
-    return str(value) if isinstance(value, Path) else value
-
-
-def _from_arrow(values: pa.ChunkedArray) -> np.ndarray:
-    """The cells [N] as objects, None where they are null: an integer keeps all digits although others are null."""
-    arrow_type = values.type
-    if pa.types.is_dictionary(arrow_type):
-        values = values.cast(arrow_type.value_type)
-        arrow_type = values.type
-    if pa.types.is_struct(arrow_type) and {field.name for field in arrow_type} == _MEDIA_FIELDS:
-        return objects([cell and (cell["bytes"] or cell["path"]) for cell in values.to_pylist()])
-    if arrow_type in (pa.binary(), pa.large_binary()):
-        return values.to_numpy(zero_copy_only=False)
-    return _to_python(objects(values.to_pylist()))
-
-
-def _is_numeric(arrow_type: pa.DataType) -> bool:
-    """Whether the values are numbers or booleans."""
-    return pa.types.is_integer(arrow_type) or pa.types.is_floating(arrow_type) or pa.types.is_boolean(arrow_type)
-
-
-def _check_not_empty(frame: pd.DataFrame, name: str) -> pd.DataFrame:
-    if not len(frame):
-        raise UserError(f"{name} holds no records; a table needs at least one row under its column names.")
-    return frame
+READERS: dict[str, Callable[[Path], Cells]] = {
+    ".csv": partial(read_delimited, usual=","),
+    ".tsv": partial(read_delimited, usual="\t"),
+    ".jsonl": read_json_lines,
+    ".parquet": _read_parquet,
+    ".json": read_json,
+    ".xlsx": read_workbook,
+    ".feather": _read_arrow,
+    ".arrow": _read_arrow,
+}

@@ -37,7 +37,7 @@ def pack(
         from webdataset import TarWriter
     except ImportError as error:
         raise needs("webdataset", "shards") from error
-    frame, root, name, kinds, _ = read_source(source)
+    frame, root, name, kinds, *_ = read_source(source)
     out = Path(out)
     if records < 1:
         raise UserError(f"--records is {records}, but a shard has at least one record; 1000 is usual.")

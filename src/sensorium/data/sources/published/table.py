@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from sensorium.data.sources.json_lines import parse_json_lines
+from sensorium.data.sources.json_tables import parse_json_lines
 from sensorium.data.sources.published import formats
 from sensorium.data.sources.published.formats import PublishedColumns
 from sensorium.data.sources.published.pictures import ImageFolder, format_name
