@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sensorium.console import Console, shorten
+from sensorium.data.finding import Finding
 from sensorium.data.infer_schema import infer_schema
 from sensorium.data.schema import Schema
 from sensorium.data.sources.tables import read_source
@@ -40,12 +41,13 @@ def read(
     the table's `misfits`. Paths start at `root`: the file's folder, else the working folder. `rows`, int64 [N], numbers
     the records otherwise than from 1. Raises UserError.
     """
-    frame, source_root, name, kinds, shards, *_ = read_source(source)
+    frame, source_root, name, kinds, shards, notices = read_source(source)
     root = Path(root) if root is not None else source_root
     rows = np.arange(1, len(frame) + 1) if rows is None else np.asarray(rows)
     if schema is None:
         bare = Table(frame, Schema(columns=[], inputs=[]), root, rows, name, shards)
         table = infer_schema(bare, target, group, key, columns or {}, kinds, inputs, strict=strict)
+        table.findings[:0] = [Finding("source", "note", "", [], notice) for notice in notices]
         if not quiet:
             console = Console()
             console.print_table(table.describe())

@@ -56,7 +56,9 @@ def predict(
     inputs = _input_columns(model, table, fields.names) if with_inputs else {}
     for name, column in inputs.items():
         fields = fields.append(pa.field(name, column.type))
-    bad: list[RecordError] | None = [] if bad_records == "skip" else None
+    if bad_records == "stop" and table.misfits:
+        raise table.misfits[0]
+    bad = list(table.misfits) if bad_records == "skip" else None
     chunks = predictions(model, table, bad, inputs)
     if out is None:
         frame = pd.DataFrame([row for rows in chunks for row in rows], columns=fields.names)

@@ -131,7 +131,8 @@ def _read(records: str | Path | pd.DataFrame | Iterable[dict], recipe: Recipe) -
     table = infer_schema(
         bare, data.target, data.group, data.key, columns, source.kinds, data.inputs or None, on_error=errors.append
     )
-    return table, errors + table.findings
+    noticed = [Finding("source", "note", "", [], notice) for notice in source.notices]
+    return table, errors + noticed + table.findings
 
 
 def _missing_packages() -> list[Finding]:

@@ -102,19 +102,11 @@ def _check_heading(path: Path, layout: Layout) -> None:
 
 
 def _layout_notices(path: Path, layout: Layout, usual: str) -> list[str]:
-    """Sentences on an unusual separator and, where it is no comma, on numbers with decimal commas."""
+    """A sentence on an unusual separator."""
     if len(layout.rows[0]) < 2 or layout.delimiter == usual:
         return []
     word = _DELIMITERS.get(layout.delimiter, repr(layout.delimiter))
-    notices = [f"The columns of {path} are separated by {word}."]
-    decimal = []
-    for name, *cells in zip(*layout.rows, strict=False):
-        present = [cell for cell in cells if cell.strip()]
-        if any(map(_is_decimal_comma, present)) and all(re.fullmatch(r"[+-]?\d[\d.]*(,\d+)?\s*", c) for c in present):
-            decimal.append(f"'{name}'")
-    if decimal and layout.delimiter != ",":
-        notices.append(f"Numbers of {path} are written with a decimal comma: {', '.join(decimal[:8])}.")
-    return notices
+    return [f"The columns of {path} are separated by {word}."]
 
 
 def _read_table(file: TextFile, layout: Layout, names: list[str]) -> pa.Table:
