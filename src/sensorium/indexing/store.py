@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ EXACT = 100_000
 
 _ENTRY = "sensorium"  # our entry in the metadata of the table and of its column of vectors
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")  # LanceDB's rule
+_QUOTED = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`")  # in a filter
 _LANCE_FOLDERS = {"data", "_versions", "_transactions", "_indices", "_deletions"}
 _READ_ROWS = 8192
 _INDEX_CACHE, _METADATA_CACHE = 2**29, 2**26  # bytes; what has no room in them is read from the disk's own cache
@@ -127,9 +129,13 @@ class Store:
         return self.table.count_rows()
 
     def count(self, where: str | None) -> int:
-        """How many records pass the filter. Raises UserError for a filter that is not understood."""
+        """How many records pass the filter. Raises UserError for a filter that is not understood to its end."""
+        if where is not None:
+            _check_single(where)
         try:
-            return self.table.count_rows(where)
+            count = self.table.count_rows(where)
+            # LanceDB reads the first condition and drops what follows it, unless a bracket is open.
+            return count if where is None else self.table.count_rows(f"({where})")
         except (ValueError, RuntimeError) as error:
             raise self._filter_error(where, error) from error
 
@@ -188,6 +194,20 @@ class Store:
         with _disk_errors(self.path), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # no other process may be reading: `exclusive` says so
             self.table.optimize(cleanup_older_than=timedelta(0 if exclusive else 1), delete_unverified=exclusive)
+
+
+def _check_single(where: str) -> None:
+    """Raises UserError for a filter that has, outside quotes, a semicolon, a comment or a bracket without its pair."""
+    plain = _QUOTED.sub("''", where)
+    sign = re.search(r";|--|/\*", plain)
+    if sign:
+        raise UserError(
+            f"The filter {where!r} has {sign[0]!r}, and what follows would be left out; write one condition, joined"
+            " with AND and OR, without comments."
+        )
+    depths = list(accumulate({"(": 1, ")": -1}.get(letter, 0) for letter in plain))
+    if min(depths, default=0) < 0:
+        raise UserError(f"The filter {where!r} closes a bracket that it does not open; leave it out, or open it.")
 
 
 def key_filter(keys: Iterable[str]) -> str:
