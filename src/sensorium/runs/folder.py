@@ -1,11 +1,13 @@
 """The folder of a run or a comparison: whether there is one in it already, and what of it is replaced."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from sensorium.config.schema import Recipe
 from sensorium.errors import UserError
-from sensorium.files import discard, writing
+from sensorium.files import discard, lock, writing
 
 
 class RunLayout(NamedTuple):
@@ -19,6 +21,14 @@ class RunLayout(NamedTuple):
     files: tuple[str, ...]
     folders: tuple[str, ...]
     started_markers: tuple[str, ...]
+
+
+@contextmanager
+def lock_folder(folder: Path, layout: RunLayout) -> Iterator[None]:
+    """While entered, no other process writes the folder. Raises UserError when one does."""
+    occupied = f"Another process is writing a {layout.what} into {folder}; wait for its end, or choose another --out."
+    with lock(folder, occupied):
+        yield
 
 
 def prepare_folder(folder: Path, recipe: Recipe, layout: RunLayout, resume: bool, overwrite: bool) -> None:

@@ -32,6 +32,7 @@ from sensorium.tasks.base import Facts, Run, RunContext, Task
 from sensorium.tasks.previous_run import PreviousRun
 from sensorium.tasks.splits import Split, fit_targets, run_fingerprint, split_records
 from sensorium.training.adapters import merge
+from sensorium.training.interrupt import Interrupted
 from sensorium.training.learner import Learner
 from sensorium.training.loop import Hooks, Training
 from sensorium.training.optimizer import EncoderLearningRate
@@ -82,7 +83,10 @@ def run_pipeline(task: Task, table: Table, context: RunContext, started: float) 
     final = model
     if context.recipe.training.refit:
         final = initial_model(task, splits["train"].table, facts, fingerprint, context).to(accelerator.device)
-        state = refit(task, final, model, records["train_val"], state, fingerprint, context)
+        try:
+            state = refit(task, final, model, records["train_val"], state, fingerprint, context)
+        except Interrupted as stop:
+            raise _keep_best(model, state, stop, context) from None
 
     # 9. Score, save, report.
     return _finish(task, final, model, splits, records, state, previous, context)
@@ -173,7 +177,28 @@ def train_with_validation(
     training = _training(task, model, records["train"], context.recipe, "last", fingerprint, context)
     training.hooks.validate = task.validator(splits, records["validation"], context.recipe, context.accelerator)
     training.hooks.deadline = deadline
-    return _run_training(training, description, context, lambda report: task.watch(report, splits, context))
+    try:
+        return _run_training(training, description, context, lambda report: task.watch(report, splits, context))
+    except Interrupted as stop:
+        if not training.best or context.work_folder != context.run_folder:  # a trial of a sweep is no run
+            raise
+        training.take_best()
+        for encoder in model.encoders.modules_once:
+            merge(encoder)
+        task.calibrate(model, records["validation"])
+        raise _keep_best(model, training.position, stop, context) from None
+
+
+def _keep_best(model: Model, state: TrainingState, stop: Interrupted, context: RunContext) -> Interrupted:
+    """Saves the best model so far, of a training that was stopped, as the run's until the run goes on and ends; gives
+    `stop` with a sentence about it."""
+    if context.accelerator.is_main_process:
+        save_model(model, context, "last")
+    context.accelerator.wait_for_everyone()
+    return Interrupted(
+        f"{stop} The best model so far, of epoch {state.best_epoch + 1}, is in {context.run_folder / 'model'}; predict"
+        f" and evaluate take {context.run_folder} as it is."
+    )
 
 
 def refit(
@@ -197,10 +222,11 @@ def refit(
     return chosen.model_copy(update={"seconds": chosen.seconds + state.seconds})
 
 
-def save_model(model: Model, context: RunContext) -> None:
-    """Writes the checkpoint, and the teacher and the queue that training left beside it, whole or not at all."""
+def save_model(model: Model, context: RunContext, training: str) -> None:
+    """Writes the checkpoint, and the teacher and the queue that the training in that folder left beside it, whole or
+    not at all."""
     folder = context.run_folder
-    tensors = objective_state(folder / ("refit" if context.recipe.training.refit else "last"))
+    tensors = objective_state(folder / training)
     if not tensors:
         model.save(folder / "model")
         return
@@ -227,7 +253,8 @@ def _finish(
     with context.console.spinner(f"Scoring the {name} records"):
         report: Report = task.report(scored, splits[name], records[name], context, state.seconds, final, previous)
     if context.accelerator.is_main_process:
-        save_model(final, context)
+        save_model(final, context, "refit" if context.recipe.training.refit else "last")
+        context.recipe.save(context.run_folder / "recipe.yaml")  # again, as someone may have removed the folder
         report.save(context.run_folder)
         write_report_without_measurements(context.run_folder, splits[name].table)
         discard(context.run_folder / "start")
