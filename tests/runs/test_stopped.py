@@ -77,3 +77,18 @@ def test_one_process_at_a_time(tmp_path: Path):
     with lock_folder(tmp_path, LAYOUT):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_records_of_the_training_are_told(table, tmp_path: Path):
+    run = fit(table, tmp_path / "run", **SETTINGS, epochs=1, test=0.25)
+    report = evaluate(tmp_path / "run", table, resamples=10, out=tmp_path / "scores")
+    assert (report.learned, report.to_dict()["records"]["learned"]) == (30, 30)
+    assert "! 30 of 40 records (75%) have the inputs of records in the training" in str(report)
+    assert '"learned": 30' in (tmp_path / "scores" / "metrics.json").read_text()
+    fresh = table.assign(review=table["review"] + " new")
+    assert evaluate(run, fresh, resamples=10).learned == 0
+    assert "!" not in str(evaluate(tmp_path / "run" / "model", fresh, resamples=10))
+    assert evaluate(run.model, table, resamples=10).learned is None
+    (tmp_path / "run" / "model" / "learned.npy").write_bytes(b"x")
+    with pytest.raises(UserError, match="learned.npy is damaged"):
+        evaluate(tmp_path / "run", table, resamples=10)

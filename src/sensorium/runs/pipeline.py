@@ -15,6 +15,7 @@ from sensorium.build.pretrained import OBJECTIVES
 from sensorium.config.defaults import default_workers, fill_defaults
 from sensorium.config.schema import Recipe
 from sensorium.console import StepCallback
+from sensorium.data.marks import save_marks
 from sensorium.data.records import Records
 from sensorium.data.scan import drop_bad_records, leave_out, scan, write_bad_records
 from sensorium.data.schema import MEDIA
@@ -86,7 +87,7 @@ def run_pipeline(task: Task, table: Table, context: RunContext, started: float) 
         try:
             state = refit(task, final, model, records["train_val"], state, fingerprint, context)
         except Interrupted as stop:
-            raise _keep_best(model, state, stop, context) from None
+            raise _keep_best(model, splits, state, stop, context) from None
 
     # 9. Score, save, report.
     return _finish(task, final, model, splits, records, state, previous, context)
@@ -186,14 +187,16 @@ def train_with_validation(
         for encoder in model.encoders.modules_once:
             merge(encoder)
         task.calibrate(model, records["validation"])
-        raise _keep_best(model, training.position, stop, context) from None
+        raise _keep_best(model, splits, training.position, stop, context) from None
 
 
-def _keep_best(model: Model, state: TrainingState, stop: Interrupted, context: RunContext) -> Interrupted:
+def _keep_best(
+    model: Model, splits: dict[str, Split], state: TrainingState, stop: Interrupted, context: RunContext
+) -> Interrupted:
     """Saves the best model so far, of a training that was stopped, as the run's until the run goes on and ends; gives
     `stop` with a sentence about it."""
     if context.accelerator.is_main_process:
-        save_model(model, context, "last")
+        save_model(model, splits["train"], context, "last")
     context.accelerator.wait_for_everyone()
     return Interrupted(
         f"{stop} The best model so far, of epoch {state.best_epoch + 1}, is in {context.run_folder / 'model'}; predict"
@@ -222,17 +225,15 @@ def refit(
     return chosen.model_copy(update={"seconds": chosen.seconds + state.seconds})
 
 
-def save_model(model: Model, context: RunContext, training: str) -> None:
-    """Writes the checkpoint, and the teacher and the queue that the training in that folder left beside it, whole or
-    not at all."""
-    folder = context.run_folder
-    tensors = objective_state(folder / training)
-    if not tensors:
-        model.save(folder / "model")
-        return
-    with whole_folder(folder / "model") as new:
+def save_model(model: Model, learned: Split, context: RunContext, training: str) -> None:
+    """Writes the checkpoint, whole or not at all; beside it the teacher and the queue that the training in the folder
+    of that name left, and the marks of the records `learned`."""
+    tensors = objective_state(context.run_folder / training)
+    with whole_folder(context.run_folder / "model") as new:
         model.save(new)
-        save_file(tensors, new / OBJECTIVES)
+        if tensors:
+            save_file(tensors, new / OBJECTIVES)
+        save_marks(new, learned.ids)
 
 
 def _finish(
@@ -253,7 +254,8 @@ def _finish(
     with context.console.spinner(f"Scoring the {name} records"):
         report: Report = task.report(scored, splits[name], records[name], context, state.seconds, final, previous)
     if context.accelerator.is_main_process:
-        save_model(final, context, "refit" if context.recipe.training.refit else "last")
+        learned, training = ("train_val", "refit") if context.recipe.training.refit else ("train", "last")
+        save_model(final, splits[learned], context, training)
         context.recipe.save(context.run_folder / "recipe.yaml")  # again, as someone may have removed the folder
         report.save(context.run_folder)
         write_report_without_measurements(context.run_folder, splits[name].table)
