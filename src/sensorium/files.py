@@ -36,6 +36,17 @@ def writing(path: Path) -> Iterator[None]:
         raise _cannot_write(path, os.strerror(int(number[1]))) from error
 
 
+def writable(path: str | Path) -> Path:
+    """`path`, which can be the name of a file or folder. Raises UserError for a name that no disk takes."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass
+    except (OSError, ValueError) as error:
+        raise _cannot_write(Path(path), getattr(error, "strerror", None) or str(error)) from error
+    return Path(path)
+
+
 def _cannot_write(path: Path, reason: str) -> UserError:
     return UserError(f"Cannot write {path}: {reason}; make room or choose another place.")
 

@@ -92,3 +92,19 @@ def test_records_of_the_training_are_told(table, tmp_path: Path):
     (tmp_path / "run" / "model" / "learned.npy").write_bytes(b"x")
     with pytest.raises(UserError, match="learned.npy is damaged"):
         evaluate(tmp_path / "run", table, resamples=10)
+
+
+def test_nothing_of_others_is_replaced(table, tmp_path: Path):
+    other = tmp_path / "scores"
+    other.mkdir()
+    (other / "metrics.json").write_text("{}")
+    with pytest.raises(UserError, match="holds metrics.json of something else"):
+        fit(table, other, **SETTINGS, epochs=1)
+    assert [path.name for path in other.iterdir()] == ["metrics.json"]
+    with pytest.raises(UserError, match="File name too long"):
+        fit(table, tmp_path / ("n" * 300), **SETTINGS, epochs=1)
+    run = fit(table, tmp_path / "run", **SETTINGS, epochs=1)
+    figures = (run.folder / "metrics.json").read_bytes()
+    with pytest.raises(UserError, match="is the folder of a run, whose metrics.json"):
+        evaluate(run, table, out=run.folder)
+    assert (run.folder / "metrics.json").read_bytes() == figures

@@ -23,7 +23,7 @@ from sensorium.data.workers import map_in_order
 from sensorium.errors import UserError, counted
 from sensorium.evaluation.comparison import Comparison, Contender
 from sensorium.evaluation.scoring import latency
-from sensorium.files import discard, whole_file, writing
+from sensorium.files import discard, whole_file, writable, writing
 from sensorium.heads import HEADS
 from sensorium.metrics import (
     METRIC_KINDS,
@@ -102,7 +102,7 @@ def compare(
     All else, and any other of the `settings`, is as in `fit`. Raises UserError, and Interrupted.
     """
     options = collect_options(locals(), not_settings={"fusion", "seeds", "folds", "workers"})
-    folder, task = Path(out), TASKS["supervised"]()
+    folder, task = writable(out), TASKS["supervised"]()
     # 1. The settings, the table, the variants, the folder.
     resolved = resolve_config(task, folder, recipe, options, resume)
     _check_recipe(resolved)

@@ -16,6 +16,7 @@ from sensorium.evaluation.retrieval import RetrievalReport, evaluate_retrieval, 
 from sensorium.evaluation.targets import evaluate_targets
 from sensorium.evaluation.zero_shot_report import ZeroShotReport, evaluate_zero_shot
 from sensorium.features import Batch
+from sensorium.files import writable
 from sensorium.model import HasModel, Model, model_of
 
 # By task: the function that evaluates it, and the options that only some tasks have.
@@ -76,6 +77,11 @@ def evaluate(
     `evaluate_targets`, `evaluate_retrieval`, `evaluate_zero_shot` and `evaluate_few_shot` do.
     """
     source, model = model, model_of(model)
+    if out is not None and (writable(out) / "recipe.yaml").exists():
+        raise UserError(
+            f"{out} is the folder of a run, whose metrics.json and scores.parquet would be replaced; choose another"
+            f" folder, as {Path(out) / 'evaluation'}."
+        )
     records = model.read(records)
     options = {
         "resamples": resamples, "batches": batches, "train_seconds": train_seconds, "pair": pair, "rerank": rerank,

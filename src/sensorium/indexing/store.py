@@ -15,7 +15,7 @@ import pyarrow as pa
 from pydantic import BaseModel, Field, ValidationError
 
 from sensorium.errors import UserError, needs, unknown
-from sensorium.files import discard
+from sensorium.files import discard, writing
 
 KEY, VECTOR = "key", "vector"
 RESERVED = (KEY, VECTOR, "_distance", "_rowid", "_rowaddr", "_score", "_relevance_score")  # names no column may have
@@ -98,8 +98,9 @@ class Store:
         fields = [pa.field(KEY, pa.string(), nullable=False), pa.field(VECTOR, pa.list_(pa.float32(), facts.dim))]
         fields += [pa.field(column, column_type) for column, column_type in columns.items()]
         schema = pa.schema(fields, metadata={_ENTRY: facts.model_dump_json()})
-        with _disk_errors(path):
+        with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+        with _disk_errors(path):
             return cls(path, _connect(lancedb, path).create_table(name, schema=schema))
 
     @classmethod
@@ -232,7 +233,7 @@ def _connect(lancedb: Any, path: Path) -> Any:
 
 
 def _table_name(path: Path) -> str:
-    if path.suffix != ".lance" or not _NAME.fullmatch(path.stem):
+    if path.suffix != ".lance" or not _NAME.fullmatch(path.stem) or not path.stem.strip("."):
         raise UserError(f"{path} does not name an index: its name is letters, digits, _ and -, and ends in .lance.")
     return path.stem
 

@@ -22,7 +22,7 @@ from sensorium.evaluation.comparison import Comparison
 from sensorium.evaluation.costs import costs
 from sensorium.evaluation.robustness import robustness, trials
 from sensorium.evaluation.saved_scores import SavedScores
-from sensorium.files import whole_file
+from sensorium.files import whole_file, writable
 from sensorium.model import Model, load
 from sensorium.reports import Evidence, comparison_page, run_page
 from sensorium.tasks.previous_run import scored_records
@@ -46,7 +46,7 @@ def report(run: str | Path | HasFolder, table: str | Path | None = None, robust:
     run: the folder, or the Run of a fit or a pretraining. table: where the run's records are now, when they are
     not where its recipe says. robust: also spoil each input, more and more, and measure what that does to the
     decisions, which takes a while. What is measured also goes to measured.json. Raises UserError."""
-    folder = Path(getattr(run, "folder", run))
+    folder = writable(getattr(run, "folder", run))
     figures = _read_metrics(folder)
     if "comparison" in figures:
         with _whole(folder):

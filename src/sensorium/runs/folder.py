@@ -9,6 +9,8 @@ from sensorium.config.schema import Recipe
 from sensorium.errors import UserError
 from sensorium.files import discard, lock, writing
 
+_RESULTS = ("metrics.json", "scores.parquet")
+
 
 class RunLayout(NamedTuple):
     """What a verb leaves in its folder.
@@ -44,6 +46,13 @@ def prepare_folder(folder: Path, recipe: Recipe, layout: RunLayout, resume: bool
         raise UserError(
             f"{folder} holds a {layout.what} already; add --resume to go on with it, --overwrite to replace it, "
             "or choose another --out."
+        )
+    bare = not (folder / "recipe.yaml").exists()
+    replaced = [name for name in layout.files if (folder / name).exists() and (bare or name in _RESULTS)]
+    if replaced and not (taken or overwrite or resume):
+        raise UserError(
+            f"{folder} holds {replaced[0]} of something else, which a {layout.what} would replace; choose another"
+            " --out, or add --overwrite."
         )
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)

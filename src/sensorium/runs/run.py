@@ -15,6 +15,7 @@ from sensorium.config.presets import expand_family
 from sensorium.console import Console
 from sensorium.errors import unknown
 from sensorium.families import FAMILIES
+from sensorium.files import writable
 from sensorium.runs.folder import RunLayout, lock_folder, prepare_folder
 from sensorium.runs.pipeline import run_pipeline
 from sensorium.runs.resolve import resolve_config
@@ -151,6 +152,7 @@ def start_run(
 ) -> Run:
     """Resolves the settings, opens the table, prepares the folder, and runs the pipeline."""
     started = time.monotonic()
+    writable(folder)
     begun_before = (folder / "recipe.yaml").exists()
     resolved = resolve_config(task, folder, recipe, options, resume)
     accelerator = Accelerator(cpu=choose_device(resolved.training.device).type == "cpu", kwargs_handlers=[PATIENT])
