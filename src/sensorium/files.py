@@ -7,12 +7,17 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
 
 from sensorium.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks, so there nothing tells the files of a writer at work from others
+    fcntl = None
 
 _SUFFIX = ".tmp"
 
@@ -31,6 +36,17 @@ def writing(path: Path) -> Iterator[None]:
         raise _cannot_write(path, os.strerror(int(number[1]))) from error
 
 
+def writable(path: str | Path) -> Path:
+    """`path`, which can be the name of a file or folder. Raises UserError for a name that no disk takes."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass
+    except (OSError, ValueError) as error:
+        raise _cannot_write(Path(path), getattr(error, "strerror", None) or str(error)) from error
+    return Path(path)
+
+
 def _cannot_write(path: Path, reason: str) -> UserError:
     return UserError(f"Cannot write {path}: {reason}; make room or choose another place.")
 
@@ -40,7 +56,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Gives a temporary path in the folder of `path`; when the block ends without an error, the file is renamed to
     `path`.
 
-    Temporary files of a killed writer of `path` are removed: one process at a time may write it.
+    Temporary files of a killed writer of `path` are removed. Of two that write it at once the later one's stays.
     Raises UserError when the disk is full or the folder cannot be written.
     """
     path = Path(path)
@@ -53,7 +69,8 @@ def whole_file(path: Path) -> Iterator[Path]:
             os.close(handle)
             temporary = Path(name)
             temporary.chmod(0o644)
-            yield temporary
+            with _held(temporary):
+                yield temporary
             _sync(temporary)
             os.replace(temporary, path)
     except BaseException:
@@ -79,7 +96,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
             _remove_temporaries(path)
             temporary = Path(tempfile.mkdtemp(_SUFFIX, _prefix(path), path.parent))
             temporary.chmod(0o755)
-            yield temporary
+            with _held(temporary):
+                yield temporary
             # All content is on the disk before the first rename.
             for file in temporary.rglob("*"):
                 if file.is_file():
@@ -125,11 +143,70 @@ def _remove_temporaries(path: Path) -> None:
     """Removes the temporary files and folders of `path` that a killed writer left."""
     pattern = re.compile(re.escape(_prefix(path)) + r"[a-z0-9_]{8}" + re.escape(_SUFFIX))
     for entry in path.parent.iterdir() if path.parent.exists() else ():
-        if pattern.fullmatch(entry.name):
+        if pattern.fullmatch(entry.name) and not _is_held(entry):
             if entry.is_dir():
                 shutil.rmtree(entry, ignore_errors=True)
             else:
                 entry.unlink(missing_ok=True)
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """While entered, `_is_held(path)` is true in every other process."""
+    handle = None
+    if fcntl is not None:
+        handle = os.open(path, os.O_RDONLY)
+        with suppress(OSError):  # some network disks have no locks
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def _is_held(path: Path) -> bool:
+    """Whether a process that still runs writes the temporary file or folder `path`."""
+    try:
+        handle = None if fcntl is None else os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    if handle is None:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
+    finally:
+        os.close(handle)
+    return False
+
+
+@contextmanager
+def lock(folder: Path, occupied: str) -> Iterator[None]:
+    """While entered, no other process enters it for the same folder, which is made if need be.
+
+    Raises UserError with the sentence `occupied` where another one has, or when the folder cannot be written.
+    """
+    path = folder / ".lock"
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        if fcntl is not None:
+            try:
+                # By process, so that it ends with a killed one even where its workers still run.
+                fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):
+                raise UserError(occupied) from None
+            except OSError:
+                pass  # some network disks have no locks
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+    finally:
+        os.close(handle)
 
 
 def _old_folder(path: Path) -> Path:

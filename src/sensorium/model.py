@@ -31,6 +31,7 @@ from sensorium.nn.precision import wide
 from sensorium.nn.prepacked import can_prepack, prepack
 from sensorium.nn.projection import Projection
 from sensorium.nn.tower import Tower
+from sensorium.nn.weight_limit import limit_weights
 
 RecordSource = Table | pd.DataFrame | Mapping[str, Any] | Iterable[Mapping[str, Any]] | str | Path
 """What a model reads records from: a table, whatever `read` takes as one, dicts, or a file or folder."""
@@ -310,9 +311,20 @@ def load(folder: str | Path) -> Model:
         )
     try:
         described = json.loads((folder / "model.json").read_text())
-        model = _assemble(described, folder)
+        with limit_weights(folder / "model.safetensors"):
+            model = _assemble(described, folder)
         model.load_state_dict(load_file(folder / "model.safetensors"), strict=True)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        MemoryError,
+        ArithmeticError,
+        SafetensorError,
+    ) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise UserError(
             f"The checkpoint in {folder} is damaged or incomplete ({reason}); bring a whole copy, or fit again."

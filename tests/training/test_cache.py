@@ -92,3 +92,25 @@ def test_other_weights_or_contents_have_another_place(tmp_path, encoder):
     places.add(job(tmp_path, encoder).folder)
     weight.data.sub_(1)
     assert len(places) == 4
+
+
+@pytest.mark.parametrize("tokens", [True, False])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("done.json", b'{"rows": 3,'),
+        ("done.json", b'{"rows": 3, "sizes": {"pooled.bin": 7}}'),
+        ("done.json", b"[1]"),
+        ("done.json", b'{"rows": "a", "sizes": [1]}'),
+        ("pooled.bin", None),
+        ("lengths.bin", None),
+    ],
+)
+def test_what_is_damaged_is_computed_again(tmp_path, encoder, tokens: bool, name: str, content: bytes | None):
+    rows = np.arange(len(TEXTS))
+    whole = job(tmp_path, encoder, tokens=tokens).fill(0).read(rows)
+    path = next(tmp_path.rglob(name))
+    path.write_bytes(bytes(path.stat().st_size) if content is None else content)  # zeros, as after a power cut
+    encoded = []
+    again = job(tmp_path, encoder, tokens=tokens).fill(0, encoded.append).read(rows)
+    assert sum(encoded) == 3 and all(map(torch.equal, whole, again))

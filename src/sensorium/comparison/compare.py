@@ -23,7 +23,7 @@ from sensorium.data.workers import map_in_order
 from sensorium.errors import UserError, counted
 from sensorium.evaluation.comparison import Comparison, Contender
 from sensorium.evaluation.scoring import latency
-from sensorium.files import discard, whole_file, writing
+from sensorium.files import discard, whole_file, writable, writing
 from sensorium.heads import HEADS
 from sensorium.metrics import (
     METRIC_KINDS,
@@ -38,7 +38,7 @@ from sensorium.metrics import (
     summary,
 )
 from sensorium.reports.report import write_comparison_report
-from sensorium.runs.folder import RunLayout, prepare_folder
+from sensorium.runs.folder import RunLayout, lock_folder, prepare_folder
 from sensorium.runs.pipeline import scan_records
 from sensorium.runs.resolve import resolve_config
 from sensorium.tasks import TASKS
@@ -102,7 +102,7 @@ def compare(
     All else, and any other of the `settings`, is as in `fit`. Raises UserError, and Interrupted.
     """
     options = collect_options(locals(), not_settings={"fusion", "seeds", "folds", "workers"})
-    folder, task = Path(out), TASKS["supervised"]()
+    folder, task = writable(out), TASKS["supervised"]()
     # 1. The settings, the table, the variants, the folder.
     resolved = resolve_config(task, folder, recipe, options, resume)
     _check_recipe(resolved)
@@ -118,11 +118,11 @@ def compare(
         raise UserError("compare looks at one target at a time; name one with --target.")
     context = RunContext(folder, folder, resolved, accelerator, console, precision)
     compared = variants(fusion, table, resolved, console.print)
-    prepare_folder(folder, resolved, LAYOUT, resume, overwrite)
-    with writing(folder):
-        (folder / "cells").mkdir(exist_ok=True)
-    # 2. Every training.
-    with half_the_cores():
+    with lock_folder(folder, LAYOUT), half_the_cores():
+        prepare_folder(folder, resolved, LAYOUT, resume, overwrite)
+        with writing(folder):
+            (folder / "cells").mkdir(exist_ok=True)
+        # 2. Every training.
         setup = _setup(table, folds, seeds, compared, context)
         _check_same_comparison(setup, context)
         console.print(
@@ -131,13 +131,13 @@ def compare(
         )
         results = list(_results(task, compared, setup, context, workers))
         comparison = _summarise(task, compared, setup, results, context)
-    # 3. What it came to.
-    comparison.save(folder)
-    write_comparison_report(folder, comparison)
-    for name in ("features", "training"):
-        discard(folder / name)
-    console.print_table(comparison)
-    console.print(f"Saved in {folder}: metrics.json, scores.parquet, report.html, cells/.")
+        # 3. What it came to.
+        comparison.save(folder)
+        write_comparison_report(folder, comparison)
+        for name in ("features", "training"):
+            discard(folder / name)
+        console.print_table(comparison)
+        console.print(f"Saved in {folder}: metrics.json, scores.parquet, report.html, cells/.")
     return comparison
 
 

@@ -1,11 +1,13 @@
 """evaluate: what a model can be evaluated on, and the report of it."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from sensorium.data.marks import count_learned
 from sensorium.data.table import Table
 from sensorium.errors import UserError, unknown
 from sensorium.evaluation.few_shot import FewShotReport, evaluate_few_shot
@@ -14,6 +16,7 @@ from sensorium.evaluation.retrieval import RetrievalReport, evaluate_retrieval, 
 from sensorium.evaluation.targets import evaluate_targets
 from sensorium.evaluation.zero_shot_report import ZeroShotReport, evaluate_zero_shot
 from sensorium.features import Batch
+from sensorium.files import writable
 from sensorium.model import HasModel, Model, model_of
 
 # By task: the function that evaluates it, and the options that only some tasks have.
@@ -73,7 +76,12 @@ def evaluate(
     Raises UserError for a task that the model cannot do, for a parameter that is not the task's, and as
     `evaluate_targets`, `evaluate_retrieval`, `evaluate_zero_shot` and `evaluate_few_shot` do.
     """
-    model = model_of(model)
+    source, model = model, model_of(model)
+    if out is not None and (writable(out) / "recipe.yaml").exists():
+        raise UserError(
+            f"{out} is the folder of a run, whose metrics.json and scores.parquet would be replaced; choose another"
+            f" folder, as {Path(out) / 'evaluation'}."
+        )
     records = model.read(records)
     options = {
         "resamples": resamples, "batches": batches, "train_seconds": train_seconds, "pair": pair, "rerank": rerank,
@@ -87,7 +95,22 @@ def evaluate(
         raise UserError(
             "This model decides on no target, so there are no decisions to score; evaluate it with --task retrieval."
         )
-    return function(model, records, out=out, bad_records=bad_records, seed=seed, **own_options)
+    report = function(model, records, out=out, bad_records=bad_records, seed=seed, **own_options)
+    learned = None if isinstance(source, Model) else _count_learned(source, records, model)
+    if learned is not None:
+        report = replace(report, learned=learned)
+        if out is not None:
+            report.save(out)
+    return report
+
+
+def _count_learned(source: HasModel | str | Path, records: Table, model: Model) -> int | None:
+    """How many of the records the model of a run or a folder learned from; None where it does not say."""
+    folder = getattr(source, "folder", source)
+    if not isinstance(folder, str | Path):
+        return None
+    folder = Path(folder) / "model" if (Path(folder) / "model" / "model.json").exists() else Path(folder)
+    return count_learned(folder, records, model.schema.inputs)
 
 
 def _task_of(model: Model, task: str | None) -> str:

@@ -17,7 +17,7 @@ from sensorium.errors import UserError, counted, unknown
 from sensorium.evaluation.embedding import check_records, embed_once, narrowed
 from sensorium.evaluation.inputs import format_number
 from sensorium.evaluation.printing import between, titled_table
-from sensorium.evaluation.saving import save, save_evaluation, text
+from sensorium.evaluation.saving import count_of_learned, learned_text, save, save_evaluation, text
 from sensorium.evaluation.truth import truth_of
 from sensorium.evaluation.zero_shot import ZeroShot
 from sensorium.metrics import CONFIDENCE_PERCENT, Value, interval
@@ -61,6 +61,7 @@ class FewShotReport:
     draws: int
     cost: dict[str, Any]
     samples: pa.Table
+    learned: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """What `metrics.json` holds: plain values, None where something is undefined."""
@@ -71,7 +72,8 @@ class FewShotReport:
             "few_shot": {self.target: shots},
             "draws": self.draws,
             "cost": self.cost,
-            "records": {"all": self.records, "targets": {self.target: self.used}, "bad": self.bad},
+            "records": {"all": self.records, "targets": {self.target: self.used}, "bad": self.bad}
+            | count_of_learned(self.learned),
         }
 
     def save(self, folder: str | Path) -> None:
@@ -102,6 +104,7 @@ class FewShotReport:
             yield Text(f"{counted(self.records - self.used, 'record')} without label or input left out.")
         if self.bad:
             yield Text(f"{counted(self.bad, 'bad record')} {'was' if self.bad == 1 else 'were'} set aside.")
+        yield from learned_text(self.learned, self.records)
 
     def __str__(self) -> str:
         return text(self)

@@ -11,7 +11,7 @@ from sensorium.evaluation import printing
 from sensorium.evaluation.forgetting import Forgetting
 from sensorium.evaluation.inputs import Contribution, Contributions
 from sensorium.evaluation.question_types import COLUMNS
-from sensorium.evaluation.saving import save, text
+from sensorium.evaluation.saving import count_of_learned, learned_text, save, text
 from sensorium.evaluation.subgroups import Subgroups
 from sensorium.evaluation.target import TargetReport
 from sensorium.metrics import Value
@@ -24,7 +24,8 @@ class Report:
     """An evaluation of `records` records; print it, read it as a dictionary, save it.
 
     present: by input, how many records have it. bad: how many were set aside. samples: what becomes scores.parquet.
-    forgetting: what a model that was trained further has lost of what it knew.
+    forgetting: what a model that was trained further has lost of what it knew. learned: how many of the records the
+    model learned from, by their inputs; None where it does not say.
     """
 
     targets: list[TargetReport]
@@ -34,6 +35,7 @@ class Report:
     cost: dict[str, Any]
     samples: pa.Table
     forgetting: Forgetting | None = None
+    learned: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """What `metrics.json` holds: plain values, None where something is undefined."""
@@ -61,6 +63,7 @@ class Report:
                 "inputs": self.present,
                 "targets": {report.target.name: report.records for report in self.targets},
                 "bad": self.bad,
+                **count_of_learned(self.learned),
             },
             "sentences": {report.target.name: report.sentence for report in self.targets},
         } | ({} if self.forgetting is None else {"forgetting": self.forgetting.to_dict()})
@@ -79,6 +82,7 @@ class Report:
         yield printing.cost_text(self.cost)
         if self.forgetting is not None:
             yield self.forgetting
+        yield from learned_text(self.learned, self.records)
 
     def __str__(self) -> str:
         return text(self)

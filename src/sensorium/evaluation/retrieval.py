@@ -16,7 +16,7 @@ from sensorium.errors import UserError, counted, unknown
 from sensorium.evaluation.embedding import Checked, check_records, embed_once, narrowed
 from sensorium.evaluation.printing import gain_table, metric_table
 from sensorium.evaluation.reranking import check_rerank, rerank_pair
-from sensorium.evaluation.saving import save, save_evaluation, text
+from sensorium.evaluation.saving import count_of_learned, learned_text, save, save_evaluation, text
 from sensorium.metrics import Resamples, Value
 from sensorium.metrics.retrieval import Direction, measure_gain, measure_retrieval, retrieval
 from sensorium.model import Model
@@ -94,6 +94,7 @@ class RetrievalReport:
     bad: int
     cost: dict[str, Any]
     samples: pa.Table
+    learned: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """What `metrics.json` holds: plain values, None where something is undefined."""
@@ -114,6 +115,7 @@ class RetrievalReport:
                     for direction in self.directions
                 },
                 "bad": self.bad,
+                **count_of_learned(self.learned),
             },
             "sentences": {direction.name: direction.sentence for direction in self.directions},
         }
@@ -136,6 +138,7 @@ class RetrievalReport:
         yield Text(f"{counted(self.records, 'record')}: {counts}. Equal contents count once.")
         if self.bad:
             yield Text(f"{counted(self.bad, 'bad record')} {'was' if self.bad == 1 else 'were'} set aside.")
+        yield from learned_text(self.learned, self.records)
 
     def __str__(self) -> str:
         return text(self)

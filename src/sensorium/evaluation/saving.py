@@ -2,15 +2,17 @@
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as parquet
 from rich.console import Console, RenderableType
+from rich.text import Text
 
 from sensorium.data.scan import write_bad_records
-from sensorium.errors import RecordError
+from sensorium.errors import RecordError, counted
 from sensorium.files import whole_file
 
 WIDTH = 110
@@ -37,6 +39,20 @@ def save_evaluation(report: Saves, bad: list[RecordError], out: str | Path | Non
         report.save(out)
         if bad:
             write_bad_records(bad, Path(out) / "bad_records.csv")
+
+
+def count_of_learned(learned: int | None) -> dict[str, int]:
+    """The entry `learned` of a report's records: how many the model learned from; empty where nobody knows."""
+    return {} if learned is None else {"learned": learned}
+
+
+def learned_text(learned: int | None, records: int) -> Iterator[Text]:
+    """A line that warns of the records that the model learned from, if there are any."""
+    if learned:
+        yield Text(
+            f"! {learned:,} of {counted(records, 'record')} ({learned / records:.0%}) have the inputs of records in the"
+            " training; scores on them say nothing about new records."
+        )
 
 
 def text(what: RenderableType) -> str:

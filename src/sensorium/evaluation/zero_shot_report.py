@@ -16,7 +16,7 @@ from sensorium.errors import UserError, counted
 from sensorium.evaluation.embedding import check_records, embed_once, narrowed
 from sensorium.evaluation.printing import MOST_CLASSES_CROSSED, classes_table, confusion_table, metric_table
 from sensorium.evaluation.report import MOST_CLASSES_SAVED
-from sensorium.evaluation.saving import save, save_evaluation, text
+from sensorium.evaluation.saving import count_of_learned, learned_text, save, save_evaluation, text
 from sensorium.evaluation.truth import truth_of
 from sensorium.evaluation.zero_shot import ZeroShot
 from sensorium.metrics import ClassScores, Columns, Resamples, Value, distribution, finite, point, summary
@@ -48,6 +48,7 @@ class ZeroShotReport:
     confusion: np.ndarray
     cost: dict[str, Any]
     samples: pa.Table
+    learned: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """What `metrics.json` holds: plain values, None where something is undefined."""
@@ -59,7 +60,8 @@ class ZeroShotReport:
             "cost": self.cost,
             "classes": {name: {label: scores._asdict() for label, scores in self.classes.items()}},
             "confusion": crossed,
-            "records": {"all": self.records, "targets": {name: self.scored}, "other": self.other, "bad": self.bad},
+            "records": {"all": self.records, "targets": {name: self.scored}, "other": self.other, "bad": self.bad}
+            | count_of_learned(self.learned),
         }
 
     def save(self, folder: str | Path) -> None:
@@ -84,6 +86,7 @@ class ZeroShotReport:
             )
         if self.bad:
             yield Text(f"{counted(self.bad, 'bad record')} {'was' if self.bad == 1 else 'were'} set aside.")
+        yield from learned_text(self.learned, self.records)
 
     def __str__(self) -> str:
         return text(self)

@@ -8,6 +8,7 @@ from sensorium.families.albef_start import NewAlbef
 from sensorium.families.clip_checkpoints import WRITERS as CLIP_WRITERS
 from sensorium.families.clip_checkpoints import PublishedClip, WrittenClip
 from sensorium.families.conversion import Conversion, Options, Source
+from sensorium.files import writable
 from sensorium.model import Model
 
 # The first that recognises a source makes it ours; the last recognises any, and says what is wrong with it.
@@ -42,6 +43,6 @@ def convert(
         raise UserError(
             f"--tokenizer is for the file of weights of a published ALBEF, and {source} is none; leave it out."
         )
-    if Path(out).exists() and not overwrite:
+    if writable(out).exists() and not overwrite:
         raise UserError(f"There is something in {out} already; choose another folder, or replace it with --overwrite.")
     return conversion.convert(source, Path(out), options)

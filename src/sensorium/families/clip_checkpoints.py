@@ -17,8 +17,8 @@ from sensorium.nn.projection import Projection
 WRITERS = {"transformers": clip_transformers.write, "open_clip": clip_open_clip.write}
 FILES = (".safetensors", ".pt", ".pth", ".bin")
 # What is fetched from the hub: pickled weights, which are read as tensors alone, only where there are no others.
-SAFE = ["*.json", "model.safetensors", "open_clip_model.safetensors"]
-PICKLED = ["pytorch_model.bin", "open_clip_pytorch_model.bin"]
+SAFE = ["*.json", "model.safetensors", "open_clip_model.safetensors", "*model-*-of-*.safetensors"]
+PICKLED = ["pytorch_model.bin", "open_clip_pytorch_model.bin", "*pytorch_model-*-of-*.bin"]
 # What a model has to be, to be written as one of the published two.
 CLIP = {
     "pooling of pictures": "class", "pre_norm": True, "patch_bias": False, "causal": True, "pads": None,
@@ -124,7 +124,8 @@ def _download(name: str) -> Path:
 
 
 def _has_weights(folder: Path) -> bool:
-    return any((folder / name).exists() for name in (*clip_open_clip.WEIGHTS, *clip_transformers.WEIGHTS))
+    """Whether the weights were fetched, in one file or in several."""
+    return any(file for pattern in (*SAFE[1:], *PICKLED) for file in folder.glob(pattern))
 
 
 def write(model: Model, out: str | Path, to: str) -> None:

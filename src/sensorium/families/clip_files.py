@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import PositiveInt, TypeAdapter, ValidationError
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -17,6 +18,9 @@ from sensorium.errors import UserError, check_known
 from sensorium.model import Model
 
 RESAMPLING = {"bilinear": 2, "bicubic": 3}  # Pillow's numbers, which published files use
+_INTERPOLATION = {str(number): name for name, number in RESAMPLING.items()}
+INDEX = ".index.json"  # ends the name of the file that says which weight is in which of several files
+SHARDS = (".safetensors", ".bin")
 NEEDED = {"do_resize": True, "do_rescale": True, "do_normalize": True}
 ACTIVATIONS = {"gelu": "gelu", "quick_gelu": "quick_gelu", "gelu_pytorch_tanh": "gelu_tanh"}
 
@@ -24,8 +28,8 @@ ACTIVATIONS = {"gelu": "gelu", "quick_gelu": "quick_gelu", "gelu_pytorch_tanh": 
 def read_json(path: Path) -> dict[str, Any]:
     """Raises UserError when the file is missing or no JSON object."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read ({error}); bring the whole folder of the model.") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} is not a JSON object; bring the whole folder of the model.")
@@ -51,11 +55,32 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def read_weights(folder: Path, names: tuple[str, ...]) -> dict[str, Tensor]:
-    """The weights of the first of the files `names` that a folder holds. Raises UserError as `read_tensors` does."""
-    name = next((name for name in names if (folder / name).exists()), None)
-    if name is None:
-        raise UserError(f"There is no {' or '.join(names)} in {folder}; bring the whole folder of the model.")
-    return read_tensors(folder / name)
+    """The weights of the first of the files `names` that a folder holds, in one file or in several that an index lists.
+    Raises UserError as `read_tensors` does."""
+    for name in names:
+        if (folder / name).exists():
+            return read_tensors(folder / name)
+        if (folder / f"{name}{INDEX}").exists():
+            return _read_shards(folder / f"{name}{INDEX}")
+    raise UserError(
+        f"There is no {' or '.join(names)} in {folder}, nor the {INDEX[1:]} of one in several files; bring the whole"
+        " folder of the model."
+    )
+
+
+def _read_shards(index: Path) -> dict[str, Tensor]:
+    """The weights of the files that the `weight_map` of an index names. Raises UserError when one is missing."""
+    weight_map = read_json(index).get("weight_map")
+    shards = sorted(set(map(str, weight_map.values()))) if isinstance(weight_map, dict) else []
+    if not shards or any(Path(shard).name != shard or Path(shard).suffix not in SHARDS for shard in shards):
+        raise UserError(f"{index} does not say which files hold the weights (weight_map); bring a whole copy of it.")
+    missing = [shard for shard in shards if not (index.parent / shard).exists()]
+    if missing:
+        raise UserError(
+            f"There is no {missing[0]} in {index.parent}, one of the {len(shards)} files of weights that {index.name}"
+            " lists; bring the whole folder of the model."
+        )
+    return {name: value for shard in shards for name, value in read_tensors(index.parent / shard).items()}
 
 
 def no_weights(path: Path, error: Exception) -> UserError:
@@ -82,7 +107,8 @@ def read_tokenizer(folder: Path, context: int, pad: int | None) -> TextProcessor
         raise UserError(f"{path} is no tokenizer ({error}); bring a whole copy.") from error
     config_path = folder / "tokenizer_config.json"
     word = read_json(config_path).get("pad_token") if config_path.exists() else None
-    number = tokenizer.token_to_id(word["content"] if isinstance(word, dict) else word) if word else None
+    word = word.get("content") if isinstance(word, dict) else word
+    number = tokenizer.token_to_id(word) if isinstance(word, str) else None
     pad = number if number is not None else pad or 0
     return TextProcessor(tokenizer, context, pad, pad, None, None)
 
@@ -100,27 +126,34 @@ def write_tokenizer(folder: Path, model: Model, config: ClipTextConfig) -> None:
     (folder / "tokenizer_config.json").write_text(text, encoding="utf-8")
 
 
-def read_preparation(folder: Path, size: int) -> dict[str, Any]:
+def read_preparation(folder: Path, size: int, siglip: bool) -> dict[str, Any]:
     """How pictures are prepared, as settings of ClipImageConfig, from `preprocessor_config.json` (or
-    `processor_config.json`). Raises UserError when the folder has neither, and for a preparation that ours is not."""
-    path = folder / "preprocessor_config.json"
-    if path.exists():
-        preprocessor = read_json(path)
-    elif (folder / "processor_config.json").exists():
-        path = folder / "processor_config.json"
-        preprocessor = read_json(path).get("image_processor", {})
-    else:
-        raise UserError(f"There is no preprocessor_config.json in {folder}, which says how pictures are prepared.")
-    goal = preprocessor.get("size", size)
-    goal = {"shortest_edge": goal} if isinstance(goal, int) else goal
-    crop = preprocessor.get("crop_size", size) if preprocessor.get("do_center_crop", "shortest_edge" in goal) else None
-    crop = crop if crop is None or isinstance(crop, int) else crop.get("height")
-    side = goal.get("shortest_edge", goal.get("height"))
+    `processor_config.json`). What the file leaves open is as Transformers' class for a CLIP, or a SigLIP, has it, but
+    for the size, which is the model's. Raises UserError when the folder has neither file, and for a preparation that
+    ours is not."""
+    path, preprocessor = _read_preprocessor(folder)
+    try:
+        goal = _size_of(preprocessor.get("size", size), "height" if siglip else "shortest_edge")
+        crops = preprocessor.get("do_center_crop", not siglip)
+        crop = _size_of(preprocessor.get("crop_size", size), "height") if crops else None
+        mean, std = (
+            TypeAdapter(tuple[float, float, float]).validate_python(value if isinstance(value, list) else [value] * 3)
+            for value in (
+                preprocessor.get("image_mean", 0.5 if siglip else list(MEAN)),
+                preprocessor.get("image_std", 0.5 if siglip else list(STD)),
+            )
+        )
+        factor = float(preprocessor.get("rescale_factor", 1 / 255))
+    except (ValueError, TypeError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise UserError(f"{path} does not say how pictures are prepared ({reason}); bring a whole copy.") from error
     fits = "crop" if "shortest_edge" in goal else "squash"
+    side = goal.get("shortest_edge", goal.get("height"))
     changed = [name for name, expected in NEEDED.items() if preprocessor.get(name, expected) != expected]
-    factor = preprocessor.get("rescale_factor", 1 / 255)
-    interpolation = {number: name for name, number in RESAMPLING.items()}.get(preprocessor.get("resample", 3))
-    square = goal.get("width", side) == side and crop in (side, None) and (crop is not None or fits == "squash")
+    resample = str(preprocessor.get("resample", RESAMPLING["bicubic"])).rpartition(".")[2].lower()
+    interpolation = resample if resample in RESAMPLING else _INTERPOLATION.get(resample)
+    square = goal.get("width", side) == side and set((crop or {}).values()) <= {side}
+    square &= (crop is not None or fits == "squash") and goal.keys() <= {"shortest_edge", "height", "width"}
     if changed or not square or interpolation is None or not math.isclose(factor, 1 / 255, rel_tol=1e-6):
         raise UserError(
             f"{path} prepares pictures in a way that is not ours (resize, cut a square out of the middle or stretch,"
@@ -130,8 +163,30 @@ def read_preparation(folder: Path, size: int) -> dict[str, Any]:
         raise UserError(
             f"{path} brings pictures to {side} pixels, the model reads {size}; bring the files of one model."
         )
-    mean, std = preprocessor.get("image_mean", MEAN), preprocessor.get("image_std", STD)
-    return {"fit": fits, "interpolation": interpolation, "mean": tuple(mean), "std": tuple(std)}
+    return {"fit": fits, "interpolation": interpolation, "mean": mean, "std": std}
+
+
+def _read_preprocessor(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """The file that says how pictures are prepared, and what of it is not null."""
+    path = folder / "preprocessor_config.json"
+    preprocessor = read_json(path) if path.exists() else None
+    if preprocessor is None and (folder / "processor_config.json").exists():
+        path = folder / "processor_config.json"
+        preprocessor = read_json(path).get("image_processor")
+    if not isinstance(preprocessor, dict):
+        raise UserError(f"There is no preprocessor_config.json in {folder}, which says how pictures are prepared.")
+    return path, {name: value for name, value in preprocessor.items() if value is not None}
+
+
+def _size_of(written: Any, edge: str) -> dict[str, int]:
+    """A size as Transformers writes it now, {"shortest_edge"} or {"height", "width"}; earlier it was a list of height
+    and width, or a number, which is the `edge` and, where that is a height, the width too. Raises ValueError."""
+    if isinstance(written, list) and len(written) == 2:
+        written = dict(zip(("height", "width"), written, strict=True))
+    elif not isinstance(written, dict):
+        written = {"shortest_edge": written} if edge == "shortest_edge" else {"height": written, "width": written}
+    sides = {name: value for name, value in written.items() if value is not None}
+    return TypeAdapter(dict[str, PositiveInt]).validate_python(sides)
 
 
 def preparation(settings: Any, kind: str) -> dict[str, Any]:

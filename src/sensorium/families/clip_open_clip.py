@@ -96,10 +96,10 @@ def _depth(tensors: dict[str, Tensor], front: str) -> int:
 
 def _build(stated_config: dict[str, Any], tensors: dict[str, Tensor], folder: Path, source: Path) -> Model:
     model_config = stated_config.get("model_cfg", stated_config)
-    tokenizer = read_tokenizer(folder, model_config.get("text_cfg", {}).get("context_length", 77), None)
     try:
+        tokenizer = read_tokenizer(folder, model_config.get("text_cfg", {}).get("context_length", 77), None)
         config = _config(model_config, stated_config.get("preprocess_cfg", {}), tokenizer.pad_token, source)
-    except (ValidationError, ValueError, KeyError, TypeError) as error:
+    except (ValidationError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else f"{error}"
         raise UserError(f"{source} describes no model of ours ({reason}).") from error
     model = clip(config, tokenizer)

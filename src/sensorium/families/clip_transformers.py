@@ -32,7 +32,7 @@ def read(folder: Path) -> Model:
     try:
         published_config = MODEL_TYPES[model_type].from_dict(config_json)
         config = _config(published_config, model_type, folder)
-    except (ValidationError, StrictDataclassError, ValueError, TypeError) as error:
+    except (ValidationError, StrictDataclassError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
         raise UserError(f"{folder / 'config.json'} describes no model of ours ({_first_line(error)}).") from error
     pad = published_config.text_config.pad_token_id
     tokenizer = files.read_tokenizer(folder, config.text.context, pad)
@@ -48,7 +48,7 @@ def _config(published_config: Any, model_type: str, folder: Path) -> ClipConfig:
     vision, text, siglip = published_config.vision_config, published_config.text_config, model_type == "siglip"
     if siglip and not vision.vision_use_head:
         raise UserError(f"The model in {folder} has no pooling of its own (vision_use_head); choose one that has.")
-    end, preparation = text.eos_token_id, files.read_preparation(folder, vision.image_size)
+    end, preparation = text.eos_token_id, files.read_preparation(folder, vision.image_size, siglip)
     image = ClipImageConfig(
         size=vision.image_size, patch=vision.patch_size, pre_norm=not siglip, patch_bias=siglip, augmentation=None,
         pooling="attention" if siglip else "class", **_shape(vision), **preparation,

@@ -99,7 +99,7 @@ def search(
     if len(columns) > 1:
         raise UserError(f"The input '{name}' is several columns ({', '.join(columns)}), which only Python can ask by.")
     hits = opened.search({columns[0]: query}, top, where, name)
-    Console(quiet).print_table(hits_table(hits))
+    Console(quiet).print_table(hits_table(hits, len(opened)))
     return hits
 
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from sensorium.data.table import Table
 from sensorium.errors import RecordError, UserError, unknown
+from sensorium.files import writable
 from sensorium.indexing.building import PLAIN, IndexingResult, Work, add_missing, add_or_replace, open_or_create
 from sensorium.indexing.embedding import embedder
 from sensorium.indexing.fingerprint import fingerprint
@@ -49,7 +50,7 @@ class Index:
         Killed at any moment, the same call goes on after its last commit. Product quantisation is no longer there.
         Raises UserError, RecordError."""
         refuse_product_quantisation(product_quantisation)
-        path = Path(path)
+        path = writable(path)
         source = open_source(model, records, input, key)
         embed = embedder(model, source.table, source.input, work.workers)
         facts = Facts(

@@ -31,15 +31,18 @@ def describe(summary: dict[str, Any]) -> list[str]:
     return [*lines, f"Searches go through LanceDB's index ({way['kind']}) and look into {way['probes']} partitions."]
 
 
-def hits_table(hits: list[Hit]) -> PrintedTable:
-    """A row for each hit, best first: rank, key, cosine, and the columns that any of them has."""
+def hits_table(hits: list[Hit], searched: int) -> PrintedTable:
+    """A row for each hit of an index of `searched` records, best first: rank, key, cosine, and the columns that any of
+    them has."""
     columns = [name for name in (hits[0].columns if hits else ()) if any(hit.columns[name] is not None for hit in hits)]
     table = PrintedTable("", "key", "score", *(Column(Text(name)) for name in columns))
     for rank, hit in enumerate(hits, 1):
         cells = (Text(_cell(hit.columns[name])) for name in columns)
         table.add_row(str(rank), Text(hit.key), f"{hit.score:.4f}", *cells)
     if not hits:
-        table.caption = "No record is left by the filter."
+        table.caption = (
+            "No record is left by the filter." if searched else "The index has no records; add some: index --add."
+        )
     return table
 
 

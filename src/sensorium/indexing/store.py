@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pyarrow as pa
 from pydantic import BaseModel, Field, ValidationError
 
 from sensorium.errors import UserError, needs, unknown
-from sensorium.files import discard
+from sensorium.files import discard, writing
 
 KEY, VECTOR = "key", "vector"
 RESERVED = (KEY, VECTOR, "_distance", "_rowid", "_rowaddr", "_score", "_relevance_score")  # names no column may have
@@ -25,6 +26,7 @@ EXACT = 100_000
 
 _ENTRY = "sensorium"  # our entry in the metadata of the table and of its column of vectors
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")  # LanceDB's rule
+_QUOTED = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`")  # in a filter
 _LANCE_FOLDERS = {"data", "_versions", "_transactions", "_indices", "_deletions"}
 _READ_ROWS = 8192
 _INDEX_CACHE, _METADATA_CACHE = 2**29, 2**26  # bytes; what has no room in them is read from the disk's own cache
@@ -96,8 +98,9 @@ class Store:
         fields = [pa.field(KEY, pa.string(), nullable=False), pa.field(VECTOR, pa.list_(pa.float32(), facts.dim))]
         fields += [pa.field(column, column_type) for column, column_type in columns.items()]
         schema = pa.schema(fields, metadata={_ENTRY: facts.model_dump_json()})
-        with _disk_errors(path):
+        with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
+        with _disk_errors(path):
             return cls(path, _connect(lancedb, path).create_table(name, schema=schema))
 
     @classmethod
@@ -127,9 +130,13 @@ class Store:
         return self.table.count_rows()
 
     def count(self, where: str | None) -> int:
-        """How many records pass the filter. Raises UserError for a filter that is not understood."""
+        """How many records pass the filter. Raises UserError for a filter that is not understood to its end."""
+        if where is not None:
+            _check_single(where)
         try:
-            return self.table.count_rows(where)
+            count = self.table.count_rows(where)
+            # LanceDB reads the first condition and drops what follows it, unless a bracket is open.
+            return count if where is None else self.table.count_rows(f"({where})")
         except (ValueError, RuntimeError) as error:
             raise self._filter_error(where, error) from error
 
@@ -190,6 +197,20 @@ class Store:
             self.table.optimize(cleanup_older_than=timedelta(0 if exclusive else 1), delete_unverified=exclusive)
 
 
+def _check_single(where: str) -> None:
+    """Raises UserError for a filter that has, outside quotes, a semicolon, a comment or a bracket without its pair."""
+    plain = _QUOTED.sub("''", where)
+    sign = re.search(r";|--|/\*", plain)
+    if sign:
+        raise UserError(
+            f"The filter {where!r} has {sign[0]!r}, and what follows would be left out; write one condition, joined"
+            " with AND and OR, without comments."
+        )
+    depths = list(accumulate({"(": 1, ")": -1}.get(letter, 0) for letter in plain))
+    if min(depths, default=0) < 0:
+        raise UserError(f"The filter {where!r} closes a bracket that it does not open; leave it out, or open it.")
+
+
 def key_filter(keys: Iterable[str]) -> str:
     """The filter that passes the records with these keys."""
     literals = ("'{}'".format(key.replace("'", "''")) for key in keys)
@@ -212,7 +233,7 @@ def _connect(lancedb: Any, path: Path) -> Any:
 
 
 def _table_name(path: Path) -> str:
-    if path.suffix != ".lance" or not _NAME.fullmatch(path.stem):
+    if path.suffix != ".lance" or not _NAME.fullmatch(path.stem) or not path.stem.strip("."):
         raise UserError(f"{path} does not name an index: its name is letters, digits, _ and -, and ends in .lance.")
     return path.stem
 

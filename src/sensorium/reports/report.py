@@ -1,6 +1,8 @@
 """report: a finished run → report.html in its folder."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,13 +22,14 @@ from sensorium.evaluation.comparison import Comparison
 from sensorium.evaluation.costs import costs
 from sensorium.evaluation.robustness import robustness, trials
 from sensorium.evaluation.saved_scores import SavedScores
-from sensorium.files import whole_file
+from sensorium.files import whole_file, writable
 from sensorium.model import Model, load
 from sensorium.reports import Evidence, comparison_page, run_page
 from sensorium.tasks.previous_run import scored_records
 
 PAGE, MEASURED = "report.html", "measured.json"
 REPORTED = {"targets", "retrieval", "comparison"}  # keys of a metrics.json that a report is made of
+_DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, StopIteration)
 WITHOUT_TABLE = "Samples, subgroups, curves and measured costs, which need the records."
 WITHOUT_CURVES = "What happens when an input is spoiled; sensorium report without --no-robustness measures it."
 
@@ -43,17 +46,35 @@ def report(run: str | Path | HasFolder, table: str | Path | None = None, robust:
     run: the folder, or the Run of a fit or a pretraining. table: where the run's records are now, when they are
     not where its recipe says. robust: also spoil each input, more and more, and measure what that does to the
     decisions, which takes a while. What is measured also goes to measured.json. Raises UserError."""
-    folder = Path(getattr(run, "folder", run))
+    folder = writable(getattr(run, "folder", run))
     figures = _read_metrics(folder)
     if "comparison" in figures:
-        return write_comparison_report(folder, Comparison.load(folder))
-    evidence = _measure(_read_evidence(folder, figures), folder, table, robust)
+        with _whole(folder):
+            return write_comparison_report(folder, Comparison.load(folder))
+    with _whole(folder):
+        evidence = _read_evidence(folder, figures)
+        run_page(evidence)  # a damaged file is told before anything is measured
+    evidence = _measure(evidence, folder, table, robust)
     if evidence.costs is not None:
         measured: dict[str, Any] = {"cost": evidence.costs.to_dict()}
         if evidence.curves is not None:
             measured["robustness"] = [curve.to_dict() for curve in evidence.curves]
         _write(folder / MEASURED, json.dumps(measured, indent=1, ensure_ascii=False))
-    return _write(folder / PAGE, run_page(evidence))
+    with _whole(folder):
+        return _write(folder / PAGE, run_page(evidence))
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[None]:
+    """Turns what edited or damaged files of a run lead to into a sentence. Raises UserError."""
+    try:
+        yield
+    except (*_DAMAGE, pa.ArrowException) as error:
+        reason = " ".join(f"{type(error).__name__} {error}".split())
+        raise UserError(
+            f"The files in {folder} are damaged or do not fit together ({reason[:200]}): metrics.json, scores.parquet,"
+            " log.csv, recipe.yaml; bring a whole copy of the folder, or score the model again."
+        ) from error
 
 
 def write_report_without_measurements(folder: Path, records: Table) -> None:
@@ -132,7 +153,8 @@ def _measure(evidence: Evidence, folder: Path, table: str | Path | None, robust:
         return evidence
     if not robust:
         return replace(evidence, left_out=[WITHOUT_CURVES])
-    metric_of = {name: contributions["metric"] for name, contributions in evidence.figures["inputs"].items()}
+    with _whole(folder):
+        metric_of = {name: contributions["metric"] for name, contributions in evidence.figures["inputs"].items()}
     with Console().progress("Spoiling inputs", trials(model, records)) as advance:
         curves = robustness(model, records, metric_of, 0 if recipe is None else recipe.seed, advance)
     return replace(evidence, curves=curves)

@@ -1,11 +1,15 @@
 """The folder of a run or a comparison: whether there is one in it already, and what of it is replaced."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from sensorium.config.schema import Recipe
 from sensorium.errors import UserError
-from sensorium.files import discard, writing
+from sensorium.files import discard, lock, writing
+
+_RESULTS = ("metrics.json", "scores.parquet")
 
 
 class RunLayout(NamedTuple):
@@ -21,6 +25,14 @@ class RunLayout(NamedTuple):
     started_markers: tuple[str, ...]
 
 
+@contextmanager
+def lock_folder(folder: Path, layout: RunLayout) -> Iterator[None]:
+    """While entered, no other process writes the folder. Raises UserError when one does."""
+    occupied = f"Another process is writing a {layout.what} into {folder}; wait for its end, or choose another --out."
+    with lock(folder, occupied):
+        yield
+
+
 def prepare_folder(folder: Path, recipe: Recipe, layout: RunLayout, resume: bool, overwrite: bool) -> None:
     """Makes the folder and puts the recipe in it.
 
@@ -34,6 +46,13 @@ def prepare_folder(folder: Path, recipe: Recipe, layout: RunLayout, resume: bool
         raise UserError(
             f"{folder} holds a {layout.what} already; add --resume to go on with it, --overwrite to replace it, "
             "or choose another --out."
+        )
+    bare = not (folder / "recipe.yaml").exists()
+    replaced = [name for name in layout.files if (folder / name).exists() and (bare or name in _RESULTS)]
+    if replaced and not (taken or overwrite or resume):
+        raise UserError(
+            f"{folder} holds {replaced[0]} of something else, which a {layout.what} would replace; choose another"
+            " --out, or add --overwrite."
         )
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)

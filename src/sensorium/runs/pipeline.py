@@ -15,6 +15,7 @@ from sensorium.build.pretrained import OBJECTIVES
 from sensorium.config.defaults import default_workers, fill_defaults
 from sensorium.config.schema import Recipe
 from sensorium.console import StepCallback
+from sensorium.data.marks import save_marks
 from sensorium.data.records import Records
 from sensorium.data.scan import drop_bad_records, leave_out, scan, write_bad_records
 from sensorium.data.schema import MEDIA
@@ -32,6 +33,7 @@ from sensorium.tasks.base import Facts, Run, RunContext, Task
 from sensorium.tasks.previous_run import PreviousRun
 from sensorium.tasks.splits import Split, fit_targets, run_fingerprint, split_records
 from sensorium.training.adapters import merge
+from sensorium.training.interrupt import Interrupted
 from sensorium.training.learner import Learner
 from sensorium.training.loop import Hooks, Training
 from sensorium.training.optimizer import EncoderLearningRate
@@ -82,7 +84,10 @@ def run_pipeline(task: Task, table: Table, context: RunContext, started: float) 
     final = model
     if context.recipe.training.refit:
         final = initial_model(task, splits["train"].table, facts, fingerprint, context).to(accelerator.device)
-        state = refit(task, final, model, records["train_val"], state, fingerprint, context)
+        try:
+            state = refit(task, final, model, records["train_val"], state, fingerprint, context)
+        except Interrupted as stop:
+            raise _keep_best(model, splits, state, stop, context) from None
 
     # 9. Score, save, report.
     return _finish(task, final, model, splits, records, state, previous, context)
@@ -173,7 +178,30 @@ def train_with_validation(
     training = _training(task, model, records["train"], context.recipe, "last", fingerprint, context)
     training.hooks.validate = task.validator(splits, records["validation"], context.recipe, context.accelerator)
     training.hooks.deadline = deadline
-    return _run_training(training, description, context, lambda report: task.watch(report, splits, context))
+    try:
+        return _run_training(training, description, context, lambda report: task.watch(report, splits, context))
+    except Interrupted as stop:
+        if not training.best or context.work_folder != context.run_folder:  # a trial of a sweep is no run
+            raise
+        training.take_best()
+        for encoder in model.encoders.modules_once:
+            merge(encoder)
+        task.calibrate(model, records["validation"])
+        raise _keep_best(model, splits, training.position, stop, context) from None
+
+
+def _keep_best(
+    model: Model, splits: dict[str, Split], state: TrainingState, stop: Interrupted, context: RunContext
+) -> Interrupted:
+    """Saves the best model so far, of a training that was stopped, as the run's until the run goes on and ends; gives
+    `stop` with a sentence about it."""
+    if context.accelerator.is_main_process:
+        save_model(model, splits["train"], context, "last")
+    context.accelerator.wait_for_everyone()
+    return Interrupted(
+        f"{stop} The best model so far, of epoch {state.best_epoch + 1}, is in {context.run_folder / 'model'}; predict"
+        f" and evaluate take {context.run_folder} as it is."
+    )
 
 
 def refit(
@@ -197,16 +225,15 @@ def refit(
     return chosen.model_copy(update={"seconds": chosen.seconds + state.seconds})
 
 
-def save_model(model: Model, context: RunContext) -> None:
-    """Writes the checkpoint, and the teacher and the queue that training left beside it, whole or not at all."""
-    folder = context.run_folder
-    tensors = objective_state(folder / ("refit" if context.recipe.training.refit else "last"))
-    if not tensors:
-        model.save(folder / "model")
-        return
-    with whole_folder(folder / "model") as new:
+def save_model(model: Model, learned: Split, context: RunContext, training: str) -> None:
+    """Writes the checkpoint, whole or not at all; beside it the teacher and the queue that the training in the folder
+    of that name left, and the marks of the records `learned`."""
+    tensors = objective_state(context.run_folder / training)
+    with whole_folder(context.run_folder / "model") as new:
         model.save(new)
-        save_file(tensors, new / OBJECTIVES)
+        if tensors:
+            save_file(tensors, new / OBJECTIVES)
+        save_marks(new, learned.ids)
 
 
 def _finish(
@@ -227,7 +254,9 @@ def _finish(
     with context.console.spinner(f"Scoring the {name} records"):
         report: Report = task.report(scored, splits[name], records[name], context, state.seconds, final, previous)
     if context.accelerator.is_main_process:
-        save_model(final, context)
+        learned, training = ("train_val", "refit") if context.recipe.training.refit else ("train", "last")
+        save_model(final, splits[learned], context, training)
+        context.recipe.save(context.run_folder / "recipe.yaml")  # again, as someone may have removed the folder
         report.save(context.run_folder)
         write_report_without_measurements(context.run_folder, splits[name].table)
         discard(context.run_folder / "start")

@@ -3,6 +3,7 @@
 import atexit
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from sensorium.config.presets import expand_family
 from sensorium.console import Console
 from sensorium.errors import unknown
 from sensorium.families import FAMILIES
-from sensorium.runs.folder import RunLayout, prepare_folder
+from sensorium.files import writable
+from sensorium.runs.folder import RunLayout, lock_folder, prepare_folder
 from sensorium.runs.pipeline import run_pipeline
 from sensorium.runs.resolve import resolve_config
 from sensorium.tasks import TASKS
@@ -150,6 +152,7 @@ def start_run(
 ) -> Run:
     """Resolves the settings, opens the table, prepares the folder, and runs the pipeline."""
     started = time.monotonic()
+    writable(folder)
     begun_before = (folder / "recipe.yaml").exists()
     resolved = resolve_config(task, folder, recipe, options, resume)
     accelerator = Accelerator(cpu=choose_device(resolved.training.device).type == "cpu", kwargs_handlers=[PATIENT])
@@ -158,11 +161,10 @@ def start_run(
     if accelerator.num_processes > 1:
         atexit.register(accelerator.end_training)  # threads of gloo that still run at the end abort the process
         console.print(f"{accelerator.num_processes} processes train as one.")
-    if accelerator.is_main_process:
-        prepare_folder(folder, resolved, LAYOUT, resume, overwrite)
-    accelerator.wait_for_everyone()
-    if resume and not begun_before:
-        console.print(f"There is no run in {folder} yet, so this one begins from the start.")
-    context = RunContext(folder, folder, resolved, accelerator, console)
-    with half_the_cores():
-        return run_pipeline(task, table, context, started)
+    with lock_folder(folder, LAYOUT) if accelerator.is_main_process else nullcontext(), half_the_cores():
+        if accelerator.is_main_process:
+            prepare_folder(folder, resolved, LAYOUT, resume, overwrite)
+        accelerator.wait_for_everyone()
+        if resume and not begun_before:
+            console.print(f"There is no run in {folder} yet, so this one begins from the start.")
+        return run_pipeline(task, table, RunContext(folder, folder, resolved, accelerator, console), started)

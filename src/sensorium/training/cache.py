@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -16,6 +17,8 @@ from sensorium.features import Features
 from sensorium.files import whole_file, writing
 
 BATCH = 64
+FILES = ("pooled.bin", "lengths.bin", "tokens.bin")
+CHUNK = 2**24  # bytes read at a time
 
 
 class FeatureCache:
@@ -117,29 +120,54 @@ class CacheJob:
         if self.tokens:
             arrays["tokens.bin"] = features.tokens.float()[features.mask].numpy()
         for name, values in arrays.items():
+            content = np.ascontiguousarray(values).tobytes()
             with open(self.folder / name, "ab") as file:
-                file.write(np.ascontiguousarray(values).data)
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())  # before done.json says that they are there
+            self._sums[name] = crc32(content, self._sums.get(name, 0))
         done += len(lengths)
         sizes = {name: (self.folder / name).stat().st_size for name in arrays}
         with whole_file(self.folder / "done.json") as new:
-            new.write_text(json.dumps({"rows": done, "sizes": sizes}))
+            new.write_text(json.dumps({"rows": done, "sizes": sizes, "sums": self._sums}))
         return done
 
     def _recover(self) -> int:
-        """Truncates the files to the last committed batch and gives its number of rows; 0 when a file is too short."""
-        committed = {"rows": 0, "sizes": {}}
-        if (self.folder / "done.json").exists():
-            committed = json.loads((self.folder / "done.json").read_text())
-        paths = {name: self.folder / name for name in ("pooled.bin", "lengths.bin", "tokens.bin")}
-        for path in paths.values():
-            path.touch()
-        if any(paths[name].stat().st_size < size for name, size in committed["sizes"].items()):
-            committed = {"rows": 0, "sizes": {}}
-        for name, path in paths.items():
-            os.truncate(path, committed["sizes"].get(name, 0))
-        return committed["rows"]
+        """Truncates the files to the last committed batch and gives its number of rows; 0 when a file is damaged."""
+        for name in FILES:
+            (self.folder / name).touch()
+        try:
+            done, sizes, self._sums = self._committed()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            done, sizes, self._sums = 0, {}, {}  # nothing is committed, or it is not whole: all of it is computed again
+        for name in FILES:
+            os.truncate(self.folder / name, sizes.get(name, 0))
+        return done
+
+    def _committed(self) -> tuple[int, dict[str, int], dict[str, int]]:
+        """The rows that done.json says are there, and the size and checksum of each file, of which those that an
+        earlier version wrote have none. Raises ValueError when the files are not as it says."""
+        committed = json.loads((self.folder / "done.json").read_text())
+        done, sizes = committed["rows"], committed["sizes"]
+        sums = {name: _checksum(self.folder / name, size) for name, size in sizes.items()}
+        lengths = np.fromfile(self.folder / "lengths.bin", np.int64, done)
+        tokens = {"tokens.bin": int(lengths.sum()) * self.encoder.dim * 4} if self.tokens else {}
+        expected = {"pooled.bin": done * self.encoder.dim * 4, "lengths.bin": done * 8} | tokens
+        if sizes != expected or sums != committed.get("sums", sums) or done > len(self.rows):
+            raise ValueError("the files are not those that were committed")
+        return done, sizes, sums
+
+
+def _checksum(path: Path, size: int) -> int:
+    """Of the first `size` bytes of a file. Raises ValueError when it has fewer."""
+    total = 0
+    with open(path, "rb") as file:
+        while size:
+            content = file.read(min(size, CHUNK))
+            if not content:
+                raise ValueError(f"{path} is too short")
+            total, size = crc32(content, total), size - len(content)
+    return total
 
 
 def _distinct(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -112,9 +112,13 @@ class Training:
             with Signals() as signals:
                 self._train(signals)
         self._write_log()  # once more, for a kill may have come between the last state and its log
+        self.take_best()
+        return self.position
+
+    def take_best(self) -> None:
+        """Leaves the learner with the best weights so far, in evaluation mode."""
         put_weights(self.learner, self.best)
         self.learner.eval()
-        return self.position
 
     def _train(self, signals: Signals) -> None:
         batches = load(self.records, self._record_rows(), self.settings.workers or 0)
@@ -271,6 +275,11 @@ class Training:
         self.processes.gather()
         state = optimizer_state(self.optimizer, keep=self.accelerator.is_main_process)
         if self.accelerator.is_main_process:
+            if not self.folder.parent.exists() and not self.position.finished:
+                raise UserError(
+                    f"{self.folder.parent}, the folder of this run, is gone, so the run cannot go on later; start it"
+                    " again, and leave its folder in place."
+                )
             save_state(self.folder, self.learner, self.best, state, self.position, self.average)
         self._write_log()
         self.accelerator.wait_for_everyone()

@@ -14,7 +14,7 @@ from sensorium.data.media.extensions import DEFAULT_ENDING, FILE_ENDINGS
 from sensorium.data.sources import shards
 from sensorium.data.sources.tables import read_source
 from sensorium.errors import UserError, needs
-from sensorium.files import whole_folder
+from sensorium.files import whole_folder, writable
 
 DIGITS = 6  # of a shard's name
 
@@ -38,7 +38,7 @@ def pack(
     except ImportError as error:
         raise needs("webdataset", "shards") from error
     frame, root, name, kinds, *_ = read_source(source)
-    out = Path(out)
+    out = writable(out)
     if records < 1:
         raise UserError(f"--records is {records}, but a shard has at least one record; 1000 is usual.")
     _check_folder(out, overwrite)
