@@ -141,6 +141,11 @@ class Loss(NamedTuple):
     count: Tensor
 
 
+def scatter(features: Features, rows: Tensor, count: int) -> Features:
+    """`features` of the present rows, put back at the positions `rows` among `count` rows of zeros."""
+    return Features(*(tensor.new_zeros(count, *tensor.shape[1:]).index_copy(0, rows, tensor) for tensor in features))
+
+
 def to_numpy(tensor: Tensor) -> np.ndarray:
     """A tensor of any device as an array; of half precision as float32, which NumPy has."""
     return (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).cpu().numpy()

@@ -21,7 +21,7 @@ from sensorium.data.table import Table
 from sensorium.data.targets import TARGETS
 from sensorium.encoders import ENCODERS
 from sensorium.errors import UserError, check_known, lookup, unknown
-from sensorium.features import Batch, Features, first_of_each
+from sensorium.features import Batch, Features, first_of_each, scatter
 from sensorium.files import recover, whole_folder
 from sensorium.fusion import FUSIONS
 from sensorium.heads import HEADS
@@ -33,6 +33,9 @@ from sensorium.nn.projection import Projection
 from sensorium.nn.tower import Tower
 from sensorium.nn.weight_limit import limit_weights
 
+# What reading a folder that is no whole checkpoint may raise.
+_DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, MemoryError, ArithmeticError)
+_DAMAGE += (SafetensorError,)
 RecordSource = Table | pd.DataFrame | Mapping[str, Any] | Iterable[Mapping[str, Any]] | str | Path
 """What a model reads records from: a table, whatever `read` takes as one, dicts, or a file or folder."""
 
@@ -152,7 +155,7 @@ class Model(nn.Module):
             content_ids = None if ids is None or encoder.modality not in MEDIA else ids[rows]
             if len(rows) == len(present):
                 return self._run(encoder, value, content_ids)
-            return _scatter(self._run(encoder, _rows(value, rows), content_ids), rows, len(present))
+            return scatter(self._run(encoder, _rows(value, rows), content_ids), rows, len(present))
         if self.training and not is_frozen(encoder):
             # Every process has to enter the same modules, so one dummy row runs and counts for nothing.
             dummy = {key: tensor[:1] for key, tensor in value.items()} | {"mask": torch.ones_like(value["mask"][:1])}
@@ -314,17 +317,7 @@ def load(folder: str | Path) -> Model:
         with limit_weights(folder / "model.safetensors"):
             model = _assemble(described, folder)
         model.load_state_dict(load_file(folder / "model.safetensors"), strict=True)
-    except (
-        OSError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        RuntimeError,
-        MemoryError,
-        ArithmeticError,
-        SafetensorError,
-    ) as error:
+    except _DAMAGE as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise UserError(
             f"The checkpoint in {folder} is damaged or incomplete ({reason}); bring a whole copy, or fit again."
@@ -392,11 +385,6 @@ def is_frozen(module: nn.Module) -> bool:
 
 def _rows(inputs: dict[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
     return {key: tensor[rows] for key, tensor in inputs.items()}
-
-
-def _scatter(features: Features, rows: Tensor, count: int) -> Features:
-    """`features` of the present rows, put back at the positions `rows` among `count` rows of zeros."""
-    return Features(*(tensor.new_zeros(count, *tensor.shape[1:]).index_copy(0, rows, tensor) for tensor in features))
 
 
 def _chunks(count: int, size: int) -> Iterator[np.ndarray]:
