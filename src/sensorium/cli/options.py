@@ -15,7 +15,8 @@ UNNAMED = {"--explain": "heat.png"}  # what an option means that is given withou
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output and nothing else.")]
 BadRecords = Annotated[
-    str, typer.Option(help="What to do with a file that cannot be read: 'stop', or 'skip' to set the record aside.")
+    str,
+    typer.Option(help="What cannot be read: 'stop', 'skip' to set the record aside, or 'absent' to take it as absent."),
 ]
 Targets = Annotated[
     list[str] | None,
@@ -33,7 +34,7 @@ COLUMNS: dict[str, Any] = {
         list[str] | None,
         typer.Option(
             help="NAME=KIND where the guess is not what is meant: text, image, audio, video, film, series, points,"
-            " number, category, ignored."
+            " number, date, category, ignored."
         ),
     ],
 }
@@ -56,7 +57,14 @@ TRAINING: dict[str, Any] = {
     "seed": Annotated[int | None, typer.Option(help="Number that every random choice follows from.")],
     "bad_records": Annotated[
         str | None,
-        typer.Option(help="A file that cannot be read: 'stop' (as usual), or 'skip' to set the record aside."),
+        typer.Option(
+            help="A file that cannot be read: 'stop' (as usual), 'skip' to set the record aside, 'absent' to go on"
+            " without it."
+        ),
+    ],
+    "strict": Annotated[
+        bool | None,
+        typer.Option("--strict", help="Stop where it is not clear what a column is, or a cell cannot be read."),
     ],
     "setting": Annotated[
         list[str] | None,

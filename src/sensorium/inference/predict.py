@@ -16,7 +16,7 @@ import pyarrow.parquet
 
 from sensorium.data.columns.parse import is_missing
 from sensorium.data.media.content import format_value
-from sensorium.data.scan import scan, write_bad_records
+from sensorium.data.scan import WAYS_WITH_BAD_RECORDS, drop_bad_records, scan, write_bad_records
 from sensorium.data.table import Table
 from sensorium.errors import RecordError, UserError, check_known, counted
 from sensorium.evaluation.columns import TARGET_COLUMNS
@@ -45,10 +45,11 @@ def predict(
     so that memory does not grow with the table (in CSV the names in `absent` have bars between them); gives
     {"out", "records", "set_aside", "bad_records"} and prints what was written unless `quiet`.
     bad_records: "skip" leaves out the records with a file that cannot be read, with a warning, and lists them in
-    bad_records.csv beside `out`; "stop" raises the RecordError of the first. with_inputs: adds the columns that the
+    bad_records.csv beside `out`; "absent" takes what cannot be read as absent, and lists it there; "stop" raises the
+    RecordError of the first. with_inputs: adds the columns that the
     model reads. Raises UserError for what the user can mend.
     """
-    check_known(("stop", "skip"), "way with bad records", bad_records)
+    check_known(WAYS_WITH_BAD_RECORDS, "way with bad records", bad_records)
     suffix = None if out is None else suffix_of(out)
     model = model_of(run)
     table = model.read(records)
@@ -56,7 +57,10 @@ def predict(
     inputs = _input_columns(model, table, fields.names) if with_inputs else {}
     for name, column in inputs.items():
         fields = fields.append(pa.field(name, column.type))
-    if bad_records == "stop" and table.misfits:
+    taken_as_absent: list[RecordError] = []
+    if bad_records == "absent":
+        table, (_, _, taken_as_absent) = drop_bad_records(table, scan(table), bad_records)
+    elif bad_records == "stop" and table.misfits:
         raise table.misfits[0]
     bad = list(table.misfits) if bad_records == "skip" else None
     chunks = predictions(model, table, bad, inputs)
@@ -67,10 +71,11 @@ def predict(
         return frame.set_axis(index[~np.isin(table.rows, [error.row for error in bad or ()])])
     with whole_file(Path(out)) as new:
         write_rows(chunks, fields, new, suffix)
-    listed = list_bad_records(bad or [], out)
+    listed = list_bad_records(bad or taken_as_absent, out)
     set_aside = _report_bad_records(bad, len(table), quiet)
     if not quiet:
-        skipped = f"; {counted(set_aside, 'record')} set aside, {listed} says why" if listed else ""
+        skipped = f"; {counted(set_aside, 'record')} set aside" if set_aside else ""
+        skipped += f"; {listed} says what could not be read" if listed else ""
         print(f"{counted(len(table) - set_aside, 'prediction')} in {out}{skipped}.")
     return {"out": str(out), "records": len(table) - set_aside, "set_aside": set_aside, "bad_records": listed}
 
