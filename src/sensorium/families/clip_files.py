@@ -131,7 +131,8 @@ def read_preparation(folder: Path, size: int) -> dict[str, Any]:
             f"{path} brings pictures to {side} pixels, the model reads {size}; bring the files of one model."
         )
     mean, std = preprocessor.get("image_mean", MEAN), preprocessor.get("image_std", STD)
-    return {"fit": fits, "interpolation": interpolation, "mean": tuple(mean), "std": tuple(std)}
+    prepared = {"fit": fits, "crop_offset": "down", "interpolation": interpolation}
+    return prepared | {"mean": tuple(mean), "std": tuple(std)}
 
 
 def preparation(settings: Any, kind: str) -> dict[str, Any]:
