@@ -123,6 +123,32 @@ def test_transparency_is_on_white(tmp_path):
     assert (frames[:, -8:, -8:] == 255).all() and (abs(frames[:, :8, :8].astype(int) - [200, 0, 0]) < 8).all()
 
 
+@pytest.mark.parametrize("first", [50, -3])
+@pytest.mark.parametrize("kind", ["mp4", "mov", "matroska", "webm", "avi", "flv", "mpegts"])
+def test_a_film_that_begins_late_or_before_zero_is_whole(kind, first, tmp_path):
+    codec = {"webm": "libvpx"}.get(kind, "libx264")
+    data = film(gray(10), 10, kind, codec, ticks=list(range(first, first + 10)))
+    decoded = video.decode(data, tmp_path)
+    hidden = 3 if first < 0 and kind in ("mp4", "mov") else 0  # their edit lists begin at zero
+    assert told(decoded.frames) == list(range(hidden, 10)) and decoded.seconds[0] == 0
+    video.measure(data, tmp_path)
+
+
+@pytest.mark.parametrize(("picture", "track"), [(20, 0), (0, 2), (50, 7)])
+@pytest.mark.parametrize("kind", ["mp4", "matroska"])
+def test_tracks_may_begin_at_different_times(kind, picture, track, tmp_path):
+    data = film(gray(20), 10, kind, ticks=list(range(picture, picture + 20)), sound=np.ones(16_000), late=track)
+    assert video.measure(data, tmp_path)["seconds"] == pytest.approx(2, abs=0.01)
+    assert video.measure_audio(data, tmp_path)["seconds"] == pytest.approx(1, abs=0.1)
+
+
+def test_a_film_in_an_unknown_codec_is_refused(tmp_path):
+    data = film(gray(10), 10, "avi", "mpeg4").replace(b"FMP4", b"ZZZZ")
+    for act in (video.decode, video.measure):
+        with pytest.raises(ValueError, match="codec that cannot be read"):
+            act(data, tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["mp4", "matroska", "avi", "webm", "gif", "flv"])
 @pytest.mark.parametrize("share", [0.9, 0.5, 0.1])
 def test_a_film_cut_short_is_refused(kind, share, tmp_path):

@@ -198,11 +198,12 @@ def _append_frame(
 
 def _measure_span(data: bytes, most: float) -> _Span:
     """The span of a video by the times of its packets, without decoding; its header may be wrong."""
-    start, end, last, count = math.inf, -math.inf, -math.inf, 0
+    start, end, last, count, discarded = math.inf, -math.inf, -math.inf, 0, 0
     with _open_container(data) as container:
         stream = _video_stream(container)
         for packet in container.demux():
             time = packet.pts if packet.pts is not None else packet.dts
+            discarded += packet.is_discard and packet.stream_index == stream.index  # an edit list begins behind them
             if time is None or not packet.size or packet.is_discard:
                 continue
             base = float(packet.time_base)
@@ -216,7 +217,9 @@ def _measure_span(data: bytes, most: float) -> _Span:
         if end <= start:
             end = start + count / float(stream.average_rate or 25)
         span = _Span(start, end - start, count)
-        _check_whole(container, stream.frames, span, last)
+        # AVI counts the frames that are not stored, as the one before is shown on: by the rate, up to the last one.
+        shown = round(end * float(stream.average_rate or 0)) if container.format.name == "avi" else count + discarded
+        _check_whole(container, stream.frames - shown + count, span, last)
     if data.startswith(b"GIF8") and not data.rstrip(b"\0").endswith(b";"):
         raise ValueError("the film is cut short")
     return span
@@ -228,7 +231,8 @@ def _check_whole(container: Any, frames: int, span: _Span, last: float) -> None:
     if name.startswith(_COUNTED) and span.count < frames:
         raise ValueError(f"the film is cut short: {span.count} of {frames} frames")
     if name.startswith(_TIMED) and container.duration:
-        header_end = (container.duration + (container.start_time or 0)) / av.time_base
+        # Of a film that begins late, the header states the end by some writers, and the length by others.
+        header_end = (container.duration + min(container.start_time or 0, 0)) / av.time_base
         if last < header_end - (_TRACKS_APART if len(container.streams) > 1 else 1.5 * span.seconds / span.count):
             raise ValueError(f"the film is cut short: {last:.2f} of {header_end:.2f} seconds")
 
@@ -252,7 +256,8 @@ def _decode_frames(data: bytes, span: _Span) -> Generator[tuple[float, av.VideoF
 @contextmanager
 def _open_container(data: bytes) -> Iterator[Any]:
     try:
-        with av.open(io.BytesIO(data), options={"format_whitelist": _FORMATS}) as container:
+        options = {"format_whitelist": _FORMATS}
+        with av.open(io.BytesIO(data), options=options, metadata_errors="replace") as container:
             yield container
     except av.FFmpegError as error:
         raise ValueError(f"the file is not a film that can be read ({error.strerror})") from error
@@ -263,6 +268,7 @@ def _video_stream(container: Any) -> Any:
     if not container.streams.video:
         raise ValueError("it holds no pictures, only sound" if container.streams.audio else "it holds no pictures")
     stream = container.streams.video[0]
+    audio.check_codec(stream, "film")
     _check_pixels(stream.codec_context.height, stream.codec_context.width)
     return stream
 
