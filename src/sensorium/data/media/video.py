@@ -19,7 +19,7 @@ from sensorium.data.media.image import MOST_PIXELS
 MOST_SECONDS = 600.0
 
 # Playlists and the like, which make FFmpeg open other files or addresses, are not among these.
-_FORMATS = "mov,mp4,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,ogg,gif"
+_FORMATS = "mov,mp4,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,ogg,gif,asf"
 _SLACK = 0.002  # seconds; some containers round times to milliseconds, so a frame may be due a little later than shown
 _TRACKS_APART = 0.5  # seconds that the tracks of a video may end apart
 _COUNTED = ("mov", "avi")  # their headers count the frames
