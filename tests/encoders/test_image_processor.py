@@ -78,7 +78,7 @@ def test_squash_keeps_the_edges_and_crop_keeps_the_proportions():
 
 
 @pytest.mark.parametrize("fit", ["squash", "crop"])
-@pytest.mark.parametrize("shape", [(1, 1), (3, 50), (200, 7), (31, 33)])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 50), (200, 7), (31, 33), (1, 500), (500, 1)])
 def test_any_shape_becomes_the_square(fit, shape):
     assert ImageProcessor(ImageSettings(size=24, fit=fit))(picture(*shape), augment=True)["pixels"].shape == (3, 24, 24)
 

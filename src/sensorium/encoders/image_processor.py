@@ -8,13 +8,13 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
+from sensorium.data.media.image import MOST_ASPECT
 from sensorium.encoders.image_augmentation import ImageAugmentation, augmenter
 
 Fit = Literal["squash", "crop"]
 Interpolation = Literal["bicubic", "bilinear"]
 Jpeg = Literal["reduced", "full"]
 CropOffset = Literal["even", "down"]
-_MOST_ASPECT = 32  # of what is resized before the middle is cut out; of a thinner picture nothing else would be seen
 
 
 class ImageSettings(BaseModel, frozen=True, extra="forbid"):
@@ -87,7 +87,7 @@ def square(
     """uint8 [..., 3, H, W] -> [..., 3, size, size], as ImageSettings says of the options; antialiased."""
     if fit == "crop":
         short = min(pixels.shape[-2:])
-        pixels = _middle(pixels, *(min(side, _MOST_ASPECT * short) for side in pixels.shape[-2:]), crop_offset)
+        pixels = _middle(pixels, *(min(side, MOST_ASPECT * short) for side in pixels.shape[-2:]), crop_offset)
     height, width = pixels.shape[-2:]
     goal = (size, size)
     if fit == "crop":

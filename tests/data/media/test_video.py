@@ -1,10 +1,12 @@
 """Films: frames against PyAV read plainly, times, turning, bounds, damage; the sound track and its absence."""
 
 import io
+import struct
 
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from sensorium.data.media import audio, video
 from tests.data.media.films import film, gray, told
@@ -110,8 +112,19 @@ def test_frames_are_scaled_while_decoding(fit, shape, tmp_path):
     assert filmed.shape == (4, *shape, 3) and told(filmed) == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("fit", ["squash", "crop"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (2, 3000), (1, 20_000), (20_000, 1)])
+def test_thin_frames_are_scaled_within_bounds(shape, fit, tmp_path):
+    file = io.BytesIO()
+    frames = [Image.new("RGB", shape[::-1], (gray, gray, gray)) for gray in (40, 200)]
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=100)
+    for value in (file.getvalue(), (np.stack([np.array(frame) for frame in frames]), 10)):
+        scaled = video.decode(value, tmp_path, size=16, fit=fit).frames
+        assert abs(scaled[:, 8, 8].astype(int) - [[40], [200]]).max() <= 4
+        assert min(scaled.shape[1:3]) == 16 and max(scaled.shape[1:3]) <= (16 * 32 if fit == "crop" else 16)
+
+
 def test_transparency_is_on_white(tmp_path):
-    from PIL import Image
 
     pictures = [Image.new("RGBA", (32, 32), (200, 0, 0, 0)) for _ in range(3)]
     for place, picture in enumerate(pictures):
@@ -204,6 +217,14 @@ def test_a_film_longer_than_the_bound_is_refused_by_its_times(tmp_path):
     data = film(gray(4), 1, ticks=[0, 1, 2, 700])
     with pytest.raises(ValueError, match="longer than the bound of 600 seconds"):
         video.decode(data, tmp_path)
+
+
+def test_frames_that_cost_far_more_than_their_bytes_are_refused(tmp_path):
+    header = b"GIF89a" + struct.pack("<HHBBB", 7999, 7999, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff"
+    frame = b"\x21\xf9\x04\0\x02\0\0\0" + b"\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\x00"
+    for act in (video.decode, video.measure):
+        with pytest.raises(ValueError, match="frames of 7,999 x 7,999 pixels are more than the bound for a file of"):
+            act(header + frame * 100 + b";", tmp_path)
 
 
 def test_a_sound_alone_is_no_film(tmp_path):

@@ -14,9 +14,12 @@ from av.video.reformatter import VideoReformatter
 
 from sensorium.data.media import audio
 from sensorium.data.media.content import read_content
-from sensorium.data.media.image import MOST_PIXELS
+from sensorium.data.media.image import MOST_ASPECT, MOST_PIXELS
 
 MOST_SECONDS = 600.0
+# Pixels of all frames: so many are never too much, and else a byte of a file may stand for so many. Frames that repeat
+# the one before take almost no bytes, and as long to decode as others.
+_CHEAP_PIXELS, _PIXELS_PER_BYTE = 4e9, 20_000
 
 # Playlists and the like, which make FFmpeg open other files or addresses, are not among these.
 _FORMATS = "mov,mp4,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,ogg,gif,asf"
@@ -130,19 +133,32 @@ class _Scale:
         self.converter = VideoReformatter()  # reused, as its tables cost more to make than to use
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
+        turns = _quarter_turns(frame)
+        transparent = any(component.is_alpha for component in frame.format.components) or frame.format.name == "pal8"
+        pixel_format = "rgba" if transparent else "rgb24"
+        if self.size is not None and self.fit == "crop":
+            frame = _cut_thin(frame, pixel_format)
         height, width = frame.height, frame.width
         if self.size is not None:
             scale = self.size / min(height, width)
             cropped = max(self.size, round(height * scale)), max(self.size, round(width * scale))
             height, width = cropped if self.fit == "crop" else (self.size, self.size)
-        transparent = any(component.is_alpha for component in frame.format.components) or frame.format.name == "pal8"
-        pixel_format = "rgba" if transparent else "rgb24"
         scaled = self.converter.reformat(frame, width, height, pixel_format, interpolation="BICUBIC")
         pixels = scaled.to_ndarray()
         if transparent:
             alpha = pixels[..., 3:].astype(np.float32) / 255
             pixels = (pixels[..., :3] * alpha + 255 * (1 - alpha)).round().astype(np.uint8)
-        return np.ascontiguousarray(np.rot90(pixels, _quarter_turns(frame)))
+        return np.ascontiguousarray(np.rot90(pixels, turns))
+
+
+def _cut_thin(frame: av.VideoFrame, pixel_format: str) -> av.VideoFrame:
+    """A frame; of one that is thinner than MOST_ASPECT, the middle, in `pixel_format`."""
+    most = MOST_ASPECT * min(frame.height, frame.width)
+    if max(frame.height, frame.width) <= most:
+        return frame
+    top, left = (max(0, side - most) // 2 for side in (frame.height, frame.width))
+    pixels = frame.to_ndarray(format=pixel_format)[top : top + most, left : left + most]
+    return av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), pixel_format)
 
 
 def _quarter_turns(frame: av.VideoFrame) -> int:
@@ -214,6 +230,7 @@ def _measure_span(data: bytes, most: float) -> _Span:
                 _check_length(end - start, most)
         if not count:
             raise ValueError("it holds no frames")
+        _check_work(count, stream.codec_context, len(data))
         if end <= start:
             end = start + count / float(stream.average_rate or 25)
         span = _Span(start, end - start, count)
@@ -277,6 +294,15 @@ def _check_pixels(height: int, width: int) -> None:
     if height * width > MOST_PIXELS:
         millions = f"{height * width / 1e6:.0f} million pixels"
         raise ValueError(f"its frames have {millions}, more than the bound of {MOST_PIXELS // 10**6} million")
+
+
+def _check_work(count: int, frame: Any, size: int) -> None:
+    """Raises ValueError when `count` frames cost far more to decode than a film of `size` bytes should."""
+    if count * frame.height * frame.width > max(_CHEAP_PIXELS, _PIXELS_PER_BYTE * size):
+        raise ValueError(
+            f"its {count:,} frames of {frame.width:,} x {frame.height:,} pixels are more than the bound for a file of"
+            f" {size:,} bytes; make the frames smaller"
+        )
 
 
 def _check_length(seconds: float, most: float) -> None:
