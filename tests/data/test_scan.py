@@ -84,6 +84,17 @@ def test_ids_and_facts(records, tmp_path, workers):
     assert found.facts["words"] == {"records": 166} and found.facts["size"] == {"records": 200}
 
 
+def test_sounds_that_are_cut_off_are_counted(tmp_path):
+    loud = (np.full(800, 300, np.float32), 8000)
+    table = read(
+        [{"voice": sound, "kind": "ab"[i % 2]} for i, sound in enumerate([loud, loud, voice(8000, 0.1)] * 2)],
+        target="kind",
+        quiet=True,
+        root=tmp_path,
+    )
+    assert scan(table).facts["voice"]["cut_off"] == 4
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_every_bad_value_is_named_in_the_order_of_the_table(records, tmp_path, workers):
     named = spoil(records, tmp_path)

@@ -1,11 +1,13 @@
 """Processes that read records: errors as they were, no hang, nothing left behind, deaf to Ctrl-C."""
 
+import gc
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import numpy as np
@@ -14,6 +16,7 @@ import torch
 
 from sensorium.data.read import read
 from sensorium.data.records import Records, load
+from sensorium.data.workers import map_in_order
 from sensorium.errors import RecordError, UserError
 from tests.data.made_records import Lengths, frame, items, records, table
 
@@ -110,6 +113,44 @@ def test_a_killed_worker_is_an_error_and_no_hang(attempt):
         for _ in stream:
             assert time.monotonic() - start < 10
     assert gone(children)
+
+
+def test_workers_that_inherit_trainings_handler_of_sigterm_end_with_a_killed_one():
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        stream = load(Records(table(), {"words": Slow()}), items(0) * 10_000, 2)
+        _, children = workers_of(stream)
+        os.kill(children[0], signal.SIGKILL)
+        with pytest.raises(UserError, match="was killed"):
+            for _ in stream:
+                pass
+        assert gone(children)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def cut_short(item):
+    """Begins to send a result, and is killed before the end of it."""
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    queue = next(each for each in gc.get_objects() if isinstance(each, multiprocessing.queues.SimpleQueue))
+    os.write(queue._writer.fileno(), b"\0\0\1\0half")
+    time.sleep(10)
+
+
+def test_a_worker_killed_within_a_message_is_an_error_and_no_hang():
+    with pytest.raises(UserError, match="was killed"):
+        list(map_in_order(cut_short, range(4), 2))
+
+
+def test_without_shared_memory_batches_are_handed_on_as_they_are_with_it(monkeypatch):
+    def refuse(tensor):
+        raise RuntimeError("unable to allocate shared memory(shm): No space left on device (28)")
+
+    monkeypatch.setattr("sensorium.data.records._SMALL", 0)
+    expected = list(load(records(), items(0), 2))
+    monkeypatch.setattr(torch.Tensor, "share_memory_", refuse)
+    for batch, same in zip(load(records(), items(0), 2), expected, strict=True):
+        assert torch.equal(batch.inputs["words"]["values"], same.inputs["words"]["values"])
 
 
 SCRIPT = """

@@ -250,3 +250,13 @@ def test_more_stages_put_the_means_of_earlier_maps_behind_the_summary(kind):
 def test_more_stages_than_the_model_has_maps_are_an_error():
     with pytest.raises(UserError, match="has 5 feature maps to read, not the 9 of the option 'stages'; state fewer"):
         TimmImage(TimmConfig(model="test_efficientnet", size=64, stages=9))
+
+
+@pytest.mark.parametrize("width", [8, 24, 32])
+def test_few_channels_are_not_last_in_memory_where_training_them_would_break_the_heap(width):
+    encoder, layouts = ImageConv(ImageConvConfig(size=24, width=width)), []
+    encoder.stem.register_forward_pre_hook(
+        lambda _, inputs: layouts.append(inputs[0].is_contiguous(memory_format=torch.channels_last))
+    )
+    encoder({"pixels": torch.zeros(2, 3, 24, 24, dtype=torch.uint8), "mask": torch.ones(2, 1, dtype=torch.bool)})
+    assert layouts == [width >= 32]

@@ -10,6 +10,7 @@ from PIL import Image
 from torchvision import transforms
 
 from sensorium.data.media import image
+from sensorium.encoders import image_processor
 from sensorium.encoders.image_augmentation import ImageAugmentation
 from sensorium.encoders.image_processor import ImageProcessor, ImageSettings
 from sensorium.encoders.pixels import Normalise, size_from
@@ -77,7 +78,7 @@ def test_squash_keeps_the_edges_and_crop_keeps_the_proportions():
 
 
 @pytest.mark.parametrize("fit", ["squash", "crop"])
-@pytest.mark.parametrize("shape", [(1, 1), (3, 50), (200, 7), (31, 33)])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 50), (200, 7), (31, 33), (1, 500), (500, 1)])
 def test_any_shape_becomes_the_square(fit, shape):
     assert ImageProcessor(ImageSettings(size=24, fit=fit))(picture(*shape), augment=True)["pixels"].shape == (3, 24, 24)
 
@@ -160,3 +161,19 @@ def test_normalise_is_the_plain_formula():
 )
 def test_size_from_facts(facts, step, size):
     assert size_from(facts, step, 128) == size
+
+
+@pytest.mark.parametrize("shape", [(1, 65_000), (65_000, 1), (3, 60_001)])
+def test_a_thin_picture_costs_no_more_than_the_square_that_is_cut_out_of_it(shape, monkeypatch):
+    value = np.full((*shape, 3), 7, np.uint8)
+    middle = [slice((side - 1) // 2, side // 2 + 1) for side in shape]
+    value[tuple(middle)] = 250
+    resized = []
+    plain = image_processor._resize
+    monkeypatch.setattr(
+        image_processor, "_resize", lambda pixels, goal, how: resized.append(goal) or plain(pixels, goal, how)
+    )
+    pixels = ImageProcessor(ImageSettings(size=224, fit="crop"))(value)["pixels"]
+    assert pixels.shape == (3, 224, 224)
+    assert np.prod(resized[0]) < 40 * 224**2
+    assert pixels[:, 112, 112].min() > 100  # the middle is still in the middle

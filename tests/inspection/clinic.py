@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import soundfile
 from PIL import Image, ImageEnhance
 
 from tests.reviews import put
@@ -119,6 +120,11 @@ def silent_sound(folder: Path, records: list[Record]) -> None:
     save_sound(folder / "voices/silent.wav", np.zeros(4000))
 
 
+def sound_of_whole_numbers(folder: Path, records: list[Record]) -> None:
+    records[13]["voice"] = "voices/loud.wav"
+    soundfile.write(folder / "voices/loud.wav", 32_768 * sound(np.random.default_rng(99)), 8000, subtype="FLOAT")
+
+
 def copied_picture(folder: Path, records: list[Record]) -> None:
     (folder / "photos/copy.png").write_bytes((folder / records[0]["photo"]).read_bytes())
     records[18]["photo"], records[18]["bird"] = "photos/copy.png", records[0]["bird"]
@@ -169,6 +175,7 @@ PLANTS: dict[str, tuple[Plant, str, str]] = {
     "missing file": (missing_file, "broken-file", "photo"),
     "empty sound": (empty_sound, "broken-file", "voice"),
     "silent sound": (silent_sound, "blank-content", "voice"),
+    "sound in units of 16 bits": (sound_of_whole_numbers, "cut-off-sound", "voice"),
     "copied picture": (copied_picture, "duplicate-across-split", "photo"),
     "compressed picture": (compressed_picture, "near-duplicate-across-split", "photo"),
     "louder sound": (louder_sound, "near-duplicate-across-split", "voice"),

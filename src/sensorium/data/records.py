@@ -4,7 +4,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Protocol
 
@@ -291,15 +291,20 @@ def load(records: Records, items: Iterable[tuple[np.ndarray, int | None]], worke
 def _decode_item(
     records: Records, item: tuple[np.ndarray, int | None]
 ) -> tuple[np.ndarray, int | None, dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
-    """The rows and the epoch of `item`, the decoded inputs and the targets, small ones as arrays: a process hands on a
-    tensor by shared memory, which costs twenty times what a small one holds.
-    """
+    """The rows and the epoch of `item`, the decoded inputs and the targets."""
     rows, epoch = np.asarray(item[0], dtype=np.int64), item[1]
     inputs, targets = (
-        {
-            name: {key: tensor.numpy() if tensor.nbytes < _SMALL else tensor for key, tensor in tensors.items()}
-            for name, tensors in named.items()
-        }
+        {name: {key: _shared(tensor) for key, tensor in tensors.items()} for name, tensors in named.items()}
         for named in (records.decoded(rows, epoch), records.encoded_targets(rows))
     )
     return rows, epoch, inputs, targets
+
+
+def _shared(tensor: Tensor) -> Any:
+    """A tensor as a process hands it on: in shared memory, or as an array, which goes through a pipe. That is cheaper
+    for a small one, and works where the machine has no more shared memory, as in many containers.
+    """
+    if tensor.nbytes >= _SMALL:
+        with suppress(RuntimeError):
+            return tensor.share_memory_()
+    return tensor.numpy()

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sensorium.data.media.audio import TOO_LOUD
 from sensorium.data.media.content import content_id, format_value, read_content
 from sensorium.data.media.decoding import can_decode, measure
 from sensorium.data.schema import MEDIA, InputSpec
@@ -25,8 +26,8 @@ class Scan(NamedTuple):
 
     ids:   by input name, int64 [N]: a hash of the content, 0 where it is absent or bad.
     facts: by input name, `records` (how many have it); of images the median `height` and `width` in pixels; of audio
-           the most frequent `rate` in hertz and the 95th percentile of `seconds`; of videos all four; of series and
-           sets of points the 95th percentile of each of their measures.
+           the most frequent `rate` in hertz and the 95th percentile of `seconds`, and `cut_off`, how many are too loud,
+           if any is; of videos the first four; of series and sets of points the 95th percentile of each measure.
     bad:   the values that cannot be used, in the order of the table.
     """
 
@@ -127,6 +128,8 @@ def _summarise_measures(records: int, row_ranges: list[dict[str, np.ndarray]]) -
         rate = float(rates[counts.argmax()])
         seconds = float(np.percentile(measures["seconds"], 95))
         facts |= {"rate": int(rate) if rate.is_integer() else rate, "seconds": seconds}
+    if "peak" in measures and (measures["peak"] > TOO_LOUD).any():
+        facts["cut_off"] = int((measures["peak"] > TOO_LOUD).sum())
     if measures.keys() & {"readings", "points"}:
         facts |= {name: float(np.percentile(values, 95)) for name, values in measures.items()}
     return facts

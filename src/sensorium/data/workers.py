@@ -16,6 +16,7 @@ import torch
 from sensorium.errors import UserError
 
 FORK = "fork" if sys.platform == "linux" else None
+_LOOK_AFTER = 1.0  # seconds without a result after which the workers are looked at
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -43,10 +44,11 @@ def map_in_order(
         for item in items:
             pending.append(_submit(pool, item))
             if len(pending) >= 2 * workers:
-                yield pending.popleft().result()
+                yield _wait_for(pending.popleft(), pool)
         while pending:
-            yield pending.popleft().result()
+            yield _wait_for(pending.popleft(), pool)
     except BrokenProcessPool as error:
+        _kill_workers(pool)
         raise UserError(
             "A process that worked for this one was killed, most likely for lack of memory;"
             " use fewer workers or smaller batches."
@@ -64,6 +66,25 @@ def _submit(pool: ProcessPoolExecutor, item: Any) -> Future:
         return pool.submit(_run_task, item)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, previous_mask)
+
+
+def _wait_for(future: Future[R], pool: ProcessPoolExecutor) -> R:
+    """The result of `future`. A worker killed within a message breaks the pool, which would wait for its end."""
+    while True:
+        try:
+            return future.result(_LOOK_AFTER)
+        except TimeoutError:
+            if future.done():
+                raise
+            if any(process.exitcode is not None for process in pool._processes.values()):
+                _kill_workers(pool)
+                pool._result_queue._writer.close()  # the last one open, so that the pool reads the end of the file
+
+
+def _kill_workers(pool: ProcessPoolExecutor) -> None:
+    """Ends the workers of a broken pool, which sends them SIGTERM: forked in training, they inherit its handler."""
+    for process in pool._processes.values():
+        process.kill()
 
 
 def _start_worker(function: Callable[[Any], Any]) -> None:

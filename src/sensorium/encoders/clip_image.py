@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
 from sensorium.encoders.image_augmentation import ImageAugmentation
-from sensorium.encoders.image_processor import Fit, ImageProcessor, Interpolation, Jpeg, settings_of
+from sensorium.encoders.image_processor import CropOffset, Fit, ImageProcessor, Interpolation, Jpeg, settings_of
 from sensorium.encoders.pixels import Scale, needs_size, size_from
 from sensorium.encoders.pooling import as_features
 from sensorium.features import Features
@@ -34,7 +34,7 @@ class ClipImageConfig(BaseModel, frozen=True, extra="forbid"):
     patch_bias: whether the map from a patch to a token has a bias, as SigLIP's.
     eps:   of every LayerNorm.
     patch_dropout: the share of the patches left out in training (FLIP: Li et al. 2023, arXiv:2212.00794).
-    fit, interpolation, jpeg, augmentation: see ImageSettings.
+    fit, crop_offset, interpolation, jpeg, augmentation: see ImageSettings.
     mean, std: by channel (RGB, of values in [0, 1]), what is subtracted and divided by."""
 
     size: int | None = Field(None, ge=8, le=1024)
@@ -50,6 +50,7 @@ class ClipImageConfig(BaseModel, frozen=True, extra="forbid"):
     eps: float = Field(1e-5, gt=0)
     patch_dropout: float = Field(0.0, ge=0, lt=1)
     fit: Fit = "crop"
+    crop_offset: CropOffset = "even"
     interpolation: Interpolation = "bicubic"
     jpeg: Jpeg = "reduced"
     augmentation: ImageAugmentation | None = ImageAugmentation()

@@ -79,7 +79,11 @@ class ImageConv(nn.Module):
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """`pixels` uint8 [B, 3, H, W], `mask` bool [B, 1] -> Features of T = h * w tokens (1 when summary_only)."""
-        x = self.stem(self.normalise(inputs["pixels"])).float()
+        x = self.normalise(inputs["pixels"])
+        if self.stem.out_channels < 8:
+            # On AVX2, oneDNN (torch 2.14) writes past its buffers in training so few channels, channels last.
+            x = x.contiguous()
+        x = self.stem(x).float()
         for block in self.blocks:
             x = block(x)
         tokens = self.norm(x.flatten(2).transpose(1, 2))  # [B, h * w, D]

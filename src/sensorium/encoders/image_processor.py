@@ -7,13 +7,14 @@ import numpy as np
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
-from torchvision.transforms.v2 import functional
 
+from sensorium.data.media.image import MOST_ASPECT
 from sensorium.encoders.image_augmentation import ImageAugmentation, augmenter
 
 Fit = Literal["squash", "crop"]
 Interpolation = Literal["bicubic", "bilinear"]
 Jpeg = Literal["reduced", "full"]
+CropOffset = Literal["even", "down"]
 
 
 class ImageSettings(BaseModel, frozen=True, extra="forbid"):
@@ -22,12 +23,15 @@ class ImageSettings(BaseModel, frozen=True, extra="forbid"):
     size: the side of the square, in pixels.
     fit:  "squash" stretches the picture to the square, so that nothing of it is lost; "crop" keeps its proportions,
           brings the shorter side to `size` and cuts the middle out, as most published models were trained.
+    crop_offset: where the middle begins when half of what is cut off is no whole number: rounded to "even", as
+          torchvision and open_clip do, or "down", as Transformers does.
     interpolation: of the resize, which is antialiased.
     jpeg: "reduced" has a JPEG decoded at the smallest of an eighth, a quarter and half its size that is not
           smaller than the square, which is faster and on average at most two grey levels from "full"."""
 
     size: int = Field(ge=4, le=2048)
     fit: Fit = "squash"
+    crop_offset: CropOffset = "even"
     interpolation: Interpolation = "bicubic"
     jpeg: Jpeg = "reduced"
     augmentation: ImageAugmentation | None = ImageAugmentation()
@@ -35,7 +39,7 @@ class ImageSettings(BaseModel, frozen=True, extra="forbid"):
 
 def settings_of(config: Any, size: int) -> ImageSettings:
     """The settings that an encoder's config has of the same names, at `size` pixels."""
-    names = [name for name in ImageSettings.model_fields if name != "size"]
+    names = [name for name in ImageSettings.model_fields if name != "size" and hasattr(config, name)]
     return ImageSettings(size=size, **{name: getattr(config, name) for name in names})
 
 
@@ -52,7 +56,8 @@ class ImageProcessor:
         """One picture; with `augment`, moved and tinted at random by torch's global random state."""
         value = np.require(value, requirements=["C", "W"])
         pixels = torch.from_numpy(value).permute(2, 0, 1)  # [3, H, W]
-        pixels = square(pixels, self.settings.size, self.settings.fit, self.settings.interpolation)
+        settings = self.settings
+        pixels = square(pixels, settings.size, settings.fit, settings.interpolation, settings.crop_offset)
         if augment and self._augment is not None:
             pixels = self._augment(pixels)
         return {"pixels": pixels}
@@ -76,8 +81,13 @@ class ImageProcessor:
         return cls(ImageSettings.model_validate_json((Path(folder) / "processor.json").read_text()))
 
 
-def square(pixels: Tensor, size: int, fit: Fit, interpolation: Interpolation = "bicubic") -> Tensor:
-    """uint8 [..., 3, H, W] -> [..., 3, size, size], as ImageSettings says of `fit` and `interpolation`; antialiased."""
+def square(
+    pixels: Tensor, size: int, fit: Fit, interpolation: Interpolation = "bicubic", crop_offset: CropOffset = "even"
+) -> Tensor:
+    """uint8 [..., 3, H, W] -> [..., 3, size, size], as ImageSettings says of the options; antialiased."""
+    if fit == "crop":
+        short = min(pixels.shape[-2:])
+        pixels = _middle(pixels, *(min(side, MOST_ASPECT * short) for side in pixels.shape[-2:]), crop_offset)
     height, width = pixels.shape[-2:]
     goal = (size, size)
     if fit == "crop":
@@ -85,7 +95,14 @@ def square(pixels: Tensor, size: int, fit: Fit, interpolation: Interpolation = "
         goal = (size * height // min(height, width), size * width // min(height, width))
     if goal != (height, width):
         pixels = _resize(pixels, goal, interpolation)
-    return functional.center_crop(pixels, [size, size])
+    return _middle(pixels, size, size, crop_offset)
+
+
+def _middle(pixels: Tensor, height: int, width: int, crop_offset: CropOffset) -> Tensor:
+    """[..., H, W] -> [..., height, width], which are no larger."""
+    top, left = ((side - goal) / 2 for side, goal in zip(pixels.shape[-2:], (height, width), strict=True))
+    top, left = (round(top), round(left)) if crop_offset == "even" else (int(top), int(left))
+    return pixels[..., top : top + height, left : left + width]
 
 
 def _resize(pixels: Tensor, goal: tuple[int, int], interpolation: Interpolation) -> Tensor:

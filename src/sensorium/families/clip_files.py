@@ -163,7 +163,8 @@ def read_preparation(folder: Path, size: int, siglip: bool) -> dict[str, Any]:
         raise UserError(
             f"{path} brings pictures to {side} pixels, the model reads {size}; bring the files of one model."
         )
-    return {"fit": fits, "interpolation": interpolation, "mean": mean, "std": std}
+    prepared = {"fit": fits, "crop_offset": "down", "interpolation": interpolation}
+    return prepared | {"mean": mean, "std": std}
 
 
 def _read_preprocessor(folder: Path) -> tuple[Path, dict[str, Any]]:

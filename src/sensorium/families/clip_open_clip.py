@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sensorium.encoders.clip_image import MEAN, STD, ClipImageConfig
 from sensorium.encoders.clip_text import ClipTextConfig
+from sensorium.encoders.image_processor import ImageSettings
 from sensorium.errors import UserError
 from sensorium.families.clip import ClipConfig, clip
 from sensorium.families.clip_files import read_json, read_tensors, read_tokenizer, read_weights, write_tokenizer
@@ -244,7 +245,7 @@ def _vision_json(image: ClipImageConfig) -> dict[str, Any]:
 
 
 def _timm_json(config: ClipConfig) -> dict[str, Any]:
-    image, not_shape = config.image, {"fit", "interpolation", "jpeg", "augmentation", "mean", "std", "patch_dropout"}
+    image, not_shape = config.image, {*ImageSettings.model_fields, "mean", "std", "patch_dropout"} - {"size"}
     shape = image.model_dump(exclude=not_shape)
     for name in timm.list_models("vit_*siglip*"):
         trunk = trunk_of(name) if f"patch{image.patch}_" in name else None

@@ -8,6 +8,7 @@ import pandas as pd
 
 from sensorium.data.columns.parse import is_missing, numbers, to_label
 from sensorium.data.finding import Finding, cell_finding, list_rows, rows_where
+from sensorium.data.media.audio import TOO_LOUD
 from sensorium.data.schema import MEDIA, InputSpec
 from sensorium.data.table import Table
 from sensorium.errors import counted
@@ -216,10 +217,17 @@ def _copies_finding(
 
 
 def blank_findings(table: Table, contents: dict[str, Contents]) -> list[Finding]:
-    """Pictures of one colour and sounds without a sound."""
+    """Pictures of one colour, sounds without a sound, and sounds that are cut off, which end as square waves."""
     fault, remedy = "pictures of one colour, or silent sounds,", "bring the right files, or leave the cells empty"
+    too_loud = {name: files.measures.get("peak", np.zeros(0)) > TOO_LOUD for name, files in contents.items()}
+    cut_off = "sounds whose samples lie far beyond full scale, where they are cut off,"
+    divide = "divide the samples by full scale (32,768 where they are in units of 16 bits)"
     return [
         cell_finding(table, "blank-content", name, files.blank, fault, remedy)
         for name, files in contents.items()
         if files.blank.any()
+    ] + [
+        cell_finding(table, "cut-off-sound", name, loud, cut_off, divide)
+        for name, loud in too_loud.items()
+        if loud.any()
     ]

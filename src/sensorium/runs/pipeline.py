@@ -99,6 +99,11 @@ def scan_records(table: Table, context: RunContext) -> tuple[Table, dict[str, np
     with context.console.spinner("Reading every record once"):
         scanned = scan(table, 2 if workers is None else workers)
     usable, scanned = drop_bad_records(table, scanned, context.recipe.data.bad_records)
+    for name, sounds in ((name, facts["cut_off"]) for name, facts in scanned.facts.items() if "cut_off" in facts):
+        context.console.print(
+            f"{counted(sounds, 'sound')} of '{name}' lie far beyond full scale and are cut off there; divide the"
+            " samples by full scale (32,768 where they are in units of 16 bits)."
+        )
     path = context.run_folder / "bad_records.csv"
     if context.accelerator.is_main_process:
         path.unlink(missing_ok=True)  # of an earlier try, which may have been of other records

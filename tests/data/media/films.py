@@ -28,9 +28,10 @@ def film(
     ticks: list[int] | None = None,
     turned: int = 0,
     sound: np.ndarray | None = None,
+    late: int = 0,
 ) -> bytes:
     """The bytes of a film. `ticks`: when each frame comes, in units of 1 / `rate` s; `turned`: degrees against the
-    clock, as a note in the file; `sound`: samples at 16 kHz beside it.
+    clock, as a note in the file; `sound`: samples at 16 kHz beside it, from `late` seconds on.
     """
     file = io.BytesIO()
     with av.open(file, "w", format=kind) as container:
@@ -49,7 +50,7 @@ def film(
         container.mux(stream.encode(None))
         if track is not None and len(sound):
             frame = av.AudioFrame.from_ndarray(sound[None].astype(np.float32), "fltp", "mono")
-            frame.sample_rate = 16000
+            frame.sample_rate, frame.pts = 16000, late * 16000
             container.mux(track.encode(frame))
             container.mux(track.encode(None))
     return file.getvalue()

@@ -353,5 +353,20 @@ def test_damage_is_a_plain_error_or_a_sound_and_never_noise_on_the_terminal(code
 
 
 def test_measures(tmp_path):
-    assert audio.measure(encoded(sine(8000, 2.5), 8000), tmp_path) == {"rate": 8000, "seconds": 2.5}
-    assert audio.measure(encoded(sine(44100, 1.5), 44100, "flac", "flac"), tmp_path) == {"rate": 44100, "seconds": 1.5}
+    half = pytest.approx(0.5, abs=1e-3)
+    expected = {"rate": 8000, "seconds": 2.5, "peak": half}
+    assert audio.measure(encoded(sine(8000, 2.5), 8000), tmp_path) == expected
+    expected = {"rate": 44100, "seconds": 1.5, "peak": half}
+    assert audio.measure(encoded(sine(44100, 1.5), 44100, "flac", "flac"), tmp_path) == expected
+    loud = io.BytesIO()
+    soundfile.write(loud, sine(8000, 1, amplitude=12_000.0), 8000, subtype="FLOAT", format="WAV")
+    assert audio.measure(loud.getvalue(), tmp_path)["peak"] == pytest.approx(12_000, rel=1e-3)
+
+
+def test_a_tag_in_another_encoding_does_not_stop_a_sound(tmp_path):
+    data = encoded(sine(8000, 1), 8000, "pcm_s24le")
+    text = "Björk".encode("latin-1")
+    tag = b"LIST" + struct.pack("<I", 18) + b"INFOIART" + struct.pack("<I", len(text)) + text + b"\0"
+    start = data.index(b"data")
+    tagged = data[:start] + tag + data[start:]
+    assert audio.measure(tagged, tmp_path) == audio.measure(data, tmp_path)

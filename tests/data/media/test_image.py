@@ -169,6 +169,13 @@ def test_a_bomb_is_an_error_before_it_is_decoded(data, millions, tmp_path, monke
     assert not recwarn.list
 
 
+def test_a_picture_of_one_endless_line_is_an_error_before_it_is_decoded(tmp_path, monkeypatch):
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
+    for width, height in ((1, 64_000_000), (200_000, 5)):
+        with pytest.raises(ValueError, match="pixels a side, more than the bound of 100,000"):
+            image.decode(png_header(width, height), tmp_path)
+
+
 def test_the_bound_itself_is_allowed(tmp_path, monkeypatch):
     monkeypatch.setattr(image, "MOST_PIXELS", 33 * 47)
     assert image.decode(encoded(picture(), "PNG"), tmp_path).shape == (33, 47, 3)

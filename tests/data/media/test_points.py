@@ -54,6 +54,7 @@ def test_the_same_points_in_any_form(value):
         ({"x": [1]}, "not dict"),
         (np.zeros((2, 300)), "300 numbers a point, more than the bound of 256"),
         (np.zeros((1_000_001, 2), np.int8), "1,000,001 points, more than the bound of a million"),
+        (b"1," * 300 + b"1\n", "301 numbers a point, more than the bound of 256"),
         (b"1 2 3\n4 5\n", "the number of columns changed from 3 to 2"),
         (b"3\nwater\nO 0 0 0\n", "the file is no table of numbers"),
         (b"x,y\n", "it holds no points"),

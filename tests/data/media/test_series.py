@@ -116,6 +116,7 @@ def test_channels_are_found_by_name_and_a_missing_one_is_all_gaps():
         (np.zeros((2, 300)), "299 channels, more than the bound of 256"),
         (np.zeros((1_000_001, 2), np.int8), "1,000,001 readings, more than the bound of a million"),
         (b"time,x\n" + b"0,1\n" * 1_000_001, "more than the bound of a million"),
+        (b"time" + b",x" * 300 + b"\n", "it has 300 channels, more than the bound of 256"),
         (b"0,1\n1,2\n", "its first line is numbers where the names of the columns belong"),
         (b"time,x\n0,1,2\n", "Expected 2 columns, got 3"),
         (b"time,x,x\n0,1,2\n", "more than one column 'x'"),

@@ -1,10 +1,12 @@
 """Films: frames against PyAV read plainly, times, turning, bounds, damage; the sound track and its absence."""
 
 import io
+import struct
 
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from sensorium.data.media import audio, video
 from tests.data.media.films import film, gray, told
@@ -110,8 +112,19 @@ def test_frames_are_scaled_while_decoding(fit, shape, tmp_path):
     assert filmed.shape == (4, *shape, 3) and told(filmed) == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("fit", ["squash", "crop"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (2, 3000), (1, 20_000), (20_000, 1)])
+def test_thin_frames_are_scaled_within_bounds(shape, fit, tmp_path):
+    file = io.BytesIO()
+    frames = [Image.new("RGB", shape[::-1], (gray, gray, gray)) for gray in (40, 200)]
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], duration=100)
+    for value in (file.getvalue(), (np.stack([np.array(frame) for frame in frames]), 10)):
+        scaled = video.decode(value, tmp_path, size=16, fit=fit).frames
+        assert abs(scaled[:, 8, 8].astype(int) - [[40], [200]]).max() <= 4
+        assert min(scaled.shape[1:3]) == 16 and max(scaled.shape[1:3]) <= (16 * 32 if fit == "crop" else 16)
+
+
 def test_transparency_is_on_white(tmp_path):
-    from PIL import Image
 
     pictures = [Image.new("RGBA", (32, 32), (200, 0, 0, 0)) for _ in range(3)]
     for place, picture in enumerate(pictures):
@@ -121,6 +134,32 @@ def test_transparency_is_on_white(tmp_path):
     frames = video.decode(file.getvalue(), tmp_path).frames
     assert len(frames) == 3
     assert (frames[:, -8:, -8:] == 255).all() and (abs(frames[:, :8, :8].astype(int) - [200, 0, 0]) < 8).all()
+
+
+@pytest.mark.parametrize("first", [50, -3])
+@pytest.mark.parametrize("kind", ["mp4", "mov", "matroska", "webm", "avi", "flv", "mpegts"])
+def test_a_film_that_begins_late_or_before_zero_is_whole(kind, first, tmp_path):
+    codec = {"webm": "libvpx"}.get(kind, "libx264")
+    data = film(gray(10), 10, kind, codec, ticks=list(range(first, first + 10)))
+    decoded = video.decode(data, tmp_path)
+    hidden = 3 if first < 0 and kind in ("mp4", "mov") else 0  # their edit lists begin at zero
+    assert told(decoded.frames) == list(range(hidden, 10)) and decoded.seconds[0] == 0
+    video.measure(data, tmp_path)
+
+
+@pytest.mark.parametrize(("picture", "track"), [(20, 0), (0, 2), (50, 7)])
+@pytest.mark.parametrize("kind", ["mp4", "matroska"])
+def test_tracks_may_begin_at_different_times(kind, picture, track, tmp_path):
+    data = film(gray(20), 10, kind, ticks=list(range(picture, picture + 20)), sound=np.ones(16_000), late=track)
+    assert video.measure(data, tmp_path)["seconds"] == pytest.approx(2, abs=0.01)
+    assert video.measure_audio(data, tmp_path)["seconds"] == pytest.approx(1, abs=0.1)
+
+
+def test_a_film_in_an_unknown_codec_is_refused(tmp_path):
+    data = film(gray(10), 10, "avi", "mpeg4").replace(b"FMP4", b"ZZZZ")
+    for act in (video.decode, video.measure):
+        with pytest.raises(ValueError, match="codec that cannot be read"):
+            act(data, tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["mp4", "matroska", "avi", "webm", "gif", "flv"])
@@ -178,6 +217,14 @@ def test_a_film_longer_than_the_bound_is_refused_by_its_times(tmp_path):
     data = film(gray(4), 1, ticks=[0, 1, 2, 700])
     with pytest.raises(ValueError, match="longer than the bound of 600 seconds"):
         video.decode(data, tmp_path)
+
+
+def test_frames_that_cost_far_more_than_their_bytes_are_refused(tmp_path):
+    header = b"GIF89a" + struct.pack("<HHBBB", 7999, 7999, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff"
+    frame = b"\x21\xf9\x04\0\x02\0\0\0" + b"\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\x00"
+    for act in (video.decode, video.measure):
+        with pytest.raises(ValueError, match="frames of 7,999 x 7,999 pixels are more than the bound for a file of"):
+            act(header + frame * 100 + b";", tmp_path)
 
 
 def test_a_sound_alone_is_no_film(tmp_path):

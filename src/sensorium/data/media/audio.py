@@ -15,6 +15,7 @@ import numpy as np
 from sensorium.data.media.content import read_content
 
 MOST_SECONDS = 600.0
+TOO_LOUD = 1.5  # times full scale; lossy formats reach a little more than 1
 
 # Playlists and the like, which make FFmpeg open other files or addresses, are not among these.
 _FORMATS = "wav,w64,flac,mp3,ogg,aac,mov,mp4,matroska,webm,asf,avi,mpeg,mpegts,flv,aiff,au,caf"
@@ -48,11 +49,13 @@ def decode(value: Any, root: Path, rate: int, seconds: float = MOST_SECONDS) -> 
 
 
 def measure(value: Any, root: Path) -> dict[str, float]:
-    """The `rate` in hertz and the length in `seconds` of all of `value`, decoded. Raises as `decode` does."""
-    count = rate = 0
+    """The `rate` in hertz, the length in `seconds` and the `peak` of all of `value`, decoded: the largest magnitude, in
+    units of full scale, beyond which `decode` cuts off. Raises as `decode` does."""
+    count, rate, peak = 0, 0, 0.0
     for block in _check_blocks(_blocks(read_content(value, root)), MOST_SECONDS):
         count, rate = count + len(block.samples), block.rate
-    return {"rate": rate, "seconds": count / rate}
+        peak = max(peak, float(np.abs(block.samples).max(initial=0)))
+    return {"rate": rate, "seconds": count / rate, "peak": peak}
 
 
 def _blocks(value: Any) -> Iterator[Block]:
@@ -101,10 +104,12 @@ def _read_wave(data: bytes) -> Block | None:
 def _decode_with_ffmpeg(data: bytes) -> Iterator[Block]:
     """The samples that FFmpeg decodes, gathered into blocks."""
     try:
-        with av.open(io.BytesIO(data), options={"format_whitelist": _FORMATS}) as container:
+        options = {"format_whitelist": _FORMATS}
+        with av.open(io.BytesIO(data), options=options, metadata_errors="replace") as container:
             if not container.streams.audio:
                 raise ValueError("it is a film without a sound track" if container.streams.video else _SILENT)
             stream = container.streams.audio[0]
+            check_codec(stream, "sound")
             stream.thread_type = "NONE"
             count, rate, pending = 0, 0, []
             for frame in container.decode(stream):
@@ -118,6 +123,12 @@ def _decode_with_ffmpeg(data: bytes) -> Iterator[Block]:
             _check_whole(container.format.name, stream, count / max(rate, 1))
     except av.FFmpegError as error:
         raise ValueError(f"the file is not a sound that can be read ({error.strerror})") from error
+
+
+def check_codec(stream: Any, noun: str) -> None:
+    """Raises ValueError for a track in a codec that FFmpeg does not know."""
+    if stream.codec_context is None:
+        raise ValueError(f"the {noun} is in a codec that cannot be read; write it again in a common one")
 
 
 def _check_whole(name: str, stream: Any, seconds: float) -> None:

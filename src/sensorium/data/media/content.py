@@ -5,13 +5,17 @@ import os
 import re
 import stat
 import tarfile
+import unicodedata
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
 
 import numpy as np
 from PIL import Image
 
 from sensorium.console import shorten
+from sensorium.data.media.extensions import decode_inline, inline_medium
 
 LARGEST_FILE = 2**30
 
@@ -21,14 +25,18 @@ _SLICE = re.compile(r"(?P<file>.+\.(?P<kind>tar|arrow))#(?P<start>\d+):(?P<size>
 def read_content(value: Any, root: Path) -> Any:
     """The bytes of the file that `value` names, a path relative to `root` or absolute; bytes and decoded values as is.
 
-    A path may also name a slice of a .tar or .arrow file (`slice_path`): then those bytes alone are read.
+    A path may also name a slice of a .tar or .arrow file (`slice_path`): then those bytes alone are read. It may be a
+    `file://` address, and be spelled as another system does: see `_find`. Text may also be the file itself, as a data
+    URI or base64.
     A dictionary with `bytes` or `path`, as tables of media made by Datasets hold, counts as whichever it has. Nothing
     is fetched from a network. Raises ValueError when there is no such file, or it is empty, larger than a gibibyte,
     or not a file at all."""
     if isinstance(value, dict) and value and value.keys() <= {"bytes", "path"}:
         value = value.get("bytes") or value.get("path")
     if isinstance(value, str | os.PathLike):
-        value = _read_file(os.fspath(value), root)
+        text = os.fspath(value)
+        inline = decode_inline(text)
+        value = _read_file(text, root) if inline is None else inline
     if isinstance(value, bytearray | memoryview):
         value = bytes(value)
     if isinstance(value, bytes) and not value:
@@ -42,10 +50,15 @@ def slice_path(file: str, start: int, size: int, name: str) -> str:
 
 
 def _read_file(path: str, root: Path) -> bytes:
+    if path.strip().lower().startswith("file:"):
+        path = url2pathname(urlsplit(path.strip()).path)
     if "://" in path:
-        raise ValueError("it is an address, and only files are read; fetch it first")
+        raise ValueError(
+            "it is an address, and only files are read, nothing is downloaded; fetch such files first, for example with"
+            " img2dataset"
+        )
     slice_match = _SLICE.fullmatch(path) if "#" in path else None
-    file_path = Path(root) / (slice_match["file"] if slice_match else path)
+    file_path = _find(slice_match["file"] if slice_match else path, Path(root))
     try:
         # Without O_NONBLOCK, opening a named pipe would wait until somebody writes to it.
         with open(os.open(file_path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
@@ -62,6 +75,26 @@ def _read_file(path: str, root: Path) -> bytes:
         raise ValueError("it is a folder, not a file") from error
     except OSError as error:
         raise ValueError(f"the file cannot be read ({error.strerror or error})") from error
+
+
+def _find(path: str, root: Path) -> Path:
+    """The file of that name below `root`, or else the one spelled in another way: without blanks around it, with
+    `/` for a backslash, a character for its %20, letters and accents in one code point or in two, or the ending in
+    capitals or not. The name as it is when there is none of these."""
+    if os.path.lexists(root / path):
+        return root / path
+    spelling = path
+    for respell in (str, str.strip, lambda name: name.replace("\\", "/"), unquote):
+        spelling = respell(spelling)
+        file = root
+        for name in Path(spelling).parts:
+            stem, ending = os.path.splitext(name)
+            names = (name, stem + ending.lower(), stem + ending.upper())
+            forms = [unicodedata.normalize(form, each) for each in names for form in ("NFC", "NFD")]
+            file = next((file / form for form in (name, *forms) if os.path.lexists(file / form)), file / name)
+        if os.path.lexists(file):
+            return file
+    return root / path
 
 
 def _read_slice(file: BinaryIO, slice_match: re.Match[str]) -> bytes:
@@ -126,6 +159,8 @@ def format_value(value: Any) -> str:
         value = value.get("path") or value.get("bytes")
     if isinstance(value, bytes | bytearray | memoryview):
         return f"<{len(value)} bytes>"
+    if isinstance(value, str) and (medium := inline_medium(value)):
+        return f"<{medium} in {len(value)} characters>"
     if isinstance(value, tuple):
         return f"({', '.join(map(format_value, value))})"
     if isinstance(value, np.ndarray):

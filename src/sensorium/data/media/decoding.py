@@ -45,8 +45,9 @@ def decode(decoder: str, value: Any, root: Path, **options: Any) -> Any:
 
 def measure(decoder: str, value: Any, root: Path) -> dict[str, float] | None:
     """Decodes all of the value and gives its measures: of an image `height` and `width` in pixels; of audio `rate` in
-    hertz and `seconds`; of a video all of these, its rate in frames a second; of a series `readings`, `channels` and
-    `span` in seconds; of a set of points `points` and `numbers` each; None when the value lacks what is read."""
+    hertz, `seconds` and `peak`; of a video the first four, its rate in frames a second; of a series `readings`,
+    `channels` and `span` in seconds; of a set of points `points` and `numbers` each; None when the value lacks what is
+    read."""
     if decoder in _MEASURES:
         return _MEASURES[decoder](value, root)
     decode(decoder, value, root)

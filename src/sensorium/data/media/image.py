@@ -14,6 +14,9 @@ from sensorium.data.media.content import read_content
 from sensorium.data.media.image_files import BROKEN, Opener, check_depth, find_opener, to_upright_rgb
 
 MOST_PIXELS = 64_000_000
+_MOST_SIDE = 100_000  # Pillow keeps a pointer to each line, which of a picture one pixel wide is more than the pixels
+# Of a thinner picture only so much is scaled before the middle is cut out: the rest would not be seen, and is costly.
+MOST_ASPECT = 32
 
 _JPEG = b"\xff\xd8\xff"
 _ORIENTATION = 0x0112
@@ -29,8 +32,8 @@ def decode(value: Any, root: Path, least: int | None = None) -> np.ndarray:
     `value` is a path, the bytes of a JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF (of several frames or pages the
     first), a Pillow image, or an array uint8 [H, W], [H, W, 1], [H, W, 3] or [H, W, 4]. With `least`, in pixels, a JPEG
     may come at an eighth, a quarter or half its size, the smallest of which both sides still are at least that. Raises
-    ValueError with a reason when the image cannot be read whole or has more than 64 million pixels, which its header
-    states before anything is decoded."""
+    ValueError with a reason when the image cannot be read whole or has more than 64 million pixels, or 100,000 a side,
+    which its header states before anything is decoded."""
     value = read_content(value, root)
     if isinstance(value, bytes):
         return _decode_file(value, least)
@@ -91,6 +94,8 @@ def _check_size(width: int, height: int) -> None:
     if width * height > MOST_PIXELS:
         millions = f"{width * height / 1e6:.0f} million pixels"
         raise ValueError(f"the picture has {millions}, more than the bound of {MOST_PIXELS // 10**6} million")
+    if max(width, height) > _MOST_SIDE:
+        raise ValueError(f"the picture has {max(width, height):,} pixels a side, more than the bound of {_MOST_SIDE:,}")
     if width * height == 0:
         raise ValueError("the picture has no pixels")
 

@@ -52,6 +52,7 @@ def _from_text(content: bytes) -> np.ndarray:
     first_line = first_line.strip()
     delimiter = next((mark for mark in ",;\t" if mark in first_line), None)
     cells = [cell.strip() for cell in first_line.split(delimiter)]
+    _check_count(1, len(cells))
     has_header = np.isnan(numbers(objects(cells))).all()
     if has_header and not remainder.strip():
         raise ValueError("it holds no points")

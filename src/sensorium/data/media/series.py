@@ -75,6 +75,7 @@ def _read_csv(content: bytes) -> pa.Table:
     except UnicodeDecodeError as error:
         raise ValueError("the file is no CSV, Parquet or .npy of readings") from error
     delimiter = max(",;\t", key=header.count)
+    _check_count(0, header.count(delimiter))
     if not np.isnan(numbers(objects([name.strip() for name in header.split(delimiter)]))).any():
         raise ValueError("its first line is numbers where the names of the columns belong")
     try:

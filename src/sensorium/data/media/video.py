@@ -14,12 +14,15 @@ from av.video.reformatter import VideoReformatter
 
 from sensorium.data.media import audio
 from sensorium.data.media.content import read_content
-from sensorium.data.media.image import MOST_PIXELS
+from sensorium.data.media.image import MOST_ASPECT, MOST_PIXELS
 
 MOST_SECONDS = 600.0
+# Pixels of all frames: so many are never too much, and else a byte of a file may stand for so many. Frames that repeat
+# the one before take almost no bytes, and as long to decode as others.
+_CHEAP_PIXELS, _PIXELS_PER_BYTE = 4e9, 20_000
 
 # Playlists and the like, which make FFmpeg open other files or addresses, are not among these.
-_FORMATS = "mov,mp4,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,ogg,gif"
+_FORMATS = "mov,mp4,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,ogg,gif,asf"
 _SLACK = 0.002  # seconds; some containers round times to milliseconds, so a frame may be due a little later than shown
 _TRACKS_APART = 0.5  # seconds that the tracks of a video may end apart
 _COUNTED = ("mov", "avi")  # their headers count the frames
@@ -130,19 +133,32 @@ class _Scale:
         self.converter = VideoReformatter()  # reused, as its tables cost more to make than to use
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
+        turns = _quarter_turns(frame)
+        transparent = any(component.is_alpha for component in frame.format.components) or frame.format.name == "pal8"
+        pixel_format = "rgba" if transparent else "rgb24"
+        if self.size is not None and self.fit == "crop":
+            frame = _cut_thin(frame, pixel_format)
         height, width = frame.height, frame.width
         if self.size is not None:
             scale = self.size / min(height, width)
             cropped = max(self.size, round(height * scale)), max(self.size, round(width * scale))
             height, width = cropped if self.fit == "crop" else (self.size, self.size)
-        transparent = any(component.is_alpha for component in frame.format.components) or frame.format.name == "pal8"
-        pixel_format = "rgba" if transparent else "rgb24"
         scaled = self.converter.reformat(frame, width, height, pixel_format, interpolation="BICUBIC")
         pixels = scaled.to_ndarray()
         if transparent:
             alpha = pixels[..., 3:].astype(np.float32) / 255
             pixels = (pixels[..., :3] * alpha + 255 * (1 - alpha)).round().astype(np.uint8)
-        return np.ascontiguousarray(np.rot90(pixels, _quarter_turns(frame)))
+        return np.ascontiguousarray(np.rot90(pixels, turns))
+
+
+def _cut_thin(frame: av.VideoFrame, pixel_format: str) -> av.VideoFrame:
+    """A frame; of one that is thinner than MOST_ASPECT, the middle, in `pixel_format`."""
+    most = MOST_ASPECT * min(frame.height, frame.width)
+    if max(frame.height, frame.width) <= most:
+        return frame
+    top, left = (max(0, side - most) // 2 for side in (frame.height, frame.width))
+    pixels = frame.to_ndarray(format=pixel_format)[top : top + most, left : left + most]
+    return av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), pixel_format)
 
 
 def _quarter_turns(frame: av.VideoFrame) -> int:
@@ -198,11 +214,12 @@ def _append_frame(
 
 def _measure_span(data: bytes, most: float) -> _Span:
     """The span of a video by the times of its packets, without decoding; its header may be wrong."""
-    start, end, last, count = math.inf, -math.inf, -math.inf, 0
+    start, end, last, count, discarded = math.inf, -math.inf, -math.inf, 0, 0
     with _open_container(data) as container:
         stream = _video_stream(container)
         for packet in container.demux():
             time = packet.pts if packet.pts is not None else packet.dts
+            discarded += packet.is_discard and packet.stream_index == stream.index  # an edit list begins behind them
             if time is None or not packet.size or packet.is_discard:
                 continue
             base = float(packet.time_base)
@@ -213,10 +230,13 @@ def _measure_span(data: bytes, most: float) -> _Span:
                 _check_length(end - start, most)
         if not count:
             raise ValueError("it holds no frames")
+        _check_work(count, stream.codec_context, len(data))
         if end <= start:
             end = start + count / float(stream.average_rate or 25)
         span = _Span(start, end - start, count)
-        _check_whole(container, stream.frames, span, last)
+        # AVI counts the frames that are not stored, as the one before is shown on: by the rate, up to the last one.
+        shown = round(end * float(stream.average_rate or 0)) if container.format.name == "avi" else count + discarded
+        _check_whole(container, stream.frames - shown + count, span, last)
     if data.startswith(b"GIF8") and not data.rstrip(b"\0").endswith(b";"):
         raise ValueError("the film is cut short")
     return span
@@ -228,7 +248,8 @@ def _check_whole(container: Any, frames: int, span: _Span, last: float) -> None:
     if name.startswith(_COUNTED) and span.count < frames:
         raise ValueError(f"the film is cut short: {span.count} of {frames} frames")
     if name.startswith(_TIMED) and container.duration:
-        header_end = (container.duration + (container.start_time or 0)) / av.time_base
+        # Of a film that begins late, the header states the end by some writers, and the length by others.
+        header_end = (container.duration + min(container.start_time or 0, 0)) / av.time_base
         if last < header_end - (_TRACKS_APART if len(container.streams) > 1 else 1.5 * span.seconds / span.count):
             raise ValueError(f"the film is cut short: {last:.2f} of {header_end:.2f} seconds")
 
@@ -252,7 +273,8 @@ def _decode_frames(data: bytes, span: _Span) -> Generator[tuple[float, av.VideoF
 @contextmanager
 def _open_container(data: bytes) -> Iterator[Any]:
     try:
-        with av.open(io.BytesIO(data), options={"format_whitelist": _FORMATS}) as container:
+        options = {"format_whitelist": _FORMATS}
+        with av.open(io.BytesIO(data), options=options, metadata_errors="replace") as container:
             yield container
     except av.FFmpegError as error:
         raise ValueError(f"the file is not a film that can be read ({error.strerror})") from error
@@ -263,6 +285,7 @@ def _video_stream(container: Any) -> Any:
     if not container.streams.video:
         raise ValueError("it holds no pictures, only sound" if container.streams.audio else "it holds no pictures")
     stream = container.streams.video[0]
+    audio.check_codec(stream, "film")
     _check_pixels(stream.codec_context.height, stream.codec_context.width)
     return stream
 
@@ -271,6 +294,15 @@ def _check_pixels(height: int, width: int) -> None:
     if height * width > MOST_PIXELS:
         millions = f"{height * width / 1e6:.0f} million pixels"
         raise ValueError(f"its frames have {millions}, more than the bound of {MOST_PIXELS // 10**6} million")
+
+
+def _check_work(count: int, frame: Any, size: int) -> None:
+    """Raises ValueError when `count` frames cost far more to decode than a film of `size` bytes should."""
+    if count * frame.height * frame.width > max(_CHEAP_PIXELS, _PIXELS_PER_BYTE * size):
+        raise ValueError(
+            f"its {count:,} frames of {frame.width:,} x {frame.height:,} pixels are more than the bound for a file of"
+            f" {size:,} bytes; make the frames smaller"
+        )
 
 
 def _check_length(seconds: float, most: float) -> None:
