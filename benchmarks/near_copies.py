@@ -18,6 +18,7 @@ import pandas as pd
 from PIL import Image
 from sklearn.datasets import load_wine
 
+from sensorium.data.columns.parse import is_missing
 from sensorium.data.near_copies import column_families, find_families
 from sensorium.data.read import read
 from sensorium.data.scan import scan
@@ -47,7 +48,7 @@ def judge_stickers(folder: Path) -> dict:
     """Precision and recall of the pairs of descriptions, and shares of records in families, of one shop table."""
     table = read(folder / "stickers-with-emoji.csv", target="category", columns=COLUMNS, quiet=True)
     families = families_of(table)
-    emoji = np.where(table.frame["description"].isna(), -1, pd.factorize(table.frame["emoji"])[0])
+    emoji = np.where(is_missing(table.frame["description"].to_numpy()), -1, pd.factorize(table.frame["emoji"])[0])
     expected, answered = pairs_of(emoji), pairs_of(families["description"])
     hits = len(expected & answered)
     shares = {name: round(float((codes >= 0).mean()), 4) for name, codes in families.items()}

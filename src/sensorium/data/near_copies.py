@@ -46,6 +46,7 @@ class _Reach(NamedTuple):
 _REACHES = {"text": _Reach(0.3, 0.02), "image": _Reach(0.06, 0.004), "audio": _Reach(0.15, 0.02)}
 _GAP = 2.0  # copies are nearer to each other than to anything else, by this factor
 _IN_GAP = 0.1  # of the copies, so many may be in the gap all the same
+_NEARLY_ALL = 0.985  # of the copies are within the distance that counts: the last few often join what is only alike
 _LARGEST, _LARGEST_SHARE = 4, 0.03  # records of a family, and their share of all; more are alike by nature
 _REUSED, _CROWD = 0.3, 4.0  # share of records in families of so many on average: values repeat, and are no copies
 _FEW_WORDS, _SHORT_REUSED = 6, 0.05  # shorter texts are equal by chance where more than this share are
@@ -180,7 +181,7 @@ def _join_near(equal: np.ndarray, neighbours: Callable[[], Neighbours], reach: _
     for index in np.lexsort((-candidates, crowded)):
         if crowded[index] > _IN_GAP:
             break
-        within = tree.data <= candidates[index]
+        within = tree.data <= candidates[joined >= _NEARLY_ALL * joined[index]][0]
         codes = connect(np.stack([tree.row[within], tree.col[within]], axis=1), count)[equal]
         codes[equal < 0] = -1
         if not _alike_by_nature(codes):
