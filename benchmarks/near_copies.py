@@ -19,7 +19,7 @@ from PIL import Image
 from sklearn.datasets import load_wine
 
 from sensorium.data.columns.parse import is_missing
-from sensorium.data.near_copies import column_families, find_families
+from sensorium.data.near_copies import compare_columns, find_families
 from sensorium.data.read import read
 from sensorium.data.scan import scan
 from sensorium.data.table import Table
@@ -34,8 +34,8 @@ COLUMNS = {
 def families_of(table: Table) -> dict[str, np.ndarray]:
     """By input, the families of the records, int64 [N], -1 for none."""
     scanned = scan(table, fingerprints=True)
-    columns = [column_families(table, spec, scanned.ids, scanned.fingerprints) for spec in table.schema.inputs]
-    return {column.column: column.codes for column in columns if column is not None}
+    columns = compare_columns(table, scanned.ids, scanned.fingerprints)
+    return {column.column: column.codes for column in columns}
 
 
 def pairs_of(codes: np.ndarray) -> set[tuple[int, int]]:

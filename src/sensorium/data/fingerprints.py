@@ -26,7 +26,8 @@ _EDGE = 0.05  # share of a sound's energy at both ends that does not count, so t
 _COMPRESSION = 0.4  # power to this power: noise below the sound counts little, and so does loudness within it
 _SILENT = 1e-4
 _LEAST_SPREAD = 2.0  # levels of 256 under which there is nothing to compare
-_DIMENSIONS = 10  # that fingerprints are searched in
+_BRIGHTER, _STRONGER = 50.0, 1.6  # a copy is at most so many levels brighter, and has so much more contrast
+_DIMENSIONS = 7  # that fingerprints are searched in
 _SAMPLED = 4000  # fingerprints that these dimensions are learned from
 _NEIGHBOURS = 4  # of each fingerprint that are compared in full
 _BLOCK = 4096
@@ -87,22 +88,27 @@ CHANNELS = {"image": 3, "audio": 1}  # of a fingerprint, by modality; each is co
 
 
 def nearest_fingerprints(fingerprints: np.ndarray, channels: int) -> Neighbours:
-    """Each of M fingerprints uint8 [M, LENGTH] with its nearest; brightness and contrast count for nothing.
+    """Each of M fingerprints uint8 [M, LENGTH] with its nearest; a little brightness and contrast count for nothing.
 
     Distances are 1 less the correlation. Blank fingerprints are near none.
     """
-    told = np.flatnonzero(_spread(fingerprints, channels) >= _LEAST_SPREAD)
-    if len(told) < 2:
+    means, spreads = _levels(fingerprints, channels)
+    visible = np.flatnonzero(spreads >= _LEAST_SPREAD)
+    if len(visible) < 2:
         return Neighbours(np.zeros((0, 2), dtype=np.int64), np.zeros(0))
-    sample = told[np.linspace(0, len(told) - 1, min(len(told), _SAMPLED)).astype(np.int64)]
+    sample = visible[np.linspace(0, len(visible) - 1, min(len(visible), _SAMPLED)).astype(np.int64)]
     sampled = _standardise(fingerprints[sample], channels)
     axes = np.linalg.eigh(sampled.T @ sampled)[1][:, -_DIMENSIONS:]  # [LENGTH, dimensions]
-    blocks = [told[start : start + _BLOCK] for start in range(0, len(told), _BLOCK)]
+    blocks = [visible[start : start + _BLOCK] for start in range(0, len(visible), _BLOCK)]
     reduced = np.concatenate([_standardise(fingerprints[block], channels) @ axes for block in blocks])
-    count = min(_NEIGHBOURS + 1, len(told))
+    count = min(_NEIGHBOURS + 1, len(visible))
     neighbours = cKDTree(reduced, balanced_tree=False).query(reduced, k=count)[1]  # [M, count]
-    pairs = np.stack([np.repeat(np.arange(len(told)), count), neighbours.reshape(-1)], axis=1)
-    pairs = told[_unique_pairs(pairs)]
+    pairs = np.stack([np.repeat(np.arange(len(visible)), count), neighbours.reshape(-1)], axis=1)
+    pairs = visible[_unique_pairs(pairs)]
+    first, second = pairs.T
+    like = np.abs(means[first] - means[second]).max(axis=1) < _BRIGHTER
+    like &= np.abs(np.log(spreads[first] / spreads[second])) < np.log(_STRONGER)
+    pairs = pairs[like]
     distances = [
         1 - np.einsum("pd,pd->p", *(_standardise(fingerprints[pairs[start : start + _BLOCK, side]], channels)
                                     for side in (0, 1)))
@@ -111,12 +117,15 @@ def nearest_fingerprints(fingerprints: np.ndarray, channels: int) -> Neighbours:
     return Neighbours(pairs, np.concatenate([np.zeros(0), *distances]))
 
 
-def _spread(fingerprints: np.ndarray, channels: int) -> np.ndarray:
-    """float64 [M]: the standard deviation within the channels of each fingerprint, in levels."""
-    blocks = [fingerprints[start : start + _BLOCK] for start in range(0, len(fingerprints), _BLOCK)]
-    squares = [np.zeros(0)]
-    squares += [block.reshape(len(block), -1, channels).var(axis=1, dtype=np.float64).mean(axis=1) for block in blocks]
-    return np.sqrt(np.concatenate(squares))
+def _levels(fingerprints: np.ndarray, channels: int) -> tuple[np.ndarray, np.ndarray]:
+    """float64 [M, channels] and [M]: the means of the channels, and the standard deviation within them, in levels."""
+    means, variances = [], []
+    for start in range(0, len(fingerprints), _BLOCK):
+        block = fingerprints[start : start + _BLOCK]
+        block = block.reshape(len(block), -1, channels)
+        means.append(block.mean(axis=1))
+        variances.append(block.var(axis=1).mean(axis=1))
+    return np.concatenate(means), np.sqrt(np.concatenate(variances))
 
 
 def _standardise(fingerprints: np.ndarray, channels: int) -> np.ndarray:

@@ -48,7 +48,7 @@ _GAP = 2.0  # copies are nearer to each other than to anything else, by this fac
 _IN_GAP = 0.1  # of the copies, so many may be in the gap all the same
 _NEARLY_ALL = 0.985  # of the copies are within the distance that counts: the last few often join what is only alike
 _LARGEST, _LARGEST_SHARE = 4, 0.03  # records of a family, and their share of all; more are alike by nature
-_REUSED, _CROWD = 0.3, 4.0  # share of records in families of so many on average: values repeat, and are no copies
+_REUSED, _CROWD = 0.3, 3.5  # share of records in families of so many on average: values repeat, and are no copies
 _FEW_WORDS, _SHORT_REUSED = 6, 0.05  # shorter texts are equal by chance where more than this share are
 _MOST_WAVES = 20_000  # pairs of sounds whose waves are compared
 _UNLIKE = 0.5  # distance of two sounds' fingerprints from which their waves differ
@@ -66,6 +66,10 @@ class ColumnFamilies(NamedTuple):
     codes: np.ndarray
     exact: np.ndarray
 
+    def take(self, keep: np.ndarray) -> "ColumnFamilies":
+        """Those of the records `keep`, bool [N]."""
+        return self._replace(codes=self.codes[keep], exact=self.exact[keep])
+
 
 def find_families(
     table: Table, ids: dict[str, np.ndarray], fingerprints: dict[str, np.ndarray], split: str | None = None
@@ -78,9 +82,8 @@ def find_families(
     """
     if any(TARGETS[spec.kind].repeats_inputs for spec in table.schema.targets):
         return None, []
-    columns = [column_families(table, spec, ids, fingerprints) for spec in table.schema.inputs]
-    families = [column for column in columns if column is not None and (column.codes >= 0).any()]
-    sources = source_sentences(table)
+    families = [column for column in compare_columns(table, ids, fingerprints) if (column.codes >= 0).any()]
+    sources = [f"! {sentence}" for sentence in source_sentences(table).values()]
     if not families:
         return None, sources
     codes = join_families(families, table.groups)
@@ -93,16 +96,28 @@ def find_families(
     return codes, [_family_sentence(table, column, split) for column in families] + sources
 
 
-def column_families(
+def compare_columns(
+    table: Table, ids: dict[str, np.ndarray], fingerprints: dict[str, np.ndarray]
+) -> list[ColumnFamilies]:
+    """The families of each text and media input, also of those that have none."""
+    columns = [_compare_column(table, spec, ids, fingerprints) for spec in table.schema.inputs]
+    return [column for column in columns if column is not None]
+
+
+def _compare_column(
     table: Table, spec: InputSpec, ids: dict[str, np.ndarray], fingerprints: dict[str, np.ndarray]
 ) -> ColumnFamilies | None:
-    """The families of one input; None for a kind of input whose values are not compared."""
+    """The families of one input: of equal files those without a fingerprint; None for numbers and categories."""
     if spec.modality == "text":
         return _text_families(table, spec)
-    if spec.name not in fingerprints:
+    if spec.modality not in MEDIA:
         return None
-    content, prints = ids[spec.name], fingerprints[spec.name]
+    content = ids[spec.name]
     exact = _factorize(content, content != 0)
+    if spec.modality not in CHANNELS or spec.name not in fingerprints:
+        codes = np.full(len(table), -1) if _alike_by_nature(exact) else _drop_singles(exact)
+        return ColumnFamilies(spec.name, NOUNS[spec.modality], codes, exact)
+    prints = fingerprints[spec.name]
     visible = _factorize(content, (content != 0) & prints.any(axis=1))
     first = _first_records(visible)
 
@@ -125,7 +140,7 @@ def _text_families(table: Table, spec: InputSpec) -> ColumnFamilies:
     exact = _factorize(np.array([str(value) for value in values], dtype=object), long_enough)
     share = pd.Series(equal[equal >= 0]).duplicated(keep=False).mean() if long_enough.any() else 0.0
     if share > _SHORT_REUSED and np.median(lengths[long_enough]) < _FEW_WORDS:
-        return ColumnFamilies(spec.name, NOUNS["text"], np.full(len(values), -1), exact)
+        return ColumnFamilies(spec.name, NOUNS["text"], *[np.full(len(values), -1)] * 2)
     first = _first_records(equal)
     codes = _join_near(equal, lambda: nearest_texts(texts[first].tolist()), _REACHES["text"])
     return ColumnFamilies(spec.name, NOUNS["text"], codes, exact)
@@ -210,15 +225,15 @@ def _drop_singles(codes: np.ndarray) -> np.ndarray:
 
 
 def join_families(families: list[ColumnFamilies], groups: np.ndarray | None = None) -> np.ndarray | None:
-    """int64 [N]: equal for records of one family in any column, or of one of the `groups`, [N].
+    """int64 [N]: equal for records of one family in any column, or of one of the `groups`, [N]; None without families.
 
     A column that would chain families into too large ones is left out; None where families chain groups so.
     """
     columns: list[np.ndarray] = []
     for column in families:
-        if not _alike_by_nature(_drop_singles(join_codes([*columns, column.codes]))):
+        if (column.codes >= 0).any() and not _alike_by_nature(join_codes([*columns, column.codes])):
             columns.append(column.codes)
-    if groups is None:
+    if groups is None or not columns:
         return join_codes(columns) if columns else None
     stated = pd.factorize(groups)[0]
     joined = join_codes([*columns, stated])
@@ -253,21 +268,21 @@ def example_pair(column: ColumnFamilies) -> np.ndarray:
     return members[family][[0, other]]
 
 
-def source_sentences(table: Table) -> list[str]:
-    """A sentence on each category column whose values repeat as those of a source do (a writer, a camera).
+def source_sentences(table: Table) -> dict[str, str]:
+    """By name, a sentence on each category column whose values repeat as those of a source do (a writer, a camera).
 
     Only beside texts and media, whose style a source has.
     """
     if table.schema.group is not None or not any(spec.modality in (*MEDIA, "text") for spec in table.schema.inputs):
-        return []
-    sentences = []
+        return {}
+    sentences = {}
     for column in table.schema.columns:
         if column.kind != "category":
             continue
         counts = pd.Series(table.cells(column.name, "category")).value_counts()
         if len(counts) >= _FEWEST_SOURCES and counts.median() >= _FEWEST_OF_SOURCE:
-            sentences.append(
-                f"! Column '{column.name}' has {len(counts)} values of about {counts.median():.0f} records each; if"
+            sentences[column.name] = (
+                f"Column '{column.name}' has {len(counts)} values of about {counts.median():.0f} records each; if"
                 f" records of one value share a source, a score that holds sources apart takes --group {column.name}."
             )
     return sentences
