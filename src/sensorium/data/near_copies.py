@@ -132,7 +132,7 @@ def _compare_column(
 def _text_families(table: Table, spec: InputSpec) -> ColumnFamilies:
     values = table.frame[spec.columns[0]].to_numpy()
     present = ~is_missing(values)
-    words = [split_words(str(value)) if there else [] for value, there in zip(values, present, strict=True)]
+    words = [split_words(str(value)) if is_present else [] for value, is_present in zip(values, present, strict=True)]
     lengths = np.array([len(text) for text in words])
     long_enough = lengths >= FEWEST_WORDS
     texts = np.array([" ".join(text) for text in words], dtype=object)
@@ -235,10 +235,10 @@ def join_families(families: list[ColumnFamilies], groups: np.ndarray | None = No
             columns.append(column.codes)
     if groups is None or not columns:
         return join_codes(columns) if columns else None
-    stated = pd.factorize(groups)[0]
-    joined = join_codes([*columns, stated])
+    group_codes = pd.factorize(groups)[0]
+    joined = join_codes([*columns, group_codes])
     largest = np.bincount(joined).max()
-    return None if largest > max(np.bincount(stated).max(), _LARGEST_UNION * len(joined)) else joined
+    return None if largest > max(np.bincount(group_codes).max(), _LARGEST_UNION * len(joined)) else joined
 
 
 def _family_sentence(table: Table, column: ColumnFamilies, split: str | None) -> str:
@@ -250,11 +250,11 @@ def _family_sentence(table: Table, column: ColumnFamilies, split: str | None) ->
         f"row {table.rows[row]} ('{shorten(format_value(table.value(int(row), spec)), 60)}')"
         for row in example_pair(column)
     )
-    kept = "every split" if split is None else f"every split but the stated one by '{split}'"
+    splits = "every split" if split is None else f"every split but the stated one by '{split}'"
     return (
         f"! {counted(len(members), column.noun)} of '{column.column}' are the same as another or nearly so, in {count}"
         f" {'family' if count == 1 else 'families'}, such as {first} and {second}. Each family stays on one side of"
-        f" {kept}; --set near_copies=false takes them apart."
+        f" {splits}; --set near_copies=false takes them apart."
     )
 
 
@@ -264,8 +264,8 @@ def example_pair(column: ColumnFamilies) -> np.ndarray:
     groups = pd.Series(column.exact[members]).groupby(column.codes[members])
     family = column.codes[members] == groups.nunique().idxmax()
     exact = column.exact[members[family]]
-    other = int(np.flatnonzero(exact != exact[0])[0]) if (exact != exact[0]).any() else 1
-    return members[family][[0, other]]
+    second = int(np.flatnonzero(exact != exact[0])[0]) if (exact != exact[0]).any() else 1
+    return members[family][[0, second]]
 
 
 def source_sentences(table: Table) -> dict[str, str]:

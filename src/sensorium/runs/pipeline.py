@@ -54,8 +54,7 @@ def run_pipeline(task: Task, table: Table, context: RunContext, started: float) 
     if accelerator.is_main_process:
         reason = "it was in the test of the run that this one goes on from"
         leave_out(table, ~np.isin(table.rows, filtered.table.rows), "", reason, context.run_folder / "bad_records.csv")
-    if families is not None:
-        families = families[np.isin(table.rows, filtered.table.rows)]
+    families = None if families is None else families[np.isin(table.rows, filtered.table.rows)]
     table, ids, seen, previous = filtered
 
     # 3. Split, and learn of the targets what has to be known before training.

@@ -49,8 +49,8 @@ def split_records(
     data = recipe.data
     all_records, all_ids = table, ids
 
-    def groups_of(part: Table) -> np.ndarray | None:
-        return None if keep_together is None else keep_together[_positions(all_records, part)]
+    def groups_of(records: Table) -> np.ndarray | None:
+        return None if keep_together is None else keep_together[_positions(all_records, records)]
 
     if seen is not None:
         table, ids = table.take(~seen), {name: values[~seen] for name, values in ids.items()}
