@@ -125,7 +125,7 @@ def test_set_aside_when_all_is_well_or_nothing_is(records, tmp_path):
     table = table_of(records, tmp_path)
     found = scan(table)
     assert drop_bad_records(table, found, "stop") == (table, found)
-    with pytest.raises(UserError, match="Known: skip, stop"):
+    with pytest.raises(UserError, match="Known: absent, skip, stop"):
         drop_bad_records(table, found, "skipp")
     (tmp_path / "9.png").unlink()
     one = table.take(np.array([9]))

@@ -74,10 +74,9 @@ def test_every_broken_file_is_named(made, monkeypatch):
 
 
 def test_without_the_extra_what_needs_it_is_left_out_and_said(made, monkeypatch):
-    for package in ("ftfy", "imagehash", "datasketch"):
-        monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setitem(sys.modules, "ftfy", None)
     folder, records = made
-    for name in ("compressed picture", "louder sound", "changed text", "encoding damage", "copied picture"):
+    for name in ("encoding damage", "copied picture"):
         clinic.PLANTS[name][0](folder, records)
     findings = looked(folder, records, monkeypatch).findings
     assert [finding.kind for finding in findings] == ["duplicate-across-split", "not-looked-for"]

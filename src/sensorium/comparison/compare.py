@@ -17,6 +17,7 @@ from sensorium.comparison.variants import Fold, Variant, make_folds, reads_token
 from sensorium.config.options import collect_options
 from sensorium.config.schema import Recipe
 from sensorium.console import Console
+from sensorium.data.media.content import content_id
 from sensorium.data.scan import leave_out
 from sensorium.data.table import Table
 from sensorium.data.workers import map_in_order
@@ -57,8 +58,8 @@ LAYOUT = RunLayout(
 
 @dataclass(frozen=True)
 class ComparisonSetup:
-    """What all variants share: the records, their folds, how often each fold is gone through, and whether any reads
-    tokens.
+    """What all variants share: the records, their folds, how often each fold is gone through, whether any reads tokens,
+    and which records are kept together, int64 [N] or None.
     """
 
     table: Table
@@ -67,6 +68,7 @@ class ComparisonSetup:
     folds: list[Fold]
     seeds: int
     tokens: bool
+    families: np.ndarray | None
 
 
 def compare(
@@ -163,7 +165,7 @@ def _check_recipe(recipe: Recipe) -> None:
 
 def _setup(table: Table, count: int, seeds: int, compared: list[Variant], context: RunContext) -> ComparisonSetup:
     """The records that have the target, and their folds."""
-    table, ids, facts = scan_records(table, context)
+    table, ids, facts, families = scan_records(table, context)
     (target,) = table.schema.targets
     has_target = ~pd.isna(table.cells(target.name, target.kind))
     if not has_target.all():
@@ -172,14 +174,17 @@ def _setup(table: Table, count: int, seeds: int, compared: list[Variant], contex
         left_out = counted(int((~has_target).sum()), "record")
         context.console.print(f"{left_out} without '{target.name}' left out; {path} lists them.")
     table, ids = table.take(has_target), {name: values[has_target] for name, values in ids.items()}
-    folds = make_folds(table, count, context.recipe)
-    return ComparisonSetup(table, ids, facts, folds, seeds, reads_tokens(compared, context.recipe))
+    families = None if families is None else families[has_target]
+    folds = make_folds(table, count, context.recipe, families)
+    return ComparisonSetup(table, ids, facts, folds, seeds, reads_tokens(compared, context.recipe), families)
 
 
 def _check_same_comparison(setup: ComparisonSetup, context: RunContext) -> None:
     """Checks that what is gone on with is the same comparison. Raises UserError."""
     split = Split("whole", setup.table, setup.ids)
     fingerprint = f"{run_fingerprint({'whole': split}, context.recipe)} {len(setup.folds)}"
+    if setup.families is not None:
+        fingerprint += f" {content_id(setup.families)}"
     path = context.run_folder / "mark"
     if path.exists() and path.read_text() != fingerprint:
         raise run_mismatch_error(context.run_folder)

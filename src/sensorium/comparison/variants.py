@@ -96,26 +96,34 @@ class Fold(NamedTuple):
     test: np.ndarray
 
 
-def make_folds(table: Table, count: int, recipe: Recipe) -> list[Fold]:
+def make_folds(table: Table, count: int, recipe: Recipe, families: np.ndarray | None = None) -> list[Fold]:
     """`count` folds: each record is scored in one of them, groups and classes as in any split.
+
+    families: int64 [N], records of equal value are in one fold, as those of one group are.
 
     Raises UserError for fewer than two folds, or more than there are records or groups.
     """
-    units = len(table) if table.groups is None else len(set(table.groups))
-    unit = "record" if table.groups is None else "group"
+    groups = table.groups if families is None else families
+    units = len(table) if groups is None else len(set(groups))
+    unit = "record" if groups is None else "group"
     if not 2 <= count <= units:
         raise UserError(f"{counted(units, unit)} cannot make {count} folds; give --folds a number from 2 to {units}.")
     # Cut a test set of equal share off what is left, again and again.
     tests, remaining = [], np.arange(len(table))
+
+    def cut_off(rows: np.ndarray, ratio: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        together = None if families is None else families[rows]
+        _, keep, cut = sides(table.take(rows), ratio, seed, None, None, together)
+        return rows[keep], rows[cut]
+
     for index in range(count - 1):
-        _, keep, cut = sides(table.take(remaining), 1 - 1 / (count - index), recipe.seed + index, None, None)
-        tests.append(remaining[cut])
-        remaining = remaining[keep]
+        remaining, test = cut_off(remaining, 1 - 1 / (count - index), recipe.seed + index)
+        tests.append(test)
     tests.append(remaining)
     # Split the records outside each test set in training and validation.
     folds = []
     for test in tests:
         outside = np.setdiff1d(np.arange(len(table)), test)
-        _, train, validation = sides(table.take(outside), 1 - recipe.data.validation, recipe.seed + 1, None, None)
-        folds.append(Fold(outside[train], outside[validation], test))
+        train, validation = cut_off(outside, 1 - recipe.data.validation, recipe.seed + 1)
+        folds.append(Fold(train, validation, test))
     return folds

@@ -53,6 +53,9 @@ class DataSettings(Frozen):
     validation: float = Field(
         0.15, gt=0, lt=1, description="share of the training records that chooses epoch and thresholds"
     )
+    near_copies: bool = Field(
+        True, description="records whose texts, pictures or sounds are nearly equal stay on one side of every split"
+    )
     bad_records: Literal["stop", "skip", "absent"] = Field(
         "stop", description="what to do with a file that cannot be read: set its record aside, or take it as absent"
     )

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sensorium.data.fingerprints import FINGERPRINTED, LENGTH
 from sensorium.data.media.audio import TOO_LOUD
 from sensorium.data.media.content import content_id, format_value, read_content
 from sensorium.data.media.decoding import can_decode, measure
@@ -29,59 +30,76 @@ class Scan(NamedTuple):
            the most frequent `rate` in hertz and the 95th percentile of `seconds`, and `cut_off`, how many are too loud,
            if any is; of videos the first four; of series and sets of points the 95th percentile of each measure.
     bad:   the values that cannot be used, in the order of the table.
+    fingerprints: by name of a picture or sound input, uint8 [N, LENGTH], where they are asked for; 0 where absent or
+           blank.
     """
 
     ids: dict[str, np.ndarray]
     facts: dict[str, dict[str, float]]
     bad: list[RecordError]
+    fingerprints: dict[str, np.ndarray]
 
 
 class _ScannedInput(NamedTuple):
     """One input of the n records of a task: `ids` int64 [n]; `measures`, by name, float64 of the values that are there
-    and not bad; errors. Arrays, as an object for each value would be most of the memory that a large table takes.
+    and not bad; errors; `fingerprints` uint8 [n, LENGTH], [n, 0] where there are none. Arrays, as an object for each
+    value would be most of the memory that a large table takes.
     """
 
     ids: np.ndarray
     measures: dict[str, np.ndarray]
     errors: list[RecordError]
+    fingerprints: np.ndarray
 
 
-def scan(table: Table, workers: int = 0) -> Scan:
-    """Decodes every value of every input of `table` once, in `workers` processes: hashes, measures and errors."""
+def scan(table: Table, workers: int = 0, fingerprints: bool = False) -> Scan:
+    """Decodes every value of every input of `table` once, in `workers` processes: hashes, measures and errors.
+
+    fingerprints: those of pictures and sounds are taken too, to find near-copies by.
+    """
     row_ranges = (
         range(start, min(start + _ROWS_PER_TASK, len(table))) for start in range(0, len(table), _ROWS_PER_TASK)
     )
     has_media = any(spec.modality in MEDIA for spec in table.schema.inputs)
-    scanned_ranges = list(map_in_order(partial(_scan_rows, table), row_ranges, workers if has_media else 0))
+    scanned_ranges = list(
+        map_in_order(partial(_scan_rows, table, fingerprints), row_ranges, workers if has_media else 0)
+    )
     # Join the row ranges of each input.
-    ids, facts, errors = {}, {}, []
+    ids, facts, errors, prints = {}, {}, [], {}
     for position, spec in enumerate(table.schema.inputs):
         scanned_inputs = [scanned[position] for scanned in scanned_ranges]
         ids[spec.name] = np.concatenate([scanned.ids for scanned in scanned_inputs])  # [N]
         present = int((ids[spec.name] != 0).sum())
         facts[spec.name] = _summarise_measures(present, [scanned.measures for scanned in scanned_inputs])
+        if fingerprints and spec.decoder in FINGERPRINTED:
+            prints[spec.name] = np.concatenate([scanned.fingerprints for scanned in scanned_inputs])  # [N, LENGTH]
         errors += [(error.row, position, error) for scanned in scanned_inputs for error in scanned.errors]
     positions = {name: position for position, spec in enumerate(table.schema.inputs) for name in spec.columns}
     errors += [(misfit.row, positions[misfit.column], misfit) for misfit in table.misfits]
     # Errors in the order of the table, and of its inputs within a record.
     index_of = {int(row): index for index, row in enumerate(table.rows)} if errors else {}
     errors.sort(key=lambda entry: (index_of[entry[0]], entry[1]))
-    return Scan(ids, facts, [error for _, _, error in errors])
+    return Scan(ids, facts, [error for _, _, error in errors], prints)
 
 
-def _scan_rows(table: Table, rows: range) -> list[_ScannedInput]:
-    return [_scan_input(table, rows, spec) for spec in table.schema.inputs]
+def _scan_rows(table: Table, fingerprints: bool, rows: range) -> list[_ScannedInput]:
+    return [_scan_input(table, rows, spec, fingerprints) for spec in table.schema.inputs]
 
 
-def _scan_input(table: Table, rows: range, spec: InputSpec) -> _ScannedInput:
+def _scan_input(table: Table, rows: range, spec: InputSpec, fingerprints: bool) -> _ScannedInput:
     ids, measures, errors = np.zeros(len(rows), dtype=np.int64), [], []
+    look = FINGERPRINTED.get(spec.decoder) if fingerprints else None
+    prints = np.zeros((len(rows), 0 if look is None else LENGTH), dtype=np.uint8)
     for index, row in enumerate(rows):
         value = table.value(row, spec)
         if value is None:
             continue
         try:
             content = read_content(value, table.root) if spec.modality in MEDIA else value
-            value_measures = measure(spec.decoder, content, table.root)
+            if look is None:
+                value_measures = measure(spec.decoder, content, table.root)
+            else:
+                value_measures, prints[index] = look(content, table.root)
         except ValueError as error:
             errors.append(record_error(table, row, spec, error))
             continue
@@ -90,7 +108,7 @@ def _scan_input(table: Table, rows: range, spec: InputSpec) -> _ScannedInput:
             ids[index] = content_id(content)
     names = measures[0] if measures else ()
     columns = {name: np.array([value_measures[name] for value_measures in measures], float) for name in names}
-    return _ScannedInput(ids, columns, errors)
+    return _ScannedInput(ids, columns, errors, prints)
 
 
 def content_ids(table: Table) -> dict[str, np.ndarray]:
@@ -155,7 +173,8 @@ def drop_bad_records(table: Table, scanned: Scan, how: str) -> tuple[Table, Scan
     facts = {
         name: input_facts | {"records": int((ids[name] != 0).sum())} for name, input_facts in scanned.facts.items()
     }
-    return table.take(good_rows), Scan(ids, facts, scanned.bad)
+    fingerprints = {name: prints[good_rows] for name, prints in scanned.fingerprints.items()}
+    return table.take(good_rows), Scan(ids, facts, scanned.bad, fingerprints)
 
 
 def leave_out(table: Table, index: np.ndarray, column: str, reason: str, path: Path) -> None:

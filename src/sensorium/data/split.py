@@ -5,6 +5,8 @@ from typing import Protocol
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from sensorium.data.columns.parse import to_label
 from sensorium.data.media.content import content_id
@@ -45,7 +47,7 @@ def sides(
 ) -> tuple[Splittable, np.ndarray, np.ndarray]:
     """The table to take the sides from and their rows, int64 from 0, in order. Raises UserError.
 
-    together: [N], records of equal value are on one side of a split by ratio, where the table has no groups.
+    together: int64 [N], records of equal value are on one side of a split by ratio, as those of one group are.
     """
     if (ratio is None) == (column is None):
         raise UserError("A split is by ratio or by column; give one of the two, as split(0.8) or split(column='fold').")
@@ -60,10 +62,29 @@ def sides(
         raise UserError(f"{table.source} has one record, which cannot be split; add records.")
     else:
         strata = _strata(table)
-        groups = together if table.groups is None else table.groups
+        groups = table.groups
+        if together is not None:
+            groups = join_codes([pd.factorize(values)[0] for values in (together, groups) if values is not None])
         rng = np.random.default_rng(seed)
         held_out = ~(_by_rows(strata, ratio, rng) if groups is None else _by_groups(groups, strata, ratio, rng, table))
     return table, np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def join_codes(columns: list[np.ndarray]) -> np.ndarray:
+    """int64 [N]: one group for records that any of the columns of codes, int64 [N] from 0, joins; -1 joins none."""
+    count = len(columns[0])
+    pairs, nodes = [], count
+    for codes in columns:
+        records = np.flatnonzero(codes >= 0)
+        pairs.append(np.stack([records, codes[records] + nodes], axis=1))
+        nodes += int(codes.max(initial=-1)) + 1
+    return connect(np.concatenate(pairs), nodes)[:count]
+
+
+def connect(pairs: np.ndarray, count: int) -> np.ndarray:
+    """int64 [count]: the connected component of each position, by the pairs [pairs, 2] that join them."""
+    graph = coo_array((np.ones(len(pairs), dtype=bool), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    return connected_components(graph, directed=False)[1].astype(np.int64)
 
 
 def _strata(table: Splittable) -> np.ndarray:

@@ -260,8 +260,8 @@ class Table:
     ) -> tuple["Table", "Table"]:
         """Two tables: a share `ratio` of the records and all others, or by a `column` (`test` is the held-out value).
 
-        A split by ratio keeps the shares of the first class target's classes, and each group on one side; without a
-        group column, the records of one value in `together`, [N]. Warns when identical records or files stand on both
+        A split by ratio keeps the shares of the first class target's classes, and each group on one side, and the
+        records of one value in `together`, [N]. Warns when identical records or files stand on both
         sides; `ids`, by input name a hash of each file, int64 [N], lets it see identical files. Raises UserError.
         """
         table, *rows_of_sides = splitting.sides(self, ratio, seed, column, test, together)

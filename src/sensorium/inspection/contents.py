@@ -1,13 +1,11 @@
 """One pass over all files: each is decoded once, hashed, measured, and made a thumbnail to compare it by."""
 
 from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from sensorium.data.media import audio, image
+from sensorium.data.fingerprints import FINGERPRINTED, LENGTH
 from sensorium.data.media.content import content_id, read_content
 from sensorium.data.media.decoding import can_decode, measure
 from sensorium.data.scan import record_error
@@ -15,11 +13,9 @@ from sensorium.data.schema import MEDIA, InputSpec
 from sensorium.data.table import Table
 from sensorium.data.workers import map_in_order
 from sensorium.errors import RecordError
-from sensorium.inspection.near import fingerprint
-from sensorium.inspection.sounds import RATE, spectrogram_picture
 
 _CHUNK = 64
-_SILENT = 1e-4
+_NO_FINGERPRINT = np.zeros(LENGTH, dtype=np.uint8)
 
 
 class Contents(NamedTuple):
@@ -27,20 +23,18 @@ class Contents(NamedTuple):
 
     ids:        int64 [N], a hash of the content; 0 where it is absent or broken.
     measures:   by name, float64 [N], NaN where there is none: height, width in pixels; rate in hertz, seconds; ...
-    hashes:     uint64 [N], of pictures and sounds: alike where these are; 0 for other kinds.
-    thumbnails: uint8 [N, 8, 8, 3] of the same.
+    fingerprints: uint8 [N, LENGTH], of pictures and sounds; 0 for other kinds.
     blank:      bool [N]: pictures of one colour, sounds without any sound."""
 
     ids: np.ndarray
     measures: dict[str, np.ndarray]
-    hashes: np.ndarray
-    thumbnails: np.ndarray
+    fingerprints: np.ndarray
     blank: np.ndarray
 
     def take(self, keep: np.ndarray) -> "Contents":
         """Those of the records `keep`, bool [N]."""
         measures = {name: values[keep] for name, values in self.measures.items()}
-        return Contents(self.ids[keep], measures, self.hashes[keep], self.thumbnails[keep], self.blank[keep])
+        return Contents(self.ids[keep], measures, self.fingerprints[keep], self.blank[keep])
 
 
 class TableContents(NamedTuple):
@@ -68,7 +62,7 @@ def _chunk_rows(table: Table, specs: list[InputSpec], rows: range) -> list[list[
 
 
 def _read(table: Table, spec: InputSpec, row: int) -> tuple | RecordError | None:
-    """(id, measures, hash, thumbnail, blank) of one value; None where it is absent, an error where it is broken."""
+    """(id, measures, fingerprint, blank) of one value; None where it is absent, an error where it is broken."""
     value = table.value(row, spec)
     if value is None:
         return None
@@ -76,32 +70,22 @@ def _read(table: Table, spec: InputSpec, row: int) -> tuple | RecordError | None
         content = read_content(value, table.root)
         if not can_decode(spec.decoder, content, table.root):
             return None
-        measures, picture, blank = _decode(spec.modality, content, table.root)
+        blank, fingerprint = False, _NO_FINGERPRINT
+        if spec.decoder in FINGERPRINTED:
+            measures, fingerprint = FINGERPRINTED[spec.decoder](content, table.root)
+            blank = not fingerprint.any()
+        else:
+            measures = measure(spec.modality, content, table.root)
     except ValueError as error:
         return record_error(table, row, spec, error)
-    return content_id(content), measures, *fingerprint(picture or Image.new("L", (8, 8))), blank
-
-
-def _decode(modality: str, content: Any, root: Path) -> tuple[dict[str, float], Image.Image | None, bool]:
-    """Measures, the picture to compare it by, and whether there is nothing in it. Raises ValueError."""
-    if modality == "image":
-        pixels = image.decode(content, root)  # uint8 [H, W, 3]
-        return dict(zip(("height", "width"), pixels.shape, strict=False)), Image.fromarray(pixels), not np.ptp(pixels)
-    measures = measure(modality, content, root)
-    if modality != "audio":
-        return measures, None, False
-    samples = audio.decode(content, root, rate=RATE)  # float32 [S]
-    silent = bool(np.abs(samples).max(initial=0) < _SILENT)
-    return measures, None if silent else spectrogram_picture(samples), silent
+    return content_id(content), measures, fingerprint, blank
 
 
 def _join(values: list[tuple | RecordError | None]) -> Contents:
     """The contents of one input, from those of its N records."""
-    empty = (0, {}, np.uint64(0), np.zeros((8, 8, 3), np.uint8), False)
+    empty = (0, {}, _NO_FINGERPRINT, False)
     records = [value if isinstance(value, tuple) else empty for value in values]
-    ids, measured, hashes, thumbnails, blank = zip(*records, strict=True)
+    ids, measured, fingerprints, blank = zip(*records, strict=True)
     names = sorted({name for measures in measured for name in measures})
     measures = {name: np.array([each.get(name, np.nan) for each in measured], float) for name in names}
-    return Contents(
-        np.array(ids, dtype=np.int64), measures, np.array(hashes), np.stack(thumbnails), np.array(blank, dtype=bool)
-    )
+    return Contents(np.array(ids, dtype=np.int64), measures, np.stack(fingerprints), np.array(blank, dtype=bool))

@@ -1,54 +1,34 @@
 """Records, files and texts that stand in a table more than once, exactly or nearly, and with other labels."""
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 import numpy as np
 import pandas as pd
 
 from sensorium.data.columns.parse import is_missing, numbers, to_label
 from sensorium.data.finding import Finding, cell_finding, list_rows, rows_where
 from sensorium.data.media.audio import TOO_LOUD
-from sensorium.data.schema import MEDIA, InputSpec
+from sensorium.data.near_copies import ColumnFamilies
 from sensorium.data.table import Table
 from sensorium.errors import counted
-from sensorium.inspection import near, sounds, texts
 from sensorium.inspection.contents import Contents
 from sensorium.inspection.targets import TargetCells
 
-# How far apart copies may be, see near.near_pairs; the stricter where too many are within the first by nature.
-_APART = {"image": (0.35, 0.1), "audio": (0.6, 0.25)}
-_OVERLAPS = (0.6, 0.8)  # Jaccard's index from which texts count as near; the stricter as above
-_MOST_WAVES = 20_000  # pairs of sounds that are decoded again to compare them
 _REUSED = 0.3  # share of the records from which a repeated value is how a column is, not a copy
-_CROWD = 3  # members of a usual group: copies come in pairs, but likeness joins many
-_FEWEST_WORDS, _LONG = 3, 12  # words; two long texts are not the same by chance
-_FEW, _SHORT_REUSED = 6, 0.05  # records, and their share, that may repeat a short text and still be copies
-_NOUNS = {"image": "picture", "audio": "sound", "video": "film", "series": "series", "points": "set of points"}
-
-
-class Copies(NamedTuple):
-    """Which records have the same in one column, exactly or nearly: a code for each, int64 [N], -1 where absent.
-    column: '' for whole records; noun: what a value of it is called."""
-
-    column: str
-    noun: str
-    exact: np.ndarray
-    near: np.ndarray
 
 
 def copy_findings(
-    table: Table, targets: list[TargetCells], contents: dict[str, Contents], held_out: np.ndarray | None
+    table: Table,
+    targets: list[TargetCells],
+    contents: dict[str, Contents],
+    held_out: np.ndarray | None,
+    columns: list[ColumnFamilies],
 ) -> list[Finding]:
-    """Copies in every media and text column, whole records that repeat, and the same input with other targets."""
+    """Copies in the `columns` that were compared, whole records that repeat, and the same input with other targets."""
     if not table.schema.inputs:
         return []
-    files = [_file_copies(table, spec, contents[spec.name]) for spec in table.schema.inputs if spec.modality in MEDIA]
-    columns = files + [_text_copies(table, spec.name) for spec in table.schema.inputs if spec.modality == "text"]
-    exact = {copies.column: copies.exact for copies in files}
+    exact = {name: _codes(files.ids, files.ids != 0) for name, files in contents.items()}
     names = [name for spec in table.schema.inputs for name in spec.columns]
     column_codes = [exact.get(name, _cell_codes(table.frame[name].to_numpy())) for name in names]
-    records = Copies("", "record", _record_codes(column_codes), np.full(len(table), -1))
+    records = ColumnFamilies("", "record", np.full(len(table), -1), _record_codes(column_codes))
     findings = _contradictions(table, [target for target in targets if not target.repeats_inputs], [records, *columns])
     # A record is repeated when its targets are the same too; others contradict each other.
     labelled = _combine([records.exact, *(pd.factorize(target.cells)[0] for target in targets)])
@@ -61,55 +41,11 @@ def copy_findings(
     return findings
 
 
-def _file_copies(table: Table, spec: InputSpec, files: Contents) -> Copies:
-    exact = _codes(files.ids, files.ids != 0)
-    distinct = _codes(files.ids, (files.ids != 0) & ~files.blank)
-    first = np.unique(distinct, return_index=True)[1][-distinct.max() - 1 :]  # a record that has each different file
-
-    def pairs_within(most: float) -> np.ndarray:
-        pairs = near.near_pairs(files.hashes[first], files.thumbnails[first], most)
-        if spec.modality == "audio" and 0 < len(pairs) <= _MOST_WAVES:
-            pairs = pairs[sounds.same_waves(table, spec, first[pairs])]
-        return pairs
-
-    thresholds = _APART.get(spec.modality, ()) if near.has_hashes() and distinct.max() > 0 else ()
-    return _join_near(Copies(spec.name, _NOUNS[spec.modality], exact, distinct), pairs_within, thresholds, 1.0)
-
-
-def _text_copies(table: Table, name: str) -> Copies:
-    values = table.frame[name].to_numpy()
-    normalised = np.array([texts.normalise(str(text)) for text in values], dtype=object)
-    words = np.array([len(text.split()) for text in normalised])
-    enough = ~is_missing(values) & (words >= _FEWEST_WORDS)
-    exact, distinct = _codes(values, enough), _codes(normalised, enough)
-    is_long = enough.any() and np.median(words[enough]) >= _LONG
-    share = _REUSED if is_long else max(_FEW / max(enough.sum(), 1), _SHORT_REUSED)
-    if _is_reused(distinct, share):
-        return Copies(name, "text", np.full(len(values), -1), np.full(len(values), -1))
-    different = pd.unique(normalised[enough]).tolist()
-    copies = Copies(name, "text", exact, distinct)
-    return _join_near(copies, lambda least: texts.near_pairs(different, least), _OVERLAPS, share)
-
-
-def _join_near(
-    copies: Copies, pairs_within: Callable[[float], np.ndarray], thresholds: tuple[float, ...], share: float
-) -> Copies:
-    """`copies` with the near ones joined, by pairs of its codes `near`; at the first threshold at which these are not
-    so many, or more than a `share` of the records, that they are alike by nature."""
-    for threshold in thresholds:
-        joined = near.clusters(pairs_within(threshold), int(copies.near.max()) + 1)
-        codes = np.where(copies.near < 0, -1, joined[copies.near])
-        if not _is_reused(joined, _REUSED, _CROWD) and not _is_reused(codes, share):
-            return copies._replace(near=codes)
-    return copies
-
-
-def _is_reused(codes: np.ndarray, share: float = _REUSED, members: float = 0) -> bool:
-    """Whether more than a `share` of the records that have a value, codes int64 [N], have it in common with others, on
-    average more than `members`: that is how the column is, and no copy. True also where no record has one."""
-    sizes = np.bincount(codes[codes >= 0])
-    shared = sizes[sizes > 1]
-    return not sizes.sum() or bool(shared.sum() > share * sizes.sum() and shared.mean() > members)
+def _is_reused(codes: np.ndarray) -> bool:
+    """Whether so many records that have a value, codes int64 [N], have it in common with others that this is how the
+    column is, and no copy. True also where no record has one."""
+    present = codes[codes >= 0]
+    return not len(present) or bool(pd.Series(present).duplicated(keep=False).mean() > _REUSED)
 
 
 def _codes(values: np.ndarray, where: np.ndarray) -> np.ndarray:
@@ -153,7 +89,7 @@ def _cell_name(value: object) -> str:
         return str(value)
 
 
-def _contradictions(table: Table, targets: list[TargetCells], columns: list[Copies]) -> list[Finding]:
+def _contradictions(table: Table, targets: list[TargetCells], columns: list[ColumnFamilies]) -> list[Finding]:
     """The same input with different targets: whole records first, then single files and texts."""
     findings, accused = [], np.zeros(len(table), dtype=bool)
     for target in targets:
@@ -176,24 +112,26 @@ def _contradictions(table: Table, targets: list[TargetCells], columns: list[Copi
     return findings
 
 
-def _column_findings(table: Table, copies: Copies, held_out: np.ndarray | None, known: np.ndarray) -> list[Finding]:
-    """Copies in a column that are none of whole records (`known`, bool [N]), and near copies that are no exact ones."""
+def _column_findings(
+    table: Table, copies: ColumnFamilies, held_out: np.ndarray | None, in_records: np.ndarray
+) -> list[Finding]:
+    """Copies in a column that are none of whole records (bool [N]), and families of which not all are equal."""
     if _is_reused(copies.exact):
         return []
     findings = []
     exact = _repeated(copies.exact)
-    if (exact & ~known).any():
+    if (exact & ~in_records).any():
         codes = np.where(exact, copies.exact, -1)
         findings.append(_copies_finding(table, copies, codes, held_out, "duplicate", "the same as another"))
-    several = pd.Series(copies.exact).groupby(copies.near).transform("nunique").to_numpy() > 1
-    codes = np.where((copies.near >= 0) & several, copies.near, -1)
+    several = pd.Series(copies.exact).groupby(copies.codes).transform("nunique").to_numpy() > 1
+    codes = np.where((copies.codes >= 0) & several, copies.codes, -1)
     if (codes >= 0).any():
         findings.append(_copies_finding(table, copies, codes, held_out, "near-duplicate", "nearly the same as another"))
     return findings
 
 
 def _copies_finding(
-    table: Table, copies: Copies, codes: np.ndarray, held_out: np.ndarray | None, kind: str, relation: str
+    table: Table, copies: ColumnFamilies, codes: np.ndarray, held_out: np.ndarray | None, kind: str, relation: str
 ) -> Finding:
     """The finding about records that share a code, int64 [N], -1 for those that are no copies."""
     groups = pd.Series(np.flatnonzero(codes >= 0)).groupby(codes[codes >= 0]).apply(list).tolist()

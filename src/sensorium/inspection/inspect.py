@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from sensorium.data import split as splitting
 from sensorium.data.columns.parse import is_missing
 from sensorium.data.finding import SEVERITIES, Finding
 from sensorium.data.infer_schema import infer_schema
+from sensorium.data.near_copies import ColumnFamilies, compare_columns, join_families, source_sentences
 from sensorium.data.schema import Schema
 from sensorium.data.sources.tables import read_source
 from sensorium.data.table import Table
@@ -27,7 +29,6 @@ from sensorium.inspection.contents import Contents, look
 from sensorium.inspection.copies import blank_findings, copy_findings
 from sensorium.inspection.estimate import Plan, plan
 from sensorium.inspection.leaks import leak_findings
-from sensorium.inspection.near import missing_packages
 from sensorium.inspection.sizes import Size, class_counts, sizes
 from sensorium.inspection.targets import TargetCells, target_cells
 from sensorium.inspection.values import value_findings
@@ -92,25 +93,28 @@ def inspect(
         raise UserError(
             "A split and a share for the test both say which records are held out; leave one of the two out."
         )
-    # 1. What each column is, and which records are held out.
+    # 1. What each column is, and every file once.
     table, findings = _read(records, recipe)
-    table, held_out, split_findings = _split(table, recipe)
-    # 2. Every file once; what is said of the records is said of those without a broken file.
     scan_began = time.monotonic()
     if workers is None:
         workers = workers_for(table)
     files, bad = look(table, workers)
     scan_seconds = time.monotonic() - scan_began
+    # 2. Which records are near-copies, and which are held out.
+    ids = {name: contents.ids for name, contents in files.items()}
+    copies = compare_columns(table, ids, {name: contents.fingerprints for name, contents in files.items()})
+    table, held_out, split_findings = _split(table, recipe, copies)
     findings += split_findings + _missing_packages()
     findings += [Finding("broken-file", "error", each.column, [each.row], str(each)) for each in bad]
     usable = ~np.isin(table.rows, [error.row for error in bad])
     usable = usable if usable.any() else np.ones_like(usable)
-    # 3. What is wrong with them, and what fit would make of them.
+    # 3. What is wrong with the records without a broken file, and what fit would make of them.
     records_table, targets = table.take(usable), [target_cells(table, spec) for spec in table.schema.targets]
     findings += _record_findings(
         records_table,
         [target.take(usable) for target in targets],
         {name: contents.take(usable) for name, contents in files.items()},
+        [column.take(usable) for column in copies],
         None if held_out is None else held_out[usable],
     )
     planned, unplanned = _plan(records_table, recipe, scan_seconds)
@@ -137,15 +141,17 @@ def _read(records: str | Path | pd.DataFrame | Iterable[dict], recipe: Recipe) -
 
 def _missing_packages() -> list[Finding]:
     """A note on what is not looked for, for want of a package."""
-    missing = missing_packages()
+    if find_spec("ftfy") is not None:
+        return []
     sentence = (
-        "Near copies of pictures, sounds and texts, and letters damaged by a wrong encoding, are not all looked for,"
-        f" which needs {', '.join(missing)}: pip install 'sensorium[inspect]'."
+        "Letters damaged by a wrong encoding are not looked for, which needs ftfy: pip install 'sensorium[inspect]'."
     )
-    return [Finding("not-looked-for", "note", "", [], sentence)] if missing else []
+    return [Finding("not-looked-for", "note", "", [], sentence)]
 
 
-def _split(table: Table, recipe: Recipe) -> tuple[Table, np.ndarray | None, list[Finding]]:
+def _split(
+    table: Table, recipe: Recipe, copies: list[ColumnFamilies]
+) -> tuple[Table, np.ndarray | None, list[Finding]]:
     """The table without the column of the split, which records are held out, and what is wrong with the split."""
     data, findings = recipe.data, []
     column = data.split
@@ -159,7 +165,8 @@ def _split(table: Table, recipe: Recipe) -> tuple[Table, np.ndarray | None, list
         findings = [Finding("unstated-split", "warning", column, [], sentence)]
     try:
         ratio = None if data.test is None else 1 - data.test
-        table, _, test = splitting.sides(table, ratio, recipe.seed, column, data.held_out)
+        together = join_families(copies, table.groups) if data.near_copies else None
+        table, _, test = splitting.sides(table, ratio, recipe.seed, column, data.held_out, together)
     except UserError as error:
         return table, None, [Finding("split", "error", column or "", [], str(error))]
     held_out = np.zeros(len(table), dtype=bool)
@@ -179,15 +186,21 @@ def _unstated_split(table: Table) -> str | None:
 
 
 def _record_findings(
-    table: Table, targets: list[TargetCells], contents: dict[str, Contents], held_out: np.ndarray | None
+    table: Table,
+    targets: list[TargetCells],
+    contents: dict[str, Contents],
+    copies: list[ColumnFamilies],
+    held_out: np.ndarray | None,
 ) -> list[Finding]:
     findings = value_findings(table)
     classes = [target for target in targets if target.labels and not target.repeats_inputs]
     for target in classes:
         findings += class_findings(table, target, held_out)
     findings += [] if held_out is None else group_findings(table, held_out)
+    for name, sentence in source_sentences(table).items():
+        findings.append(Finding("unstated-source", "note", name, [], sentence))
     findings += absence_findings(table, targets)
-    findings += copy_findings(table, targets, contents, held_out) + blank_findings(table, contents)
+    findings += copy_findings(table, targets, contents, held_out, copies) + blank_findings(table, contents)
     for target in targets:
         findings += leak_findings(table, target, contents)
     return findings

@@ -16,10 +16,12 @@ from sensorium.config.defaults import default_workers, fill_defaults
 from sensorium.config.schema import Recipe
 from sensorium.console import StepCallback
 from sensorium.data.marks import save_marks
+from sensorium.data.near_copies import find_families
 from sensorium.data.records import Records
 from sensorium.data.scan import drop_bad_records, leave_out, scan, write_bad_records
 from sensorium.data.schema import MEDIA
 from sensorium.data.sources.shards import shard_summary
+from sensorium.data.split import join_codes
 from sensorium.data.table import Table
 from sensorium.errors import counted
 from sensorium.evaluation import Report
@@ -47,17 +49,19 @@ def run_pipeline(task: Task, table: Table, context: RunContext, started: float) 
     console, accelerator = context.console, context.accelerator
 
     # 1. Look at every file once; set bad records aside.
-    table, ids, facts = scan_records(table, context)
+    table, ids, facts, families = scan_records(table, context)
 
     # 2. Leave out what a run that this one goes on from was tested on.
     filtered = task.drop_previous_test(table, ids, context.recipe, console)
     if accelerator.is_main_process:
         reason = "it was in the test of the run that this one goes on from"
         leave_out(table, ~np.isin(table.rows, filtered.table.rows), "", reason, context.run_folder / "bad_records.csv")
+    families = None if families is None else families[np.isin(table.rows, filtered.table.rows)]
     table, ids, seen, previous = filtered
 
     # 3. Split, and learn of the targets what has to be known before training.
-    splits = split_records(table, ids, context.recipe, seen, task.keep_together(table, ids, console))
+    joined = [codes for codes in (task.keep_together(table, ids, console), families) if codes is not None]
+    splits = split_records(table, ids, context.recipe, seen, join_codes(joined) if joined else None)
     splits = fit_targets(splits, inherit=context.recipe.start_from is not None)
     task.check_splits(splits, context.recipe)
 
@@ -93,11 +97,22 @@ def run_pipeline(task: Task, table: Table, context: RunContext, started: float) 
     return _finish(task, final, model, splits, records, state, previous, context)
 
 
-def scan_records(table: Table, context: RunContext) -> tuple[Table, dict[str, np.ndarray], Facts]:
-    """Looks at every file once; gives the records that can be used, their content ids, and facts about each input."""
-    workers = context.recipe.training.workers
+class ScannedRecords(NamedTuple):
+    """The records that can be used, their content ids and facts by input, and which are near-copies: `families`, int64
+    [N], equal for those that a split keeps together, or None.
+    """
+
+    table: Table
+    ids: dict[str, np.ndarray]
+    facts: Facts
+    families: np.ndarray | None
+
+
+def scan_records(table: Table, context: RunContext) -> ScannedRecords:
+    """Looks at every file once, and says what was set aside and what is kept together."""
+    workers, data = context.recipe.training.workers, context.recipe.data
     with context.console.spinner("Reading every record once"):
-        scanned = scan(table, 2 if workers is None else workers)
+        scanned = scan(table, 2 if workers is None else workers, data.near_copies)
     usable, scanned = drop_bad_records(table, scanned, context.recipe.data.bad_records)
     for name, sounds in ((name, facts["cut_off"]) for name, facts in scanned.facts.items() if "cut_off" in facts):
         context.console.print(
@@ -110,7 +125,13 @@ def scan_records(table: Table, context: RunContext) -> tuple[Table, dict[str, np
     if scanned.bad and context.accelerator.is_main_process:
         write_bad_records(scanned.bad, path)
         context.console.print(f"{counted(len(table) - len(usable), 'record')} set aside; {path} says why.")
-    return usable, scanned.ids, scanned.facts
+    families = None
+    if data.near_copies:
+        with context.console.spinner("Looking for near-copies"):
+            families, sentences = find_families(usable, scanned.ids, scanned.fingerprints, data.split)
+        for sentence in sentences:
+            context.console.print(sentence)
+    return ScannedRecords(usable, scanned.ids, scanned.facts, families)
 
 
 class PreparedRun(NamedTuple):

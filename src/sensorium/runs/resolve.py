@@ -21,6 +21,8 @@ def resolve_config(
     saved: dict[str, Any] = {}
     if resume and (folder / "recipe.yaml").exists():
         base = saved = read_recipe(folder / "recipe.yaml")
+        if "near_copies" not in (saved.get("data") or {}):  # from before they were looked for: the split stays
+            options = {"near_copies": False} | options
     elif resume and recipe is None and all(value is None for value in options.values()):
         raise UserError(
             f"There is no run in {folder} to go on with; check --out, or begin one by naming its table and"

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -13,9 +14,10 @@ from sensorium.data.table import Table
 from sensorium.data.targets import TARGETS
 from sensorium.errors import UserError, counted
 
-# What may differ between a stopped run and the run that goes on with it: none of it changes a bit of the outcome.
+# What may differ between a stopped run and the run that goes on with it: none of it changes a bit of the outcome. What
+# near_copies changes, the splits, is hashed itself.
 FREE = {
-    "training": {"workers", "checkpoint_seconds"}, "data": {"path", "strict"}, "cache_gigabytes": True,
+    "training": {"workers", "checkpoint_seconds"}, "data": {"path", "strict", "near_copies"}, "cache_gigabytes": True,
     "start_from": True, "begin_with": True, "old_table": True, "budget": True,
 }  # fmt: skip
 HASHED_AS = {"train_val": "known"}  # runs that were begun with the older name go on
@@ -40,11 +42,16 @@ def split_records(
     one.
 
     seen: bool [N], records that an earlier training has learned from: all of them are trained on, none is held out.
-    keep_together: int64 [N], records of equal value that stay in one split, where there is no group.
+    keep_together: int64 [N], records of equal value that stay in one split, as those of one group do. Warns where a
+    split that a column states, or `seen`, has such records on both sides.
     Raises UserError when a split would be empty, or without the targets it is for.
     """
     data = recipe.data
     all_records, all_ids = table, ids
+
+    def groups_of(records: Table) -> np.ndarray | None:
+        return None if keep_together is None else keep_together[_positions(all_records, records)]
+
     if seen is not None:
         table, ids = table.take(~seen), {name: values[~seen] for name, values in ids.items()}
     _check_groups(table, recipe)
@@ -52,17 +59,17 @@ def split_records(
     if data.split is not None:
         table, tables["test"] = table.split(column=data.split, test=data.held_out, ids=ids)
     elif data.test is not None:
-        table, tables["test"] = table.split(1 - data.test, seed=recipe.seed, ids=ids, together=keep_together)
+        table, tables["test"] = table.split(1 - data.test, seed=recipe.seed, ids=ids, together=groups_of(table))
     tables["train_val"], train_val_ids = table, _ids_of(all_records, all_ids, table)
-    if keep_together is not None:
-        keep_together = keep_together[_positions(all_records, table)]
     tables["train"], tables["validation"] = table.split(
-        1 - data.validation, seed=recipe.seed + 1, ids=train_val_ids, together=keep_together
+        1 - data.validation, seed=recipe.seed + 1, ids=train_val_ids, together=groups_of(table)
     )
     if seen is not None:
         for name in ("train_val", "train"):
             part = tables[name]
             tables[name] = all_records.take(np.isin(all_records.rows, part.rows) | seen).under(part.schema)
+    if keep_together is not None and "test" in tables:
+        _warn_of_copies(groups_of(tables["train_val"]), groups_of(tables["test"]))
     for name, part in tables.items():
         if len(part) == 0:
             raise UserError(
@@ -70,6 +77,17 @@ def split_records(
             )
         _check_targets(part, name)
     return {name: Split(name, part, _ids_of(all_records, all_ids, part)) for name, part in tables.items()}
+
+
+def _warn_of_copies(train: np.ndarray, test: np.ndarray) -> None:
+    copies = int(np.isin(test, train).sum())
+    if copies:
+        warnings.warn(
+            f"{counted(copies, 'record')} of the {len(test)} of the test part have near-copies among the records that"
+            " are trained on, so the score may flatter the model; delete the copies, or split by --test.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def fit_targets(splits: dict[str, Split], inherit: bool) -> dict[str, Split]:

@@ -58,6 +58,18 @@ def measure(value: Any, root: Path) -> dict[str, float]:
     return {"rate": rate, "seconds": count / rate, "peak": peak}
 
 
+def measure_and_decode(value: Any, root: Path, rate: int, seconds: float) -> tuple[dict[str, float], np.ndarray]:
+    """What `measure` gives, and the first `seconds` at `rate` hertz, as `decode` gives them."""
+    beginning, count, source_rate = [], 0, rate
+    for block in _check_blocks(_blocks(read_content(value, root)), MOST_SECONDS):
+        source_rate = block.rate
+        missing = max(0, math.ceil(seconds * source_rate) - count)
+        beginning += [Block(block.samples[:missing], source_rate)] if missing else []
+        count += len(block.samples)
+    samples = np.clip(_resample(beginning, rate), -1.0, 1.0)
+    return {"rate": source_rate, "seconds": count / source_rate}, samples
+
+
 def _blocks(value: Any) -> Iterator[Block]:
     if isinstance(value, bytes):
         _check_chunks(value)

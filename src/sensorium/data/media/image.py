@@ -48,15 +48,19 @@ def decode(value: Any, root: Path, least: int | None = None) -> np.ndarray:
 
 def measure(value: Any, root: Path) -> dict[str, float]:
     """The height and width in pixels of `value`, all of whose data is read. Raises ValueError as `decode` does."""
+    return measure_and_decode(value, root, least=1)[0]
+
+
+def measure_and_decode(value: Any, root: Path, least: int) -> tuple[dict[str, float], np.ndarray]:
+    """What `measure` gives, and the pixels, which of a JPEG may come smaller, as `decode` says of `least`."""
     value = read_content(value, root)
     header = _jpeg_header(value) if isinstance(value, bytes) else None
+    pixels = decode(value, root) if header is None else _decode_jpeg(value, header, least)
+    height, width = pixels.shape[:2]
     if header is not None:
-        _decode_jpeg(value, header, least=1)
         transposed = header.orientation in _TRANSPOSED
         height, width = (header.width, header.height) if transposed else (header.height, header.width)
-        return {"height": height, "width": width}
-    height, width, _ = decode(value, root).shape
-    return {"height": height, "width": width}
+    return {"height": height, "width": width}, pixels
 
 
 class _Header(NamedTuple):
