@@ -29,6 +29,7 @@ from sensorium.nn.named import Named
 from sensorium.nn.precision import wide
 from sensorium.nn.prepacked import can_prepack, prepack
 from sensorium.nn.projection import Projection
+from sensorium.nn.torch_state import usual_torch
 from sensorium.nn.tower import Tower
 
 RecordSource = Table | pd.DataFrame | Iterable[dict] | str | Path
@@ -202,6 +203,7 @@ class Model(nn.Module):
         for batch in load_batches(Records(table, self.processors), items, workers):
             yield batch.to(self.device)
 
+    @usual_torch()
     @torch.no_grad()
     def predict(self, records: RecordSource, batch_size: int = 64) -> list[dict[str, Any]]:
         """For each record the decision on each target, and which inputs were absent.
@@ -229,6 +231,7 @@ class Model(nn.Module):
                 results.append(result | {"absent": [name for name, is_absent in absent.items() if is_absent[row]]})
         return results
 
+    @usual_torch()
     @torch.no_grad()
     def embed(self, records: RecordSource, name: str, batch_size: int = 64) -> np.ndarray:
         """float32 [N, E], unit length: the embedding of input `name` of each record; zeros where it is absent."""
@@ -285,6 +288,7 @@ class Model(nn.Module):
         }
 
 
+@usual_torch()
 def load(folder: str | Path) -> Model:
     """The model of a checkpoint's or a run's folder, in evaluation mode. Strict: no weight is missing or unused.
 

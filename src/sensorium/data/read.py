@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sensorium.console import Console
+from sensorium.data.columns.names import as_names
 from sensorium.data.infer_schema import infer_schema
 from sensorium.data.schema import Schema
 from sensorium.data.sources.tables import read_source
@@ -39,6 +40,7 @@ def read(
     else the working folder. `rows`, int64 [N], numbers the records otherwise than from 1. Raises UserError.
     """
     frame, source_root, name, kinds, shards = read_source(source)
+    target, group, key, columns, inputs = map(as_names, (target, group, key, columns, inputs))
     root = Path(root) if root is not None else source_root
     rows = np.arange(1, len(frame) + 1) if rows is None else np.asarray(rows)
     if schema is None:

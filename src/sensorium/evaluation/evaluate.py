@@ -15,6 +15,7 @@ from sensorium.evaluation.targets import evaluate_targets
 from sensorium.evaluation.zero_shot_report import ZeroShotReport, evaluate_zero_shot
 from sensorium.features import Batch
 from sensorium.model import HasModel, Model, model_of
+from sensorium.nn.torch_state import usual_torch
 
 # By task: the function that evaluates it, and the options that only some tasks have.
 TASKS = {
@@ -25,6 +26,7 @@ TASKS = {
 }
 
 
+@usual_torch()
 def evaluate(
     model: HasModel | Model | str | Path,
     records: Table | pd.DataFrame | Iterable[dict] | str | Path,

@@ -7,8 +7,9 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as parquet
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 
+from sensorium.console import PlainConsole
 from sensorium.data.scan import write_bad_records
 from sensorium.errors import RecordError
 from sensorium.files import whole_file
@@ -41,6 +42,6 @@ def save_evaluation(report: Saves, bad: list[RecordError], out: str | Path | Non
 
 def text(what: RenderableType) -> str:
     """What `what` looks like on a page of 110 columns."""
-    console = Console(file=io.StringIO(), width=WIDTH)
+    console = PlainConsole(file=io.StringIO(), width=WIDTH)
     console.print(what)
     return console.file.getvalue()

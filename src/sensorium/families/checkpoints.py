@@ -9,6 +9,7 @@ from sensorium.families.clip_checkpoints import WRITERS as CLIP_WRITERS
 from sensorium.families.clip_checkpoints import PublishedClip, WrittenClip
 from sensorium.families.conversion import Conversion, Options, Source
 from sensorium.model import Model
+from sensorium.nn.torch_state import usual_torch
 
 # The first that recognises a source makes it ours; the last recognises any, and says what is wrong with it.
 SOURCES: tuple[Source, ...] = (NewAlbef(), PublishedAlbef(), PublishedClip())
@@ -16,6 +17,7 @@ SOURCES: tuple[Source, ...] = (NewAlbef(), PublishedAlbef(), PublishedClip())
 FORMATS: dict[str, Conversion] = {name: WrittenClip(name) for name in CLIP_WRITERS} | {"albef": WrittenAlbef()}
 
 
+@usual_torch()
 def convert(
     source: str | Path,
     out: str | Path,

@@ -14,6 +14,8 @@ from sensorium.config.presets import expand_family
 from sensorium.console import Console
 from sensorium.errors import unknown
 from sensorium.families import FAMILIES
+from sensorium.files import writing
+from sensorium.nn.torch_state import usual_torch
 from sensorium.runs.folder import RunLayout, prepare_folder
 from sensorium.runs.pipeline import run_pipeline
 from sensorium.runs.resolve import resolve_config
@@ -138,6 +140,7 @@ def pretrain(
     return start_run(TASKS["contrastive"](family), records, Path(out), recipe, options, resume, overwrite, quiet)
 
 
+@usual_torch()
 def start_run(
     task: Task,
     records: Source,
@@ -150,7 +153,8 @@ def start_run(
 ) -> Run:
     """Resolves the settings, opens the table, prepares the folder, and runs the pipeline."""
     started = time.monotonic()
-    begun_before = (folder / "recipe.yaml").exists()
+    with writing(folder):
+        begun_before = (folder / "recipe.yaml").exists()
     resolved = resolve_config(task, folder, recipe, options, resume)
     accelerator = Accelerator(cpu=choose_device(resolved.training.device).type == "cpu", kwargs_handlers=[PATIENT])
     console = Console(quiet or not accelerator.is_main_process)
