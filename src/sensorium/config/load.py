@@ -11,7 +11,6 @@ from sensorium.config.schema import Recipe
 from sensorium.errors import UserError, unknown
 from sensorium.families import FAMILIES
 
-
 # Besides its own YAML raises those of numbers, dates and nesting that are beyond Python's bounds.
 YAML_ERRORS = (yaml.YAMLError, ValueError, RecursionError)
 

@@ -19,6 +19,7 @@ from sensorium.data.columns.parse import SCALARS, objects
 from sensorium.data.sources import arrow as arrow_folder
 from sensorium.data.sources import folder as folders
 from sensorium.data.sources import shards
+from sensorium.data.sources.check_cells import UNREADABLE, check_cells, describe_unreadable
 from sensorium.data.sources.delimited import check_names, check_utf8, first_sentence, read_delimited
 from sensorium.data.sources.json_lines import parse_json_lines
 from sensorium.errors import UserError
@@ -42,22 +43,30 @@ class Source(NamedTuple):
 def read_source(source: str | Path | pd.DataFrame | Iterable[dict]) -> Source:
     """The frame of a CSV, TSV, JSONL or Parquet file, of a folder or tar shards, of a pandas table or of dicts. CSV
     cells are strings, whatever they look like; the others keep their types. Raises UserError."""
-    if isinstance(source, str | Path):
-        path = Path(source)
-        try:
-            result = _read_pattern(str(source)) or (_read_folder(path) if path.is_dir() else _read_file(path))
-        except OSError as error:
-            raise UserError(f"{path} cannot be read: {error.strerror or error}; mend that or copy the file.") from error
-        pa.default_memory_pool().release_unused()  # Arrow would hold the memory that reading took beside the frame
-        return result._replace(frame=_check_not_empty(result.frame, str(path)))
-    name = "the table"
-    if isinstance(source, pd.DataFrame):
-        check_names(list(source.columns), name)
-        columns = {str(column): source[column] for column in source.columns}
-        frame = pd.DataFrame({column: _plain(values) for column, values in columns.items()}, index=range(len(source)))
-    else:
-        frame = _from_records(list(source), name)
-    return Source(_check_not_empty(frame, name), Path.cwd(), name)
+    name = str(source) if isinstance(source, str | Path) else "the table"
+    try:
+        result = _read_path(Path(source), name) if isinstance(source, str | Path) else _read_objects(source, name)
+        check_cells(result.frame, name)
+    except OSError as error:
+        raise UserError(f"{name} cannot be read: {error.strerror or error}; mend that or copy the file.") from error
+    except UNREADABLE as error:
+        raise UserError(f"{name} holds {describe_unreadable(error)}; mend that.") from error
+    pa.default_memory_pool().release_unused()  # Arrow would hold the memory that reading took beside the frame
+    return result._replace(frame=_check_not_empty(result.frame, name))
+
+
+def _read_path(path: Path, source: str) -> Source:
+    return _read_pattern(source) or (_read_folder(path) if path.is_dir() else _read_file(path))
+
+
+def _read_objects(source: pd.DataFrame | Iterable[dict], name: str) -> Source:
+    """A pandas table, or dicts."""
+    if not isinstance(source, pd.DataFrame):
+        return Source(_from_records(list(source), name), Path.cwd(), name)
+    check_names(list(source.columns), name)
+    columns = {str(column): source[column] for column in source.columns}
+    frame = pd.DataFrame({column: _plain(values) for column, values in columns.items()}, index=range(len(source)))
+    return Source(frame, Path.cwd(), name)
 
 
 def _read_pattern(source: str) -> Source | None:
