@@ -263,7 +263,7 @@ class Model(nn.Module):
         Raises UserError when the disk refuses.
         """
         with whole_folder(Path(folder)) as new:
-            (new / "model.json").write_text(json.dumps(self._describe(), indent=1, ensure_ascii=False))
+            (new / "model.json").write_text(json.dumps(self._describe(), indent=1, ensure_ascii=False), "utf-8")
             save_file({key: value.contiguous() for key, value in self.state_dict().items()}, new / "model.safetensors")
             for index, encoder in enumerate(self.encoders.modules_once):
                 if encoder.processor is not None:
@@ -303,7 +303,7 @@ def load(folder: str | Path) -> Model:
             f"There is no model in {folder}: a run's or a checkpoint's folder holds model.json; has the run finished?"
         )
     try:
-        described = json.loads((folder / "model.json").read_text())
+        described = json.loads((folder / "model.json").read_text("utf-8"))
         model = _assemble(described, folder)
         model.load_state_dict(load_file(folder / "model.safetensors"), strict=True)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:

@@ -191,7 +191,7 @@ class Recipe(Frozen):
     def save(self, path: Path) -> None:
         """Writes the recipe as YAML, whole or not at all."""
         with whole_file(path) as new:
-            new.write_text(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+            new.write_text(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True), "utf-8")
 
 
 def _setting(settings: Any, name: str) -> Any:
