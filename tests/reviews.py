@@ -6,6 +6,7 @@ import io
 import os
 import shlex
 import shutil
+import signal
 import sys
 import wave
 from pathlib import Path
@@ -38,7 +39,7 @@ def sensorium(command: str) -> Said:
     Raises what the command lets escape, as a bug does.
     """
     out, err = io.StringIO(), io.StringIO()
-    code = 0
+    code, handlers = 0, {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     with (
         patch.object(sys, "argv", ["sensorium", *shlex.split(command)]),
         contextlib.redirect_stdout(out),
@@ -48,6 +49,9 @@ def sensorium(command: str) -> Said:
             main()
         except SystemExit as left:
             code = left.code
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
     return Said(code, out.getvalue(), err.getvalue())
 
 

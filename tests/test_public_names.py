@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import sensorium
-from sensorium.cli import VERBS
+from sensorium.cli.app import VERBS
 
 SOURCE = Path(sensorium.__file__).parent
 HEAVY = ("torch", "transformers", "timm", "pandas", "pyarrow", "sklearn")

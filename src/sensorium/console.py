@@ -1,31 +1,77 @@
 """What a command says while it works: tables and sentences to standard output, live lines to standard error."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console as RichConsole
-from rich.console import RenderableType
+from rich.console import ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.segment import Segment
 
-PIPED_WIDTH = 140
+from sensorium.errors import printable
+from sensorium.files import writing
+
+PIPED_WIDTH, LEAST_WIDTH = 140, 40
 CELL_LETTERS = 30
+_DESCRIPTION = "{task.description}"
 StepCallback = Callable[[dict[str, Any]], None]
 """Called after every step of training with its figures, by name."""
+
+
+class Output:
+    """A stream that takes any text: a letter that its encoding lacks is written as its code, and a reader that has gone
+    away stops nobody. Raises UserError when the disk refuses.
+    """
+
+    def __init__(self, stream: Any):
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Writes `text`."""
+        encoding = self._stream.encoding or "utf-8"
+        encodable = text.encode(encoding, "backslashreplace").decode(encoding)
+        self._try(self._stream.write, encodable)
+        return len(text)
+
+    def flush(self) -> None:
+        """Hands on what was written."""
+        self._try(self._stream.flush)
+
+    def _try(self, method: Callable[..., Any], *arguments: str) -> None:
+        with writing(Path("standard output")), suppress(BrokenPipeError):
+            method(*arguments)
+
+
+class PlainConsole(RichConsole):
+    """Rich, to which brackets, colons and control characters in names, labels and cells are text like any other."""
+
+    def __init__(self, **options: Any):
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The pieces of `renderable`, without control characters of its own."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
 
 class Console:
     """Prints nothing when `quiet`; draws live lines only on a terminal."""
 
     def __init__(self, quiet: bool = False):
-        terminal = RichConsole().is_terminal
-        self.out = RichConsole(quiet=quiet, width=None if terminal else PIPED_WIDTH, highlight=False)
-        self.live = RichConsole(stderr=True, quiet=quiet)
+        self.out = PlainConsole(quiet=quiet, file=None if sys.stdout is None else Output(sys.stdout))
+        self.out.width = max(self.out.width, LEAST_WIDTH) if self.out.is_terminal else PIPED_WIDTH
+        self.live = PlainConsole(stderr=True, quiet=quiet)
         self.draws = self.live.is_terminal and not quiet
 
     def print(self, sentence: str) -> None:
         """One line to standard output."""
-        self.out.print(sentence, markup=False)
+        self.out.print(sentence)
 
     def print_table(self, table: RenderableType) -> None:
         """A table to standard output."""
@@ -34,14 +80,14 @@ class Console:
     @contextmanager
     def spinner(self, description: str) -> Iterator[None]:
         """A spinner while the block runs."""
-        with self._live_line(TextColumn("{task.description}"), TimeElapsedColumn()) as progress:
+        with self._live_line(TextColumn(_DESCRIPTION, markup=False), TimeElapsedColumn()) as progress:
             progress.add_task(description, total=None)
             yield
 
     @contextmanager
     def progress(self, description: str, total: int) -> Iterator[Callable[[int], None]]:
         """A bar over `total` records; gives the function that moves it on."""
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (TextColumn(_DESCRIPTION, markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with self._live_line(*columns) as progress:
             task = progress.add_task(description, total=total)
             yield lambda count: progress.advance(task, count)
@@ -50,7 +96,8 @@ class Console:
     def training_progress(self, description: str, epochs: int, records: int, batch_size: int) -> Iterator[StepCallback]:
         """The live line of training: loss, validation score, records a second, time left."""
         columns = (
-            TextColumn(description), BarColumn(bar_width=20), TextColumn("{task.fields[line]}"), TimeRemainingColumn(),
+            TextColumn(_DESCRIPTION, markup=False), BarColumn(bar_width=20), TextColumn("{task.fields[line]}"),
+            TimeRemainingColumn(),
         )  # fmt: skip
         with self._live_line(*columns) as progress:
             task = progress.add_task(description, total=epochs * records, line="")

@@ -5,10 +5,19 @@ from collections.abc import Collection, Iterable
 
 MOST_LISTED = 50  # known names: up to so many, a message lists all
 MOST_NAMES = 8  # of more than that it lists so many
+MOST_LETTERS, _LAST_LETTERS = 2000, 400  # of a message, and of its end where it is cut
+_NO_CONTROL = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)], "\N{REPLACEMENT CHARACTER}")
 
 
 class UserError(Exception):
-    """A mistake that the user can correct. Its message is a sentence; the command line exits with 2."""
+    """A mistake that the user can correct. Its message is a sentence that a person can read, however long the names
+    and values in it are; the command line exits with 2.
+    """
+
+    def __init__(self, message: str):
+        if len(message) > MOST_LETTERS:
+            message = f"{message[: MOST_LETTERS - _LAST_LETTERS]} ... {message[-_LAST_LETTERS:]}"
+        super().__init__(message)
 
 
 class RecordError(UserError):
@@ -27,6 +36,11 @@ class RecordError(UserError):
 
     def __reduce__(self):
         return (RecordError, (self.row, self.column, self.value, self.reason))
+
+
+def printable(text: str) -> str:
+    """`text` without the characters that a terminal acts on, other than tabs and line ends."""
+    return text.translate(_NO_CONTROL)
 
 
 def counted(count: int, what: str) -> str:

@@ -111,6 +111,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     except BaseException:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+        recover(path)
         raise
 
 

@@ -30,6 +30,7 @@ from sensorium.nn.named import Named
 from sensorium.nn.precision import wide
 from sensorium.nn.prepacked import can_prepack, prepack
 from sensorium.nn.projection import Projection
+from sensorium.nn.torch_state import usual_torch
 from sensorium.nn.tower import Tower
 from sensorium.nn.weight_limit import limit_weights
 
@@ -207,6 +208,7 @@ class Model(nn.Module):
         for batch in load_batches(Records(table, self.processors), items, workers):
             yield batch.to(self.device)
 
+    @usual_torch()
     def predict(self, records: RecordSource, batch_size: int = 64) -> list[dict[str, Any]] | pd.DataFrame:
         """For each record the decision on each target, and which inputs were absent.
 
@@ -244,6 +246,7 @@ class Model(nn.Module):
                 results.append(result | {"absent": [name for name, is_absent in absent.items() if is_absent[row]]})
         return results
 
+    @usual_torch()
     @torch.no_grad()
     def embed(self, records: RecordSource, name: str, batch_size: int = 64) -> np.ndarray:
         """float32 [N, E], unit length: the embedding of input `name` of each record; zeros where it is absent."""
@@ -274,7 +277,7 @@ class Model(nn.Module):
         Raises UserError when the disk refuses.
         """
         with whole_folder(Path(folder)) as new:
-            (new / "model.json").write_text(json.dumps(self._describe(), indent=1, ensure_ascii=False))
+            (new / "model.json").write_text(json.dumps(self._describe(), indent=1, ensure_ascii=False), "utf-8")
             save_file({key: value.contiguous() for key, value in self.state_dict().items()}, new / "model.safetensors")
             for index, encoder in enumerate(self.encoders.modules_once):
                 if encoder.processor is not None:
@@ -299,6 +302,7 @@ class Model(nn.Module):
         }
 
 
+@usual_torch()
 def load(folder: str | Path) -> Model:
     """The model of a checkpoint's or a run's folder, in evaluation mode. Strict: no weight is missing or unused.
 
@@ -313,7 +317,7 @@ def load(folder: str | Path) -> Model:
             f"There is no model in {folder}: a run's or a checkpoint's folder holds model.json; has the run finished?"
         )
     try:
-        described = json.loads((folder / "model.json").read_text())
+        described = json.loads((folder / "model.json").read_text("utf-8"))
         with limit_weights(folder / "model.safetensors"):
             model = _assemble(described, folder)
         model.load_state_dict(load_file(folder / "model.safetensors"), strict=True)

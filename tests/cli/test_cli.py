@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 import sensorium as api
-from sensorium import cli
+from sensorium.cli.app import VERBS as ALL_VERBS
 from tests.reviews import FEW, FIT, cells, measured, put, rows, sensorium, write
 
 VERBS = ("fit", "evaluate", "predict", "demo")
@@ -34,7 +34,7 @@ def only_json(text: str) -> dict[str, Any]:
     return json.loads(text, parse_constant=refuse)
 
 
-@pytest.mark.parametrize("verb", [one.__name__ for one in cli.VERBS if one is not cli.demo])
+@pytest.mark.parametrize("verb", [one.__name__ for one in ALL_VERBS if one.__name__ != "demo"])
 def test_a_verb_that_is_typed_alone_says_what_it_lacks(verb: str):
     said = sensorium(verb)
     assert said.code == 2 and said.out == "" and said.err.startswith("sensorium: ") and said.err.count("\n") == 1

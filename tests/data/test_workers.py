@@ -9,6 +9,8 @@ import sys
 import textwrap
 import threading
 import time
+import types
+from multiprocessing.spawn import get_preparation_data
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ import torch
 
 from sensorium.data.read import read
 from sensorium.data.records import Records, load
-from sensorium.data.workers import map_in_order
+from sensorium.data.workers import _unguarded_script_hidden, map_in_order
 from sensorium.errors import RecordError, UserError
 from tests.data.made_records import Lengths, frame, items, records, table
 
@@ -200,6 +202,39 @@ def test_workers_end_when_their_parent_is_killed(running):
     process, children = running
     process.kill()
     assert gone(children)
+
+
+def in_a_daemon(queue):
+    queue.put(list(map_in_order(abs, [-1, -2], 2)))
+
+
+def test_a_process_that_may_start_no_other_reads_by_itself():
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    child = context.Process(target=in_a_daemon, args=(queue,), daemon=True)
+    child.start()
+    child.join(30)
+    assert child.exitcode == 0 and queue.get() == [1, 2]
+
+
+@pytest.mark.parametrize(("code", "runs_again"), [("import x", False), ('if __name__ == "__main__":\n    pass', True)])
+def test_a_spawned_process_does_not_run_an_unguarded_script_again(code, runs_again, tmp_path, monkeypatch):
+    script = types.ModuleType("__main__")
+    script.__file__ = str(tmp_path / "script.py")
+    (tmp_path / "script.py").write_text(code)
+    monkeypatch.setitem(sys.modules, "__main__", script)
+    with _unguarded_script_hidden():
+        assert ("init_main_from_path" in get_preparation_data("worker")) is runs_again
+    assert "init_main_from_path" in get_preparation_data("worker")
+
+
+def test_a_worker_does_not_have_its_parents_handler_of_termination():
+    previous = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        handlers = list(map_in_order(signal.getsignal, [signal.SIGTERM] * 2, 1))
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    assert handlers == [signal.SIG_DFL] * 2
 
 
 def test_threads_that_torch_has_used_do_not_hang_the_workers():

@@ -38,6 +38,7 @@ from sensorium.metrics import (
     point,
     summary,
 )
+from sensorium.nn.torch_state import usual_torch
 from sensorium.reports.report import write_comparison_report
 from sensorium.runs.folder import RunLayout, lock_folder, prepare_folder
 from sensorium.runs.pipeline import scan_records
@@ -71,6 +72,7 @@ class ComparisonSetup:
     families: np.ndarray | None
 
 
+@usual_torch()
 def compare(
     records: Source = None,
     out: str | Path = "runs/compare",
@@ -99,8 +101,7 @@ def compare(
     else the first, is also tried without each input.
     Each record is scored once a variant and seed, by a model that has not seen it nor its group. Encoders are not
     trained by the variants: pretrained ones stay as they are, others are trained once a fold, each by itself.
-    workers: processes that train side by side, on a thread each; 0 trains in this one. They are spawned, so a script
-    that asks for them has to begin its work under `if __name__ == "__main__"`. The outcome is the same.
+    workers: processes that train side by side, on a thread each; 0 trains in this one. The outcome is the same.
     All else, and any other of the `settings`, is as in `fit`. Raises UserError, and Interrupted.
     """
     options = collect_options(locals(), not_settings={"fusion", "seeds", "folds", "workers"})

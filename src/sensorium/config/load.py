@@ -11,6 +11,14 @@ from sensorium.config.schema import Recipe
 from sensorium.errors import UserError, unknown
 from sensorium.families import FAMILIES
 
+# Besides its own YAML raises those of numbers, dates and nesting that are beyond Python's bounds.
+YAML_ERRORS = (yaml.YAMLError, ValueError, RecursionError)
+
+
+def yaml_problem(error: Exception) -> str:
+    """What one of YAML_ERRORS objects to, in a few words."""
+    return getattr(error, "problem", None) or str(error).split(":")[0]
+
 
 def read_recipe(path: str | Path) -> dict[str, Any]:
     """The nested settings of a YAML file. Raises UserError when it cannot be read or is no mapping."""
@@ -20,12 +28,10 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
         raise UserError(f"The recipe {path} cannot be read: {error.strerror or error}; check the path.") from error
     except UnicodeDecodeError as error:
         raise UserError(f"The recipe {path} is not UTF-8 text; save it as UTF-8.") from error
-    except yaml.YAMLError as error:
+    except YAML_ERRORS as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        raise UserError(
-            f"The recipe {path}{where} is not YAML: {getattr(error, 'problem', None) or error}; mend that."
-        ) from error
+        raise UserError(f"The recipe {path}{where} is not YAML: {yaml_problem(error)}; mend that.") from error
     if not isinstance(loaded, dict):
         raise UserError(f"The recipe {path} holds no settings, each a name, a colon and a value; see docs/recipes.md.")
     return loaded

@@ -7,7 +7,9 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel
 
+from sensorium.config.load import YAML_ERRORS, yaml_problem
 from sensorium.config.schema import InputSettings, Recipe
+from sensorium.data.columns.names import as_names
 from sensorium.errors import UserError, unknown
 from sensorium.objectives import OBJECTIVES
 
@@ -18,17 +20,24 @@ FAMILY = "family"
 OPTION_SECTIONS = (TOP, "data", "training", FAMILY)  # those with an option for each of their settings
 # Settings without an option of their name that is simply laid over them.
 NOT_SET_BY_NAME = {TOP: {"objectives", "teacher"}, "data": {"path", "target"}, FAMILY: {"name", "pairs"}}
+# Options that name columns, which pandas lets be numbers: in a table of ours every name is a text.
+COLUMN_OPTIONS = (
+    "target", "group", "key", "columns", "encoders", "inputs", "align", "split", "labels", "question", "answer",
+    *COLUMN_KINDS,
+)  # fmt: skip
 # Arguments of verbs that are no settings.
 ARGUMENTS = ("records", "out", "recipe", "resume", "overwrite", "quiet", "settings")
 
 
 def collect_options(arguments: Mapping[str, Any], not_settings: Collection[str] = ()) -> dict[str, Any]:
-    """The settings among a verb's `arguments`, its locals(), by name, with all that its `settings` has.
+    """The settings among a verb's `arguments`, its locals(), by name, with all that its `settings` has; names of
+    columns as text.
 
     not_settings: the names of arguments that are none, beside ARGUMENTS.
     """
     options = {name: value for name, value in arguments.items() if name not in (*ARGUMENTS, *not_settings)}
     options |= arguments["settings"]
+    options |= {name: as_names(options[name]) for name in COLUMN_OPTIONS if name in options}
     return {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
 
 
@@ -251,9 +260,9 @@ def value_of(text: str, where: str) -> Any:
     """What `text` is as YAML: 3 is a number, true a truth, abc a word. Raises UserError, which says `where`."""
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except YAML_ERRORS as error:
         raise UserError(
-            f"{where}: '{text}' is not a value ({error.problem}); put it in quotes if it is text."
+            f"{where}: '{text}' is not a value ({yaml_problem(error)}); put it in quotes if it is text."
         ) from error
 
 

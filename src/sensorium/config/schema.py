@@ -161,7 +161,7 @@ class Recipe(Frozen):
     )
     cache: bool = Field(True, description="features of frozen encoders are kept on disk")
     cache_gigabytes: float = Field(20.0, gt=0, description="largest size of the cache")
-    seed: int = Field(0, description="number that every random choice follows from")
+    seed: int = Field(0, ge=0, lt=2**63, description="number that every random choice follows from")
     start_from: str | None = Field(None, description="folder of a trained run to go on from, with new records")
     begin_with: str | None = Field(
         None,
@@ -197,7 +197,7 @@ class Recipe(Frozen):
     def save(self, path: Path) -> None:
         """Writes the recipe as YAML, whole or not at all."""
         with whole_file(path) as new:
-            new.write_text(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+            new.write_text(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True), "utf-8")
 
 
 def _setting(settings: Any, name: str) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sensorium.console import Console, shorten
+from sensorium.data.columns.names import as_names
 from sensorium.data.finding import Finding
 from sensorium.data.infer_schema import infer_schema
 from sensorium.data.schema import Schema
@@ -42,6 +43,7 @@ def read(
     the records otherwise than from 1. Raises UserError.
     """
     frame, source_root, name, kinds, shards, notices = read_source(source)
+    target, group, key, columns, inputs = map(as_names, (target, group, key, columns, inputs))
     root = Path(root) if root is not None else source_root
     rows = np.arange(1, len(frame) + 1) if rows is None else np.asarray(rows)
     if schema is None:

@@ -4,6 +4,7 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 from rich.table import Table as Printed
+from rich.text import Text
 
 from sensorium.data.columns.parse import modalities_of
 from sensorium.data.columns.reading import Reading
@@ -116,10 +117,8 @@ class Schema(BaseModel):
             printed.add_column("example")
         for column in self.columns:
             cells = [column.name, self._kind(column), column.reason, f"{column.absent:.1%}"]
-            printed.add_row(
-                *map(_plain, cells), *([_plain(examples.get(column.name, ""))] if examples is not None else [])
-            )
-        printed.caption, printed.caption_justify = _plain(self._summary()), "left"
+            printed.add_row(*map(Text, cells), *([Text(examples.get(column.name, ""))] if examples is not None else []))
+        printed.caption, printed.caption_justify = Text(self._summary()), "left"
         return printed
 
     def _kind(self, column: Column) -> str:
@@ -170,8 +169,3 @@ def _unused_name(name: str, names: set[str]) -> str:
     """`name`, followed by the smallest number from 2 on with which it is not among `names`, where it is one of them."""
     candidates = (name, *(f"{name} {number}" for number in range(2, len(names) + 3)))
     return next(candidate for candidate in candidates if candidate not in names)
-
-
-def _plain(text: str) -> str:
-    """`text` with Rich's square brackets escaped: a column may be called [a]."""
-    return text.replace("[", r"\[")

@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -27,14 +29,15 @@ _task: Callable[[Any], Any]
 def map_in_order(
     function: Callable[[T], R], items: Iterable[T], workers: int, method: str | None = FORK
 ) -> Iterator[R]:
-    """`function` of each item, in order, computed by `workers` processes; by this process when `workers` is 0.
+    """`function` of each item, in order, computed by `workers` processes; by this process when `workers` is 0, or when
+    it is one that may not start others, such as those of multiprocessing.Pool.
 
-    method: how they start. Forking starts at once, sends nothing, and asks no `if __name__ == "__main__"` of the user's
-    script, but a forked process cannot train after this one has trained; "spawn" can, and is sent the function.
+    method: how they start. Forking starts at once and sends nothing, but a forked process cannot train after this one
+    has trained; "spawn" can, and is sent the function. Neither asks `if __name__ == "__main__"` of the user's script.
     At most two items a worker are in work, so that memory is bounded. The processes end with the iterator, and with
     this process however it dies. An error in a worker is raised here unchanged; UserError when a worker was killed.
     """
-    if workers == 0:
+    if workers == 0 or multiprocessing.current_process().daemon:
         yield from map(function, items)
         return
     context = multiprocessing.get_context(method)
@@ -63,7 +66,8 @@ def _submit(pool: ProcessPoolExecutor, item: Any) -> Future:
     """Submits an item with Ctrl-C blocked: the first starts the workers, which inherit the mask and so ignore it."""
     previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return pool.submit(_run_task, item)
+        with _unguarded_script_hidden():
+            return pool.submit(_run_task, item)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, previous_mask)
 
@@ -87,9 +91,28 @@ def _kill_workers(pool: ProcessPoolExecutor) -> None:
         process.kill()
 
 
+@contextmanager
+def _unguarded_script_hidden() -> Iterator[None]:
+    """While entered, a spawned process does not import the user's script, unless that has a part for it: it would do
+    all of its work again.
+    """
+    script = vars(sys.modules["__main__"])
+    path = script.get("__file__")
+    if path is None or not Path(path).is_file() or b"__name__" in Path(path).read_bytes():
+        yield
+        return
+    names = {name: script[name] for name in ("__file__", "__spec__")}
+    script.update(dict.fromkeys(names))
+    try:
+        yield
+    finally:
+        script.update(names)
+
+
 def _start_worker(function: Callable[[Any], Any]) -> None:
     global _task
     _task = function
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the handler of the parent is about its own work
     torch.set_num_threads(1)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 

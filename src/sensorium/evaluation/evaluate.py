@@ -18,6 +18,7 @@ from sensorium.evaluation.zero_shot_report import ZeroShotReport, evaluate_zero_
 from sensorium.features import Batch
 from sensorium.files import writable
 from sensorium.model import HasModel, Model, model_of
+from sensorium.nn.torch_state import usual_torch
 
 # By task: the function that evaluates it, and the options that only some tasks have.
 TASKS = {
@@ -28,6 +29,7 @@ TASKS = {
 }
 
 
+@usual_torch()
 def evaluate(
     model: HasModel | Model | str | Path,
     records: Table | pd.DataFrame | Iterable[dict] | str | Path,

@@ -8,9 +8,10 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as parquet
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.text import Text
 
+from sensorium.console import PlainConsole
 from sensorium.data.scan import write_bad_records
 from sensorium.errors import RecordError, counted
 from sensorium.files import whole_file
@@ -57,6 +58,6 @@ def learned_text(learned: int | None, records: int) -> Iterator[Text]:
 
 def text(what: RenderableType) -> str:
     """What `what` looks like on a page of 110 columns."""
-    console = Console(file=io.StringIO(), width=WIDTH)
+    console = PlainConsole(file=io.StringIO(), width=WIDTH)
     console.print(what)
     return console.file.getvalue()

@@ -12,8 +12,10 @@ from sensorium.explanation.drawing import check_format, describe_heat, draw
 from sensorium.explanation.grad_cam import explain as explain_decision
 from sensorium.inference.answer import WAYS, By, RankedAnswers, answer_question, question_roles, read_answers
 from sensorium.model import HasModel, Model, model_of
+from sensorium.nn.torch_state import usual_torch
 
 
+@usual_torch()
 def answer(
     run: HasModel | Model | str | Path,
     picture: Any,

@@ -10,6 +10,7 @@ from sensorium.families.clip_checkpoints import PublishedClip, WrittenClip
 from sensorium.families.conversion import Conversion, Options, Source
 from sensorium.files import writable
 from sensorium.model import Model
+from sensorium.nn.torch_state import usual_torch
 
 # The first that recognises a source makes it ours; the last recognises any, and says what is wrong with it.
 SOURCES: tuple[Source, ...] = (NewAlbef(), PublishedAlbef(), PublishedClip())
@@ -17,6 +18,7 @@ SOURCES: tuple[Source, ...] = (NewAlbef(), PublishedAlbef(), PublishedClip())
 FORMATS: dict[str, Conversion] = {name: WrittenClip(name) for name in CLIP_WRITERS} | {"albef": WrittenAlbef()}
 
 
+@usual_torch()
 def convert(
     source: str | Path,
     out: str | Path,

@@ -14,8 +14,10 @@ from sensorium.indexing.index import Index
 from sensorium.indexing.printing import describe, hits_table
 from sensorium.indexing.query import Hit
 from sensorium.model import HasModel, Model, model_of
+from sensorium.nn.torch_state import usual_torch
 
 
+@usual_torch()
 def index(
     run: HasModel | Model | str | Path,
     source: Table | list[dict] | str | Path,
@@ -78,6 +80,7 @@ def _summarise(index: Index) -> dict[str, Any]:
     }
 
 
+@usual_torch()
 def search(
     index: str | Path,
     query: str,

@@ -22,6 +22,7 @@ from sensorium.evaluation.zero_shot import ZeroShot
 from sensorium.files import whole_file
 from sensorium.inference.predict import CHUNK, list_bad_records, suffix_of, write_rows
 from sensorium.model import HasModel, Model, RecordSource, model_of
+from sensorium.nn.torch_state import usual_torch
 
 MOST_SHOWN = 40
 AUTO = "auto"
@@ -37,6 +38,7 @@ SCHEMA = pa.schema(
 )
 
 
+@usual_torch()
 def classify(
     run: HasModel | Model | str | Path,
     source: RecordSource,

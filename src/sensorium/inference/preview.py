@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from rich.markup import escape
 from rich.table import Table as Printed
 
 from sensorium.console import shorten
@@ -29,7 +28,7 @@ def sample_predictions(model: Model, table: Table) -> Printed:
         for spec in table.schema.targets:
             predicted_cell = TARGET_COLUMNS[spec.kind].cell(predicted[spec.name])
             cells += [shorten(records.frame[spec.name].iloc[index]), predicted_cell]
-        printed.add_row(*map(escape, cells))
+        printed.add_row(*cells)
     return printed
 
 
@@ -53,5 +52,5 @@ def sample_retrievals(model: Model, table: Table, ids: Mapping[str, np.ndarray],
     for row, score in enumerate(scores):
         rank = 1 + int((score > score[row]).sum())
         cells = cell(query, row), cell(target, int(score.argmax())), cell(target, row)
-        printed.add_row(*map(escape, cells), f"{rank} of {len(rows)}")
+        printed.add_row(*cells, f"{rank} of {len(rows)}")
     return printed

@@ -32,6 +32,7 @@ from sensorium.inspection.leaks import leak_findings
 from sensorium.inspection.sizes import Size, class_counts, sizes
 from sensorium.inspection.targets import TargetCells, target_cells
 from sensorium.inspection.values import value_findings
+from sensorium.nn.torch_state import usual_torch
 
 _SPLIT_NAMES = {"train", "training", "test", "testing", "validation", "valid", "val", "dev"}
 
@@ -68,6 +69,7 @@ class Inspection:
         }
 
 
+@usual_torch()
 def inspect(
     records: str | Path | pd.DataFrame | Iterable[dict],
     workers: int | None = None,

@@ -3,7 +3,6 @@
 from collections import Counter
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table as Printed
 
 from sensorium.data.finding import SEVERITIES
@@ -35,7 +34,7 @@ def print_inspection(inspection: Inspection, console: Console) -> None:
 def _printed(title: str, columns: list[str], rows: list[list[str]]) -> Printed:
     printed = Printed(*columns, title=title, title_justify="left")
     for row in rows:
-        printed.add_row(*map(escape, row))
+        printed.add_row(*row)
     return printed
 
 

@@ -24,6 +24,7 @@ from sensorium.evaluation.robustness import robustness, trials
 from sensorium.evaluation.saved_scores import SavedScores
 from sensorium.files import whole_file, writable
 from sensorium.model import Model, load
+from sensorium.nn.torch_state import usual_torch
 from sensorium.reports import Evidence, comparison_page, run_page
 from sensorium.tasks.previous_run import scored_records
 
@@ -40,6 +41,7 @@ class HasFolder(Protocol):
     folder: Path
 
 
+@usual_torch()
 def report(run: str | Path | HasFolder, table: str | Path | None = None, robust: bool = True) -> Path:
     """Writes report.html into the folder of a fit, a pretraining, an evaluation or a comparison; gives its path.
 

@@ -41,7 +41,8 @@ def prepare_folder(folder: Path, recipe: Recipe, layout: RunLayout, resume: bool
     if resume and overwrite:
         raise UserError(f"--resume goes on with a {layout.what} and --overwrite replaces it; leave one of the two out.")
     # A recipe alone is left by one that found a mistake in the records: the mended command may follow it.
-    taken = any((folder / name).exists() for name in layout.started_markers)
+    with writing(folder):
+        taken = any((folder / name).exists() for name in layout.started_markers)
     if taken and not (resume or overwrite):
         raise UserError(
             f"{folder} holds a {layout.what} already; add --resume to go on with it, --overwrite to replace it, "

@@ -16,6 +16,7 @@ from sensorium.console import Console
 from sensorium.errors import unknown
 from sensorium.families import FAMILIES
 from sensorium.files import writable
+from sensorium.nn.torch_state import usual_torch
 from sensorium.runs.folder import RunLayout, lock_folder, prepare_folder
 from sensorium.runs.pipeline import run_pipeline
 from sensorium.runs.resolve import resolve_config
@@ -140,6 +141,7 @@ def pretrain(
     return start_run(TASKS["contrastive"](family), records, Path(out), recipe, options, resume, overwrite, quiet)
 
 
+@usual_torch()
 def start_run(
     task: Task,
     records: Source,

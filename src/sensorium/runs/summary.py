@@ -18,7 +18,7 @@ def print_plan(
     console: Console, recipe: Recipe, model: Model, counts: dict[str, int], precision: str, reason: str
 ) -> None:
     """What will be trained on what. counts: records by split. reason: why in this precision."""
-    printed = Printed("part", "what", "weights", title="The model", title_justify="left")
+    printed = Printed("part", "what", "parameters", title="The model", title_justify="left")
     for name, encoder in model.encoders.items():
         state = _training_state(encoder, recipe.inputs.get(name, InputSettings()), recipe.cache)
         printed.add_row(f"input {name}", type(encoder).__name__, f"{_count(encoder)}, {state}")

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from accelerate.utils import broadcast_object_list
-from rich.markup import escape
 from rich.table import Table as Printed
 
 from sensorium.config.defaults import fill_defaults
@@ -212,7 +211,7 @@ def _print_trials(state: SweepState, context: RunContext, tested: bool) -> None:
         chosen = "→" if index == state.winner else ""
         settings = describe_changes(trial.changes)
         cells = f"{chosen}{index + 1}", settings, trial.result, trial.state, f"{trial.seconds:.0f}"
-        printed.add_row(*map(escape, cells))
+        printed.add_row(*cells)
     context.console.print_table(printed)
     count, settings = len(state.tried), describe_changes(state.tried[state.winner].changes)
     if count == 1:

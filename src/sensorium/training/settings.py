@@ -12,7 +12,9 @@ class TrainingSettings(BaseModel, frozen=True, extra="forbid"):
     batch_size: int | None = Field(
         None, ge=1, description="records in one optimiser step, over all processes and pieces"
     )
-    pieces: int = Field(1, ge=1, description="a step's records go through the model in this many, for less memory")
+    pieces: int = Field(
+        1, ge=1, le=65536, description="a step's records go through the model in this many, for less memory"
+    )
     learning_rate: float = Field(1e-3, gt=0, description="of everything that has no rate of its own")
     weight_decay: float = Field(0.05, ge=0, description="AdamW's decoupled decay, of matrices only")
     warmup: float = Field(

@@ -1,5 +1,8 @@
 """One table of decoders: what each kind of input's raw value becomes."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +43,8 @@ def decode(decoder: str, value: Any, root: Path, **options: Any) -> Any:
     `decoder` is a modality, or the way of reading one track that an input's schema names. `root` is the folder that
     paths start from; `options` are the decoder's, such as audio's `rate` in hertz. Raises ValueError with a reason when
     the value cannot be decoded."""
-    return _DECODERS[decoder](value, root, **options)
+    with _quiet():
+        return _DECODERS[decoder](value, root, **options)
 
 
 def measure(decoder: str, value: Any, root: Path) -> dict[str, float] | None:
@@ -49,6 +53,17 @@ def measure(decoder: str, value: Any, root: Path) -> dict[str, float] | None:
     `channels` and `span` in seconds; of a set of points `points` and `numbers` each; None when the value lacks what is
     read."""
     if decoder in _MEASURES:
-        return _MEASURES[decoder](value, root)
+        with _quiet():
+            return _MEASURES[decoder](value, root)
     decode(decoder, value, root)
     return {}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences what libraries warn of while they decode, which names no file: what matters is an error. So a value is
+    read alike where warnings are errors.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -16,6 +16,7 @@ from sensorium.data.columns.infer import Guess
 from sensorium.data.sources import arrow as arrow_folder
 from sensorium.data.sources import folder as folders
 from sensorium.data.sources import shards
+from sensorium.data.sources.check_cells import UNREADABLE, check_cells, describe_unreadable
 from sensorium.data.sources.delimited import read_delimited
 from sensorium.data.sources.excel import read_workbook, split_sheet
 from sensorium.data.sources.in_memory import Cells, cells_of, from_arrow
@@ -45,19 +46,27 @@ class Source(NamedTuple):
 def read_source(source: str | Path | pd.DataFrame | Mapping[str, Any] | Iterable[Mapping[str, Any]] | Any) -> Source:
     """The frame of a table's file, of a folder or tar shards, of a pandas, Arrow or polars table, of dicts or of a dict
     of columns. CSV cells are strings, whatever they look like; the others keep their types. Raises UserError."""
-    if isinstance(source, str | Path):
-        path = Path(source)
-        try:
-            result = _read_pattern(str(source)) or (_read_folder(path) if path.is_dir() else _read_file(path))
-        except OSError as error:
-            raise UserError(f"{path} cannot be read: {error.strerror or error}; mend that or copy the file.") from error
-        pa.default_memory_pool().release_unused()  # Arrow would hold the memory that reading took beside the frame
-    else:
-        cells = cells_of(source, "the table")
-        result = Source(cells.frame, Path.cwd(), "the table", cells.kinds)
+    name = str(source) if isinstance(source, str | Path) else "the table"
+    try:
+        result = _read_path(Path(source), name) if isinstance(source, str | Path) else _read_objects(source, name)
+        check_cells(result.frame, name)
+    except OSError as error:
+        raise UserError(f"{name} cannot be read: {error.strerror or error}; mend that or copy the file.") from error
+    except UNREADABLE as error:
+        raise UserError(f"{name} holds {describe_unreadable(error)}; mend that.") from error
+    pa.default_memory_pool().release_unused()  # Arrow would hold the memory that reading took beside the frame
     if not len(result.frame):
         raise UserError(f"{result.name} holds no records; a table needs at least one row under its column names.")
     return result
+
+
+def _read_path(path: Path, source: str) -> Source:
+    return _read_pattern(source) or (_read_folder(path) if path.is_dir() else _read_file(path))
+
+
+def _read_objects(source: Any, name: str) -> Source:
+    cells = cells_of(source, name)
+    return Source(cells.frame, Path.cwd(), name, cells.kinds)
 
 
 def _read_pattern(source: str) -> Source | None:

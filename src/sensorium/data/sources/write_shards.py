@@ -41,6 +41,8 @@ def pack(
     out = writable(out)
     if records < 1:
         raise UserError(f"--records is {records}, but a shard has at least one record; 1000 is usual.")
+    if seed is not None and seed < 0:
+        raise UserError(f"--seed is {seed}, but a number that an order follows from is 0 or more; leave it out for 0.")
     _check_folder(out, overwrite)
     frame = frame.drop(columns=shards.KEY, errors="ignore")
     media = _file_kinds(frame, name, columns or {}, {column: guess.kind for column, guess in kinds.items()})
