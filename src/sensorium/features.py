@@ -141,6 +141,11 @@ class Loss(NamedTuple):
     count: Tensor
 
 
+def rows_of(tensors: dict[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
+    """The rows, bool [B] or int64 [M], of each tensor [B, ...]."""
+    return {key: tensor[rows] for key, tensor in tensors.items()}
+
+
 def scatter(features: Features, rows: Tensor, count: int) -> Features:
     """`features` of the present rows, put back at the positions `rows` among `count` rows of zeros."""
     return Features(*(tensor.new_zeros(count, *tensor.shape[1:]).index_copy(0, rows, tensor) for tensor in features))

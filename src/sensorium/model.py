@@ -21,7 +21,7 @@ from sensorium.data.table import Table
 from sensorium.data.targets import TARGETS
 from sensorium.encoders import ENCODERS
 from sensorium.errors import UserError, check_known, lookup, unknown
-from sensorium.features import Batch, Features, first_of_each, scatter
+from sensorium.features import Batch, Features, first_of_each, rows_of, scatter
 from sensorium.files import recover, whole_folder
 from sensorium.fusion import FUSIONS
 from sensorium.heads import HEADS
@@ -156,7 +156,7 @@ class Model(nn.Module):
             content_ids = None if ids is None or encoder.modality not in MEDIA else ids[rows]
             if len(rows) == len(present):
                 return self._run(encoder, value, content_ids)
-            return scatter(self._run(encoder, _rows(value, rows), content_ids), rows, len(present))
+            return scatter(self._run(encoder, rows_of(value, rows), content_ids), rows, len(present))
         if self.training and not is_frozen(encoder):
             # Every process has to enter the same modules, so one dummy row runs and counts for nothing.
             dummy = {key: tensor[:1] for key, tensor in value.items()} | {"mask": torch.ones_like(value["mask"][:1])}
@@ -175,7 +175,7 @@ class Model(nn.Module):
         """The features of every row; rows of one id, int64 [B], are encoded once."""
         if ids is not None and len(ids.unique()) < len(ids):
             first, inverse = first_of_each(ids[:, None])
-            return self._run(encoder, _rows(inputs, first)).take(inverse)
+            return self._run(encoder, rows_of(inputs, first)).take(inverse)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not is_frozen(encoder)):
             return encoder(inputs)
 
@@ -385,10 +385,6 @@ def is_frozen(module: nn.Module) -> bool:
     """True when the module has weights and none of them is trained."""
     weights = [parameter.requires_grad for parameter in module.parameters()]
     return bool(weights) and not any(weights)
-
-
-def _rows(inputs: dict[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
-    return {key: tensor[rows] for key, tensor in inputs.items()}
 
 
 def _chunks(count: int, size: int) -> Iterator[np.ndarray]:

@@ -30,6 +30,7 @@ class Scan(NamedTuple):
            the most frequent `rate` in hertz and the 95th percentile of `seconds`, and `cut_off`, how many are too loud,
            if any is; of videos the first four; of series and sets of points the 95th percentile of each measure.
     bad:   the values that cannot be used, in the order of the table.
+    measures: by input name, by measure, float64 [N], NaN where there is none: height, width; rate, seconds; ...
     fingerprints: by name of a picture or sound input, uint8 [N, LENGTH], where they are asked for; 0 where absent or
            blank.
     """
@@ -37,6 +38,7 @@ class Scan(NamedTuple):
     ids: dict[str, np.ndarray]
     facts: dict[str, dict[str, float]]
     bad: list[RecordError]
+    measures: dict[str, dict[str, np.ndarray]]
     fingerprints: dict[str, np.ndarray]
 
 
@@ -65,12 +67,16 @@ def scan(table: Table, workers: int = 0, fingerprints: bool = False) -> Scan:
         map_in_order(partial(_scan_rows, table, fingerprints), row_ranges, workers if has_media else 0)
     )
     # Join the row ranges of each input.
-    ids, facts, errors, prints = {}, {}, [], {}
+    ids, measures, facts, errors, prints = {}, {}, {}, [], {}
     for position, spec in enumerate(table.schema.inputs):
         scanned_inputs = [scanned[position] for scanned in scanned_ranges]
         ids[spec.name] = np.concatenate([scanned.ids for scanned in scanned_inputs])  # [N]
         present = int((ids[spec.name] != 0).sum())
-        facts[spec.name] = _summarise_measures(present, [scanned.measures for scanned in scanned_inputs])
+        present_measures = _join_measures([scanned.measures for scanned in scanned_inputs])
+        facts[spec.name] = _summarise_measures(present, present_measures)
+        measures[spec.name] = {name: np.full(len(table), np.nan) for name in present_measures}
+        for name, values in present_measures.items():
+            measures[spec.name][name][ids[spec.name] != 0] = values
         if fingerprints and spec.decoder in FINGERPRINTED:
             prints[spec.name] = np.concatenate([scanned.fingerprints for scanned in scanned_inputs])  # [N, LENGTH]
         errors += [(error.row, position, error) for scanned in scanned_inputs for error in scanned.errors]
@@ -79,7 +85,7 @@ def scan(table: Table, workers: int = 0, fingerprints: bool = False) -> Scan:
     # Errors in the order of the table, and of its inputs within a record.
     index_of = {int(row): index for index, row in enumerate(table.rows)} if errors else {}
     errors.sort(key=lambda entry: (index_of[entry[0]], entry[1]))
-    return Scan(ids, facts, [error for _, _, error in errors], prints)
+    return Scan(ids, facts, [error for _, _, error in errors], measures, prints)
 
 
 def _scan_rows(table: Table, fingerprints: bool, rows: range) -> list[_ScannedInput]:
@@ -133,11 +139,15 @@ def record_error(table: Table, row: int, spec: InputSpec, error: ValueError) -> 
     return RecordError(int(table.rows[row]), ", ".join(spec.columns), format_value(table.value(row, spec)), str(error))
 
 
-def _summarise_measures(records: int, row_ranges: list[dict[str, np.ndarray]]) -> dict[str, float]:
-    """The facts of one input that `records` records have, from its measures in each range of rows."""
+def _join_measures(row_ranges: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The measures of one input, of the values that are there and not bad, from those in each range of rows."""
     row_ranges = [columns for columns in row_ranges if columns]
     names = row_ranges[0].keys() if row_ranges else ()
-    measures = {name: np.concatenate([columns[name] for columns in row_ranges]) for name in names}
+    return {name: np.concatenate([columns[name] for columns in row_ranges]) for name in names}
+
+
+def _summarise_measures(records: int, measures: dict[str, np.ndarray]) -> dict[str, float]:
+    """The facts of one input that `records` records have, from the measures of these."""
     facts: dict[str, float] = {"records": records}
     if "height" in measures:
         facts |= {name: float(np.median(measures[name])) for name in ("height", "width")}
@@ -173,8 +183,12 @@ def drop_bad_records(table: Table, scanned: Scan, how: str) -> tuple[Table, Scan
     facts = {
         name: input_facts | {"records": int((ids[name] != 0).sum())} for name, input_facts in scanned.facts.items()
     }
+    measures = {
+        name: {measure: values[good_rows] for measure, values in columns.items()}
+        for name, columns in scanned.measures.items()
+    }
     fingerprints = {name: prints[good_rows] for name, prints in scanned.fingerprints.items()}
-    return table.take(good_rows), Scan(ids, facts, scanned.bad, fingerprints)
+    return table.take(good_rows), Scan(ids, facts, scanned.bad, measures, fingerprints)
 
 
 def leave_out(table: Table, index: np.ndarray, column: str, reason: str, path: Path) -> None:

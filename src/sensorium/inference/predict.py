@@ -59,7 +59,8 @@ def predict(
         fields = fields.append(pa.field(name, column.type))
     taken_as_absent: list[RecordError] = []
     if bad_records == "absent":
-        table, (_, _, taken_as_absent) = drop_bad_records(table, scan(table), bad_records)
+        table, scanned = drop_bad_records(table, scan(table), bad_records)
+        taken_as_absent = scanned.bad
     elif bad_records == "stop" and table.misfits:
         raise table.misfits[0]
     bad = list(table.misfits) if bad_records == "skip" else None

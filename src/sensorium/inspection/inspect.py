@@ -18,6 +18,7 @@ from sensorium.data.columns.parse import is_missing
 from sensorium.data.finding import SEVERITIES, Finding
 from sensorium.data.infer_schema import infer_schema
 from sensorium.data.near_copies import ColumnFamilies, compare_columns, join_families, source_sentences
+from sensorium.data.scan import scan
 from sensorium.data.schema import Schema
 from sensorium.data.sources.tables import read_source
 from sensorium.data.table import Table
@@ -25,7 +26,7 @@ from sensorium.errors import UserError
 from sensorium.evaluation.embedding import workers_for
 from sensorium.inspection.absences import Pattern, absence_findings, patterns
 from sensorium.inspection.classes import class_findings, group_findings
-from sensorium.inspection.contents import Contents, look
+from sensorium.inspection.contents import Contents, contents_of
 from sensorium.inspection.copies import blank_findings, copy_findings
 from sensorium.inspection.estimate import Plan, plan
 from sensorium.inspection.leaks import leak_findings
@@ -100,11 +101,11 @@ def inspect(
     scan_began = time.monotonic()
     if workers is None:
         workers = workers_for(table)
-    files, bad = look(table, workers)
+    scanned = scan(table, workers, fingerprints=True)
+    files, bad = contents_of(scanned, table.schema.inputs), scanned.bad
     scan_seconds = time.monotonic() - scan_began
     # 2. Which records are near-copies, and which are held out.
-    ids = {name: contents.ids for name, contents in files.items()}
-    copies = compare_columns(table, ids, {name: contents.fingerprints for name, contents in files.items()})
+    copies = compare_columns(table, scanned.ids, scanned.fingerprints)
     table, held_out, split_findings = _split(table, recipe, copies)
     findings += split_findings + _missing_packages()
     findings += [Finding("broken-file", "error", each.column, [each.row], str(each)) for each in bad]

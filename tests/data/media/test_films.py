@@ -10,7 +10,7 @@ from sensorium.data.schema import Column, InputSpec, Schema, make_inputs
 from sensorium.encoders.audio_conv import AudioConv, AudioConvConfig
 from sensorium.encoders.video_processor import VideoProcessor, VideoSettings
 from sensorium.errors import RecordError, UserError
-from sensorium.inspection.contents import look
+from sensorium.inspection.contents import contents_of
 from tests.data.media.films import film, gray, told
 
 WAVE = (0.5 * np.sin(np.arange(16000) / 5)).astype(np.float32)
@@ -87,9 +87,11 @@ def test_the_scan_finds_films_without_sound_absent(folder):
 
 
 def test_inspection_finds_films_without_sound_absent(folder):
-    found = look(table(folder))
-    assert [bool(one) for one in found.contents["clip sound"].ids] == [True, False, False, True]
-    assert found.contents["clip"].measures["seconds"][[0, 1, 3]] == pytest.approx([0.5, 0.7, 0.9])
+    records = table(folder)
+    found = scan(records, fingerprints=True)
+    contents = contents_of(found, records.schema.inputs)
+    assert [bool(one) for one in contents["clip sound"].ids] == [True, False, False, True]
+    assert contents["clip"].measures["seconds"][[0, 1, 3]] == pytest.approx([0.5, 0.7, 0.9])
     assert found.bad == []
 
 

@@ -51,23 +51,20 @@ def decode(value: Any, root: Path, rate: int, seconds: float = MOST_SECONDS) -> 
 def measure(value: Any, root: Path) -> dict[str, float]:
     """The `rate` in hertz, the length in `seconds` and the `peak` of all of `value`, decoded: the largest magnitude, in
     units of full scale, beyond which `decode` cuts off. Raises as `decode` does."""
-    count, rate, peak = 0, 0, 0.0
-    for block in _check_blocks(_blocks(read_content(value, root)), MOST_SECONDS):
-        count, rate = count + len(block.samples), block.rate
-        peak = max(peak, float(np.abs(block.samples).max(initial=0)))
-    return {"rate": rate, "seconds": count / rate, "peak": peak}
+    return measure_and_decode(value, root, 1, 0.0)[0]
 
 
 def measure_and_decode(value: Any, root: Path, rate: int, seconds: float) -> tuple[dict[str, float], np.ndarray]:
     """What `measure` gives, and the first `seconds` at `rate` hertz, as `decode` gives them."""
-    beginning, count, source_rate = [], 0, rate
+    beginning, count, source_rate, peak = [], 0, rate, 0.0
     for block in _check_blocks(_blocks(read_content(value, root)), MOST_SECONDS):
         source_rate = block.rate
         missing = max(0, math.ceil(seconds * source_rate) - count)
         beginning += [Block(block.samples[:missing], source_rate)] if missing else []
         count += len(block.samples)
-    samples = np.clip(_resample(beginning, rate), -1.0, 1.0)
-    return {"rate": source_rate, "seconds": count / source_rate}, samples
+        peak = max(peak, float(np.abs(block.samples).max(initial=0)))
+    samples = np.clip(_resample(beginning, rate), -1.0, 1.0) if beginning else np.zeros(0, np.float32)
+    return {"rate": source_rate, "seconds": count / source_rate, "peak": peak}, samples
 
 
 def _blocks(value: Any) -> Iterator[Block]:
