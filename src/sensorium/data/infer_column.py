@@ -39,7 +39,9 @@ def infer_input(
     """What a column is that is no target, and how its cells are read."""
     values = table.frame[name].to_numpy()
     if is_missing(values).all():
-        return Inferred(Guess("ignored", "stated" if stated_kind else f"all {len(values)} values are absent"))
+        return Inferred(
+            Guess("ignored", "stated" if stated_kind == "ignored" else f"all {len(values)} values are absent")
+        )
     if stated_kind == "group" and (shared_pictures := guess_shared_pictures(values)) is not None:
         return Inferred(shared_pictures)
     written = infer_reading(values)

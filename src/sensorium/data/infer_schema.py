@@ -70,14 +70,14 @@ def infer_schema(
         targets=[specs[name] for name in targets if name in specs],
         **roles_of(described, stated_kinds),
     )
-    if not schema.inputs:
-        report(_no_inputs(table, schema))
     readable = table.under(schema).without_unreadable()
     for finding in _unreadable_cells(table, schema, readable.misfits):
         report(finding)
     readable.misfits, readable.findings = [], findings
     if strict:
         _stop_if_unclear(table, findings)
+    if not schema.inputs:
+        report(_no_inputs(table, schema))
     return readable
 
 

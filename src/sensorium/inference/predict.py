@@ -75,8 +75,8 @@ def predict(
     listed = list_bad_records(bad or taken_as_absent, out)
     set_aside = _report_bad_records(bad, len(table), quiet)
     if not quiet:
-        skipped = f"; {counted(set_aside, 'record')} set aside" if set_aside else ""
-        skipped += f"; {listed} says what could not be read" if listed else ""
+        skipped = f"; {counted(set_aside, 'record')} set aside, {listed} says why" if set_aside else ""
+        skipped = f"; {listed} says what could not be read" if taken_as_absent else skipped
         print(f"{counted(len(table) - set_aside, 'prediction')} in {out}{skipped}.")
     return {"out": str(out), "records": len(table) - set_aside, "set_aside": set_aside, "bad_records": listed}
 

@@ -18,14 +18,8 @@ from sensorium.data.columns.parse import (
     numbers,
     to_label,
 )
-from sensorium.data.media.extensions import ARRAYS, ENDINGS
+from sensorium.data.media.extensions import ARRAYS, ENDINGS, inline_medium, medium_of
 
-_STARTS = (
-    (rb"\xff\xd8\xff|\x89PNG|RIFF....WEBP|GIF8|BM|II[*+]\0|MM\0[*+]", "image"),
-    (rb"....ftyp(avi[fs]|hei[cxms]|hev[cx]|m[is]f1)", "image"),
-    (rb"RIFF....WAVE|fLaC|OggS|ID3|\xff[\xe0-\xff]|....ftypM4[AB]|FORM....AIF|\.snd|caff|0&\xb2u", "audio"),
-    (rb"RIFF....AVI |\x1aE\xdf\xa3|\0\0\x01\xba|....ftyp(isom|iso\d|mp4\d|avc1|qt  |M4V|mmp4|3gp)", "video"),
-)
 _CODE = re.compile(r"\s*[+-]?0\d")
 MOST_CLASSES = 20  # a target of whole numbers with more different values than this is a number
 _NAMES = {"image": "pictures", "audio": "sounds", "video": "films"}
@@ -96,12 +90,21 @@ def _guess_strings(present: np.ndarray) -> Guess:
     distinct = pd.unique(present)
     guess = (
         _guess_constant(distinct, len(present))
+        or _guess_inline(present)
         or _guess_addresses(present)
         or _guess_number_files(present)
         or _guess_paths(present)
         or _guess_written_numbers(present, distinct)
     )
     return guess or _guess_words(present, distinct)
+
+
+def _guess_inline(present: np.ndarray) -> Guess | None:
+    """Files that are written into the cells."""
+    kind = inline_medium(present[0])
+    if kind is None or any(inline_medium(value) != kind for value in _sample(present)):
+        return None
+    return Guess(kind, f"{len(present)} of {len(present)} values are {_NAMES[kind]}, written as text")
 
 
 def _guess_addresses(present: np.ndarray) -> Guess | None:
@@ -212,7 +215,7 @@ def _guess_objects(present: np.ndarray) -> Guess:
 def _kind_of_cell(value: Any) -> str:
     """What a cell holds, by a medium's name or that of its type."""
     if isinstance(value, bytes | bytearray):
-        return next((kind for start, kind in _STARTS if re.match(start, value, re.DOTALL)), "bytes")
+        return medium_of(value) or "bytes"
     if is_sound(value):
         return "audio"
     if is_film(value):
