@@ -178,7 +178,7 @@ def test_ctrl_c_leaves_a_state_and_says_how_to_go_on(world: Path):
     assert said.code == 130
     sentence = said.err.splitlines()[-1]
     assert sentence.startswith("sensorium: Stopped after epoch ")
-    assert sentence.endswith("the state is saved. A fit goes on where it stood with the same command and --resume.")
+    assert sentence.endswith("the state is saved. Go on with: sensorium fit --resume --out out")
     assert json.loads(state.read_text())["finished"] is False
     assert not Path("runs/stopped/model").exists()
 

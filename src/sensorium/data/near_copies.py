@@ -246,15 +246,13 @@ def _family_sentence(table: Table, column: ColumnFamilies, split: str | None) ->
     members = np.flatnonzero(column.codes >= 0)
     count = len(np.unique(column.codes[members]))
     spec = next(spec for spec in table.schema.inputs if spec.name == column.column)
-    first, second = (
-        f"row {table.rows[row]} ('{shorten(format_value(table.value(int(row), spec)), 60)}')"
-        for row in example_pair(column)
-    )
+    first, second = example_pair(column)
+    example = shorten(format_value(table.value(int(first), spec)), 40)
     splits = "every split" if split is None else f"every split but the stated one by '{split}'"
     return (
-        f"! {counted(len(members), column.noun)} of '{column.column}' are the same as another or nearly so, in {count}"
-        f" {'family' if count == 1 else 'families'}, such as {first} and {second}. Each family stays on one side of"
-        f" {splits}; --set near_copies=false takes them apart."
+        f"! {counted(len(members), column.noun)} of '{column.column}' are the same as another or nearly so"
+        f" ({count} {'family' if count == 1 else 'families'}, such as rows {table.rows[first]} and"
+        f" {table.rows[second]}, '{example}'): each family stays on one side of {splits}; --set near_copies=false declines."
     )
 
 

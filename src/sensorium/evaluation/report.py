@@ -8,6 +8,7 @@ import pyarrow as pa
 from rich.console import Console, ConsoleOptions, RenderResult
 
 from sensorium.evaluation import printing
+from sensorium.evaluation.brief import target_lines
 from sensorium.evaluation.forgetting import Forgetting
 from sensorium.evaluation.inputs import Contribution, Contributions
 from sensorium.evaluation.question_types import COLUMNS
@@ -74,6 +75,10 @@ class Report:
     def save(self, folder: str | Path) -> None:
         """Writes metrics.json and scores.parquet into `folder`, each whole or not at all. Raises UserError."""
         save(folder, self.to_dict(), self.samples)
+
+    def brief(self) -> list[str]:
+        """How good the model is, in a few lines."""
+        return [line for report in self.targets for line in target_lines(report)]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for report in self.targets:

@@ -124,6 +124,10 @@ class RetrievalReport:
         """Writes metrics.json and scores.parquet into `folder`, each whole or not at all. Raises UserError."""
         save(folder, self.to_dict(), self.samples)
 
+    def brief(self) -> list["RetrievalReport"]:
+        """All of it, which is short."""
+        return [self]
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for direction in self.directions:
             title = f"{direction.name}: {direction.queries:,} queries among {counted(direction.items, 'item')}"

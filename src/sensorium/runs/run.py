@@ -69,6 +69,7 @@ def fit(
     resume: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
+    details: bool = False,
     **settings: Any,
 ) -> Run:
     """Trains a model on a table of records, scores it on held-out records, and saves all of it in the folder `out`.
@@ -84,12 +85,13 @@ def fit(
     bad_records: "stop" or "skip". start_from: the folder of a run to go on from; old_table: the file of its records.
     recipe: a nested dict of settings or a YAML file, under all of these; `settings`: any other of docs/recipes.md.
     resume: goes on where a stopped or killed run in `out` stood, to the same bits. overwrite: replaces a run in `out`.
+    quiet prints nothing, details all tables.
     Raises UserError for anything the user can mend, and Interrupted after Ctrl-C, once the state is saved.
     """
     options = collect_options(locals())
     if any(option is not None for option in (family, image, question, answer, size)):
         recipe, options = expand_family(recipe, options)
-    return start_run(TASKS["supervised"](), records, Path(out), recipe, options, resume, overwrite, quiet)
+    return start_run(TASKS["supervised"](), records, Path(out), recipe, options, resume, overwrite, quiet, details)
 
 
 def pretrain(
@@ -124,6 +126,7 @@ def pretrain(
     resume: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
+    details: bool = False,
     **settings: Any,
 ) -> Run:
     """Brings the inputs of each record together in one space, as `family` ("clip", "albef") does; scores retrieval on
@@ -138,7 +141,9 @@ def pretrain(
     options = collect_options(locals(), not_settings={"family"})
     if family not in FAMILIES:
         raise unknown("family", family, FAMILIES)
-    return start_run(TASKS["contrastive"](family), records, Path(out), recipe, options, resume, overwrite, quiet)
+    return start_run(
+        TASKS["contrastive"](family), records, Path(out), recipe, options, resume, overwrite, quiet, details
+    )
 
 
 @usual_torch()
@@ -151,6 +156,7 @@ def start_run(
     resume: bool,
     overwrite: bool,
     quiet: bool,
+    details: bool,
 ) -> Run:
     """Resolves the settings, opens the table, prepares the folder, and runs the pipeline."""
     started = time.monotonic()
@@ -158,7 +164,7 @@ def start_run(
     begun_before = (folder / "recipe.yaml").exists()
     resolved = resolve_config(task, folder, recipe, options, resume)
     accelerator = Accelerator(cpu=choose_device(resolved.training.device).type == "cpu", kwargs_handlers=[PATIENT])
-    console = Console(quiet or not accelerator.is_main_process)
+    console = Console(quiet or not accelerator.is_main_process, details)
     table, resolved = task.open(records, resolved, console)
     if accelerator.num_processes > 1:
         atexit.register(accelerator.end_training)  # threads of gloo that still run at the end abort the process

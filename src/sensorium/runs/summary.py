@@ -7,8 +7,10 @@ from torch import nn
 
 from sensorium.config.schema import InputSettings, Recipe
 from sensorium.console import Console
+from sensorium.encoders import ENCODERS
 from sensorium.encoders.audio_processor import AudioProcessor
 from sensorium.errors import counted
+from sensorium.fusion import FUSIONS
 from sensorium.model import Model, is_frozen
 from sensorium.tasks.base import Closing, Run
 from sensorium.training.state import TrainingState
@@ -21,25 +23,42 @@ def print_plan(
     printed = Printed("part", "what", "parameters", title="The model", title_justify="left")
     for name, encoder in model.encoders.items():
         state = _training_state(encoder, recipe.inputs.get(name, InputSettings()), recipe.cache)
-        printed.add_row(f"input {name}", type(encoder).__name__, f"{_count(encoder)}, {state}")
+        printed.add_row(f"input {name}", describe_encoder(encoder), f"{_count(encoder)}, {state}")
     for name, projection in model.projections.items():
         printed.add_row(f"projection {name}", f"{projection.out_features} wide", f"{_count(projection)}, trained")
     if model.fusion is not None:
-        name = recipe.fusion.name if recipe.family is None else type(model.fusion).__name__
-        printed.add_row("fusion", name, f"{_count(model.fusion)}, trained")
+        printed.add_row("fusion", _fusion_name(recipe, model), f"{_count(model.fusion)}, trained")
     for name, head in model.heads.items():
         role = "target" if model.decides else "head"
         printed.add_row(f"{role} {name}", type(head).__name__, f"{_count(head)}, trained")
-    console.print_table(printed)
+    console.print_detail(printed)
     for name, encoder in model.encoders.items():
         if isinstance(encoder.processor, AudioProcessor):
-            console.print(f"Input {name}: {encoder.processor.of_long_clips}.")
+            console.print_detail(f"Input {name}: {encoder.processor.of_long_clips}.")
     splits = ", ".join(f"{count} {name}" for name, count in counts.items())
     training = recipe.training
+    if not console.details:
+        parts = [f"{name} by {describe_encoder(encoder)}" for name, encoder in model.encoders.items()]
+        parts += [] if model.fusion is None else [f"fusion {_fusion_name(recipe, model)}"]
+        console.print(f"Model: {', '.join(parts)}; {_count(model)} weights.")
     console.print(
         f"Records: {splits}. Up to {counted(training.epochs, 'epoch')} of"
         f" {counted(training.batch_size, 'record')} a step, {precision} ({reason})."
     )
+
+
+def describe_encoder(encoder: nn.Module) -> str:
+    """An encoder's name and its published model, and whether it was pretrained: `text (from scratch)`."""
+    name = next(name for name, encoder_class in ENCODERS.items() if encoder_class is type(encoder))
+    published = getattr(encoder.config, "model", None)
+    start = "pretrained" if encoder.pretrained else "from scratch"
+    return f"{name}{f' {published}' if published else ''} ({start}{', frozen' if is_frozen(encoder) else ''})"
+
+
+def _fusion_name(recipe: Recipe, model: Model) -> str:
+    if recipe.family is None:
+        return recipe.fusion.name
+    return next(name for name, fusion_class in FUSIONS.items() if fusion_class is type(model.fusion))
 
 
 def print_finished(
@@ -63,9 +82,13 @@ def print_finished(
             + (", by the model that had not learned from them" if refit else "")
             + (optimistic if validation_chose else ".")
         )
-    for table in (run.report, *closing.shown):
-        console.print_table(table)
-    console.print(f"Saved in {run.folder}: model/, recipe.yaml, metrics.json, scores.parquet, log.csv, report.html.")
+    console.print_detail(run.report)
+    for what in run.report.brief() + closing.shown:
+        console.print_table(what)
+    console.print_detail(
+        f"Saved in {run.folder}: model/, recipe.yaml, metrics.json, scores.parquet, log.csv, report.html."
+    )
+    console.print(f"Report: {(run.folder / 'report.html').resolve().as_uri()}")
     console.print("\n  ".join(["Next:", *closing.commands]))
 
 

@@ -95,8 +95,8 @@ def infer_reading(values: np.ndarray) -> Written:
     placeholders = "all" if reading.holds or absent is every else "plain"
     reading = reading.model_copy(update={"placeholders": placeholders if reading.holds or absent.any() else "none"})
     if absent.any():
-        words = f"words for a missing value, such as {_listed(texts[absent])}, which are read as absent,"
-        faults.append(Fault("placeholder", np.append(absent, False)[codes], words, "leave such cells empty"))
+        words = f"words for a missing value ({_listed(texts[absent])})"
+        faults.append(Fault("placeholder", np.append(absent, False)[codes], words, "they are read as absent"))
     if reading.holds == "number":
         faults += _number_faults(texts, codes, reading, absent)
     return Written(reading, faults)
