@@ -79,6 +79,10 @@ class Console:
         """One line to standard output."""
         self.out.print(sentence)
 
+    def print_unbroken(self, line: str) -> None:
+        """A line that is copied as it is, an address or a command, however long."""
+        self.out.print(line, soft_wrap=True)
+
     def print_table(self, table: RenderableType) -> None:
         """A table to standard output."""
         self.out.print(table)

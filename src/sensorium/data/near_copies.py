@@ -252,7 +252,8 @@ def _family_sentence(table: Table, column: ColumnFamilies, split: str | None) ->
     return (
         f"! {counted(len(members), column.noun)} of '{column.column}' are the same as another or nearly so"
         f" ({count} {'family' if count == 1 else 'families'}, such as rows {table.rows[first]} and"
-        f" {table.rows[second]}, '{example}'): each family stays on one side of {splits}; --set near_copies=false declines."
+        f" {table.rows[second]}, '{example}'): each family stays on one side of {splits};"
+        f" --set near_copies=false declines."
     )
 
 

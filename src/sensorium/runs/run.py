@@ -63,6 +63,7 @@ def fit(
     device: str | None = None,
     workers: int | None = None,
     bad_records: str | None = None,
+    strict: bool | None = None,
     start_from: str | Path | None = None,
     old_table: str | Path | None = None,
     recipe: dict[str, Any] | str | Path | None = None,
@@ -82,7 +83,7 @@ def fit(
     family: "albef"; then `image`, `question` and `answer` name columns, and the family's settings, of `size`, lie under
     all others. epochs, seed, device ("auto", "cpu", "cuda"), workers (processes that read): of training. budget: time
     for trying other settings, "30m". test: a share held out; split, held_out: a column, and its value that is.
-    bad_records: "stop" or "skip". start_from: the folder of a run to go on from; old_table: the file of its records.
+    bad_records: "stop", "skip" or "absent"; strict: stop where it is not clear what a column is. start_from: the folder of a run to go on from; old_table: the file of its records.
     recipe: a nested dict of settings or a YAML file, under all of these; `settings`: any other of docs/recipes.md.
     resume: goes on where a stopped or killed run in `out` stood, to the same bits. overwrite: replaces a run in `out`.
     quiet prints nothing, details all tables.
@@ -121,6 +122,7 @@ def pretrain(
     device: str | None = None,
     workers: int | None = None,
     bad_records: str | None = None,
+    strict: bool | None = None,
     start_from: str | Path | None = None,
     recipe: dict[str, Any] | str | Path | None = None,
     resume: bool = False,

@@ -88,8 +88,8 @@ def print_finished(
     console.print_detail(
         f"Saved in {run.folder}: model/, recipe.yaml, metrics.json, scores.parquet, log.csv, report.html."
     )
-    console.print(f"Report: {(run.folder / 'report.html').resolve().as_uri()}")
-    console.print("\n  ".join(["Next:", *closing.commands]))
+    console.print_unbroken(f"Report: {(run.folder / 'report.html').resolve().as_uri()}")
+    console.print_unbroken("\n  ".join(["Next:", *closing.commands]))
 
 
 def _training_state(encoder: nn.Module, settings: InputSettings, cache: bool) -> str:
