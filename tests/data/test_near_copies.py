@@ -110,11 +110,7 @@ def test_a_family_is_on_one_side_of_every_split_and_fold_unless_declined():
     table = table_of("note", "text", texts + [f"{text} again" for text in texts])
     scanned = scan(table, fingerprints=True)
     codes, sentences = find_families(table, scanned.ids, scanned.fingerprints)
-    assert (
-        "120 texts of 'note'" in sentences[0]
-        and "such as rows 1 and" in sentences[0]
-        and "near_copies=false" in sentences[0]
-    )
+    assert all(part in sentences[0] for part in ("120 texts of 'note'", "such as rows 1 and", "near_copies=false"))
     recipe = Recipe(data=DataSettings(target={"y": None}, test=0.3))
 
     def crossing(keep_together: np.ndarray | None) -> int:

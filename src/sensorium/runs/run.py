@@ -83,7 +83,8 @@ def fit(
     family: "albef"; then `image`, `question` and `answer` name columns, and the family's settings, of `size`, lie under
     all others. epochs, seed, device ("auto", "cpu", "cuda"), workers (processes that read): of training. budget: time
     for trying other settings, "30m". test: a share held out; split, held_out: a column, and its value that is.
-    bad_records: "stop", "skip" or "absent"; strict: stop where it is not clear what a column is. start_from: the folder of a run to go on from; old_table: the file of its records.
+    bad_records: "stop", "skip" or "absent"; strict: stop where it is not clear what a column is. start_from: the folder
+    of a run to go on from; old_table: the file of its records.
     recipe: a nested dict of settings or a YAML file, under all of these; `settings`: any other of docs/recipes.md.
     resume: goes on where a stopped or killed run in `out` stood, to the same bits. overwrite: replaces a run in `out`.
     quiet prints nothing, details all tables.
