@@ -69,7 +69,14 @@ def test_a_fit_that_is_piped_prints_few_lines_and_draws_nothing(world: Path):
     lines = said.out.splitlines()
     assert len(lines) <= 35 and max(len(line) for line in lines if "file://" not in line) <= 100
     assert lines[0].startswith("24 records of reviews.csv: sentiment (2 labels) from ")
-    for shown in ("sentiment: accuracy ", ", chance 0.", "What each input adds to accuracy", "  right  ", "  wrong  "):
+    for shown in (
+        "sentiment: ",
+        "accuracy 0.",
+        ", chance 0.",
+        "What each input adds to accuracy",
+        "  right  ",
+        "  wrong  ",
+    ):
         assert shown in said.out
     assert f"Report: file://{Path('runs/piped/report.html').resolve()}" in said.out
     assert lines[-1].strip() == "sensorium predict runs/piped reviews.csv --out predictions.csv"

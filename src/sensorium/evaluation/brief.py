@@ -2,30 +2,14 @@
 
 from sensorium.evaluation.inputs import METRIC_WORDS, Contributions
 from sensorium.evaluation.target import TargetReport
-from sensorium.metrics import Value
 
 _BAR = 24  # letters of the longest bar
 _MOST_INPUTS = 8
 
 
 def target_lines(report: TargetReport) -> list[str]:
-    """The headline metric with interval and chance, and what each input is worth by it."""
-    metric = report.judgement.metric
-    value = report.metrics[metric]
-    headline = f"{report.target.name}: {_words(metric)} {_spelled(value)} on {report.records:,} records"
-    if value.chance is not None:
-        headline += f", chance {value.chance:.3f}"
-    return [headline + ".", *_input_lines(report.judgement)]
-
-
-def _words(metric: str) -> str:
-    return METRIC_WORDS.get(metric, metric.replace("_", " "))
-
-
-def _spelled(value: Value) -> str:
-    if value.value is None:
-        return "undefined"
-    return f"{value.value:.3f}" + ("" if value.low is None else f" ({value.low:.3f} to {value.high:.3f})")
+    """The verdict, and what each input is worth."""
+    return [f"{report.target.name}: {report.verdict.sentence}", *_input_lines(report.judgement)]
 
 
 def _input_lines(contributions: Contributions) -> list[str]:
@@ -39,7 +23,8 @@ def _input_lines(contributions: Contributions) -> list[str]:
         return []
     longest, width = max(abs(value.value) for value in known.values()) or 1.0, max(map(len, known))
     ordered = sorted(known, key=lambda name: -known[name].value)
-    lines = [f"What each input adds to {_words(contributions.metric)}, on average:"]
+    metric = METRIC_WORDS.get(contributions.metric, contributions.metric.replace("_", " "))
+    lines = [f"What each input adds to {metric}, on average:"]
     for name in ordered[:_MOST_INPUTS]:
         value = known[name]
         bar = ("█" if value.value > 0 else "░") * round(_BAR * abs(value.value) / longest)

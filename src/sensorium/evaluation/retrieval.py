@@ -132,9 +132,9 @@ class RetrievalReport:
         """Writes metrics.json and scores.parquet into `folder`, each whole or not at all. Raises UserError."""
         save(folder, self.to_dict(), self.samples)
 
-    def brief(self) -> list["RetrievalReport"]:
-        """All of it, which is short."""
-        return [self]
+    def brief(self) -> list[str]:
+        """The verdict."""
+        return [f"Retrieval: {self.verdict.sentence}"]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for direction in self.directions:
