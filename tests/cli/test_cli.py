@@ -79,8 +79,8 @@ def test_a_fit_that_is_piped_prints_few_lines_and_draws_nothing(world: Path):
     ):
         assert shown in said.out
     assert f"Report: file://{Path('runs/piped/report.html').resolve()}" in said.out
-    assert lines[-1].strip() == "sensorium predict runs/piped reviews.csv --out predictions.csv"
-    assert sensorium(lines[-1].strip().removeprefix("sensorium ")).code == 0
+    assert lines[-1] == "Next: sensorium predict runs/piped reviews.csv --out predictions.csv"
+    assert sensorium(lines[-1].removeprefix("Next: sensorium ")).code == 0
 
 
 def test_details_are_all_tables_and_quiet_is_nothing(world: Path):

@@ -11,6 +11,7 @@ from sensorium.encoders import ENCODERS
 from sensorium.encoders.audio_processor import AudioProcessor
 from sensorium.errors import counted
 from sensorium.fusion import FUSIONS
+from sensorium.heads import HEADS
 from sensorium.model import Model, is_frozen
 from sensorium.tasks.base import Closing, Run
 from sensorium.training.state import TrainingState
@@ -30,7 +31,7 @@ def print_plan(
         printed.add_row("fusion", _fusion_name(recipe, model), f"{_count(model.fusion)}, trained")
     for name, head in model.heads.items():
         role = "target" if model.decides else "head"
-        printed.add_row(f"{role} {name}", type(head).__name__, f"{_count(head)}, trained")
+        printed.add_row(f"{role} {name}", describe_head(head), f"{_count(head)}, trained")
     console.print_detail(printed)
     for name, encoder in model.encoders.items():
         if isinstance(encoder.processor, AudioProcessor):
@@ -55,6 +56,11 @@ def describe_encoder(encoder: nn.Module) -> str:
     return f"{name}{f' {published}' if published else ''} ({start}{', frozen' if is_frozen(encoder) else ''})"
 
 
+def describe_head(head: nn.Module) -> str:
+    """A head's name."""
+    return next(name for name, head_class in HEADS.items() if head_class is type(head))
+
+
 def _fusion_name(recipe: Recipe, model: Model) -> str:
     if recipe.family is None:
         return recipe.fusion.name
@@ -71,9 +77,9 @@ def print_finished(
     best, refit = state.best_epoch + 1, (run.folder / "refit").exists()
     console.print(
         f"Trained for {counted(state.epoch, 'epoch')}"
-        + (f", of which epoch {best} was the best" if state.epoch > 1 and validation_chose else "")
-        + (f"; then anew on training and validation records for {best}" if refit else "")
-        + f"; {state.seconds:.0f} s in all."
+        + (f" (best: {best})" if state.epoch > 1 and validation_chose else "")
+        + (f", then {best} on training and validation records" if refit else "")
+        + f", in {state.seconds:.0f} s."
     )
     if split == "validation":
         optimistic = "; they chose the epoch, so a little too well: hold records out with --test 0.2."
@@ -89,7 +95,8 @@ def print_finished(
         f"Saved in {run.folder}: model/, recipe.yaml, metrics.json, scores.parquet, log.csv, report.html."
     )
     console.print_unbroken(f"Report: {(run.folder / 'report.html').resolve().as_uri()}")
-    console.print_unbroken("\n  ".join(["Next:", *closing.commands]))
+    commands = closing.commands
+    console.print_unbroken(f"Next: {commands[0]}" if len(commands) == 1 else "\n  ".join(["Next:", *commands]))
 
 
 def _training_state(encoder: nn.Module, settings: InputSettings, cache: bool) -> str:
