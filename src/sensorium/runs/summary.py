@@ -41,7 +41,7 @@ def print_plan(
     if not console.details:
         parts = [f"{name} by {describe_encoder(encoder)}" for name, encoder in model.encoders.items()]
         parts += [] if model.fusion is None else [f"fusion {_fusion_name(recipe, model)}"]
-        console.print(f"Model: {', '.join(parts)}; {_count(model)} weights.")
+        console.print(f"Model: {', '.join(parts)}; {_count(model)} parameters.")
     console.print(
         f"Records: {splits}. Up to {counted(training.epochs, 'epoch')} of"
         f" {counted(training.batch_size, 'record')} a step, {precision} ({reason})."
