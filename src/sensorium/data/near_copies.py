@@ -75,7 +75,7 @@ def find_families(
     table: Table, ids: dict[str, np.ndarray], fingerprints: dict[str, np.ndarray], split: str | None = None
 ) -> tuple[np.ndarray | None, list[str]]:
     """What a split keeps together: int64 [N], equal for records of one family or group, None without families; and a
-    sentence on the families of each column, and on columns that read like a source.
+    sentence on the families of each column.
 
     ids, fingerprints: the scan's, by input. split: the column that states the test, if one does. None where the target
     is asked of one input several times.
@@ -83,17 +83,16 @@ def find_families(
     if any(TARGETS[spec.kind].repeats_inputs for spec in table.schema.targets):
         return None, []
     families = [column for column in compare_columns(table, ids, fingerprints) if (column.codes >= 0).any()]
-    sources = [f"! {sentence}" for sentence in source_sentences(table).values()]
     if not families:
-        return None, sources
+        return None, []
     codes = join_families(families, table.groups)
     if codes is None:
         sentence = (
             f"! Near-copies join the groups of '{table.schema.group}' to a few large ones, so that a split goes by the"
             " stated groups alone; delete the copies."
         )
-        return None, [sentence, *sources]
-    return codes, [_family_sentence(table, column, split) for column in families] + sources
+        return None, [sentence]
+    return codes, [_family_sentence(table, column, split) for column in families]
 
 
 def compare_columns(

@@ -16,7 +16,7 @@ from sensorium.config.defaults import default_workers, fill_defaults
 from sensorium.config.schema import Recipe
 from sensorium.console import StepCallback
 from sensorium.data.marks import save_marks
-from sensorium.data.near_copies import find_families
+from sensorium.data.near_copies import find_families, source_sentences
 from sensorium.data.records import Records
 from sensorium.data.scan import drop_bad_records, leave_out, scan, write_bad_records
 from sensorium.data.schema import MEDIA
@@ -25,6 +25,7 @@ from sensorium.data.split import join_codes
 from sensorium.data.table import Table
 from sensorium.errors import counted
 from sensorium.evaluation import Report
+from sensorium.evaluation.held_apart import held_apart_sentence
 from sensorium.files import discard, whole_folder
 from sensorium.model import Model, load
 from sensorium.reports.report import write_report_without_measurements
@@ -131,6 +132,9 @@ def scan_records(table: Table, context: RunContext) -> ScannedRecords:
             families, sentences = find_families(usable, scanned.ids, scanned.fingerprints, data.split)
         for sentence in sentences:
             context.console.print(sentence)
+    for name, sentence in source_sentences(usable).items():
+        score = held_apart_sentence(usable, name, context.recipe.seed)
+        context.console.print(f"! {sentence}{f' {score}' if score else ''}")
     return ScannedRecords(usable, scanned.ids, scanned.facts, families)
 
 
