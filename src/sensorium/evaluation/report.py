@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 from rich.console import Console, ConsoleOptions, RenderResult
+from rich.text import Text
 
 from sensorium.evaluation import printing
 from sensorium.evaluation.brief import target_lines
@@ -83,6 +84,7 @@ class Report:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for report in self.targets:
+            yield Text(f"{report.target.name}: {report.verdict.sentence}\n", style="bold")
             yield from printing.target_tables(report)
         yield from printing.records_table(self.targets, self.records, self.present, self.bad)
         yield printing.cost_text(self.cost)

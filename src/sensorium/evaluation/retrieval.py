@@ -137,6 +137,7 @@ class RetrievalReport:
         return [f"Retrieval: {self.verdict.sentence}"]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Text(f"{self.verdict.sentence}\n", style="bold")
         for direction in self.directions:
             title = f"{direction.name}: {direction.queries:,} queries among {counted(direction.items, 'item')}"
             yield metric_table(title, direction.metrics)
