@@ -32,7 +32,7 @@ def shop_table(rows: int = 240, seed: int = 0) -> Table:
             "day": [f"2024-03-{generator.integers(10, 29)}" for _ in range(rows)],
             "kind": [["x", "y", "z"][index] for index in label],
             "price": 3 * size + generator.normal(size=rows) + 20,
-            "marks": [["m"] * (index > 0) + ["n"] * (generator.random() < 0.5) for index in label],
+            "marks": [["m"] * int(index > 0) + ["n"] * int(generator.random() < 0.5) for index in label],
         }
     )
     for name in KINDS:
