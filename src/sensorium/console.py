@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +62,14 @@ class PlainConsole(RichConsole):
 
 
 class Console:
-    """Prints nothing when `quiet`; draws live lines only on a terminal."""
+    """Prints nothing when `quiet`; draws live lines only on a terminal, and in a notebook that has ipywidgets."""
 
     def __init__(self, quiet: bool = False):
         self.out = PlainConsole(quiet=quiet, file=None if sys.stdout is None else Output(sys.stdout))
         self.out.width = max(self.out.width, LEAST_WIDTH) if self.out.is_terminal else PIPED_WIDTH
         self.live = PlainConsole(stderr=True, quiet=quiet)
-        self.draws = self.live.is_terminal and not quiet
+        widgets = self.live.is_jupyter and find_spec("ipywidgets") is not None  # draw live lines in a notebook
+        self.draws = (self.live.is_terminal or widgets) and not quiet
 
     def print(self, sentence: str) -> None:
         """One line to standard output."""
