@@ -5,13 +5,13 @@ from xml.etree import ElementTree
 import pyarrow as pa
 import pytest
 
+import sensorium
 from sensorium.evaluation.comparison import Comparison, Contender
 from sensorium.evaluation.few_shot import FewShotReport
 from sensorium.evaluation.notebook import LEFT, RIGHT, plot
 from sensorium.evaluation.retrieval import RetrievalReport, Retrieved
 from sensorium.metrics import Value
 from sensorium.model import load
-from tests import reviews
 
 SVG = "{http://www.w3.org/2000/svg}"
 GOOD, WEAK = Value(0.9, 0.8, 1.0, 0.25), Value(0.3, 0.1, 0.5, 0.25)
@@ -23,7 +23,7 @@ def contender(name: str, value: Value) -> Contender:
 
 REPORTS = [
     RetrievalReport([Retrieved("caption→photo", {"recall@1": GOOD, "mrr": WEAK}, 9, 9)], 9, {}, 0, {}, pa.table({})),
-    FewShotReport("shade", ["a", "b"], 9, 9, 0, {"1": {"accuracy": GOOD}, "4": {"accuracy": WEAK}}, 3, {}, pa.table({})),
+    FewShotReport("y", ["a", "b"], 9, 9, 0, {"1": {"accuracy": GOOD}, "4": {"accuracy": WEAK}}, 3, {}, pa.table({})),
     Comparison("y", "accuracy", 9, 9, None, 2, 1, [contender("late", GOOD)], [], pa.table({})),
 ]  # fmt: skip
 
@@ -59,9 +59,6 @@ def test_a_model_is_said_in_a_line(world):
 
 
 def test_the_report_of_an_evaluation_names_its_headline(world):
-    import sensorium
-
-    report = sensorium.evaluate("runs/reviews", "reviews.csv", quiet=True)
+    report = sensorium.evaluate(load("runs/reviews"), sensorium.read("reviews.csv", target="sentiment", quiet=True))
     assert repr(report).startswith("Report of 24 records: sentiment, ") and len(repr(report)) < 300
     assert "without photo" in report._repr_html_() and "photo alone" in report.plot().svg
-    assert reviews.COLUMNS

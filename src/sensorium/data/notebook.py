@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sensorium.data.schema import InputSpec, Schema
 
 MOST_ROWS, MOST_COLUMNS, MOST_NAMES = 10, 12, 6
-CELL, NAME = 80, 24  # letters
+LINE, CELL, NAME = 280, 80, 24  # letters
 SIDE = 96  # pixels of a picture's longer side
 RATE, SECONDS, BIT_RATE = 16_000, 8, 32_000  # of a sound: hertz, at most so long, bits a second
 
@@ -53,8 +53,8 @@ def html_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[Any]]
 
 
 def facts_text(name: str, facts: dict[str, str]) -> str:
-    """What a `repr` says: the name, then each fact."""
-    return f"{name}: " + "; ".join(f"{key} {value}" for key, value in facts.items())
+    """What a `repr` says, in one line: the name, then each fact."""
+    return shorten(f"{name}: " + "; ".join(f"{key} {value}" for key, value in facts.items()), LINE)
 
 
 def facts_html(name: str, facts: dict[str, str]) -> str:

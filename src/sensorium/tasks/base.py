@@ -13,7 +13,7 @@ from torch import nn
 
 from sensorium.config.schema import Recipe
 from sensorium.console import Console, StepCallback, shorten
-from sensorium.data.notebook import facts_html, show_page
+from sensorium.data.notebook import LINE, facts_html, show_page
 from sensorium.data.records import Records
 from sensorium.data.table import Table
 from sensorium.evaluation import Report
@@ -65,7 +65,7 @@ class Run:
         return self.report.to_dict()
 
     def __repr__(self) -> str:
-        return f"Run in {shorten(self.folder, 80)}: {self.report!r}"
+        return shorten(f"Run in {self.folder}: {self.report!r}", LINE)
 
     def _repr_html_(self) -> str:
         return self.report._repr_html_() + facts_html(f"Run in {self.folder}", self.model._facts)
