@@ -43,8 +43,8 @@ def test_a_plot_lies_within_its_frame_and_shows_chance(tmp_path):
     root = ElementTree.fromstring(drawn.svg)
     dots = [float(circle.get("cx")) for circle in root.iter(f"{SVG}circle")]
     assert len(dots) == 2 and all(LEFT <= x <= RIGHT for x in dots) and dots[0] > dots[1]
-    assert [title.text for title in root.iter(f"{SVG}title")] == ["chance"]
-    assert {"y <b>", "all & more"} <= {text.text for text in root.iter(f"{SVG}text")}
+    assert 'stroke-dasharray="3 3"' in drawn.svg
+    assert {"y <b> (dashed: chance, .250)", "all & more"} <= {text.text for text in root.iter(f"{SVG}text")}
     drawn.save(tmp_path / "plot.svg")
     assert (tmp_path / "plot.svg").read_text() == drawn.svg
     assert ElementTree.fromstring(plot({"empty": {"undefined": Value(None, None, None)}}).svg) is not None

@@ -30,7 +30,7 @@ TABLE = Environment(autoescape=True, lstrip_blocks=True, trim_blocks=True).from_
 <table>
 <caption style="text-align:left;caption-side:top">{{ title }}</caption>
 {% if headers %}
-<thead><tr>{% for header in headers %}<th>{{ header }}</th>{% endfor %}</tr></thead>
+<thead><tr>{% for header in headers %}<th style="text-align:left">{{ header }}</th>{% endfor %}</tr></thead>
 {% endif %}
 <tbody>
 {% for row in rows %}
@@ -98,8 +98,8 @@ def record_cell(cell: Any, specs: list["InputSpec"], root: Path) -> Markup | str
 
     specs: the inputs that are read from the column. A cell that cannot be shown is text.
     """
-    shown = [Markup() if spec.modality not in _RENDERERS else _render(cell, spec, root) for spec in specs]
-    return Markup().join(shown) or shorten(cell, CELL)
+    elements = [Markup() if spec.modality not in _RENDERERS else _render(cell, spec, root) for spec in specs]
+    return Markup().join(elements) or shorten(cell, CELL)
 
 
 def _render(cell: Any, spec: "InputSpec", root: Path) -> Markup:
@@ -129,7 +129,7 @@ def _sound(samples: np.ndarray, name: str) -> Markup:
         frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
         frame.sample_rate, frame.pts = RATE, 0
         container.mux([*stream.encode(frame), *stream.encode(None)])
-    player = '<audio controls preload="none" src="data:audio/mpeg;base64,{}" aria-label="{}"></audio>'
+    player = '<audio controls preload="metadata" src="data:audio/mpeg;base64,{}" aria-label="{}"></audio>'
     return Markup(player).format(_base64(file), name)
 
 

@@ -27,7 +27,7 @@ aria-label="{{ label }}" font-family="sans-serif" font-size="13" fill="#1b1f26">
 <rect width="100%" height="100%" fill="#fff"/>
 {% for panel in panels %}<text x="8" y="{{ panel.top + 18 }}" font-weight="bold">{{ panel.title }}</text>
 {% if panel.chance %}<path d="M{{ panel.chance }} {{ panel.top + 26 }}V{{ panel.bottom }}" stroke="#5b6472" \
-stroke-dasharray="3 3"><title>chance</title></path>{% endif %}
+stroke-dasharray="3 3"/>{% endif %}
 {% for bar in panel.bars %}<text x="8" y="{{ bar.y + 4 }}">{{ bar.name }}</text>\
 <text x="{{ width - 8 }}" y="{{ bar.y + 4 }}" text-anchor="end">{{ bar.value }}</text>\
 {% if bar.low %}<path d="M{{ bar.low }} {{ bar.y }}H{{ bar.high }}" stroke="#1f5fbf" stroke-width="2.5"/>{% endif %}\
@@ -97,6 +97,8 @@ def plot(panels: Panels) -> Plot:
         defined = {name: value for name, value in values.items() if value.value is not None}
         bottom = top + TITLE + ROW * len(defined)
         bars, chance = _bars(defined, top + TITLE + ROW / 2)
+        if chance is not None:
+            title += f" (dashed: chance, {format_number(next(iter(defined.values())).chance)})"
         drawn.append({"title": title, "top": top, "bottom": bottom, "bars": bars, "chance": chance})
         top = bottom + GAP
     label = "; ".join(
