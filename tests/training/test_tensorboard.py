@@ -23,7 +23,7 @@ def stop_in_third_epoch(figures):
 def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
     """By tag, the steps and values that TensorBoard reads."""
     reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    events = reader.EventAccumulator(str(folder))
+    events = reader.EventAccumulator(str(folder), purge_orphaned_data=False)
     events.Reload()
     return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 
