@@ -68,7 +68,7 @@ class Run:
         return shorten(f"Run in {self.folder}: {self.report!r}", LINE)
 
     def _repr_html_(self) -> str:
-        return self.report._repr_html_() + facts_html(f"Run in {self.folder}", self.model._facts)
+        return facts_html("Run", {"folder": str(self.folder)}) + self.report._repr_html_() + self.model._repr_html_()
 
     def show(self, browser: bool = False) -> None:
         """Shows report.html: in a notebook below the cell, elsewhere as a link; with `browser` in the browser. Raises
