@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,8 @@ class PlainConsole(RichConsole):
 
 
 class Console:
-    """Prints nothing when `quiet`, and what is of interest to few only with `details`. Draws live lines on a terminal;
-    elsewhere a line an epoch, and one after each long stage.
+    """Prints nothing when `quiet`, and what is of interest to few only with `details`. Draws live lines on a terminal,
+    and in a notebook that has ipywidgets; elsewhere a line an epoch, and one after each long stage.
     """
 
     def __init__(self, quiet: bool = False, details: bool = True):
@@ -73,7 +74,8 @@ class Console:
         piped_width = DETAILS_WIDTH if details else PIPED_WIDTH
         self.out.width = max(self.out.width, LEAST_WIDTH) if self.out.is_terminal else piped_width
         self.live = PlainConsole(stderr=True, quiet=quiet)
-        self.draws = self.live.is_terminal and not quiet
+        widgets = self.live.is_jupyter and find_spec("ipywidgets") is not None  # draw live lines in a notebook
+        self.draws = (self.live.is_terminal or widgets) and not quiet
 
     def print(self, sentence: str) -> None:
         """One line to standard output."""

@@ -77,6 +77,10 @@ TRAINING: dict[str, Any] = {
 }
 EPOCHS: dict[str, Any] = {
     "epochs": Annotated[int | None, typer.Option(help="Passes over the training records (by their number).")],
+    "log": Annotated[
+        str | None,
+        typer.Option(help="tensorboard: also write what log.csv has for TensorBoard, into the run's folder."),
+    ],
     "device": Annotated[str | None, typer.Option(help="auto (the default), cpu, cuda or cuda:N.")],
     "workers": Annotated[int | None, typer.Option(help="Processes that read records (2 where files are decoded).")],
 }

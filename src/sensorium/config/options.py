@@ -26,7 +26,7 @@ COLUMN_OPTIONS = (
     *COLUMN_KINDS,
 )  # fmt: skip
 # Arguments of verbs that are no settings.
-ARGUMENTS = ("records", "out", "recipe", "resume", "overwrite", "quiet", "details", "settings")
+ARGUMENTS = ("records", "out", "recipe", "resume", "overwrite", "quiet", "details", "callbacks", "settings")
 
 
 def collect_options(arguments: Mapping[str, Any], not_settings: Collection[str] = ()) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from sensorium.evaluation import printing
 from sensorium.evaluation.brief import target_lines
 from sensorium.evaluation.forgetting import Forgetting
 from sensorium.evaluation.inputs import Contribution, Contributions
+from sensorium.evaluation.notebook import Panels, Plot, figures_html, figures_text, plot
 from sensorium.evaluation.question_types import COLUMNS
 from sensorium.evaluation.saving import count_of_learned, learned_text, save, text
 from sensorium.evaluation.subgroups import Subgroups
@@ -94,6 +95,32 @@ class Report:
 
     def __str__(self) -> str:
         return text(self)
+
+    def __repr__(self) -> str:
+        return figures_text("Report", self.records, self._panels())
+
+    def _repr_html_(self) -> str:
+        return figures_html("Report", self.records, self._panels(), [report.sentence for report in self.targets])
+
+    def plot(self) -> Plot:
+        """Each target's main metric with all inputs, without each and with each alone; a notebook shows it."""
+        return plot(self._panels())
+
+    def _panels(self) -> Panels:
+        return {
+            f"{report.target.name}, {report.judgement.metric.replace('_', ' ')}": _panel(report)
+            for report in self.targets
+        }
+
+
+def _panel(report: TargetReport) -> dict[str, Value]:
+    """The main metric of a target with all inputs, without each, and with each alone."""
+    judgement = report.judgement
+    values = {"all inputs": report.metrics.get(judgement.metric, judgement.all)}
+    if len(judgement.inputs) > 1:
+        values |= {f"without {name}": worth.without for name, worth in judgement.inputs.items()}
+        values |= {f"{name} alone": worth.alone for name, worth in judgement.inputs.items()}
+    return values
 
 
 def _baselines(report: TargetReport) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from rich.table import Table as Printed
 from sensorium.console import shorten
 from sensorium.data.columns.parse import is_missing
 from sensorium.data.table import Table
+from sensorium.data.targets import TARGETS
 from sensorium.evaluation.columns import TARGET_COLUMNS
 from sensorium.model import Model
 
@@ -23,7 +24,8 @@ def sample_predictions(model: Model, table: Table) -> list[str]:
     spec = next((spec for spec in table.schema.targets if spec.name in table.frame.columns), None)
     if spec is None:
         return []
-    records = table.take(np.flatnonzero(~is_missing(table.cells(spec.name, spec.kind)))[:AMONG])
+    few = TARGETS[spec.kind].scored_by == "loss"  # what is written or drawn takes time
+    records = table.take(np.flatnonzero(~is_missing(table.cells(spec.name, spec.kind)))[: SHOWN if few else AMONG])
     predictions, cells = model.predict_records(records), records.cells(spec.name, spec.kind)
     right: list[bool | None] = []
     for predicted, truth in zip(predictions, cells, strict=True):

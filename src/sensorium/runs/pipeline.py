@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors.torch import save_file
@@ -317,6 +317,17 @@ def _training(
     )  # fmt: skip
 
 
+def _with_callbacks(report: StepCallback, callbacks: tuple[StepCallback, ...], stage: str) -> StepCallback:
+    """`report`, and after it the user's callbacks, each with figures of its own and what is trained: `stage`."""
+
+    def report_to_all(figures: dict[str, Any]) -> None:
+        report(figures)
+        for callback in callbacks:
+            callback({"stage": stage} | figures)
+
+    return report_to_all
+
+
 def _run_training(
     training: Training,
     description: str,
@@ -326,7 +337,7 @@ def _run_training(
     settings, console = training.settings, context.console
     epochs, batch_size = settings.epochs or 1, settings.batch_size or 1
     with console.training_progress(description, epochs, len(training.records), batch_size) as report:
-        training.hooks.report = watch(report)
+        training.hooks.report = _with_callbacks(watch(report), context.callbacks, description)
         if training.resume() and not training.position.finished:
             epoch, step = training.position.epoch + 1, training.position.step
             console.print(f"{description} goes on from epoch {epoch}, step {step}.")
