@@ -5,6 +5,7 @@ Public names of `sensorium` and its command line alone are used here, for all el
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,10 @@ def log(run: str | Path) -> list[dict[str, float]]:
 
 
 def untimed(run: str | Path) -> dict[str, Any]:
-    """What metrics.json of a run holds, without its costs."""
+    """What metrics.json of a run holds, without its costs; numbers in sentences without their first zero, as they were
+    written before."""
     figures = json.loads((Path(run) / "metrics.json").read_text(encoding="utf-8"))
+    figures["sentences"] = {
+        target: re.sub(r"(?<![\d.])0\.", ".", sentence) for target, sentence in figures.get("sentences", {}).items()
+    }
     return {name: value for name, value in figures.items() if name != "cost"}
