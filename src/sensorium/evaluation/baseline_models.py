@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import r2_score
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -51,10 +52,16 @@ class TrainingRecords(NamedTuple):
 
 
 class BaselineModel(Protocol):
-    """A cheap model of a kind of target. constant: how the training prior is called; method: the model."""
+    """A cheap model of a kind of target. constant: how the training prior is called; method: the model. score_name:
+    what `score` is called."""
 
     constant: ClassVar[str]
     method: ClassVar[str]
+    score_name: ClassVar[str]
+
+    @staticmethod
+    def score(truth: Columns, predicted: Columns) -> float:
+        """How good predictions are, the more the better."""
 
     @staticmethod
     def predict(features: Matrix, truth: Columns, scored: Matrix, labels: int, metric: str) -> Columns:
@@ -69,6 +76,12 @@ class LogisticClass:
 
     constant = "always the commonest class"
     method = "logistic regression"
+    score_name = "accuracy"
+
+    @staticmethod
+    def score(truth: Columns, predicted: Columns) -> float:
+        """The share that is right."""
+        return float((predicted["decision"] == truth["label"]).mean())
 
     @staticmethod
     def predict(features: Matrix, truth: Columns, scored: Matrix, labels: int, metric: str) -> Columns:
@@ -87,6 +100,12 @@ class LogisticLabels:
 
     constant = "each label's share of the records"
     method = "logistic regression"
+    score_name = "share of labels right"
+
+    @staticmethod
+    def score(truth: Columns, predicted: Columns) -> float:
+        """The share of the labels, of all records, that is right."""
+        return float((predicted["decision"] == (truth["labels"] > 0)).mean())
 
     @staticmethod
     def predict(features: Matrix, truth: Columns, scored: Matrix, labels: int, metric: str) -> Columns:
@@ -102,6 +121,12 @@ class RidgeNumber:
 
     constant = "always the mean"
     method = "ridge regression"
+    score_name = "R²"
+
+    @staticmethod
+    def score(truth: Columns, predicted: Columns) -> float:
+        """R²."""
+        return float(r2_score(truth["value"], predicted["decision"]))
 
     @staticmethod
     def predict(features: Matrix, truth: Columns, scored: Matrix, labels: int, metric: str) -> Columns:

@@ -181,8 +181,7 @@ def nice(low: float, high: float, count: int = 5) -> list[float]:
 
 def tick_text(number: float) -> str:
     """A round number on an axis, without zeros at its end."""
-    text = f"{number:,.10g}" if abs(number) >= 1e-4 else f"{number:.3g}"
-    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
+    return f"{number:,.10g}" if abs(number) >= 1e-4 else f"{number:.3g}"
 
 
 def spelled(value: Value) -> str:
