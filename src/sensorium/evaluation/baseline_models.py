@@ -22,13 +22,13 @@ from sensorium.metrics import Columns
 
 Matrix = csr_array | np.ndarray  # float [N, features]
 
-# What bounds the work: records, records times labels, words and pairs of words, words times labels, letters of a text.
-MOST_ROWS, MOST_ROWS_BY_LABELS = 50_000, 2_000_000
+# What bounds the work: records (of many labels fewer), words and pairs of words, words times labels, letters of a text.
+FEWEST_ROWS, MOST_ROWS, MOST_ROWS_BY_LABELS = 5_000, 50_000, 500_000
 MOST_WORDS, MOST_WORDS_BY_LABELS = 50_000, 5_000_000
 MOST_LETTERS = 5_000
 MOST_CATEGORIES = 1_000  # of a column; rarer ones count as one
 MOST_COLUMNS_NAMED = 3
-STEPS = 100  # of the optimiser
+STEPS = 50  # of the optimiser
 WORDS = r"[^\W\u3040-\u30ff\u3400-\u9fff]+|[\u3040-\u30ff\u3400-\u9fff]"  # scripts without spaces letter by letter
 
 
@@ -44,7 +44,7 @@ class TrainingRecords(NamedTuple):
         """Those of `table`."""
         columns = {key: tensor.numpy() for key, tensor in table.encode_target(target).items()}
         rows = np.flatnonzero(columns["mask"])
-        most = min(MOST_ROWS, MOST_ROWS_BY_LABELS // max(1, len(target.labels)))
+        most = min(MOST_ROWS, max(FEWEST_ROWS, MOST_ROWS_BY_LABELS // max(1, len(target.labels))))
         note = "" if len(rows) <= most else f" ({most:,} records)"
         if note:
             rows = np.sort(np.random.default_rng(seed).permutation(rows)[:most])
