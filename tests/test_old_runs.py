@@ -47,6 +47,15 @@ def differences(actual: Any, expected: Any, where: str = "") -> list[str]:
     return [] if same else [f"{where} is {actual!r}, not {expected!r}"]
 
 
+def without_intervals(figures: Any) -> Any:
+    """Saved figures without what is made in another way since: intervals, and one metric that was in it twice."""
+    if not isinstance(figures, dict):
+        return figures
+    return {
+        name: without_intervals(entry) for name, entry in figures.items() if name not in ("low", "high", "f1_micro")
+    }
+
+
 @pytest.mark.parametrize("run", old_runs.FITS)
 def test_a_fit_scores_and_predicts_as_it_did(world, expected, run):
     assert not differences(old_runs.fit_figures(run), expected[run])
@@ -93,11 +102,11 @@ def test_a_stopped_run_goes_on_to_the_figures_of_one_that_was_not_stopped(world)
     assert "Training goes on from epoch 3, step 1." in answer.out
     assert old_runs.log("stopped")[:2] == before
     assert not differences(old_runs.log("stopped"), old_runs.log("hybrid"))
-    assert not differences(old_runs.untimed("stopped"), old_runs.untimed("hybrid"))
+    assert not differences(old_runs.untimed("stopped"), without_intervals(old_runs.untimed("hybrid")))
     assert not (world / "stopped" / "start").exists()
 
 
 def test_an_old_recipe_gives_the_run_again(world):
     answer = sensorium("fit --recipe hybrid/recipe.yaml --out again")
     assert answer.code == 0, answer.err
-    assert not differences(old_runs.untimed("again"), old_runs.untimed("hybrid"))
+    assert not differences(old_runs.untimed("again"), without_intervals(old_runs.untimed("hybrid")))

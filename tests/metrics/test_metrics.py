@@ -57,7 +57,6 @@ def reference_class(truth, prediction) -> dict[str, float]:
         "precision_macro": sk.precision_score(label, decision, **macro),
         "recall_macro": sk.recall_score(label, decision, **macro),
         "f1_macro": sk.f1_score(label, decision, **macro),
-        "f1_micro": sk.f1_score(label, decision, average="micro"),
         "roc_auc" if count == 2 else "roc_auc_ovr": np.mean(
             [sk.roc_auc_score(label == k, probabilities[:, k]) for k in found]
         ),

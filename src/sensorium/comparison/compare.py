@@ -35,8 +35,8 @@ from sensorium.metrics import (
     distribution,
     holm,
     mean,
-    point,
-    summary,
+    measured,
+    share,
 )
 from sensorium.nn.torch_state import usual_torch
 from sensorium.reports.report import write_comparison_report
@@ -249,12 +249,14 @@ def _summarise(
         scores[variant.name][result.rows] += np.array(result.scores[target.name]) / setup.seeds
         prior[variant.name][result.rows] += np.array(result.prior[target.name]) / setup.seeds
     resamples = Resamples(rows, groups, seed=context.recipe.seed)
-    drawn = distribution({name: mean(values) for name, values in scores.items()}, resamples)
+    between_0_and_1 = all(values.min() >= 0 for values in scores.values())
+    score_metrics = {name: (share if between_0_and_1 else mean)(values) for name, values in scores.items()}
+    drawn = distribution(score_metrics, resamples)
     features = _fold_features(task, setup, 0, setup.folds[0], context)
     contenders = []
     for variant in compared:
         chance = float(prior[variant.name].mean())
-        value = summary(point(mean(scores[variant.name]), rows), drawn[variant.name], resamples.units, chance)
+        value = measured(score_metrics[variant.name], drawn[variant.name], resamples, chance)
         own_results = [result for other, _, result in results if other is variant]
         contenders.append(_contender(variant, value, own_results, features, context))
     contenders.sort(key=lambda contender: -contender.value.value)

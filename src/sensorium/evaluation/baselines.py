@@ -1,5 +1,7 @@
-"""What answers are compared with: the majority answer to the question's text, and the model without the picture."""
+"""What a model is compared with: the training prior, cheap models of one kind of input, the model without pictures."""
 
+import warnings
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -7,20 +9,65 @@ import numpy as np
 from sensorium.data.schema import InputSpec, TargetSpec
 from sensorium.data.table import Table
 from sensorium.data.targets.answer_text import question_texts
+from sensorium.evaluation.baseline_models import BaselineModel, TrainingRecords, sources
 from sensorium.evaluation.coalitions import Coalition
-from sensorium.metrics import Columns, Resamples, Value, distribution, headline, metrics, point, summary
+from sensorium.metrics import (
+    METRIC_KINDS,
+    Columns,
+    Metric,
+    Resamples,
+    Value,
+    distribution,
+    headline,
+    measured,
+    metrics,
+    point,
+    summary,
+)
 
 VISUAL = ("image", "video")
 
 
 class Baseline(NamedTuple):
-    """A cheaper way to an answer, measured by the headline metric.
+    """A cheaper way to a decision, measured by the headline metric.
 
     value: how good it is. above: how much better the model is, over the same resamples.
     """
 
     value: Value
     above: Value
+
+
+class Scored(NamedTuple):
+    """The records that have a target: their `table`, the `truth`, what the model predicts from each set of inputs."""
+
+    target: TargetSpec
+    table: Table
+    truth: Columns
+    predictions: dict[Coalition, Columns]
+    resamples: Resamples
+
+    def metric(self, prediction: Columns) -> Metric:
+        """The headline metric of a prediction for these records."""
+        return metrics(self.target.kind, self.truth, prediction)[headline(self.target.kind, self.predictions[()])]
+
+    def compare(self, rivals: dict[str, Metric]) -> dict[str, Baseline]:
+        """The model from every input beside its rivals, by name their metric."""
+        every_input = tuple(spec.name for spec in self.table.schema.inputs)
+        by_rival = {"": self.metric(self.predictions[every_input])} | rivals
+        drawn = distribution(by_rival, self.resamples)
+        estimates = {name: point(rival_metric, self.resamples.rows) for name, rival_metric in by_rival.items()}
+        return {
+            name: Baseline(
+                measured(by_rival[name], drawn[name], self.resamples),
+                summary(estimates[""] - estimates[name], drawn[""] - drawn[name], self.resamples.units),
+            )
+            for name in rivals
+        }
+
+
+Compare = Callable[[Scored, Table | None], dict[str, Baseline]]
+"""The scored records, and those that the model learned from where they are at hand -> the baselines by name."""
 
 
 def non_visual_inputs(specs: list[InputSpec]) -> Coalition:
@@ -36,27 +83,37 @@ def majority_answer(target: TargetSpec, table: Table, prior: np.ndarray) -> np.n
     return np.where(answers >= 0, answers, prior)
 
 
-def answer_baselines(
-    target: TargetSpec, table: Table, truth: Columns, predictions: dict[Coalition, Columns], resamples: Resamples
-) -> dict[str, Baseline]:
-    """By name, what an answer is compared with on the records `table`, which have the target.
-
-    commonest: `majority_answer`. without_picture: the model's decision without all pictures and films; left out when
-    it reads none.
+def answer_baselines(scored: Scored, training: Table | None) -> dict[str, Baseline]:
+    """`commonest`: `majority_answer`. `without_picture`: the model's decision without all pictures and films; left out
+    when it reads none.
     """
-    specs, prior = table.schema.inputs, predictions[()]
-    metric, every_input = headline(target.kind, prior), tuple(spec.name for spec in specs)
-    rivals = {"commonest": {"decision": majority_answer(target, table, prior["decision"])}}
-    if non_visual_inputs(specs) != every_input:
-        rivals["without_picture"] = predictions[non_visual_inputs(specs)]
-    compared = {"": predictions[every_input]} | rivals
-    by_rival = {name: metrics(target.kind, truth, prediction)[metric] for name, prediction in compared.items()}
-    drawn = distribution(by_rival, resamples)
-    estimates = {name: point(rival_metric, resamples.rows) for name, rival_metric in by_rival.items()}
-    return {
-        name: Baseline(
-            summary(estimates[name], drawn[name], resamples.units),
-            summary(estimates[""] - estimates[name], drawn[""] - drawn[name], resamples.units),
-        )
-        for name in rivals
-    }
+    specs = scored.table.schema.inputs
+    prior = scored.predictions[()]["decision"]
+    rivals = {"commonest": scored.metric({"decision": majority_answer(scored.target, scored.table, prior)})}
+    if non_visual_inputs(specs) != tuple(spec.name for spec in specs):
+        rivals["without_picture"] = scored.metric(scored.predictions[non_visual_inputs(specs)])
+    return scored.compare(rivals)
+
+
+def learned_baselines(model: type[BaselineModel]) -> Compare:
+    """The training prior, and `model` on each text and on all numbers, categories and dates, learned from the training
+    records. A baseline that cannot be fitted is left out with a warning.
+    """
+
+    def compare(scored: Scored, training: Table | None) -> dict[str, Baseline]:
+        target = scored.target
+        prior = METRIC_KINDS[target.kind].prior_decision(scored.predictions[()])
+        rivals = {model.constant: scored.metric(prior)}
+        records = None if training is None else TrainingRecords.of(training, target, scored.resamples.seed)
+        labels, metric = len(target.labels), headline(target.kind, prior)
+        for source in [] if records is None else sources(training.schema):
+            name = f"{source.name}, {model.method}{records.note}"
+            try:
+                features, scored_features = source.features(records.table, scored.table, labels)
+                predicted = model.predict(features, records.truth, scored_features, labels, metric)
+                rivals[name] = scored.metric(predicted)
+            except Exception as error:  # no baseline ends a run
+                warnings.warn(f"'{target.name}' has no baseline '{name}': {error}", UserWarning, stacklevel=2)
+        return scored.compare(rivals)
+
+    return compare

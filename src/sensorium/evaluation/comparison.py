@@ -1,6 +1,7 @@
 """The result of a comparison: a table of candidates, every two of them, and a verdict in plain words."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from sensorium.errors import counted
 from sensorium.evaluation.inputs import format_number, join_names
 from sensorium.evaluation.printing import between, titled_table
 from sensorium.evaluation.saving import save, text
+from sensorium.evaluation.verdict import above_chance
 from sensorium.metrics import INTERVAL, Difference, Value
 
 
@@ -151,18 +153,26 @@ def _ranking_sentences(comparison: Comparison) -> list[str]:
         if len(beaten) > 1:
             lead = f"{_format_points(comparison, low, bare=True)} to {lead}"
         sentences.append(f"{best.name} beats {join_names([contender.name for contender in beaten])} by {lead}.")
-    smallest = min(tied, key=lambda contender: (contender.parameters, -contender.value.value))
-    if smallest is best:
-        sentences.append(f"Take {best.name}{': it is also the smallest of them' if len(tied) > 1 else ''}.")
-    else:
-        times = best.parameters / max(1, smallest.parameters)
-        size = f"{times:.1f} times smaller than {best.name}"
-        sentences.append(f"Take {smallest.name}: it is {size}, the best by the mean.")
+    sentences += _recommendation(best, tied)
     for contender in complete:
         if contender.diverged:
             trainings = counted(contender.diverged, "training")
             sentences.append(f"{contender.name}: {trainings} diverged and counted as chance.")
     return sentences
+
+
+def _recommendation(best: Contender, tied: list[Contender]) -> Iterator[str]:
+    """Which to take of those that cannot be told from the best: the smallest that is better than chance."""
+    usable = [contender for contender in tied if above_chance(contender.value)]
+    if not usable:
+        yield "None of them is clearly better than chance, so there is none to take."
+        return
+    smallest = min(usable, key=lambda contender: (contender.parameters, -contender.value.value))
+    if smallest is best:
+        yield f"Take {best.name}{': it is also the smallest of them' if len(usable) > 1 else ''}."
+    else:
+        times = best.parameters / max(1, smallest.parameters)
+        yield f"Take {smallest.name}: it is {times:.1f} times smaller than {best.name}, the best by the mean."
 
 
 def _input_sentences(comparison: Comparison) -> list[str]:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from sensorium.data.schema import MOST_INPUTS
 from sensorium.evaluation.coalitions import Coalition, shapley, without
-from sensorium.metrics import Columns, Resamples, Value, distribution, headline, metrics, point, summary
+from sensorium.metrics import Columns, Resamples, Value, distribution, headline, measured, metrics, point, summary
 
 
 class Contribution(NamedTuple):
@@ -44,7 +44,7 @@ def input_contributions(
     }
 
     def value(coalition: Coalition) -> Value:
-        return summary(estimates[coalition], drawn[coalition], resamples.units)
+        return measured(by_coalition[coalition], drawn[coalition], resamples)
 
     def difference(minuend: Coalition, subtrahend: Coalition) -> Value:
         return summary(estimates[minuend] - estimates[subtrahend], drawn[minuend] - drawn[subtrahend], resamples.units)

@@ -70,7 +70,7 @@ def baselines_table(report: TargetReport) -> Table:
     for name, baseline in report.baselines.items():
         value, above = baseline.value, baseline.above
         cells = [format_number(value.value), between(value), format_number(above.value), between(above)]
-        table.add_row(RIVALS[name], *cells)
+        table.add_row(RIVALS.get(name, name), *cells)
     return table
 
 

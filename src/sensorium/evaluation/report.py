@@ -65,6 +65,7 @@ class Report:
                 "bad": self.bad,
                 **count_of_learned(self.learned),
             },
+            "verdicts": {report.target.name: report.verdict._asdict() for report in self.targets},
             "sentences": {report.target.name: report.sentence for report in self.targets},
         } | ({} if self.forgetting is None else {"forgetting": self.forgetting.to_dict()})
 

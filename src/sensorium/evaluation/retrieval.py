@@ -17,6 +17,7 @@ from sensorium.evaluation.embedding import Checked, check_records, embed_once, n
 from sensorium.evaluation.printing import gain_table, metric_table
 from sensorium.evaluation.reranking import check_rerank, rerank_pair
 from sensorium.evaluation.saving import count_of_learned, learned_text, save, save_evaluation, text
+from sensorium.evaluation.verdict import Verdict, retrieval_verdict
 from sensorium.metrics import Resamples, Value
 from sensorium.metrics.retrieval import Direction, measure_gain, measure_retrieval, retrieval
 from sensorium.model import Model
@@ -96,6 +97,12 @@ class RetrievalReport:
     samples: pa.Table
     learned: int | None = None
 
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the model is any good, by all recalls of every direction."""
+        queries = min(direction.queries for direction in self.directions)
+        return retrieval_verdict({direction.name: direction.metrics for direction in self.directions}, queries)
+
     def to_dict(self) -> dict[str, Any]:
         """What `metrics.json` holds: plain values, None where something is undefined."""
         reranking = {
@@ -117,6 +124,7 @@ class RetrievalReport:
                 "bad": self.bad,
                 **count_of_learned(self.learned),
             },
+            "verdicts": {"retrieval": self.verdict._asdict()},
             "sentences": {direction.name: direction.sentence for direction in self.directions},
         }
 

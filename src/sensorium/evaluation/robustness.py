@@ -13,7 +13,7 @@ from sensorium.data.table import Table
 from sensorium.evaluation.corruptions import Corrupted, Corruption, corruptions
 from sensorium.evaluation.scoring import arrays, predict_targets, rows_of, stack
 from sensorium.features import Batch, Features
-from sensorium.metrics import Columns, Resamples, Value, distribution, metrics, point, summary
+from sensorium.metrics import Columns, Resamples, Value, distribution, measured, metrics
 from sensorium.model import Model
 
 RECORDS, BATCH = 150, 32
@@ -159,10 +159,7 @@ def _curve(
     clusters = None if table.groups is None else table.groups[rows]
     resamples = Resamples(int(rows.sum()), clusters, RESAMPLES, seed)
     drawn = distribution(by_trial, resamples)
-    values = {
-        trial: summary(point(trial_metric, resamples.rows), drawn[trial], resamples.units)
-        for trial, trial_metric in by_trial.items()
-    }
+    values = {trial: measured(trial_metric, drawn[trial], resamples) for trial, trial_metric in by_trial.items()}
     *corrupted, without = values.values()
     names = ["as it is", *(label for label, _ in corruption.strengths)]
     return Curve(

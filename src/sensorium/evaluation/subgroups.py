@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sensorium.metrics import Columns, Metric, Resamples, Value, distribution, metrics, point, summary
+from sensorium.metrics import Columns, Metric, Resamples, Share, Value, distribution, measured, metrics, point, summary
 
 FEWEST, MOST = 10, 12
 SHUFFLES, FEWEST_SHUFFLES = 499, 99
@@ -69,10 +69,10 @@ def subgroups(
     if len(defined) < 2:
         return None
     defined.sort(key=lambda name: -estimates[name])
-    groups = [
-        Subgroup(name, int(masks[name].sum()), summary(estimates[name], drawn[name], _units(masks[name], clusters)))
-        for name in defined
-    ]
+    groups = []
+    for name in defined:
+        value = measured(by_group[name], drawn[name], resamples, units=_units(masks[name], clusters))
+        groups.append(Subgroup(name, int(masks[name].sum()), value))
     best, worst = defined[0], defined[-1]
     observed_gap = estimates[best] - estimates[worst]
     gap = summary(observed_gap, drawn[best] - drawn[worst], resamples.units, 0.0)
@@ -81,7 +81,12 @@ def subgroups(
 
 
 def _within(metric: Metric, mask: np.ndarray) -> Metric:
-    return lambda weights: metric(weights * mask[:, None].astype(weights.dtype))
+    def within(weights: np.ndarray) -> np.ndarray:
+        return metric(weights * mask[:, None].astype(weights.dtype))
+
+    if not isinstance(metric, Share):
+        return within
+    return Share(within, None if metric.outcomes is None else np.where(mask, metric.outcomes, np.nan))
 
 
 def _units(mask: np.ndarray, clusters: np.ndarray | None) -> int:

@@ -9,6 +9,7 @@ from sensorium.evaluation.baselines import Baseline
 from sensorium.evaluation.coalitions import Coalition
 from sensorium.evaluation.inputs import Contributions, input_contributions, sentence
 from sensorium.evaluation.subgroups import Subgroups
+from sensorium.evaluation.verdict import Verdict, verdict
 from sensorium.metrics import METRIC_KINDS, ClassScores, Columns, Resamples, Value, measure, per_class
 
 
@@ -17,7 +18,8 @@ class TargetReport:
     """One target: how many records have it, its metrics, the scores of each class, the confusion matrix, its inputs.
 
     classes: by label, {} for a number or an answer. confusion: int [K, K], truth by decision; None but for a class.
-    baselines, and types (of questions and answers, by column): of an answer alone.
+    units: of how many independent records, or groups of them. baselines: cheaper ways to a decision, by name. types: of
+    questions and answers, by column; of an answer alone.
     """
 
     target: TargetSpec
@@ -26,8 +28,15 @@ class TargetReport:
     classes: dict[str, ClassScores]
     confusion: np.ndarray | None
     judgement: Contributions
+    units: int
     baselines: dict[str, Baseline] = field(default_factory=dict)
     types: dict[str, Subgroups] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the model is any good, by the metric that the inputs are judged by."""
+        metric = self.judgement.metric
+        return verdict(metric, self.metrics[metric], self.units, self.baselines)
 
     @property
     def sentence(self) -> str:
@@ -48,4 +57,5 @@ def report_target(
         classes=dict(zip(target.labels, class_scores, strict=True)) if class_scores else {},
         confusion=METRIC_KINDS[target.kind].confusion(truth, prediction),
         judgement=input_contributions(target.kind, truth, predictions, inputs, resamples),
+        units=resamples.units,
     )

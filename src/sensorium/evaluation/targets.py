@@ -9,7 +9,7 @@ from sensorium.data.scan import WAYS_WITH_BAD_RECORDS, drop_bad_records, scan
 from sensorium.data.schema import TargetSpec
 from sensorium.data.table import Table
 from sensorium.errors import UserError, check_known, counted
-from sensorium.evaluation.baselines import non_visual_inputs
+from sensorium.evaluation.baselines import Scored, non_visual_inputs
 from sensorium.evaluation.coalitions import Coalition, coalitions
 from sensorium.evaluation.columns import TARGET_COLUMNS
 from sensorium.evaluation.report import Report
@@ -32,6 +32,7 @@ def evaluate_targets(
     seed: int = 0,
     resamples: int = 2000,
     train_seconds: float | None = None,
+    training: Table | None = None,
 ) -> Report:
     """How good `model` is on `table`, and what each of its inputs is worth; saved to the folder `out` when given.
 
@@ -39,11 +40,13 @@ def evaluate_targets(
     bad_records: "stop" at a file that cannot be read, or "skip" such records, counted and listed in bad_records.csv;
     not asked when `batches` are given. seed: of the `resamples` bootstrap resamples behind every interval, which are
     drawn by group when the table has groups. train_seconds: only handed on to the report.
+    training: the records that the model learned from, for the baselines that have to learn.
     Raises UserError when the table has no target, when no record has one, and as reading and decoding do.
     """
     check_known(WAYS_WITH_BAD_RECORDS, "way with bad records", bad_records)
     table, bad = model.read(table), []
     targets = _targets(model, table)
+    training = None if training is None else model.read(training)
     if batches is None and bad_records != "stop":
         scanned = scan(table)
         table, bad = drop_bad_records(table, scanned, bad_records)[0], scanned.bad
@@ -60,7 +63,7 @@ def evaluate_targets(
             " so there is nothing to evaluate; fill it in."
         )
     report = Report(
-        targets=[_report_of(target, scores, table, inputs, resamples, seed) for target in targets],
+        targets=[_report_of(target, scores, table, training, inputs, resamples, seed) for target in targets],
         records=len(table),
         present={name: int(scores.present[name].sum()) for name in inputs},
         bad=len({error.row for error in bad}),
@@ -86,7 +89,7 @@ def _targets(model: Model, table: Table) -> list[TargetSpec]:
 
 
 def _report_of(
-    target: TargetSpec, scores: Scores, table: Table, inputs: Coalition, count: int, seed: int
+    target: TargetSpec, scores: Scores, table: Table, training: Table | None, inputs: Coalition, count: int, seed: int
 ) -> TargetReport:
     """Everything about one target, from the records that have it."""
     has_target = scores.targets[target.name]["mask"]
@@ -100,7 +103,7 @@ def _report_of(
     columns, records = TARGET_COLUMNS[target.kind], table.take(has_target)
     return replace(
         report,
-        baselines=columns.baselines(target, records, truth, predictions, resamples),
+        baselines=columns.baselines(Scored(target, records, truth, predictions, resamples), training),
         types=columns.breakdowns(target, records, truth, predictions[inputs], seed),
     )
 

@@ -19,9 +19,8 @@ from sensorium.evaluation.report import MOST_CLASSES_SAVED
 from sensorium.evaluation.saving import count_of_learned, learned_text, save, save_evaluation, text
 from sensorium.evaluation.truth import truth_of
 from sensorium.evaluation.zero_shot import ZeroShot
-from sensorium.metrics import ClassScores, Columns, Resamples, Value, distribution, finite, point, summary
+from sensorium.metrics import ClassScores, Columns, Resamples, Value, distribution, finite, measured, point, share
 from sensorium.metrics.kinds.class_ import ClassMetrics
-from sensorium.metrics.resampling import mean
 from sensorium.model import Model
 
 TOP = 5
@@ -157,8 +156,10 @@ def label_metrics(truth: Columns, predicted: Columns, resamples: Resamples) -> d
     of a constant answer that knows the shares of the labels.
     """
     count, classes = predicted["probabilities"].shape
-    share = np.bincount(truth["label"], minlength=classes) / count
-    prior = {"probabilities": np.broadcast_to(share, (count, classes)), "decision": np.full(count, share.argmax())}
+    frequency = np.bincount(truth["label"], minlength=classes) / count
+    prior = {"probabilities": np.broadcast_to(frequency, (count, classes))} | {
+        "decision": np.full(count, frequency.argmax())
+    }
     by_name, constant = (ClassMetrics.metrics(truth, columns) for columns in (predicted, prior))
     used = {name: by_name[name] for name in METRICS}
     levels = {name: finite(point(constant[name], count)) for name in METRICS} | {"expected_calibration_error": None}
@@ -166,12 +167,10 @@ def label_metrics(truth: Columns, predicted: Columns, resamples: Resamples) -> d
         true_probability = predicted["probabilities"][np.arange(count), truth["label"]][:, None]
         above = (predicted["probabilities"] > true_probability).sum(axis=1)
         tied = (predicted["probabilities"] == true_probability).sum(axis=1)
-        used[f"top_{TOP}_accuracy"] = mean((above + (tied - 1) / 2 < TOP).astype(float))
-        levels[f"top_{TOP}_accuracy"] = float(np.sort(share)[-TOP:].sum())
+        used[f"top_{TOP}_accuracy"] = share((above + (tied - 1) / 2 < TOP).astype(float))
+        levels[f"top_{TOP}_accuracy"] = float(np.sort(frequency)[-TOP:].sum())
     drawn = distribution(used, resamples)
-    return {
-        name: summary(point(metric, count), drawn[name], resamples.units, levels[name]) for name, metric in used.items()
-    }
+    return {name: measured(metric, drawn[name], resamples, levels[name]) for name, metric in used.items()}
 
 
 def _samples(table: Table, spec: TargetSpec, truth: Columns, predicted: Columns) -> pa.Table:

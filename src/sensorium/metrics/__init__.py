@@ -20,6 +20,7 @@ from sensorium.metrics.resampling import (
     point,
     summary,
 )
+from sensorium.metrics.shares import Share, measured, share
 
 __all__ = [
     "CONFIDENCE",
@@ -32,6 +33,7 @@ __all__ = [
     "Metric",
     "MetricKind",
     "Resamples",
+    "Share",
     "Value",
     "chance",
     "compare_all",
@@ -43,11 +45,13 @@ __all__ = [
     "interval",
     "mean",
     "measure",
+    "measured",
     "metrics",
     "paired",
     "per_class",
     "point",
     "sample_loss",
+    "share",
     "summary",
     "vqa_accuracy",
 ]

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from sensorium.metrics.ranking import ratio
-from sensorium.metrics.resampling import Metric
+from sensorium.metrics.shares import Share
 
 
 class Counts(NamedTuple):
@@ -25,7 +25,7 @@ class Counts(NamedTuple):
         hit, true = self.hit @ weights, self.true @ weights
         return np.divide(hit, true, out=np.zeros_like(hit), where=true > 0).sum(axis=0) / (true > 0).sum(axis=0)
 
-    def macro(self, name: str, occurring: bool) -> Metric:
+    def macro(self, name: str, occurring: bool) -> Share:
         """Precision, recall or F1 (`name`) averaged over the classes that occur in truths or decisions, or over all."""
 
         def metric(weights: np.ndarray) -> np.ndarray:
@@ -35,9 +35,9 @@ class Counts(NamedTuple):
             used = (decided + true > 0) if occurring else np.ones_like(by_class, bool)
             return ratio(np.where(used, by_class, 0.0).sum(axis=0), used.sum(axis=0))
 
-        return metric
+        return Share(metric)
 
-    def micro(self, name: str) -> Metric:
+    def micro(self, name: str) -> Share:
         """Precision, recall or F1 (`name`) of the counts summed over classes."""
 
         def metric(weights: np.ndarray) -> np.ndarray:
@@ -45,7 +45,7 @@ class Counts(NamedTuple):
             numerator, denominator = fraction(name, *totals)
             return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
 
-        return metric
+        return Share(metric)
 
 
 def fraction(name: str, hit: np.ndarray, decided: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,8 @@ import numpy as np
 
 from sensorium.metrics.kinds import METRIC_KINDS, ClassScores
 from sensorium.metrics.kinds.base import Columns
-from sensorium.metrics.resampling import Metric, Resamples, Value, distribution, finite, point, summary
+from sensorium.metrics.resampling import Metric, Resamples, Value, distribution, finite, point
+from sensorium.metrics.shares import measured
 
 NO_CHANCE = {"expected_calibration_error": None, "spearman": 0.0}
 
@@ -19,8 +20,7 @@ def measure(kind: str, truth: Columns, prediction: Columns, prior: Columns, resa
     by_name = metrics(kind, truth, prediction)
     drawn = distribution(by_name, resamples)
     levels = chance(kind, truth, prior)
-    points = {name: point(metric, resamples.rows) for name, metric in by_name.items()}
-    return {name: summary(estimate, drawn[name], resamples.units, levels[name]) for name, estimate in points.items()}
+    return {name: measured(metric, drawn[name], resamples, levels[name]) for name, metric in by_name.items()}
 
 
 def chance(kind: str, truth: Columns, prior: Columns) -> dict[str, float | None]:

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from sensorium.metrics.resampling import Metric
+from sensorium.metrics.shares import Share
 
 
 class Ranked(NamedTuple):
@@ -49,7 +50,7 @@ def cuts(scores: np.ndarray, positive: np.ndarray) -> Callable[[], list[Ranked]]
     return functools.cache(lambda: [ranked(score, truth) for score, truth in zip(scores.T, positive.T, strict=True)])
 
 
-def roc_auc(scores: np.ndarray, positive: np.ndarray) -> Metric:
+def roc_auc(scores: np.ndarray, positive: np.ndarray) -> Share:
     """Area under the ROC curve of each column, averaged over the columns; a tie counts one half.
 
     scores: float [N, K]; positive: bool [N, K]. Scikit-learn's `roc_auc_score`. A column whose rows are all positive or
@@ -66,10 +67,10 @@ def roc_auc(scores: np.ndarray, positive: np.ndarray) -> Metric:
         below = negatives - upto + (weight[cut.where] - positive_weight) / 2
         return ratio(np.einsum("sr,sr->r", positive_weight, below), hits[-1].astype(np.float64) * negatives)
 
-    return lambda weights: average([area(cut, weights) for cut in columns()], weights)
+    return Share(lambda weights: average([area(cut, weights) for cut in columns()], weights))
 
 
-def average_precision(scores: np.ndarray, positive: np.ndarray) -> Metric:
+def average_precision(scores: np.ndarray, positive: np.ndarray) -> Share:
     """Average precision of each column, averaged over the columns.
 
     scores: float [N, K]; positive: bool [N, K]. Scikit-learn's `average_precision_score`, but for a column without a
@@ -86,7 +87,7 @@ def average_precision(scores: np.ndarray, positive: np.ndarray) -> Metric:
         precision = np.divide(hits, above, out=np.zeros_like(hits), where=above > 0)
         return ratio(np.einsum("sr,sr->r", precision, positive_weight), hits[-1])
 
-    return lambda weights: average([area(cut, weights) for cut in columns()], weights)
+    return Share(lambda weights: average([area(cut, weights) for cut in columns()], weights))
 
 
 def spearman(truth: np.ndarray, prediction: np.ndarray) -> Metric:

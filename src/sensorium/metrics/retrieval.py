@@ -13,7 +13,8 @@ from scipy.special import digamma, gammaln
 
 from sensorium.errors import UserError
 from sensorium.metrics.ranking import members
-from sensorium.metrics.resampling import Metric, Resamples, Value, distribution, mean, point, summary
+from sensorium.metrics.resampling import Metric, Resamples, Value, distribution, point, summary
+from sensorium.metrics.shares import measured, share
 
 CUTS = (1, 5, 10)
 TILE = 1024  # queries compared with all items at a time, fewer when the items are many
@@ -190,8 +191,8 @@ def retrieval_metrics(ranks: RankResult) -> dict[str, Metric]:
     """`recall@1`, `recall@5` and `recall@10` (is any right item among the first?), `median_rank` of the best right
     item, and `mean_average_precision`, each a function of the weights of the queries.
     """
-    recalls = {f"recall@{cut}": mean(ranks.within(cut)) for cut in CUTS}
-    return recalls | {"median_rank": median(ranks.rank), "mean_average_precision": mean(ranks.precision)}
+    recalls = {f"recall@{cut}": share(ranks.within(cut)) for cut in CUTS}
+    return recalls | {"median_rank": median(ranks.rank), "mean_average_precision": share(ranks.precision)}
 
 
 def retrieval_chance(direction: Direction) -> dict[str, float]:
@@ -227,10 +228,9 @@ def retrieval_figures(direction: Direction) -> dict[str, float]:
 
 def measure_retrieval(direction: Direction, resamples: Resamples) -> dict[str, Value]:
     """Each of the metrics with its interval over `resamples` of the queries, and its chance level."""
-    drawn = distribution(retrieval_metrics(direction.found), resamples)
-    chance = retrieval_chance(direction)
-    figures = retrieval_figures(direction)
-    return {name: summary(estimate, drawn[name], resamples.units, chance[name]) for name, estimate in figures.items()}
+    by_name, chance = retrieval_metrics(direction.found), retrieval_chance(direction)
+    drawn = distribution(by_name, resamples)
+    return {name: measured(metric, drawn[name], resamples, chance[name]) for name, metric in by_name.items()}
 
 
 def measure_gain(before: Direction, after: Direction, resamples: Resamples) -> dict[str, Value]:

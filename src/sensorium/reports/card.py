@@ -5,7 +5,7 @@ from typing import Any
 
 from sensorium.evaluation.inputs import join_names
 from sensorium.reports.evidence import Evidence
-from sensorium.reports.facts import baselines, headlines, input_names, origin, title
+from sensorium.reports.facts import baselines, headlines, input_names, origin, shared_verdict, title
 from sensorium.reports.inputs import sorted_contributions, worth_sentence
 from sensorium.reports.render import ENVIRONMENT
 from sensorium.reports.use import NEW, use_lines
@@ -23,6 +23,7 @@ def run_card(evidence: Evidence) -> str:
         title=title(evidence),
         origin=origin(evidence),
         headlines=headlines(evidence),
+        shared=shared_verdict(figures),
         inputs=input_names(evidence),
         modalities=modalities,
         targets=[_target(figures, name) for name in figures.get("targets", {})],

@@ -5,8 +5,7 @@ from markupsafe import Markup
 from sensorium.errors import counted
 from sensorium.evaluation.comparison import Comparison, Contender
 from sensorium.metrics import INTERVAL
-from sensorium.reports.facts import above_chance
-from sensorium.reports.plots import Row, intervals
+from sensorium.reports.plots import Row, intervals, tone_by_chance
 from sensorium.reports.render import Section, page, render
 
 SECTIONS = {"verdict": "Verdict", "candidates": "Candidates", "pairs": "Every two", "cost": "What they cost"}
@@ -32,8 +31,7 @@ def _plots(comparison: Comparison) -> list[Markup]:
         """The candidate's interval, red where it is surely worse than its rival's, grey where it reaches chance."""
         against = None if candidate.name == rival else comparison.between(rival, candidate.name)
         worse = against is not None and against.significant and against.value.value > 0
-        tone = None if above_chance(candidate.value) else "quiet"
-        return Row(candidate.name, candidate.value, "no" if worse else tone)
+        return Row(candidate.name, candidate.value, "no" if worse else tone_by_chance(candidate.value))
 
     rows = [row(candidate, best.name) for candidate in complete]
     plots = [intervals(f"Mean and {INTERVAL}", rows, measure, chance)]

@@ -2,32 +2,20 @@
 
 import shlex
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 from sensorium.errors import counted
+from sensorium.evaluation.baselines import Baseline
 from sensorium.evaluation.inputs import format_number, join_names
 from sensorium.evaluation.printing import RIVALS, between
+from sensorium.evaluation.verdict import Verdict, above_chance, retrieval_verdict, verdict
 from sensorium.metrics import Value
 from sensorium.reports.evidence import Evidence
 from sensorium.reports.render import Headline
 from sensorium.reports.values import metric_name, value_of
 
 MOST_NAMED = 4  # inputs in a title
-
-
-class Baseline(NamedTuple):
-    """Something cheaper than the model: how good it is by the headline metric, and how much better the model is."""
-
-    name: str
-    value: Value
-    difference: Value
-
-
-class Verdict(NamedTuple):
-    """How good a model is, in a sentence; kind: in a word."""
-
-    kind: str
-    sentence: str
+WORKS = "works"  # the kind of a verdict that is green
 
 
 def title(evidence: Evidence) -> str:
@@ -72,58 +60,61 @@ def headline_value(figures: dict[str, Any], target: str) -> tuple[str, Value]:
     return metric, value_of(figures["targets"][target][metric])
 
 
-def above_chance(value: Value) -> bool:
-    """Whether the interval lies above the chance level."""
-    return value.low is not None and value.low > (value.chance or 0.0)
+def has_learned(figures: dict[str, Any], target: str) -> bool:
+    """Whether the decisions on a target are surely better than chance."""
+    value = headline_value(figures, target)[1]
+    return value.value is not None and value.chance is not None and above_chance(value)
 
 
-def baselines(figures: dict[str, Any], target: str) -> list[Baseline]:
+def baselines(figures: dict[str, Any], target: str) -> dict[str, Baseline]:
     """What a target is compared with, the best first; nothing of runs that compared it with nothing."""
-    metric, saved = headline_value(figures, target)[0], figures.get("baselines", {}).get(target, [])
-    if isinstance(saved, dict):  # as answers had them before every target did
-        rivals = [
-            Baseline(RIVALS[name], value_of(rival), value_of(rival["above"]))
-            for name, rival in saved.items()
-            if name != "metric"
-        ]
-    else:
-        rivals = [
-            Baseline(rival["name"], value_of(rival["metrics"][metric]), value_of(rival["difference"]))
-            for rival in saved
-        ]
-    return sorted(rivals, key=lambda rival: -(rival.value.value or 0.0))
+    rivals = {
+        RIVALS.get(name, name): Baseline(value_of(rival), value_of(rival["above"]))
+        for name, rival in figures.get("baselines", {}).get(target, {}).items()
+        if name != "metric"
+    }
+    return dict(sorted(rivals.items(), key=lambda rival: -(rival[1].value.value or 0.0)))
 
 
-def verdict(figures: dict[str, Any], target: str) -> Verdict:
-    """How good the decisions on a target are, beside chance and baselines."""
-    value, rivals = headline_value(figures, target)[1], baselines(figures, target)
-    if not above_chance(value):
-        return Verdict("chance", f"No better than chance on {target}.")
-    if rivals and (rivals[0].difference.low or 0.0) <= 0:
-        return Verdict("baseline", f"No better than {rivals[0].name} on {target}.")
-    return Verdict("works", f"{target} is predicted better than by chance.")
+def target_verdict(figures: dict[str, Any], target: str) -> Verdict:
+    """How good the decisions on a target are; of runs that did not say it, by the same rules."""
+    if target in figures.get("verdicts", {}):
+        return Verdict(**figures["verdicts"][target])
+    records = figures["records"]["targets"].get(target, 0)
+    return verdict(*headline_value(figures, target), records, baselines(figures, target))
+
+
+def shared_verdict(figures: dict[str, Any]) -> Verdict | None:
+    """How good a retrieval is in all of its directions; None of another run."""
+    if not figures.get("retrieval"):
+        return None
+    directions = {
+        name: {metric: value_of(value) for metric, value in metrics.items()}
+        for name, metrics in figures["retrieval"].items()
+    }
+    sizes = figures["records"].get("retrieval", {}).values()
+    return retrieval_verdict(directions, min((size["queries"] for size in sizes), default=0))
 
 
 def headlines(evidence: Evidence) -> list[Headline]:
-    """Each target's verdict with its headline metric, and each direction's recall."""
-    figures = evidence.figures
+    """Each target's headline metric with its verdict; each direction's recall, by the verdict on all of them."""
+    figures, shared = evidence.figures, shared_verdict(evidence.figures)
     tiles = [_target_headline(figures, name) for name in figures.get("inputs", {})]
     for name, metrics in figures.get("retrieval", {}).items():
-        values = {key: value_of(value) for key, value in metrics.items()}
-        good = any(above_chance(value) for key, value in values.items() if key.startswith("recall"))
-        sentence = figures.get("sentences", {}).get(name, "")
-        tiles.append(_headline(name, "recall@1", values["recall@1"], [], sentence, good))
+        recall, sentence = value_of(metrics["recall@1"]), figures.get("sentences", {}).get(name, "")
+        tiles.append(_headline(name, "recall@1", recall, {}, sentence, shared.kind == WORKS))
     return tiles
 
 
 def _target_headline(figures: dict[str, Any], target: str) -> Headline:
     metric, value = headline_value(figures, target)
-    judged = verdict(figures, target)
-    return _headline(target, metric, value, baselines(figures, target), judged.sentence, judged.kind == "works")
+    judged, rivals = target_verdict(figures, target), baselines(figures, target)
+    beats_baselines = all(rival.above.low is not None and rival.above.low > 0 for rival in rivals.values())
+    return _headline(target, metric, value, rivals, judged.sentence, judged.kind == WORKS and beats_baselines)
 
 
-def _headline(name: str, metric: str, value: Value, rivals: list[Baseline], sentence: str, good: bool) -> Headline:
+def _headline(name: str, metric: str, value: Value, rivals: dict[str, Baseline], sentence: str, good: bool) -> Headline:
     notes = [between(value), "" if value.chance is None else f"chance {format_number(value.chance)}"]
-    notes += [f"{rival.name} {format_number(rival.value.value)}" for rival in rivals[:1]]
+    notes += [f"{rival} {format_number(baseline.value.value)}" for rival, baseline in list(rivals.items())[:1]]
     note = "; ".join(text for text in notes if text)
     return Headline(f"{name}: {metric_name(metric)}", format_number(value.value), note, sentence, good)

@@ -9,9 +9,9 @@ from markupsafe import Markup
 from sensorium.evaluation.saved_scores import SavedScores, SavedTarget
 from sensorium.metrics import Resamples, Value, distribution, metrics, point, summary
 from sensorium.reports.evidence import Evidence
-from sensorium.reports.facts import above_chance, headline_value
+from sensorium.reports.facts import has_learned
 from sensorium.reports.media import Media
-from sensorium.reports.plots import Row, intervals
+from sensorium.reports.plots import Row, intervals, tone_by_chance
 from sensorium.reports.render import Section, render
 from sensorium.reports.samples import inputs_that_decided
 from sensorium.reports.values import metric_name, value_of
@@ -45,7 +45,7 @@ def sorted_contributions(figures: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def worth_sentence(figures: dict[str, Any], target: str) -> str | None:
     """Which input earns its keep, where the model has learned anything."""
-    if above_chance(headline_value(figures, target)[1]):
+    if has_learned(figures, target):
         return figures.get("sentences", {}).get(target)
     return "The decisions are not surely better than chance, so what an input is worth cannot be told."
 
@@ -54,7 +54,7 @@ def _target(name: str, evidence: Evidence, media: Media | None) -> dict[str, Any
     figures, scores = evidence.figures, evidence.scores
     metric = figures["inputs"][name]["metric"]
     complete = evidence.records is not None and scores is not None
-    worths, learned = sorted_contributions(figures["inputs"][name]), above_chance(headline_value(figures, name)[1])
+    worths, learned = sorted_contributions(figures["inputs"][name]), has_learned(figures, name)
     decided = inputs_that_decided(scores.target(name), list(worths), evidence, media) if media and learned else []
     return {
         "name": name,
@@ -78,10 +78,7 @@ def _plots(metric: str, worths: dict[str, dict[str, Any]], all_inputs: dict[str,
         values |= {f"only {name}": value_of(worth["alone"]) for name, worth in worths.items()}
     if len(worths) > 2:  # of two, without the one is only the other
         values |= {f"without {name}": value_of(worth["without"]) for name, worth in worths.items()}
-    rows = [
-        Row(name, value, None if above_chance(value._replace(chance=chance)) else "quiet")
-        for name, value in values.items()
-    ]
+    rows = [Row(name, value, tone_by_chance(value._replace(chance=chance))) for name, value in values.items()]
     return [*plots, intervals("With these inputs only", rows, axis, chance)]
 
 

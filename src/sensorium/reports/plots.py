@@ -67,6 +67,11 @@ def element(name: str, /, *children: Markup | str, **attributes: str | float | N
     return Markup("<{0}{1}>{2}</{0}>").format(name, written, Markup().join(children))
 
 
+def tone_by_chance(value: Value) -> str | None:
+    """Grey for a value whose interval does not lie above the chance level."""
+    return None if value.low is not None and value.low > (value.chance or 0.0) else "quiet"
+
+
 def intervals(title: str, rows: list[Row], axis: str, chance: float | None = None, bars: bool = False) -> Markup:
     """Values with their intervals under one another over one `axis`, between a column of labels and one of values;
     `bars` begin at zero."""

@@ -6,9 +6,8 @@ import numpy as np
 from markupsafe import Markup
 
 from sensorium.reports.evidence import Evidence
-from sensorium.reports.facts import above_chance
 from sensorium.reports.media import Media
-from sensorium.reports.plots import Line, Row, intervals, lines
+from sensorium.reports.plots import Line, Row, intervals, lines, tone_by_chance
 from sensorium.reports.render import Section, render
 from sensorium.reports.samples import Card
 from sensorium.reports.values import metric_name, value_of
@@ -26,7 +25,7 @@ def _direction(name: str, evidence: Evidence) -> dict[str, Any]:
     figures = evidence.figures
     metrics = figures["retrieval"][name]
     values = {key: value_of(value) for key, value in metrics.items() if key != "median_rank"}
-    rows = [Row(metric_name(key), value, None if above_chance(value) else "quiet") for key, value in values.items()]
+    rows = [Row(metric_name(key), value, tone_by_chance(value)) for key, value in values.items()]
     plots = [intervals("Recall and average precision", rows, "share of queries")]
     if evidence.ranks is not None:
         ranks = evidence.ranks[evidence.ranks["direction"] == name]["rank"].to_numpy(float)

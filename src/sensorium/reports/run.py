@@ -2,7 +2,7 @@
 
 from sensorium.reports.curves import curves
 from sensorium.reports.evidence import Evidence
-from sensorium.reports.facts import headlines, origin, title
+from sensorium.reports.facts import headlines, origin, shared_verdict, title
 from sensorium.reports.inputs import inputs
 from sensorium.reports.media import Media
 from sensorium.reports.render import Section, page, render
@@ -31,4 +31,6 @@ def run_page(evidence: Evidence) -> str:
     if evidence.left_out:
         sections.append(Section("left-out", "What is not here", render("left_out", sentences=evidence.left_out)))
     shown = [section for section in sections if section is not None]
-    return page(title(evidence), [], headlines(evidence), shown, origin(evidence))
+    shared = shared_verdict(evidence.figures)
+    lead = [] if shared is None else [shared.sentence]
+    return page(title(evidence), lead, headlines(evidence), shown, origin(evidence))

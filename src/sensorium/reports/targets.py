@@ -9,8 +9,8 @@ from sensorium.evaluation.columns import TARGET_COLUMNS, Calibration
 from sensorium.evaluation.saved_scores import SavedScores, SavedTarget
 from sensorium.metrics import INTERVAL, Resamples, Value, distribution, mean, point, summary
 from sensorium.reports.evidence import Evidence
-from sensorium.reports.facts import above_chance, baselines, headline_value
-from sensorium.reports.plots import Line, Row, dots, intervals, lines
+from sensorium.reports.facts import baselines, headline_value
+from sensorium.reports.plots import Line, Row, dots, intervals, lines, tone_by_chance
 from sensorium.reports.render import Section, render
 from sensorium.reports.values import metric_name, value_of
 
@@ -35,7 +35,7 @@ def _target(name: str, evidence: Evidence) -> dict[str, Any]:
     plots = []
     if rivals:
         rows = [_row("the model", value)]
-        rows += [_row(rival.name, rival.value._replace(chance=value.chance)) for rival in rivals]
+        rows += [_row(rival, baseline.value._replace(chance=value.chance)) for rival, baseline in rivals.items()]
         plots.append(intervals("The model beside its baselines", rows, metric_name(metric), value.chance))
     rows = [_row(metric_name(key), metrics[key]) for key in metrics if key in SHARES]
     plots.append(intervals(f"Shares and correlations, with {INTERVAL}s", rows, "share"))
@@ -64,7 +64,7 @@ def _target(name: str, evidence: Evidence) -> dict[str, Any]:
 
 def _row(label: str, value: Value) -> Row:
     """A value, grey where it is not surely above chance."""
-    return Row(label, value, None if above_chance(value) else "quiet")
+    return Row(label, value, tone_by_chance(value))
 
 
 def _trust(target: SavedTarget, scores: SavedScores) -> list[Markup]:

@@ -276,11 +276,13 @@ def _finish(
     them, on the validation records.
     """
     name = "test" if "test" in splits else "validation"
-    scored = final if name == "test" else model
+    learned, training = ("train_val", "refit") if context.recipe.training.refit else ("train", "last")
+    scored, scored_learned = (final, splits[learned]) if name == "test" else (model, splits["train"])
     with context.console.spinner(f"Scoring the {name} records"):
-        report: Report = task.report(scored, splits[name], records[name], context, state.seconds, final, previous)
+        report: Report = task.report(
+            scored, splits[name], records[name], context, state.seconds, final, previous, scored_learned
+        )
     if context.accelerator.is_main_process:
-        learned, training = ("train_val", "refit") if context.recipe.training.refit else ("train", "last")
         save_model(final, splits[learned], context, training)
         context.recipe.save(context.run_folder / "recipe.yaml")  # again, as someone may have removed the folder
         report.save(context.run_folder)

@@ -125,10 +125,13 @@ class SupervisedTask:
         seconds: float,
         saved: Model,
         previous: PreviousRun | None,
+        learned: Split,
     ) -> Report:
         """Every metric, what each input is worth, and what a run that went on has forgotten."""
         batches, seed = records.batches(scored.device), context.recipe.seed
-        report = evaluate_targets(scored, split.table, batches=batches, seed=seed, train_seconds=seconds)
+        report = evaluate_targets(
+            scored, split.table, batches=batches, seed=seed, train_seconds=seconds, training=learned.table
+        )
         if previous is None:
             return report
         old = self._old_model(context.recipe).to(saved.device)

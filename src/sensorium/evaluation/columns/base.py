@@ -8,10 +8,9 @@ import pyarrow as pa
 
 from sensorium.data.schema import TargetSpec
 from sensorium.data.table import Table
-from sensorium.evaluation.baselines import Baseline
-from sensorium.evaluation.coalitions import Coalition
+from sensorium.evaluation.baselines import Compare
 from sensorium.evaluation.subgroups import Subgroups
-from sensorium.metrics import Columns, Resamples
+from sensorium.metrics import Columns
 
 
 class Calibration(NamedTuple):
@@ -41,11 +40,12 @@ class TargetColumns(Protocol):
     Columns of scores.parquet: `<target>`, the truth, null where it is unknown; `<target>_decision`; and what else the
     kind has, as `<target>_probability_<label>`. Columns of predictions: `<target>` and the same probabilities.
     wrong_decisions: which records `wrong_order` gives, in which order, a sentence. effect_words: how a record is
-    called that an input helped, and one that it hurt.
+    called that an input helped, and one that it hurt. baselines: what the model is compared with.
     """
 
     wrong_decisions: ClassVar[str]
     effect_words: ClassVar[tuple[str, str]]
+    baselines: ClassVar[Compare]
 
     @staticmethod
     def score_columns(
@@ -86,12 +86,6 @@ class TargetColumns(Protocol):
         """How probable the decision of a saved record was; None for a kind that does not say."""
 
     @staticmethod
-    def baselines(
-        target: TargetSpec, table: Table, truth: Columns, predictions: dict[Coalition, Columns], resamples: Resamples
-    ) -> dict[str, Baseline]:
-        """By name, what the model is compared with on the records `table`, which have the target; {} for nothing."""
-
-    @staticmethod
     def breakdowns(
         target: TargetSpec, table: Table, truth: Columns, prediction: Columns, seed: int
     ) -> dict[str, Subgroups]:
@@ -112,13 +106,6 @@ class TargetColumns(Protocol):
 
 RIGHT_OR_WRONG = ("right only with it", "wrong only with it")
 """`effect_words` of a kind whose decisions are right or wrong."""
-
-
-def no_baselines(
-    target: TargetSpec, table: Table, truth: Columns, predictions: dict[Coalition, Columns], resamples: Resamples
-) -> dict[str, Baseline]:
-    """`baselines` of a kind that is compared with chance alone."""
-    return {}
 
 
 def no_breakdowns(

@@ -7,11 +7,12 @@ import pandas as pd
 import pyarrow as pa
 
 from sensorium.data.schema import TargetSpec
+from sensorium.evaluation.baseline_models import LogisticClass
+from sensorium.evaluation.baselines import learned_baselines
 from sensorium.evaluation.columns.base import (
     RIGHT_OR_WRONG,
     Calibration,
     named_classes,
-    no_baselines,
     no_breakdowns,
     no_scatter,
     probability_columns,
@@ -30,7 +31,7 @@ class ClassColumns:
     labels_of = staticmethod(named_classes)
     row = staticmethod(probability_row)
     scatter = staticmethod(no_scatter)
-    baselines = staticmethod(no_baselines)
+    baselines = staticmethod(learned_baselines(LogisticClass))
     breakdowns = staticmethod(no_breakdowns)
 
     @staticmethod

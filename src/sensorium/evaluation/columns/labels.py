@@ -8,11 +8,12 @@ import pandas as pd
 import pyarrow as pa
 
 from sensorium.data.schema import TargetSpec
+from sensorium.evaluation.baseline_models import LogisticLabels
+from sensorium.evaluation.baselines import learned_baselines
 from sensorium.evaluation.columns.base import (
     RIGHT_OR_WRONG,
     Calibration,
     named_classes,
-    no_baselines,
     no_breakdowns,
     no_probability,
     no_scatter,
@@ -34,7 +35,7 @@ class LabelsColumns:
     labels_of = staticmethod(named_classes)
     row = staticmethod(probability_row)
     scatter = staticmethod(no_scatter)
-    baselines = staticmethod(no_baselines)
+    baselines = staticmethod(learned_baselines(LogisticLabels))
     breakdowns = staticmethod(no_breakdowns)
     probability_of = staticmethod(no_probability)
 

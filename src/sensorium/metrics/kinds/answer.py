@@ -11,7 +11,8 @@ from sensorium.metrics.kinds.base import (
     same_prior,
 )
 from sensorium.metrics.kinds.vqa import exact_match, vqa_accuracy
-from sensorium.metrics.resampling import Metric, mean
+from sensorium.metrics.resampling import Metric
+from sensorium.metrics.shares import share
 
 
 class AnswerMetrics:
@@ -32,7 +33,10 @@ class AnswerMetrics:
     def metrics(truth: Columns, prediction: Columns) -> dict[str, Metric]:
         """VQA accuracy and exact match; where one person answered, both are the share of right ones."""
         decision = prediction["decision"]
-        return {"vqa_accuracy": mean(vqa_accuracy(truth, decision)), "exact_match": mean(exact_match(truth, decision))}
+        return {
+            "vqa_accuracy": share(vqa_accuracy(truth, decision)),
+            "exact_match": share(exact_match(truth, decision)),
+        }
 
     @staticmethod
     def headline(prior: Columns) -> str:

@@ -6,6 +6,7 @@ from sensorium.metrics.counts import Counts
 from sensorium.metrics.kinds.base import ClassScores, Columns, class_scores, same_metric, same_prediction
 from sensorium.metrics.ranking import average_precision, members, roc_auc
 from sensorium.metrics.resampling import Metric, mean
+from sensorium.metrics.shares import Share, share
 
 CALIBRATION_BINS = 15
 IMBALANCED = 0.8  # the prior of the largest class above which accuracy hardly moves
@@ -29,12 +30,11 @@ class ClassMetrics:
         positive = label[:, None] == np.arange(classes)
         ranks = slice(1, 2) if classes == 2 else slice(None)
         return {
-            "accuracy": mean((label == decision).astype(float)),
-            "balanced_accuracy": counts.balanced_accuracy,
+            "accuracy": share((label == decision).astype(float)),
+            "balanced_accuracy": Share(counts.balanced_accuracy),
             "precision_macro": counts.macro("precision", occurring=True),
             "recall_macro": counts.macro("recall", occurring=True),
             "f1_macro": counts.macro("f1", occurring=True),
-            "f1_micro": counts.micro("f1"),
             "roc_auc" if classes == 2 else "roc_auc_ovr": roc_auc(probabilities[:, ranks], positive[:, ranks]),
             "average_precision": average_precision(probabilities[:, ranks], positive[:, ranks]),
             "neg_log_loss": mean(-ClassMetrics.sample_loss(truth, prediction)),
@@ -87,7 +87,7 @@ def inside(probabilities: np.ndarray) -> np.ndarray:
     return np.clip(probabilities.astype(np.float64), tiny, 1 - tiny)
 
 
-def calibration_error(label: np.ndarray, probabilities: np.ndarray) -> Metric:
+def calibration_error(label: np.ndarray, probabilities: np.ndarray) -> Share:
     """Expected calibration error of the most probable class, in 15 bins of equal width; 0 is best.
 
     Guo et al. 2017, arXiv:1706.04599. label: int [N]; probabilities: float [N, K].
@@ -102,4 +102,4 @@ def calibration_error(label: np.ndarray, probabilities: np.ndarray) -> Metric:
         binned = gaps.astype(weights.dtype) @ weights
         return np.abs(binned).sum(axis=0, dtype=np.float64) / weights.sum(axis=0, dtype=np.float64)
 
-    return metric
+    return Share(metric)

@@ -7,7 +7,8 @@ from sensorium.metrics.counts import Counts
 from sensorium.metrics.kinds.base import ClassScores, Columns, class_scores, no_confusion, same_metric
 from sensorium.metrics.kinds.class_ import inside
 from sensorium.metrics.ranking import average_precision, roc_auc
-from sensorium.metrics.resampling import Metric, mean
+from sensorium.metrics.resampling import Metric
+from sensorium.metrics.shares import share
 
 
 class LabelsMetrics:
@@ -25,8 +26,8 @@ class LabelsMetrics:
         labels, decision = truth["labels"].astype(bool), prediction["decision"].astype(bool)
         counts = Counts(marked(labels & decision), marked(decision), marked(labels))
         return {
-            "accuracy": mean((labels == decision).all(axis=1).astype(float)),
-            "hamming_loss": mean((labels != decision).mean(axis=1)),
+            "accuracy": share((labels == decision).all(axis=1).astype(float)),
+            "hamming_loss": share((labels != decision).mean(axis=1)),
             "precision_macro": counts.macro("precision", occurring=False),
             "recall_macro": counts.macro("recall", occurring=False),
             "f1_macro": counts.macro("f1", occurring=False),
