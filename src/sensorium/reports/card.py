@@ -20,6 +20,7 @@ def run_card(evidence: Evidence) -> str:
     return CARDS.get_template("card.md.j2").render(
         evidence=evidence,
         figures=figures,
+        cost=figures.get("cost", {}),
         title=title(evidence),
         origin=origin(evidence),
         headlines=headlines(evidence),

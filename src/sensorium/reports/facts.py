@@ -102,7 +102,7 @@ def headlines(evidence: Evidence) -> list[Headline]:
     tiles = [_target_headline(figures, name) for name in figures.get("inputs", {})]
     for name, metrics in figures.get("retrieval", {}).items():
         recall, sentence = value_of(metrics["recall@1"]), figures.get("sentences", {}).get(name, "")
-        tiles.append(_headline(name, "recall@1", recall, {}, sentence, shared.kind == WORKS))
+        tiles.append(_headline(name, "recall@1", recall, sentence, shared.kind == WORKS))
     return tiles
 
 
@@ -110,11 +110,8 @@ def _target_headline(figures: dict[str, Any], target: str) -> Headline:
     metric, value = headline_value(figures, target)
     judged, rivals = target_verdict(figures, target), baselines(figures, target)
     beats_baselines = all(rival.above.low is not None and rival.above.low > 0 for rival in rivals.values())
-    return _headline(target, metric, value, rivals, judged.sentence, judged.kind == WORKS and beats_baselines)
+    return _headline(target, metric, value, judged.sentence, judged.kind == WORKS and beats_baselines)
 
 
-def _headline(name: str, metric: str, value: Value, rivals: dict[str, Baseline], sentence: str, good: bool) -> Headline:
-    notes = [between(value), "" if value.chance is None else f"chance {format_number(value.chance)}"]
-    notes += [f"{rival} {format_number(baseline.value.value)}" for rival, baseline in list(rivals.items())[:1]]
-    note = "; ".join(text for text in notes if text)
-    return Headline(f"{name}: {metric_name(metric)}", format_number(value.value), note, sentence, good)
+def _headline(name: str, metric: str, value: Value, sentence: str, good: bool) -> Headline:
+    return Headline(f"{name}: {metric_name(metric)}", format_number(value.value), between(value), sentence, good)

@@ -16,8 +16,8 @@ from sensorium.reports.render import render
 WIDTH = 360
 ROW_HEIGHT, LINE_HEIGHT = 30, 13
 LEFT, RIGHT, TOP = 42, WIDTH - 12, 24  # of the frame of a plot with two axes
-LETTER = 6.2  # the mean width of a letter
-LABEL_LETTERS, LABEL_LINES = 20, 2  # of a line in the column of labels; how many lines fit a row
+LETTER = 6.9  # the mean width of a letter
+LABEL_LETTERS, LABEL_LINES = 21, 3  # of a line in the column of labels; how many lines fit a row
 VALUE_WIDTH = 48  # of the column of values
 LONGEST_LABEL = 40  # letters that fit into a legend
 COLOURS = 5  # classes c1 to c5 of style.css
@@ -82,9 +82,10 @@ def intervals(title: str, rows: list[Row], axis: str, chance: float | None = Non
     numbers += ([] if chance is None else [chance]) + ([0.0] if bars else [])
     ticks = nice(min(numbers), max(numbers), 4)
     labels = [_label_lines(row.label) for row in rows]
-    left, right = LETTER * max(len(line) for lines in labels for line in lines) + 14, WIDTH - VALUE_WIDTH - 6
+    left, right = LETTER * max(len(line) for lines in labels for line in lines) + 8, WIDTH - VALUE_WIDTH - 6
     x, top = _scale(ticks[0], ticks[-1], left, right), 4 if chance is None else 18
-    bottom = top + ROW_HEIGHT * len(rows)
+    row_height = max(ROW_HEIGHT, LINE_HEIGHT * max(map(len, labels)) + 6)
+    bottom = top + row_height * len(rows)
     drawing = [_line(x(tick), top, x(tick), bottom, "axis") for tick in ticks]
     drawing += [_text(x(tick), bottom + 14, tick_text(tick), "s", "middle") for tick in ticks]
     drawing.append(_text((left + right) / 2, bottom + 30, axis, "s", "middle"))
@@ -96,7 +97,7 @@ def intervals(title: str, rows: list[Row], axis: str, chance: float | None = Non
         drawing.append(_text(middle, 12, text, "s", "middle"))
         description += f"; chance (dashed): {format_number(chance)}"
     for index, (row, lines) in enumerate(zip(rows, labels, strict=True)):
-        drawing.append(_interval(row, lines, top + (index + 0.5) * ROW_HEIGHT, x, x(0.0) if bars else None))
+        drawing.append(_interval(row, lines, top + (index + 0.5) * row_height, x, x(0.0) if bars else None))
     return _figure(title, drawing, bottom + 36, description)
 
 

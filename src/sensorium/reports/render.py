@@ -36,8 +36,8 @@ class Section(NamedTuple):
 
 
 class Headline(NamedTuple):
-    """A figure that stands large above all: its name, its value, its interval, chance level and best baseline; the
-    verdict on it; and whether it is above both."""
+    """A figure that stands large above all: its name, its value, its interval, the verdict on it; good: whether that
+    is above chance and baselines."""
 
     name: str
     value: str
