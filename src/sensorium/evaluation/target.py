@@ -5,12 +5,27 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sensorium.data.schema import TargetSpec
+from sensorium.data.targets import TARGETS
 from sensorium.evaluation.baselines import Baseline
 from sensorium.evaluation.coalitions import Coalition
 from sensorium.evaluation.inputs import Contributions, input_contributions, sentence
 from sensorium.evaluation.subgroups import Subgroups
 from sensorium.evaluation.verdict import Verdict, verdict
-from sensorium.metrics import METRIC_KINDS, ClassScores, Columns, Resamples, Value, measure, per_class
+from sensorium.metrics import (
+    METRIC_KINDS,
+    ClassScores,
+    Columns,
+    Resamples,
+    Value,
+    finite,
+    headline,
+    measure,
+    metrics,
+    per_class,
+    point,
+)
+
+SHUFFLES = 10
 
 
 @dataclass(frozen=True)
@@ -18,7 +33,8 @@ class TargetReport:
     """One target: how many records have it, its metrics, the scores of each class, the confusion matrix, its inputs.
 
     classes: by label, {} for a number or an answer. confusion: int [K, K], truth by decision; None but for a class.
-    units: of how many independent records, or groups of them. baselines: cheaper ways to a decision, by name. types: of
+    units: of how many independent records, or groups of them. shuffled: the headline metric when truths change places,
+    None for a kind without decisions. baselines: cheaper ways to a decision, by name. types: of
     questions and answers, by column; of an answer alone.
     """
 
@@ -29,6 +45,7 @@ class TargetReport:
     confusion: np.ndarray | None
     judgement: Contributions
     units: int
+    shuffled: float | None
     baselines: dict[str, Baseline] = field(default_factory=dict)
     types: dict[str, Subgroups] = field(default_factory=dict)
 
@@ -36,7 +53,7 @@ class TargetReport:
     def verdict(self) -> Verdict:
         """Whether the model is any good, by the metric that the inputs are judged by."""
         metric = self.judgement.metric
-        return verdict(metric, self.metrics[metric], self.units, self.baselines)
+        return verdict(metric, self.metrics[metric], self.units, self.baselines, self.shuffled)
 
     @property
     def sentence(self) -> str:
@@ -58,4 +75,23 @@ def report_target(
         confusion=METRIC_KINDS[target.kind].confusion(truth, prediction),
         judgement=input_contributions(target.kind, truth, predictions, inputs, resamples),
         units=resamples.units,
+        shuffled=shuffled_chance(target.kind, truth, prediction, predictions[()], resamples),
     )
+
+
+def shuffled_chance(
+    kind: str, truth: Columns, prediction: Columns, prior: Columns, resamples: Resamples
+) -> float | None:
+    """The headline metric when the truths change places, the mean over SHUFFLES; None for a kind without decisions.
+
+    It is what decisions reach that know nothing of their record. Where classes are about equally frequent, the
+    commonest of training may by luck be rare among few scored records, and always saying it too low a level.
+    """
+    if TARGETS[kind].scored_by == "loss":
+        return None
+    generator, metric, reached = np.random.default_rng(resamples.seed), headline(kind, prior), []
+    for _ in range(SHUFFLES):
+        order = generator.permutation(resamples.rows)
+        moved = {key: values[order] for key, values in truth.items()}
+        reached.append(point(metrics(kind, moved, prediction)[metric], resamples.rows))
+    return finite(np.mean(reached))

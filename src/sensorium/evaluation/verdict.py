@@ -33,11 +33,14 @@ class Reached(NamedTuple):
     high: float
 
 
-def verdict(metric: str, value: Value, units: int, baselines: dict[str, Baseline]) -> Verdict:
+def verdict(
+    metric: str, value: Value, units: int, baselines: dict[str, Baseline], shuffled: float | None = None
+) -> Verdict:
     """The verdict on a model of one target.
 
     value: of the headline `metric`, with interval and chance. units: how many records were scored, or groups of them
-    where they have groups. The first rule that holds decides.
+    where they have groups. shuffled: the metric when truths change places (`shuffled_chance`), which counts as chance
+    where it is higher. The first rule that holds decides.
     Too few to say: fewer than 20 units, or the interval, widened to 99 %, holds chance and reaches half of the way from
     chance to perfect. No better than chance: that interval holds chance. Below the baseline: the paired interval of the
     difference from the best baseline lies below zero. Weak: the interval begins at less than a fifth of the way. Else
@@ -47,11 +50,12 @@ def verdict(metric: str, value: Value, units: int, baselines: dict[str, Baseline
     beside = "" if best is None else _beside(best, baselines[best], value.chance)
     if value.low is None or units < FEWEST_UNITS:
         return _too_few(units, figures + beside)
-    reached = _reached(metric, value, 1)
+    judged = value if shuffled is None else value._replace(chance=max(value.chance, shuffled))
+    reached = _reached(metric, judged, 1)
     if not reached.clear and reached.high >= GOOD:
         return _too_few(units, figures + beside)
     if not reached.clear:
-        words = "No better" if value.low <= value.chance else "Hardly better"
+        words = "No better" if value.low <= judged.chance else "Hardly better"
         return Verdict("no better than chance", f"{words} than chance: {figures}{beside}.")
     if best is not None and _is_below(baselines[best].above):
         return Verdict("below the baseline", f"Below the baseline: {figures}{beside}.")
@@ -109,7 +113,7 @@ def _beside(name: str, baseline: Baseline, chance: float | None) -> str:
     """The best baseline, and whether the model can be told from it; nothing of one that is no better than chance."""
     if chance is not None and baseline.value.value <= chance:
         return ""
-    words = f", best baseline {baseline.value.value:.3g} ({name})"
+    words = f", best baseline {baseline.value.value:z.3f} ({name})"
     low, high = baseline.above.low, baseline.above.high
     return f"{words}, which it does not measurably beat" if low is not None and low <= 0 <= high else words
 
@@ -131,5 +135,5 @@ def _figures(metric: str, value: Value) -> str:
     words = METRIC_WORDS.get(metric, metric.removeprefix("neg_").replace("_", " "))
     if value.value is None:
         return f"{words} is undefined on these records"
-    between = "" if value.low is None else f" ({value.low:.2f} to {value.high:.2f})"
-    return f"{words} {value.value:.3f}{between}, chance {value.chance:.2g}"
+    between = "" if value.low is None else f" ({value.low:z.2f} to {value.high:z.2f})"
+    return f"{words} {value.value:z.3f}{between}, chance {value.chance:z.3f}"
