@@ -1,7 +1,6 @@
 """Cheap baselines learn what they can read from the training records alone, and no failure of theirs ends a run."""
 
 import warnings
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -32,7 +31,7 @@ def shop_table(rows: int = 240, seed: int = 0) -> Table:
             "day": [f"2024-03-{generator.integers(10, 29)}" for _ in range(rows)],
             "kind": [["x", "y", "z"][index] for index in label],
             "price": 3 * size + generator.normal(size=rows) + 20,
-            "marks": [["m"] * (index > 0) + ["n"] * (generator.random() < 0.5) for index in label],
+            "marks": [["m"] * int(index > 0) + ["n"] * int(generator.random() < 0.5) for index in label],
         }
     )
     for name in KINDS:
@@ -122,10 +121,6 @@ def test_imbalanced_classes_weigh_the_same():
 
 
 def test_scripts_without_spaces_have_words():
-    texts = ["猫が好き", "犬が好き"] * 10
-    table = SimpleNamespace(value=lambda row, spec: texts[row], __len__=lambda: 20)
-    words = TextSource(SimpleNamespace(name="text"))
-    assert words._texts.__func__  # read by value, as any text
-    rows = type("Rows", (), {"value": staticmethod(table.value), "__len__": lambda self: 20})()
-    learned, _ = words.features(rows, rows, 2)
-    assert learned.shape[1] > 4
+    table = read(pd.DataFrame({"note": ["猫が好き", "犬が好き"] * 10}), columns={"note": "text"}, quiet=True)
+    learned, _ = TextSource(table.schema.inputs[0]).features(table, table, 2)
+    assert learned.shape[1] == 5 + 4  # letters, and pairs of them

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from sensorium.metrics import Resamples, distribution, measure, measured, mean, share
+from sensorium.metrics import Resamples, distribution, mean, measure, measured, share
 from sensorium.metrics.shares import outcome_interval, share_interval
 
 
