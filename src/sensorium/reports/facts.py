@@ -8,7 +8,7 @@ from sensorium.errors import counted
 from sensorium.evaluation.baselines import Baseline
 from sensorium.evaluation.inputs import format_number, join_names
 from sensorium.evaluation.printing import RIVALS, between
-from sensorium.evaluation.verdict import Verdict, above_chance, retrieval_verdict, verdict
+from sensorium.evaluation.verdict import Verdict, retrieval_verdict, verdict
 from sensorium.metrics import Value
 from sensorium.reports.evidence import Evidence
 from sensorium.reports.render import Headline
@@ -16,6 +16,7 @@ from sensorium.reports.values import metric_name, value_of
 
 MOST_NAMED = 4  # inputs in a title
 WORKS = "works"  # the kind of a verdict that is green
+ABOVE_CHANCE = (WORKS, "weak", "below the baseline")  # the kinds of verdicts on what is surely better than chance
 
 
 def title(evidence: Evidence) -> str:
@@ -62,8 +63,7 @@ def headline_value(figures: dict[str, Any], target: str) -> tuple[str, Value]:
 
 def has_learned(figures: dict[str, Any], target: str) -> bool:
     """Whether the decisions on a target are surely better than chance."""
-    value = headline_value(figures, target)[1]
-    return value.value is not None and value.chance is not None and above_chance(value)
+    return target_verdict(figures, target).kind in ABOVE_CHANCE
 
 
 def baselines(figures: dict[str, Any], target: str) -> dict[str, Baseline]:
