@@ -72,7 +72,7 @@ def test_the_map_of_each_word_is_attention_times_its_positive_gradient(head, lay
     (gradient,) = torch.autograd.grad(score_of(made, "match" if head == "match" else "answer", fused), seen)
     heat = (seen * gradient.clamp(min=0)).mean(dim=0)[:, 1:].unflatten(1, (3, 3)).detach().numpy()  # [T, 3, 3]
     encoding = made.encoders["question"].processor.tokenizer.encode(RECORD["question"])
-    assert found.words == ["what", "colour", "is", "the", "circle", "?"]
+    assert found.words == ["what", "colour", "is", "the", "circle"]
     for number, word in enumerate(found.words):
         places = [place for place, one in enumerate(encoding.word_ids) if one == number]
         assert heat[places].max() > 0 or (layer == 2 and head != "answer"), word  # those read the first token alone

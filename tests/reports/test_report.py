@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from sensorium.data.schema import Modality
+from sensorium.errors import UserError
 from sensorium.metrics import Value
 from sensorium.reports.media import RENDERERS
 from sensorium.reports.plots import Row, element, intervals, nice
@@ -77,8 +78,9 @@ def test_text_cannot_become_an_element():
 
 
 def test_a_page_and_a_plot_escape_titles_and_labels():
-    plot = intervals(EVIL, [Row(EVIL, Value(0.5, 0.4, 0.6))], 0.5)
-    found = Reader(page(EVIL, [EVIL], [Headline(EVIL, EVIL, EVIL)], [Section("plots", EVIL, plot)]))
+    plot = intervals(EVIL, [Row(EVIL, Value(0.5, 0.4, 0.6))], EVIL, 0.5)
+    origin = {EVIL: EVIL}
+    found = Reader(page(EVIL, [EVIL], [Headline(EVIL, EVIL, EVIL, EVIL)], [Section("plots", EVIL, plot)], origin))
     assert not found.all("script") and not found.all("img")
     assert found.all("svg")[0]["aria-label"].startswith(EVIL.replace("\0", "\N{REPLACEMENT CHARACTER}"))
 
@@ -94,7 +96,8 @@ def test_no_template_turns_escaping_off():
 def test_a_report_of_a_fit_has_its_sections_and_nothing_from_elsewhere(world: Path):
     found = report("--no-robustness")
     sections = [attributes["id"] for attributes in found.all("section")]
-    assert sections[:3] == ["training", "metrics", "inputs"] and "cost" in sections
+    order = ["metrics", "inputs", "errors", "subgroups", "cost", "training", "use", "left-out"]
+    assert sections == [name for name in order if name in sections] and len(sections) > 5
     assert not found.all("script")
     for _, attributes in found.elements:
         for name in ("src", "href"):
@@ -150,6 +153,25 @@ def test_names_of_columns_and_labels_cannot_break_out(world: Path):
     assert any(name in word for word in found.words)
 
 
+def test_the_lines_for_the_model_work_as_they_stand_and_the_card_has_them_too(world: Path):
+    found = report("--no-robustness --card")
+    shutil.copy("reviews.csv", "new.csv")
+    line = next(word for word in found.words if word.startswith("sensorium predict")).splitlines()[0]
+    said = sensorium(line.removeprefix("sensorium "))
+    assert said.code == 0 and Path("predictions.csv").exists()
+    card = Path(RUN, "card.md").read_text(encoding="utf-8")
+    assert line in card and card.startswith("---\nlibrary_name: sensorium\n")
+    assert [text for text in card.splitlines() if text.startswith("## ")] == [
+        "## Model Details",
+        "## Uses",
+        "## Bias, Risks, and Limitations",
+        "## How to Get Started with the Model",
+        "## Training Details",
+        "## Evaluation",
+        "## Technical Specifications",
+    ]
+
+
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Debian's chromium, which is not installed")
 def test_a_report_opens_in_a_browser_without_a_word_on_the_console(world: Path):
     api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright, which is not installed")
@@ -184,7 +206,14 @@ def test_the_report_of_a_comparison_has_candidates_on_one_axis_and_the_verdict(w
         "hybrid:" in whole["aria-label"] and "concat:" in whole["aria-label"] and "without" not in whole["aria-label"]
     )
     assert "hybrid without photo:" in less["aria-label"]
-    assert any("Take " in word or "there is none to take" in word for word in found.words)  # after one epoch
+    verdict = json.loads(Path("runs/compare/metrics.json").read_text(encoding="utf-8"))["comparison"]["verdict"]
+    assert verdict and set(verdict) <= set(found.words)
+
+
+def test_a_comparison_has_no_card(tmp_path: Path):
+    (tmp_path / "metrics.json").write_text('{"comparison": {}}', encoding="utf-8")
+    with pytest.raises(UserError, match="has no one model"):
+        write_report(tmp_path, card=True)
 
 
 def test_a_run_ends_with_a_report_and_one_without_records_to_read_is_made_too(world: Path):

@@ -14,6 +14,9 @@ def report(
     no_robustness: Annotated[
         bool, typer.Option("--no-robustness", help="Leave out what takes long: each input spoiled, more and more.")
     ] = False,
+    card: Annotated[
+        bool, typer.Option("--card", help="Also write card.md: a model card, as the Hugging Face Hub has it.")
+    ] = False,
 ) -> None:
     """Write report.html into the folder of a run: one file that opens in any browser, on a phone too, without network.
 
@@ -24,5 +27,7 @@ def report(
     """
     from sensorium.reports.report import report as run_report
 
-    path = run_report(run, table, robust=not no_robustness)
+    path = run_report(run, table, robust=not no_robustness, card=card)
+    if card:
+        print(path.with_name("card.md"))
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB): open it in a browser.")

@@ -81,7 +81,7 @@ def _overlay(
     low = np.minimum(position.astype(int), len(HEAT) - 2)
     colour = HEAT[low] + (HEAT[low + 1] - HEAT[low]) * (position - low)[..., None]  # [H, W, 3]
     grey = np.asarray(photo.convert("L"), dtype=np.float32)[..., None]
-    strength = 0.25 + 0.55 * share
+    strength = 0.2 + 0.35 * share  # the photo shows through where it is hottest
     return Image.fromarray((grey * (1 - strength) + colour * strength).round().astype(np.uint8))
 
 

@@ -159,12 +159,14 @@ def _words(processor: TextProcessor, text: str) -> list[tuple[str, list[int]]]:
     for position, word in enumerate(encoding.word_ids):
         if word is not None:
             positions_of.setdefault(word, []).append(position)
-    if not positions_of:
-        raise UserError(f"The text {text!r} has no word that the model reads; ask with words.")
     words = []
     for positions in positions_of.values():
         start, end = encoding.offsets[positions[0]][0], encoding.offsets[positions[-1]][1]
-        words.append((text[start:end].strip(), positions))
+        word = text[start:end].strip()
+        if any(letter.isalnum() for letter in word):  # a sign alone says nothing
+            words.append((word, positions))
+    if not words:
+        raise UserError(f"The text {text!r} has no word that the model reads; ask with words.")
     return words
 
 

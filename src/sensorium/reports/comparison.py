@@ -5,7 +5,7 @@ from markupsafe import Markup
 from sensorium.errors import counted
 from sensorium.evaluation.comparison import Comparison, Contender
 from sensorium.metrics import INTERVAL
-from sensorium.reports.plots import Row, intervals
+from sensorium.reports.plots import Row, intervals, tone_by_chance
 from sensorium.reports.render import Section, page, render
 
 SECTIONS = {"verdict": "Verdict", "candidates": "Candidates", "pairs": "Every two", "cost": "What they cost"}
@@ -17,7 +17,8 @@ def comparison_page(name: str, comparison: Comparison) -> str:
     lead += f"{comparison.folds} folds, {counted(comparison.seeds, 'seed')}."
     values = {"comparison": comparison, "plots": _plots(comparison)}
     sections = [Section(key, title, render(f"comparison/{key}", **values)) for key, title in SECTIONS.items()]
-    return page(name, [lead[0].upper() + lead[1:]], [], sections)
+    title = f"Predicting {comparison.target}: {counted(len(comparison.contenders), 'candidate')} compared"
+    return page(title, [lead[0].upper() + lead[1:]], [], sections, {"comparison": name})
 
 
 def _plots(comparison: Comparison) -> list[Markup]:
@@ -27,15 +28,16 @@ def _plots(comparison: Comparison) -> list[Markup]:
     best, chance, measure = complete[0], complete[0].value.chance, comparison.measure
 
     def row(candidate: Contender, rival: str) -> Row:
-        """The candidate's interval, grey where it surely differs from its rival's."""
-        differs = candidate.name != rival and comparison.between(rival, candidate.name).significant
-        return Row(candidate.name, candidate.value, differs)
+        """The candidate's interval, red where it is surely worse than its rival's, grey where it reaches chance."""
+        against = None if candidate.name == rival else comparison.between(rival, candidate.name)
+        worse = against is not None and against.significant and against.value.value > 0
+        return Row(candidate.name, candidate.value, "no" if worse else tone_by_chance(candidate.value))
 
     rows = [row(candidate, best.name) for candidate in complete]
-    plots = [intervals(f"{measure}, mean and {INTERVAL}", rows, chance)]
+    plots = [intervals(f"Mean and {INTERVAL}", rows, measure, chance)]
     if reduced:
         fusions = {candidate.fusion for candidate in reduced}
-        rows = [Row(candidate.name, candidate.value) for candidate in complete if candidate.name in fusions]
+        rows = [row(candidate, candidate.name) for candidate in complete if candidate.name in fusions]
         rows += [row(candidate, candidate.fusion) for candidate in reduced]
-        plots.append(intervals(f"{measure} when an input is left out", rows, chance))
+        plots.append(intervals("When an input is left out", rows, measure, chance))
     return plots

@@ -8,6 +8,7 @@ from sensorium.evaluation.robustness import Curve
 from sensorium.reports.evidence import Evidence
 from sensorium.reports.plots import Line, lines
 from sensorium.reports.render import Section, render
+from sensorium.reports.values import metric_name
 
 
 def curves(evidence: Evidence) -> Section:
@@ -33,6 +34,6 @@ def _plot(curve: Curve) -> Markup:
     values, lows, highs = ([getattr(value, side) for value in curve.values] for side in ("value", "low", "high"))
     has_band = None not in (*lows, *highs)
     line = Line(curve.corruption, strengths, values, *((lows, highs) if has_band else ()))
-    rules = [] if curve.without.value is None else [("without it", curve.without.value)]
+    rules = [] if curve.without.value is None else [(f"without {curve.input}", curve.without.value)]
     labels = list(zip(strengths, curve.strengths, strict=True))
-    return lines(f"{curve.input}: {curve.corruption}", [line], curve.unit, labels, rules)
+    return lines(f"{curve.input}: {curve.corruption}", [line], curve.unit, metric_name(curve.metric), labels, rules)

@@ -16,9 +16,12 @@ from sensorium.evaluation.saved_scores import SavedScores
 class Evidence:
     """All that is known of a run; the report leaves out what is None. figures: what metrics.json holds. ranks: of
     retrieval, what scores.parquet holds. recipe: nested settings. log: one row an epoch. records: the scored ones, in
-    the order of the scores. left_out: sentences, why something is missing."""
+    the order of the scores. left_out: sentences, why something is missing. folder: as the user names it. date: when
+    the figures were written."""
 
     name: str
+    folder: str
+    date: str
     figures: dict[str, Any]
     scores: SavedScores | None = None
     ranks: pd.DataFrame | None = None

@@ -2,6 +2,7 @@
 about the pixels of a phone, so that their letters are readable there."""
 
 from collections.abc import Callable, Sequence
+from textwrap import wrap
 from typing import NamedTuple
 
 import numpy as np
@@ -12,10 +13,13 @@ from sensorium.evaluation.inputs import format_number
 from sensorium.metrics import Value
 from sensorium.reports.render import render
 
-WIDTH, EDGE = 360, 8
-ROW_HEIGHT = 34
-LEFT, RIGHT = 42, WIDTH - 12  # of the frame of a plot with two axes
-LONGEST_LABEL = 40  # letters that fit
+WIDTH = 360
+ROW_HEIGHT, LINE_HEIGHT = 30, 13
+LEFT, RIGHT, TOP = 42, WIDTH - 12, 24  # of the frame of a plot with two axes
+LETTER = 6.9  # the mean width of a letter
+LABEL_LETTERS, LABEL_LINES = 21, 3  # of a line in the column of labels; how many lines fit a row
+VALUE_WIDTH = 48  # of the column of values
+LONGEST_LABEL = 40  # letters that fit into a legend
 COLOURS = 5  # classes c1 to c5 of style.css
 MOST_DOTTED = 24  # points of a line that each have a dot
 UNDEFINED = "No value is defined on these records."
@@ -24,21 +28,24 @@ Scale = Callable[[float], float]  # a value -> its coordinate
 
 
 class Row(NamedTuple):
-    """A labelled value with its interval; `quiet` ones are drawn grey."""
+    """A labelled value with its interval. tone: None, "quiet" for what cannot be told from chance or from nothing, or
+    "no" for what is surely worse."""
 
     label: str
     value: Value
-    quiet: bool = False
+    tone: str | None = None
 
 
 class Line(NamedTuple):
-    """A line through the points x [P], y [P], and the band between `low` and `high` [P] where there is one."""
+    """A line through the points x [P], y [P], and the band between `low` and `high` [P] where there is one. tone: the
+    number of its colour, from 0."""
 
     name: str
     x: Sequence[float]
     y: Sequence[float]
     low: Sequence[float] | None = None
     high: Sequence[float] | None = None
+    tone: int = 0
 
     def defined(self) -> "Line":
         """The line without the points whose value is undefined."""
@@ -46,8 +53,8 @@ class Line(NamedTuple):
         x, y = ([float(values[index]) for index in keep] for values in (self.x, self.y))
         edges = (self.low, self.high)
         if any(edge is None or any(edge[index] is None for index in keep) for edge in edges):
-            return Line(self.name, x, y)
-        return Line(self.name, x, y, *([float(edge[index]) for index in keep] for edge in edges))
+            return Line(self.name, x, y, tone=self.tone)
+        return Line(self.name, x, y, *([float(edge[index]) for index in keep] for edge in edges), self.tone)
 
 
 def element(name: str, /, *children: Markup | str, **attributes: str | float | None) -> Markup:
@@ -60,51 +67,71 @@ def element(name: str, /, *children: Markup | str, **attributes: str | float | N
     return Markup("<{0}{1}>{2}</{0}>").format(name, written, Markup().join(children))
 
 
-def intervals(title: str, rows: list[Row], chance: float | None = None, bars: bool = False) -> Markup:
-    """Values with their intervals under one another on one axis; `bars` begin at zero."""
+def tone_by_chance(value: Value) -> str | None:
+    """Grey for a value whose interval does not lie above the chance level."""
+    return None if value.low is not None and value.low > (value.chance or 0.0) else "quiet"
+
+
+def intervals(title: str, rows: list[Row], axis: str, chance: float | None = None, bars: bool = False) -> Markup:
+    """Values with their intervals under one another over one `axis`, between a column of labels and one of values;
+    `bars` begin at zero."""
     rows = [row for row in rows if row.value.value is not None]
     if not rows:
         return _figure(title, [], 1, UNDEFINED)
     numbers = [number for row in rows for number in row.value[:3] if number is not None]
     numbers += ([] if chance is None else [chance]) + ([0.0] if bars else [])
-    ticks = nice(min(numbers), max(numbers))
-    x, height = _scale(ticks[0], ticks[-1], EDGE, WIDTH - EDGE), ROW_HEIGHT * len(rows) + 22
-    drawing = [_line(x(tick), 0, x(tick), height - 18, "axis") for tick in ticks]
-    drawing += [_text(x(tick), height - 4, tick_text(tick), "s", "middle") for tick in ticks]
+    ticks = nice(min(numbers), max(numbers), 4)
+    labels = [_label_lines(row.label) for row in rows]
+    left, right = LETTER * max(len(line) for lines in labels for line in lines) + 8, WIDTH - VALUE_WIDTH - 6
+    x, top = _scale(ticks[0], ticks[-1], left, right), 4 if chance is None else 18
+    row_height = max(ROW_HEIGHT, LINE_HEIGHT * max(map(len, labels)) + 6)
+    bottom = top + row_height * len(rows)
+    drawing = [_line(x(tick), top, x(tick), bottom, "axis") for tick in ticks]
+    drawing += [_text(x(tick), bottom + 14, tick_text(tick), "s", "middle") for tick in ticks]
+    drawing.append(_text((left + right) / 2, bottom + 30, axis, "s", "middle"))
     description = "; ".join(f"{row.label}: {spelled(row.value)}" for row in rows)
     if chance is not None:
-        drawing.append(_line(x(chance), 0, x(chance), height - 18, "chance"))
+        drawing.append(_line(x(chance), top, x(chance), bottom, "chance"))
+        text = f"chance {format_number(chance)}"
+        middle = min(max(x(chance), len(text) * LETTER / 2), WIDTH - len(text) * LETTER / 2)
+        drawing.append(_text(middle, 12, text, "s", "middle"))
         description += f"; chance (dashed): {format_number(chance)}"
-    drawing += [_interval(row, index * ROW_HEIGHT, x, x(0.0) if bars else None) for index, row in enumerate(rows)]
-    return _figure(title, drawing, height, description)
+    for index, (row, lines) in enumerate(zip(rows, labels, strict=True)):
+        drawing.append(_interval(row, lines, top + (index + 0.5) * row_height, x, x(0.0) if bars else None))
+    return _figure(title, drawing, bottom + 36, description)
 
 
-def _interval(row: Row, top: float, x: Scale, zero: float | None) -> Markup:
+def _label_lines(label: str) -> list[str]:
+    """A label in lines that fit the column of labels."""
+    return wrap(label, LABEL_LETTERS, max_lines=LABEL_LINES, placeholder="…") or [""]
+
+
+def _interval(row: Row, label: list[str], middle: float, x: Scale, zero: float | None) -> Markup:
     value, low, high = (None if number is None else x(number) for number in row.value[:3])
-    middle = top + 23
-    drawing = [
-        element("title", f"{row.label}: {spelled(row.value)}"),
-        _text(0, top + 12, shorten(row.label, LONGEST_LABEL)),
-        _text(WIDTH, top + 12, format_number(row.value.value), anchor="end"),
-    ]
+    first = middle + 4 - LINE_HEIGHT * (len(label) - 1) / 2
+    drawing = [element("title", f"{row.label}: {spelled(row.value)}")]
+    drawing += [_text(0, first + LINE_HEIGHT * index, line) for index, line in enumerate(label)]
+    drawing.append(_text(WIDTH, middle + 4, format_number(row.value.value), anchor="end"))
     if zero is not None:
-        corner = {"x": rounded(min(zero, value)), "y": rounded(middle - 5)}
-        drawing.append(element("rect", **corner, width=rounded(abs(value - zero)), height=10, class_="b"))
+        corner = {"x": rounded(min(zero, value)), "y": rounded(middle - 6)}
+        drawing.append(element("rect", **corner, width=rounded(abs(value - zero)), height=12, class_="b"))
     if low is not None:
         drawing.append(_line(low, middle, high, middle, "i"))
-    drawing.append(element("circle", cx=rounded(value), cy=middle, r=4, class_="d"))
-    return element("g", *drawing, class_="quiet" if row.quiet else None)
+    drawing.append(element("circle", cx=rounded(value), cy=rounded(middle), r=4, class_="d"))
+    return element("g", *drawing, class_=row.tone)
 
 
 def lines(
     title: str,
     drawn: list[Line],
     x_name: str,
+    y_name: str,
     labels: Sequence[tuple[float, str]] | None = None,
     rules: Sequence[tuple[str, float]] = (),
-    diagonal: bool = False,
+    diagonal: str | None = None,
 ) -> Markup:
-    """Lines over a common axis `x_name`; rules: dashed levels by name; labels: (x, text) of the axis below."""
+    """Lines over a common axis `x_name`; rules: dashed levels by name; labels: (x, text) of the axis below; diagonal:
+    what it means where both axes are equal."""
     drawn = [line for line in map(Line.defined, drawn) if len(line.x)]
     if not drawn:
         return _figure(title, [], 1, UNDEFINED)
@@ -115,40 +142,40 @@ def lines(
     positions = [position for line in drawn for position in line.x]
     labels = labels or [(tick, tick_text(tick)) for tick in nice(min(positions), max(positions))]
     positions += [position for position, _ in labels]
-    first, last, bottom = min(positions), max(positions), 186
+    first, last, bottom = min(positions), max(positions), 186 + TOP
     x = _scale(first, last if last > first else first + 1, LEFT, RIGHT)
-    y = _scale(ticks[0], ticks[-1], bottom, 10)
-    drawing = _frame(x, y, labels, ticks, bottom, x_name)
-    if diagonal:
+    y = _scale(ticks[0], ticks[-1], bottom, TOP)
+    drawing = _frame(x, y, labels, ticks, bottom, x_name, y_name)
+    if diagonal is not None:
         low, high = max(first, ticks[0]), min(last, ticks[-1])
         drawing.append(_line(x(low), y(low), x(high), y(high), "chance"))
     drawing += [_line(LEFT, y(level), RIGHT, y(level), "chance") for _, level in rules]
-    drawing += [_curve(line, colour(index), x, y) for index, line in enumerate(drawn)]
-    drawing += [_text(WIDTH - 14, y(level) - 4, name, "s", "end") for name, level in rules]
-    height = bottom + 36
-    if len(drawn) > 1:
-        drawing.append(_legend([line.name for line in drawn], height))
-        height += 16 * len(drawn) + 2
+    drawing += [_curve(line, x, y) for line in drawn]
+    entries = [(line.name, colour(line.tone)) for line in drawn if len(drawn) > 1]
+    entries += [(name, "chance") for name in [*(name for name, _ in rules), *([diagonal] if diagonal else [])]]
+    height = bottom + 38
+    drawing.append(_legend(entries, height))
     description = "; ".join(f"{line.name}: {_few_points(line, dict(labels))}" for line in drawn)
     description += "".join(f"; {name}: {format_number(level)}" for name, level in rules)
-    return _figure(title, drawing, height, f"{x_name} against the value. {description}")
+    return _figure(title, drawing, height + 16 * len(entries) + 2, f"{x_name} against {y_name}. {description}")
 
 
 def dots(title: str, at: np.ndarray, values: np.ndarray, x_name: str, y_name: str) -> Markup:
     """Points [N] at `at`, `values` high, with the diagonal where the two are equal."""
     numbers = np.concatenate([at, values])
-    ticks, bottom = nice(float(numbers.min()), float(numbers.max())), 300
-    x, y = _scale(ticks[0], ticks[-1], LEFT, RIGHT), _scale(ticks[0], ticks[-1], bottom, 10)
+    ticks, bottom = nice(float(numbers.min()), float(numbers.max())), 300 + TOP
+    x, y = _scale(ticks[0], ticks[-1], LEFT, RIGHT), _scale(ticks[0], ticks[-1], bottom, TOP)
     labels = [(tick, tick_text(tick)) for tick in ticks]
-    drawing = _frame(x, y, labels, ticks, bottom, f"{x_name} (upwards: {y_name})")
+    drawing = _frame(x, y, labels, ticks, bottom, x_name, y_name)
     drawing.append(_line(x(ticks[0]), y(ticks[0]), x(ticks[-1]), y(ticks[-1]), "chance"))
     drawing.append(dotted([(x(a), y(b)) for a, b in zip(at, values, strict=True)], stroke_opacity=0.45, stroke_width=5))
+    drawing.append(_legend([("both are equal", "chance")], bottom + 38))
     ends = [format_number(float(end)) for end in (at.min(), at.max(), values.min(), values.max())]
     description = (
         f"{len(at)} records; {x_name} from {ends[0]} to {ends[1]}, {y_name} from {ends[2]} to {ends[3]}."
         " On the dashed line both are equal."
     )
-    return _figure(title, drawing, bottom + 36, description)
+    return _figure(title, drawing, bottom + 56, description)
 
 
 def dotted(points: list[tuple[float, float]], **attributes: float) -> Markup:
@@ -200,18 +227,18 @@ def _figure(title: str, drawing: list[Markup], height: float, description: str) 
 
 
 def _frame(
-    x: Scale, y: Scale, labels: Sequence[tuple[float, str]], ticks: list[float], bottom: float, x_name: str
+    x: Scale, y: Scale, labels: Sequence[tuple[float, str]], ticks: list[float], bottom: float, x_name: str, y_name: str
 ) -> list[Markup]:
-    """The two axes: a line and a number for each of the `ticks`, the `labels` below, what the axis below measures."""
+    """The two axes: a line and a number for each of the `ticks`, the `labels` below, what each axis measures."""
     drawing = [_line(LEFT, y(tick), RIGHT, y(tick), "axis") for tick in ticks]
     drawing += [_text(LEFT - 5, y(tick) + 4, tick_text(tick), "s", "end") for tick in ticks]
     drawing += [_text(x(position), bottom + 16, text, "s", "middle") for position, text in labels]
-    return [*drawing, _text((LEFT + WIDTH) / 2, bottom + 32, x_name, "s", "middle")]
+    return [*drawing, _text((LEFT + RIGHT) / 2, bottom + 32, x_name, "s", "middle"), _text(0, 11, y_name, "s")]
 
 
-def _curve(line: Line, kind: str, x: Scale, y: Scale) -> Markup:
-    """A line with its band, and dots where there are few of them; `kind` is its class."""
-    drawing = [element("title", line.name)]
+def _curve(line: Line, x: Scale, y: Scale) -> Markup:
+    """A line with its band, and dots where there are few of them."""
+    drawing, kind = [element("title", line.name)], colour(line.tone)
     if line.low is not None and len(line.x) > 1:
         edge = [*zip(line.x, line.high, strict=True), *zip(reversed(line.x), reversed(line.low), strict=True)]
         drawing.append(element("polygon", points=path_of([(x(a), y(b)) for a, b in edge]), class_=kind))
@@ -222,12 +249,13 @@ def _curve(line: Line, kind: str, x: Scale, y: Scale) -> Markup:
     return element("g", *drawing)
 
 
-def _legend(names: list[str], top: float) -> Markup:
+def _legend(entries: list[tuple[str, str]], top: float) -> Markup:
+    """Names beside a piece of their line, which is of the class named with them."""
     drawing = []
-    for index, name in enumerate(names):
+    for index, (name, kind) in enumerate(entries):
         middle = top + 8 + 16 * index
-        drawing.append(_line(LEFT, middle, LEFT + 20, middle, colour(index), stroke_width=3))
-        drawing.append(_text(LEFT + 26, middle + 4, shorten(name, LONGEST_LABEL)))
+        drawing.append(_line(LEFT, middle, LEFT + 20, middle, kind))
+        drawing.append(_text(LEFT + 26, middle + 4, shorten(name, LONGEST_LABEL), "s"))
     return Markup().join(drawing)
 
 

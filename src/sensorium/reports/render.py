@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from sensorium.errors import counted
-from sensorium.evaluation.inputs import format_number
+from sensorium.evaluation.inputs import format_number, join_names
 from sensorium.evaluation.printing import between
 from sensorium.metrics import INTERVAL
 from sensorium.reports.values import duration, large, metric_name, p_value, value_of
@@ -20,6 +20,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "interval": between,
     "large": large,
     "metric": metric_name,
+    "names": join_names,
     "number": format_number,
     "p_value": p_value,
     "value": value_of,
@@ -35,11 +36,14 @@ class Section(NamedTuple):
 
 
 class Headline(NamedTuple):
-    """A figure that stands large above all: its name, its value, and its interval and chance level."""
+    """A figure that stands large above all: its name, its value, its interval, the verdict on it; good: whether that
+    is above chance and baselines."""
 
     name: str
     value: str
     note: str
+    verdict: str = ""
+    good: bool = False
 
 
 def _printable(value: Any) -> Any:
@@ -66,7 +70,10 @@ def render(template: str, **values: Any) -> Markup:
     return Markup(ENVIRONMENT.get_template(f"{template}.html.j2").render(values))
 
 
-def page(title: str, lead: list[str], headlines: list[Headline], sections: list[Section]) -> str:
-    """A whole HTML file; lead: the sentences that it begins with."""
+def page(
+    title: str, lead: list[str], headlines: list[Headline], sections: list[Section], origin: dict[str, str]
+) -> str:
+    """A whole HTML file; lead: the sentences that it begins with; origin: where the figures come from, by name."""
     style = Markup((FOLDER / "style.css").read_text(encoding="utf-8"))
-    return render("page", title=title, lead=lead, headlines=headlines, sections=sections, style=style) + "\n"
+    values = {"title": title, "lead": lead, "headlines": headlines, "sections": sections, "origin": origin}
+    return render("page", style=style, **values) + "\n"

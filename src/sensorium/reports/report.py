@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,10 +26,10 @@ from sensorium.evaluation.saved_scores import SavedScores
 from sensorium.files import whole_file, writable
 from sensorium.model import Model, load
 from sensorium.nn.torch_state import usual_torch
-from sensorium.reports import Evidence, comparison_page, run_page
+from sensorium.reports import Evidence, comparison_page, run_card, run_page
 from sensorium.tasks.previous_run import scored_records
 
-PAGE, MEASURED = "report.html", "measured.json"
+PAGE, MEASURED, CARD = "report.html", "measured.json", "card.md"
 REPORTED = {"targets", "retrieval", "comparison"}  # keys of a metrics.json that a report is made of
 _DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, StopIteration)
 WITHOUT_TABLE = "Samples, subgroups, curves and measured costs, which need the records."
@@ -42,15 +43,20 @@ class HasFolder(Protocol):
 
 
 @usual_torch()
-def report(run: str | Path | HasFolder, table: str | Path | None = None, robust: bool = True) -> Path:
+def report(
+    run: str | Path | HasFolder, table: str | Path | None = None, robust: bool = True, card: bool = False
+) -> Path:
     """Writes report.html into the folder of a fit, a pretraining, an evaluation or a comparison; gives its path.
 
     run: the folder, or the Run of a fit or a pretraining. table: where the run's records are now, when they are
     not where its recipe says. robust: also spoil each input, more and more, and measure what that does to the
-    decisions, which takes a while. What is measured also goes to measured.json. Raises UserError."""
+    decisions, which takes a while. What is measured also goes to measured.json. card: of a fit, a pretraining or an
+    evaluation also write card.md, a model card of the same facts. Raises UserError."""
     folder = writable(getattr(run, "folder", run))
     figures = _read_metrics(folder)
     if "comparison" in figures:
+        if card:
+            raise UserError(f"{folder} is a comparison, which has no one model; ask for the card of a fit's folder.")
         with _whole(folder):
             return write_comparison_report(folder, Comparison.load(folder))
     with _whole(folder):
@@ -63,6 +69,8 @@ def report(run: str | Path | HasFolder, table: str | Path | None = None, robust:
             measured["robustness"] = [curve.to_dict() for curve in evidence.curves]
         _write(folder / MEASURED, json.dumps(measured, indent=1, ensure_ascii=False))
     with _whole(folder):
+        if card:
+            _write(folder / CARD, run_card(evidence))
         return _write(folder / PAGE, run_page(evidence))
 
 
@@ -131,6 +139,8 @@ def _read_evidence(folder: Path, figures: dict[str, Any]) -> Evidence:
     scores, recipe, log = _read_scores(folder), read_run_recipe(folder), folder / "log.csv"
     return Evidence(
         name=folder.resolve().name,
+        folder=folder.as_posix(),
+        date=f"{datetime.fromtimestamp((folder / 'metrics.json').stat().st_mtime):%Y-%m-%d %H:%M}",
         figures=figures,
         scores=SavedScores.of(scores, figures) if "targets" in figures else None,
         ranks=scores.to_pandas() if "retrieval" in figures else None,

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from sensorium.reports.evidence import Evidence
 from sensorium.reports.media import Media
-from sensorium.reports.plots import Line, Row, intervals, lines
+from sensorium.reports.plots import Line, Row, intervals, lines, tone_by_chance
 from sensorium.reports.render import Section, render
 from sensorium.reports.samples import Card
 from sensorium.reports.values import metric_name, value_of
@@ -24,29 +24,30 @@ def retrieval(evidence: Evidence) -> Section:
 def _direction(name: str, evidence: Evidence) -> dict[str, Any]:
     figures = evidence.figures
     metrics = figures["retrieval"][name]
-    rows = [Row(metric_name(key), value_of(value)) for key, value in metrics.items() if key != "median_rank"]
-    plots = [intervals(f"{name}: recall and average precision", rows)]
+    values = {key: value_of(value) for key, value in metrics.items() if key != "median_rank"}
+    rows = [Row(metric_name(key), value, tone_by_chance(value)) for key, value in values.items()]
+    plots = [intervals("Recall and average precision", rows, "share of queries")]
     if evidence.ranks is not None:
         ranks = evidence.ranks[evidence.ranks["direction"] == name]["rank"].to_numpy(float)
-        plots += [_recall_plot(name, ranks)] if len(ranks) else []
+        plots += [_recall_plot(ranks)] if len(ranks) else []
     return {
         "name": name,
         "metrics": metrics,
         "plots": plots,
-        "sentence": figures.get("sentences", {}).get(name),
         "sizes": figures["records"].get("retrieval", {}).get(name),
         "reranking": figures.get("reranking", {}).get(name),
     }
 
 
-def _recall_plot(name: str, ranks: np.ndarray) -> Markup:
+def _recall_plot(ranks: np.ndarray) -> Markup:
     """The share of queries whose partner is among the first so many."""
     last = max(2, int(ranks.max()))
     cutoffs = np.unique(np.geomspace(1, last, 24).round().astype(int))
     shares = [float((ranks <= cutoff).mean()) for cutoff in cutoffs]
-    labels = [(float(np.log10(mark)), f"{mark:,}") for mark in (10**power for power in range(6)) if mark <= last]
+    marks = sorted({*(10**power for power in range(6) if 10**power * 1.5 <= last), last})
+    labels = [(float(np.log10(mark)), f"{mark:,}") for mark in marks]
     line = Line("share", np.log10(cutoffs).tolist(), shares)
-    return lines(f"{name}: found among the first so many", [line], "places", labels)
+    return lines("Found among the first so many", [line], "results looked at", "share of queries", labels)
 
 
 def furthest(evidence: Evidence, media: Media) -> Section | None:

@@ -51,9 +51,9 @@ def surest(scores: SavedScores, target: SavedTarget) -> np.ndarray:
     return np.flatnonzero(scores.known(target))[order]
 
 
-def inputs_that_decided(target: SavedTarget, evidence: Evidence, media: Media) -> list[DecidedCards]:
-    """For each input: in how many records it decided, the words for its two effects, and some of the records."""
-    names = [spec.name for spec in evidence.schema.inputs]
+def inputs_that_decided(target: SavedTarget, names: list[str], evidence: Evidence, media: Media) -> list[DecidedCards]:
+    """For each input, in the order of `names`: in how many records it decided, the words for its two effects, and some
+    of the records."""
     if len(names) < 2:
         return []
     cases = [decided(evidence.scores, target, name, names) for name in names]

@@ -25,8 +25,8 @@ def subgroups_section(evidence: Evidence) -> Section | None:
             comparison = _compare(target, column, member, evidence)
             if comparison is not None:
                 rows = [Row(f"{group.name} ({group.records:,})", group.value) for group in comparison.groups]
-                title = f"{target.name} by {column}: {metric_name(comparison.metric)}"
-                comparisons.append((comparison, intervals(title, rows)))
+                title = f"{target.name} by {column}"
+                comparisons.append((comparison, intervals(title, rows, metric_name(comparison.metric))))
     if not comparisons:
         return None
     return Section("subgroups", "Subgroups", render("subgroups", comparisons=comparisons))

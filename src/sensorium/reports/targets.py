@@ -6,16 +6,17 @@ import numpy as np
 from markupsafe import Markup
 
 from sensorium.evaluation.columns import TARGET_COLUMNS, Calibration
-from sensorium.evaluation.printing import RIVALS
 from sensorium.evaluation.saved_scores import SavedScores, SavedTarget
 from sensorium.metrics import INTERVAL, Resamples, Value, distribution, mean, point, summary
 from sensorium.reports.evidence import Evidence
-from sensorium.reports.plots import Line, Row, dots, intervals, lines
+from sensorium.reports.facts import baselines, headline_value
+from sensorium.reports.plots import Line, Row, dots, intervals, lines, tone_by_chance
 from sensorium.reports.render import Section, render
 from sensorium.reports.values import metric_name, value_of
 
 MOST_CROSSED, MOST_LISTED, MOST_DOTS = 30, 40, 1500
 BINS = 10
+BELIEVED = "as often right as stated"
 SHARES = ("accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro", "roc_auc", "roc_auc_ovr",
           "average_precision", "r2", "spearman", "vqa_accuracy", "exact_match")  # fmt: skip
 
@@ -23,14 +24,21 @@ SHARES = ("accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f
 def targets(evidence: Evidence) -> Section:
     """The section."""
     blocks = [_target(name, evidence) for name in evidence.figures["targets"]]
-    return Section("metrics", "How good it is", render("targets", targets=blocks, rivals=RIVALS))
+    return Section("metrics", "How good it is", render("targets", targets=blocks))
 
 
 def _target(name: str, evidence: Evidence) -> dict[str, Any]:
     figures = evidence.figures
     metrics = {key: value_of(value) for key, value in figures["targets"][name].items()}
-    rows = [Row(metric_name(key), metrics[key], not _above_chance(metrics[key])) for key in metrics if key in SHARES]
-    plots = [intervals(f"{name}: shares and correlations, with {INTERVAL}s", rows)]
+    metric, value = headline_value(figures, name)
+    rivals = baselines(figures, name)
+    plots = []
+    if rivals:
+        rows = [_row("the model", value)]
+        rows += [_row(rival, baseline.value._replace(chance=value.chance)) for rival, baseline in rivals.items()]
+        plots.append(intervals("The model beside its baselines", rows, metric_name(metric), value.chance))
+    rows = [_row(metric_name(key), metrics[key]) for key in metrics if key in SHARES]
+    plots.append(intervals(f"Shares and correlations, with {INTERVAL}s", rows, "share"))
     scores = evidence.scores
     if scores is not None and scores.known(scores.target(name)).any():
         plots += _trust(scores.target(name), scores)
@@ -41,10 +49,11 @@ def _target(name: str, evidence: Evidence) -> dict[str, Any]:
     classes = sorted(figures.get("classes", {}).get(name, {}).items(), key=lambda item: item[1]["f1"])
     return {
         "name": name,
+        "metric": metric,
         "records": figures["records"]["targets"].get(name),
         "metrics": figures["targets"][name],
         "plots": plots,
-        "baselines": figures.get("baselines", {}).get(name),
+        "baselines": rivals,
         "labels": labels,
         "matrix": _matrix(counts) if crossed else [],
         "mistakes": None if crossed else _mistakes(labels, counts),
@@ -53,9 +62,9 @@ def _target(name: str, evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _above_chance(value: Value) -> bool:
-    """Whether the interval lies above the chance level."""
-    return value.low is not None and value.low > (value.chance or 0.0)
+def _row(label: str, value: Value) -> Row:
+    """A value, grey where it is not surely above chance."""
+    return Row(label, value, tone_by_chance(value))
 
 
 def _trust(target: SavedTarget, scores: SavedScores) -> list[Markup]:
@@ -66,11 +75,13 @@ def _trust(target: SavedTarget, scores: SavedScores) -> list[Markup]:
     if scatter is not None:
         rows = np.linspace(0, len(scatter.truth) - 1, min(MOST_DOTS, len(scatter.truth))).round().astype(int)
         true, decided = (values[rows] for values in scatter)
-        plots.append(dots(f"{target.name}: decided against true", true, decided, "true", "decided"))
+        plots.append(dots("Decided against true", true, decided, "true", "decided"))
     if calibration is not None:
         groups, records = scores.groups, calibration.row
         line = _reliability(calibration, records if groups is None else groups[scores.known(target)][records])
-        plots.append(lines(f"{target.name}: {calibration.title}", [line], calibration.x_name, diagonal=True))
+        plots.append(
+            lines(calibration.title.capitalize(), [line], calibration.x_name, calibration.y_name, diagonal=BELIEVED)
+        )
     return plots
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from sensorium.reports.evidence import Evidence
-from sensorium.reports.plots import Line, lines
+from sensorium.reports.plots import Line, lines, nice
 from sensorium.reports.render import Section, render
 
 
@@ -23,10 +23,16 @@ def _course(log: pd.DataFrame) -> list[Markup]:
     if not len(log) or "loss" not in log:
         return []
     epochs = log["epoch"].tolist()
+    marks = sorted({round(mark) for mark in nice(min(epochs), max(epochs))} & set(epochs))
+    labels = [(float(mark), str(mark)) for mark in marks]
     columns = {"training": "loss", "validation": "validation_loss"}
-    losses = [Line(name, epochs, log[column].tolist()) for name, column in columns.items() if column in log]
-    plots = [lines("Loss", losses, "epoch")]
+    losses = [
+        Line(name, epochs, log[column].tolist(), tone=tone)
+        for tone, (name, column) in enumerate(columns.items())
+        if column in log
+    ]
+    plots = [lines("Loss", losses, "epoch", "loss", labels)]
     if "validation" in log:
-        score = Line("validation", epochs, log["validation"].tolist())
-        plots.append(lines("Validation score, by which the epoch was chosen", [score], "epoch"))
+        score = Line("validation", epochs, log["validation"].tolist(), tone=1)
+        plots.append(lines("Validation score, by which the epoch was chosen", [score], "epoch", "score", labels))
     return plots

@@ -12,6 +12,8 @@ METRIC_NAMES = {
     "r2": "R²",
     "roc_auc": "ROC AUC",
     "roc_auc_ovr": "ROC AUC (one against the rest)",
+    "precision_macro": "precision, macro",
+    "recall_macro": "recall, macro",
     "f1_macro": "F1, macro",
     "f1_micro": "F1, micro",
     "vqa_accuracy": "VQA accuracy",

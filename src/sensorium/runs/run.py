@@ -29,7 +29,7 @@ LAYOUT = RunLayout(
     "run",
     files=(
         "recipe.yaml", "metrics.json", "scores.parquet", "log.csv", "bad_records.csv", "search.csv", "search.json",
-        "report.html", "measured.json",
+        "report.html", "measured.json", "card.md",
     ),
     folders=("start", "last", "refit", "model", "features", "search", "tensorboard"),
     started_markers=("start", "last", "model", "search", "search.json"),

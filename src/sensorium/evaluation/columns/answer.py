@@ -89,5 +89,5 @@ class AnswerColumns:
     def calibration(labels: list[str], truth: Columns, prediction: Columns) -> Calibration:
         """The decided answer, against its VQA accuracy."""
         right = vqa_accuracy(truth, prediction["decision"])
-        x_name = "probability of the decision (upwards: its VQA accuracy)"
-        return Calibration(prediction["probability"], right, np.arange(len(right)), "calibration", x_name)
+        axes = ("probability of the decision", "its VQA accuracy")
+        return Calibration(prediction["probability"], right, np.arange(len(right)), "calibration", *axes)

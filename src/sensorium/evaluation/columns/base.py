@@ -16,7 +16,7 @@ from sensorium.metrics import Columns
 class Calibration(NamedTuple):
     """Whether probabilities can be believed: probabilities [S], how right each is [S], the row of each, int64 [S].
 
-    title: which probabilities, behind the target's name. x_name: what the axes are.
+    title: which probabilities. x_name, y_name: what the axes are.
     """
 
     probability: np.ndarray
@@ -24,6 +24,7 @@ class Calibration(NamedTuple):
     row: np.ndarray
     title: str
     x_name: str
+    y_name: str
 
 
 class Scatter(NamedTuple):

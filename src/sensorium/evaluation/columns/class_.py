@@ -89,8 +89,8 @@ class ClassColumns:
         """The most probable class."""
         probabilities = prediction["probabilities"]
         right = probabilities.argmax(axis=1) == truth["label"]
-        x_name = "probability of the decision (upwards: share that is right)"
-        return Calibration(probabilities.max(axis=1), right, np.arange(len(right)), "calibration", x_name)
+        axes = ("probability of the decision", "share that is right")
+        return Calibration(probabilities.max(axis=1), right, np.arange(len(right)), "calibration", *axes)
 
 
 def label_positions(labels: list[str], values: pd.Series) -> np.ndarray:

@@ -90,10 +90,10 @@ class LabelsColumns:
     @staticmethod
     def calibration(labels: list[str], truth: Columns, prediction: Columns) -> Calibration:
         """All labels of all rows."""
-        x_name = "probability of a label (upwards: share that have it)"
+        axes = ("probability of a label", "share that have it")
         rows = np.repeat(np.arange(len(truth["labels"])), len(labels))
         sure, right = prediction["probabilities"].ravel(), truth["labels"].ravel()
-        return Calibration(sure, right, rows, "calibration of all labels", x_name)
+        return Calibration(sure, right, rows, "calibration of all labels", *axes)
 
 
 def label_marks(labels: list[str], values: pd.Series) -> np.ndarray:
