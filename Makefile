@@ -4,6 +4,7 @@ RUN := $(VENV)/bin/python
 # A process for each core, on one thread; the tests of a file stay together, for they share what is made once.
 PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist loadfile
 
+.NOTPARALLEL:
 .PHONY: demo about-demo test slow lint docs clean
 
 # One environment for all targets, into which each installs the extras that it needs; again when pyproject.toml changes.

@@ -81,8 +81,7 @@ def demo(folder: Path) -> None:
         (". .venv/bin/activate", "the environment that it makes"),
         (FOLLOWING, "what the model says of each record"),
     ]
-    width = max(len(command) for command, _ in lines)
-    block = "\n".join(f"{command:{width}}  # {comment}" for command, comment in lines)
+    block = "\n".join(f"{command:22}  # {comment}" for command, comment in lines)
     fill(README, "start", block, "sh")
     fill(README, "machine", f"Measured on {machine()}.", None)
     excerpt = screen[EXCERPT.search(screen).start() :].splitlines()[:8]
