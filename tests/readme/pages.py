@@ -10,6 +10,8 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 ELSEWHERE = {
     "make ": "it builds an environment of its own; .ci/run types it",
     "pip install": "it installs packages",
+    ".venv/bin/activate": "it changes the shell that it is typed in; .ci/run types it",
+    "runs/demo": "it needs what `make demo` leaves; .ci/run types it",
     "torchrun ": "it starts processes of its own; tests/distributed holds what they must do",
     "accelerate launch": "it starts processes of its own; tests/distributed holds what they must do",
     ",pretrained=true": "it fetches weights from the hub",

@@ -19,6 +19,7 @@ from transformers import (
     Wav2Vec2Model,
 )
 
+import sensorium
 from sensorium.config import defaults
 from tests import reviews
 from tests.parity.published import transformers_folder
@@ -91,17 +92,26 @@ def test_what_is_run_elsewhere(page, command):
     pytest.skip(f"{page.name}: {command}: {why_not(command)}")
 
 
-def test_the_readme_prints_what_its_example_prints(tmp_path, monkeypatch, capsys):
-    """The table of columns is the same on every machine; the figures below it are not, to the last digit."""
+def test_the_pages_print_what_their_examples_print(tmp_path, monkeypatch, capsys):
+    """Tables of columns are the same on every machine; the figures of a model are not, to the last digit."""
     example.make(tmp_path)
     monkeypatch.chdir(tmp_path)
-    code = next(piece.text for piece in pieces(ROOT / "README.md") if piece.language == "python")
-    assert len(code.splitlines()) <= 15
-    exec("\n".join(code.splitlines()[:3]), {})
-    printed = [line.rstrip() for line in capsys.readouterr().out.rstrip().splitlines()]
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert "\n".join(printed) in readme
-    assert "\n".join(printed[1:-1]) in (ROOT / "docs" / "fit-your-own-table.md").read_text(encoding="utf-8")
+    sensorium.read("reviews.csv", target="sentiment", group="author")
+    assert printed(capsys) == place("fit-your-own-table.md", "columns")
+    code = next(piece.text for piece in pieces(ROOT / "docs" / "tables.md") if piece.language == "python")
+    exec(code, {})
+    assert printed(capsys) == place("tables.md", "orders")
+
+
+def printed(capsys: pytest.CaptureFixture[str]) -> str:
+    """What was printed, without blanks at the ends of lines."""
+    return "\n".join(line.rstrip() for line in capsys.readouterr().out.strip("\n").splitlines())
+
+
+def place(page: str, name: str) -> str:
+    """What benchmarks/figures.py filled in between the marks `name` of a page of docs/, without its fence."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    return text.split(f"<!-- {name} -->\n```text\n")[1].split(f"\n```\n<!-- /{name} -->")[0]
 
 
 def test_links_lead_somewhere():
