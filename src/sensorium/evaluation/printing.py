@@ -65,7 +65,7 @@ def metric_table(title: str, metrics: dict[str, Value]) -> Table:
 
 def baselines_table(report: TargetReport) -> Table:
     """What the model is compared with."""
-    title = f"{report.target.name}: beside what needs no picture, by {report.judgement.metric}"
+    title = f"{report.target.name}: beside the baselines, by {report.judgement.metric}"
     table = titled_table(title, ["", "value", INTERVAL, "the model is above", INTERVAL])
     for name, baseline in report.baselines.items():
         value, above = baseline.value, baseline.above
