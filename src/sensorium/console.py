@@ -1,8 +1,10 @@
 """What a command says while it works: tables and sentences to standard output, live lines to standard error."""
 
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ from rich.segment import Segment
 from sensorium.errors import printable
 from sensorium.files import writing
 
-PIPED_WIDTH, LEAST_WIDTH = 140, 40
+PIPED_WIDTH, DETAILS_WIDTH, LEAST_WIDTH = 100, 140, 40
+LONG = 5.0  # seconds from which a stage is worth a line where no live line is drawn
 CELL_LETTERS = 30
 _DESCRIPTION = "{task.description}"
 StepCallback = Callable[[dict[str, Any]], None]
@@ -61,28 +64,46 @@ class PlainConsole(RichConsole):
 
 
 class Console:
-    """Prints nothing when `quiet`; draws live lines only on a terminal."""
+    """Prints nothing when `quiet`, and what is of interest to few only with `details`. Draws live lines on a terminal,
+    and in a notebook that has ipywidgets; elsewhere a line an epoch, and one after each long stage.
+    """
 
-    def __init__(self, quiet: bool = False):
+    def __init__(self, quiet: bool = False, details: bool = True):
+        self.details = details
         self.out = PlainConsole(quiet=quiet, file=None if sys.stdout is None else Output(sys.stdout))
-        self.out.width = max(self.out.width, LEAST_WIDTH) if self.out.is_terminal else PIPED_WIDTH
+        piped_width = DETAILS_WIDTH if details else PIPED_WIDTH
+        self.out.width = max(self.out.width, LEAST_WIDTH) if self.out.is_terminal else piped_width
         self.live = PlainConsole(stderr=True, quiet=quiet)
-        self.draws = self.live.is_terminal and not quiet
+        widgets = self.live.is_jupyter and find_spec("ipywidgets") is not None  # draw live lines in a notebook
+        self.draws = (self.live.is_terminal or widgets) and not quiet
 
     def print(self, sentence: str) -> None:
         """One line to standard output."""
         self.out.print(sentence)
 
+    def print_unbroken(self, line: str) -> None:
+        """A line that is copied as it is, an address or a command, however long."""
+        self.out.print(line, soft_wrap=True)
+
     def print_table(self, table: RenderableType) -> None:
         """A table to standard output."""
         self.out.print(table)
 
+    def print_detail(self, what: RenderableType) -> None:
+        """A line or a table that only `details` asks for."""
+        if self.details:
+            self.out.print(what)
+
     @contextmanager
     def spinner(self, description: str) -> Iterator[None]:
         """A spinner while the block runs."""
+        began = time.monotonic()
         with self._live_line(TextColumn(_DESCRIPTION, markup=False), TimeElapsedColumn()) as progress:
             progress.add_task(description, total=None)
             yield
+        seconds = time.monotonic() - began
+        if not self.draws and seconds > LONG:
+            self.live.print(f"{description}: {seconds:.0f} s.")
 
     @contextmanager
     def progress(self, description: str, total: int) -> Iterator[Callable[[int], None]]:
@@ -102,9 +123,12 @@ class Console:
         with self._live_line(*columns) as progress:
             task = progress.add_task(description, total=epochs * records, line="")
             latest: dict[str, Any] = {}
+            epoch_lines = EpochLines(self.live, description, epochs)
 
             def report(figures: dict[str, Any]) -> None:
                 latest.update(figures)
+                if not self.draws:
+                    epoch_lines(figures)
                 done = min(latest["epoch"] * records + latest["step"] * batch_size, epochs * records)
                 speed = progress.tasks[task].speed
                 words = [
@@ -121,6 +145,26 @@ class Console:
     def _live_line(self, *columns: Any) -> Iterator[Progress]:
         with Progress(*columns, console=self.live, transient=True, disable=not self.draws) as progress:
             yield progress
+
+
+class EpochLines:
+    """Prints a line for each epoch that ends: loss, validation score and the time left."""
+
+    def __init__(self, console: PlainConsole, description: str, epochs: int):
+        self.console, self.description, self.epochs = console, description, epochs
+        self.began, self.first, self.loss = time.monotonic(), None, float("nan")
+
+    def __call__(self, figures: dict[str, Any]) -> None:
+        """Takes the figures of a step, or of a validation."""
+        epoch, self.loss = figures["epoch"], figures.get("loss", self.loss)
+        self.first = epoch if self.first is None else self.first
+        if figures["step"] or epoch == self.first:
+            return
+        left = (time.monotonic() - self.began) / (epoch - self.first) * (self.epochs - epoch)
+        score = f", validation {figures['validation']:.3f}" if "validation" in figures else ""
+        time_left = f", at most {left / 60:.0f} min left" if left >= 90 else f", at most {left:.0f} s left"
+        line = f"{self.description}: epoch {epoch} of {self.epochs}, loss {self.loss:.3f}{score}"
+        self.console.print(line + (time_left if epoch < self.epochs else "") + ".")
 
 
 def shorten(value: Any, letters: int = CELL_LETTERS) -> str:

@@ -8,6 +8,14 @@ MOST_NAMES = 8  # of more than that it lists so many
 MOST_LETTERS, _LAST_LETTERS = 2000, 400  # of a message, and of its end where it is cut
 _NO_CONTROL = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)], "\N{REPLACEMENT CHARACTER}")
 
+# What other tools call an option.
+PEERS_WORDS = {
+    "label": "target", "y": "target", "time_limit": "budget", "timeout": "budget", "presets": "budget",
+    "lr": "learning_rate", "batch": "batch_size", "num_workers": "workers", "random_state": "seed",
+    "max_epochs": "epochs", "num_epochs": "epochs", "test_size": "test", "output": "out", "path": "out",
+    "groups": "group", "id": "key", "column_types": "columns", "verbosity": "quiet",
+}  # fmt: skip
+
 
 class UserError(Exception):
     """A mistake that the user can correct. Its message is a sentence that a person can read, however long the names

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from sensorium.data.notebook import facts_html, facts_text, schema_facts
 from sensorium.data.read import read
 from sensorium.data.records import Processor, Records, Unread
 from sensorium.data.records import load as load_batches
@@ -73,6 +74,17 @@ class Model(nn.Module):
             self.logit_bias = nn.Parameter(torch.tensor(float(logit_bias)))
         self.schema = schema
 
+    @property
+    def _facts(self) -> dict[str, str]:
+        fusion = {} if self.fusion is None else {"fusion": _describe_module(FUSIONS, self.fusion)["name"]}
+        return schema_facts(self.schema) | fusion | {"parameters": f"{sum(map(Tensor.numel, self.parameters())):,}"}
+
+    def __repr__(self) -> str:
+        return facts_text("Model", self._facts)
+
+    def _repr_html_(self) -> str:
+        return facts_html("Model", self._facts)
+
     def train(self, mode: bool = True) -> "Model":
         """Training mode for what is trained; an encoder without trainable weights stays in evaluation mode."""
         self.training = mode
@@ -87,11 +99,8 @@ class Model(nn.Module):
         return self
 
     def for_inference(self) -> "Model":
-        """A copy in evaluation mode whose towers hold their matrices in the layout of this CPU's bfloat16 kernels.
-
-        It shares all other weights, and is neither trained nor saved. Where there are no such kernels it is the model
-        itself.
-        """
+        """A copy in evaluation mode whose towers hold their matrices in the layout of this CPU's bfloat16 kernels. It
+        shares all other weights, and is neither trained nor saved. Without such kernels it is the model itself."""
         if self.device.type != "cpu" or not can_prepack():
             return self.eval()
         shared = {id(tensor): tensor for tensor in (*self.parameters(), *self.buffers())}
@@ -180,10 +189,8 @@ class Model(nn.Module):
             return encoder(inputs)
 
     def embedding(self, view: str, features: Features) -> Tensor:
-        """float32 [B, E], unit length (zero where absent): pooled features, through the input's projection if any.
-
-        Of a float64 model, float64.
-        """
+        """float32 [B, E], of a float64 model float64, unit length (zero where absent): pooled features, through the
+        input's projection if any."""
         name = self.input_of(view)
         pooled = self.projections[name](features.pooled) if name in self.projections else features.pooled
         return torch.where(features.present[:, None], nn.functional.normalize(wide(pooled), dim=-1), 0.0)
@@ -198,8 +205,7 @@ class Model(nn.Module):
 
     def decide(self, fused: Features, without: Collection[str] = ()) -> dict[str, dict[str, Tensor]]:
         """By target, except those of `without`: `decision` [B] and, for classes, `probabilities` [B, K]. A row without
-        inputs gets the prior.
-        """
+        inputs gets the prior."""
         return {name: head.predict(fused) for name, head in self.heads.items() if name not in without}
 
     def batches(self, table: Table, batch_size: int = 64, workers: int = 0) -> Iterator[Batch]:
@@ -259,10 +265,8 @@ class Model(nn.Module):
         return np.concatenate(embeddings)  # [N, E]
 
     def read(self, records: RecordSource) -> Table:
-        """`records` as a table of this model's schema.
-
-        Raises UserError when the model has none, or a value is of a wrong kind.
-        """
+        """`records` as a table of this model's schema. Raises UserError when the model has none, or a value is of a
+        wrong kind."""
         if isinstance(records, Table) and records.schema is self.schema:
             return records
         if self.schema is None:
@@ -272,10 +276,8 @@ class Model(nn.Module):
         return read(records, schema=self.schema)
 
     def save(self, folder: str | Path) -> None:
-        """Writes the checkpoint `folder`, whole or not at all: weights, parts, processors, schema.
-
-        Raises UserError when the disk refuses.
-        """
+        """Writes the checkpoint `folder`, whole or not at all: weights, parts, processors, schema. Raises UserError
+        when the disk refuses."""
         with whole_folder(Path(folder)) as new:
             (new / "model.json").write_text(json.dumps(self._describe(), indent=1, ensure_ascii=False), "utf-8")
             save_file({key: value.contiguous() for key, value in self.state_dict().items()}, new / "model.safetensors")

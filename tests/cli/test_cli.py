@@ -60,15 +60,40 @@ def test_version():
     assert sensorium("--version") == (0, f"sensorium {api.__version__}\n", "")
 
 
-def test_a_fit_that_is_piped_prints_tables_and_draws_nothing(world: Path):
+def test_a_fit_that_is_piped_prints_few_lines_and_draws_nothing(world: Path):
     said = sensorium(f"{FIT} --out runs/piped")
     assert said.code == 0
     assert "\x1b" not in said.out + said.err and "\r" not in said.out + said.err
-    assert all(line.startswith("sensorium: ") for line in said.err.splitlines())
-    for shown in ("What the columns are", "24 of 24 values are paths ending in .png", "accuracy", "chance", "Shapley"):
+    assert any(line.startswith("Training: epoch 1 of 1, loss ") for line in said.err.splitlines())
+    assert all(line.startswith(("sensorium: ", "Training")) for line in said.err.splitlines())
+    lines = said.out.splitlines()
+    assert len(lines) <= 35 and max(len(line) for line in lines if "file://" not in line) <= 100
+    assert lines[0].startswith("24 records of reviews.csv: sentiment (2 labels) from ")
+    for shown in (
+        "sentiment: ",
+        "accuracy 0.",
+        ", chance 0.",
+        "What each input adds to accuracy",
+        "  right  ",
+        "  wrong  ",
+    ):
         assert shown in said.out
-    assert "Saved in runs/piped" in said.out
-    assert "sensorium predict runs/piped new.csv" in said.out
+    assert f"Report: file://{Path('runs/piped/report.html').resolve()}" in said.out
+    assert lines[-1] == "Next: sensorium predict runs/piped reviews.csv --out predictions.csv"
+    assert sensorium(lines[-1].removeprefix("Next: sensorium ")).code == 0
+
+
+def test_details_are_all_tables_and_quiet_is_nothing(world: Path):
+    said = sensorium(f"{FIT} --out runs/details --details")
+    for shown in (
+        "What the columns are",
+        "24 of 24 values are paths ending in .png",
+        "Shapley",
+        "Saved in runs/details",
+    ):
+        assert shown in said.out
+    quiet = sensorium(f"{FIT} --out runs/quiet --quiet")
+    assert (quiet.code, quiet.out) == (0, "")
 
 
 def test_json_is_all_that_is_printed(world: Path):
@@ -178,7 +203,7 @@ def test_ctrl_c_leaves_a_state_and_says_how_to_go_on(world: Path):
     assert said.code == 130
     sentence = said.err.splitlines()[-1]
     assert sentence.startswith("sensorium: Stopped after epoch ")
-    assert sentence.endswith("the state is saved. A fit goes on where it stood with the same command and --resume.")
+    assert sentence.endswith("the state is saved. Go on with: sensorium fit --resume --out runs/stopped")
     assert json.loads(state.read_text())["finished"] is False
     assert not Path("runs/stopped/model").exists()
 

@@ -170,3 +170,13 @@ def test_the_verdict_says_what_the_figures_say():
         "Take gated: it is 4.0 times smaller than attention, the best by the mean.",
         "Leave 'voice' out: attention is better without it, by +3.0 points (+2.0 to +4.0).",
     ]
+
+
+def test_nothing_is_recommended_that_is_no_better_than_chance():
+    contenders = [contender("attention", 0.11, 1000), contender("gated", 0.105, 250)]
+    differences = [difference("attention", "gated", 0.005, 0.8)]
+    found = Comparison("y", "accuracy", 500, 500, None, 5, 2, contenders, differences, None)
+    assert found.verdict[-1] == "None of them is clearly better than chance, so there is none to take."
+    contenders = [contender("attention", 0.15, 1000), contender("gated", 0.12, 250)]
+    found = Comparison("y", "accuracy", 500, 500, None, 5, 2, contenders, differences, None)
+    assert found.verdict[-1] == "Take attention."

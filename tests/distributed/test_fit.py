@@ -48,7 +48,7 @@ def launched(out: Path, arguments: dict[str, Any], folder: Path) -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "2 processes train as one." in done.stdout
-    assert done.stdout.count("Saved in") == 1, "one of the processes speaks for both"
+    assert done.stdout.count("Report: file://") == 1, "one of the processes speaks for both"
     assert " 33 train" in done.stdout, "the last batch of 8 is a single record"
 
 

@@ -69,6 +69,7 @@ def resumed(folder: Path, accelerator: Accelerator) -> dict[str, dict[str, torch
 
     found = {}
     for name in ("undisturbed", "resumed"):
+        (folder / name).mkdir(exist_ok=True)
         run = make(name, stop=False)
         if name == "resumed":
             with suppress(Stop):

@@ -101,7 +101,7 @@ def test_an_input_the_model_is_better_without_does_harm():
     judgement, sentence = judged(inputs, sign > 0, lambda numbers: 2 * numbers["good"] + 3 * numbers["bad"])
     assert judgement.inputs["bad"].loss.high < 0 and judgement.inputs["bad"].without.value > judgement.all.value
     assert sentence.startswith("'good' earns its keep most")
-    assert f"; 'bad' does harm: without it accuracy rises from {format_number(judgement.all.value)} to .9" in sentence
+    assert f"; 'bad' does harm: without it accuracy rises from {format_number(judgement.all.value)} to 0.9" in sentence
 
 
 def test_noise_covers_zero_in_at_least_18_of_20_seeds():
@@ -158,8 +158,8 @@ def test_shapley_adds_up_to_all_less_none():
     ("number", "text"),
     [
         (None, "\u2013"),
-        (0.5, ".500"),
-        (-0.12, "-.120"),
+        (0.5, "0.500"),
+        (-0.12, "-0.120"),
         (1.0, "1.000"),
         (-0.0001, "0"),
         (12.345, "12.3"),

@@ -26,7 +26,7 @@ def prepared(folder: Path, settings: Any, siglip: bool = False, name: str = "pre
 @pytest.mark.parametrize("crop", [16, [16, 16], SQUARE, None])
 def test_a_clip_cuts_the_middle_out(tmp_path: Path, size: Any, crop: Any):
     fitted = prepared(tmp_path, {"size": size, "crop_size": crop})
-    assert fitted == {"fit": "crop", "interpolation": "bicubic", "mean": MEAN, "std": STD}
+    assert fitted == {"fit": "crop", "crop_offset": "down", "interpolation": "bicubic", "mean": MEAN, "std": STD}
 
 
 @pytest.mark.parametrize("size", [[16, 16], SQUARE, {"height": 16}])
@@ -38,7 +38,7 @@ def test_a_height_and_a_width_stretch(tmp_path: Path, size: Any):
 @pytest.mark.parametrize("size", [16, [16, 16], SQUARE, None])
 def test_a_siglip_stretches_and_has_means_of_its_own(tmp_path: Path, size: Any):
     half = (0.5, 0.5, 0.5)
-    expected = {"fit": "squash", "interpolation": "bicubic", "mean": half, "std": half}
+    expected = {"fit": "squash", "crop_offset": "down", "interpolation": "bicubic", "mean": half, "std": half}
     assert prepared(tmp_path, {"size": size}, siglip=True) == expected
 
 

@@ -51,6 +51,14 @@ def test_an_index_of_a_folder_agrees_with_numpy(pairs, query):
     assert [hit.key for hit in index.search(asked * 7, top=3)] == [hit.key for hit in hits[:3]]
 
 
+def test_an_index_says_in_a_line_what_it_is(pairs):
+    index = Index.build(pairs, shop.WARES, "shop.lance", key="sku")
+    text = repr(index)
+    assert text.startswith(f"Index of {len(index)} records: in shop.lance; input image; ") and "search exact" in text
+    assert "price" in text and len(text) < 300
+    assert "<td" in index._repr_html_() and "shop.lance" in index._repr_html_()
+
+
 def test_a_tables_columns_are_kept_and_filtered_by(pairs):
     index = Index.build(pairs, shop.WARES, "shop.lance", key="sku")
     row = rows(index)["W-4"]

@@ -126,7 +126,7 @@ def test_the_command_prints_objects(made, monkeypatch):
     assert [one["kind"] for one in told["findings"]] == ["broken-file"]
     assert set(told["findings"][0]) == {"kind", "severity", "column", "rows", "sentence"}
     assert sum(told["plan"]["records"].values()) == clinic.COUNT - 1
-    assert told["plan"]["seconds"] > 0 and told["plan"]["encoders"]["photo"] == "ImageConv"
+    assert told["plan"]["seconds"] > 0 and told["plan"]["encoders"]["photo"] == "image_conv (from scratch)"
 
 
 def test_the_command_prints_tables(made, monkeypatch):

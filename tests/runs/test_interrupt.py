@@ -60,7 +60,7 @@ def test_during_training(tmp_path, undisturbed):
     arguments["recipe"]["training"]["workers"] = 2
     errors = interrupted(out, arguments, (out / "last" / "position.json").exists, tmp_path)
     assert errors.splitlines()[-1].startswith("sensorium: Stopped after epoch ")
-    assert errors.strip().endswith("A fit goes on where it stood with the same command and --resume.")
+    assert errors.strip().endswith(f"Go on with: sensorium fit --resume --out {out}")
     assert not (out / "metrics.json").exists()
     check(out, arguments, undisturbed(arguments))
 
@@ -69,6 +69,6 @@ def test_during_cache_filling(tmp_path, undisturbed):
     arguments, out = make(tmp_path, records=270, size=160), tmp_path / "run"
     arguments["recipe"]["training"] |= {"epochs": 1, "batch_size": 128}
     errors = interrupted(out, arguments, lambda: any(out.glob("features/*/done.json")), tmp_path)
-    assert errors.strip() == "sensorium: Stopped. A fit goes on where it stood with the same command and --resume."
+    assert errors.strip() == f"sensorium: Stopped. Go on with: sensorium fit --resume --out {out}"
     assert not (out / "last").exists()
     check(out, arguments, undisturbed(arguments))

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from sensorium.cli.options import COLUMNS, EPOCHS, FOLDER, SPLIT, TRAINING, Json, Targets, takes
+from sensorium.cli.options import COLUMNS, EPOCHS, FOLDER, SCREEN, SPLIT, TRAINING, Json, Targets, takes
 
 
-@takes(COLUMNS, SPLIT, EPOCHS, TRAINING, FOLDER)
+@takes(COLUMNS, SPLIT, EPOCHS, TRAINING, FOLDER, SCREEN)
 def fit(
     table: Annotated[
         Path | None,
@@ -70,14 +70,15 @@ def fit(
     """
     from sensorium.runs.run import fit as run_fit
 
+    options["quiet"] |= as_json
     try:
         run = run_fit(
             table, out, target=target, fusion=fusion, family=family, image=image, question=question, answer=answer,
             size=size, align=align or None, teacher=teacher, budget=budget, start_from=start_from,
-            old_table=old_table, quiet=as_json, **options,
+            old_table=old_table, **options,
         )  # fmt: skip
     except KeyboardInterrupt as error:
         message = str(error) or "Stopped."
-        raise typer.Abort(f"{message} A fit goes on where it stood with the same command and --resume.") from error
+        raise typer.Abort(f"{message} Go on with: sensorium fit --resume --out {out}") from error
     if as_json and run.speaks:
         print(json.dumps({"out": str(run.folder)} | run.metrics))

@@ -9,6 +9,9 @@ from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
+from typer.models import OptionInfo
+
+from sensorium.errors import PEERS_WORDS
 
 EXAMPLES = {"--column": "photo=image", "--encoder": "photo=vit", "--set": "learning_rate=0.0005"}
 UNNAMED = {"--explain": "heat.png"}  # what an option means that is given without a value
@@ -54,7 +57,7 @@ TRAINING: dict[str, Any] = {
             help="INPUT=NAME:MODEL,setting=value, as photo=timm:resnet50,pretrained=true; see docs/recipes.md."
         ),
     ],
-    "seed": Annotated[int | None, typer.Option(help="Number that every random choice follows from.")],
+    "seed": Annotated[int | None, typer.Option(help="Number that every random choice follows from (0).")],
     "bad_records": Annotated[
         str | None,
         typer.Option(
@@ -73,14 +76,32 @@ TRAINING: dict[str, Any] = {
     "recipe": Annotated[Path | None, typer.Option(help="YAML file with the settings; options lie over it.")],
 }
 EPOCHS: dict[str, Any] = {
-    "epochs": Annotated[int | None, typer.Option(help="Passes over the training records.")],
-    "device": Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")],
-    "workers": Annotated[int | None, typer.Option(help="Processes that read records.")],
+    "epochs": Annotated[int | None, typer.Option(help="Passes over the training records (by their number).")],
+    "log": Annotated[
+        str | None,
+        typer.Option(help="tensorboard: also write what log.csv has for TensorBoard, into the run's folder."),
+    ],
+    "device": Annotated[str | None, typer.Option(help="auto (the default), cpu, cuda or cuda:N.")],
+    "workers": Annotated[int | None, typer.Option(help="Processes that read records (2 where files are decoded).")],
 }
 FOLDER: dict[str, Any] = {
     "resume": Annotated[bool, typer.Option("--resume", help="Go on with what was stopped or killed in --out.")],
     "overwrite": Overwrite,
 }
+SCREEN: dict[str, Any] = {
+    "details": Annotated[bool, typer.Option("--details", help="Print all tables.")],
+    "quiet": Annotated[bool, typer.Option("--quiet", help="Print nothing.")],
+}
+FLAGS = FOLDER | SCREEN
+# Options by the panel of the help that they stand in; all others stand under "Options".
+PANELS = {
+    "Data": ("target", "group", "key", "column", "test", "split", "bad_records", "strict", "image", "text", "audio",
+             "question", "answer", "inputs", "labels"),
+    "Model": ("encoder", "fusion", "family", "size", "align", "teacher", "start_from", "old_table", "loss"),
+    "Training": ("epochs", "budget", "seed", "device", "workers", "setting", "recipe", "batch_size", "pieces"),
+    "Run": ("out", "resume", "overwrite", "details", "quiet", "as_json"),
+}  # fmt: skip
+PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names}
 
 
 def takes(*groups: dict[str, Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -92,7 +113,7 @@ def takes(*groups: dict[str, Any]) -> Callable[[Callable[..., None]], Callable[.
         shared = {name: annotation for group in groups for name, annotation in group.items()}
         parameters += [
             inspect.Parameter(
-                name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=False if name in FOLDER else None
+                name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=False if name in FLAGS else None
             )
             for name, annotation in shared.items()
         ]
@@ -102,11 +123,20 @@ def takes(*groups: dict[str, Any]) -> Callable[[Callable[..., None]], Callable[.
             own = {name: value for name, value in arguments.items() if name not in shared}
             verb(**own | python_options({name: arguments[name] for name in shared}))  # --set comes over all
 
+        for parameter in parameters:
+            _place(parameter)
         with_shared_options.__signature__ = signature.replace(parameters=parameters)
         with_shared_options.__annotations__ = {each.name: each.annotation for each in parameters}
         return with_shared_options
 
     return decorate
+
+
+def _place(parameter: inspect.Parameter) -> None:
+    """Puts an option into its panel of the help."""
+    for described in getattr(parameter.annotation, "__metadata__", ()):
+        if isinstance(described, OptionInfo):
+            described.rich_help_panel = PANEL_OF.get(parameter.name)
 
 
 def python_options(options: dict[str, Any]) -> dict[str, Any]:
@@ -136,6 +166,11 @@ class Verb(TyperCommand):
             f"{arg}={UNNAMED[arg]}" if arg in UNNAMED and after.startswith("-") else arg
             for arg, after in pairwise([*args, "-"])
         ]
+        own = {option for parameter in self.params for option in parameter.opts}
+        for name in (arg.partition("=")[0] for arg in filled if arg.startswith("--")):
+            word = PEERS_WORDS.get(name.removeprefix("--").replace("-", "_"))
+            if word and name not in own:
+                raise typer.BadParameter(f"There is no option {name}; did you mean --{word.replace('_', '-')}?")
         return super().parse_args(ctx, filled)
 
 

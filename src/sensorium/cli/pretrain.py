@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
-from sensorium.cli.options import COLUMNS, EPOCHS, FOLDER, SPLIT, TRAINING, Json, takes
+from sensorium.cli.options import COLUMNS, EPOCHS, FOLDER, SCREEN, SPLIT, TRAINING, Json, takes
 
 
-@takes(COLUMNS, SPLIT, EPOCHS, TRAINING, FOLDER)
+@takes(COLUMNS, SPLIT, EPOCHS, TRAINING, FOLDER, SCREEN)
 def pretrain(
     family: Annotated[str, typer.Argument(help="The family of models: clip, albef.")],
     table: Annotated[
@@ -67,14 +67,14 @@ def pretrain(
     """
     from sensorium.runs.run import pretrain as run_pretrain
 
+    options["quiet"] |= as_json
     try:
         run = run_pretrain(
             family, table, out, image=image, text=text, audio=audio, inputs=inputs, align=align or None, size=size,
-            loss=loss, labels=labels, batch_size=batch_size, pieces=pieces, start_from=start_from, quiet=as_json,
-            **options,
+            loss=loss, labels=labels, batch_size=batch_size, pieces=pieces, start_from=start_from, **options,
         )  # fmt: skip
     except KeyboardInterrupt as error:
         message = str(error) or "Stopped."
-        raise typer.Abort(f"{message} It goes on where it stood with the same command and --resume.") from error
+        raise typer.Abort(f"{message} Go on with: sensorium pretrain {family} --resume --out {out}") from error
     if as_json and run.speaks:
         print(json.dumps({"out": str(run.folder)} | run.metrics))

@@ -88,6 +88,7 @@ def compare(
     encoders: Mapping[str, str | Mapping[str, Any]] | None = None,
     seed: int | None = None,
     bad_records: str | None = None,
+    strict: bool | None = None,
     recipe: dict[str, Any] | str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,

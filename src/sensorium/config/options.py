@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from sensorium.config.load import YAML_ERRORS, yaml_problem
 from sensorium.config.schema import InputSettings, Recipe
 from sensorium.data.columns.names import as_names
-from sensorium.errors import UserError, unknown
+from sensorium.errors import PEERS_WORDS, UserError, unknown
 from sensorium.objectives import OBJECTIVES
 
 USUAL_ALIGNING = "contrastive"  # brings the inputs of a fit together where no objective is named
@@ -26,7 +26,7 @@ COLUMN_OPTIONS = (
     *COLUMN_KINDS,
 )  # fmt: skip
 # Arguments of verbs that are no settings.
-ARGUMENTS = ("records", "out", "recipe", "resume", "overwrite", "quiet", "settings")
+ARGUMENTS = ("records", "out", "recipe", "resume", "overwrite", "quiet", "details", "callbacks", "settings")
 
 
 def collect_options(arguments: Mapping[str, Any], not_settings: Collection[str] = ()) -> dict[str, Any]:
@@ -98,6 +98,9 @@ def apply_options(settings: dict[str, Any], options: Mapping[str, Any]) -> dict[
         elif name in FIT_OPTIONS:
             raise UserError(f"Pretraining aligns inputs and has no {name}; leave it out, or take fit.")
         else:
+            hint = PEERS_WORDS.get(name)
+            if hint is not None:
+                raise UserError(f"There is no option '{name}'; did you mean '{hint}'?")
             raise unknown("option", name, sections.keys() | short_options)
     if pretrains:
         _set_inputs(recipe, options)

@@ -110,8 +110,8 @@ def _spelling_finding(table: Table, name: str, cells: np.ndarray, variants: dict
     spelled = ([cell] if isinstance(cell, str) else cell or () for cell in cells)
     where = np.array([not variants.keys().isdisjoint(names) for names in spelled])
     examples = ", ".join(f"{rare!r} as {common!r}" for rare, common in list(variants.items())[:3])
-    fault = f"several spellings of one value, which are read as one ({examples}),"
-    return cell_finding(table, "spelling", name, where, fault, "spell each the same everywhere", "note")
+    fault = f"other spellings of a value ({examples})"
+    return cell_finding(table, "spelling", name, where, fault, "they are read as one", "note")
 
 
 def _numbers_rows(values: np.ndarray) -> bool:

@@ -75,7 +75,7 @@ def find_families(
     table: Table, ids: dict[str, np.ndarray], fingerprints: dict[str, np.ndarray], split: str | None = None
 ) -> tuple[np.ndarray | None, list[str]]:
     """What a split keeps together: int64 [N], equal for records of one family or group, None without families; and a
-    sentence on the families of each column, and on columns that read like a source.
+    sentence on the families of each column.
 
     ids, fingerprints: the scan's, by input. split: the column that states the test, if one does. None where the target
     is asked of one input several times.
@@ -83,17 +83,16 @@ def find_families(
     if any(TARGETS[spec.kind].repeats_inputs for spec in table.schema.targets):
         return None, []
     families = [column for column in compare_columns(table, ids, fingerprints) if (column.codes >= 0).any()]
-    sources = [f"! {sentence}" for sentence in source_sentences(table).values()]
     if not families:
-        return None, sources
+        return None, []
     codes = join_families(families, table.groups)
     if codes is None:
         sentence = (
             f"! Near-copies join the groups of '{table.schema.group}' to a few large ones, so that a split goes by the"
             " stated groups alone; delete the copies."
         )
-        return None, [sentence, *sources]
-    return codes, [_family_sentence(table, column, split) for column in families] + sources
+        return None, [sentence]
+    return codes, [_family_sentence(table, column, split) for column in families]
 
 
 def compare_columns(
@@ -246,15 +245,14 @@ def _family_sentence(table: Table, column: ColumnFamilies, split: str | None) ->
     members = np.flatnonzero(column.codes >= 0)
     count = len(np.unique(column.codes[members]))
     spec = next(spec for spec in table.schema.inputs if spec.name == column.column)
-    first, second = (
-        f"row {table.rows[row]} ('{shorten(format_value(table.value(int(row), spec)), 60)}')"
-        for row in example_pair(column)
-    )
+    first, second = example_pair(column)
+    example = shorten(format_value(table.value(int(first), spec)), 40)
     splits = "every split" if split is None else f"every split but the stated one by '{split}'"
     return (
-        f"! {counted(len(members), column.noun)} of '{column.column}' are the same as another or nearly so, in {count}"
-        f" {'family' if count == 1 else 'families'}, such as {first} and {second}. Each family stays on one side of"
-        f" {splits}; --set near_copies=false takes them apart."
+        f"! {counted(len(members), column.noun)} of '{column.column}' are the same as another or nearly so"
+        f" ({count} {'family' if count == 1 else 'families'}, such as rows {table.rows[first]} and"
+        f" {table.rows[second]}, '{example}'): each family stays on one side of {splits};"
+        f" --set near_copies=false declines."
     )
 
 

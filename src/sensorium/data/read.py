@@ -15,7 +15,9 @@ from sensorium.data.infer_schema import infer_schema
 from sensorium.data.schema import Schema
 from sensorium.data.sources.tables import read_source
 from sensorium.data.table import Table
-from sensorium.errors import UserError
+from sensorium.errors import UserError, counted
+
+_MOST_FINDINGS, _LONGEST_SENTENCE = 6, 400
 
 
 def read(
@@ -51,9 +53,7 @@ def read(
         table = infer_schema(bare, target, group, key, columns or {}, kinds, inputs, strict=strict)
         table.findings[:0] = [Finding("source", "note", "", [], notice) for notice in notices]
         if not quiet:
-            console = Console()
-            console.print_table(table.describe())
-            print_findings(table, console)
+            print_read(table, Console())
         return table
     if target or group or key or columns or inputs:
         raise UserError(
@@ -83,10 +83,33 @@ def _warn_of_new_values(table: Table) -> None:
             )
 
 
-def print_findings(table: Table, console: Console) -> None:
-    """A line for each thing that was noticed in reading the table."""
-    for finding in table.findings:
+def print_read(table: Table, console: Console) -> None:
+    """What a table holds, in a line, and a line for each thing that was noticed; with details what each column is."""
+    console.print_detail(table.describe())
+    console.print(_in_brief(table))
+    for finding in table.findings[: None if console.details else _MOST_FINDINGS]:
         console.print(f"! {finding.sentence}")
+    if not console.details and len(table.findings) > _MOST_FINDINGS:
+        console.print(f"! And {len(table.findings) - _MOST_FINDINGS} more; sensorium inspect lists all.")
+
+
+def _in_brief(table: Table) -> str:
+    """How many records, what is learned from what, and what is left out."""
+    schema = table.schema
+    inputs = [
+        spec.name if len(spec.columns) == 1 else f"{len(spec.columns)} columns ({', '.join(spec.columns)})"
+        for spec in schema.inputs
+    ]
+    targets = [
+        f"{spec.name} ({counted(len(spec.labels), 'label')})" if spec.labels else f"{spec.name} ({spec.kind})"
+        for spec in schema.targets
+    ]
+    learned = f"{', '.join(targets)} from " if targets else ""
+    left_out = [column.name for column in schema.columns if column.kind in ("ignored", "key")]
+    unused = f"; not used: {', '.join(left_out)}" if left_out else ""
+    return shorten(
+        f"{counted(len(table), 'record')} of {table.source}: {learned}{', '.join(inputs)}{unused}.", _LONGEST_SENTENCE
+    )
 
 
 def _check_columns(table: Table, from_file: bool) -> None:

@@ -16,10 +16,11 @@ from sensorium.data.columns.dates import date_features
 from sensorium.data.columns.parse import WrongCell, holds_dates, is_missing, takes_text
 from sensorium.data.columns.reading import Reading, as_meant, convert, respelled
 from sensorium.data.finding import Finding
+from sensorium.data.notebook import MOST_COLUMNS, MOST_ROWS, facts_text, html_table, record_cell, schema_facts
 from sensorium.data.schema import InputSpec, Schema, TargetSpec
 from sensorium.data.strings import CompactStrings, as_compact, is_compact
 from sensorium.data.targets import TARGETS, CellError, TargetColumn
-from sensorium.errors import RecordError, UserError
+from sensorium.errors import RecordError, UserError, counted
 
 
 class Table:
@@ -48,6 +49,23 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def __repr__(self) -> str:
+        source = {"from": shorten(self.source, 80)}
+        return facts_text(f"Table of {counted(len(self), 'record')}", source | schema_facts(self.schema))
+
+    def _repr_html_(self) -> str:
+        """The first records, their pictures and sounds inline."""
+        names = [str(name) for name in self.frame.columns[:MOST_COLUMNS]]
+        specs = {name: [spec for spec in self.schema.inputs if name in spec.columns] for name in names}
+        rows = [
+            [record_cell(self.frame[name].iat[row], specs[name], self.root) for name in names]
+            for row in range(min(len(self), MOST_ROWS))
+        ]
+        headers = [f"{shorten(name)} ({self._kinds.get(name, 'ignored')})" for name in names]
+        omitted = {"more record": len(self) - len(rows), "more column": len(self.frame.columns) - len(names)}
+        notes = [f"{counted(count, what)}." for what, count in omitted.items() if count]
+        return html_table(repr(self), headers, rows, notes)
 
     def cells(self, name: str, kind: str) -> np.ndarray:
         """The column `name` in the form of `kind`: float64 [N] with NaN, or object [N] with None, where absent.

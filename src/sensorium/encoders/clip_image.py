@@ -9,7 +9,15 @@ from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
 from sensorium.encoders.image_augmentation import ImageAugmentation
-from sensorium.encoders.image_processor import CropOffset, Fit, ImageProcessor, Interpolation, Jpeg, settings_of
+from sensorium.encoders.image_processor import (
+    USUAL_CROP,
+    CropOffset,
+    Fit,
+    ImageProcessor,
+    Interpolation,
+    Jpeg,
+    settings_of,
+)
 from sensorium.encoders.pixels import Scale, needs_size, size_from
 from sensorium.encoders.pooling import as_features
 from sensorium.features import Features
@@ -50,7 +58,7 @@ class ClipImageConfig(BaseModel, frozen=True, extra="forbid"):
     eps: float = Field(1e-5, gt=0)
     patch_dropout: float = Field(0.0, ge=0, lt=1)
     fit: Fit = "crop"
-    crop_offset: CropOffset = "even"
+    crop_offset: CropOffset = USUAL_CROP
     interpolation: Interpolation = "bicubic"
     jpeg: Jpeg = "reduced"
     augmentation: ImageAugmentation | None = ImageAugmentation()

@@ -15,6 +15,8 @@ Fit = Literal["squash", "crop"]
 Interpolation = Literal["bicubic", "bilinear"]
 Jpeg = Literal["reduced", "full"]
 CropOffset = Literal["even", "down"]
+# As usual, the setting is not written, so that what was written before it existed is what is written now.
+USUAL_CROP: Any = Field("even", exclude_if="even".__eq__)
 
 
 class ImageSettings(BaseModel, frozen=True, extra="forbid"):
@@ -31,7 +33,7 @@ class ImageSettings(BaseModel, frozen=True, extra="forbid"):
 
     size: int = Field(ge=4, le=2048)
     fit: Fit = "squash"
-    crop_offset: CropOffset = "even"
+    crop_offset: CropOffset = USUAL_CROP
     interpolation: Interpolation = "bicubic"
     jpeg: Jpeg = "reduced"
     augmentation: ImageAugmentation | None = ImageAugmentation()

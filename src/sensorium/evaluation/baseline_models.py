@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import r2_score
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -21,13 +22,13 @@ from sensorium.metrics import Columns
 
 Matrix = csr_array | np.ndarray  # float [N, features]
 
-# What bounds the work: records, records times labels, words and pairs of words, words times labels, letters of a text.
-MOST_ROWS, MOST_ROWS_BY_LABELS = 50_000, 2_000_000
+# What bounds the work: records (of many labels fewer), words and pairs of words, words times labels, letters of a text.
+FEWEST_ROWS, MOST_ROWS, MOST_ROWS_BY_LABELS = 5_000, 50_000, 500_000
 MOST_WORDS, MOST_WORDS_BY_LABELS = 50_000, 5_000_000
 MOST_LETTERS = 5_000
 MOST_CATEGORIES = 1_000  # of a column; rarer ones count as one
 MOST_COLUMNS_NAMED = 3
-STEPS = 100  # of the optimiser
+STEPS = 50  # of the optimiser
 WORDS = r"[^\W\u3040-\u30ff\u3400-\u9fff]+|[\u3040-\u30ff\u3400-\u9fff]"  # scripts without spaces letter by letter
 
 
@@ -43,7 +44,7 @@ class TrainingRecords(NamedTuple):
         """Those of `table`."""
         columns = {key: tensor.numpy() for key, tensor in table.encode_target(target).items()}
         rows = np.flatnonzero(columns["mask"])
-        most = min(MOST_ROWS, MOST_ROWS_BY_LABELS // max(1, len(target.labels)))
+        most = min(MOST_ROWS, max(FEWEST_ROWS, MOST_ROWS_BY_LABELS // max(1, len(target.labels))))
         note = "" if len(rows) <= most else f" ({most:,} records)"
         if note:
             rows = np.sort(np.random.default_rng(seed).permutation(rows)[:most])
@@ -51,10 +52,16 @@ class TrainingRecords(NamedTuple):
 
 
 class BaselineModel(Protocol):
-    """A cheap model of a kind of target. constant: how the training prior is called; method: the model."""
+    """A cheap model of a kind of target. constant: how the training prior is called; method: the model. score_name:
+    what `score` is called."""
 
     constant: ClassVar[str]
     method: ClassVar[str]
+    score_name: ClassVar[str]
+
+    @staticmethod
+    def score(truth: Columns, predicted: Columns) -> float:
+        """How good predictions are, the more the better."""
 
     @staticmethod
     def predict(features: Matrix, truth: Columns, scored: Matrix, labels: int, metric: str) -> Columns:
@@ -69,6 +76,12 @@ class LogisticClass:
 
     constant = "always the commonest class"
     method = "logistic regression"
+    score_name = "accuracy"
+
+    @staticmethod
+    def score(truth: Columns, predicted: Columns) -> float:
+        """The share that is right."""
+        return float((predicted["decision"] == truth["label"]).mean())
 
     @staticmethod
     def predict(features: Matrix, truth: Columns, scored: Matrix, labels: int, metric: str) -> Columns:
@@ -87,6 +100,12 @@ class LogisticLabels:
 
     constant = "each label's share of the records"
     method = "logistic regression"
+    score_name = "share of labels right"
+
+    @staticmethod
+    def score(truth: Columns, predicted: Columns) -> float:
+        """The share of the labels, of all records, that is right."""
+        return float((predicted["decision"] == (truth["labels"] > 0)).mean())
 
     @staticmethod
     def predict(features: Matrix, truth: Columns, scored: Matrix, labels: int, metric: str) -> Columns:
@@ -102,6 +121,12 @@ class RidgeNumber:
 
     constant = "always the mean"
     method = "ridge regression"
+    score_name = "R²"
+
+    @staticmethod
+    def score(truth: Columns, predicted: Columns) -> float:
+        """R²."""
+        return float(r2_score(truth["value"], predicted["decision"]))
 
     @staticmethod
     def predict(features: Matrix, truth: Columns, scored: Matrix, labels: int, metric: str) -> Columns:

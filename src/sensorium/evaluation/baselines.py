@@ -95,25 +95,26 @@ def answer_baselines(scored: Scored, training: Table | None) -> dict[str, Baseli
     return scored.compare(rivals)
 
 
-def learned_baselines(model: type[BaselineModel]) -> Compare:
+class LearnedBaselines(NamedTuple):
     """The training prior, and `model` on each text and on all numbers, categories and dates, learned from the training
     records. A baseline that cannot be fitted is left out with a warning.
     """
 
-    def compare(scored: Scored, training: Table | None) -> dict[str, Baseline]:
+    model: type[BaselineModel]
+
+    def __call__(self, scored: Scored, training: Table | None) -> dict[str, Baseline]:
+        """As Compare says."""
         target = scored.target
         prior = METRIC_KINDS[target.kind].prior_decision(scored.predictions[()])
-        rivals = {model.constant: scored.metric(prior)}
+        rivals = {self.model.constant: scored.metric(prior)}
         records = None if training is None else TrainingRecords.of(training, target, scored.resamples.seed)
         labels, metric = len(target.labels), headline(target.kind, prior)
         for source in [] if records is None else sources(training.schema):
-            name = f"{source.name}, {model.method}{records.note}"
+            name = f"{source.name}, {self.model.method}{records.note}"
             try:
                 features, scored_features = source.features(records.table, scored.table, labels)
-                predicted = model.predict(features, records.truth, scored_features, labels, metric)
+                predicted = self.model.predict(features, records.truth, scored_features, labels, metric)
                 rivals[name] = scored.metric(predicted)
             except Exception as error:  # no baseline ends a run
                 warnings.warn(f"'{target.name}' has no baseline '{name}': {error}", UserWarning, stacklevel=2)
         return scored.compare(rivals)
-
-    return compare

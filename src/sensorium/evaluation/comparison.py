@@ -12,6 +12,7 @@ from rich.text import Text
 
 from sensorium.errors import counted
 from sensorium.evaluation.inputs import format_number, join_names
+from sensorium.evaluation.notebook import Panels, Plot, figures_html, figures_text, plot
 from sensorium.evaluation.printing import between, titled_table
 from sensorium.evaluation.saving import save, text
 from sensorium.evaluation.verdict import above_chance
@@ -121,6 +122,19 @@ class Comparison:
 
     def __str__(self) -> str:
         return text(self)
+
+    def __repr__(self) -> str:
+        return figures_text("Comparison", self.records, self._panels())
+
+    def _repr_html_(self) -> str:
+        return figures_html("Comparison", self.records, self._panels(), self.verdict)
+
+    def plot(self) -> Plot:
+        """Each candidate's mean, with intervals; a notebook shows it."""
+        return plot(self._panels())
+
+    def _panels(self) -> Panels:
+        return {f"{self.target}, {self.measure}": {contender.name: contender.value for contender in self.contenders}}
 
 
 def _plain(row: Contender | Difference) -> dict[str, Any]:

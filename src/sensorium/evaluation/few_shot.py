@@ -16,6 +16,7 @@ from sensorium.data.table import Table
 from sensorium.errors import UserError, counted, unknown
 from sensorium.evaluation.embedding import check_records, embed_once, narrowed
 from sensorium.evaluation.inputs import format_number
+from sensorium.evaluation.notebook import Panels, Plot, figures_html, figures_text, plot
 from sensorium.evaluation.printing import between, titled_table
 from sensorium.evaluation.saving import count_of_learned, learned_text, save, save_evaluation, text
 from sensorium.evaluation.truth import truth_of
@@ -108,6 +109,21 @@ class FewShotReport:
 
     def __str__(self) -> str:
         return text(self)
+
+    def __repr__(self) -> str:
+        return figures_text("FewShotReport", self.used, self._panels())
+
+    def _repr_html_(self) -> str:
+        return figures_html("FewShotReport", self.used, self._panels(), [])
+
+    def plot(self) -> Plot:
+        """Accuracy by shots a label, with intervals; a notebook shows it."""
+        return plot(self._panels())
+
+    def _panels(self) -> Panels:
+        return {
+            f"{self.target}, accuracy by shots": {name: values["accuracy"] for name, values in self.figures.items()}
+        }
 
 
 def evaluate_few_shot(

@@ -150,11 +150,10 @@ def join_names(names: list[str]) -> str:
 
 
 def format_number(number: float | None) -> str:
-    """A number as the report prints it: three decimals and no leading zero, fewer from ten up, a dash for None."""
+    """A number as the report prints it: three decimals, fewer from ten up, a dash for None."""
     if number is None:
         return "\N{EN DASH}"
     if abs(number) >= 10:
         return f"{number:,.1f}" if abs(number) < 10_000 else f"{number:,.0f}"
     text = f"{number:.3f}"
-    text = "0" if float(text) == 0 else text
-    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
+    return "0" if float(text) == 0 else text

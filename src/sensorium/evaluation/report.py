@@ -6,10 +6,13 @@ from typing import Any
 
 import pyarrow as pa
 from rich.console import Console, ConsoleOptions, RenderResult
+from rich.text import Text
 
 from sensorium.evaluation import printing
+from sensorium.evaluation.brief import target_lines
 from sensorium.evaluation.forgetting import Forgetting
 from sensorium.evaluation.inputs import Contribution, Contributions
+from sensorium.evaluation.notebook import Panels, Plot, figures_html, figures_text, plot
 from sensorium.evaluation.question_types import COLUMNS
 from sensorium.evaluation.saving import count_of_learned, learned_text, save, text
 from sensorium.evaluation.subgroups import Subgroups
@@ -76,8 +79,13 @@ class Report:
         """Writes metrics.json and scores.parquet into `folder`, each whole or not at all. Raises UserError."""
         save(folder, self.to_dict(), self.samples)
 
+    def brief(self) -> list[str]:
+        """How good the model is, in a few lines."""
+        return [line for report in self.targets for line in target_lines(report)]
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for report in self.targets:
+            yield Text(f"{report.target.name}: {report.verdict.sentence}\n", style="bold")
             yield from printing.target_tables(report)
         yield from printing.records_table(self.targets, self.records, self.present, self.bad)
         yield printing.cost_text(self.cost)
@@ -87,6 +95,32 @@ class Report:
 
     def __str__(self) -> str:
         return text(self)
+
+    def __repr__(self) -> str:
+        return figures_text("Report", self.records, self._panels())
+
+    def _repr_html_(self) -> str:
+        return figures_html("Report", self.records, self._panels(), [report.sentence for report in self.targets])
+
+    def plot(self) -> Plot:
+        """Each target's main metric with all inputs, without each and with each alone; a notebook shows it."""
+        return plot(self._panels())
+
+    def _panels(self) -> Panels:
+        return {
+            f"{report.target.name}, {report.judgement.metric.replace('_', ' ')}": _panel(report)
+            for report in self.targets
+        }
+
+
+def _panel(report: TargetReport) -> dict[str, Value]:
+    """The main metric of a target with all inputs, without each, and with each alone."""
+    judgement = report.judgement
+    values = {"all inputs": report.metrics.get(judgement.metric, judgement.all)}
+    if len(judgement.inputs) > 1:
+        values |= {f"without {name}": worth.without for name, worth in judgement.inputs.items()}
+        values |= {f"{name} alone": worth.alone for name, worth in judgement.inputs.items()}
+    return values
 
 
 def _baselines(report: TargetReport) -> dict[str, Any]:

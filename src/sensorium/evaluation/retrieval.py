@@ -14,6 +14,7 @@ from rich.text import Text
 from sensorium.data.table import Table
 from sensorium.errors import UserError, counted, unknown
 from sensorium.evaluation.embedding import Checked, check_records, embed_once, narrowed
+from sensorium.evaluation.notebook import Panels, Plot, figures_html, figures_text, plot
 from sensorium.evaluation.printing import gain_table, metric_table
 from sensorium.evaluation.reranking import check_rerank, rerank_pair
 from sensorium.evaluation.saving import count_of_learned, learned_text, save, save_evaluation, text
@@ -132,7 +133,12 @@ class RetrievalReport:
         """Writes metrics.json and scores.parquet into `folder`, each whole or not at all. Raises UserError."""
         save(folder, self.to_dict(), self.samples)
 
+    def brief(self) -> list[str]:
+        """The verdict."""
+        return [f"Retrieval: {self.verdict.sentence}"]
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Text(f"{self.verdict.sentence}\n", style="bold")
         for direction in self.directions:
             title = f"{direction.name}: {direction.queries:,} queries among {counted(direction.items, 'item')}"
             yield metric_table(title, direction.metrics)
@@ -150,6 +156,24 @@ class RetrievalReport:
 
     def __str__(self) -> str:
         return text(self)
+
+    def __repr__(self) -> str:
+        return figures_text("RetrievalReport", self.records, self._panels())
+
+    def _repr_html_(self) -> str:
+        return figures_html(
+            "RetrievalReport", self.records, self._panels(), [direction.sentence for direction in self.directions]
+        )
+
+    def plot(self) -> Plot:
+        """Each direction's recalls, with intervals; a notebook shows it."""
+        return plot(self._panels())
+
+    def _panels(self) -> Panels:
+        return {
+            direction.name: {name: value for name, value in direction.metrics.items() if name.startswith("recall@")}
+            for direction in self.directions
+        }
 
 
 def evaluate_retrieval(

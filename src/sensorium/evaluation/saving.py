@@ -58,6 +58,6 @@ def learned_text(learned: int | None, records: int) -> Iterator[Text]:
 
 def text(what: RenderableType) -> str:
     """What `what` looks like on a page of 110 columns."""
-    console = PlainConsole(file=io.StringIO(), width=WIDTH)
+    console = PlainConsole(file=io.StringIO(), width=WIDTH, force_jupyter=False)
     console.print(what)
     return console.file.getvalue()

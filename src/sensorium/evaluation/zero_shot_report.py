@@ -14,6 +14,7 @@ from sensorium.data.schema import TargetSpec
 from sensorium.data.table import Table
 from sensorium.errors import UserError, counted
 from sensorium.evaluation.embedding import check_records, embed_once, narrowed
+from sensorium.evaluation.notebook import Panels, Plot, figures_html, figures_text, plot
 from sensorium.evaluation.printing import MOST_CLASSES_CROSSED, classes_table, confusion_table, metric_table
 from sensorium.evaluation.report import MOST_CLASSES_SAVED
 from sensorium.evaluation.saving import count_of_learned, learned_text, save, save_evaluation, text
@@ -89,6 +90,19 @@ class ZeroShotReport:
 
     def __str__(self) -> str:
         return text(self)
+
+    def __repr__(self) -> str:
+        return figures_text("ZeroShotReport", self.scored, self._panels())
+
+    def _repr_html_(self) -> str:
+        return figures_html("ZeroShotReport", self.scored, self._panels(), [])
+
+    def plot(self) -> Plot:
+        """Its metrics, with intervals; a notebook shows it."""
+        return plot(self._panels())
+
+    def _panels(self) -> Panels:
+        return {f"{self.target.name}, zero-shot": self.metrics}
 
 
 def evaluate_zero_shot(

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from sensorium.console import shorten
+from sensorium.data.notebook import facts_html, facts_text, join_few
 from sensorium.data.table import Table
-from sensorium.errors import RecordError, UserError, unknown
+from sensorium.errors import RecordError, UserError, counted, unknown
 from sensorium.files import writable
 from sensorium.indexing.building import PLAIN, IndexingResult, Work, add_missing, add_or_replace, open_or_create
 from sensorium.indexing.embedding import embedder
@@ -101,6 +103,24 @@ class Index:
 
     def __len__(self) -> int:
         return len(self.store)
+
+    @property
+    def _facts(self) -> dict[str, str]:
+        facts, state = self.store.facts, self.store.state
+        search = "exact" if state.vector_index is None else state.vector_index.kind
+        named = {
+            "in": self.store.path,
+            "input": facts.input,
+            "from": facts.source,
+            "columns": join_few(list(self.store.columns)),
+        }
+        return {name: shorten(value, 80) for name, value in (named | {"search": search}).items() if value is not None}
+
+    def __repr__(self) -> str:
+        return facts_text(f"Index of {counted(len(self), 'record')}", self._facts)
+
+    def _repr_html_(self) -> str:
+        return facts_html(f"Index of {counted(len(self), 'record')}", self._facts)
 
     @property
     def model(self) -> Model:

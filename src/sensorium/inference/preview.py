@@ -7,7 +7,9 @@ import numpy as np
 from rich.table import Table as Printed
 
 from sensorium.console import shorten
+from sensorium.data.columns.parse import is_missing
 from sensorium.data.table import Table
+from sensorium.data.targets import TARGETS
 from sensorium.evaluation.columns import TARGET_COLUMNS
 from sensorium.model import Model
 
@@ -15,21 +17,39 @@ SHOWN = 5  # records
 AMONG = 200  # records that are searched
 
 
-def sample_predictions(model: Model, table: Table) -> Printed:
-    """Predictions of the first five records, beside what is true."""
-    records = table.take(range(min(SHOWN, len(table))))
-    columns = list(dict.fromkeys(name for spec in table.schema.inputs for name in spec.columns))
-    printed = Printed("record", *columns, title="Five predictions", title_justify="left")
-    for spec in table.schema.targets:
-        printed.add_column(spec.name)
-        printed.add_column(f"predicted {spec.name}")
-    for index, predicted in enumerate(model.predict_records(records)):
-        cells = [records.keys[index], *(shorten(records.frame[name].iloc[index]) for name in columns)]
-        for spec in table.schema.targets:
-            predicted_cell = TARGET_COLUMNS[spec.kind].cell(predicted[spec.name])
-            cells += [shorten(records.frame[spec.name].iloc[index]), predicted_cell]
-        printed.add_row(*cells)
-    return printed
+def sample_predictions(model: Model, table: Table) -> list[str]:
+    """A line for each of a few predictions of the first target: two that are right, two that are wrong, and the least
+    sure; of a target that is near or far, not right, the first five.
+    """
+    spec = next((spec for spec in table.schema.targets if spec.name in table.frame.columns), None)
+    if spec is None:
+        return []
+    few = TARGETS[spec.kind].scored_by == "loss"  # what is written or drawn takes time
+    records = table.take(np.flatnonzero(~is_missing(table.cells(spec.name, spec.kind)))[: SHOWN if few else AMONG])
+    predictions, cells = model.predict_records(records), records.cells(spec.name, spec.kind)
+    right: list[bool | None] = []
+    for predicted, truth in zip(predictions, cells, strict=True):
+        right.append(TARGET_COLUMNS[spec.kind].matches(predicted[spec.name]["decision"], truth))
+    sure = [max(predicted[spec.name].get("probabilities", {"": 1.0}).values()) for predicted in predictions]
+    chosen = dict.fromkeys(range(min(SHOWN, len(records))), "")
+    if None not in right:
+        chosen = dict.fromkeys([row for row, is_right in enumerate(right) if is_right][:2], "right")
+        chosen |= dict.fromkeys([row for row, is_right in enumerate(right) if not is_right][:2], "wrong")
+        unsure = min((row for row in range(len(records)) if row not in chosen), key=sure.__getitem__, default=None)
+        chosen |= {} if unsure is None else {unsure: "unsure"}
+    lines = [f"Some predictions of {spec.name}:"]
+    for row, verdict in chosen.items():
+        decided = TARGET_COLUMNS[spec.kind].cell(predictions[row][spec.name])
+        truth = "" if verdict == "right" else f"; it is {shorten(records.frame[spec.name].iloc[row])}"
+        lines.append(f"  {verdict:<6}  {records.keys[row]}: {_example(records, row)} → {decided}{truth}")
+    return lines
+
+
+def _example(records: Table, row: int) -> str:
+    """What a person knows a record by: its first text, else the first of its other inputs."""
+    ordered = sorted(records.schema.inputs, key=lambda spec: spec.modality != "text")
+    cells = (records.frame[spec.columns[0]].iloc[row] for spec in ordered if spec.columns[0] in records.frame.columns)
+    return next((text for text in map(shorten, cells) if text), "no input")
 
 
 def sample_retrievals(model: Model, table: Table, ids: Mapping[str, np.ndarray], pair: tuple[str, str]) -> Printed:

@@ -23,7 +23,8 @@ from sensorium.data.scan import scan
 from sensorium.data.schema import MEDIA
 from sensorium.data.table import Table
 from sensorium.features import Batch
-from sensorium.model import Model, is_frozen
+from sensorium.model import Model
+from sensorium.runs.summary import describe_encoder, describe_head
 from sensorium.tasks.splits import split_records
 from sensorium.tasks.supervised import SupervisedTask
 from sensorium.training.learner import Learner
@@ -169,11 +170,11 @@ def _plan(
     return Plan(
         records=counts,
         encoders={
-            name: type(encoder).__name__ + (" (frozen)" if is_frozen(encoder) else "")
+            name: describe_encoder(encoder)
             for name, encoder in model.encoders.items()
         },
         fusion=recipe.fusion.name,
-        heads={name: type(head).__name__ for name, head in model.heads.items()},
+        heads={name: describe_head(head) for name, head in model.heads.items()},
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         epochs=epochs, batch_size=batch_size, steps=steps * epochs, refit=bool(training.refit), workers=workers,
         device=model.device.type, precision=precision, step_ms=1000 * seconds.step, read_ms=1000 * seconds.read,

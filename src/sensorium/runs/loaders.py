@@ -32,7 +32,9 @@ def load_records(model: Model, split: Split, cached: list[str], context: RunCont
             )
             continue
         records = "test" if split.name == "test" else "training and validation"
-        context.console.print(f"Features of '{name}', {records} records: {size / 1e6:.1f} MB in {context.features}.")
+        context.console.print_detail(
+            f"Features of '{name}', {records} records: {size / 1e6:.1f} MB in {context.features}."
+        )
         # One process fills the cache while the others wait, then all read it.
         if context.accelerator.is_main_process:
             with context.console.progress(f"Features of '{name}'", job.rows) as advance:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from safetensors.torch import save_file
@@ -16,7 +16,7 @@ from sensorium.config.defaults import default_workers, fill_defaults
 from sensorium.config.schema import Recipe
 from sensorium.console import StepCallback
 from sensorium.data.marks import save_marks
-from sensorium.data.near_copies import find_families
+from sensorium.data.near_copies import find_families, source_sentences
 from sensorium.data.records import Records
 from sensorium.data.scan import drop_bad_records, leave_out, scan, write_bad_records
 from sensorium.data.schema import MEDIA
@@ -25,6 +25,7 @@ from sensorium.data.split import join_codes
 from sensorium.data.table import Table
 from sensorium.errors import counted
 from sensorium.evaluation import Report
+from sensorium.evaluation.held_apart import held_apart_sentence
 from sensorium.files import discard, whole_folder
 from sensorium.model import Model, load
 from sensorium.reports.report import write_report_without_measurements
@@ -131,6 +132,9 @@ def scan_records(table: Table, context: RunContext) -> ScannedRecords:
             families, sentences = find_families(usable, scanned.ids, scanned.fingerprints, data.split)
         for sentence in sentences:
             context.console.print(sentence)
+    for name, sentence in source_sentences(usable).items():
+        score = held_apart_sentence(usable, name, context.recipe.seed)
+        context.console.print(f"! {sentence}{f' {score}' if score else ''}")
     return ScannedRecords(usable, scanned.ids, scanned.facts, families)
 
 
@@ -313,6 +317,17 @@ def _training(
     )  # fmt: skip
 
 
+def _with_callbacks(report: StepCallback, callbacks: tuple[StepCallback, ...], stage: str) -> StepCallback:
+    """`report`, and after it the user's callbacks, each with figures of its own and what is trained: `stage`."""
+
+    def report_to_all(figures: dict[str, Any]) -> None:
+        report(figures)
+        for callback in callbacks:
+            callback({"stage": stage} | figures)
+
+    return report_to_all
+
+
 def _run_training(
     training: Training,
     description: str,
@@ -322,7 +337,7 @@ def _run_training(
     settings, console = training.settings, context.console
     epochs, batch_size = settings.epochs or 1, settings.batch_size or 1
     with console.training_progress(description, epochs, len(training.records), batch_size) as report:
-        training.hooks.report = watch(report)
+        training.hooks.report = _with_callbacks(watch(report), context.callbacks, description)
         if training.resume() and not training.position.finished:
             epoch, step = training.position.epoch + 1, training.position.step
             console.print(f"{description} goes on from epoch {epoch}, step {step}.")

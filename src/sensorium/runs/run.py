@@ -12,8 +12,8 @@ from accelerate import Accelerator, InitProcessGroupKwargs
 
 from sensorium.config.options import collect_options
 from sensorium.config.presets import expand_family
-from sensorium.console import Console
-from sensorium.errors import unknown
+from sensorium.console import Console, StepCallback
+from sensorium.errors import UserError, unknown
 from sensorium.families import FAMILIES
 from sensorium.files import writable
 from sensorium.nn.torch_state import usual_torch
@@ -23,6 +23,7 @@ from sensorium.runs.resolve import resolve_config
 from sensorium.tasks import TASKS
 from sensorium.tasks.base import Run, RunContext, Source, Task
 from sensorium.training.precision import choose_device, half_the_cores
+from sensorium.training.tensorboard import check_tensorboard
 
 LAYOUT = RunLayout(
     "run",
@@ -30,7 +31,7 @@ LAYOUT = RunLayout(
         "recipe.yaml", "metrics.json", "scores.parquet", "log.csv", "bad_records.csv", "search.csv", "search.json",
         "report.html", "measured.json", "card.md",
     ),
-    folders=("start", "last", "refit", "model", "features", "search"),
+    folders=("start", "last", "refit", "model", "features", "search", "tensorboard"),
     started_markers=("start", "last", "model", "search", "search.json"),
 )  # fmt: skip
 # One process fills the feature cache while the others wait, for hours maybe; one that dies ends the others anyhow.
@@ -55,6 +56,7 @@ def fit(
     answer: str | None = None,
     size: str | None = None,
     epochs: int | None = None,
+    log: str | None = None,
     budget: str | None = None,
     test: float | None = None,
     split: str | None = None,
@@ -63,12 +65,15 @@ def fit(
     device: str | None = None,
     workers: int | None = None,
     bad_records: str | None = None,
+    strict: bool | None = None,
     start_from: str | Path | None = None,
     old_table: str | Path | None = None,
     recipe: dict[str, Any] | str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
+    details: bool = False,
+    callbacks: Iterable[StepCallback] = (),
     **settings: Any,
 ) -> Run:
     """Trains a model on a table of records, scores it on held-out records, and saves all of it in the folder `out`.
@@ -81,15 +86,21 @@ def fit(
     family: "albef"; then `image`, `question` and `answer` name columns, and the family's settings, of `size`, lie under
     all others. epochs, seed, device ("auto", "cpu", "cuda"), workers (processes that read): of training. budget: time
     for trying other settings, "30m". test: a share held out; split, held_out: a column, and its value that is.
-    bad_records: "stop" or "skip". start_from: the folder of a run to go on from; old_table: the file of its records.
+    bad_records: "stop", "skip" or "absent"; strict: stop where it is not clear what a column is. start_from: the folder
+    of a run to go on from; old_table: the file of its records.
     recipe: a nested dict of settings or a YAML file, under all of these; `settings`: any other of docs/recipes.md.
     resume: goes on where a stopped or killed run in `out` stood, to the same bits. overwrite: replaces a run in `out`.
+    quiet prints nothing, details all tables.
+    log: "tensorboard" writes what log.csv has for TensorBoard as well. callbacks: functions called with the figures of
+    every step and epoch, by name (docs/notebook.md); they belong to no recipe, and an error in one ends the run.
     Raises UserError for anything the user can mend, and Interrupted after Ctrl-C, once the state is saved.
     """
     options = collect_options(locals())
     if any(option is not None for option in (family, image, question, answer, size)):
         recipe, options = expand_family(recipe, options)
-    return start_run(TASKS["supervised"](), records, Path(out), recipe, options, resume, overwrite, quiet)
+    return start_run(
+        TASKS["supervised"](), records, Path(out), recipe, options, resume, overwrite, quiet, details, callbacks
+    )
 
 
 def pretrain(
@@ -112,6 +123,7 @@ def pretrain(
     epochs: int | None = None,
     batch_size: int | None = None,
     pieces: int | None = None,
+    log: str | None = None,
     test: float | None = None,
     split: str | None = None,
     held_out: str | None = None,
@@ -119,11 +131,14 @@ def pretrain(
     device: str | None = None,
     workers: int | None = None,
     bad_records: str | None = None,
+    strict: bool | None = None,
     start_from: str | Path | None = None,
     recipe: dict[str, Any] | str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
+    details: bool = False,
+    callbacks: Iterable[StepCallback] = (),
     **settings: Any,
 ) -> Run:
     """Brings the inputs of each record together in one space, as `family` ("clip", "albef") does; scores retrieval on
@@ -138,7 +153,9 @@ def pretrain(
     options = collect_options(locals(), not_settings={"family"})
     if family not in FAMILIES:
         raise unknown("family", family, FAMILIES)
-    return start_run(TASKS["contrastive"](family), records, Path(out), recipe, options, resume, overwrite, quiet)
+    return start_run(
+        TASKS["contrastive"](family), records, Path(out), recipe, options, resume, overwrite, quiet, details, callbacks
+    )
 
 
 @usual_torch()
@@ -151,14 +168,20 @@ def start_run(
     resume: bool,
     overwrite: bool,
     quiet: bool,
+    details: bool,
+    callbacks: Iterable[StepCallback],
 ) -> Run:
     """Resolves the settings, opens the table, prepares the folder, and runs the pipeline."""
-    started = time.monotonic()
+    started, callbacks = time.monotonic(), tuple(callbacks)
+    if not all(map(callable, callbacks)):
+        raise UserError("callbacks are functions, each called with the figures of a step; give a list of them.")
     writable(folder)
     begun_before = (folder / "recipe.yaml").exists()
     resolved = resolve_config(task, folder, recipe, options, resume)
+    if resolved.training.log is not None:
+        check_tensorboard()
     accelerator = Accelerator(cpu=choose_device(resolved.training.device).type == "cpu", kwargs_handlers=[PATIENT])
-    console = Console(quiet or not accelerator.is_main_process)
+    console = Console(quiet or not accelerator.is_main_process, details)
     table, resolved = task.open(records, resolved, console)
     if accelerator.num_processes > 1:
         atexit.register(accelerator.end_training)  # threads of gloo that still run at the end abort the process
@@ -169,4 +192,5 @@ def start_run(
         accelerator.wait_for_everyone()
         if resume and not begun_before:
             console.print(f"There is no run in {folder} yet, so this one begins from the start.")
-        return run_pipeline(task, table, RunContext(folder, folder, resolved, accelerator, console), started)
+        context = RunContext(folder, folder, resolved, accelerator, console, callbacks=callbacks)
+        return run_pipeline(task, table, context, started)

@@ -7,8 +7,11 @@ from torch import nn
 
 from sensorium.config.schema import InputSettings, Recipe
 from sensorium.console import Console
+from sensorium.encoders import ENCODERS
 from sensorium.encoders.audio_processor import AudioProcessor
 from sensorium.errors import counted
+from sensorium.fusion import FUSIONS
+from sensorium.heads import HEADS
 from sensorium.model import Model, is_frozen
 from sensorium.tasks.base import Closing, Run
 from sensorium.training.state import TrainingState
@@ -21,25 +24,47 @@ def print_plan(
     printed = Printed("part", "what", "parameters", title="The model", title_justify="left")
     for name, encoder in model.encoders.items():
         state = _training_state(encoder, recipe.inputs.get(name, InputSettings()), recipe.cache)
-        printed.add_row(f"input {name}", type(encoder).__name__, f"{_count(encoder)}, {state}")
+        printed.add_row(f"input {name}", describe_encoder(encoder), f"{_count(encoder)}, {state}")
     for name, projection in model.projections.items():
         printed.add_row(f"projection {name}", f"{projection.out_features} wide", f"{_count(projection)}, trained")
     if model.fusion is not None:
-        name = recipe.fusion.name if recipe.family is None else type(model.fusion).__name__
-        printed.add_row("fusion", name, f"{_count(model.fusion)}, trained")
+        printed.add_row("fusion", _fusion_name(recipe, model), f"{_count(model.fusion)}, trained")
     for name, head in model.heads.items():
         role = "target" if model.decides else "head"
-        printed.add_row(f"{role} {name}", type(head).__name__, f"{_count(head)}, trained")
-    console.print_table(printed)
+        printed.add_row(f"{role} {name}", describe_head(head), f"{_count(head)}, trained")
+    console.print_detail(printed)
     for name, encoder in model.encoders.items():
         if isinstance(encoder.processor, AudioProcessor):
-            console.print(f"Input {name}: {encoder.processor.of_long_clips}.")
+            console.print_detail(f"Input {name}: {encoder.processor.of_long_clips}.")
     splits = ", ".join(f"{count} {name}" for name, count in counts.items())
     training = recipe.training
+    if not console.details:
+        parts = [f"{name} by {describe_encoder(encoder)}" for name, encoder in model.encoders.items()]
+        parts += [] if model.fusion is None else [f"fusion {_fusion_name(recipe, model)}"]
+        console.print(f"Model: {', '.join(parts)}; {_count(model)} parameters.")
     console.print(
         f"Records: {splits}. Up to {counted(training.epochs, 'epoch')} of"
         f" {counted(training.batch_size, 'record')} a step, {precision} ({reason})."
     )
+
+
+def describe_encoder(encoder: nn.Module) -> str:
+    """An encoder's name and its published model, and whether it was pretrained: `text (from scratch)`."""
+    name = next(name for name, encoder_class in ENCODERS.items() if encoder_class is type(encoder))
+    published = getattr(encoder.config, "model", None)
+    start = "pretrained" if encoder.pretrained else "from scratch"
+    return f"{name}{f' {published}' if published else ''} ({start}{', frozen' if is_frozen(encoder) else ''})"
+
+
+def describe_head(head: nn.Module) -> str:
+    """A head's name."""
+    return next(name for name, head_class in HEADS.items() if head_class is type(head))
+
+
+def _fusion_name(recipe: Recipe, model: Model) -> str:
+    if recipe.family is None:
+        return recipe.fusion.name
+    return next(name for name, fusion_class in FUSIONS.items() if fusion_class is type(model.fusion))
 
 
 def print_finished(
@@ -52,9 +77,9 @@ def print_finished(
     best, refit = state.best_epoch + 1, (run.folder / "refit").exists()
     console.print(
         f"Trained for {counted(state.epoch, 'epoch')}"
-        + (f", of which epoch {best} was the best" if state.epoch > 1 and validation_chose else "")
-        + (f"; then anew on training and validation records for {best}" if refit else "")
-        + f"; {state.seconds:.0f} s in all."
+        + (f" (best: {best})" if state.epoch > 1 and validation_chose else "")
+        + (f", then {best} on training and validation records" if refit else "")
+        + f", in {state.seconds:.0f} s."
     )
     if split == "validation":
         optimistic = "; they chose the epoch, so a little too well: hold records out with --test 0.2."
@@ -63,10 +88,15 @@ def print_finished(
             + (", by the model that had not learned from them" if refit else "")
             + (optimistic if validation_chose else ".")
         )
-    for table in (run.report, *closing.shown):
-        console.print_table(table)
-    console.print(f"Saved in {run.folder}: model/, recipe.yaml, metrics.json, scores.parquet, log.csv, report.html.")
-    console.print("\n  ".join(["Next:", *closing.commands]))
+    console.print_detail(run.report)
+    for what in run.report.brief() + closing.shown:
+        console.print_table(what)
+    console.print_detail(
+        f"Saved in {run.folder}: model/, recipe.yaml, metrics.json, scores.parquet, log.csv, report.html."
+    )
+    console.print_unbroken(f"Report: {(run.folder / 'report.html').resolve().as_uri()}")
+    commands = closing.commands
+    console.print_unbroken(f"Next: {commands[0]}" if len(commands) == 1 else "\n  ".join(["Next:", *commands]))
 
 
 def _training_state(encoder: nn.Module, settings: InputSettings, cache: bool) -> str:

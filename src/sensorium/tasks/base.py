@@ -12,7 +12,8 @@ from rich.console import RenderableType
 from torch import nn
 
 from sensorium.config.schema import Recipe
-from sensorium.console import Console, StepCallback
+from sensorium.console import Console, StepCallback, shorten
+from sensorium.data.notebook import LINE, facts_html, show_page
 from sensorium.data.records import Records
 from sensorium.data.table import Table
 from sensorium.evaluation import Report
@@ -31,7 +32,8 @@ class RunContext:
     """Where a run works and by what settings.
 
     run_folder: the run's folder. work_folder: where this training keeps its state, a trial's folder while settings are
-    tried, else the run's. precision: what is computed in, as `choose_precision` says.
+    tried, else the run's. precision: what is computed in, as `choose_precision` says. callbacks: the user's, called
+    after every step and epoch.
     """
 
     run_folder: Path
@@ -40,6 +42,7 @@ class RunContext:
     accelerator: Accelerator
     console: Console
     precision: str = "fp32"
+    callbacks: tuple[StepCallback, ...] = ()
 
     @property
     def features(self) -> Path:
@@ -60,6 +63,17 @@ class Run:
     def metrics(self) -> dict[str, Any]:
         """What `metrics.json` holds."""
         return self.report.to_dict()
+
+    def __repr__(self) -> str:
+        return shorten(f"Run in {self.folder}: {self.report!r}", LINE)
+
+    def _repr_html_(self) -> str:
+        return facts_html("Run", {"folder": str(self.folder)}) + self.report._repr_html_() + self.model._repr_html_()
+
+    def show(self, browser: bool = False) -> None:
+        """Shows report.html: in a notebook below the cell, elsewhere as a link; with `browser` in the browser. Raises
+        UserError when it is not there."""
+        show_page(self.folder / "report.html", browser)
 
 
 class Closing(NamedTuple):

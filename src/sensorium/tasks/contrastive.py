@@ -19,7 +19,7 @@ from sensorium.build.pretrained import load_pretrained, pretrained_inputs, resto
 from sensorium.config.schema import InputSettings, Recipe
 from sensorium.console import Console, StepCallback
 from sensorium.data.infer_schema import infer_schema
-from sensorium.data.read import print_findings, read
+from sensorium.data.read import print_read, read
 from sensorium.data.records import Records
 from sensorium.data.schema import MEDIA
 from sensorium.data.table import Table
@@ -236,8 +236,7 @@ class ContrastiveTask:
                 source, target, data.group, data.key, data.columns, inputs=data.inputs, strict=data.strict, quiet=True
             )
             stated = data.stated_path(source)
-        console.print_table(table.describe())
-        print_findings(table, console)
+        print_read(table, console)
         _check_columns(table, data.inputs)
         recipe = recipe.model_copy(update={"data": data.model_copy(update=stated)})
         check_sampling(table, recipe)

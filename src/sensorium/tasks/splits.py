@@ -17,8 +17,8 @@ from sensorium.errors import UserError, counted
 # What may differ between a stopped run and the run that goes on with it: none of it changes a bit of the outcome. What
 # near_copies changes, the splits, is hashed itself.
 FREE = {
-    "training": {"workers", "checkpoint_seconds"}, "data": {"path", "strict", "near_copies"}, "cache_gigabytes": True,
-    "start_from": True, "begin_with": True, "old_table": True, "budget": True,
+    "training": {"workers", "checkpoint_seconds", "log"}, "data": {"path", "strict", "near_copies"},
+    "cache_gigabytes": True, "start_from": True, "begin_with": True, "old_table": True, "budget": True,
 }  # fmt: skip
 HASHED_AS = {"train_val": "known"}  # runs that were begun with the older name go on
 

@@ -15,7 +15,7 @@ from sensorium.build.objectives import fitted_by, objective_sentences
 from sensorium.build.pretrained import check_pretrained, pretrained_sentences
 from sensorium.config.schema import Recipe
 from sensorium.console import Console, StepCallback
-from sensorium.data.read import print_findings, read
+from sensorium.data.read import print_read, read
 from sensorium.data.records import Records
 from sensorium.data.schema import Schema
 from sensorium.data.table import Table
@@ -138,13 +138,9 @@ class SupervisedTask:
         return replace(report, forgetting=measure_forgetting(previous, old, saved, seed, context.console))
 
     def closing(self, model: Model, split: Split, folder: Path, recipe: Recipe) -> Closing:
-        """Five predictions."""
-        commands = [
-            f"sensorium predict {folder} new.csv --out predictions.parquet",
-            f"sensorium evaluate {folder} test.csv",
-            f"sensorium fit --recipe {folder / 'recipe.yaml'} --out {folder}-again",
-        ]
-        return Closing([sample_predictions(model, split.table)], commands)
+        """A few predictions, and what may be done with the model."""
+        commands = [f"sensorium predict {folder} {recipe.data.path or 'new.csv'} --out predictions.csv"]
+        return Closing(sample_predictions(model, split.table), commands)
 
     def _old_model(self, recipe: Recipe) -> Model:
         """The model of the run that is gone on from or begun with, loaded once and never changed."""
@@ -174,8 +170,7 @@ class SupervisedTask:
         else:
             table = _read(data.source(records), recipe)
             stated = data.stated_path(data.source(records))
-            console.print_table(table.describe())
-            print_findings(table, console)
+            print_read(table, console)
         if not table.schema.targets:
             raise UserError("Nothing is said to be learned; read the table with target=, naming its column.")
         reserved = next((spec.name for spec in table.schema.targets if spec.name in RESERVED), None)

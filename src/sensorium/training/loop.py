@@ -36,6 +36,7 @@ from sensorium.training.state import (
     save_state,
     trained,
 )
+from sensorium.training.tensorboard import tensorboard_log
 
 
 class Diverged(UserError):
@@ -91,6 +92,7 @@ class Training:
             self.processes.whole_learner("a teacher that follows the model")
         self.position = TrainingState(fingerprint=fingerprint)
         self.best: dict[str, Tensor] = {}
+        self.log_row: Callable[[dict[str, float]], None] = lambda row: None
         self.steps_per_epoch = math.ceil(len(records.table) / settings.batch_size)
 
     def resume(self) -> bool:
@@ -108,9 +110,12 @@ class Training:
     def run(self) -> TrainingState:
         """Trains to the end and leaves the learner with its best weights, in evaluation mode. Raises Interrupted after
         Ctrl-C, once the state is saved, and UserError when the disk refuses the state."""
-        if not self.position.finished:
-            with Signals() as signals:
-                self._train(signals)
+        logs = self.settings.log is not None and self.accelerator.is_main_process and self.hooks.validate is not None
+        with tensorboard_log(self.folder.parent, self.position.log) if logs else nullcontext(self.log_row) as log_row:
+            self.log_row = log_row
+            if not self.position.finished:
+                with Signals() as signals:
+                    self._train(signals)
         self._write_log()  # once more, for a kill may have come between the last state and its log
         self.take_best()
         return self.position
@@ -256,6 +261,7 @@ class Training:
         figures = {"epoch": position.epoch + 1} | self._losses() | validation.figures
         course = {"learning_rate": self.optimizer.param_groups[0]["lr"], "seconds": round(position.seconds, 3)}
         position.log.append(figures | course)
+        self.log_row(position.log[-1])
         position.totals, position.counts = {}, {}
         position.epoch, position.step = position.epoch + 1, 0
         # Training is over after the last epoch, or after `patience` epochs without a better score.

@@ -46,4 +46,7 @@ class TrainingSettings(BaseModel, frozen=True, extra="forbid"):
     precision: Literal["auto", "bf16", "fp32"] = Field("auto", description="auto: bf16 where the hardware has it")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     workers: int | None = Field(None, ge=0, description="processes that read records")
+    log: Literal["tensorboard"] | None = Field(
+        None, description="tensorboard: what log.csv has is also written to the folder tensorboard of the run"
+    )
     checkpoint_seconds: float = Field(60.0, ge=0, description="longest time between two saved states")

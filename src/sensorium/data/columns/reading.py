@@ -95,8 +95,8 @@ def infer_reading(values: np.ndarray) -> Written:
     placeholders = "all" if reading.holds or absent is every else "plain"
     reading = reading.model_copy(update={"placeholders": placeholders if reading.holds or absent.any() else "none"})
     if absent.any():
-        words = f"words for a missing value, such as {_listed(texts[absent])}, which are read as absent,"
-        faults.append(Fault("placeholder", np.append(absent, False)[codes], words, "leave such cells empty"))
+        words = f"words for a missing value ({_listed(texts[absent])})"
+        faults.append(Fault("placeholder", np.append(absent, False)[codes], words, "they are read as absent"))
     if reading.holds == "number":
         faults += _number_faults(texts, codes, reading, absent)
     return Written(reading, faults)
@@ -164,13 +164,13 @@ def _infer_dates(texts: pd.Series, faults: list[Fault], values: np.ndarray) -> R
     if not is_clear:
         where = ~np.isnan(parse_dates(values)) & np.array(["/" in str(value) or "-" in str(value) for value in values])
         words = f"dates such as {_listed(texts)}, read with the month first,"
-        faults.append(Fault("unclear-date", where, words, "write dates as 2024-01-31 where the day is meant first"))
+        faults.append(Fault("unclear-date", where, words, "where the day is meant first, write 2024-01-31"))
     return Reading(holds="date", day_first=day_first, hours=has_hours(parse_dates(texts.to_numpy(), day_first)))
 
 
 def _listed(texts: pd.Series) -> str:
-    shown = [repr(text if len(text) <= 40 else f"{text[:37]}...") for text in texts[:3]]
-    return ", ".join(shown) + (f" and {len(texts) - 3} more" if len(texts) > 3 else "")
+    examples = [repr(text if len(text) <= 40 else f"{text[:37]}...") for text in texts[:3]]
+    return ", ".join(examples) + (f" and {len(texts) - 3} more" if len(texts) > 3 else "")
 
 
 def as_meant(values: np.ndarray, reading: Reading) -> np.ndarray:
@@ -219,8 +219,8 @@ def convert(values: np.ndarray, kind: str, reading: Reading | None = None) -> tu
 
 def respelled(cells: np.ndarray, names: list[str]) -> np.ndarray:
     """Names, or lists of names, object [N] with None, each in the spelling that `names` has of it where it has one."""
-    known = Names(names)
+    spellings = Names(names)
     if set(map(type, cells)) <= {str, type(None)}:
         codes, distinct = pd.factorize(cells)
-        return np.append(objects([known.find(name) or name for name in distinct]), [None])[codes]
-    return objects([cell and [known.find(name) or name for name in cell] for cell in cells])
+        return np.append(objects([spellings.find(name) or name for name in distinct]), [None])[codes]
+    return objects([cell and [spellings.find(name) or name for name in cell] for cell in cells])

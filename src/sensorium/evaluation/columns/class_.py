@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from sensorium.data.schema import TargetSpec
 from sensorium.evaluation.baseline_models import LogisticClass
-from sensorium.evaluation.baselines import learned_baselines
+from sensorium.evaluation.baselines import LearnedBaselines
 from sensorium.evaluation.columns.base import (
     RIGHT_OR_WRONG,
     Calibration,
@@ -31,7 +31,7 @@ class ClassColumns:
     labels_of = staticmethod(named_classes)
     row = staticmethod(probability_row)
     scatter = staticmethod(no_scatter)
-    baselines = staticmethod(learned_baselines(LogisticClass))
+    baselines = LearnedBaselines(LogisticClass)
     breakdowns = staticmethod(no_breakdowns)
 
     @staticmethod

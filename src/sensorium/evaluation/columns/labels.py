@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from sensorium.data.schema import TargetSpec
 from sensorium.evaluation.baseline_models import LogisticLabels
-from sensorium.evaluation.baselines import learned_baselines
+from sensorium.evaluation.baselines import LearnedBaselines
 from sensorium.evaluation.columns.base import (
     RIGHT_OR_WRONG,
     Calibration,
@@ -35,7 +35,7 @@ class LabelsColumns:
     labels_of = staticmethod(named_classes)
     row = staticmethod(probability_row)
     scatter = staticmethod(no_scatter)
-    baselines = staticmethod(learned_baselines(LogisticLabels))
+    baselines = LearnedBaselines(LogisticLabels)
     breakdowns = staticmethod(no_breakdowns)
     probability_of = staticmethod(no_probability)
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from sensorium.data.schema import TargetSpec
 from sensorium.evaluation.baseline_models import RidgeNumber
-from sensorium.evaluation.baselines import learned_baselines
+from sensorium.evaluation.baselines import LearnedBaselines
 from sensorium.evaluation.columns.base import Scatter, named_classes, no_breakdowns, no_calibration, no_probability
 from sensorium.metrics import Columns
 
@@ -20,7 +20,7 @@ class NumberColumns:
     effect_words = ("an error at least halved by it", "an error at least doubled by it")
     labels_of = staticmethod(named_classes)
     calibration = staticmethod(no_calibration)
-    baselines = staticmethod(learned_baselines(RidgeNumber))
+    baselines = LearnedBaselines(RidgeNumber)
     breakdowns = staticmethod(no_breakdowns)
     probability_of = staticmethod(no_probability)
 
