@@ -39,13 +39,13 @@ def input_names(evidence: Evidence) -> list[str]:
 def origin(evidence: Evidence) -> dict[str, str]:
     """Where the figures come from, by what it is called."""
     records, recipe = evidence.figures.get("records", {}), evidence.recipe
-    found = {"run": evidence.name, "date": evidence.date}
+    facts = {"run": evidence.name, "date": evidence.date}
     if "all" in records:
-        found["scored"] = counted(records["all"], "record")
+        facts["scored"] = counted(records["all"], "record")
     if recipe is not None:
-        found["seed"] = str(recipe["seed"])
-        found["command"] = repeat_command(evidence)
-    return found | {"version": f"Sensorium {import_module('sensorium').__version__}"}
+        facts["seed"] = str(recipe["seed"])
+        facts["command"] = repeat_command(evidence)
+    return facts | {"version": f"Sensorium {import_module('sensorium').__version__}"}
 
 
 def repeat_command(evidence: Evidence) -> str:

@@ -30,7 +30,7 @@ def run_page(evidence: Evidence) -> str:
     sections += [Section("cost", "What it costs", costs), training(evidence), use(evidence)]
     if evidence.left_out:
         sections.append(Section("left-out", "What is not here", render("left_out", sentences=evidence.left_out)))
-    shown = [section for section in sections if section is not None]
+    present = [section for section in sections if section is not None]
     shared = shared_verdict(evidence.figures)
     lead = [] if shared is None else [shared.sentence]
-    return page(title(evidence), lead, headlines(evidence), shown, origin(evidence))
+    return page(title(evidence), lead, headlines(evidence), present, origin(evidence))
