@@ -118,7 +118,7 @@ def package_bytes(log: str) -> float:
 
 
 def machine() -> str:
-    """The kind of machine that this is: its processor, cores, memory, graphics card, and whether it is busy with other work."""
+    """The machine: its processor, cores, memory, graphics card, whether other work keeps it busy."""
     import torch
 
     processor = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
