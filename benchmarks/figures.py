@@ -118,20 +118,24 @@ def package_bytes(log: str) -> float:
 
 
 def machine() -> str:
-    """The kind of machine that this is: its processor, cores, memory and graphics card."""
+    """The machine: its processor, cores, memory, graphics card, whether other work keeps it busy."""
     import torch
 
     processor = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     card = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    return f"{processor[1] if processor else platform.machine()}, {os.cpu_count()} cores, {memory:.0f} GB, {card}"
+    load = os.getloadavg()[2]  # of a quarter of an hour
+    shared = f", shared with other work (load {load:.0f})" if load > 1.5 * os.cpu_count() else ""
+    return (
+        f"{processor[1] if processor else platform.machine()}, {os.cpu_count()} cores, {memory:.0f} GB, {card}{shared}"
+    )
 
 
 def times(install_time: float, demo_time: float, download: float, disk: float) -> str:
     """The demo's size and times in a sentence."""
     return (
         f"On {machine()}: {download:.1f} GB of packages, {disk:.1f} GB on disk, installed in {install_time:.0f} s; the "
-        f"demo itself took {demo_time:.0f} s, of which the first call makes the pictures and the voices."
+        f"demo itself took {demo_time:.0f} s."
     )
 
 
