@@ -38,8 +38,8 @@ README, DOCS = ROOT / "README.md", ROOT / "docs"
 TABLE_PAGE = DOCS / "fit-your-own-table.md"
 PICTURE = DOCS / "pictures" / "report.png"
 COLUMNS = "100"  # of the screen whose output is printed
-EXCERPT = re.compile(r"^category: what each input is worth", re.MULTILINE)
-"""The line of the demo's output at which the eight lines on README.md begin."""
+EXCERPT = re.compile(r"^category: ", re.MULTILINE)
+"""The line of the demo's output at which the eight lines on README.md begin: the verdict."""
 
 FOLLOWING = "sensorium predict runs/demo runs/demo-data/emoji.csv --out predictions.csv"
 SCREEN_BEGIN, SCREEN_END = "The demo begins.\n", "The environment is .venv."  # what the Makefile prints around the demo

@@ -167,7 +167,7 @@ def test_why_is_drawn_and_said(make, tmp_path):
     out = tmp_path / "heat.png"
     done = answer(make(), photo(0, 30, 40), QUESTIONS[0], explain=out, quiet=True)["explanation"]
     assert done["file"] == str(out) and Image.open(out).text["Description"] == " ".join(done["said"])
-    assert [one["word"] for one in done["words"]] == ["what", "colour", "is", "the", "circle", "?"]
+    assert [one["word"] for one in done["words"]] == ["what", "colour", "is", "the", "circle"]
     assert np.array(done["words"][0]["heat"]).shape == (3, 3)
 
 
