@@ -60,6 +60,11 @@ def is_compact(column: pd.Series) -> bool:
     return column.dtype == DTYPE
 
 
+def check_encoding(column: pd.Series) -> None:
+    """Raises pyarrow.ArrowInvalid where a text of a compact column is not UTF-8."""
+    column.array.__arrow_array__().validate(full=True)
+
+
 def as_compact(column: pd.Series) -> CompactStrings | None:
     """The cells of a frame's column, in its own memory; None unless it is compact."""
     return CompactStrings(_join_chunks(column.array.__arrow_array__())) if is_compact(column) else None

@@ -1,6 +1,8 @@
 """Cells that no library writes: half a character, numbers beyond all floats; and names that are no text."""
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sensorium.config.options import collect_options
@@ -50,3 +52,11 @@ def test_names_that_are_no_text_are_those_of_the_table():
     named = {"target": ["2"], "align": [["0", "1"], "0,1"], "encoders": {"0": "vit"}, "image": "5", "seed": 3}
     assert collect_options(options | {"settings": {}}) == named
     assert as_names((1, ("a", 2.5))) == ["1", ["a", "2.5"]]
+
+
+def test_a_compact_text_that_is_not_utf_8_is_a_sentence(tmp_path):
+    offsets = pa.array([0, 5, 10], pa.int32()).buffers()[1]
+    texts = pa.Array.from_buffers(pa.string(), 2, [None, offsets, pa.py_buffer(b"\xff\xfe ab\xff\xfe cd")])
+    pq.write_table(pa.table({"review": texts, "kind": ["a", "b"]}), tmp_path / "k.parquet")
+    with pytest.raises(UserError, match="k.parquet holds what cannot be read"):
+        read(tmp_path / "k.parquet", quiet=True)

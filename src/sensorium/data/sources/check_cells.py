@@ -26,12 +26,14 @@ def describe_unreadable(error: Exception) -> str:
 
 def check_cells(frame: pd.DataFrame, name: str) -> None:
     """Raises UserError for the first column name or cell of the table `name` that is no text or number to the
-    libraries that everything is written with.
+    libraries that everything is written with, and one of UNREADABLE for a compact text that is not UTF-8.
     """
     for column in frame.columns:
         if not _is_text(column):
             raise UserError(f"{name} has a column named {column!r}, which holds half a character; rename it.")
-        if frame[column].dtype != object or strings.is_compact(frame[column]):
+        if strings.is_compact(frame[column]):
+            strings.check_encoding(frame[column])
+        if frame[column].dtype != object:
             continue
         for row, cell in enumerate(frame[column].to_numpy(), 1):
             fault = _fault(cell)
