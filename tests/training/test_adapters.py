@@ -166,7 +166,7 @@ def test_the_state_holds_the_adapters_alone_and_the_model_is_a_plain_one(argumen
 def test_the_run_says_how_many_weights_are_trained(arguments, tmp_path, capsys):
     few = copy.deepcopy(arguments)
     few["recipe"]["training"] |= {"epochs": 1, "refit": False}
-    fit(**few, out=tmp_path / "run")
+    fit(**few, out=tmp_path / "run", details=True)
     counted = sum(
         value.numel() for key, value in load_file(tmp_path / "run/last/weights.safetensors").items() if "lora_" in key
     )
