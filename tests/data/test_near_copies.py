@@ -159,7 +159,7 @@ def test_fit_says_what_it_keeps_together(tmp_path, capsys):
     frame = pd.DataFrame({"note": [*texts, *(f"{text} again" for text in texts)], "y": ["a", "b"] * 30})
     sensorium.fit(frame, tmp_path / "run", target="y", columns={"note": "text"}, test=0.2, epochs=1, device="cpu")
     printed = " ".join(capsys.readouterr().out.split())
-    assert "! 60 texts of 'note' are the same as another or nearly so (30 families" in printed
+    assert "! 60 texts of 'note' are near-copies (30 families" in printed
 
 
 def test_descriptions_of_one_sticker_are_a_family(shared, tmp_path):

@@ -249,10 +249,9 @@ def _family_sentence(table: Table, column: ColumnFamilies, split: str | None) ->
     example = shorten(format_value(table.value(int(first), spec)), 40)
     splits = "every split" if split is None else f"every split but the stated one by '{split}'"
     return (
-        f"! {counted(len(members), column.noun)} of '{column.column}' are the same as another or nearly so"
+        f"! {counted(len(members), column.noun)} of '{column.column}' are near-copies"
         f" ({count} {'family' if count == 1 else 'families'}, such as rows {table.rows[first]} and"
-        f" {table.rows[second]}, '{example}'): each family stays on one side of {splits};"
-        f" --set near_copies=false declines."
+        f" {table.rows[second]}, '{example}'), kept on one side of {splits}; --set near_copies=false declines."
     )
 
 
