@@ -145,5 +145,5 @@ def test_killed_and_resumed_ends_in_the_same_bits(stage, nth, arguments, undistu
 def test_the_run_says_how_many_views_are_stored(arguments, tmp_path, capsys):
     few = copy.deepcopy(arguments)
     few["recipe"]["training"] |= {"epochs": 1, "refit": False}
-    fit(**few, out=tmp_path / "run")
+    fit(**few, out=tmp_path / "run", details=True)
     assert "features cached, 3 views of each record, all but one augmented" in capsys.readouterr().out

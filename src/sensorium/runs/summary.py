@@ -35,7 +35,7 @@ def print_plan(
     console.print_detail(printed)
     for name, encoder in model.encoders.items():
         if isinstance(encoder.processor, AudioProcessor):
-            console.print_detail(f"Input {name}: {encoder.processor.of_long_clips}.")
+            console.print(f"Input {name}: {encoder.processor.of_long_clips}.")
     splits = ", ".join(f"{count} {name}" for name, count in counts.items())
     training = recipe.training
     if not console.details:
