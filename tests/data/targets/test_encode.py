@@ -36,7 +36,7 @@ def test_a_number_keeps_its_units():
     target = encoded(["1500.5", "", "-2"])
     assert target["mask"].tolist() == [True, False, True]
     assert target["value"].tolist() == [1500.5, 0, -2]
-    assert target["value"].dtype == torch.float32
+    assert target["value"].dtype == torch.float64
 
 
 @pytest.mark.parametrize(("train", "new"), [(["a", "b"], "c"), (["a|b", "b"], "b|c")])
