@@ -31,7 +31,7 @@ REPORTS = [
 @pytest.mark.parametrize("report", REPORTS, ids=lambda report: type(report).__name__)
 def test_a_report_is_a_line_a_table_and_a_plot(report):
     text = repr(report)
-    assert text.startswith(f"{type(report).__name__} of 9 records: ") and ".900 (.800 to 1.000), chance .250" in text
+    assert text.startswith(f"{type(report).__name__} of 9 records: ") and "0.900 (0.800 to 1.000), chance 0.250" in text
     assert len(text) < 300
     assert ".800 to 1.000" in report._repr_html_()
     assert ElementTree.fromstring(report.plot().svg).tag == f"{SVG}svg"
@@ -44,7 +44,7 @@ def test_a_plot_lies_within_its_frame_and_shows_chance(tmp_path):
     dots = [float(circle.get("cx")) for circle in root.iter(f"{SVG}circle")]
     assert len(dots) == 2 and all(LEFT <= x <= RIGHT for x in dots) and dots[0] > dots[1]
     assert 'stroke-dasharray="3 3"' in drawn.svg
-    assert {"y <b> (dashed: chance, .250)", "all & more"} <= {text.text for text in root.iter(f"{SVG}text")}
+    assert {"y <b> (dashed: chance, 0.250)", "all & more"} <= {text.text for text in root.iter(f"{SVG}text")}
     drawn.save(tmp_path / "plot.svg")
     assert (tmp_path / "plot.svg").read_text() == drawn.svg
     assert ElementTree.fromstring(plot({"empty": {"undefined": Value(None, None, None)}}).svg) is not None
