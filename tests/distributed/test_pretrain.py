@@ -56,7 +56,7 @@ def both(tmp_path_factory) -> tuple[Path, Path]:
     given = arguments(folder)
     journey = Journey(folder / "one", given)
     said = launched(folder / "two", given, folder)
-    assert said.count("Saved in") == 1, "one of the processes speaks for both"
+    assert said.count("Report: file://") == 1, "one of the processes speaks for both"
     assert " 33 train" in said, "the last batch of 8 is a single record"
     journey.finish()
     assert journey.process.exitcode == 0
