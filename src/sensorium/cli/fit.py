@@ -63,7 +63,7 @@ def fit(
 ) -> None:
     """Train a model on a table and score it on records it has not seen.
 
-    Each column's kind is guessed from its values and printed with the reason.
+    Each column's kind is guessed from its values and printed, with --details the reason too.
     Without --test or --split the score is that of the validation records.
 
     Example: [bold]sensorium fit reviews.csv --target sentiment --group author --test 0.2 --out runs/reviews[/bold]

@@ -87,9 +87,11 @@ def find_families(
         return None, []
     codes = join_families(families, table.groups)
     if codes is None:
+        example = example_pair(families[0])
         sentence = (
-            f"! Near-copies join the groups of '{table.schema.group}' to a few large ones, so that a split goes by the"
-            " stated groups alone; delete the copies."
+            f"! Near-copies of different '{table.schema.group}' may stand on both sides of a split, as they would join"
+            f" the groups to a few large ones (rows {' and '.join(str(table.rows[row]) for row in example)}, for"
+            " example); the score may be a little too good."
         )
         return None, [sentence]
     return codes, [_family_sentence(table, column, split) for column in families]

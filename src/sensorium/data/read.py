@@ -96,10 +96,8 @@ def print_read(table: Table, console: Console) -> None:
 def _in_brief(table: Table) -> str:
     """How many records, what is learned from what, and what is left out."""
     schema = table.schema
-    inputs = [
-        spec.name if len(spec.columns) == 1 else f"{len(spec.columns)} columns ({', '.join(spec.columns)})"
-        for spec in schema.inputs
-    ]
+    names = dict.fromkeys(name for spec in schema.inputs for name in spec.columns)
+    inputs = [f"{name} ({schema.column(name).kind})" for name in names]
     targets = [
         f"{spec.name} ({counted(len(spec.labels), 'label')})" if spec.labels else f"{spec.name} ({spec.kind})"
         for spec in schema.targets
@@ -124,6 +122,7 @@ def _check_columns(table: Table, from_file: bool) -> None:
     # A column of nearly the missing one's name is likely misspelt.
     schema_columns = {column.name for column in table.schema.columns}
     unread = {name.casefold(): name for name in table.frame.columns if name not in schema_columns}
+    lacked = []
     for name in missing:
         similar = difflib.get_close_matches(name.casefold(), unread, n=1, cutoff=0.8)
         if similar:
@@ -133,3 +132,11 @@ def _check_columns(table: Table, from_file: bool) -> None:
                 UserWarning,
                 stacklevel=3,
             )
+        else:
+            lacked.append(f"'{name}'")
+    if lacked and from_file:
+        warnings.warn(
+            f"{table.source} has no column {', '.join(lacked)}, which the model reads; absent in every row.",
+            UserWarning,
+            stacklevel=3,
+        )

@@ -9,10 +9,11 @@ _MOST_INPUTS = 8
 
 def target_lines(report: TargetReport) -> list[str]:
     """The verdict, and what each input is worth."""
-    return [f"{report.target.name}: {report.verdict.sentence}", *_input_lines(report.judgement)]
+    verdict = report.verdict
+    return [f"{report.target.name}: {verdict.sentence}", *_input_lines(report.judgement, verdict.above_chance)]
 
 
-def _input_lines(contributions: Contributions) -> list[str]:
+def _input_lines(contributions: Contributions, above_chance: bool) -> list[str]:
     """A bar for each input, the most useful first: its Shapley value or, with many inputs, what is lost without it."""
     worth = {
         name: contribution.loss if contribution.shapley is None else contribution.shapley
@@ -24,7 +25,8 @@ def _input_lines(contributions: Contributions) -> list[str]:
     longest, width = max(abs(value.value) for value in known.values()) or 1.0, max(map(len, known))
     ordered = sorted(known, key=lambda name: -known[name].value)
     metric = METRIC_WORDS.get(contributions.metric, contributions.metric.replace("_", " "))
-    lines = [f"What each input adds to {metric}, on average:"]
+    doubt = "" if above_chance else " (not to be relied on: the model is not surely better than chance)"
+    lines = [f"What each input adds to {metric}, on average{doubt}:"]
     for name in ordered[:_MOST_INPUTS]:
         value = known[name]
         bar = ("█" if value.value > 0 else "░") * round(_BAR * abs(value.value) / longest)

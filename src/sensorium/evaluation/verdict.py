@@ -3,7 +3,6 @@
 from statistics import NormalDist
 from typing import Literal, NamedTuple
 
-from sensorium.errors import counted
 from sensorium.evaluation.baselines import Baseline
 from sensorium.evaluation.inputs import METRIC_WORDS
 from sensorium.metrics import Value
@@ -22,6 +21,11 @@ class Verdict(NamedTuple):
 
     kind: Kind
     sentence: str
+
+    @property
+    def above_chance(self) -> bool:
+        """Whether the model is surely better than chance, so that what its inputs are worth means something."""
+        return self.kind in ("works", "weak", "below the baseline")
 
 
 class Reached(NamedTuple):
@@ -127,7 +131,7 @@ def _without_interval(recalls: dict[str, dict[str, Value]]) -> bool:
 
 
 def _too_few(units: int, figures: str) -> Verdict:
-    return Verdict("too few records to say", f"Too few to say ({counted(units, 'record')}): {figures}.")
+    return Verdict("too few records to say", f"Too few independent records to say ({units:,}): {figures}.")
 
 
 def _figures(metric: str, value: Value) -> str:
