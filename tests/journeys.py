@@ -192,7 +192,7 @@ def _untimed(path: Path) -> str:
 def check_same(one: Path, two: Path, what: str) -> None:
     """Fails, saying `what`, unless two runs left the same and neither left anything half-written."""
     first, second = outcome(one), outcome(two)
-    assert first.keys() == second.keys(), what
+    assert first.keys() == second.keys(), (what, sorted(first.keys() ^ second.keys()))
     assert not [name for name in first if first[name] != second[name]], what
     assert not [*one.rglob(".*"), *two.rglob(".*")], what
 
