@@ -96,8 +96,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
             _remove_temporaries(path)
             temporary = Path(tempfile.mkdtemp(_SUFFIX, _prefix(path), path.parent))
             temporary.chmod(0o755)
-            with _held(temporary):
-                yield temporary
+            yield temporary
             # All content is on the disk before the first rename.
             for file in temporary.rglob("*"):
                 if file.is_file():
@@ -144,10 +143,10 @@ def _remove_temporaries(path: Path) -> None:
     """Removes the temporary files and folders of `path` that a killed writer left."""
     pattern = re.compile(re.escape(_prefix(path)) + r"[a-z0-9_]{8}" + re.escape(_SUFFIX))
     for entry in path.parent.iterdir() if path.parent.exists() else ():
-        if pattern.fullmatch(entry.name) and not _is_held(entry):
-            if entry.is_dir():
+        if pattern.fullmatch(entry.name):
+            if entry.is_dir():  # one process at a time writes a folder, so its writer was killed
                 shutil.rmtree(entry, ignore_errors=True)
-            else:
+            elif not _is_held(entry):
                 entry.unlink(missing_ok=True)
 
 
