@@ -12,8 +12,6 @@ from sensorium.data.table import Table
 from sensorium.errors import UserError, counted, unknown
 from sensorium.fusion import FUSIONS
 
-DEFAULT = FusionSettings().name
-
 
 class Variant(NamedTuple):
     """A way of fusing `inputs`; `without` names the input that it does not get, None where it gets all."""

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import av
 import numpy as np
 from jinja2 import Environment
 from markupsafe import Markup
@@ -15,6 +14,7 @@ from PIL import Image
 from rich.console import Console as RichConsole
 
 from sensorium.console import shorten
+from sensorium.data.media.audio import encode_mp3
 from sensorium.data.media.decoding import decode
 from sensorium.errors import UserError, counted
 
@@ -117,24 +117,16 @@ def _picture(pixels: np.ndarray, name: str) -> Markup:
     image, file = Image.fromarray(pixels), io.BytesIO()
     image.thumbnail((SIDE, SIDE))
     image.save(file, "JPEG", quality=72)
-    return Markup('<img src="data:image/jpeg;base64,{}" alt="{}">').format(_base64(file), name)
+    return Markup('<img src="data:image/jpeg;base64,{}" alt="{}">').format(
+        base64.b64encode(file.getvalue()).decode(), name
+    )
 
 
 def _sound(samples: np.ndarray, name: str) -> Markup:
     """float32 [S] as an <audio> player of its first seconds."""
-    file, samples = io.BytesIO(), samples[: RATE * SECONDS].astype(np.float32)
-    with av.open(file, "w", format="mp3") as container:
-        stream = container.add_stream("mp3", rate=RATE)
-        stream.bit_rate, stream.codec_context.layout = BIT_RATE, "mono"
-        frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
-        frame.sample_rate, frame.pts = RATE, 0
-        container.mux([*stream.encode(frame), *stream.encode(None)])
+    content = base64.b64encode(encode_mp3(samples[: RATE * SECONDS], RATE, BIT_RATE)).decode()
     player = '<audio controls preload="metadata" src="data:audio/mpeg;base64,{}" aria-label="{}"></audio>'
-    return Markup(player).format(_base64(file), name)
-
-
-def _base64(file: io.BytesIO) -> str:
-    return base64.b64encode(file.getvalue()).decode()
+    return Markup(player).format(content, name)
 
 
 # By modality, the options of its decoder, and what shows the value.

@@ -5,11 +5,11 @@ import io
 from collections.abc import Callable
 from typing import Any
 
-import av
 import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
+from sensorium.data.media.audio import encode_mp3
 from sensorium.data.media.decoding import decode
 from sensorium.data.schema import InputSpec
 from sensorium.data.table import Table
@@ -66,23 +66,14 @@ def _image(spec: InputSpec, pixels: np.ndarray) -> Markup:
     image.save(file, "JPEG", quality=QUALITY)
     scale = max(1.0, SMALLEST / max(image.size))
     width, height = (round(scale * side) for side in image.size)
-    return render("media/image", name=spec.name, content=_base64(file), width=width, height=height)
+    return render(
+        "media/image", name=spec.name, content=base64.b64encode(file.getvalue()).decode(), width=width, height=height
+    )
 
 
 def _audio(spec: InputSpec, samples: np.ndarray) -> Markup:
-    file, samples = io.BytesIO(), samples[: RATE * SECONDS].astype(np.float32)
-    with av.open(file, "w", format="mp3") as container:
-        stream = container.add_stream("mp3", rate=RATE)
-        stream.bit_rate, stream.codec_context.layout = BIT_RATE, "mono"
-        frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
-        frame.sample_rate, frame.pts = RATE, 0
-        for packet in [*stream.encode(frame), *stream.encode(None)]:
-            container.mux(packet)
-    return render("media/audio", name=spec.name, content=_base64(file))
-
-
-def _base64(file: io.BytesIO) -> str:
-    return base64.b64encode(file.getvalue()).decode()
+    content = encode_mp3(samples[: RATE * SECONDS], RATE, BIT_RATE)
+    return render("media/audio", name=spec.name, content=base64.b64encode(content).decode())
 
 
 def _text(_: InputSpec, text: str) -> Markup:

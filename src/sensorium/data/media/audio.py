@@ -67,6 +67,18 @@ def measure_and_decode(value: Any, root: Path, rate: int, seconds: float) -> tup
     return {"rate": source_rate, "seconds": count / source_rate, "peak": peak}, samples
 
 
+def encode_mp3(samples: np.ndarray, rate: int, bit_rate: int) -> bytes:
+    """float32 [S] at `rate` hertz, in [-1, 1], as an MP3 file of `bit_rate` bits a second."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp3") as container:
+        stream = container.add_stream("mp3", rate=rate)
+        stream.bit_rate, stream.codec_context.layout = bit_rate, "mono"
+        frame = av.AudioFrame.from_ndarray(samples[None].astype(np.float32), format="fltp", layout="mono")
+        frame.sample_rate, frame.pts = rate, 0
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    return file.getvalue()
+
+
 def _blocks(value: Any) -> Iterator[Block]:
     if isinstance(value, bytes):
         _check_chunks(value)
