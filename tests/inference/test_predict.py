@@ -97,3 +97,12 @@ def test_records_that_cannot_be_read_are_left_out_and_listed(seer, ending, monke
     with pytest.raises(UserError, match="Every one of the 1 record is bad"):
         sensorium.predict(run, [{"photo": "none.png"}], folder / "not.csv")
     assert not (folder / "not.csv").exists()
+
+
+def test_what_cannot_be_read_is_taken_as_absent_when_asked_and_said(tmp_path):
+    frame = pd.DataFrame({"x": [index * 0.7 for index in range(24)], "word": [*"ab"] * 12, "y": ["yes", "no"] * 12})
+    run = sensorium.fit(frame, tmp_path / "run", target="y", epochs=1, device="cpu", workers=0, quiet=True)
+    new = frame.assign(x=["wrong", *map(str, frame["x"][1:])])
+    with pytest.warns(UserWarning, match="1 value taken as absent, first of all row 1, column 'x', 'wrong'"):
+        predicted = sensorium.predict(run, new, bad_records="absent")
+    assert len(predicted) == 24 and predicted["absent"][0] == ["x"] and predicted["absent"][1] == []

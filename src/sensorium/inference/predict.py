@@ -45,9 +45,9 @@ def predict(
     so that memory does not grow with the table (in CSV the names in `absent` have bars between them); gives
     {"out", "records", "set_aside", "bad_records"} and prints what was written unless `quiet`.
     bad_records: "skip" leaves out the records with a file that cannot be read, with a warning, and lists them in
-    bad_records.csv beside `out`; "absent" takes what cannot be read as absent, and lists it there; "stop" raises the
-    RecordError of the first. with_inputs: adds the columns that the
-    model reads. Raises UserError for what the user can mend.
+    bad_records.csv beside `out`; "absent" takes what cannot be read as absent, says so and lists it likewise; "stop"
+    raises the RecordError of the first. with_inputs: adds the columns that the model reads. Raises UserError for what
+    the user can mend.
     """
     check_known(WAYS_WITH_BAD_RECORDS, "way with bad records", bad_records)
     suffix = None if out is None else suffix_of(out)
@@ -61,6 +61,8 @@ def predict(
     if bad_records == "absent":
         table, scanned = drop_bad_records(table, scan(table), bad_records)
         taken_as_absent = scanned.bad
+        if taken_as_absent:
+            _say(f"{counted(len(taken_as_absent), 'value')} taken as absent", taken_as_absent[0], quiet)
     elif bad_records == "stop" and table.misfits:
         raise table.misfits[0]
     bad = list(table.misfits) if bad_records == "skip" else None
@@ -86,13 +88,17 @@ def _report_bad_records(bad: list[RecordError] | None, count: int, quiet: bool) 
     if not bad:
         return 0
     set_aside = len({error.row for error in bad})
-    first = f"row {bad[0].row}, column '{bad[0].column}', {bad[0].value}: {bad[0].reason}"
-    sentence = f"{set_aside:,} of {counted(count, 'record')} left out, first of all {first}."
+    _say(f"{set_aside:,} of {counted(count, 'record')} left out", bad[0], quiet)
+    return set_aside
+
+
+def _say(outcome: str, first: RecordError, quiet: bool) -> None:
+    """What became of values that cannot be read, with the first of them; a warning if `quiet`."""
+    sentence = f"{outcome}, first of all row {first.row}, column '{first.column}', {first.value}: {first.reason}."
     if quiet:
-        warnings.warn(sentence, UserWarning, stacklevel=3)
+        warnings.warn(sentence, UserWarning, stacklevel=4)
     else:
         print(f"! {sentence}", file=sys.stderr)
-    return set_aside
 
 
 def list_bad_records(bad: list[RecordError], out: str | Path | None) -> str | None:

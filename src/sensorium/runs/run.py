@@ -192,5 +192,7 @@ def start_run(
         accelerator.wait_for_everyone()
         if resume and not begun_before:
             console.print(f"There is no run in {folder} yet, so this one begins from the start.")
+        elif resume and not (folder / "last").exists():
+            console.print("No state of training was saved yet, so training begins from the start.")
         context = RunContext(folder, folder, resolved, accelerator, console, callbacks=callbacks)
         return run_pipeline(task, table, context, started)
