@@ -289,6 +289,9 @@ def test_resume_where_nothing_is_begins_and_says_so(world: Path):
     said = sensorium(f"{FIT} --resume --out runs/another")
     assert said.code == 0
     assert "There is no run in runs/another yet, so this one begins from the start." in said.out
+    shutil.rmtree("runs/another/last")  # as of a run that was killed before its first state
+    said = sensorium(f"{FIT} --out runs/another --resume")
+    assert "No state of training was saved yet, so training begins from the start." in said.out
 
 
 def test_bad_records_are_set_aside_and_listed(world: Path):
