@@ -333,6 +333,7 @@ def test_a_column_that_is_nearly_the_models_gets_a_warning(world: Path):
     assert said.err == (
         "sensorium: new.csv has no column 'review', so it is absent in every row; its column 'reviews' is not read,"
         " as the model does not know that name.\n"
+        "sensorium: new.csv has no column 'photo', 'voice', which the model reads; absent in every row.\n"
     )
 
 

@@ -110,33 +110,33 @@ def _in_brief(table: Table) -> str:
     )
 
 
+def missing_columns(table: Table) -> dict[str, str | None]:
+    """The columns of the schema's inputs that the table lacks; each with an unread one of nearly its name, which it is
+    likely misspelt as, or None."""
+    schema_columns = {column.name for column in table.schema.columns}
+    unread = {name.casefold(): name for name in table.frame.columns if name not in schema_columns}
+    similar = {}
+    for name in (name for spec in table.schema.inputs for name in spec.columns):
+        if name not in table.frame.columns:
+            matches = difflib.get_close_matches(name.casefold(), unread, n=1, cutoff=0.8)
+            similar[name] = unread[matches[0]] if matches else None
+    return similar
+
+
 def _check_columns(table: Table, from_file: bool) -> None:
-    """Warns of columns of the schema that the table lacks under their name. Raises UserError when it has none."""
+    """Warns of columns that are likely misspelt. Raises UserError when a file has no column of the schema's inputs."""
     required = [name for spec in table.schema.inputs for name in spec.columns]
-    missing = [name for name in required if name not in table.frame.columns]
+    missing = missing_columns(table)
     if from_file and len(missing) == len(required):
         raise UserError(
             f"{table.source} has none of the columns that the model reads ({', '.join(required)}); it has"
             f" {', '.join(table.frame.columns)}: is it the right file?"
         )
-    # A column of nearly the missing one's name is likely misspelt.
-    schema_columns = {column.name for column in table.schema.columns}
-    unread = {name.casefold(): name for name in table.frame.columns if name not in schema_columns}
-    lacked = []
-    for name in missing:
-        similar = difflib.get_close_matches(name.casefold(), unread, n=1, cutoff=0.8)
-        if similar:
+    for name, similar in missing.items():
+        if similar is not None:
             warnings.warn(
                 f"{table.source} has no column '{name}', so it is absent in every row; its column"
-                f" '{unread[similar[0]]}' is not read, as the model does not know that name.",
+                f" '{similar}' is not read, as the model does not know that name.",
                 UserWarning,
                 stacklevel=3,
             )
-        else:
-            lacked.append(f"'{name}'")
-    if lacked and from_file:
-        warnings.warn(
-            f"{table.source} has no column {', '.join(lacked)}, which the model reads; absent in every row.",
-            UserWarning,
-            stacklevel=3,
-        )

@@ -16,6 +16,7 @@ import pyarrow.parquet
 
 from sensorium.data.columns.parse import is_missing
 from sensorium.data.media.content import format_value
+from sensorium.data.read import missing_columns
 from sensorium.data.scan import WAYS_WITH_BAD_RECORDS, drop_bad_records, scan, write_bad_records
 from sensorium.data.table import Table
 from sensorium.errors import RecordError, UserError, check_known, counted
@@ -53,6 +54,8 @@ def predict(
     suffix = None if out is None else suffix_of(out)
     model = model_of(run)
     table = model.read(records)
+    if isinstance(records, str | Path):
+        _warn_of_missing_columns(table)
     fields = predictions_schema(model)
     inputs = _input_columns(model, table, fields.names) if with_inputs else {}
     for name, column in inputs.items():
@@ -81,6 +84,17 @@ def predict(
         skipped = f"; {listed} says what could not be read" if taken_as_absent else skipped
         print(f"{counted(len(table) - set_aside, 'prediction')} in {out}{skipped}.")
     return {"out": str(out), "records": len(table) - set_aside, "set_aside": set_aside, "bad_records": listed}
+
+
+def _warn_of_missing_columns(table: Table) -> None:
+    """Warns of the columns that the model reads and the table does not have under any similar name."""
+    missing = [f"'{name}'" for name, similar in missing_columns(table).items() if similar is None]
+    if missing:
+        warnings.warn(
+            f"{table.source} has no column {', '.join(missing)}, which the model reads; absent in every row.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _report_bad_records(bad: list[RecordError] | None, count: int, quiet: bool) -> int:
