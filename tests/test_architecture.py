@@ -10,6 +10,8 @@ FLOORS = [
     ["generation", "metrics"],
     ["data"],
     ["encoders", "fusion", "heads"],
+    ["experts"],
+    ["checkpoint"],
     ["model"],
     ["objectives"],
     ["families"],

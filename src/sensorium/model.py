@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from sensorium.checkpoint import assemble_parts, describe_parts, name_of
 from sensorium.data.notebook import facts_html, facts_text, schema_facts
 from sensorium.data.read import read
 from sensorium.data.records import Processor, Records, Unread
@@ -20,12 +21,12 @@ from sensorium.data.records import load as load_batches
 from sensorium.data.schema import MEDIA, Schema
 from sensorium.data.table import Table
 from sensorium.data.targets import TARGETS
-from sensorium.encoders import ENCODERS
-from sensorium.errors import UserError, check_known, lookup, unknown
+from sensorium.errors import UserError, check_known, unknown
+from sensorium.experts.together import Experts
+from sensorium.experts.views import read_view
 from sensorium.features import Batch, Features, first_of_each, rows_of, scatter
 from sensorium.files import recover, whole_folder
 from sensorium.fusion import FUSIONS
-from sensorium.heads import HEADS
 from sensorium.heads.decoded import to_frame
 from sensorium.nn.named import Named
 from sensorium.nn.precision import wide
@@ -47,7 +48,8 @@ class Model(nn.Module):
 
     Two inputs may share one encoder: pass the same module twice. `temperature` gives the model a learned `logit_scale`
     (its logarithm's inverse, as in CLIP), `logit_bias` a learned bias of that start beside it (as in SigLIP), `schema`
-    what it needs to read records. A head whose config says `tied` shares the words of that input's encoder.
+    what it needs to read records. A head whose config says `tied` shares the words of that input's encoder. `experts`
+    that are not networks add their tokens to the fused ones; without them the fusion's stand alone.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Model(nn.Module):
         temperature: float | None = None,
         schema: Schema | None = None,
         logit_bias: float | None = None,
+        experts: Experts | None = None,
     ):
         super().__init__()
         self.encoders = Named(encoders)
@@ -73,10 +76,11 @@ class Model(nn.Module):
         if logit_bias is not None:
             self.logit_bias = nn.Parameter(torch.tensor(float(logit_bias)))
         self.schema = schema
+        self.experts = experts
 
     @property
     def _facts(self) -> dict[str, str]:
-        fusion = {} if self.fusion is None else {"fusion": _describe_module(FUSIONS, self.fusion)["name"]}
+        fusion = {} if self.fusion is None else {"fusion": name_of(FUSIONS, self.fusion)}
         return schema_facts(self.schema) | fusion | {"parameters": f"{sum(map(Tensor.numel, self.parameters())):,}"}
 
     def __repr__(self) -> str:
@@ -141,7 +145,7 @@ class Model(nn.Module):
         passes: dict[tuple, list[str]] = {}  # views that are encoded together
         for view, value in inputs.items():
             name = self.input_of(view)
-            joins = self.encoders[name].modality == "text" and not isinstance(value, Features)
+            joins = self.encoders[name].modality == "text" and not isinstance(value, Features) and "tokens" in value
             passes.setdefault((name, value["mask"].shape) if joins else (view,), []).append(view)
         features = {}
         for views in passes.values():
@@ -158,6 +162,8 @@ class Model(nn.Module):
         name = self.input_of(view)
         if isinstance(value, Features):
             return value
+        if self.experts is not None and view in self.experts.processors:
+            return read_view(value)
         encoder = self.encoders[name]
         present = value["mask"].any(dim=1)
         rows = present.nonzero()[:, 0]  # [present rows]
@@ -201,7 +207,8 @@ class Model(nn.Module):
 
     def fuse(self, features: dict[str, Features], **asked: Any) -> Features:
         """One Features of all inputs. `asked`: what a fusion with a method `asked` takes beside them."""
-        return self.fusion({name: features[name] for name in self.encoders.names}, **asked)
+        fused = self.fusion({name: features[name] for name in self.encoders.names}, **asked)
+        return fused if self.experts is None else self.experts(fused, features)
 
     def decide(self, fused: Features, without: Collection[str] = ()) -> dict[str, dict[str, Tensor]]:
         """By target, except those of `without`: `decision` [B] and, for classes, `probabilities` [B, K]. A row without
@@ -211,8 +218,18 @@ class Model(nn.Module):
     def batches(self, table: Table, batch_size: int = 64, workers: int = 0) -> Iterator[Batch]:
         """The records of `table` in order, `batch_size` at a time, on the model's device."""
         items = ((rows, None) for rows in _chunks(len(table), batch_size))
-        for batch in load_batches(Records(table, self.processors), items, workers):
+        for batch in load_batches(self.viewed(Records(table, self.processors)), items, workers):
             yield batch.to(self.device)
+
+    def viewed(self, records: Records) -> Records:
+        """`records` with what the model's experts read beside the inputs."""
+        return records if self.experts is None else self.experts.viewed(records)
+
+    def readers(self, name: str) -> dict[str, Processor]:
+        """What makes tensors of the values of the input `name`: for its encoder, and for views that experts read."""
+        views = {} if self.experts is None else self.experts.processors
+        of_input = {view: processor for view, processor in views.items() if self.input_of(view) == name}
+        return {name: self.processors[name]} | of_input
 
     @usual_torch()
     def predict(self, records: RecordSource, batch_size: int = 64) -> list[dict[str, Any]] | pd.DataFrame:
@@ -279,29 +296,9 @@ class Model(nn.Module):
         """Writes the checkpoint `folder`, whole or not at all: weights, parts, processors, schema. Raises UserError
         when the disk refuses."""
         with whole_folder(Path(folder)) as new:
-            (new / "model.json").write_text(json.dumps(self._describe(), indent=1, ensure_ascii=False), "utf-8")
+            described = describe_parts(self, new)
+            (new / "model.json").write_text(json.dumps(described, indent=1, ensure_ascii=False), "utf-8")
             save_file({key: value.contiguous() for key, value in self.state_dict().items()}, new / "model.safetensors")
-            for index, encoder in enumerate(self.encoders.modules_once):
-                if encoder.processor is not None:
-                    processor_folder = new / "processors" / str(index)
-                    processor_folder.mkdir(parents=True)
-                    encoder.processor.save(processor_folder)
-
-    def _describe(self) -> dict[str, Any]:
-        return {
-            "encoders": [
-                _describe_module(ENCODERS, encoder)
-                | {"summary_only": encoder.summary_only, "processor": encoder.processor is not None}
-                for encoder in self.encoders.modules_once
-            ],
-            "inputs": self.encoders.index,
-            "projections": {name: projection.shape for name, projection in self.projections.items()},
-            "fusion": None if self.fusion is None else _describe_module(FUSIONS, self.fusion),
-            "heads": {name: _describe_module(HEADS, head) for name, head in self.heads.items()},
-            "temperature": hasattr(self, "logit_scale"),
-            "logit_bias": hasattr(self, "logit_bias"),
-            "schema": None if self.schema is None else self.schema.model_dump(),
-        }
 
 
 @usual_torch()
@@ -321,7 +318,7 @@ def load(folder: str | Path) -> Model:
     try:
         described = json.loads((folder / "model.json").read_text("utf-8"))
         with limit_weights(folder / "model.safetensors"):
-            model = _assemble(described, folder)
+            model = Model(**assemble_parts(described, folder))
         model.load_state_dict(load_file(folder / "model.safetensors"), strict=True)
     except _DAMAGE as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
@@ -351,32 +348,6 @@ def model_of(source: HasModel | Model | str | Path) -> Model:
     return model
 
 
-def _assemble(described: dict[str, Any], folder: Path) -> Model:
-    """The model that `model.json` describes, its weights untrained; its processors are read from `folder`."""
-    modules = []
-    for index, entry in enumerate(described["encoders"]):
-        encoder_class = lookup(ENCODERS, "encoder", entry["name"])
-        processor_folder = folder / "processors" / str(index)
-        processor = encoder_class.Processor.load(processor_folder) if entry["processor"] else None
-        config = encoder_class.Config(**entry["config"])
-        modules.append(encoder_class(config, processor, summary_only=entry["summary_only"]))
-    encoders = {name: modules[index] for name, index in described["inputs"].items()}
-    dims = {name: encoder.dim for name, encoder in encoders.items()}
-    fusion = described["fusion"]
-    if fusion is not None:
-        fusion_class = lookup(FUSIONS, "fusion", fusion["name"])
-        fusion = fusion_class(fusion_class.Config(**fusion["config"]), dims)
-    heads = {}
-    for name, entry in described["heads"].items():
-        head_class = lookup(HEADS, "head", entry["name"])
-        heads[name] = head_class(head_class.Config(**entry["config"]), fusion.dim)
-    projections = {name: Projection(*sizes) for name, sizes in described["projections"].items()}
-    schema = None if described["schema"] is None else Schema(**described["schema"])
-    temperature = 1.0 if described["temperature"] else None
-    logit_bias = 0.0 if described.get("logit_bias") else None  # checkpoints from before it existed do not name it
-    return Model(encoders, projections, fusion, heads, temperature, schema, logit_bias)
-
-
 def loss_scored_targets(model: Model) -> list[str]:
     """The targets that are judged by their loss in training and audits; they are decided once, in the report."""
     targets = [] if model.schema is None else model.schema.targets
@@ -391,10 +362,3 @@ def is_frozen(module: nn.Module) -> bool:
 
 def _chunks(count: int, size: int) -> Iterator[np.ndarray]:
     return (np.arange(start, min(start + size, count)) for start in range(0, count, size))
-
-
-def _describe_module(registry: dict[str, type], module: nn.Module) -> dict[str, Any]:
-    return {
-        "name": next(name for name, module_class in registry.items() if module_class is type(module)),
-        "config": module.config.model_dump(mode="json"),
-    }

@@ -13,6 +13,7 @@ from sensorium.build.pretrained import init_from_pretrained
 from sensorium.config.schema import Recipe
 from sensorium.data.table import Table
 from sensorium.data.targets.class_ import IMBALANCED
+from sensorium.heads.ensemble import without_experts
 from sensorium.model import Model
 
 SMALL = 0.1  # of their usual spread: the weights of a class that is new
@@ -46,7 +47,9 @@ def extend_heads(model: Model, table: Table, recipe: Recipe) -> Model:
     torch.manual_seed(recipe.seed)
     encoders = {name: model.encoders[name] for name in model.encoders.names}
     heads = {
-        spec.name: _extend_head(model.heads[spec.name], head_settings(table, spec, recipe, encoders), model.fusion.dim)
+        spec.name: _extend_head(
+            without_experts(model.heads[spec.name]), head_settings(table, spec, recipe, encoders), model.fusion.dim
+        )
         for spec in table.schema.targets
     }
     projections = {name: model.projections[name] for name in model.projections.names}

@@ -12,6 +12,7 @@ from sensorium.data.schema import InputSpec
 from sensorium.data.table import Table
 from sensorium.evaluation.corruptions import Corrupted, Corruption, corruptions
 from sensorium.evaluation.scoring import arrays, predict_targets, rows_of, stack
+from sensorium.experts.views import with_views
 from sensorium.features import Batch, Features
 from sensorium.metrics import Columns, Resamples, Value, distribution, measured, metrics
 from sensorium.model import Model
@@ -74,7 +75,7 @@ def robustness(
         batch: Batch = next(iter(model.batches(records, batch_size=BATCH)))
         truths.append(arrays(batch.targets))
         features = model.encode(batch.inputs)
-        present.append({name: encoded.present.cpu().numpy() for name, encoded in features.items()})
+        present.append({name: features[name].present.cpu().numpy() for name in model.encoders.names})
         for trial, decided in _run_trials(model, records, batch.targets, corrupted_inputs, features, advance):
             predictions.setdefault(trial, []).append(decided)
     stacked = {
@@ -122,15 +123,21 @@ def _run_trials(
     """Each trial with what the model decides in it; only the corrupted input is encoded again."""
     uncorrupted = predict_targets(model, model.fuse(features), targets)
     rows = np.arange(len(records))
-    for name, encoded in features.items():
-        without = features | {name: encoded.where(torch.zeros_like(encoded.present))}
+    for name in model.encoders.names:
+        without = {
+            view: encoded.where(torch.full_like(encoded.present, model.input_of(view) != name))
+            for view, encoded in features.items()
+        }
         yield _Trial(name, None, 0), predict_targets(model, model.fuse(without), targets)
         advance(1)
     for spec, corruption in corrupted_inputs:
         yield _Trial(spec.name, corruption.name, 0), uncorrupted
         for step, (_, strength) in enumerate(corruption.strengths, start=1):
-            processor = Corrupted(model.processors[spec.name], corruption, strength)
-            inputs = Records(records, {spec.name: processor}).batch(rows).to(model.device).inputs
+            readers = {
+                view: Corrupted(processor, corruption, strength) for view, processor in model.readers(spec.name).items()
+            }
+            reader = with_views(Records(records, {spec.name: readers.pop(spec.name)}), readers)
+            inputs = reader.batch(rows).to(model.device).inputs
             fused = model.fuse(features | model.encode(inputs))
             yield _Trial(spec.name, corruption.name, step), predict_targets(model, fused, targets)
             advance(1)

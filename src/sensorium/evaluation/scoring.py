@@ -49,11 +49,11 @@ def score(model: Model, batches: Iterable[Batch], coalitions: Iterable[Coalition
             batch = batch.to(model.device)
             features = model.encode(batch.inputs, batch.ids)
             keys += batch.keys
-            present.append({name: to_numpy(encoded.present) for name, encoded in features.items()})
+            present.append({name: to_numpy(features[name].present) for name in model.encoders.names})
             targets.append(arrays(batch.targets))
             for coalition in coalitions:
                 coalition_features = {
-                    name: encoded.where(torch.full_like(encoded.present, name in coalition))
+                    name: encoded.where(torch.full_like(encoded.present, model.input_of(name) in coalition))
                     for name, encoded in features.items()
                 }
                 predictions[coalition].append(predict_targets(model, model.fuse(coalition_features), batch.targets))

@@ -6,9 +6,11 @@ head needs the summary alone. `writes = True` says that it spells its decision t
 tokens of a text input. A head with `scores` and a `Decision` can be one of several experts (see late.py).
 """
 
+from sensorium.heads.ensemble import Ensemble
 from sensorium.heads.late import Late
 from sensorium.heads.single import HEADS
 
 HEADS["late"] = Late
+HEADS["ensemble"] = Ensemble
 
 __all__ = ["HEADS"]

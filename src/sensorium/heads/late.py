@@ -90,7 +90,7 @@ class Late(nn.Module):
         The experts of a product learn each by itself: under the loss of one joint decision the input that learns
         fastest keeps the other inputs from learning (Wang et al. 2020, arXiv:1905.12681).
         """
-        scores = self._scores(fused)
+        scores = self.scores(fused)
         losses = torch.stack([self.decision.loss(score, target) for score in scores.unbind(dim=1)], dim=1)  # [B, E]
         mean_loss = (losses * _equal_shares(fused.mask)).sum(dim=1)
         if self.config.combine in ("vote", "product"):
@@ -121,7 +121,7 @@ class Late(nn.Module):
         fused, target = known_rows(fused, target | {"mask": target["mask"] & has_several})
         if self.config.combine == "vote" or not len(fused.pooled):
             return
-        scores, mask = self._scores(fused).double(), fused.mask
+        scores, mask = self.scores(fused).double(), fused.mask
         if self.config.combine == "product":
             weights = fit_weights(
                 lambda weights: self.decision.log_loss(self.decision.product(scores, weights * mask), target),
@@ -135,7 +135,7 @@ class Late(nn.Module):
         """What `joint` predicts from all present experts together; in a row with one expert, what its own decision of
         `expert_decisions` predicts.
         """
-        scores = self._scores(fused)
+        scores = self.scores(fused)
         predictions = [decision.predict(scores[:, i], fused.mask[:, i]) for i, decision in enumerate(expert_decisions)]
         if self.config.combine == "vote":
             decisions = [prediction["decision"] for prediction in predictions]
@@ -161,7 +161,7 @@ class Late(nn.Module):
             )
         return [(expert, Features.one(fused.tokens[:, i], fused.mask[:, i])) for i, expert in enumerate(self.experts)]
 
-    def _scores(self, fused: Features) -> Tensor:
+    def scores(self, fused: Features) -> Tensor:
         """Each expert's scores, float32 [B, E, K] (a number: mean and variance, K = 2)."""
         return torch.stack([expert.scores(token) for expert, token in self._tokens(fused)], dim=1)
 

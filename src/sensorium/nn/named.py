@@ -38,3 +38,7 @@ class Named(nn.Module):
 
     def __len__(self) -> int:
         return len(self.index)
+
+    def replace(self, name: str, module: nn.Module) -> None:
+        """Puts `module` in the place of the one that has this name, and every name that shares it."""
+        self.parts[self.index[name]] = module

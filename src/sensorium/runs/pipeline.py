@@ -81,8 +81,9 @@ def run_pipeline(task: Task, table: Table, context: RunContext, started: float) 
         workers = context.recipe.training.workers or 0
         console.print(shard_summary(table.shards, len(table), accelerator.num_processes, workers))
 
-    # 7. Train; the validation records choose the epoch, and what heads choose after training.
+    # 7. Train; the validation records choose the epoch. Experts that are not networks join; then the heads choose.
     state = train_with_validation(task, model, splits, records, fingerprint, context)
+    task.join_experts(model, splits["train"], records["train"], context)
     task.calibrate(model, records["validation"])
 
     # 8. Train again on training and validation records, for as many epochs.
@@ -90,7 +91,7 @@ def run_pipeline(task: Task, table: Table, context: RunContext, started: float) 
     if context.recipe.training.refit:
         final = initial_model(task, splits["train"].table, facts, fingerprint, context).to(accelerator.device)
         try:
-            state = refit(task, final, model, records["train_val"], state, fingerprint, context)
+            state = refit(task, final, model, splits["train_val"], records["train_val"], state, fingerprint, context)
         except Interrupted as stop:
             raise _keep_best(model, splits, state, stop, context) from None
 
@@ -238,18 +239,20 @@ def refit(
     task: Task,
     final: Model,
     model: Model,
+    split: Split,
     records: Records,
     chosen: TrainingState,
     fingerprint: str,
     context: RunContext,
 ) -> TrainingState:
-    """Trains `final` on training and validation records, for as many epochs as were best; `model` lends what it
-    calibrated.
+    """Trains `final` on training and validation records, a `split`, for as many epochs as were best; `model` lends what
+    its experts chose and what it calibrated.
     """
     settings = context.recipe.training.model_copy(update={"epochs": chosen.best_epoch + 1, "patience": None})
     recipe = context.recipe.model_copy(update={"training": settings})
     training = _training(task, final, records, recipe, "refit", f"{fingerprint} {settings.epochs}", context)
     state = _run_training(training, "Training on all", context)
+    task.join_experts(final, split, records, context, like=model)
     for buffer, calibrated in zip(final.heads.buffers(), model.heads.buffers(), strict=True):
         buffer.copy_(calibrated)
     return chosen.model_copy(update={"seconds": chosen.seconds + state.seconds})
@@ -284,7 +287,7 @@ def _finish(
     scored, scored_learned = (final, splits[learned]) if name == "test" else (model, splits["train"])
     with context.console.spinner(f"Scoring the {name} records"):
         report: Report = task.report(
-            scored, splits[name], records[name], context, state.seconds, final, previous, scored_learned
+            scored, splits[name], scored.viewed(records[name]), context, state.seconds, final, previous, scored_learned
         )
     if context.accelerator.is_main_process:
         save_model(final, splits[learned], context, training)

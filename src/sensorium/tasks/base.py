@@ -122,6 +122,12 @@ class Task(Protocol):
     ) -> Callable[[Learner], Validation]:
         """The look at the validation `records` that chooses the epoch."""
 
+    def join_experts(
+        self, model: Model, split: Split, records: Records, context: RunContext, like: Model | None = None
+    ) -> None:
+        """Gives the trained model experts that are not networks, learned from the `records` of a `split`; like: a model
+        whose experts' settings are taken."""
+
     def calibrate(self, model: Model, records: Records) -> None:
         """What is chosen on the validation `records` once training is over."""
 

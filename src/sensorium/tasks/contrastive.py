@@ -140,6 +140,11 @@ class ContrastiveTask:
         pairs, chance = self._pairs(records.table, recipe), self._chance_loss(splits, recipe)
         return retrieval_validator(records, pairs, chance and chance.of_an_epoch, accelerator)
 
+    def join_experts(
+        self, model: Model, split: Split, records: Records, context: RunContext, like: Model | None = None
+    ) -> None:
+        """None: what aligns inputs decides on no target."""
+
     def calibrate(self, model: Model, records: Records) -> None:
         """Nothing."""
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from sensorium.build.continual import checkpoint_fingerprint
 from sensorium.config.schema import Recipe
+from sensorium.data.split import join_codes
 from sensorium.data.table import Table
 from sensorium.data.targets import TARGETS
 from sensorium.errors import UserError, counted
@@ -24,11 +25,14 @@ HASHED_AS = {"train_val": "known"}  # runs that were begun with the older name g
 
 
 class Split(NamedTuple):
-    """A part of the table: its records, and by input name their content ids, int64 [N]."""
+    """A part of the table: its records, by input name their content ids, int64 [N], and which of them belong together,
+    int64 [N], None where each stands for itself.
+    """
 
     name: str
     table: Table
     ids: dict[str, np.ndarray]
+    together: np.ndarray | None = None
 
 
 def split_records(
@@ -76,7 +80,17 @@ def split_records(
                 f"No record is left for the {name} part of {part.source}; bring more records or another split."
             )
         _check_targets(part, name)
-    return {name: Split(name, part, _ids_of(all_records, all_ids, part)) for name, part in tables.items()}
+    return {
+        name: Split(name, part, _ids_of(all_records, all_ids, part), _together(part, groups_of(part)))
+        for name, part in tables.items()
+    }
+
+
+def _together(part: Table, copies: np.ndarray | None) -> np.ndarray | None:
+    """int64 [N], equal for records of one group or that are near-copies."""
+    groups = None if part.groups is None else np.unique(part.groups.astype(str), return_inverse=True)[1]
+    codes = [values for values in (groups, copies) if values is not None]
+    return join_codes(codes) if codes else None
 
 
 def _warn_of_copies(train: np.ndarray, test: np.ndarray) -> None:

@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from sensorium.build.continual import build_from
+from sensorium.build.experts import join_experts, takes_experts
 from sensorium.build.model import build, check_model_settings
 from sensorium.build.objectives import fitted_by, objective_sentences
 from sensorium.build.pretrained import check_pretrained, pretrained_sentences
@@ -103,6 +104,14 @@ class SupervisedTask:
     ) -> Callable[[Learner], Validation]:
         """The headline metric of every target."""
         return validator(records, accelerator)
+
+    def join_experts(
+        self, model: Model, split: Split, records: Records, context: RunContext, like: Model | None = None
+    ) -> None:
+        """As Task says."""
+        if takes_experts(context.recipe, model):
+            with context.console.spinner("Learning boosted trees and linear models"):
+                join_experts(model, records, split.together, context.recipe.seed, like)
 
     def calibrate(self, model: Model, records: Records) -> None:
         """Thresholds, temperatures and weights of the heads."""

@@ -57,7 +57,7 @@ def calibrate(model: Model, records: Records) -> None:
     """Lets every head choose its thresholds, temperatures and weights on `records`, once, after training."""
     model.eval()
     fused, targets = [], []
-    for batch in records.batches(model.device):
+    for batch in model.viewed(records).batches(model.device):
         fused.append(model.fuse(model.encode(batch.inputs, batch.ids)))
         targets.append(batch.targets)
     features = Features.joined(fused)

@@ -1,0 +1,141 @@
+"""Gradient-boosted trees of the cells of columns, and of what other experts say (LightGBM: Ke et al. 2017)."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+import numpy as np
+import torch
+from pydantic import BaseModel
+
+from sensorium.experts.base import Material, present_rows
+from sensorium.experts.kinds import EXPERT_KINDS
+from sensorium.experts.views import CELLS, Columns, Source
+
+MOST_ROUNDS, PATIENCE = 1_000, 40
+
+
+class BoostedTreesConfig(BaseModel, frozen=True, extra="forbid"):
+    """Boosted trees. rounds: of boosting; None: the best over the folds. categories: by source of cells, how many
+    categories each of its columns has (0: a number). extra: thresholds are drawn at random (Geurts et al. 2006).
+    spread: as ExpertKind says."""
+
+    kind: str
+    outputs: int
+    sources: list[Source]
+    required: list[str] = []
+    earlier: list[int] = []
+    categories: dict[str, list[int]] = {}
+    extra: bool = False
+    seed: int = 0
+    rounds: list[int] | None = None
+    spread: float = 0.0
+
+
+class BoostedTrees:
+    """A booster, or of several labels one each."""
+
+    Config = BoostedTreesConfig
+
+    def __init__(self, config: BoostedTreesConfig, boosters: list[lightgbm.Booster]):
+        self.config, self.boosters = config, boosters
+
+    @classmethod
+    def fit(cls, config: BoostedTreesConfig, material: Material) -> tuple["BoostedTrees", np.ndarray]:
+        """As Expert says."""
+        kind, rows = EXPERT_KINDS[config.kind], np.flatnonzero(present_rows(config, material.columns))
+        table = cls(config, []).table(material.columns, material.earlier)[rows]
+        truth, boosters, rounds = material.truth[rows], [], []
+        folds = [np.isin(rows, left_out) for _, left_out in material.folds]
+        folds = [left_out for left_out in folds if left_out.any() and not left_out.all()]
+        honest = []
+        for number, (target, objective) in enumerate(kind.tree_targets(truth, config.outputs)):
+            parameters = _parameters(config, len(rows)) | objective
+            stated = config.rounds[number] if config.rounds else None
+            by_fold = [_fold_booster(parameters, table, target, left_out, stated, config) for left_out in folds]
+            count = stated or max(1, round(float(np.mean([booster.best_iteration for booster in by_fold]))))
+            outputs = np.zeros((len(rows), *((config.outputs,) if "num_class" in objective else ())))
+            for booster, left_out in zip(by_fold, folds, strict=True):
+                outputs[left_out] = _predict(booster, table[left_out], count)
+            honest.append(outputs)
+            boosters.append(lightgbm.train(parameters, _dataset(table, target, config), count))
+            rounds.append(count)
+        raw = np.full((len(material.truth), config.outputs), np.nan)
+        raw[rows] = kind.tree_outputs(honest)
+        update = {"rounds": rounds, "spread": kind.spread(raw[rows], truth)}
+        return cls(config.model_copy(update=update), boosters), raw
+
+    def raw(self, columns: Mapping[str, Columns], earlier: Sequence[np.ndarray]) -> np.ndarray:
+        """As Expert says."""
+        table = self.table(columns, earlier)
+        return EXPERT_KINDS[self.config.kind].tree_outputs([_predict(booster, table) for booster in self.boosters])
+
+    def table(self, columns: Mapping[str, Columns], earlier: Sequence[np.ndarray]) -> np.ndarray:
+        """The columns of B records side by side, float64 [B, F], NaN where absent; what earlier experts say last."""
+        blocks = [
+            np.where(columns[source.name].present[:, None], columns[source.name].values, np.nan)
+            for source in self.config.sources
+            if source.view == CELLS
+        ]
+        return np.concatenate([*blocks, *(earlier[number] for number in self.config.earlier)], axis=1, dtype=np.float64)
+
+    def save(self, folder: Path) -> None:
+        """As Expert says; each booster in LightGBM's text format."""
+        for number, booster in enumerate(self.boosters):
+            (folder / f"trees-{number}.txt").write_text(booster.model_to_string(), "utf-8")
+
+    @classmethod
+    def load(cls, config: BoostedTreesConfig, folder: Path) -> "BoostedTrees":
+        """As Expert says."""
+        texts = [(folder / f"trees-{number}.txt").read_text("utf-8") for number in range(len(config.rounds or []))]
+        return cls(config, [lightgbm.Booster(model_str=text) for text in texts])
+
+
+def _parameters(config: BoostedTreesConfig, rows: int) -> dict[str, Any]:
+    few = rows < 2_000
+    return {
+        "learning_rate": 0.05 if rows < 20_000 else 0.1,
+        "num_leaves": 15 if few else 31,
+        "min_data_in_leaf": int(np.clip(rows // 100, 3, 20)),
+        "feature_fraction": 0.8,
+        "bagging_fraction": 0.8,
+        "bagging_freq": 1,
+        "lambda_l2": 1.0,
+        "min_data_per_group": 20,
+        "extra_trees": config.extra,
+        "seed": config.seed % 2**31,
+        "deterministic": True,
+        "force_row_wise": True,
+        "num_threads": torch.get_num_threads(),
+        "verbose": -1,
+    }
+
+
+def _dataset(table: np.ndarray, target: np.ndarray, config: BoostedTreesConfig) -> lightgbm.Dataset:
+    counts = [count for source in config.sources for count in config.categories.get(source.name, [])]
+    categorical = [position for position, count in enumerate(counts) if count]
+    return lightgbm.Dataset(table, target, categorical_feature=categorical, free_raw_data=False)
+
+
+def _fold_booster(
+    parameters: dict[str, Any],
+    table: np.ndarray,
+    target: np.ndarray,
+    left_out: np.ndarray,
+    rounds: int | None,
+    config: BoostedTreesConfig,
+) -> lightgbm.Booster:
+    """What is learned without the rows `left_out`, bool [N]: `rounds` rounds, or till the loss of those rows rises."""
+    learned = _dataset(table[~left_out], target[~left_out], config)
+    if rounds is not None:
+        return lightgbm.train(parameters, learned, rounds)
+    watched = [learned.create_valid(table[left_out], target[left_out])]
+    stop = lightgbm.early_stopping(PATIENCE, verbose=False)
+    return lightgbm.train(parameters, learned, MOST_ROUNDS, valid_sets=watched, callbacks=[stop])
+
+
+def _predict(booster: lightgbm.Booster, table: np.ndarray, rounds: int | None = None) -> np.ndarray:
+    """Raw outputs of the first `rounds` rounds, of all without, [B] or [B, K]."""
+    count = -1 if rounds is None else rounds
+    return booster.predict(table, raw_score=True, num_iteration=count, num_threads=torch.get_num_threads())

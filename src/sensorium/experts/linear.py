@@ -1,0 +1,193 @@
+"""A linear model of frozen features, the words of texts and the cells of columns: logistic or ridge regression."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from pydantic import BaseModel
+from safetensors.torch import load_file, save_file
+from scipy.sparse import csr_array, hstack
+
+from sensorium.experts.base import Material, present_rows
+from sensorium.experts.kinds import EXPERT_KINDS, Matrix
+from sensorium.experts.views import CELLS, WORDS, Columns, Source
+
+STRENGTHS = tuple(10 ** (exponent / 2) for exponent in range(-7, 8))  # the larger, the freer the weights
+MOST_SEARCHED = 5_000  # records up to which the strength is chosen over all folds, beyond which over the first
+FARTHEST = 8.0  # spreads from the mean
+
+
+class LinearConfig(BaseModel, frozen=True, extra="forbid"):
+    """A linear expert. strength: inverse of the penalty on the weights, one of STRENGTHS; None: the best over the
+    folds. categories: by source of cells, how many categories each of its columns has (0: a number). spread: as
+    ExpertKind says."""
+
+    kind: str
+    outputs: int
+    sources: list[Source]
+    required: list[str] = []
+    earlier: list[int] = []
+    categories: dict[str, list[int]] = {}
+    strength: float | None = None
+    spread: float = 0.0
+
+
+class Linear:
+    """Rows of each source have about unit length before the weights: features of equal spread, words by TF-IDF.
+
+    What a record lacks counts as the mean, so that it pulls nowhere; of a column it is told by an indicator.
+    """
+
+    Config = LinearConfig
+
+    def __init__(self, config: LinearConfig, tensors: dict[str, torch.Tensor]):
+        self.config = config
+        self.tensors = tensors
+        self._arrays = {name: tensor.numpy().astype(np.float64) for name, tensor in tensors.items()}
+
+    @classmethod
+    def fit(cls, config: LinearConfig, material: Material) -> tuple["Linear", np.ndarray]:
+        """As Expert says."""
+        kind, rows = EXPERT_KINDS[config.kind], np.flatnonzero(present_rows(config, material.columns))
+        columns = {source.name: material.columns[source.name].take(rows) for source in config.sources}
+        truth, honest = material.truth[rows], np.full((len(material.truth), config.outputs), np.nan)
+        folds = [_Fold.of(config, columns, truth, np.isin(rows, left_out)) for _, left_out in material.folds]
+        folds = [fold for fold in folds if fold.left_out.any() and not fold.left_out.all()]
+        strength = config.strength or _best_strength(config, folds)
+        for fold in folds:
+            honest[rows[fold.left_out]] = fold.raw(config, strength)
+        expert = cls(config, _statistics_of(config, columns))
+        weight, bias = kind.fit_linear(expert.matrix(columns), truth, config.outputs, strength)
+        tensors = expert.tensors | {"weight": torch.from_numpy(weight).float(), "bias": torch.from_numpy(bias).float()}
+        spread = kind.spread(honest[rows], truth)
+        return cls(config.model_copy(update={"strength": strength, "spread": spread}), tensors), honest
+
+    def raw(self, columns: Mapping[str, Columns], earlier: Sequence[np.ndarray]) -> np.ndarray:
+        """As Expert says."""
+        return np.asarray(self.matrix(columns) @ self._arrays["weight"] + self._arrays["bias"])
+
+    def matrix(self, columns: Mapping[str, Columns]) -> Matrix:
+        """The sources of B records side by side, float64 [B, F]."""
+        blocks = []
+        for number, source in enumerate(self.config.sources):
+            values, present = columns[source.name]
+            mean_or_rarity = self._arrays[f"{number}.centre"]
+            if source.view == WORDS:
+                blocks.append(_weigh_words(values, mean_or_rarity))
+                continue
+            scale = self._arrays[f"{number}.scale"]
+            if source.view == CELLS:
+                values = _indicators(values, self.config.categories[source.name])
+            block = ((values - mean_or_rarity) / scale).clip(-FARTHEST, FARTHEST)
+            if source.view != CELLS:
+                block /= np.sqrt(block.shape[1])
+            blocks.append(np.where(present[:, None], block, 0.0))
+        if any(not isinstance(block, np.ndarray) for block in blocks):
+            return csr_array(hstack([csr_array(block) for block in blocks], format="csr"))
+        return np.concatenate(blocks, axis=1)
+
+    def save(self, folder: Path) -> None:
+        """As Expert says."""
+        save_file(self.tensors, folder / "linear.safetensors")
+
+    @classmethod
+    def load(cls, config: LinearConfig, folder: Path) -> "Linear":
+        """As Expert says."""
+        return cls(config, load_file(folder / "linear.safetensors"))
+
+
+class _Fold(NamedTuple):
+    """Which records a fold leaves out, bool [N], and the matrices and the truth of both sides; what brings the columns
+    to one scale is learned from the records that it has."""
+
+    left_out: np.ndarray
+    learned: Matrix
+    learned_truth: np.ndarray
+    scored: Matrix
+    scored_truth: np.ndarray
+
+    @classmethod
+    def of(
+        cls, config: LinearConfig, columns: Mapping[str, Columns], truth: np.ndarray, left_out: np.ndarray
+    ) -> "_Fold":
+        """The fold of `truth` and `columns`."""
+        sides = [{name: values.take(np.flatnonzero(side)) for name, values in columns.items()}
+                 for side in (~left_out, left_out)]  # fmt: skip
+        expert = Linear(config, _statistics_of(config, sides[0]))
+        learned, scored = (expert.matrix(side) for side in sides)
+        return cls(left_out, learned, truth[~left_out], scored, truth[left_out])
+
+    def raw(self, config: LinearConfig, strength: float) -> np.ndarray:
+        """Raw outputs for the records left out."""
+        weight, bias = EXPERT_KINDS[config.kind].fit_linear(self.learned, self.learned_truth, config.outputs, strength)
+        return self.scored @ weight + bias
+
+
+def _statistics_of(config: LinearConfig, columns: Mapping[str, Columns]) -> dict[str, torch.Tensor]:
+    """What the columns of each source are brought to one scale by."""
+    return {
+        f"{number}.{name}": torch.from_numpy(values.astype(np.float32))
+        for number, source in enumerate(config.sources)
+        for name, values in _statistics(source, columns[source.name], config.categories.get(source.name)).items()
+    }
+
+
+def _statistics(source: Source, columns: Columns, categories: list[int] | None) -> dict[str, np.ndarray]:
+    """What the columns of a source are brought to one scale by: of words how rare each is, of all else mean and
+    spread."""
+    values, present = columns
+    if source.view == WORDS:
+        records = np.bincount(values.indices, minlength=values.shape[1])
+        rarity = np.log((1 + present.sum()) / (1 + records)) + 1
+        return {"centre": np.where(records > 0, rarity, 0.0)}  # a word of no record must not change a row's length
+    values = (values if categories is None else _indicators(values, categories))[present].astype(np.float64)
+    spread = values.std(axis=0)
+    if categories is not None:  # 0 or 1 is a scale of its own, on which a rare category does not grow
+        is_number = [flag for count in categories for flag in ([False] * count or [True, False])]
+        spread = np.where(is_number, spread, 1.0)
+    return {"centre": values.mean(axis=0), "scale": np.where(spread > 0, spread, 1.0)}
+
+
+def _weigh_words(counts: csr_array, rarity: np.ndarray) -> csr_array:
+    """TF-IDF: 1 + log of how often a word stands in a text, times its rarity, rows of length one."""
+    weighted = csr_array((counts.data, counts.indices, counts.indptr), shape=counts.shape, dtype=np.float64)
+    weighted.data = (1 + np.log(weighted.data)) * rarity[weighted.indices]
+    length = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1)))
+    weighted.data /= np.repeat(np.where(length > 0, length, 1.0), np.diff(weighted.indptr))
+    return weighted
+
+
+def _indicators(cells: np.ndarray, categories: list[int]) -> np.ndarray:
+    """Cells [B, C], NaN where absent: numbers beside whether they are absent, categories as 0 and 1: float64 [B, F]."""
+    blocks = []
+    for column, count in enumerate(categories):
+        values = cells[:, column].astype(np.float64)
+        absent = np.isnan(values)
+        if count:
+            blocks.append((values[:, None] == np.arange(count)).astype(np.float64))
+        else:
+            blocks.append(np.stack([np.where(absent, 0.0, values), absent], axis=1))
+    return np.concatenate(blocks, axis=1)
+
+
+def _best_strength(config: LinearConfig, folds: list[_Fold]) -> float:
+    """Of STRENGTHS the best over the folds, sought from the middle to where it gets worse."""
+    kind = EXPERT_KINDS[config.kind]
+    searched = folds if sum(len(fold.scored_truth) for fold in folds) <= MOST_SEARCHED else folds[:1]
+
+    def loss(strength: float) -> float:
+        losses = [kind.loss(fold.raw(config, strength), fold.scored_truth) for fold in searched]
+        return float(np.mean(losses))
+
+    best = len(STRENGTHS) // 2
+    losses = {best: loss(STRENGTHS[best])}
+    for step in (-1, 1):
+        position = best + step
+        while 0 <= position < len(STRENGTHS):
+            losses[position] = loss(STRENGTHS[position])
+            if losses[position] > losses[position - step]:
+                break
+            position += step
+    return STRENGTHS[min(losses, key=losses.get)]
