@@ -1,7 +1,7 @@
 """One decision of a network's experts and of experts that are not networks."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from pydantic import BaseModel, Field
@@ -26,6 +26,15 @@ class EnsembleConfig(BaseModel, frozen=True, extra="forbid"):
     scores: int = Field(gt=0)
     groups: list[list[int]]
     whole: list[int]
+
+
+class Judged(NamedTuple):
+    """Of N rows that a head did not learn from: every token's scores, float [N, T, S], which of them are present, bool
+    [N, T], and the target's tensors, [N, ...]."""
+
+    scores: Tensor
+    mask: Tensor
+    target: dict[str, Tensor]
 
 
 class Ensemble(nn.Module):
@@ -62,18 +71,28 @@ class Ensemble(nn.Module):
         return self.decision.predict(self.decision.apply_temperature(self._combined(fused)), fused.present)
 
     @torch.no_grad()
-    def calibrate(self, fused: Features, target: dict[str, Tensor]) -> None:
-        """Chooses shares, weights, temperature and threshold on validation rows. In evaluation mode, once."""
+    def calibrate(self, fused: Features, target: dict[str, Tensor], judged: Sequence[Judged] = ()) -> None:
+        """Chooses shares, weights, temperature and threshold on validation rows, and on those that twins of this head
+        have `judged`. In evaluation mode, once."""
+        pieces = [self.judge(fused, target), *judged]
+        scores, mask = torch.cat([piece.scores for piece in pieces]), torch.cat([piece.mask for piece in pieces])
+        target = {key: torch.cat([piece.target[key] for piece in pieces]) for key in pieces[0].target}
+        if len(scores):
+            self._choose(scores, mask, target)
+
+    @torch.no_grad()
+    def judge(self, fused: Features, target: dict[str, Tensor]) -> Judged:
+        """Calibrates the network's experts on validation rows; gives every token's scores for those that have a target
+        and an input."""
         self.late.calibrate(self._of_network(fused), target)
         fused, target = known_rows(fused, target)
-        if not len(fused.pooled):
-            return
-        scores, mask = self._scores(fused), fused.mask
+        return Judged(self._scores(fused), fused.mask, target)
+
+    def _choose(self, scores: Tensor, mask: Tensor, target: dict[str, Tensor]) -> None:
         for number, group in enumerate(self.config.groups):
             rows = mask[:, group].any(dim=1).nonzero()[:, 0]
-            getattr(self, f"shares_{number}").copy_(
-                self._greedy(scores[rows][:, group], mask[rows][:, group], _rows(target, rows))
-            )
+            shares = self._greedy(scores[rows][:, group], mask[rows][:, group], _rows(target, rows))
+            getattr(self, f"shares_{number}").copy_(shares)
         grouped, group_mask = self._grouped(scores, mask)
         rows = (group_mask.sum(dim=1) > 1).nonzero()[:, 0]
         if len(rows):

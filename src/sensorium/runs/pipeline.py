@@ -27,8 +27,10 @@ from sensorium.errors import counted
 from sensorium.evaluation import Report
 from sensorium.evaluation.held_apart import held_apart_sentence
 from sensorium.files import discard, whole_folder
+from sensorium.heads.ensemble import Judged
 from sensorium.model import Model, load
 from sensorium.reports.report import write_report_without_measurements
+from sensorium.runs.cross_fit import cross_fit
 from sensorium.runs.loaders import load_splits
 from sensorium.runs.summary import print_finished, print_plan
 from sensorium.runs.sweep import sweep
@@ -84,7 +86,14 @@ def run_pipeline(task: Task, table: Table, context: RunContext, started: float) 
     # 7. Train; the validation records choose the epoch. Experts that are not networks join; then the heads choose.
     state = train_with_validation(task, model, splits, records, fingerprint, context)
     task.join_experts(model, splits["train"], records["train"], context)
-    task.calibrate(model, records["validation"])
+    judged: list[dict[str, Judged]] = []
+    if task.cross_fits(model, len(splits["train_val"].table), context.recipe):
+        start = partial(initial_model, task, splits["train"].table, facts, fingerprint, context)
+        train = partial(train_with_validation, task)
+        judged, states = cross_fit(task, train, start, splits, records, model, fingerprint, context)
+        epochs = round(float(np.mean([state.best_epoch, *(other.best_epoch for other in states)])))
+        state = state.model_copy(update={"best_epoch": epochs})
+    task.calibrate(model, records["validation"], judged)
 
     # 8. Train again on training and validation records, for as many epochs.
     final = model
@@ -294,7 +303,8 @@ def _finish(
         context.recipe.save(context.run_folder / "recipe.yaml")  # again, as someone may have removed the folder
         report.save(context.run_folder)
         write_report_without_measurements(context.run_folder, splits[name].table)
-        discard(context.run_folder / "start")
+        for finished in ("start", "folds"):
+            discard(context.run_folder / finished)
     context.accelerator.wait_for_everyone()
     run = Run(final, report, context.run_folder, context.accelerator.is_main_process)
     closing = task.closing(final, splits[name], context.run_folder, context.recipe)

@@ -31,7 +31,7 @@ LAYOUT = RunLayout(
         "recipe.yaml", "metrics.json", "scores.parquet", "log.csv", "bad_records.csv", "search.csv", "search.json",
         "report.html", "measured.json", "card.md",
     ),
-    folders=("start", "last", "refit", "model", "features", "search", "tensorboard"),
+    folders=("start", "last", "folds", "refit", "model", "features", "search", "tensorboard"),
     started_markers=("start", "last", "model", "search", "search.json"),
 )  # fmt: skip
 # One process fills the feature cache while the others wait, for hours maybe; one that dies ends the others anyhow.

@@ -1,6 +1,6 @@
 """What differs between the kinds of runs: which model, which objectives, which validation, which report."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -17,6 +17,7 @@ from sensorium.data.notebook import LINE, facts_html, show_page
 from sensorium.data.records import Records
 from sensorium.data.table import Table
 from sensorium.evaluation import Report
+from sensorium.heads.ensemble import Judged
 from sensorium.model import Model
 from sensorium.tasks.previous_run import FilteredRecords, PreviousRun
 from sensorium.tasks.splits import Split
@@ -128,8 +129,15 @@ class Task(Protocol):
         """Gives the trained model experts that are not networks, learned from the `records` of a `split`; like: a model
         whose experts' settings are taken."""
 
-    def calibrate(self, model: Model, records: Records) -> None:
-        """What is chosen on the validation `records` once training is over."""
+    def cross_fits(self, model: Model, records: int, recipe: Recipe) -> bool:
+        """Whether models of other folds of the `records` are trained too, so that all of them say how much each expert
+        of `model` decides."""
+
+    def judge(self, model: Model, records: Records) -> dict[str, Judged]:
+        """By target, what the model of another fold says of the `records` that it did not learn from."""
+
+    def calibrate(self, model: Model, records: Records, judged: Sequence[dict[str, Judged]] = ()) -> None:
+        """What is chosen on the validation `records`, and those `judged` in other folds, once training is over."""
 
     def sentences(self, model: Model, splits: dict[str, Split], recipe: Recipe) -> list[str]:
         """What is said of the plan before training."""

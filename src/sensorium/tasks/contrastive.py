@@ -1,6 +1,6 @@
 """Bringing inputs together: what `pretrain` trains, validates and reports."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from sensorium.evaluation.retrieval import RetrievalReport, retrieval_report
 from sensorium.families import FAMILIES
 from sensorium.families.chance_loss import ChanceLoss, ChanceLossWarning
 from sensorium.families.family import Tower
+from sensorium.heads.ensemble import Judged
 from sensorium.inference.preview import sample_retrievals
 from sensorium.model import Model, load
 from sensorium.tasks.base import Closing, Facts, RunContext, Source
@@ -145,7 +146,15 @@ class ContrastiveTask:
     ) -> None:
         """None: what aligns inputs decides on no target."""
 
-    def calibrate(self, model: Model, records: Records) -> None:
+    def cross_fits(self, model: Model, records: int, recipe: Recipe) -> bool:
+        """Never."""
+        return False
+
+    def judge(self, model: Model, records: Records) -> dict[str, Judged]:
+        """Nothing: no model of another fold is trained."""
+        return {}
+
+    def calibrate(self, model: Model, records: Records, judged: Sequence[dict[str, Judged]] = ()) -> None:
         """Nothing."""
 
     def sentences(self, model: Model, splits: dict[str, Split], recipe: Recipe) -> list[str]:

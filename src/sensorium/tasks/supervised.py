@@ -1,6 +1,6 @@
 """Learning targets: what `fit` trains, validates and reports."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,18 +11,19 @@ from torch import nn
 
 from sensorium.build.continual import build_from
 from sensorium.build.experts import join_experts, takes_experts
-from sensorium.build.model import build, check_model_settings
+from sensorium.build.model import build, cached_inputs, check_model_settings
 from sensorium.build.objectives import fitted_by, objective_sentences
 from sensorium.build.pretrained import check_pretrained, pretrained_sentences
 from sensorium.config.schema import Recipe
 from sensorium.console import Console, StepCallback
 from sensorium.data.read import print_read, read
 from sensorium.data.records import Records
-from sensorium.data.schema import Schema
+from sensorium.data.schema import MEDIA, Schema
 from sensorium.data.table import Table
 from sensorium.data.targets import TARGETS
 from sensorium.errors import UserError
 from sensorium.evaluation import Report, evaluate_targets
+from sensorium.heads.ensemble import Judged
 from sensorium.inference.preview import sample_predictions
 from sensorium.model import Model, load
 from sensorium.tasks.base import Closing, Facts, RunContext, Source
@@ -31,8 +32,9 @@ from sensorium.tasks.previous_run import FilteredRecords, PreviousRun, drop_prev
 from sensorium.tasks.splits import Split
 from sensorium.training.learner import Learner
 from sensorium.training.loop import Validation
-from sensorium.training.validation import calibrate, validator
+from sensorium.training.validation import calibrate, judge, validator
 
+CROSS_FITTED = 1_000  # records, below which all of them say how much each expert decides
 RESERVED = ("key", "absent")  # columns of every table of predictions
 
 
@@ -113,9 +115,19 @@ class SupervisedTask:
             with context.console.spinner("Learning boosted trees and linear models"):
                 join_experts(model, records, split.together, context.recipe.seed, like)
 
-    def calibrate(self, model: Model, records: Records) -> None:
+    def cross_fits(self, model: Model, records: int, recipe: Recipe) -> bool:
+        """Of few records, where no picture or sound is read in training."""
+        cached = cached_inputs(model, recipe)
+        cheap = all(encoder.modality not in MEDIA or name in cached for name, encoder in model.encoders.items())
+        return model.experts is not None and cheap and records < CROSS_FITTED
+
+    def judge(self, model: Model, records: Records) -> dict[str, Judged]:
+        """The scores of the ensembles."""
+        return judge(model, records)
+
+    def calibrate(self, model: Model, records: Records, judged: Sequence[dict[str, Judged]] = ()) -> None:
         """Thresholds, temperatures and weights of the heads."""
-        calibrate(model, records)
+        calibrate(model, records, judged)
 
     def sentences(self, model: Model, splits: dict[str, Split], recipe: Recipe) -> list[str]:
         """What is learned beside the targets."""

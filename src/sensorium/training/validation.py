@@ -1,6 +1,6 @@
 """A look at held-out records with the model as it stands: for early stopping, and for what heads then choose."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from sensorium.data.records import Records
 from sensorium.data.schema import TargetSpec
 from sensorium.data.targets import TARGETS
 from sensorium.features import Features, to_numpy
+from sensorium.heads.ensemble import Judged
 from sensorium.metrics import Columns, headline, metrics, point
 from sensorium.model import Model, loss_scored_targets
 from sensorium.training.learner import Learner
@@ -53,17 +54,34 @@ def validator(records: Records, accelerator: Accelerator) -> Callable[[Learner],
 
 
 @torch.no_grad()
-def calibrate(model: Model, records: Records) -> None:
-    """Lets every head choose its thresholds, temperatures and weights on `records`, once, after training."""
+def calibrate(model: Model, records: Records, judged: Sequence[dict[str, Judged]] = ()) -> None:
+    """Lets every head choose its thresholds, temperatures and weights on `records`, once, after training; and on what
+    models of other folds have `judged`, by target."""
+    features, targets = _fused(model, records)
+    for name, head in model.heads.items():
+        others = {"judged": [by_target[name] for by_target in judged]} if judged else {}
+        head.calibrate(features, targets[name], **others)
+
+
+def judge(model: Model, records: Records) -> dict[str, Judged]:
+    """By target what the model's ensemble says of `records`, which it did not learn from."""
+    features, targets = _fused(model, records)
+    return {name: head.judge(features, targets[name]) for name, head in model.heads.items()}
+
+
+@torch.no_grad()
+def _fused(model: Model, records: Records) -> tuple[Features, dict[str, dict[str, Tensor]]]:
+    """All records fused, and their targets."""
     model.eval()
     fused, targets = [], []
     for batch in model.viewed(records).batches(model.device):
         fused.append(model.fuse(model.encode(batch.inputs, batch.ids)))
         targets.append(batch.targets)
-    features = Features.joined(fused)
-    for name, head in model.heads.items():
-        columns = {key: torch.cat([target[name][key] for target in targets]) for key in targets[0][name]}
-        head.calibrate(features, columns)
+    joined = {
+        name: {key: torch.cat([target[name][key] for target in targets]) for key in targets[0][name]}
+        for name in model.heads.names
+    }
+    return Features.joined(fused), joined
 
 
 def _score(spec: TargetSpec, columns: TargetColumns, prior: dict[str, Columns]) -> tuple[str, float]:
