@@ -237,8 +237,4 @@ def test_a_missing_package_is_one_sentence_that_names_the_extra(tmp_path, monkey
     monkeypatch.setattr(module, "_PACKAGES", ("no-such-package",))
     with pytest.raises(UserError, match=r"'no-such-package'.*sensorium\[demo\]"):
         emoji(tmp_path / "made", limit=2)
-    with pytest.raises(UserError, match=r"'no-such-package'.*sensorium\[demo\]"):
-        module._inside("no-such-package", "no_such_package", "model")
-    with pytest.raises(UserError, match="has no nothing"):
-        module._inside("emoji", "emoji", "nothing")
     assert not list(tmp_path.iterdir())
