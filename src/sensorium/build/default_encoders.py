@@ -71,8 +71,8 @@ def choose_encoders(table: Table, recipe: Recipe, facts: dict[str, dict[str, flo
 
 def _is_open(settings: InputSettings) -> bool:
     """Whether neither the encoder is named, nor anything said about its shape or how it is trained."""
-    stated = (settings.encoder, settings.shares, settings.frozen, settings.learning_rate, settings.layer_decay)
-    return all(value is None for value in stated) and not settings.config
+    statements = (settings.encoder, settings.shares, settings.frozen, settings.learning_rate, settings.layer_decay)
+    return all(value is None for value in statements) and not settings.config
 
 
 def _config(pack: Pack, facts: dict[str, float]) -> dict[str, Any]:
