@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from sensorium.data.datasets.emoji import minilm
 from sensorium.data.schema import Column, Schema, make_inputs
 from sensorium.encoders.transformers_text import TransformersText, TransformersTextConfig
 from sensorium.indexing import Index
@@ -42,7 +41,7 @@ def embeddings(folder: Path) -> np.ndarray:
         rows = list(csv.DictReader(file))
     texts = {row["name"] for row in rows} | {word.strip() for row in rows for word in row["keywords"].split("|")}
     columns = [Column(name="text", kind="text", reason="stated")]
-    config = TransformersTextConfig(model=str(minilm()))
+    config = TransformersTextConfig(model="minilm")
     encoder = TransformersText.build(config, [], {}, summary_only=True)
     model = Model({"text": encoder}, schema=Schema(columns=columns, inputs=make_inputs(columns)))
     return model.embed([{"text": text} for text in sorted(texts - {""})], "text")

@@ -7,6 +7,8 @@ import pytest
 
 # No test may reach for a hub; what it needs is in the repository, in an installed package, or in ../shared.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Nor does a test take pretrained weights because they happen to be installed; the fixture `packs` does.
+os.environ["SENSORIUM_PACKS"] = "0"
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -17,6 +19,18 @@ def shared() -> Path:
     if not SHARED.exists():
         pytest.skip("needs the shared data beside the repository, which is not there")
     return SHARED
+
+
+@pytest.fixture
+def packs(monkeypatch: pytest.MonkeyPatch) -> dict:
+    """The packs of weights by name, all installed, which `fit` then takes by itself."""
+    from sensorium.encoders.packs import PACKS
+
+    for pack in PACKS.values():
+        if pack.location is None:
+            pytest.skip(f"needs the package {pack.package} of the extra 'models', which is not installed")
+    monkeypatch.delenv("SENSORIUM_PACKS")
+    return PACKS
 
 
 @pytest.fixture(scope="session")

@@ -143,9 +143,14 @@ def _fusion_config(fusion: type, recipe: Recipe) -> BaseModel:
     return parse_config(fusion, settings | recipe.fusion.config, f"the fusion '{recipe.fusion.name}'")
 
 
+def fitting_encoders(spec: InputSpec) -> list[str]:
+    """The names of the encoders that read an input; first the small one that is trained from scratch."""
+    return [name for name, encoder in ENCODERS.items() if encoder.modality == spec.modality]
+
+
 def _encoder_config(spec: InputSpec, settings: InputSettings) -> tuple[type, BaseModel]:
     """The kind of encoder of an input, and its settings."""
-    fitting = [name for name, encoder in ENCODERS.items() if encoder.modality == spec.modality]
+    fitting = fitting_encoders(spec)
     name = settings.encoder or fitting[0]
     kind = lookup(ENCODERS, "encoder", name)
     if name not in fitting:

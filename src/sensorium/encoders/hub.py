@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from transformers import AutoModel, PreTrainedModel
 from transformers.utils import logging
 
+from sensorium.encoders.packs import resolve
 from sensorium.errors import UserError
 
 HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
@@ -21,9 +22,11 @@ PATIENCE = 5.0  # seconds
 
 
 def load(kind: type, source: str, what: str, **options: Any) -> Any:
-    """What `kind` (a Transformers Auto class) loads from `source`: a folder, the cache, or else the hub. what: "text
-    encoder", for instance, for the sentence of the UserError that is raised when there is none. Code that comes with a
-    model is never run."""
+    """What `kind` (a Transformers Auto class) loads from `source`: a pack, a folder, the cache, or else the hub.
+
+    what: "text encoder", for instance, for the sentence of the UserError that is raised when there is none. Code that
+    comes with a model is never run."""
+    source = resolve(source)
     if not Path(source).is_dir() and not HUB_NAME.fullmatch(source):
         raise UserError(f"There is no folder '{source}' with a {what}; name one that exists, or a model on the hub.")
     bar, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()

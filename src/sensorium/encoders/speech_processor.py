@@ -39,7 +39,7 @@ class SpeechProcessor:
             samples = change_samples(torch.from_numpy(np.array(samples)), self.rate, self.augmentation).numpy()[:span]
         samples = np.pad(samples, (0, max(0, self.shortest - len(samples))))
         extracted = self.extractor(
-            samples, sampling_rate=self.rate, return_attention_mask=True, return_tensors="pt", padding=self._padding
+            samples, sampling_rate=self.rate, return_attention_mask=True, return_tensors="pt", **self._padding
         )
         values = extracted[self.extractor.model_input_names[0]][0].float()
         mask = torch.ones(len(values)).bool()
@@ -48,9 +48,11 @@ class SpeechProcessor:
         return {"values": values, "mask": mask}
 
     @property
-    def _padding(self) -> str | bool:
+    def _padding(self) -> dict[str, Any]:
         """Extractors like Whisper's pad to the whole span they read; the others pad only as far as needed."""
-        return "max_length" if hasattr(self.extractor, "chunk_length") else True
+        if not hasattr(self.extractor, "chunk_length"):
+            return {"padding": True}
+        return {"padding": "max_length", "max_length": round(self.extractor.chunk_length * self.rate)}
 
     @cached_property
     def _blank(self) -> dict[str, Tensor]:

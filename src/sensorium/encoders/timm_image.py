@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sensorium.encoders.image_augmentation import ImageAugmentation
 from sensorium.encoders.image_processor import Fit, ImageProcessor, Interpolation, Jpeg, settings_of
+from sensorium.encoders.packs import resolve
 from sensorium.encoders.pixels import Normalise, needs_size
 from sensorium.encoders.pooling import as_features
 from sensorium.errors import UserError, unknown
@@ -27,7 +28,8 @@ class TimmConfig(BaseModel, frozen=True, extra="forbid"):
     model:      timm's name, `tf_efficientnet_lite0` for one.
     pretrained: fetch timm's published weights from the hub when the encoder is built.
     weights:    a local file of weights instead: .safetensors, or a torch file (.pth, .pt, .bin), of which only tensors
-                are read. A torch file whose names are not timm's may be read by order: see `TimmImage.build`.
+                are read; or `efficientnet-lite0`, which a package brings. A torch file whose names are not timm's may
+                be read by order: see `TimmImage.build`.
     size:       the side of the square each picture is brought to, in pixels; None is what the model was trained at.
     mean, std:  by channel (RGB, of values in [0, 1]); None is what the model was trained with.
     interpolation: None is what the model was trained with, bicubic where that is neither of ours.
@@ -128,7 +130,7 @@ class TimmImage(nn.Module):
         if config.pretrained:
             encoder.model.load_state_dict(_create(encoder.config, num_classes=0, pretrained=True).state_dict())
         elif config.weights:
-            encoder.model.load_state_dict(_match(_read(Path(config.weights)), encoder.config, encoder.model))
+            encoder.model.load_state_dict(_match(_read(Path(resolve(config.weights))), encoder.config, encoder.model))
         return encoder
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:

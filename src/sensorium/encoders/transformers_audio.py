@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,18 +10,20 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
-from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, PreTrainedModel
 
 from sensorium.encoders.audio_augmentation import AudioAugmentation
 from sensorium.encoders.audio_processor import LEAST_SECONDS, seconds_of
 from sensorium.encoders.hub import FAILURES, architecture_of, encoder_of, load, load_weights
+from sensorium.encoders.packs import resolve
 from sensorium.encoders.pooling import Pooling, summarise
 from sensorium.encoders.speech_processor import SpeechProcessor
+from sensorium.encoders.whisper import MODEL_FILE, load_whisper, shorten
 from sensorium.errors import UserError
 from sensorium.features import Features
 
 WHAT = "speech encoder"
-WHOLE = {"whisper"}  # reads one span of fixed length, with its silence
+WHOLE = {"whisper"}  # reads one span of fixed length, with its silence; `shorten` sets how long
 # Of these, the models that normalise each frame by itself ignore padding if they get its mask.
 MASKED = {"wav2vec2", "hubert", "data2vec-audio", "unispeech", "unispeech-sat"}
 # Random steps of the models in training: masks drawn by NumPy, which no seed of a run reaches, and layers that are
@@ -32,11 +35,12 @@ STILL |= {"encoder_layerdrop": 0.0}
 class TransformersAudioConfig(BaseModel, frozen=True, extra="forbid"):
     """A pretrained speech encoder.
 
-    model:        its name on the Hugging Face hub, or the folder that holds it.
+    model:        its name on the Hugging Face hub, the folder that holds it, in Transformers' format or a Whisper in
+                  CTranslate2's (model.bin), or `whisper-tiny.en`, which a package brings.
     architecture: its Transformers configuration; `build` fills it, so that our checkpoint does not need the source.
     pooling:      the summary is the mean of the tokens, the first or the last.
     seconds:      a longer clip is cut to its loudest span of that length; None lets `build` take the 95th percentile,
-                  at most 30. Never more than the model reads.
+                  at most 30. Never more than the model reads. Whisper reads half a second more and no longer span.
     augmentation: of training clips: speed, shift, gain and noise of AudioAugmentation; None for none."""
 
     model: str
@@ -79,16 +83,14 @@ class TransformersAudio(nn.Module):
     ) -> "TransformersAudio":
         """The pretrained encoder; unstated seconds are taken from `facts`, `values` are not read. Raises UserError when
         it cannot be loaded or is no speech encoder."""
-        architecture = load(AutoConfig, config.model, WHAT)
-        architecture.update({name: value for name, value in STILL.items() if hasattr(architecture, name)})
-        pretrained = load_weights(config.model, WHAT, config=architecture)
-        if pretrained.main_input_name not in ("input_values", "input_features"):
-            raise _no_speech(config.model, architecture)
-        seconds = config.seconds or seconds_of(facts)
-        extractor = load(AutoFeatureExtractor, config.model, WHAT)
-        seconds = min(seconds, getattr(extractor, "chunk_length", None) or math.inf)
-        config = config.model_copy(update={"architecture": architecture_of(architecture), "seconds": seconds})
+        pretrained, extractor = _load(config.model)
+        architecture = pretrained.config
+        seconds = min(config.seconds or seconds_of(facts), getattr(extractor, "chunk_length", None) or math.inf)
         try:
+            if architecture.model_type in WHOLE:
+                extractor = shorten(pretrained.get_encoder(), extractor, seconds)
+            update = {"architecture": architecture_of(architecture), "seconds": seconds}
+            config = config.model_copy(update=update)
             processor = SpeechProcessor(extractor, seconds, _shortest(extractor, architecture), config.augmentation)
             with torch.device("meta"):  # random weights would be replaced at once
                 encoder = cls(config, processor, summary_only)
@@ -134,6 +136,19 @@ class TransformersAudio(nn.Module):
 
     def _tokens(self, values: Tensor, **options: Tensor) -> Tensor:
         return self.body(**{self.body.main_input_name: values}, **options).last_hidden_state  # [B, T, D]
+
+
+def _load(source: str) -> tuple[PreTrainedModel, Any]:
+    """The whole model of `source` and its feature extractor. Raises UserError when it does not read sound alone."""
+    folder = Path(resolve(source))
+    if (folder / MODEL_FILE).is_file():
+        return load_whisper(folder)
+    architecture = load(AutoConfig, source, WHAT)
+    architecture.update({name: value for name, value in STILL.items() if hasattr(architecture, name)})
+    pretrained = load_weights(source, WHAT, config=architecture)
+    if pretrained.main_input_name not in ("input_values", "input_features"):
+        raise _no_speech(source, architecture)
+    return pretrained, load(AutoFeatureExtractor, source, WHAT)
 
 
 def _shortest(extractor: Any, architecture: Any) -> int:

@@ -20,7 +20,7 @@ WHAT = "text encoder"
 class TransformersTextConfig(BaseModel, frozen=True, extra="forbid"):
     """A pretrained text encoder.
 
-    model:        its name on the Hugging Face hub, or the folder that holds it.
+    model:        its name on the Hugging Face hub, the folder that holds it, or `minilm`, which a package brings.
     architecture: its Transformers configuration; `build` fills it, so that our checkpoint does not need the source.
     pooling:      the summary is the mean of the tokens, the first or the last; take what the model was trained with.
     max_tokens:   a longer text is cut; never more than the model can read.

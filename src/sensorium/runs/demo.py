@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from sensorium.data.datasets.emoji import efficientnet, emoji, minilm
+from sensorium.data.datasets.emoji import emoji
+from sensorium.encoders.packs import PACKS
 from sensorium.runs.run import Run, fit
 
 
@@ -23,12 +24,9 @@ def demo(out: str | Path = "runs/demo", data: str | Path = "runs/demo-data") -> 
 
 
 def pretrained() -> dict[str, dict[str, Any]]:
-    """The encoders of `name` and `picture` whose weights the packages of the extra `demo` bring: MiniLM, EfficientNet.
-
-    Raises UserError when the packages are missing.
-    """
-    picture = {"model": "tf_efficientnet_lite0", "weights": str(efficientnet()), "size": 160}
+    """The encoders of `name` and `picture` whose weights packages bring: MiniLM, EfficientNet-lite0."""
+    text, image = PACKS["minilm"], PACKS["efficientnet-lite0"]
     return {
-        "name": {"encoder": "transformers_text", "config": {"model": str(minilm())}},
-        "picture": {"encoder": "timm", "config": picture | {"mean": [0.5] * 3, "std": [0.5] * 3}},
+        "name": {"encoder": text.encoder, "config": dict(text.config)},
+        "picture": {"encoder": image.encoder, "config": dict(image.config) | {"size": 160}},
     }

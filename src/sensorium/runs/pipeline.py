@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from safetensors.torch import save_file
 
+from sensorium.build.default_encoders import choose_encoders
 from sensorium.build.model import apply_finetuning, cached_inputs
 from sensorium.build.objectives import with_views
 from sensorium.build.pretrained import OBJECTIVES
@@ -69,7 +70,10 @@ def run_pipeline(task: Task, table: Table, context: RunContext, started: float) 
     task.check_splits(splits, context.recipe)
 
     # 4. Fill in what the recipe leaves open.
-    recipe = fill_defaults(context.recipe, len(splits["train"].table))
+    recipe, sentences = choose_encoders(splits["train"].table, context.recipe, facts)
+    for sentence in sentences:
+        console.print(sentence)
+    recipe = fill_defaults(recipe, len(splits["train"].table))
     context = replace(context, recipe=recipe)
 
     # 5. Try other settings, within a budget.

