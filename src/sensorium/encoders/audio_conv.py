@@ -33,8 +33,8 @@ class AudioConvConfig(BaseModel, frozen=True, extra="forbid"):
     seconds: float | None = Field(None, gt=0, le=3600)
     windows: int = Field(1, ge=1, le=64)
     bands: int = Field(40, ge=8)
-    window: float = Field(0.04, gt=0)
-    hop: float = Field(0.02, gt=0)
+    window: float = Field(0.025, gt=0)
+    hop: float = Field(0.01, gt=0)
     range: float = Field(26.0, gt=0)
     front: Front = "log_mel"
     coefficients: int = Field(20, ge=2)
