@@ -6,6 +6,7 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
+from torch.utils.flop_counter import FlopCounterMode
 
 from sensorium.encoders.image_conv import ImageConv, ImageConvConfig
 from sensorium.encoders.timm_image import TimmConfig, TimmImage
@@ -87,6 +88,34 @@ def test_rebuilt_from_its_config_and_weights_it_says_the_same(kind):
 def test_the_convolution_stack_takes_sizes_from_8_to_224(size, side):
     encoder = ImageConv(ImageConvConfig(size=size, width=32, depth=1)).eval()
     assert encoder(pictures(encoder, 1)).tokens.shape == (1, side * side, 32)
+
+
+@pytest.mark.parametrize(("size", "side"), [(8, 4), (16, 4), (24, 3), (28, 4), (32, 4), (64, 4), (92, 3), (128, 8)])
+@torch.no_grad()
+def test_a_quick_stack_ends_on_a_map_of_4x4_below_96_pixels(size, side):
+    encoder = ImageConv(ImageConvConfig(size=size, width=32, depth=1, quick=True)).eval()
+    assert encoder(pictures(encoder, 1)).tokens.shape == (1, side * side, 32)
+
+
+@pytest.mark.parametrize("size", [32, 48, 64])
+def test_built_for_small_pictures_it_costs_a_third_unless_stated_otherwise(size):
+    facts = {"height": float(size), "width": float(size)}
+    operations = {}
+    for name, settings in (("built", {}), ("plain", {"quick": False})):
+        encoder = ImageConv.build(ImageConvConfig(**settings), [], facts)
+        with FlopCounterMode(display=False) as counter:
+            encoder(pictures(encoder, 2)).pooled.sum().backward()
+        operations[name] = counter.get_total_flops()
+    assert 3 * operations["built"] < operations["plain"]
+
+
+def test_an_encoder_saved_before_there_was_a_quick_stack_is_none():
+    old, plain = (ImageConv(ImageConvConfig(size=32, quick=quick)) for quick in (None, False))
+    assert {name: weight.shape for name, weight in old.state_dict().items()} == {
+        name: weight.shape for name, weight in plain.state_dict().items()
+    }
+    assert old(pictures(old, 1)).tokens.shape == (1, 64, 128)
+    assert ImageConv.build(ImageConvConfig(size=32), [], {}).config.quick
 
 
 def test_sizes_come_from_the_data_unless_stated():

@@ -25,6 +25,8 @@ class AudioConvConfig(BaseModel, frozen=True, extra="forbid"):
     bands, window, hop: of the log-mel spectrogram, the last two in seconds (see LogMel).
     range, front, coefficients, augmentation: see AudioSettings.
     channels: of the first stage; each of the two after has twice the last and half its frames and bands.
+    quick:    whether the stem halves the frames too, at half the cost. None lets `build` do so; an encoder that was
+              saved without the setting does not.
     width:    of the tokens. depth: residual blocks a stage."""
 
     rate: int | None = Field(None, ge=1000, le=192_000)
@@ -38,6 +40,7 @@ class AudioConvConfig(BaseModel, frozen=True, extra="forbid"):
     coefficients: int = Field(20, ge=2)
     augmentation: AudioAugmentation | None = AudioAugmentation()
     channels: int = Field(16, ge=4)
+    quick: bool | None = None
     width: int = Field(128, ge=8)
     depth: int = Field(1, ge=1)
     dropout: float = Field(0.1, ge=0, lt=1)
@@ -48,7 +51,7 @@ class AudioConvConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 class AudioConv(nn.Module):
-    """Log-mel spectrogram -> two-dimensional residual convolutions -> a token each four frames.
+    """Log-mel spectrogram -> two-dimensional residual convolutions -> a token each four frames, or eight when quick.
 
     Convolving over pitch as over time makes what is learned from one voice hold for a higher or a lower one. Each
     frame is normalised by itself and padding is zeroed before every convolution, so a clip alone equals it in a batch.
@@ -64,7 +67,7 @@ class AudioConv(nn.Module):
         self.config, self.processor, self.summary_only = config, processor or processor_of(config), summary_only
         self.dim = config.width
         height = -(-self.processor.settings.width // 2)
-        self.stem = nn.Conv2d(1, config.channels, 5, stride=(1, 2), padding=2)
+        self.stem = nn.Conv2d(1, config.channels, 5, stride=(2 if config.quick else 1, 2), padding=2)
         # Three stages; each after the first begins with a stride and has twice the channels.
         blocks, channels = [], config.channels
         for stage in range(3):
@@ -82,17 +85,20 @@ class AudioConv(nn.Module):
     def build(
         cls, config: AudioConvConfig, values: Iterable[np.ndarray], facts: dict[str, float], summary_only: bool = False
     ) -> "AudioConv":
-        """An encoder for training: unstated rate and seconds are taken from `facts`; `values` are not read."""
+        """An encoder for training, quick unless it is to be none: unstated rate and seconds are taken from `facts`;
+        `values` are not read."""
+        config = config.model_copy(update={"quick": config.quick is not False})
         return cls(with_rate_and_seconds(config, facts), summary_only=summary_only)
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
-        """`spectrogram` float [B, F, M], `mask` bool [B, F] -> Features of T = ceil(F / 4) (1 if summary_only). With
-        several windows these are read each by itself, see `encode_windows`."""
+        """`spectrogram` float [B, F, M], `mask` bool [B, F] -> Features of T = ceil(F / 4), ceil(F / 8) when quick
+        (1 if summary_only). With several windows these are read each by itself, see `encode_windows`."""
         return encode_windows(self._encode, inputs, self.processor.frames, self.summary_only)
 
     def _encode(self, spectrogram: Tensor, mask: Tensor) -> Features:
         spectrogram = torch.where(mask[:, :, None], spectrogram, 0.0)
         x = self.stem(spectrogram[:, None].contiguous(memory_format=torch.channels_last)).float()  # [B, C, F, M / 2]
+        mask = halved(mask) if self.config.quick else mask
         for block in self.blocks:
             x = block(x, mask)
             mask = halved(mask) if block.stride == 2 else mask

@@ -21,6 +21,8 @@ class ImageConvConfig(BaseModel, frozen=True, extra="forbid"):
            most 128.
     width: of the last stage and so of the tokens; each earlier stage has half of the next, but not less than a quarter.
            None is 64 for pictures below 32 pixels, else 128.
+    quick: whether a picture below 96 pixels is brought to half the resolution at once, and its last map to 4x4, at a
+           third of the cost. None lets `build` do so; an encoder that was saved without the setting does not.
     depth: residual blocks a stage.
     fit, interpolation, jpeg, augmentation: see ImageSettings.
     mean, std: by channel (RGB, of values in [0, 1]), what is subtracted and divided by."""
@@ -31,6 +33,7 @@ class ImageConvConfig(BaseModel, frozen=True, extra="forbid"):
     jpeg: Jpeg = "reduced"
     augmentation: ImageAugmentation | None = ImageAugmentation()
     width: int | None = Field(None, ge=8, multiple_of=8)
+    quick: bool | None = None
     depth: int = Field(2, ge=1)
     dropout: float = Field(0.1, ge=0, lt=1)
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
@@ -40,9 +43,9 @@ class ImageConvConfig(BaseModel, frozen=True, extra="forbid"):
 class ImageConv(nn.Module):
     """A stem, then stages of residual blocks, each at half the resolution of the last, until the map is 8x8 or less.
 
-    The stem's stride is 1 below 48 pixels, 2 below 96, else 4; there are always two stages, so that 8x8 pictures end as
-    a map of 4x4. Tokens are the last map's positions, line by line; pooled is their mean. Raises UserError when the
-    config's size is None."""
+    The stem's stride is 1 below 48 pixels, 2 below 96, else 4. A quick stack has 2 from 24 pixels on and 4 from 48 on,
+    and goes on to 4x4 below 96. There are always two stages, so that 8x8 pictures end as a map of 4x4. Tokens are the
+    last map's positions, line by line; pooled is their mean. Raises UserError when the config's size is None."""
 
     Config = ImageConvConfig
     Processor = ImageProcessor
@@ -56,8 +59,9 @@ class ImageConv(nn.Module):
         self.processor = processor or ImageProcessor(settings_of(config, size))
         self.dim = config.width or (64 if size < 32 else 128)
         self.normalise = Normalise(config.mean, config.std)
-        stride = 1 if size < 48 else 2 if size < 96 else 4
-        channels = _channels(size // stride, self.dim)
+        reach = 2 * size if config.quick else size
+        stride = 1 if reach < 48 else 2 if reach < 96 else 4
+        channels = _channels(size // stride, 4 if config.quick and size < 96 else 8, self.dim)
         self.stem = nn.Conv2d(3, channels[0], 3 if stride == 1 else 2 * stride - 1, stride, padding=stride // 2 or 1)
         # Each stage after the first begins with a stride of 2.
         blocks, inputs = [], channels[0]
@@ -73,9 +77,11 @@ class ImageConv(nn.Module):
     def build(
         cls, config: ImageConvConfig, values: Iterable[np.ndarray], facts: dict[str, float], summary_only: bool = False
     ) -> "ImageConv":
-        """An encoder for training: an unstated size is taken from `facts` (see `size_from`); `values` are not read."""
+        """An encoder for training, quick unless it is to be none: an unstated size is taken from `facts` (see
+        `size_from`); `values` are not read."""
         size = config.size or size_from(facts, step=4, most=128)
-        return cls(config.model_copy(update={"size": size}), summary_only=summary_only)
+        quick = config.quick is not False
+        return cls(config.model_copy(update={"size": size, "quick": quick}), summary_only=summary_only)
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """`pixels` uint8 [B, 3, H, W], `mask` bool [B, 1] -> Features of T = h * w tokens (1 when summary_only)."""
@@ -91,9 +97,9 @@ class ImageConv(nn.Module):
         return as_features(tokens, inputs["mask"], pooled, self.summary_only)
 
 
-def _channels(side: int, width: int) -> list[int]:
-    """Channels of each stage, the map's side being `side` after the stem: enough to bring it to 8 or less, or two."""
+def _channels(side: int, grid: int, width: int) -> list[int]:
+    """Channels of each stage, the map's side being `side` after the stem: enough for one of `grid` or less, or two."""
     stages = 1
-    while side > 8 or stages < 2:
+    while side > grid or stages < 2:
         side, stages = -(-side // 2), stages + 1
     return [max(width // 4, width >> (stages - 1 - stage)) for stage in range(stages)]
