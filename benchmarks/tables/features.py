@@ -14,6 +14,8 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Pooling, Transformer
 from transformers import WhisperFeatureExtractor
 
+from sensorium.data.media import audio
+
 BATCH = 32
 PIXELS, RATE, LONGEST = 224, 16_000, 30  # a picture's side; a sound's samples a second, seconds
 
@@ -71,10 +73,9 @@ def picture_features(paths: list[str], folder: Path, weights: str) -> np.ndarray
 def sound_features(paths: list[str], folder: Path, weights: str) -> np.ndarray:
     """The mean over a sound's frames in the encoder of a Whisper that CTranslate2 reads, [N, D]."""
     import ctranslate2
-    import librosa
 
     model = ctranslate2.models.Whisper(weights, intra_threads=1)
-    sounds = [librosa.load(folder / path, sr=RATE)[0] for path in paths]
+    sounds = [audio.decode(path, folder, RATE) for path in paths]
     seconds = min(LONGEST, int(np.ceil(max(len(sound) for sound in sounds) / RATE)))
     extract = WhisperFeatureExtractor(feature_size=model.n_mels, chunk_length=seconds)
     features = []

