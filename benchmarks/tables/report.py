@@ -18,7 +18,8 @@ class TableScores:
 
     def __init__(self, table: Table, cells: pd.DataFrame, work: Path):
         self.table, self.work = table, work
-        self.cells = cells[(cells["table"] == table.name) & (cells["status"] == 0)]
+        of_table = cells["table"] == table.name
+        self.cells, self.failed = cells[of_table & (cells["status"] == 0)], cells[of_table & (cells["status"] != 0)]
         folder = work / "tables" / table.name
         self.rows, self.folds = read_cells(folder / "table.csv"), np.load(folder / "folds.npy")
 
@@ -56,19 +57,20 @@ class TableScores:
 
     def costs(self, system: str) -> str:
         """Mean seconds of fit and prediction, processor seconds, gigabytes; how many fits were over the limit."""
-        cells = self.cells[self.cells["system"] == system]
+        cells, failed = (frame[frame["system"] == system] for frame in (self.cells, self.failed))
         if cells.empty:
-            return "-"
+            return "-" if failed.empty else "failed"
         over = f", {int(cells['exceeded'].sum())} over" if cells["exceeded"].any() else ""
         mean = cells[["seconds", "predict_seconds", "processor_seconds"]].mean()
         fit, predict, processor = mean.round().astype(int)
+        over += f", {len(failed)} failed" if len(failed) else ""
         return f"{fit}+{predict} s, cpu {processor} s, {cells['megabytes'].max() / 1000:.1f} GB{over}"
 
 
 def verdicts(gain: Value, tolerance: float) -> dict[str, bool]:
-    """Whether ours is above the peer, and whether it is not below by more than the tolerance, by the interval."""
-    known = gain.low is not None
-    return {"above": known and gain.low > 0, "not_below": known and gain.low > -tolerance}
+    """Whether ours is above the peer, is not below by more than the tolerance, is below: each by the whole interval."""
+    low, high = (-np.inf, np.inf) if gain.low is None else (gain.low, gain.high)
+    return {"above": low > 0, "not_below": low > -tolerance, "below": high < 0}
 
 
 def print_report(tables: list[Table], cells: pd.DataFrame, work: Path, systems: list[str]) -> None:
@@ -94,6 +96,6 @@ def comparison_text(compared: dict | None) -> str:
         return ""
     gain = compared["gain"]
     interval = "no interval" if gain.low is None else f"[{gain.low:+.3f}, {gain.high:+.3f}]"
-    verdict = "above" if compared["above"] else "not below" if compared["not_below"] else "below"
-    scores = f"{compared['peer']:.3f} (ours {compared['ours']:.3f}, {compared['folds']} folds; {compared['name']})"
-    return f"{scores} ours {gain.value:+.3f} {interval} {verdict}; "
+    verdict = next((name for name in ("above", "not_below", "below") if compared[name]), "undecided")
+    scores = f"{compared['peer']:.3f} (ours {compared['ours']:.3f}, folds: {compared['folds']}; {compared['name']})"
+    return f"{scores} ours {gain.value:+.3f} {interval} {verdict.replace('_', ' ')}; "
