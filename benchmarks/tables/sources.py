@@ -62,8 +62,8 @@ def emoji_rows(sources: Sources, folder: Path, target: str) -> pd.DataFrame:
     rows = pd.read_csv(sources.shared / "data/emoji/emoji.csv")
     sheet = Image.open(sources.shared / "data/emoji/openmoji.webp").convert("RGB")
     for index in range(len(rows)):
-        top, left = index // 40 * 64, index % 40 * 64
-        sheet.crop((left, top, left + 64, top + 64)).save(folder / f"{index}.png")
+        y, x = index // 40 * 64, index % 40 * 64
+        sheet.crop((x, y, x + 64, y + 64)).save(folder / f"{index}.png")
     rows["picture"] = [str(folder / f"{index}.png") for index in range(len(rows))]
     return rows[["picture", "name", target]]
 
