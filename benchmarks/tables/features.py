@@ -42,18 +42,18 @@ def frozen_features(table: Table, rows: pd.DataFrame, folder: Path, weights: dic
 
 
 def present_features(cells: pd.Series, folder: Path, weights: str, encode: Callable) -> np.ndarray:
-    """float32 [N, D] of `encode`, which is given the cells that are there."""
-    present = cells.notna().to_numpy()
-    encoded = encode(cells[present].tolist(), folder, weights)
+    """float32 [N, D] of `encode`, which is given every distinct cell once."""
+    codes, distinct = pd.factorize(cells)  # -1 where a cell is absent
+    encoded = encode(list(distinct), folder, weights)
     features = np.full((len(cells), encoded.shape[1]), np.nan, np.float32)
-    features[present] = encoded
+    features[codes >= 0] = encoded[codes[codes >= 0]]
     return features
 
 
 def text_features(texts: list[str], folder: Path, weights: str) -> np.ndarray:
     """MiniLM's sentence embeddings, [N, 384]: the mean over tokens."""
     transformer = Transformer(weights)
-    pooling = Pooling(transformer.get_word_embedding_dimension())
+    pooling = Pooling(transformer.get_embedding_dimension())
     return SentenceTransformer(modules=[transformer, pooling], device="cpu").encode(texts, show_progress_bar=False)
 
 
