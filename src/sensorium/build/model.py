@@ -17,6 +17,7 @@ from sensorium.data.schema import InputSpec, TargetSpec
 from sensorium.data.table import Table
 from sensorium.data.targets import TARGETS
 from sensorium.encoders import ENCODERS
+from sensorium.encoders.defaults import fitting_encoders
 from sensorium.errors import UserError, lookup, unknown
 from sensorium.fusion import FUSIONS
 from sensorium.heads import HEADS
@@ -143,14 +144,9 @@ def _fusion_config(fusion: type, recipe: Recipe) -> BaseModel:
     return parse_config(fusion, settings | recipe.fusion.config, f"the fusion '{recipe.fusion.name}'")
 
 
-def fitting_encoders(spec: InputSpec) -> list[str]:
-    """The names of the encoders that read an input; first the small one that is trained from scratch."""
-    return [name for name, encoder in ENCODERS.items() if encoder.modality == spec.modality]
-
-
 def _encoder_config(spec: InputSpec, settings: InputSettings) -> tuple[type, BaseModel]:
     """The kind of encoder of an input, and its settings."""
-    fitting = fitting_encoders(spec)
+    fitting = fitting_encoders(spec.modality)
     name = settings.encoder or fitting[0]
     kind = lookup(ENCODERS, "encoder", name)
     if name not in fitting:

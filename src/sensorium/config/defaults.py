@@ -4,7 +4,9 @@ import math
 import os
 from typing import NamedTuple
 
-from sensorium.config.schema import Recipe
+from sensorium.config.schema import InputSettings, Recipe
+from sensorium.data.table import Table
+from sensorium.encoders.defaults import choose_encoder, describe_choices
 
 CONTINUED_EPOCHS = 3  # over new records: benchmarks/warm_start.py shows that more of them forget more
 STEPS = 300  # optimiser steps that small models need from scratch, about; the epochs follow from them
@@ -40,6 +42,42 @@ def fill_defaults(recipe: Recipe, records: int) -> Recipe:
         "refit": training.refit if training.refit is not None else records <= REFIT,
     }
     return recipe.model_copy(update={"training": training.model_copy(update=chosen)})
+
+
+def choose_encoders(table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> tuple[Recipe, list[str]]:
+    """The recipe with an encoder named for each text, image and audio input that it leaves open, and sentences about
+    the choice.
+
+    table: the training records. facts: the scan's, by input. A run that goes on from another, begins with one or has a
+    family keeps its encoders, and an input about whose training the recipe says something is trained. Raises UserError
+    when a pack that is installed is damaged.
+    """
+    if recipe.start_from is not None or recipe.begin_with is not None or recipe.family is not None:
+        return recipe, []
+    choices = {
+        spec.name: choose_encoder(spec, table, facts.get(spec.name, {}))
+        for spec in table.schema.inputs
+        if _is_open(recipe.inputs.get(spec.name, InputSettings()))
+    }
+    choices = {name: choice for name, choice in choices.items() if choice is not None}
+    chosen = {
+        name: recipe.inputs.get(name, InputSettings()).model_copy(
+            update={"encoder": choice.encoder} | ({"config": choice.config} if choice.config else {})
+        )
+        for name, choice in choices.items()
+    }
+    # An input that shares an encoder has the same settings in a recipe.
+    for name, settings in recipe.inputs.items():
+        if settings.shares in chosen:
+            chosen[name] = chosen[settings.shares].model_copy(update={"shares": settings.shares})
+    sentences = describe_choices(choices, [spec for spec in table.schema.inputs if spec.name in chosen])
+    return recipe.model_copy(update={"inputs": recipe.inputs | chosen}), sentences
+
+
+def _is_open(settings: InputSettings) -> bool:
+    """Whether neither the encoder is named, nor anything said about its shape or how it is trained."""
+    statements = (settings.encoder, settings.shares, settings.frozen, settings.learning_rate, settings.layer_decay)
+    return all(value is None for value in statements) and not settings.config
 
 
 def default_workers(recipe: Recipe, reads_files: bool) -> Recipe:

@@ -13,6 +13,8 @@ from sensorium.encoders.pooling import as_features
 from sensorium.features import Features
 from sensorium.nn.convolution import Residual, group_norm
 
+QUICK_BELOW = 48  # pixels
+
 
 class ImageConvConfig(BaseModel, frozen=True, extra="forbid"):
     """A convolution stack's shape.
@@ -22,7 +24,8 @@ class ImageConvConfig(BaseModel, frozen=True, extra="forbid"):
     width: of the last stage and so of the tokens; each earlier stage has half of the next, but not less than a quarter.
            None is 64 for pictures below 32 pixels, else 128.
     quick: whether a picture below 96 pixels is brought to half the resolution at once, and its last map to 4x4, at a
-           third of the cost. None lets `build` do so; an encoder that was saved without the setting does not.
+           third of the cost. None lets `build` do so below 48 pixels; an encoder that was saved without the setting
+           does not.
     depth: residual blocks a stage.
     fit, interpolation, jpeg, augmentation: see ImageSettings.
     mean, std: by channel (RGB, of values in [0, 1]), what is subtracted and divided by."""
@@ -77,10 +80,9 @@ class ImageConv(nn.Module):
     def build(
         cls, config: ImageConvConfig, values: Iterable[np.ndarray], facts: dict[str, float], summary_only: bool = False
     ) -> "ImageConv":
-        """An encoder for training, quick unless it is to be none: an unstated size is taken from `facts` (see
-        `size_from`); `values` are not read."""
+        """An encoder for training: an unstated size is taken from `facts` (see `size_from`); `values` are not read."""
         size = config.size or size_from(facts, step=4, most=128)
-        quick = config.quick is not False
+        quick = size < QUICK_BELOW if config.quick is None else config.quick
         return cls(config.model_copy(update={"size": size, "quick": quick}), summary_only=summary_only)
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:

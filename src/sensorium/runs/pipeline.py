@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from safetensors.torch import save_file
 
-from sensorium.build.default_encoders import choose_encoders
 from sensorium.build.model import apply_finetuning, cached_inputs
 from sensorium.build.objectives import with_views
 from sensorium.build.pretrained import OBJECTIVES
-from sensorium.config.defaults import default_workers, fill_defaults
+from sensorium.config.defaults import choose_encoders, default_workers, fill_defaults
 from sensorium.config.schema import Recipe
 from sensorium.console import StepCallback
 from sensorium.data.marks import save_marks
@@ -31,13 +30,12 @@ from sensorium.files import discard, whole_folder
 from sensorium.heads.ensemble import Judged
 from sensorium.model import Model, load
 from sensorium.reports.report import write_report_without_measurements
-from sensorium.runs.cross_fit import cross_fit
-from sensorium.runs.loaders import load_splits
+from sensorium.runs.loaders import load_splits, select_records
 from sensorium.runs.summary import print_finished, print_plan
 from sensorium.runs.sweep import sweep
 from sensorium.tasks.base import Facts, Run, RunContext, Task
 from sensorium.tasks.previous_run import PreviousRun
-from sensorium.tasks.splits import Split, fit_targets, run_fingerprint, split_records
+from sensorium.tasks.splits import Split, cross_splits, fit_targets, run_fingerprint, split_records
 from sensorium.training.adapters import merge
 from sensorium.training.interrupt import Interrupted
 from sensorium.training.learner import Learner
@@ -46,6 +44,8 @@ from sensorium.training.optimizer import EncoderLearningRate
 from sensorium.training.precision import choose_precision
 from sensorium.training.sampling import ORDERS
 from sensorium.training.state import TrainingState, load_training_state, objective_state, run_mismatch_error
+
+FOLDS = 4  # of the training records, beside the validation records
 
 
 def run_pipeline(task: Task, table: Table, context: RunContext, started: float) -> Run:
@@ -90,19 +90,14 @@ def run_pipeline(task: Task, table: Table, context: RunContext, started: float) 
     # 7. Train; the validation records choose the epoch. Experts that are not networks join; then the heads choose.
     state = train_with_validation(task, model, splits, records, fingerprint, context)
     task.join_experts(model, splits["train"], records["train"], context)
-    judged: list[dict[str, Judged]] = []
-    if task.cross_fits(model, len(splits["train_val"].table), context.recipe):
-        start = partial(initial_model, task, splits["train"].table, facts, fingerprint, context)
-        train = partial(train_with_validation, task)
-        judged, states = cross_fit(task, train, start, splits, records, model, fingerprint, context)
-        epochs = round(float(np.mean([state.best_epoch, *(other.best_epoch for other in states)])))
-        state = state.model_copy(update={"best_epoch": epochs})
+    start = partial(initial_model, task, splits["train"].table, facts, fingerprint, context)
+    judged, state = cross_fit(task, start, model, splits, records, state, fingerprint, context)
     task.calibrate(model, records["validation"], judged)
 
     # 8. Train again on training and validation records, for as many epochs.
     final = model
     if context.recipe.training.refit:
-        final = initial_model(task, splits["train"].table, facts, fingerprint, context).to(accelerator.device)
+        final = start().to(accelerator.device)
         try:
             state = refit(task, final, model, splits["train_val"], records["train_val"], state, fingerprint, context)
         except Interrupted as stop:
@@ -232,6 +227,37 @@ def train_with_validation(
             merge(encoder)
         task.calibrate(model, records["validation"])
         raise _keep_best(model, splits, training.position, stop, context) from None
+
+
+def cross_fit(
+    task: Task,
+    start: Callable[[], Model],
+    model: Model,
+    splits: dict[str, Split],
+    records: dict[str, Records],
+    state: TrainingState,
+    fingerprint: str,
+    context: RunContext,
+) -> tuple[list[dict[str, Judged]], TrainingState]:
+    """What twins of `model`, which learn from other folds, say of the records of theirs, by target; and the `state` of
+    its training with the epoch that is best on average. Of many records none are trained.
+
+    start: gives the model as training finds it.
+    """
+    if not task.cross_fits(model, len(splits["train_val"].table), context.recipe):
+        return [], state
+    judged, epochs = [], [state.best_epoch]
+    parts = cross_splits(splits, FOLDS, context.recipe.seed)
+    for number, fold in enumerate(parts, start=1):
+        of_fold = {name: select_records(records["train_val"], part) for name, part in fold.items()}
+        twin, inside = start().to(context.accelerator.device), context.run_folder / "folds" / str(number)
+        inside = replace(context, work_folder=inside)
+        description = f"Training, fold {number + 1} of {len(parts) + 1}"
+        trained = train_with_validation(task, twin, fold, of_fold, f"{fingerprint} {number}", inside, description)
+        epochs.append(trained.best_epoch)
+        task.join_experts(twin, fold["train"], of_fold["train"], inside, like=model)
+        judged.append(task.judge(twin, of_fold["validation"]))
+    return judged, state.model_copy(update={"best_epoch": round(float(np.mean(epochs)))})
 
 
 def _keep_best(

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from sklearn.model_selection import GroupKFold
 
 from sensorium.build.continual import checkpoint_fingerprint
 from sensorium.config.schema import Recipe
@@ -102,6 +103,28 @@ def _warn_of_copies(train: np.ndarray, test: np.ndarray) -> None:
             UserWarning,
             stacklevel=3,
         )
+
+
+def cross_splits(splits: dict[str, Split], folds: int, seed: int) -> list[dict[str, Split]]:
+    """For each of `folds` of the training records a `train` and a `validation` split: all training and validation
+    records but the fold's, and the fold's. No fold parts records that belong together; [] where there are too few."""
+    known = splits["train_val"]
+    rows = np.flatnonzero(np.isin(known.table.rows, splits["train"].table.rows))
+    together = np.arange(len(rows)) if known.together is None else known.together[rows]
+    if len(np.unique(together)) < folds:
+        return []
+    splitter = GroupKFold(folds, shuffle=True, random_state=(seed + 1) % 2**31)
+    left_out = [rows[positions] for _, positions in splitter.split(rows, groups=together)]
+    everything = np.arange(len(known.table))
+    return [
+        {"train": _take(known, "train", np.setdiff1d(everything, fold)), "validation": _take(known, "validation", fold)}
+        for fold in left_out
+    ]
+
+
+def _take(split: Split, name: str, rows: np.ndarray) -> Split:
+    ids = {input_name: values[rows] for input_name, values in split.ids.items()}
+    return Split(name, split.table.take(rows), ids, None if split.together is None else split.together[rows])
 
 
 def fit_targets(splits: dict[str, Split], inherit: bool) -> dict[str, Split]:

