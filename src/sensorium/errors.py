@@ -10,7 +10,7 @@ _NO_CONTROL = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)], "\N{R
 
 # What other tools call an option.
 PEERS_WORDS = {
-    "label": "target", "y": "target", "time_limit": "budget", "timeout": "budget", "presets": "budget",
+    "label": "target", "y": "target", "time_limit": "budget", "timeout": "budget", "presets": "preset",
     "lr": "learning_rate", "batch": "batch_size", "num_workers": "workers", "random_state": "seed",
     "max_epochs": "epochs", "num_epochs": "epochs", "test_size": "test", "output": "out", "path": "out",
     "groups": "group", "id": "key", "column_types": "columns", "verbosity": "quiet",

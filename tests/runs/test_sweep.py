@@ -129,7 +129,7 @@ def test_time_is_kept_for_training_anew_and_for_scoring():
     one = tried(0.5, seconds=10.0, trained=8.0, scoring=1.0, epochs=4, best=1)
     search = SweepState(asked=Recipe(), mark="", tried=[one])
     budget = Budget(time.monotonic() + 100, again=1.25, scored=4.0)
-    assert budget.after(one) == pytest.approx(8 * 1.25 * 2 / 4 + 1 + 4)
+    assert budget.after(one) == pytest.approx(8 * 1.25 * 2 / 4 + 2 * 1 + 4)
     # A candidate like the others, its training anew at its longest, and the last scoring: 10 + 12.5 + 4.
     for left, allowed in ((27.0, True), (26.0, False)):
         budget.end = time.monotonic() + left

@@ -42,6 +42,9 @@ def fit(
     teacher: Annotated[
         Path | None, typer.Option(help="Folder of a trained run whose decisions are learned beside the target.")
     ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="fast, good (as usual) or best: time for quality (docs/experts.md).")
+    ] = None,
     budget: Annotated[
         str | None,
         typer.Option(help="Time for trying a few settings, as 90s, 30m or 2h; the best on validation is taken."),
@@ -74,7 +77,7 @@ def fit(
     try:
         run = run_fit(
             table, out, target=target, fusion=fusion, family=family, image=image, question=question, answer=answer,
-            size=size, align=align or None, teacher=teacher, budget=budget, start_from=start_from,
+            size=size, align=align or None, teacher=teacher, preset=preset, budget=budget, start_from=start_from,
             old_table=old_table, **options,
         )  # fmt: skip
     except KeyboardInterrupt as error:

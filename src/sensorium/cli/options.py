@@ -98,7 +98,8 @@ PANELS = {
     "Data": ("target", "group", "key", "column", "test", "split", "bad_records", "strict", "image", "text", "audio",
              "question", "answer", "inputs", "labels"),
     "Model": ("encoder", "fusion", "family", "size", "align", "teacher", "start_from", "old_table", "loss"),
-    "Training": ("epochs", "budget", "seed", "device", "workers", "setting", "recipe", "batch_size", "pieces"),
+    "Training": ("epochs", "preset", "budget", "seed", "device", "workers", "setting", "recipe", "batch_size",
+                 "pieces"),
     "Run": ("out", "resume", "overwrite", "details", "quiet", "as_json"),
 }  # fmt: skip
 PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names}

@@ -23,22 +23,29 @@ class Size(NamedTuple):
 
 
 SUPERVISED = Size(16, 16, 256, 1)
+# By preset: how many times STEPS a fit trains; records below which all of them say how much each expert decides.
+EFFORT = {"fast": 1 / 3, "good": 1.0, "best": 2.0}
+CROSS_FITTED = {"fast": 0, "good": 1_000, "best": 5_000}
 # Each record of a batch is compared with all others: larger batches teach more, and more steps are needed.
 ALIGNED = Size(8, 32, 512, 3)
 
 
 def fill_defaults(recipe: Recipe, records: int) -> Recipe:
-    """The recipe with epochs, batch size, patience and refit filled in for `records` training records."""
+    """The recipe with epochs, batch size, patience, folds and refit filled in for `records` training records."""
     training, size = recipe.training, SUPERVISED if recipe.family is None else ALIGNED
     usual = 2 ** round(math.log2(max(1, records / size.batches)))
     batch = min(training.batch_size or min(size.largest, max(size.smallest, usual)), max(1, records))
     steps = math.ceil(records / batch)
-    from_scratch = min(60, max(3, round(size.steps * STEPS / steps)))
+    effort = EFFORT[recipe.preset]
+    from_scratch = min(round(60 * effort), max(3, round(size.steps * effort * STEPS / steps)))
     epochs = training.epochs or (from_scratch if recipe.start_from is None else CONTINUED_EPOCHS)
     chosen = {
         "batch_size": batch,
         "epochs": epochs,
         "patience": training.patience or max(5, epochs // 3),
+        "cross_fit": training.cross_fit
+        if training.cross_fit is not None
+        else recipe.budget is None and records < CROSS_FITTED[recipe.preset],
         "refit": training.refit if training.refit is not None else records <= REFIT,
     }
     return recipe.model_copy(update={"training": training.model_copy(update=chosen)})

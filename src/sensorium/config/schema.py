@@ -156,6 +156,9 @@ class Recipe(Frozen):
     )
     teacher: str | None = Field(None, description="folder of the trained run that distillation learns from")
     training: TrainingSettings = TrainingSettings()
+    preset: Literal["fast", "good", "best"] = Field(
+        "good", description="how much training the choice of a model is worth: docs/experts.md has time and quality"
+    )
     budget: str | None = Field(
         None, description="time for trying settings, as 90s, 30m or 2h: the best on the validation records is taken"
     )

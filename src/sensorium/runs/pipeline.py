@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from safetensors.torch import save_file
@@ -14,7 +14,7 @@ from sensorium.build.objectives import with_views
 from sensorium.build.pretrained import OBJECTIVES
 from sensorium.config.defaults import choose_encoders, default_workers, fill_defaults
 from sensorium.config.schema import Recipe
-from sensorium.console import StepCallback
+from sensorium.console import Console, StepCallback
 from sensorium.data.marks import save_marks
 from sensorium.data.near_copies import find_families, source_sentences
 from sensorium.data.records import Records
@@ -39,7 +39,7 @@ from sensorium.tasks.splits import Split, cross_splits, fit_targets, run_fingerp
 from sensorium.training.adapters import merge
 from sensorium.training.interrupt import Interrupted
 from sensorium.training.learner import Learner
-from sensorium.training.loop import Hooks, Training
+from sensorium.training.loop import Hooks, Training, with_callbacks
 from sensorium.training.optimizer import EncoderLearningRate
 from sensorium.training.precision import choose_precision
 from sensorium.training.sampling import ORDERS
@@ -78,7 +78,7 @@ def run_pipeline(task: Task, table: Table, context: RunContext, started: float) 
 
     # 5. Try other settings, within a budget.
     if recipe.budget is not None:
-        prepare, train = partial(prepare_run, task, trial=True), partial(train_with_validation, task)
+        prepare, train = partial(prepare_run, task, trial=True), partial(train_trial, task)
         context = sweep(prepare, train, splits, facts, context, started)
 
     # 6. Build the model, and the records with the features of its frozen encoders.
@@ -244,20 +244,38 @@ def cross_fit(
 
     start: gives the model as training finds it.
     """
-    if not task.cross_fits(model, len(splits["train_val"].table), context.recipe):
+    if not task.cross_fits(model, context.recipe):
         return [], state
     judged, epochs = [], [state.best_epoch]
     parts = cross_splits(splits, FOLDS, context.recipe.seed)
-    for number, fold in enumerate(parts, start=1):
-        of_fold = {name: select_records(records["train_val"], part) for name, part in fold.items()}
-        twin, inside = start().to(context.accelerator.device), context.run_folder / "folds" / str(number)
-        inside = replace(context, work_folder=inside)
-        description = f"Training, fold {number + 1} of {len(parts) + 1}"
-        trained = train_with_validation(task, twin, fold, of_fold, f"{fingerprint} {number}", inside, description)
-        epochs.append(trained.best_epoch)
-        task.join_experts(twin, fold["train"], of_fold["train"], inside, like=model)
-        judged.append(task.judge(twin, of_fold["validation"]))
+    with context.console.progress("Training on other folds", len(parts)) as advance:
+        for number, fold in enumerate(parts, start=1):
+            of_fold = {name: select_records(records["train_val"], part) for name, part in fold.items()}
+            twin, folder = start().to(context.accelerator.device), context.run_folder / "folds" / str(number)
+            inside = replace(context, work_folder=folder, console=Console(quiet=True))
+            trained = train_with_validation(task, twin, fold, of_fold, f"{fingerprint} {number}", inside)
+            epochs.append(trained.best_epoch)
+            task.join_experts(twin, fold["train"], of_fold["train"], inside, like=model)
+            judged.append(task.judge(twin, of_fold["validation"]))
+            advance(1)
     return judged, state.model_copy(update={"best_epoch": round(float(np.mean(epochs)))})
+
+
+def train_trial(
+    task: Task,
+    model: Model,
+    splits: dict[str, Split],
+    records: dict[str, Records],
+    fingerprint: str,
+    context: RunContext,
+    description: str,
+    deadline: float,
+) -> TrainingState:
+    """A trial of other settings: training with validation, until a deadline, and experts that join."""
+    state = train_with_validation(task, model, splits, records, fingerprint, context, description, deadline)
+    task.join_experts(model, splits["train"], records["train"], context)
+    task.calibrate(model, records["validation"])
+    return state
 
 
 def _keep_best(
@@ -360,17 +378,6 @@ def _training(
     )  # fmt: skip
 
 
-def _with_callbacks(report: StepCallback, callbacks: tuple[StepCallback, ...], stage: str) -> StepCallback:
-    """`report`, and after it the user's callbacks, each with figures of its own and what is trained: `stage`."""
-
-    def report_to_all(figures: dict[str, Any]) -> None:
-        report(figures)
-        for callback in callbacks:
-            callback({"stage": stage} | figures)
-
-    return report_to_all
-
-
 def _run_training(
     training: Training,
     description: str,
@@ -380,7 +387,7 @@ def _run_training(
     settings, console = training.settings, context.console
     epochs, batch_size = settings.epochs or 1, settings.batch_size or 1
     with console.training_progress(description, epochs, len(training.records), batch_size) as report:
-        training.hooks.report = _with_callbacks(watch(report), context.callbacks, description)
+        training.hooks.report = with_callbacks(watch(report), context.callbacks, description)
         if training.resume() and not training.position.finished:
             epoch, step = training.position.epoch + 1, training.position.step
             console.print(f"{description} goes on from epoch {epoch}, step {step}.")

@@ -57,6 +57,7 @@ def fit(
     size: str | None = None,
     epochs: int | None = None,
     log: str | None = None,
+    preset: str | None = None,
     budget: str | None = None,
     test: float | None = None,
     split: str | None = None,
@@ -84,8 +85,9 @@ def fit(
     that are stated, {name: kind}. encoders: {input: "NAME:MODEL,setting=value"}. fusion: its name. align: pairs of
     inputs that a second loss brings together, "a,b" or "a,b=triplet". teacher: a run's folder to learn from.
     family: "albef"; then `image`, `question` and `answer` name columns, and the family's settings, of `size`, lie under
-    all others. epochs, seed, device ("auto", "cpu", "cuda"), workers (processes that read): of training. budget: time
-    for trying other settings, "30m". test: a share held out; split, held_out: a column, and its value that is.
+    all others. epochs, seed, device ("auto", "cpu", "cuda"), workers (processes that read): of training. preset:
+    "fast", "good" or "best", how much training the choice of a model is worth. budget: time for trying other settings,
+    "30m". test: a share held out; split, held_out: a column, and its value that is.
     bad_records: "stop", "skip" or "absent"; strict: stop where it is not clear what a column is. start_from: the folder
     of a run to go on from; old_table: the file of its records.
     recipe: a nested dict of settings or a YAML file, under all of these; `settings`: any other of docs/recipes.md.

@@ -77,7 +77,7 @@ def print_finished(
     best, refit = state.best_epoch + 1, (run.folder / "refit").exists()
     console.print(
         f"Trained for {counted(state.epoch, 'epoch')}"
-        + (f" (best: {best})" if state.epoch > 1 and validation_chose else "")
+        + (f" (best: {best})" if best <= state.epoch > 1 and validation_chose else "")
         + (f", then {best} on training and validation records" if refit else "")
         + f", in {state.seconds:.0f} s."
     )

@@ -34,7 +34,7 @@ def sweep(
 ) -> RunContext:
     """Tries settings while the budget lasts; gives the context of the best, whose training stands in the run's folder.
 
-    prepare, train: `prepare_run` and `train_with_validation` of the pipeline, for a trial. started: the moment of
+    prepare, train: `prepare_run` and `train_trial` of the pipeline. started: the moment of
     time.monotonic() from which the budget counts. What was tried is saved as search.csv after every trial. Raises
     UserError when the sweep in the folder is of other records or settings.
     """
@@ -128,7 +128,7 @@ def _score_trial(prepared: Any, split: Split, state: TrainingState) -> dict[str,
     """What a trial came to once it is trained: fields of Trial."""
     began = time.monotonic()
     model = prepared.model
-    batches = prepared.records["validation"].batches(model.device)
+    batches = model.viewed(prepared.records["validation"]).batches(model.device)
     metrics = headlines(model, split.table, batches, prepared.context.recipe.seed)
     return {
         "state": "cut" if state.cut else "whole",

@@ -138,7 +138,8 @@ class Budget:
         """Seconds that the run takes when `trial` is the winner."""
         setup = trial.seconds - trial.trained - trial.scoring
         refit = trial.trained * self.again * (trial.best + 1) / max(1, trial.epochs)
-        return refit + setup + trial.scoring * self.scored
+        # Experts are learned again, of a winner that is trained again twice.
+        return refit + setup * (2 if self.again else 1) + trial.scoring * self.scored
 
     def allows(self, sweep: SweepState) -> bool:
         """Whether a trial as long as the others can be done, and be the winner."""

@@ -129,8 +129,8 @@ class Task(Protocol):
         """Gives the trained model experts that are not networks, learned from the `records` of a `split`; like: a model
         whose experts' settings are taken."""
 
-    def cross_fits(self, model: Model, records: int, recipe: Recipe) -> bool:
-        """Whether models of other folds of the `records` are trained too, so that all of them say how much each expert
+    def cross_fits(self, model: Model, recipe: Recipe) -> bool:
+        """Whether models of other folds are trained too, so that all of them say how much each expert
         of `model` decides."""
 
     def judge(self, model: Model, records: Records) -> dict[str, Judged]:

@@ -146,7 +146,7 @@ class ContrastiveTask:
     ) -> None:
         """None: what aligns inputs decides on no target."""
 
-    def cross_fits(self, model: Model, records: int, recipe: Recipe) -> bool:
+    def cross_fits(self, model: Model, recipe: Recipe) -> bool:
         """Never."""
         return False
 

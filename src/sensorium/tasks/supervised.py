@@ -36,7 +36,6 @@ from sensorium.training.learner import Learner
 from sensorium.training.loop import Validation
 from sensorium.training.validation import calibrate, judge, validator
 
-CROSS_FITTED = 1_000  # records, below which all of them say how much each expert decides
 RESERVED = ("key", "absent")  # columns of every table of predictions
 
 
@@ -117,11 +116,11 @@ class SupervisedTask:
             with context.console.spinner("Learning boosted trees and linear models"):
                 join_experts(model, records, split.together, context.recipe.seed, like)
 
-    def cross_fits(self, model: Model, records: int, recipe: Recipe) -> bool:
-        """Of few records, where no picture or sound is read in training."""
+    def cross_fits(self, model: Model, recipe: Recipe) -> bool:
+        """As the recipe says, where no picture or sound is read in training."""
         cached = cached_inputs(model, recipe)
         cheap = all(encoder.modality not in MEDIA or name in cached for name, encoder in model.encoders.items())
-        return model.experts is not None and cheap and records < CROSS_FITTED
+        return model.experts is not None and cheap and bool(recipe.training.cross_fit)
 
     def judge(self, model: Model, records: Records) -> dict[str, Judged]:
         """The scores of the ensembles."""

@@ -14,6 +14,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from sensorium.console import StepCallback
 from sensorium.data.records import Records, epoch_batches, load
 from sensorium.errors import UserError
 from sensorium.features import Batch, Loss
@@ -302,3 +303,14 @@ class Training:
         """For each of the answers, whether it is true in any process."""
         votes = torch.tensor(answers, dtype=torch.float32, device=self.accelerator.device)
         return [value > 0 for value in self.accelerator.reduce(votes, "sum").tolist()]
+
+
+def with_callbacks(report: StepCallback, callbacks: tuple[StepCallback, ...], stage: str) -> StepCallback:
+    """`report`, and after it the user's callbacks, each with figures of its own and what is trained: `stage`."""
+
+    def report_to_all(figures: dict[str, Any]) -> None:
+        report(figures)
+        for callback in callbacks:
+            callback({"stage": stage} | figures)
+
+    return report_to_all

@@ -34,6 +34,11 @@ class TrainingSettings(BaseModel, frozen=True, extra="forbid"):
     refit: bool | None = Field(
         None, description="train anew, validation records too, for the best number of epochs; none: if 20,000 or fewer"
     )
+    cross_fit: bool | None = Field(
+        None,
+        description="models of other folds are trained too, so that all records say how much each expert decides; none:"
+        " if they are few, and nothing but features is read in training",
+    )
     averaging: Literal["none", "ema"] = Field(
         "none", description="ema: validation and the saved model use a running average of the weights"
     )
