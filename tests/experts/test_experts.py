@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_array
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
@@ -12,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from sensorium.data.read import read
 from sensorium.data.records import Records
 from sensorium.encoders.table_processor import TableProcessor, describe_columns
+from sensorium.experts import kinds
 from sensorium.experts.base import Material
 from sensorium.experts.boosted_trees import BoostedTrees
 from sensorium.experts.kinds import EXPERT_KINDS
@@ -72,6 +74,21 @@ def test_the_strength_is_small_where_nothing_is_to_be_learned_and_large_where_al
     nothing, _ = Linear.fit(linear("class", 2), Material({"photo": column(values)}, noise, [], folds()))
     everything, _ = Linear.fit(linear("class", 2), Material({"photo": column(values)}, clear, [], folds()))
     assert nothing.config.strength < 0.1 < 10 < everything.config.strength
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_many_classes_are_ridge_regressions_of_their_indicators(sparse, monkeypatch):
+    values = StandardScaler().fit_transform(features())
+    label = (values[:, 0] > 0).astype(int) + 2 * (values[:, 1] > 0)
+    matrix = csr_array(values) if sparse else values
+    monkeypatch.setattr(kinds, "MANY_CLASSES", 3)
+    weight, bias = EXPERT_KINDS["class"].fit_linear(matrix, label, 4, 0.5)
+    peer = Ridge(alpha=2.0).fit(values, np.eye(4)[label])
+    scale = weight[0, 0] / peer.coef_.T[0, 0]
+    assert min(abs(scale - known) for known in kinds.SCALES) < 1e-6
+    assert np.allclose(weight, scale * peer.coef_.T) and np.allclose(bias, scale * peer.intercept_)
+    raw = values @ weight + bias
+    assert (raw.argmax(axis=1) == label).mean() > 0.9
 
 
 def test_labels_are_a_logistic_regression_each():

@@ -8,6 +8,7 @@ import warnings
 from typing import Any, Protocol
 
 import numpy as np
+from scipy.linalg import solve
 from scipy.sparse import csr_array
 from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
@@ -17,6 +18,8 @@ from torch import Tensor, nn
 Matrix = np.ndarray | csr_array  # float [N, F]
 STEPS = 100  # of the optimiser
 NEVER = -20.0  # raw output of a class that a fold has no record of
+MANY_CLASSES = 100
+SCALES = (1.0, 3.0, 10.0, 30.0, 100.0)  # of the outputs of ridge regressions of indicators
 LEAST_VARIANCE, MOST_VARIANCE = 1e-4, 1.0
 
 
@@ -71,7 +74,10 @@ class ClassExperts:
 
     @staticmethod
     def fit_linear(features: Matrix, truth: np.ndarray, outputs: int, strength: float) -> tuple[np.ndarray, np.ndarray]:
-        """Multinomial logistic regression; a class without a record is never decided."""
+        """Multinomial logistic regression; a class without a record is never decided. Of many classes ridge regression
+        of each, which costs little more than of one, scaled for the least log loss."""
+        if outputs > MANY_CLASSES:
+            return _ridge_classes(features, truth, outputs, strength)
         weight, bias = np.zeros((features.shape[1], outputs)), np.full(outputs, NEVER)
         classes = np.unique(truth)
         if len(classes) == 1:
@@ -202,6 +208,22 @@ class NumberExperts:
     def scores(raw: np.ndarray, spread: float) -> np.ndarray:
         """Mean and variance."""
         return np.stack([raw[:, 0], np.full(len(raw), spread)], axis=1)
+
+
+def _ridge_classes(features: Matrix, truth: np.ndarray, outputs: int, strength: float) -> tuple[np.ndarray, np.ndarray]:
+    """Weights [F, K] and biases [K] of ridge regressions of the K indicators."""
+    indicators = csr_array((np.ones(len(truth)), (np.arange(len(truth)), truth)), shape=(len(truth), outputs))
+    mean, share = np.asarray(features.mean(axis=0)).ravel(), np.bincount(truth, minlength=outputs) / len(truth)
+    gram = features.T @ features
+    gram = (gram if isinstance(gram, np.ndarray) else gram.toarray()) - len(truth) * np.outer(mean, mean)
+    products = np.asarray((indicators.T @ features).T if isinstance(features, np.ndarray)
+                          else (features.T @ indicators).toarray())  # fmt: skip
+    products = products - len(truth) * np.outer(mean, share)
+    weight = solve(gram + np.eye(len(mean)) / strength, products, assume_a="pos")
+    raw = features @ weight - mean @ weight + share
+    losses = {scale: ClassExperts.loss(scale * raw, truth) for scale in SCALES}
+    scale = min(losses, key=losses.get)
+    return scale * weight, scale * (share - mean @ weight)
 
 
 EXPERT_KINDS: dict[str, type[ExpertKind]] = {"class": ClassExperts, "labels": LabelsExperts, "number": NumberExperts}

@@ -13,6 +13,7 @@ from sensorium.heads.late import Late, LateConfig
 from sensorium.heads.single import HEADS
 
 ROUNDS = 25  # of the greedy choice
+MOST_NUMBERS, LEAST_CHOSEN_BY = 20_000_000, 1_000  # scores that shares are chosen by, and rows at least
 
 
 class EnsembleConfig(BaseModel, frozen=True, extra="forbid"):
@@ -77,6 +78,10 @@ class Ensemble(nn.Module):
         pieces = [self.judge(fused, target), *judged]
         scores, mask = torch.cat([piece.scores for piece in pieces]), torch.cat([piece.mask for piece in pieces])
         target = {key: torch.cat([piece.target[key] for piece in pieces]) for key in pieces[0].target}
+        most = max(LEAST_CHOSEN_BY, MOST_NUMBERS // scores[0].numel()) if len(scores) else 0
+        if len(scores) > most:  # evenly, for a table may be sorted
+            rows = torch.linspace(0, len(scores) - 1, most, device=scores.device).long()
+            scores, mask, target = scores[rows], mask[rows], _rows(target, rows)
         if len(scores):
             self._choose(scores, mask, target)
 
