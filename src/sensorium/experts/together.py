@@ -42,7 +42,6 @@ class Experts(nn.Module):
         """`records` with the views that the experts read, beside their inputs."""
         return with_views(records, self.processors)
 
-    @torch.no_grad()
     def forward(self, fused: Features, features: Mapping[str, Features]) -> Features:
         """The fused features [B, T, D] with a token for each of E experts: [B, T + E, D'], D' wide enough for all."""
         columns = self.columns(features, len(fused.mask))

@@ -127,7 +127,7 @@ class Columns(NamedTuple):
 
 def columns_of(source: Source, features: Features, vocabulary: int = 0) -> Columns:
     """The features of a batch under `source.name` as columns; `vocabulary`: how many words there are."""
-    present, values = to_numpy(features.present), to_numpy(features.pooled)
+    present, values = to_numpy(features.present), to_numpy(features.pooled.detach())
     if source.view != WORDS:
         return Columns(values, present)
     rows, places = np.nonzero((values >= 0) & present[:, None])

@@ -248,7 +248,7 @@ def cross_fit(
         return [], state
     judged, epochs = [], [state.best_epoch]
     parts = cross_splits(splits, FOLDS, context.recipe.seed)
-    with context.console.progress("Training on other folds", len(parts)) as advance:
+    with context.console.spinner("Training on other folds"):
         for number, fold in enumerate(parts, start=1):
             of_fold = {name: select_records(records["train_val"], part) for name, part in fold.items()}
             twin, folder = start().to(context.accelerator.device), context.run_folder / "folds" / str(number)
@@ -257,7 +257,6 @@ def cross_fit(
             epochs.append(trained.best_epoch)
             task.join_experts(twin, fold["train"], of_fold["train"], inside, like=model)
             judged.append(task.judge(twin, of_fold["validation"]))
-            advance(1)
     return judged, state.model_copy(update={"best_epoch": round(float(np.mean(epochs)))})
 
 

@@ -10,8 +10,10 @@ from sensorium.console import Console
 from sensorium.encoders import ENCODERS
 from sensorium.encoders.audio_processor import AudioProcessor
 from sensorium.errors import counted
+from sensorium.experts.base import inputs_of
 from sensorium.fusion import FUSIONS
 from sensorium.heads import HEADS
+from sensorium.heads.ensemble import Ensemble
 from sensorium.model import Model, is_frozen
 from sensorium.tasks.base import Closing, Run
 from sensorium.training.state import TrainingState
@@ -89,6 +91,9 @@ def print_finished(
             + (optimistic if validation_chose else ".")
         )
     console.print_detail(run.report)
+    for name, head in run.model.heads.items():
+        if isinstance(head, Ensemble):
+            console.print_detail(_experts_table(run.model, name, head))
     for what in run.report.brief() + closing.shown:
         console.print_table(what)
     console.print_detail(
@@ -112,3 +117,21 @@ def _training_state(encoder: nn.Module, settings: InputSettings, cache: bool) ->
 
 def _count(module: Any) -> str:
     return f"{sum(parameter.numel() for parameter in module.parameters()):,}"
+
+
+def _experts_table(model: Model, target: str, head: Ensemble) -> Printed:
+    """What decides on a target, from which inputs, and how much each counts."""
+    inputs, tokens = model.encoders.names, head.config.network.experts
+    names = [("network", name) for name in inputs] + [("network", "several together")] * (tokens - len(inputs))
+    names += [(name, ", ".join(inputs_of(expert.config.sources))) for name, _, expert in model.experts.experts]
+    title = f"What decides on {target}: averages of what reads the same, multiplied by weight, then averaged"
+    printed = Printed("expert", "reads", "share of its average", "weight", title=title, title_justify="left")
+    for number, group in enumerate(head.config.groups):
+        shares, weight = getattr(head, f"shares_{number}").tolist(), float(head.weights[number])
+        for position, share in zip(group, shares, strict=True):
+            printed.add_row(*names[position], f"{share:.0%}", f"{weight:.2f}")
+    printed.add_section()
+    printed.add_row("the product", "", f"{float(head.shares[0]):.0%}", "")
+    for position, share in zip(head.config.whole, head.shares[1:].tolist(), strict=True):
+        printed.add_row(*names[position], f"{share:.0%}", "")
+    return printed
