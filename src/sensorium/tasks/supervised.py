@@ -23,6 +23,7 @@ from sensorium.data.table import Table
 from sensorium.data.targets import TARGETS
 from sensorium.errors import UserError
 from sensorium.evaluation import Report, evaluate_targets
+from sensorium.evaluation.rivals import Training
 from sensorium.inference.preview import sample_predictions
 from sensorium.model import Model, load
 from sensorium.tasks.base import Closing, Facts, RunContext, Source
@@ -134,12 +135,13 @@ class SupervisedTask:
         seconds: float,
         saved: Model,
         previous: PreviousRun | None,
-        learned: Split,
+        learned: Records,
     ) -> Report:
         """Every metric, what each input is worth, and what a run that went on has forgotten."""
         batches, seed = records.batches(scored.device), context.recipe.seed
+        training = Training(scored, learned, records)
         report = evaluate_targets(
-            scored, split.table, batches=batches, seed=seed, train_seconds=seconds, training=learned.table
+            scored, split.table, batches=batches, seed=seed, train_seconds=seconds, training=training
         )
         if previous is None:
             return report
