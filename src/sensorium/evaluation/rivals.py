@@ -136,7 +136,7 @@ def _features(records: Records, name: str, rows: np.ndarray) -> ReadColumns:
 
 
 def _encoder_name(model: Model, name: str) -> str:
-    """The published model of an input's encoder, else what kind of encoder it is."""
+    """The published model of an input's encoder, of a folder's path the last two names; else its kind of encoder."""
     encoder = model.encoders[name]
     published = getattr(encoder.config, "model", None)
-    return Path(published).name if published else name_of(ENCODERS, encoder)
+    return "/".join(Path(published).parts[-2:]) if published else name_of(ENCODERS, encoder)
