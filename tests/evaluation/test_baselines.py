@@ -1,22 +1,61 @@
 """Cheap baselines learn what they can read from the training records alone, and no failure of theirs ends a run."""
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+import sensorium
 from sensorium.data.read import read
+from sensorium.data.records import Records
 from sensorium.data.table import Table
-from sensorium.evaluation import baseline_models
-from sensorium.evaluation.baseline_models import CellSource, LogisticClass, TextSource, TrainingRecords, sources
+from sensorium.evaluation import baseline_models, rivals
+from sensorium.evaluation.baseline_models import (
+    CellSource,
+    LogisticClass,
+    TextSource,
+    TrainingRecords,
+    predict_linear,
+    sources,
+)
 from sensorium.evaluation.baselines import Baseline, Scored
 from sensorium.evaluation.columns import TARGET_COLUMNS
+from sensorium.evaluation.rivals import Training
+from sensorium.experts import BoostedTrees, Linear
+from sensorium.experts.together import Named
+from sensorium.experts.views import Source
+from sensorium.features import Features
 from sensorium.metrics import Columns, Resamples
 
 KINDS = {"note": "text", "size": "number", "shop": "category", "day": "date"}
 TARGETS = {"kind": "class", "price": "number", "marks": "labels"}
-NAMES = ["TF-IDF of note", "size, shop, day"]
+NAMES = ["TF-IDF of note", "size, shop, day", "size, shop, day"]
+ENCODER = SimpleNamespace(config=SimpleNamespace(model="a_published_model"))
+
+
+class KeptFeatures:
+    """Features of every record of a table, drawn around its class; absent in every fifth."""
+
+    def __init__(self, table: Table):
+        noise = np.random.default_rng(1).normal(size=(len(table), 8))
+        shift = np.array(["xyz".index(label) for label in table.frame["kind"]])
+        self.pooled = torch.from_numpy(noise + 3 * np.eye(8)[shift]).float()
+        self.present = torch.arange(len(table)) % 5 > 0
+
+    def read(self, rows: np.ndarray, views: None = None) -> Features:
+        return Features.one(self.pooled[rows], self.present[rows])
+
+
+def training_of(training: Table, table: Table, *experts: Named, features: bool = False) -> Training:
+    """The training records of a model with these experts, beside the scored ones; both with features of 'note'."""
+    model = SimpleNamespace(
+        read=lambda records: records, encoders={"note": ENCODER}, experts=SimpleNamespace(experts=list(experts))
+    )
+    stores = [{"note": KeptFeatures(records)} if features else {} for records in (training, table)]
+    return Training(model, Records(training, {}, stores=stores[0]), Records(table, {}, stores=stores[1]))
 
 
 def shop_table(rows: int = 240, seed: int = 0) -> Table:
@@ -39,8 +78,9 @@ def shop_table(rows: int = 240, seed: int = 0) -> Table:
     return read(frame, target=TARGETS, columns=KINDS, quiet=True)
 
 
-def compared(training: Table, table: Table, name: str) -> dict[str, Baseline]:
+def compared(training: Table | Training | None, table: Table, name: str) -> dict[str, Baseline]:
     """The baselines of one target, beside a model that knows nothing."""
+    training = training_of(training, table) if isinstance(training, Table) else training
     target = next(spec for spec in table.schema.targets if spec.name == name)
     truth = {key: tensor.numpy() for key, tensor in table.encode_target(target).items()}
     nothing: Columns = {
@@ -73,6 +113,62 @@ def test_a_baseline_learns_what_its_input_tells(tables, target, telling, least):
     assert best.value == pytest.approx(found[constant].value.value - values[telling].value, abs=1e-3)
 
 
+def test_trees_find_what_no_line_does_and_take_a_cell_as_absent_or_unknown():
+    generator = np.random.default_rng(0)
+    size, shop = generator.normal(size=400), generator.choice(["north", "south"], 400)
+    frame = pd.DataFrame({"size": size, "shop": shop, "price": np.abs(size) * np.where(shop == "north", 1, -1)})
+    frame.loc[::7, "shop"] = None
+    table = read(frame, target={"price": "number"}, columns={"size": "number", "shop": "category"}, quiet=True)
+    training, scored = table.take(np.arange(300)), table.take(np.arange(300, 400))
+    found = compared(training, scored, "price")
+    linear, trees = (found[f"size, shop, {method}"].value.value for method in ("ridge regression", "boosted trees"))
+    assert trees > linear + 0.1 and found["size, shop, boosted trees"].value == compared(
+        training, scored, "price")["size, shop, boosted trees"].value  # fmt: skip
+    odd = Table(scored.frame.assign(shop="nowhere", size=None), table.schema, ".", scored.rows)
+    learned, applied, categories = CellSource(table.schema.inputs).codes(training, odd)
+    assert categories == [0, 3] and np.isnan(applied[:, 0]).all() and (applied[:, 1] == 0).all()
+    assert set(learned[::7, 1][~np.isnan(learned[::7, 1])]) == set() and set(learned[1:7, 1]) <= {1, 2}
+
+
+def test_features_that_a_run_keeps_are_learned_from_where_there_are_any(tables, monkeypatch):
+    training = training_of(*tables, features=True)
+    name = "features of note (a_published_model), logistic regression"
+    found = compared(training, tables[1], "kind")
+    assert list(found)[-1] == name and found[name].value.value > 0.7
+    some = tables[1].take(np.arange(1, 80, 2))  # of other records than all that have features
+    assert compared(training, some, "kind")[name].value.value > 0.7
+    monkeypatch.setattr(rivals, "MOST_VALUES", 8 * 50)
+    assert name + " (50 records)" in compared(training, tables[1], "kind")
+
+
+def test_a_run_hands_over_its_training_records_and_the_features_that_it_keeps(tmp_path):
+    """The class is drawn at random, so that only who learned from the scored records' own words could tell it."""
+    frame = pd.DataFrame(
+        {"note": [f"note{row}" for row in range(100)], "size": np.random.default_rng(0).normal(size=100)}
+    )
+    frame["kind"] = np.random.default_rng(1).permutation(["x", "y"] * 50)
+    options = {"columns": {"note": "text", "size": "number"}, "recipe": {"inputs": {"note": {"frozen": True}}}}
+    run = sensorium.fit(frame, tmp_path / "run", target="kind", epochs=1, test=0.3, quiet=True, **options)
+    found = run.report.targets[0].baselines
+    assert list(found)[1:] == [
+        "TF-IDF of note, logistic regression",
+        "size, logistic regression",
+        "size, boosted trees",
+        "features of note (text), logistic regression",
+    ]
+    assert all(baseline.value.value < 0.75 for baseline in found.values())
+
+
+def test_a_baseline_that_is_an_expert_of_the_model_is_marked(tables):
+    cells = [Source(spec.name, "cells") for spec in tables[1].schema.inputs if spec.modality == "table"]
+    expert = BoostedTrees(BoostedTrees.Config(kind="class", outputs=3, sources=cells), [])
+    words = Linear(Linear.Config(kind="class", outputs=3, sources=[Source("note", "words"), *cells]), {})
+    training = training_of(*tables, Named("boosted_trees", "kind", expert), Named("linear", "kind", words))
+    parts = {name for name, baseline in compared(training, tables[1], "kind").items() if baseline.is_part}
+    assert parts == {"size, shop, day, boosted trees"}
+    assert not any(baseline.is_part for baseline in compared(training, tables[1], "price").values())
+
+
 def test_without_training_records_there_is_the_prior_alone(tables):
     assert list(compared(None, tables[1], "kind")) == ["always the commonest class"]
 
@@ -96,7 +192,8 @@ def test_a_failure_is_a_sentence(tables, monkeypatch):
     monkeypatch.setattr(TextSource, "features", fails)
     with pytest.warns(UserWarning, match="'kind' has no baseline 'TF-IDF of note, logistic regression': no memory"):
         found = compared(*tables, "kind")
-    assert list(found) == ["always the commonest class", "size, shop, day, logistic regression"]
+    cells = ["size, shop, day, logistic regression", "size, shop, day, boosted trees"]
+    assert list(found) == ["always the commonest class", *cells]
 
 
 def test_no_more_records_than_stated_are_learned_from(tables, monkeypatch):
@@ -115,7 +212,7 @@ def test_imbalanced_classes_weigh_the_same():
     recall = {}
     for metric in ("accuracy", "balanced_accuracy"):
         with warnings.catch_warnings(action="error"):
-            decided = LogisticClass.predict(features, {"label": label}, features, 2, metric)["decision"]
+            decided = predict_linear(LogisticClass, features, {"label": label}, features, 2, metric)["decision"]
         recall[metric] = decided[label == 1].mean()
     assert recall["accuracy"] < 0.4 < 0.6 < recall["balanced_accuracy"]
 

@@ -66,6 +66,23 @@ def test_a_sentence_has_the_numbers():
     assert verdict("accuracy", Value(1.0, None, None, 0.25), 1, {}).kind == "too few records to say"
 
 
+@pytest.mark.parametrize("is_part", [False, True])
+def test_a_model_below_any_baseline_is_said_to_be(is_part):
+    value = Value(0.8, 0.75, 0.85, 0.25)
+    unclear = Baseline(Value(0.86, 0.7, 0.95), Value(-0.06, -0.15, 0.04))
+    better = Baseline(Value(0.85, 0.8, 0.9), Value(-0.05, -0.08, -0.02), is_part)
+    part = ", though the model has such an expert itself" if is_part else ""
+    words = f"best baseline 0.850 (boosted trees), which is measurably better{part}."
+    rivals = {"ridge": unclear, "boosted trees": better}
+    found = verdict("accuracy", value, 300, rivals)
+    assert found.kind == "below the baseline" and found.sentence.startswith("Below the baseline: accuracy 0.800")
+    assert found.sentence.endswith(words)
+    for kind, at_chance, units in (("no better than chance", Value(0.26, 0.2, 0.32, 0.25), 300),
+                                   ("too few records to say", value, 15)):  # fmt: skip
+        found = verdict("accuracy", at_chance, units, rivals)
+        assert found.kind == kind and found.sentence.endswith(words)
+
+
 def test_an_interval_that_holds_chance_and_much_more_says_nothing():
     assert verdict("accuracy", Value(0.7, 0.48, 0.86, 0.5), 25, {}).kind == "too few records to say"
     assert verdict("accuracy", Value(0.52, 0.46, 0.58, 0.5), 250, {}).kind == "no better than chance"

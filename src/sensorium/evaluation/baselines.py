@@ -1,4 +1,4 @@
-"""What a model is compared with: the training prior, cheap models of one kind of input, the model without pictures."""
+"""What a model is compared with: the training prior, cheap models of some inputs, the model without pictures."""
 
 import warnings
 from collections.abc import Callable
@@ -9,8 +9,9 @@ import numpy as np
 from sensorium.data.schema import InputSpec, TargetSpec
 from sensorium.data.table import Table
 from sensorium.data.targets.answer_text import question_texts
-from sensorium.evaluation.baseline_models import BaselineModel, TrainingRecords, sources
+from sensorium.evaluation.baseline_models import BaselineModel, TrainingRecords
 from sensorium.evaluation.coalitions import Coalition
+from sensorium.evaluation.rivals import Training, Trial, rivals
 from sensorium.metrics import (
     METRIC_KINDS,
     Columns,
@@ -31,11 +32,13 @@ VISUAL = ("image", "video")
 class Baseline(NamedTuple):
     """A cheaper way to a decision, measured by the headline metric.
 
-    value: how good it is. above: how much better the model is, over the same resamples.
+    value: how good it is. above: how much better the model is, over the same resamples. is_part: whether the model has
+    an expert of the same kind and inputs.
     """
 
     value: Value
     above: Value
+    is_part: bool = False
 
 
 class Scored(NamedTuple):
@@ -66,8 +69,8 @@ class Scored(NamedTuple):
         }
 
 
-Compare = Callable[[Scored, Table | None], dict[str, Baseline]]
-"""The scored records, and those that the model learned from where they are at hand -> the baselines by name."""
+Compare = Callable[[Scored, Training | None], dict[str, Baseline]]
+"""The scored records, and what was learned from where it is at hand -> the baselines by name."""
 
 
 def non_visual_inputs(specs: list[InputSpec]) -> Coalition:
@@ -83,7 +86,7 @@ def majority_answer(target: TargetSpec, table: Table, prior: np.ndarray) -> np.n
     return np.where(answers >= 0, answers, prior)
 
 
-def answer_baselines(scored: Scored, training: Table | None) -> dict[str, Baseline]:
+def answer_baselines(scored: Scored, training: Training | None) -> dict[str, Baseline]:
     """`commonest`: `majority_answer`. `without_picture`: the model's decision without all pictures and films; left out
     when it reads none.
     """
@@ -96,25 +99,26 @@ def answer_baselines(scored: Scored, training: Table | None) -> dict[str, Baseli
 
 
 class LearnedBaselines(NamedTuple):
-    """The training prior, and `model` on each text and on all numbers, categories and dates, learned from the training
-    records. A baseline that cannot be fitted is left out with a warning.
+    """The training prior, and cheap models of `model`'s kind, learned from the training records: `rivals`. A baseline
+    that cannot be fitted is left out with a warning.
     """
 
     model: type[BaselineModel]
 
-    def __call__(self, scored: Scored, training: Table | None) -> dict[str, Baseline]:
+    def __call__(self, scored: Scored, training: Training | None) -> dict[str, Baseline]:
         """As Compare says."""
-        target = scored.target
+        target, seed = scored.target, scored.resamples.seed
         prior = METRIC_KINDS[target.kind].prior_decision(scored.predictions[()])
-        rivals = {self.model.constant: scored.metric(prior)}
-        records = None if training is None else TrainingRecords.of(training, target, scored.resamples.seed)
-        labels, metric = len(target.labels), headline(target.kind, prior)
-        for source in [] if records is None else sources(training.schema):
-            name = f"{source.name}, {self.model.method}{records.note}"
-            try:
-                features, scored_features = source.features(records.table, scored.table, labels)
-                predicted = self.model.predict(features, records.truth, scored_features, labels, metric)
-                rivals[name] = scored.metric(predicted)
-            except Exception as error:  # no baseline ends a run
-                warnings.warn(f"'{target.name}' has no baseline '{name}': {error}", UserWarning, stacklevel=2)
-        return scored.compare(rivals)
+        by_name, parts = {self.model.constant: scored.metric(prior)}, set()
+        if training is not None:
+            records = TrainingRecords.of(training.table, target, seed)
+            trial = Trial(self.model, target, records, scored.table, headline(target.kind, prior), seed)
+            for rival in rivals(trial, training):
+                try:
+                    by_name[rival.name] = scored.metric(rival.predict())
+                except Exception as error:  # no baseline ends a run
+                    message = f"'{target.name}' has no baseline '{rival.name}': {error}"
+                    warnings.warn(message, UserWarning, stacklevel=2)
+                if rival.is_part_of(training.model, target.name):
+                    parts.add(rival.name)
+        return {name: baseline._replace(is_part=name in parts) for name, baseline in scored.compare(by_name).items()}

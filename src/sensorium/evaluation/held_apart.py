@@ -7,7 +7,14 @@ import numpy as np
 from sklearn.model_selection import GroupKFold, KFold
 
 from sensorium.data.table import Table
-from sensorium.evaluation.baseline_models import BaselineModel, CellSource, TextSource, TrainingRecords, sources
+from sensorium.evaluation.baseline_models import (
+    BaselineModel,
+    CellSource,
+    TextSource,
+    TrainingRecords,
+    predict_linear,
+    sources,
+)
 from sensorium.evaluation.columns import TARGET_COLUMNS
 from sensorium.metrics import Columns
 
@@ -53,6 +60,6 @@ def _out_of_fold(
     for train, test in folds:
         features, scored = source.features(records.table.take(train), records.table.take(test), labels)
         truth = {key: values[train] for key, values in records.truth.items()}
-        for key, values in model.predict(features, truth, scored, labels, model.score_name).items():
+        for key, values in predict_linear(model, features, truth, scored, labels, model.score_name).items():
             predicted.setdefault(key, np.zeros((count, *values.shape[1:]), values.dtype))[test] = values
     return model.score(records.truth, predicted)

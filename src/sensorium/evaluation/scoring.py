@@ -1,7 +1,7 @@
 """Per-sample predictions for every set of inputs, from one encoding of each; and how long one record takes."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -41,6 +41,7 @@ def score(model: Model, batches: Iterable[Batch], coalitions: Iterable[Coalition
     in the mode it was in. Raises UserError for a prediction that is not finite.
     """
     coalitions, was_training = list(dict.fromkeys(coalitions)), model.training
+    names = {name for coalition in coalitions for name in coalition}
     keys, present, targets = [], [], []
     predictions = {coalition: [] for coalition in coalitions}
     model.eval()
@@ -49,12 +50,12 @@ def score(model: Model, batches: Iterable[Batch], coalitions: Iterable[Coalition
             batch = batch.to(model.device)
             features = model.encode(batch.inputs, batch.ids)
             keys += batch.keys
-            present.append({name: to_numpy(features[name].present) for name in model.encoders.names})
+            present.append({name: to_numpy(encoded.present) for name, encoded in features.items() if name in names})
             targets.append(arrays(batch.targets))
             for coalition in coalitions:
                 coalition_features = {
-                    name: encoded.where(torch.full_like(encoded.present, model.input_of(name) in coalition))
-                    for name, encoded in features.items()
+                    view: encoded.where(torch.full_like(encoded.present, _input_of(view, names) in coalition))
+                    for view, encoded in features.items()
                 }
                 predictions[coalition].append(predict_targets(model, model.fuse(coalition_features), batch.targets))
     finally:
@@ -62,6 +63,11 @@ def score(model: Model, batches: Iterable[Batch], coalitions: Iterable[Coalition
     joined = {coalition: _join(pieces) for coalition, pieces in predictions.items()}
     _refuse_infinite(keys, joined)
     return Scores(keys, stack(present), _join(targets), joined)
+
+
+def _input_of(view: str, names: Collection[str]) -> str:
+    """The input that a view such as `review/words` is of, one of the `names`."""
+    return view if view in names else view.rsplit("/", 1)[0]
 
 
 def predict_targets(model: Model, fused: Features, targets: dict[str, dict[str, Tensor]]) -> dict[str, Columns]:

@@ -13,6 +13,7 @@ from sensorium.evaluation.baselines import Scored, non_visual_inputs
 from sensorium.evaluation.coalitions import Coalition, coalitions
 from sensorium.evaluation.columns import TARGET_COLUMNS
 from sensorium.evaluation.report import Report
+from sensorium.evaluation.rivals import Training
 from sensorium.evaluation.samples import samples
 from sensorium.evaluation.saving import save_evaluation
 from sensorium.evaluation.scoring import Scores, latency, rows_of, score
@@ -32,7 +33,7 @@ def evaluate_targets(
     seed: int = 0,
     resamples: int = 2000,
     train_seconds: float | None = None,
-    training: Table | None = None,
+    training: Training | None = None,
 ) -> Report:
     """How good `model` is on `table`, and what each of its inputs is worth; saved to the folder `out` when given.
 
@@ -40,13 +41,12 @@ def evaluate_targets(
     bad_records: "stop" at a file that cannot be read, or "skip" such records, counted and listed in bad_records.csv;
     not asked when `batches` are given. seed: of the `resamples` bootstrap resamples behind every interval, which are
     drawn by group when the table has groups. train_seconds: only handed on to the report.
-    training: the records that the model learned from, for the baselines that have to learn.
+    training: what the model learned from, for the baselines that have to learn.
     Raises UserError when the table has no target, when no record has one, and as reading and decoding do.
     """
     check_known(WAYS_WITH_BAD_RECORDS, "way with bad records", bad_records)
     table, bad = model.read(table), []
     targets = _targets(model, table)
-    training = None if training is None else model.read(training)
     if batches is None and bad_records != "stop":
         scanned = scan(table)
         table, bad = drop_bad_records(table, scanned, bad_records)[0], scanned.bad
@@ -89,7 +89,13 @@ def _targets(model: Model, table: Table) -> list[TargetSpec]:
 
 
 def _report_of(
-    target: TargetSpec, scores: Scores, table: Table, training: Table | None, inputs: Coalition, count: int, seed: int
+    target: TargetSpec,
+    scores: Scores,
+    table: Table,
+    training: Training | None,
+    inputs: Coalition,
+    count: int,
+    seed: int,
 ) -> TargetReport:
     """Everything about one target, from the records that have it."""
     has_target = scores.targets[target.name]["mask"]

@@ -47,10 +47,11 @@ def verdict(
     where it is higher. The first rule that holds decides.
     Too few to say: fewer than 20 units, or the interval, widened to 99 %, holds chance and reaches half of the way from
     chance to perfect. No better than chance: that interval holds chance. Below the baseline: the paired interval of the
-    difference from the best baseline lies below zero. Weak: the interval begins at less than a fifth of the way. Else
-    it works.
+    difference from some baseline lies below zero. Weak: the interval begins at less than a fifth of the way. Else it
+    works. Whichever rule decides, the sentence has the best baseline, of those that the model is below where it is.
     """
-    figures, best = _figures(metric, value), _best(baselines)
+    above = {name: baseline for name, baseline in baselines.items() if _is_below(baseline.above)}
+    figures, best = _figures(metric, value), _best(above or baselines)
     beside = "" if best is None else _beside(best, baselines[best], value.chance)
     if value.low is None or units < FEWEST_UNITS:
         return _too_few(units, figures + beside)
@@ -61,7 +62,7 @@ def verdict(
     if not reached.clear:
         words = "No better" if value.low <= judged.chance else "Hardly better"
         return Verdict("no better than chance", f"{words} than chance: {figures}{beside}.")
-    if best is not None and _is_below(baselines[best].above):
+    if above:
         return Verdict("below the baseline", f"Below the baseline: {figures}{beside}.")
     if reached.low < WEAK:
         return Verdict("weak", f"It is weak: {figures}{beside}.")
@@ -119,6 +120,9 @@ def _beside(name: str, baseline: Baseline, chance: float | None) -> str:
         return ""
     words = f", best baseline {baseline.value.value:z.3f} ({name})"
     low, high = baseline.above.low, baseline.above.high
+    if _is_below(baseline.above):
+        part = ", though the model has such an expert itself" if baseline.is_part else ""
+        return f"{words}, which is measurably better{part}"
     return f"{words}, which it does not measurably beat" if low is not None and low <= 0 <= high else words
 
 

@@ -340,7 +340,7 @@ def _finish(
     """
     name = "test" if "test" in splits else "validation"
     learned, training = ("train_val", "refit") if context.recipe.training.refit else ("train", "last")
-    scored, scored_learned = (final, splits[learned]) if name == "test" else (model, splits["train"])
+    scored, scored_learned = (final, records[learned]) if name == "test" else (model, records["train"])
     with context.console.spinner(f"Scoring the {name} records"):
         report: Report = task.report(
             scored, splits[name], scored.viewed(records[name]), context, state.seconds, final, previous, scored_learned

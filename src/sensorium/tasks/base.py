@@ -154,12 +154,12 @@ class Task(Protocol):
         seconds: float,
         saved: Model,
         previous: PreviousRun | None,
-        learned: Split,
+        learned: Records,
     ) -> Report:
         """How good the model `scored` is on a `split`, which `records` reads; the one `saved` may have learned more.
 
-        previous: the run that this one goes on from, where it can be told what was forgotten. learned: what `scored`
-        learned from.
+        previous: the run that this one goes on from, where it can be told what was forgotten. learned: the records that
+        `scored` learned from.
         """
 
     def closing(self, model: Model, split: Split, folder: Path, recipe: Recipe) -> Closing:

@@ -184,7 +184,7 @@ class ContrastiveTask:
         seconds: float,
         saved: Model,
         previous: PreviousRun | None,
-        learned: Split,
+        learned: Records,
     ) -> RetrievalReport:
         """Retrieval in both directions of every pair, among 50,000 records at most, for its work grows with their
         square; reranked too where the model has a head for that, among 5,000 then, as each fuses 16 pairs and more.

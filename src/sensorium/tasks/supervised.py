@@ -22,6 +22,7 @@ from sensorium.data.table import Table
 from sensorium.data.targets import TARGETS
 from sensorium.errors import UserError
 from sensorium.evaluation import Report, evaluate_targets
+from sensorium.evaluation.rivals import Training
 from sensorium.experts.kinds import EXPERT_KINDS
 from sensorium.heads.ensemble import Judged
 from sensorium.heads.late import Late
@@ -147,12 +148,13 @@ class SupervisedTask:
         seconds: float,
         saved: Model,
         previous: PreviousRun | None,
-        learned: Split,
+        learned: Records,
     ) -> Report:
         """Every metric, what each input is worth, and what a run that went on has forgotten."""
         batches, seed = records.batches(scored.device), context.recipe.seed
+        training = Training(scored, learned, records)
         report = evaluate_targets(
-            scored, split.table, batches=batches, seed=seed, train_seconds=seconds, training=learned.table
+            scored, split.table, batches=batches, seed=seed, train_seconds=seconds, training=training
         )
         if previous is None:
             return report
