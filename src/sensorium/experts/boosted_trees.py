@@ -1,4 +1,6 @@
-"""Gradient-boosted trees of the cells of columns, and of what other experts say (LightGBM: Ke et al. 2017)."""
+"""Gradient-boosted trees of the cells of columns, of what other experts say, and of the main directions of features
+(LightGBM: Ke et al. 2017).
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,17 +10,20 @@ import lightgbm
 import numpy as np
 import torch
 from pydantic import BaseModel
+from safetensors.torch import load_file, save_file
 
 from sensorium.experts.base import Material, present_rows
 from sensorium.experts.kinds import EXPERT_KINDS
-from sensorium.experts.views import CELLS, Columns, Source
+from sensorium.experts.views import CELLS, FEATURES, Columns, Source
 
 MOST_ROUNDS, PATIENCE = 1_000, 40
+MOST_COMPARED = 2_000  # records by which principal directions are found
 
 
 class BoostedTreesConfig(BaseModel, frozen=True, extra="forbid"):
     """Boosted trees. rounds: of boosting; None: the best over the folds. categories: by source of cells, how many
-    categories each of its columns has (0: a number). extra: thresholds are drawn at random (Geurts et al. 2006).
+    categories each of its columns has (0: a number). components: of each source of features, the directions in which
+    training records differ most, along which trees read it. extra: thresholds are drawn at random (Geurts et al. 2006).
     spread: as ExpertKind says."""
 
     kind: str
@@ -27,6 +32,7 @@ class BoostedTreesConfig(BaseModel, frozen=True, extra="forbid"):
     required: list[str] = []
     earlier: list[int] = []
     categories: dict[str, list[int]] = {}
+    components: int = 4
     extra: bool = False
     seed: int = 0
     rounds: list[int] | None = None
@@ -38,14 +44,16 @@ class BoostedTrees:
 
     Config = BoostedTreesConfig
 
-    def __init__(self, config: BoostedTreesConfig, boosters: list[lightgbm.Booster]):
-        self.config, self.boosters = config, boosters
+    def __init__(self, config: BoostedTreesConfig, boosters: list[lightgbm.Booster], tensors: dict[str, torch.Tensor]):
+        self.config, self.boosters, self.tensors = config, boosters, tensors
+        self._arrays = {name: tensor.numpy().astype(np.float64) for name, tensor in tensors.items()}
 
     @classmethod
     def fit(cls, config: BoostedTreesConfig, material: Material) -> tuple["BoostedTrees", np.ndarray]:
         """As Expert says."""
         kind, rows = EXPERT_KINDS[config.kind], np.flatnonzero(present_rows(config, material.columns))
-        table = cls(config, []).table(material.columns, material.earlier)[rows]
+        tensors = _components(config, material.columns, rows)
+        table = cls(config, [], tensors).table(material.columns, material.earlier)[rows]
         truth, boosters, rounds = material.truth[rows], [], []
         folds = [np.isin(rows, left_out) for _, left_out in material.folds]
         folds = [left_out for left_out in folds if left_out.any() and not left_out.all()]
@@ -64,7 +72,7 @@ class BoostedTrees:
         raw = np.full((len(material.truth), config.outputs), np.nan)
         raw[rows] = kind.tree_outputs(honest)
         update = {"rounds": rounds, "spread": kind.spread(raw[rows], truth)}
-        return cls(config.model_copy(update=update), boosters), raw
+        return cls(config.model_copy(update=update), boosters, tensors), raw
 
     def raw(self, columns: Mapping[str, Columns], earlier: Sequence[np.ndarray]) -> np.ndarray:
         """As Expert says."""
@@ -72,24 +80,47 @@ class BoostedTrees:
         return EXPERT_KINDS[self.config.kind].tree_outputs([_predict(booster, table) for booster in self.boosters])
 
     def table(self, columns: Mapping[str, Columns], earlier: Sequence[np.ndarray]) -> np.ndarray:
-        """The columns of B records side by side, float64 [B, F], NaN where absent; what earlier experts say last."""
-        blocks = [
-            np.where(columns[source.name].present[:, None], columns[source.name].values, np.nan)
-            for source in self.config.sources
-            if source.view == CELLS
-        ]
-        return np.concatenate([*blocks, *(earlier[number] for number in self.config.earlier)], axis=1, dtype=np.float64)
+        """The columns of B records side by side, float64 [B, F], NaN where absent: cells, main directions of features,
+        outputs of earlier experts."""
+        cells, directions = [], []
+        for source in self.config.sources:
+            values, present = columns[source.name]
+            if source.view == CELLS:
+                cells.append(np.where(present[:, None], values, np.nan))
+            elif source.view == FEATURES:
+                centred = values - self._arrays[f"{source.name}.mean"]
+                along = centred @ self._arrays[f"{source.name}.directions"]
+                directions.append(np.where(present[:, None], along, np.nan))
+        outputs = [earlier[number] for number in self.config.earlier]
+        return np.concatenate([*cells, *directions, *outputs], axis=1, dtype=np.float64)
 
     def save(self, folder: Path) -> None:
         """As Expert says; each booster in LightGBM's text format."""
         for number, booster in enumerate(self.boosters):
             (folder / f"trees-{number}.txt").write_text(booster.model_to_string(), "utf-8")
+        save_file(self.tensors, folder / "components.safetensors")
 
     @classmethod
     def load(cls, config: BoostedTreesConfig, folder: Path) -> "BoostedTrees":
         """As Expert says."""
         texts = [(folder / f"trees-{number}.txt").read_text("utf-8") for number in range(len(config.rounds or []))]
-        return cls(config, [lightgbm.Booster(model_str=text) for text in texts])
+        boosters = [lightgbm.Booster(model_str=text) for text in texts]
+        return cls(config, boosters, load_file(folder / "components.safetensors"))
+
+
+def _components(
+    config: BoostedTreesConfig, columns: Mapping[str, Columns], rows: np.ndarray
+) -> dict[str, torch.Tensor]:
+    """By source of features their mean [D], and the principal directions [D, P] of at most MOST_COMPARED records."""
+    tensors = {}
+    for source in (source for source in config.sources if source.view == FEATURES):
+        values, present = columns[source.name].take(rows)
+        values = values[present][:: max(1, int(present.sum()) // MOST_COMPARED)].astype(np.float64)
+        mean = values.mean(axis=0)
+        directions = np.linalg.svd(values - mean, full_matrices=False)[2][: config.components].T
+        tensors[f"{source.name}.mean"] = torch.from_numpy(mean).float()
+        tensors[f"{source.name}.directions"] = torch.from_numpy(directions).float().contiguous()
+    return tensors
 
 
 def _parameters(config: BoostedTreesConfig, rows: int) -> dict[str, Any]:
