@@ -31,11 +31,12 @@ class EnsembleConfig(BaseModel, frozen=True, extra="forbid"):
 
 class Judged(NamedTuple):
     """Of N rows that a head did not learn from: every token's scores, float [N, T, S], which of them are present, bool
-    [N, T], and the target's tensors, [N, ...]."""
+    [N, T], and the target's tensors, [N, ...]; and what its network's experts were calibrated to."""
 
     scores: Tensor
     mask: Tensor
     target: dict[str, Tensor]
+    calibrated: list[Tensor]
 
 
 class Ensemble(nn.Module):
@@ -76,6 +77,8 @@ class Ensemble(nn.Module):
         """Chooses shares, weights, temperature and threshold on validation rows, and on those that twins of this head
         have `judged`. In evaluation mode, once."""
         pieces = [self.judge(fused, target), *judged]
+        for buffer, *values in zip(self.late.buffers(), *(piece.calibrated for piece in pieces), strict=True):
+            buffer.copy_(torch.stack(values).mean(dim=0))
         scores, mask = torch.cat([piece.scores for piece in pieces]), torch.cat([piece.mask for piece in pieces])
         target = {key: torch.cat([piece.target[key] for piece in pieces]) for key in pieces[0].target}
         most = max(LEAST_CHOSEN_BY, MOST_NUMBERS // scores[0].numel()) if len(scores) else 0
@@ -91,7 +94,8 @@ class Ensemble(nn.Module):
         and an input."""
         self.late.calibrate(self._of_network(fused), target)
         fused, target = known_rows(fused, target)
-        return Judged(self._scores(fused), fused.mask, target)
+        calibrated = [buffer.clone() for buffer in self.late.buffers()]
+        return Judged(self._scores(fused), fused.mask, target, calibrated)
 
     def _choose(self, scores: Tensor, mask: Tensor, target: dict[str, Tensor]) -> None:
         for number, group in enumerate(self.config.groups):

@@ -1,13 +1,61 @@
-"""The records of a run's splits, with the features of frozen encoders from the cache."""
+"""The records of a run: looked at once, then by split, with the features of frozen encoders from the cache."""
 
+from typing import NamedTuple
+
+import numpy as np
 import pandas as pd
 
 from sensorium.config.schema import InputSettings
+from sensorium.data.near_copies import find_families, source_sentences
 from sensorium.data.records import Records
+from sensorium.data.scan import drop_bad_records, scan, write_bad_records
+from sensorium.data.table import Table
+from sensorium.errors import counted
+from sensorium.evaluation.held_apart import held_apart_sentence
 from sensorium.model import Model
-from sensorium.tasks.base import RunContext
+from sensorium.tasks.base import Facts, RunContext
 from sensorium.tasks.splits import Split
 from sensorium.training.views import Views, ViewsJob
+
+
+class ScannedRecords(NamedTuple):
+    """The records that can be used, their content ids and facts by input, and which are near-copies: `families`, int64
+    [N], equal for those that a split keeps together, or None.
+    """
+
+    table: Table
+    ids: dict[str, np.ndarray]
+    facts: Facts
+    families: np.ndarray | None
+
+
+def scan_records(table: Table, context: RunContext) -> ScannedRecords:
+    """Looks at every file once, and says what was set aside and what is kept together."""
+    workers, data = context.recipe.training.workers, context.recipe.data
+    with context.console.spinner("Reading every record once"):
+        scanned = scan(table, 2 if workers is None else workers, data.near_copies)
+    usable, scanned = drop_bad_records(table, scanned, context.recipe.data.bad_records)
+    for name, sounds in ((name, facts["cut_off"]) for name, facts in scanned.facts.items() if "cut_off" in facts):
+        context.console.print(
+            f"{counted(sounds, 'sound')} of '{name}' lie far beyond full scale and are cut off there; divide the"
+            " samples by full scale (32,768 where they are in units of 16 bits)."
+        )
+    path = context.run_folder / "bad_records.csv"
+    if context.accelerator.is_main_process:
+        path.unlink(missing_ok=True)  # of an earlier try, which may have been of other records
+    if scanned.bad and context.accelerator.is_main_process:
+        write_bad_records(scanned.bad, path)
+        context.console.print(f"{counted(len(table) - len(usable), 'record')} set aside; {path} says why.")
+    families = None
+    if data.near_copies:
+        with context.console.spinner("Looking for near-copies"):
+            families, sentences = find_families(usable, scanned.ids, scanned.fingerprints, data.split)
+        for sentence in sentences:
+            context.console.print(sentence)
+    for name, sentence in source_sentences(usable).items():
+        score = held_apart_sentence(usable, name, context.recipe.seed)
+        context.console.print(f"! {sentence}{f' {score}' if score else ''}")
+    return ScannedRecords(usable, scanned.ids, scanned.facts, families)
 
 
 def load_splits(

@@ -16,21 +16,18 @@ from sensorium.config.defaults import choose_encoders, default_workers, fill_def
 from sensorium.config.schema import Recipe
 from sensorium.console import Console, StepCallback
 from sensorium.data.marks import save_marks
-from sensorium.data.near_copies import find_families, source_sentences
 from sensorium.data.records import Records
-from sensorium.data.scan import drop_bad_records, leave_out, scan, write_bad_records
+from sensorium.data.scan import leave_out
 from sensorium.data.schema import MEDIA
 from sensorium.data.sources.shards import shard_summary
 from sensorium.data.split import join_codes
 from sensorium.data.table import Table
-from sensorium.errors import counted
 from sensorium.evaluation import Report
-from sensorium.evaluation.held_apart import held_apart_sentence
 from sensorium.files import discard, whole_folder
 from sensorium.heads.ensemble import Judged
 from sensorium.model import Model, load
 from sensorium.reports.report import write_report_without_measurements
-from sensorium.runs.loaders import load_splits, select_records
+from sensorium.runs.loaders import load_splits, scan_records, select_records
 from sensorium.runs.summary import print_finished, print_plan
 from sensorium.runs.sweep import sweep
 from sensorium.tasks.base import Facts, Run, RunContext, Task
@@ -91,7 +88,7 @@ def run_pipeline(task: Task, table: Table, context: RunContext, started: float) 
     state = train_with_validation(task, model, splits, records, fingerprint, context)
     task.join_experts(model, splits["train"], records["train"], context)
     start = partial(initial_model, task, splits["train"].table, facts, fingerprint, context)
-    judged, state = cross_fit(task, start, model, splits, records, state, fingerprint, context)
+    judged = cross_fit(task, start, model, splits, records, state.best_epoch + 1, fingerprint, context)
     task.calibrate(model, records["validation"], judged)
 
     # 8. Train again on training and validation records, for as many epochs.
@@ -105,46 +102,6 @@ def run_pipeline(task: Task, table: Table, context: RunContext, started: float) 
 
     # 9. Score, save, report.
     return _finish(task, final, model, splits, records, state, previous, context)
-
-
-class ScannedRecords(NamedTuple):
-    """The records that can be used, their content ids and facts by input, and which are near-copies: `families`, int64
-    [N], equal for those that a split keeps together, or None.
-    """
-
-    table: Table
-    ids: dict[str, np.ndarray]
-    facts: Facts
-    families: np.ndarray | None
-
-
-def scan_records(table: Table, context: RunContext) -> ScannedRecords:
-    """Looks at every file once, and says what was set aside and what is kept together."""
-    workers, data = context.recipe.training.workers, context.recipe.data
-    with context.console.spinner("Reading every record once"):
-        scanned = scan(table, 2 if workers is None else workers, data.near_copies)
-    usable, scanned = drop_bad_records(table, scanned, context.recipe.data.bad_records)
-    for name, sounds in ((name, facts["cut_off"]) for name, facts in scanned.facts.items() if "cut_off" in facts):
-        context.console.print(
-            f"{counted(sounds, 'sound')} of '{name}' lie far beyond full scale and are cut off there; divide the"
-            " samples by full scale (32,768 where they are in units of 16 bits)."
-        )
-    path = context.run_folder / "bad_records.csv"
-    if context.accelerator.is_main_process:
-        path.unlink(missing_ok=True)  # of an earlier try, which may have been of other records
-    if scanned.bad and context.accelerator.is_main_process:
-        write_bad_records(scanned.bad, path)
-        context.console.print(f"{counted(len(table) - len(usable), 'record')} set aside; {path} says why.")
-    families = None
-    if data.near_copies:
-        with context.console.spinner("Looking for near-copies"):
-            families, sentences = find_families(usable, scanned.ids, scanned.fingerprints, data.split)
-        for sentence in sentences:
-            context.console.print(sentence)
-    for name, sentence in source_sentences(usable).items():
-        score = held_apart_sentence(usable, name, context.recipe.seed)
-        context.console.print(f"! {sentence}{f' {score}' if score else ''}")
-    return ScannedRecords(usable, scanned.ids, scanned.facts, families)
 
 
 class PreparedRun(NamedTuple):
@@ -235,29 +192,27 @@ def cross_fit(
     model: Model,
     splits: dict[str, Split],
     records: dict[str, Records],
-    state: TrainingState,
+    epochs: int,
     fingerprint: str,
     context: RunContext,
-) -> tuple[list[dict[str, Judged]], TrainingState]:
-    """What twins of `model`, which learn from other folds, say of the records of theirs, by target; and the `state` of
-    its training with the epoch that is best on average. Of many records none are trained.
+) -> list[dict[str, Judged]]:
+    """What twins of `model`, which learn from other folds for as many `epochs`, say of the records of theirs, by
+    target. Of many records none are trained.
 
     start: gives the model as training finds it.
     """
     if not task.cross_fits(model, context.recipe):
-        return [], state
-    judged, epochs = [], [state.best_epoch]
-    parts = cross_splits(splits, FOLDS, context.recipe.seed)
+        return []
+    judged = []
     with context.console.spinner("Training on other folds"):
-        for number, fold in enumerate(parts, start=1):
+        for number, fold in enumerate(cross_splits(splits, FOLDS, context.recipe.seed), start=1):
             of_fold = {name: select_records(records["train_val"], part) for name, part in fold.items()}
-            twin, folder = start().to(context.accelerator.device), context.run_folder / "folds" / str(number)
-            inside = replace(context, work_folder=folder, console=Console(quiet=True))
-            trained = train_with_validation(task, twin, fold, of_fold, f"{fingerprint} {number}", inside)
-            epochs.append(trained.best_epoch)
+            twin, folder = start().to(context.accelerator.device), f"folds/{number}"
+            inside = replace(context, console=Console(quiet=True))
+            _train_for(epochs, task, twin, of_fold["train"], folder, f"{fingerprint} {number}", inside)
             task.join_experts(twin, fold["train"], of_fold["train"], inside, like=model)
             judged.append(task.judge(twin, of_fold["validation"]))
-    return judged, state.model_copy(update={"best_epoch": round(float(np.mean(epochs)))})
+    return judged
 
 
 def train_trial(
@@ -304,14 +259,28 @@ def refit(
     """Trains `final` on training and validation records, a `split`, for as many epochs as were best; `model` lends what
     its experts chose and what it calibrated.
     """
-    settings = context.recipe.training.model_copy(update={"epochs": chosen.best_epoch + 1, "patience": None})
-    recipe = context.recipe.model_copy(update={"training": settings})
-    training = _training(task, final, records, recipe, "refit", f"{fingerprint} {settings.epochs}", context)
-    state = _run_training(training, "Training on all", context)
+    state = _train_for(chosen.best_epoch + 1, task, final, records, "refit", fingerprint, context, "Training on all")
     task.join_experts(final, split, records, context, like=model)
     for buffer, calibrated in zip(final.heads.buffers(), model.heads.buffers(), strict=True):
         buffer.copy_(calibrated)
     return chosen.model_copy(update={"seconds": chosen.seconds + state.seconds})
+
+
+def _train_for(
+    epochs: int,
+    task: Task,
+    model: Model,
+    records: Records,
+    folder: str,
+    fingerprint: str,
+    context: RunContext,
+    description: str = "Training",
+) -> TrainingState:
+    """Trains for just so many epochs, without a look at other records."""
+    settings = context.recipe.training.model_copy(update={"epochs": epochs, "patience": None})
+    recipe = context.recipe.model_copy(update={"training": settings})
+    training = _training(task, model, records, recipe, folder, f"{fingerprint} {epochs}", context)
+    return _run_training(training, description, context)
 
 
 def save_model(model: Model, learned: Split, context: RunContext, training: str) -> None:
