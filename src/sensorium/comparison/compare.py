@@ -41,7 +41,7 @@ from sensorium.metrics import (
 from sensorium.nn.torch_state import usual_torch
 from sensorium.reports.report import write_comparison_report
 from sensorium.runs.folder import RunLayout, lock_folder, prepare_folder
-from sensorium.runs.pipeline import scan_records
+from sensorium.runs.loaders import scan_records
 from sensorium.runs.resolve import resolve_config
 from sensorium.tasks import TASKS
 from sensorium.tasks.base import Facts, RunContext, Source, Task
