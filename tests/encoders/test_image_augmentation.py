@@ -2,11 +2,8 @@
 
 import numpy as np
 import torch
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2 import functional
 
-from sensorium.encoders import image_augmentation
-from sensorium.encoders.image_augmentation import ImageAugmentation, Move, Outline, augmenter
+from sensorium.encoders.image_augmentation import ImageAugmentation, Outline, augmenter
 
 STILL = {"zoom": 0, "shift": 0, "rotation": 0, "colour": 0}
 
@@ -72,14 +69,3 @@ def test_settings_that_are_not_used_draw_no_chance():
     expected = plain(picture)
     torch.manual_seed(5)
     assert torch.equal(more(picture), expected)
-
-
-def test_a_move_is_torchvisions_and_repeats_the_sides(monkeypatch):
-    monkeypatch.setattr(image_augmentation, "_draw_move", lambda settings, size: [20.0, -0.1, 5.0, -3.0])
-    picture = torch.zeros(3, 64, 64, dtype=torch.uint8)
-    picture[0, 20:30, 24:50], picture[1, 24:40, 20:28], picture[2] = 200, 100, 17
-    moved = Move(ImageAugmentation(), 64)(picture)
-    peer = functional.affine(picture, 20.0, [5, -3], 0.9, [0.0, 0.0], InterpolationMode.BILINEAR)
-    assert (moved[:2].int() - peer[:2].int()).abs().max() <= 1
-    assert (moved[2] == 17).all()
-    assert torch.equal(Move(ImageAugmentation(), 64)(torch.stack([picture, picture]))[1], moved)

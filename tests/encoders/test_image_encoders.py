@@ -97,25 +97,16 @@ def test_a_quick_stack_ends_on_a_map_of_4x4_below_96_pixels(size, side):
     assert encoder(pictures(encoder, 1)).tokens.shape == (1, side * side, 32)
 
 
-@pytest.mark.parametrize("size", [24, 32, 44])
-def test_built_for_small_pictures_it_costs_a_third_unless_stated_otherwise(size):
+@pytest.mark.parametrize("size", [24, 32, 44, 64])
+def test_a_quick_stack_costs_a_third(size):
     facts = {"height": float(size), "width": float(size)}
     operations = {}
-    for name, settings in (("built", {}), ("plain", {"quick": False})):
-        encoder = ImageConv.build(ImageConvConfig(**settings), [], facts)
+    for quick in (True, False):
+        encoder = ImageConv.build(ImageConvConfig(quick=quick), [], facts)
         with FlopCounterMode(display=False) as counter:
             encoder(pictures(encoder, 2)).pooled.sum().backward()
-        operations[name] = counter.get_total_flops()
-    assert 3 * operations["built"] < operations["plain"]
-
-
-def test_an_encoder_saved_before_there_was_a_quick_stack_is_none():
-    old, plain = (ImageConv(ImageConvConfig(size=32, quick=quick)) for quick in (None, False))
-    assert {name: weight.shape for name, weight in old.state_dict().items()} == {
-        name: weight.shape for name, weight in plain.state_dict().items()
-    }
-    assert old(pictures(old, 1)).tokens.shape == (1, 64, 128)
-    assert ImageConv.build(ImageConvConfig(size=32), [], {}).config.quick
+        operations[quick] = counter.get_total_flops()
+    assert 3 * operations[True] < operations[False]
 
 
 def test_sizes_come_from_the_data_unless_stated():

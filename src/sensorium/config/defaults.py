@@ -31,7 +31,8 @@ ALIGNED = Size(8, 32, 512, 3)
 
 
 def fill_defaults(recipe: Recipe, records: int) -> Recipe:
-    """The recipe with epochs, batch size, patience, folds and refit filled in for `records` training records."""
+    """The recipe with epochs, batch size, patience, refit, experts and folds filled in, for `records` training
+    records."""
     training, size = recipe.training, SUPERVISED if recipe.family is None else ALIGNED
     usual = 2 ** round(math.log2(max(1, records / size.batches)))
     batch = min(training.batch_size or min(size.largest, max(size.smallest, usual)), max(1, records))
@@ -39,16 +40,18 @@ def fill_defaults(recipe: Recipe, records: int) -> Recipe:
     effort = EFFORT[recipe.preset]
     from_scratch = min(round(60 * effort), max(3, round(size.steps * effort * STEPS / steps)))
     epochs = training.epochs or (from_scratch if recipe.start_from is None else CONTINUED_EPOCHS)
+    experts = recipe.experts
+    if experts is None:
+        experts = recipe.family is None and recipe.start_from is None and not _is_old(recipe)
+    few = recipe.budget is None and records < CROSS_FITTED[recipe.preset]
     chosen = {
         "batch_size": batch,
         "epochs": epochs,
         "patience": training.patience or max(5, epochs // 3),
-        "cross_fit": training.cross_fit
-        if training.cross_fit is not None
-        else recipe.budget is None and records < CROSS_FITTED[recipe.preset],
+        "cross_fit": training.cross_fit if training.cross_fit is not None else experts and few,
         "refit": training.refit if training.refit is not None else records <= REFIT,
     }
-    return recipe.model_copy(update={"training": training.model_copy(update=chosen)})
+    return recipe.model_copy(update={"experts": experts, "training": training.model_copy(update=chosen)})
 
 
 def choose_encoders(table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> tuple[Recipe, list[str]]:
@@ -56,10 +59,11 @@ def choose_encoders(table: Table, recipe: Recipe, facts: dict[str, dict[str, flo
     the choice.
 
     table: the training records. facts: the scan's, by input. A run that goes on from another, begins with one or has a
-    family keeps its encoders, and an input about whose training the recipe says something is trained. Raises UserError
-    when a pack that is installed is damaged.
+    family keeps its encoders, an input about whose training the recipe says something is trained, and a recipe that an
+    older version has saved leaves nothing open. Raises UserError when a pack that is installed is damaged.
     """
-    if recipe.start_from is not None or recipe.begin_with is not None or recipe.family is not None:
+    goes_on = recipe.start_from is not None or recipe.begin_with is not None or recipe.family is not None
+    if goes_on or _is_old(recipe):
         return recipe, []
     choices = {
         spec.name: choose_encoder(spec, table, facts.get(spec.name, {}))
@@ -79,6 +83,12 @@ def choose_encoders(table: Table, recipe: Recipe, facts: dict[str, dict[str, flo
             chosen[name] = chosen[settings.shares].model_copy(update={"shares": settings.shares})
     sentences = describe_choices(choices, [spec for spec in table.schema.inputs if spec.name in chosen])
     return recipe.model_copy(update={"inputs": recipe.inputs | chosen}), sentences
+
+
+def _is_old(recipe: Recipe) -> bool:
+    """Whether a run has saved it, with every setting that there was, when there were no experts and no packs."""
+    stated = recipe.model_fields_set
+    return {"data", "inputs", "targets", "fusion", "training", "seed"} <= stated and "experts" not in stated
 
 
 def _is_open(settings: InputSettings) -> bool:

@@ -162,8 +162,10 @@ class Recipe(Frozen):
     budget: str | None = Field(
         None, description="time for trying settings, as 90s, 30m or 2h: the best on the validation records is taken"
     )
-    experts: bool = Field(
-        True, description="boosted trees and linear models join the network's decision, where the fusion has experts"
+    experts: bool | None = Field(
+        None,
+        description="boosted trees and linear models join the network's decision, where the fusion has experts; none:"
+        " of a fit that does not go on from another",
     )
     cache: bool = Field(True, description="features of frozen encoders are kept on disk")
     cache_gigabytes: float = Field(20.0, gt=0, description="largest size of the cache")

@@ -4,7 +4,6 @@ import math
 
 import torch
 from pydantic import BaseModel, Field
-from scipy.fft import next_fast_len
 from torch import Tensor
 
 DECIBEL = math.log(10) / 10  # nepers of power
@@ -74,12 +73,9 @@ def uniform(low: float, high: float) -> float:
 
 
 def _resample(samples: Tensor, speed: float) -> Tensor:
-    """float [S] -> about [S / speed]: its spectrum, cut or filled with zeros, back to another number of samples.
-    Silence fills the clip up to a length whose Fourier transform is fast; what is left of that is cut off."""
-    length = next_fast_len(len(samples))
-    count = next_fast_len(max(1, round(length / speed)))
-    resampled = torch.fft.irfft(torch.fft.rfft(samples, length), count) * (count / length)
-    return resampled[: max(1, round(len(samples) * count / length))]
+    """float [S] -> [S / speed]: its spectrum, cut or filled with zeros, back to another number of samples."""
+    count = max(1, round(len(samples) / speed))
+    return torch.fft.irfft(torch.fft.rfft(samples), count) * (count / len(samples))
 
 
 def _span(length: int, share: float) -> tuple[int, int]:

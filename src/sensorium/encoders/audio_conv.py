@@ -25,8 +25,7 @@ class AudioConvConfig(BaseModel, frozen=True, extra="forbid"):
     bands, window, hop: of the log-mel spectrogram, the last two in seconds (see LogMel).
     range, front, coefficients, augmentation: see AudioSettings.
     channels: of the first stage; each of the two after has twice the last and half its frames and bands.
-    quick:    whether the stem halves the frames too, at half the cost. None lets `build` do so; an encoder that was
-              saved without the setting does not.
+    quick:    whether the stem halves the frames too, at half the cost. A fit that names no encoder chooses it.
     width:    of the tokens. depth: residual blocks a stage."""
 
     rate: int | None = Field(None, ge=1000, le=192_000)
@@ -40,7 +39,7 @@ class AudioConvConfig(BaseModel, frozen=True, extra="forbid"):
     coefficients: int = Field(20, ge=2)
     augmentation: AudioAugmentation | None = AudioAugmentation()
     channels: int = Field(16, ge=4)
-    quick: bool | None = None
+    quick: bool = False
     width: int = Field(128, ge=8)
     depth: int = Field(1, ge=1)
     dropout: float = Field(0.1, ge=0, lt=1)
@@ -85,9 +84,7 @@ class AudioConv(nn.Module):
     def build(
         cls, config: AudioConvConfig, values: Iterable[np.ndarray], facts: dict[str, float], summary_only: bool = False
     ) -> "AudioConv":
-        """An encoder for training, quick unless it is to be none: unstated rate and seconds are taken from `facts`;
-        `values` are not read."""
-        config = config.model_copy(update={"quick": config.quick is not False})
+        """An encoder for training: unstated rate and seconds are taken from `facts`; `values` are not read."""
         return cls(with_rate_and_seconds(config, facts), summary_only=summary_only)
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:

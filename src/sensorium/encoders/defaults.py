@@ -22,17 +22,8 @@ _TEXTS, _CLIPS = 1000, 24  # that are looked at
 _NO_SPEECH = 0.75
 _RATE, _SECONDS = 16_000, 30.0
 _SIDES = (96, 160)  # pixels: smaller pictures are enlarged, which EfficientNet reads better; larger ones cost more
+QUICK_BELOW = 48  # pixels
 _STAGES = 2  # feature maps: drawings are told apart better by two than by what the classifier reads alone
-# Families on the hub that usually read better than a pack, by modality, and how --encoder names one.
-_BETTER = {
-    "text": (("sentence-transformers/", "BAAI/bge-", "intfloat/", "thenlper/gte-"), "transformers_text:{}"),
-    "image": (("timm/",), "timm:{},pretrained=true"),
-    "audio": (
-        ("openai/whisper-", "facebook/wav2vec2-", "facebook/hubert-", "microsoft/wavlm-"),
-        "transformers_audio:{}",
-    ),
-}
-_NOT_BETTER = ("sentence-transformers/all-MiniLM-L6-v2", "openai/whisper-tiny")
 
 
 class Choice(NamedTuple):
@@ -59,7 +50,14 @@ def choose_encoder(spec: InputSpec, table: Table, facts: dict[str, float]) -> Ch
     usable = os.environ.get(SWITCH) != "0"
     if usable and pack.location is not None and _suits(table, spec):
         return Choice(pack.encoder, _config(pack, facts), pack, False)
-    return Choice(fitting_encoders(spec.modality)[0], {}, None, usable and pack.location is None)
+    name = fitting_encoders(spec.modality)[0]
+    return Choice(name, _small_config(name, facts), None, usable and pack.location is None)
+
+
+def _small_config(name: str, facts: dict[str, float]) -> dict[str, Any]:
+    """The settings of an encoder from scratch that differ from its own defaults: small media are read quickly."""
+    side = max(facts.get("height", 0.0), facts.get("width", 0.0))
+    return {"quick": True} if "quick" in ENCODERS[name].Config.model_fields and side < QUICK_BELOW else {}
 
 
 def _config(pack: Pack, facts: dict[str, float]) -> dict[str, Any]:
@@ -123,10 +121,10 @@ def better_in_cache(specs: Sequence[InputSpec]) -> list[str]:
     names = [repository.repo_id for repository in repositories if repository.repo_type == "model"]
     sentences = []
     for spec in specs:
-        families, spelling = _BETTER[spec.modality]
-        better = [name for name in names if name.startswith(families) and not name.startswith(_NOT_BETTER)]
+        pack = pack_of(spec.modality)
+        better = [name for name in names if name.startswith(pack.families) and not name.startswith(pack.original)]
         if better:
-            option = spelling.format(better[0].removeprefix("timm/"))
+            option = pack.option.format(better[0].removeprefix("timm/"))
             sentences.append(
                 f"The hub's cache has {better[0]}, which may read '{spec.name}' better: --encoder {spec.name}={option}."
             )

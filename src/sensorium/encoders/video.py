@@ -19,7 +19,6 @@ from sensorium.features import Features
 from sensorium.nn.transformer import Transformer
 
 IMAGES = {"image_conv": ImageConv, "vit": ViT, "timm": TimmImage}
-_FRAMES = {"image_conv": {"quick": False}}  # what moves is seen on a map of 8x8, not of 4x4
 _SCALES = 8  # periods of the time encoding: from an eighth of a second, doubling, to 16 seconds
 _MOST_SIDE = 64  # pixels: a film has many frames, so a size that is not stated is smaller than a picture's
 
@@ -39,7 +38,7 @@ class FrameConfig(BaseModel, frozen=True, extra="forbid"):
         """The settings as the configuration of the image encoder. Raises UserError for one that does not fit."""
         config_class = IMAGES[self.encoder].Config
         try:
-            return config_class.model_validate(_FRAMES.get(self.encoder, {}) | self.config | {"augmentation": None})
+            return config_class.model_validate(self.config | {"augmentation": None})
         except ValidationError as error:
             first = error.errors()[0]
             setting = ".".join(str(key) for key in first["loc"])

@@ -5,7 +5,7 @@ probabilities), of labels the log-odds of each, of a number its standardised val
 """
 
 import warnings
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from scipy.linalg import solve
@@ -24,7 +24,9 @@ LEAST_VARIANCE, MOST_VARIANCE = 1e-4, 1.0
 
 
 class ExpertKind(Protocol):
-    """A kind of target as experts learn it."""
+    """A kind of target, `kind`, as experts learn it."""
+
+    kind: ClassVar[str]
 
     @staticmethod
     def truth(decision: nn.Module, target: dict[str, Tensor]) -> np.ndarray:
@@ -61,6 +63,8 @@ class ExpertKind(Protocol):
 
 class ClassExperts:
     """One class of several."""
+
+    kind = "class"
 
     @staticmethod
     def truth(decision: nn.Module, target: dict[str, Tensor]) -> np.ndarray:
@@ -123,6 +127,8 @@ class ClassExperts:
 class LabelsExperts:
     """Several labels, each there or not."""
 
+    kind = "labels"
+
     @staticmethod
     def truth(decision: nn.Module, target: dict[str, Tensor]) -> np.ndarray:
         """int64 [N, K]."""
@@ -167,6 +173,8 @@ class LabelsExperts:
 
 class NumberExperts:
     """A number, standardised as its head has it."""
+
+    kind = "number"
 
     @staticmethod
     def truth(decision: nn.Module, target: dict[str, Tensor]) -> np.ndarray:
@@ -226,4 +234,6 @@ def _ridge_classes(features: Matrix, truth: np.ndarray, outputs: int, strength: 
     return scale * weight, scale * (share - mean @ weight)
 
 
-EXPERT_KINDS: dict[str, type[ExpertKind]] = {"class": ClassExperts, "labels": LabelsExperts, "number": NumberExperts}
+EXPERT_KINDS: dict[str, type[ExpertKind]] = {
+    learned.kind: learned for learned in (ClassExperts, LabelsExperts, NumberExperts)
+}

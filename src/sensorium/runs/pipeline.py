@@ -23,7 +23,7 @@ from sensorium.data.sources.shards import shard_summary
 from sensorium.data.split import join_codes
 from sensorium.data.table import Table
 from sensorium.evaluation import Report
-from sensorium.files import discard, whole_folder
+from sensorium.files import discard, whole_folder, writing
 from sensorium.heads.ensemble import Judged
 from sensorium.model import Model, load
 from sensorium.reports.report import write_report_without_measurements
@@ -204,11 +204,15 @@ def cross_fit(
     if not task.cross_fits(model, context.recipe):
         return []
     judged = []
+    if context.accelerator.is_main_process:
+        with writing(context.run_folder):
+            (context.run_folder / "folds").mkdir(exist_ok=True)
+    context.accelerator.wait_for_everyone()
     with context.console.spinner("Training on other folds"):
         for number, fold in enumerate(cross_splits(splits, FOLDS, context.recipe.seed), start=1):
             of_fold = {name: select_records(records["train_val"], part) for name, part in fold.items()}
             twin, folder = start().to(context.accelerator.device), f"folds/{number}"
-            inside = replace(context, console=Console(quiet=True))
+            inside = replace(context, console=Console(quiet=True), callbacks=())
             _train_for(epochs, task, twin, of_fold["train"], folder, f"{fingerprint} {number}", inside)
             task.join_experts(twin, fold["train"], of_fold["train"], inside, like=model)
             judged.append(task.judge(twin, of_fold["validation"]))

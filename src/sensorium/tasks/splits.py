@@ -20,7 +20,7 @@ from sensorium.errors import UserError, counted
 # near_copies changes, the splits, is hashed itself.
 FREE = {
     "training": {"workers", "checkpoint_seconds", "log"}, "data": {"path", "strict", "near_copies"},
-    "cache_gigabytes": True, "start_from": True, "begin_with": True, "old_table": True, "budget": True,
+    "cache_gigabytes": True, "start_from": True, "begin_with": True, "old_table": True, "budget": True, "preset": True,
 }  # fmt: skip
 HASHED_AS = {"train_val": "known"}  # runs that were begun with the older name go on
 
@@ -171,9 +171,12 @@ def _check_targets(part: Table, name: str) -> None:
 
 def run_fingerprint(splits: dict[str, Split], recipe: Recipe) -> str:
     """Names everything the outcome of a run depends on: settings, keys, contents and targets of all splits."""
+    settings = recipe.model_dump(mode="json", exclude=FREE)
+    # Of runs without them, these settings are hashed as before there were any.
+    settings = {name: value for name, value in settings.items() if name != "experts" or value}
+    settings["training"] = {name: value for name, value in settings["training"].items() if name != "cross_fit" or value}
     # Sorted, for in a recipe the order of names means nothing; that of the targets is in the schema.
-    settings = json.dumps(recipe.model_dump(mode="json", exclude=FREE), sort_keys=True)
-    digest = hashlib.blake2b(settings.encode(), digest_size=16)
+    digest = hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=16)
     for run in (recipe.start_from, recipe.begin_with, recipe.teacher):
         if run is not None:
             digest.update(checkpoint_fingerprint(run))

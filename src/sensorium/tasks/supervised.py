@@ -250,11 +250,14 @@ def _repeated_pictures(table: Table, ids: dict[str, np.ndarray]) -> Iterator[str
 
 
 def _takes_experts(recipe: Recipe, model: Model) -> bool:
-    """Whether experts join the model: where each input decides for itself and their product counts, and the recipe
-    does not say otherwise. A run that goes on from another learns from the new records alone, which are not enough."""
-    if not recipe.experts or recipe.start_from is not None:
-        return False
-    return all(
-        isinstance(head, Late) and head.kind in EXPERT_KINDS and head.config.combine == "product"
+    """Whether experts join the model: where the recipe says so, and the usual heads decide for each input, by a
+    product."""
+    return bool(recipe.experts) and all(
+        isinstance(head, Late) and head.config.combine == "product" and _is_usual(head)
         for _, head in model.heads.items()
     )
+
+
+def _is_usual(head: Late) -> bool:
+    """Whether its experts are of the usual head of a kind that experts other than networks learn, too."""
+    return head.kind in EXPERT_KINDS and head.config.head == TARGETS[head.kind].default_head

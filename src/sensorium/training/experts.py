@@ -1,9 +1,11 @@
 """Experts that are not networks, chosen from what a model reads, learned from its records, and joined to its heads."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
+from pydantic import BaseModel
 from scipy.sparse import csr_array, vstack
 from sklearn.model_selection import GroupKFold
 
@@ -14,12 +16,22 @@ from sensorium.experts import EXPERTS
 from sensorium.experts.base import Folds, Material, inputs_of
 from sensorium.experts.kinds import EXPERT_KINDS
 from sensorium.experts.together import Experts, Named
-from sensorium.experts.views import CELLS, FEATURES, WORDS, Columns, Source, WordsProcessor
+from sensorium.experts.views import (
+    CELLS,
+    FEATURES,
+    VIEW_PROCESSORS,
+    WORDS,
+    Columns,
+    Source,
+    WordsProcessor,
+    with_views,
+)  # fmt: skip
 from sensorium.heads.ensemble import Ensemble, EnsembleConfig, ensemble_config
 from sensorium.heads.late import Late
 from sensorium.model import Model, is_frozen
 
 FEWEST = 30  # training records, below which nothing is learned beside the network
+FEWEST_PRESENT = 10  # of those, that have an input which an expert reads
 FOLDS, MANY = 5, 20_000  # folds; three beyond so many records
 MOST_RECORDS = 50_000  # that experts learn from; of more a sample
 MOST_BOOSTERS = 30  # trees a round: classes or labels
@@ -27,74 +39,60 @@ MOST_WEIGHTS = 5_000_000  # words times outputs
 USUAL = 0.95  # share of the records that have an input, from which on what reads several inputs needs it
 
 
-class Plan(NamedTuple):
-    """An expert to be learned: its name among EXPERTS, what it reads, its other settings, and the positions of the
-    experts of the same target whose outputs it reads."""
-
-    name: str
-    sources: list[Source]
-    settings: dict
-    earlier: list[int]
-
-
 def join_experts(
     model: Model, records: Records, together: np.ndarray | None, seed: int, like: Model | None = None
 ) -> None:
     """Learns experts from `records` and makes each head an ensemble of them and the network.
 
-    together: int64 [N], equal for records that no fold parts. like: a model whose experts were learned from fewer
-    records; their settings are taken, not chosen again. Does nothing with too few records, or when no input is read by
-    any expert.
+    together: int64 [N], equal for records that no fold parts. like: a model whose experts were learned from other
+    records of the table; just these are learned, with their settings. Does nothing with too few records, or when no
+    input is read by any expert.
     """
-    table = records.table
-    if len(table) < FEWEST:
+    if like is not None and like.experts is None:
         return
-    if len(table) > MOST_RECORDS:
-        rows = np.sort(np.random.default_rng(seed).permutation(len(table))[:MOST_RECORDS])
-        records, together = _sampled(records, rows), None if together is None else together[rows]
-        table = records.table
+    records, together = _sampled(records, together, seed)
+    table = records.table
     folds = _folds(np.arange(len(table)) if together is None else together, seed)
-    outputs = max(EXPERT_KINDS[head.kind].outputs(head.decision) for _, head in model.heads.items())
-    processors = _processors(table, outputs)
-    columns = _gather(model, Experts([], processors).viewed(records), processors)
-    if not folds or not columns:
+    if like is None and (len(table) < FEWEST or not folds):
+        return
+    kinds = {name: EXPERT_KINDS[head.kind] for name, head in model.heads.items()}
+    outputs = {name: kinds[name].outputs(head.decision) for name, head in model.heads.items()}
+    processors = _processors(table, max(outputs.values()), None if like is None else like.experts.processors)
+    columns = _gather(model, with_views(records, processors), processors)
+    if not columns:
         return
     experts: list[Named] = []
-    positions: dict[str, list[int]] = {}
-    learned = {} if like is None else _configs(like)
     for spec in table.schema.targets:
-        head, first = model.heads[spec.name], len(experts)
-        kind = EXPERT_KINDS[head.kind]
-        target = {key: torch.as_tensor(value) for key, value in table.encode_target(spec).items()}
+        target = table.encode_target(spec)
         rows = np.flatnonzero(target["mask"].numpy())
-        truth = kind.truth(head.decision, {key: value[rows] for key, value in target.items()})
+        truth = kinds[spec.name].truth(
+            model.heads[spec.name].decision, {key: value[rows] for key, value in target.items()}
+        )
         known = {name: values.take(rows) for name, values in columns.items()}
         known_folds = [_among(rows, fold) for fold in folds]
-        honest: list[np.ndarray] = [np.zeros((len(rows), 0))] * first
-        for number, plan in enumerate(_plans(known, kind.outputs(head.decision), table)):
-            expert_class = EXPERTS[plan.name]
-            config = learned.get((spec.name, number)) or expert_class.Config(
-                kind=head.kind,
-                outputs=kind.outputs(head.decision),
-                sources=plan.sources,
-                earlier=[first + position for position in plan.earlier],
-                required=_required(plan, known),
-                categories={source.name: _categories(processors[source.name]) for source in plan.sources
-                            if source.view == CELLS},
-                **plan.settings,
-            )  # fmt: skip
-            expert, raw = expert_class.fit(config, Material(known, truth, honest, known_folds))
+        honest: list[np.ndarray] = [np.zeros((len(rows), 0))] * len(experts)  # those of other targets
+        for name, config in (
+            _plans(model.heads[spec.name], outputs[spec.name], known, processors, len(experts))
+            if like is None
+            else _same(like, spec.name, processors)
+        ):
+            expert, raw = EXPERTS[name].fit(config, Material(known, truth, honest, known_folds))
             honest.append(raw)
-            experts.append(Named(plan.name, spec.name, expert))
-        positions[spec.name] = list(range(first, len(experts)))
+            experts.append(Named(name, spec.name, expert))
+    if not experts:
+        return
     model.experts = Experts(experts, processors)
     for name, head in list(model.heads.items()):
-        _wrap(model, name, head, experts, positions[name])
+        _wrap(model, name, head, experts)
 
 
-def _wrap(model: Model, name: str, head: Late, experts: list[Named], positions: list[int]) -> None:
-    """Replaces a head by the ensemble of it and the experts at `positions`."""
-    read = [(position, inputs_of(experts[position].expert.config.sources)) for position in positions]
+def _wrap(model: Model, name: str, head: Late, experts: list[Named]) -> None:
+    """Replaces a head by the ensemble of it and the experts of its target."""
+    read = [
+        (position, inputs_of(expert.config.sources))
+        for position, (_, target, expert) in enumerate(experts)
+        if target == name
+    ]
     kind = EXPERT_KINDS[head.kind]
     width = kind.scores(np.zeros((1, kind.outputs(head.decision))), 1.0).shape[1]
     config = EnsembleConfig(**ensemble_config(head, model.fusion.dim, width, model.encoders.names, read))
@@ -103,19 +101,32 @@ def _wrap(model: Model, name: str, head: Late, experts: list[Named], positions: 
     model.heads.replace(name, ensemble.eval())
 
 
-def _processors(table: Table, outputs: int) -> dict[str, Processor]:
-    """By view of the table's inputs, what makes tensors of their values for the experts."""
+def _same(like: Model, target: str, processors: dict[str, Processor]) -> list[tuple[str, BaseModel]]:
+    """The experts of a model's target with their settings, for other records of the table."""
+    return [
+        (name, expert.config.model_copy(update={"categories": _categories(expert.config.sources, processors)}))
+        for name, of_target, expert in like.experts.experts
+        if of_target == target
+    ]
+
+
+def _processors(table: Table, outputs: int, known: Mapping[str, Processor] | None) -> dict[str, Processor]:
+    """By view of the table's inputs, what makes tensors of their values for the experts; of the views that are
+    `known`, if any are, and as these where the table has no value."""
     processors: dict[str, Processor] = {}
     for spec in table.schema.inputs:
         values = (table.value(row, spec) for row in range(len(table)))
         present = (value for value in values if value is not None)
-        if spec.modality == "text":
-            most = max(1_000, MOST_WEIGHTS // max(1, outputs))
-            words = WordsProcessor.build(present, most)
-            if words.vocabulary:
-                processors[Source(spec.name, WORDS).name] = words
-        elif spec.modality == "table" and table.present(spec).any():
-            processors[Source(spec.name, CELLS).name] = TableProcessor(*describe_columns(present, bins=1), None)
+        words, cells = Source(spec.name, WORDS).name, Source(spec.name, CELLS).name
+        if spec.modality == "text" and (known is None or words in known):
+            processor = WordsProcessor.build(present, max(1_000, MOST_WEIGHTS // max(1, outputs)))
+            if processor.vocabulary or known is not None:
+                processors[words] = processor if processor.vocabulary else known[words]
+        elif spec.modality == "table" and (known is None or cells in known):
+            if table.present(spec).any():
+                processors[cells] = TableProcessor(*describe_columns(present, bins=1), None)
+            elif known is not None:
+                processors[cells] = known[cells]
     return processors
 
 
@@ -148,56 +159,71 @@ def _joined(pieces: list[Columns]) -> Columns:
     return Columns(stacked, np.concatenate([piece.present for piece in pieces]))
 
 
-def _plans(columns: dict[str, Columns], outputs: int, table: Table) -> list[Plan]:
-    """The experts of a target: a linear one for each text, picture and sound; linear ones and trees for all columns of
-    numbers, categories and dates; and of several of these one that is linear in all, and trees that read the columns
-    and what the others say."""
-    sources = [Source(*name.rsplit("/", 1)) if name.endswith((f"/{WORDS}", f"/{CELLS}")) else Source(name, FEATURES)
-               for name in columns]  # fmt: skip
+def _plans(
+    head: Late, outputs: int, columns: dict[str, Columns], processors: dict[str, Processor], first: int
+) -> list[tuple[str, BaseModel]]:
+    """The experts of a target, by name with their settings: a linear one for each text, picture and sound; linear ones
+    and trees for all columns of numbers, categories and dates; and of several of these one that is linear in all, and
+    trees that read the columns, the main directions of features, and what the others say.
+
+    first: the position of the target's first expert among those of all targets.
+    """
+    sources = [_source(name) for name, values in columns.items() if values.present.sum() >= FEWEST_PRESENT]
     cells = [source for source in sources if source.view == CELLS]
-    plans = [Plan("linear", [source], {}, []) for source in sources if source.view != CELLS]
-    single = list(range(len(plans)))
+    others = [source for source in sources if source.view != CELLS]
     boosts = outputs <= MOST_BOOSTERS
+    plans: list[tuple[str, list[Source], dict[str, Any]]] = [("linear", [source], {}) for source in others]
     if cells:
-        plans.append(Plan("linear", cells, {}, []))
-        if boosts:
-            plans += [Plan("boosted_trees", cells, {"extra": extra}, []) for extra in (False, True)]
-    if len({source.input for source in sources if source.view != CELLS}) + bool(cells) > 1:
-        dense = {source.input for source in sources if source.view == FEATURES}
+        plans.append(("linear", cells, {}))
+        plans += [("boosted_trees", cells, {"extra": extra}) for extra in (False, True) if boosts]
+    if len({source.input for source in others}) + bool(cells) > 1:
+        dense = {source.input for source in others if source.view == FEATURES}
         plans.append(
-            Plan("linear", [source for source in sources if source.view != WORDS or source.input not in dense], {}, [])
+            ("linear", [source for source in sources if source.view != WORDS or source.input not in dense], {})
         )
         if boosts:
-            read = [*[plans[number].sources[0] for number in single], *cells]
-            plans.append(Plan("boosted_trees", read, {}, single))
-    return plans
+            earlier = list(range(first, first + len(others)))
+            plans.append(("boosted_trees", [*others, *cells], {"earlier": earlier}))
+    return [
+        (
+            name,
+            EXPERTS[name].Config(
+                kind=head.kind,
+                outputs=outputs,
+                sources=read,
+                required=_required(name, read, columns),
+                categories=_categories(read, processors),
+                **settings,
+            ),
+        )
+        for name, read, settings in plans
+    ]
 
 
-def _required(plan: Plan, columns: dict[str, Columns]) -> list[str]:
-    """Of a plan that reads several inputs those that nearly all records have: without them it was never tried. What is
-    linear in columns does without any of them."""
-    inputs = inputs_of(plan.sources)
-    if len(inputs) == 1 or (plan.name == "linear" and all(source.view == CELLS for source in plan.sources)):
+def _source(name: str) -> Source:
+    """The source that columns of this name come from."""
+    view = name.rsplit("/", 1)[-1]
+    return Source(name.rsplit("/", 1)[0], view) if view in VIEW_PROCESSORS else Source(name, FEATURES)
+
+
+def _required(name: str, read: list[Source], columns: dict[str, Columns]) -> list[str]:
+    """Of what reads several inputs those that nearly all records have: without them it was never tried. What is linear
+    in columns does without any of them."""
+    inputs = inputs_of(read)
+    if len(inputs) == 1 or (name == "linear" and all(source.view == CELLS for source in read)):
         return []
-    usual = {source.input for source in plan.sources if columns[source.name].present.mean() >= USUAL}
-    return [name for name in inputs if name in usual]
+    usual = {source.input for source in read if columns[source.name].present.mean() >= USUAL}
+    return [input_name for input_name in inputs if input_name in usual]
 
 
-def _categories(processor: TableProcessor) -> list[int]:
-    """How many categories each column has, with the one of all that are unknown; 0: a number."""
-    return [0] * len(processor.numbers) + [len(column.values) + 1 for column in processor.categories]
-
-
-def _configs(model: Model) -> dict[tuple[str, int], object]:
-    """By target and number the settings of a model's experts."""
-    if model.experts is None:
-        return {}
-    configs: dict[tuple[str, int], object] = {}
-    counts: dict[str, int] = {}
-    for _, target, expert in model.experts.experts:
-        configs[target, counts.setdefault(target, 0)] = expert.config
-        counts[target] += 1
-    return configs
+def _categories(read: list[Source], processors: dict[str, Processor]) -> dict[str, list[int]]:
+    """By source of cells how many categories each column has, with the one of all that are unknown; 0: a number."""
+    return {
+        source.name: [0] * len(processors[source.name].numbers)
+        + [len(column.values) + 1 for column in processors[source.name].categories]
+        for source in read
+        if source.view == CELLS
+    }
 
 
 def _folds(together: np.ndarray, seed: int) -> Folds:
@@ -216,8 +242,12 @@ def _among(rows: np.ndarray, fold: tuple[np.ndarray, np.ndarray]) -> tuple[np.nd
     return np.flatnonzero(np.isin(rows, learned)), np.flatnonzero(np.isin(rows, left_out))
 
 
-def _sampled(records: Records, rows: np.ndarray) -> Records:
-    """The records `rows`, with the same caches."""
+def _sampled(records: Records, together: np.ndarray | None, seed: int) -> tuple[Records, np.ndarray | None]:
+    """At most MOST_RECORDS of the records, with the same caches, and which belong together."""
+    if len(records) <= MOST_RECORDS:
+        return records, together
+    rows = np.sort(np.random.default_rng(seed).permutation(len(records))[:MOST_RECORDS])
     ids = {name: values.numpy()[rows] for name, values in records.ids.items()}
     stores = {name: store.take(rows) for name, store in records.stores.items()}
-    return Records(records.table.take(rows), records.processors, ids, stores, records.seed)
+    sampled = Records(records.table.take(rows), records.processors, ids, stores, records.seed)
+    return sampled, None if together is None else together[rows]
