@@ -1,6 +1,7 @@
 """A plain fit with experts beside the network: from a table to a decision, saved, loaded, without some inputs."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import torch
 import sensorium
 from sensorium.config.schema import Recipe
 from sensorium.data.read import read
+from sensorium.errors import UserError
 from sensorium.heads.ensemble import Ensemble
 from sensorium.heads.late import Late
 from sensorium.tasks.splits import cross_splits, split_records
@@ -62,6 +64,14 @@ def test_it_learns_what_is_planted_and_loads_to_the_same_bits(run):
     again = loaded.predict(new)
     assert np.array_equal(predicted["liked_probability_yes"], again["liked_probability_yes"])
     assert np.array_equal(predicted["price"], again["price"])
+
+
+def test_damaged_trees_are_a_damaged_checkpoint(run, tmp_path):
+    copied = shutil.copytree(run.folder / "model", tmp_path / "model")
+    for path in copied.glob("experts/*/trees-0.txt"):
+        path.write_text("tree\nversion=v4\nnum_class=1\ntree_sizes=999 x\n")
+    with pytest.raises(UserError, match="damaged or incomplete"):
+        sensorium.load(tmp_path)
 
 
 def test_a_record_alone_is_decided_as_in_a_batch(run):

@@ -4,20 +4,35 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-import lightgbm
 import numpy as np
 import torch
 from pydantic import BaseModel
 from safetensors.torch import load_file, save_file
 
+from sensorium.errors import UserError
 from sensorium.experts.base import Material, present_rows
 from sensorium.experts.kinds import EXPERT_KINDS
 from sensorium.experts.views import CELLS, FEATURES, Columns, Source
 
+if TYPE_CHECKING:
+    from lightgbm import Booster, Dataset
+
 MOST_ROUNDS, PATIENCE = 1_000, 40
 MOST_COMPARED = 2_000  # records by which principal directions are found
+
+
+def _lightgbm() -> ModuleType:
+    """The library, loaded when it is first used. Raises UserError where the system lacks what it is linked with."""
+    try:
+        import lightgbm
+    except OSError as error:
+        raise UserError(
+            f"LightGBM cannot be loaded ({error}); install the library that it names, on Debian the package libgomp1."
+        ) from error
+    return lightgbm
 
 
 class BoostedTreesConfig(BaseModel, frozen=True, extra="forbid"):
@@ -44,7 +59,7 @@ class BoostedTrees:
 
     Config = BoostedTreesConfig
 
-    def __init__(self, config: BoostedTreesConfig, boosters: list[lightgbm.Booster], tensors: dict[str, torch.Tensor]):
+    def __init__(self, config: BoostedTreesConfig, boosters: "list[Booster]", tensors: dict[str, torch.Tensor]):
         self.config, self.boosters, self.tensors = config, boosters, tensors
         self._arrays = {name: tensor.numpy().astype(np.float64) for name, tensor in tensors.items()}
 
@@ -67,7 +82,7 @@ class BoostedTrees:
             for booster, left_out in zip(by_fold, folds, strict=True):
                 outputs[left_out] = _predict(booster, table[left_out], count)
             honest.append(outputs)
-            boosters.append(lightgbm.train(parameters, _dataset(table, target, config), count))
+            boosters.append(_lightgbm().train(parameters, _dataset(table, target, config), count))
             rounds.append(count)
         raw = np.full((len(material.truth), config.outputs), np.nan)
         raw[rows] = kind.tree_outputs(honest)
@@ -102,9 +117,13 @@ class BoostedTrees:
 
     @classmethod
     def load(cls, config: BoostedTreesConfig, folder: Path) -> "BoostedTrees":
-        """As Expert says."""
+        """As Expert says. Raises ValueError for a damaged file."""
         texts = [(folder / f"trees-{number}.txt").read_text("utf-8") for number in range(len(config.rounds or []))]
-        boosters = [lightgbm.Booster(model_str=text) for text in texts]
+        library = _lightgbm()
+        try:
+            boosters = [library.Booster(model_str=text) for text in texts]
+        except library.basic.LightGBMError as error:
+            raise ValueError(f"trees that LightGBM does not read: {error}") from error
         return cls(config, boosters, load_file(folder / "components.safetensors"))
 
 
@@ -143,10 +162,10 @@ def _parameters(config: BoostedTreesConfig, rows: int) -> dict[str, Any]:
     }
 
 
-def _dataset(table: np.ndarray, target: np.ndarray, config: BoostedTreesConfig) -> lightgbm.Dataset:
+def _dataset(table: np.ndarray, target: np.ndarray, config: BoostedTreesConfig) -> "Dataset":
     counts = [count for source in config.sources for count in config.categories.get(source.name, [])]
     categorical = [position for position, count in enumerate(counts) if count]
-    return lightgbm.Dataset(table, target, categorical_feature=categorical, free_raw_data=False)
+    return _lightgbm().Dataset(table, target, categorical_feature=categorical, free_raw_data=False)
 
 
 def _fold_booster(
@@ -156,17 +175,17 @@ def _fold_booster(
     left_out: np.ndarray,
     rounds: int | None,
     config: BoostedTreesConfig,
-) -> lightgbm.Booster:
+) -> "Booster":
     """What is learned without the rows `left_out`, bool [N]: `rounds` rounds, or till the loss of those rows rises."""
     learned = _dataset(table[~left_out], target[~left_out], config)
     if rounds is not None:
-        return lightgbm.train(parameters, learned, rounds)
+        return _lightgbm().train(parameters, learned, rounds)
     watched = [learned.create_valid(table[left_out], target[left_out])]
-    stop = lightgbm.early_stopping(PATIENCE, verbose=False)
-    return lightgbm.train(parameters, learned, MOST_ROUNDS, valid_sets=watched, callbacks=[stop])
+    stop = _lightgbm().early_stopping(PATIENCE, verbose=False)
+    return _lightgbm().train(parameters, learned, MOST_ROUNDS, valid_sets=watched, callbacks=[stop])
 
 
-def _predict(booster: lightgbm.Booster, table: np.ndarray, rounds: int | None = None) -> np.ndarray:
+def _predict(booster: "Booster", table: np.ndarray, rounds: int | None = None) -> np.ndarray:
     """Raw outputs of the first `rounds` rounds, of all without, [B] or [B, K]."""
     count = -1 if rounds is None else rounds
     return booster.predict(table, raw_score=True, num_iteration=count, num_threads=torch.get_num_threads())
