@@ -69,7 +69,8 @@ def test_it_learns_what_is_planted_and_loads_to_the_same_bits(run):
 def test_damaged_trees_are_a_damaged_checkpoint(run, tmp_path):
     copied = shutil.copytree(run.folder / "model", tmp_path / "model")
     for path in copied.glob("experts/*/trees-0.txt"):
-        path.write_text("tree\nversion=v4\nnum_class=1\ntree_sizes=999 x\n")
+        text = path.read_text()
+        path.write_text(text[: len(text) // 2])  # LightGBM would end the process
     with pytest.raises(UserError, match="damaged or incomplete"):
         sensorium.load(tmp_path)
 

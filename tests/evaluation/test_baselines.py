@@ -161,7 +161,7 @@ def test_a_run_hands_over_its_training_records_and_the_features_that_it_keeps(tm
 
 def test_a_baseline_that_is_an_expert_of_the_model_is_marked(tables):
     cells = [Source(spec.name, "cells") for spec in tables[1].schema.inputs if spec.modality == "table"]
-    expert = BoostedTrees(BoostedTrees.Config(kind="class", outputs=3, sources=cells), [])
+    expert = BoostedTrees(BoostedTrees.Config(kind="class", outputs=3, sources=cells), [], {})
     words = Linear(Linear.Config(kind="class", outputs=3, sources=[Source("note", "words"), *cells]), {})
     training = training_of(*tables, Named("boosted_trees", "kind", expert), Named("linear", "kind", words))
     parts = {name for name, baseline in compared(training, tables[1], "kind").items() if baseline.is_part}

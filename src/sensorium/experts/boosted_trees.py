@@ -2,6 +2,7 @@
 (LightGBM: Ke et al. 2017).
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -51,6 +52,7 @@ class BoostedTreesConfig(BaseModel, frozen=True, extra="forbid"):
     extra: bool = False
     seed: int = 0
     rounds: list[int] | None = None
+    digests: list[str] = []
     spread: float = 0.0
 
 
@@ -59,8 +61,9 @@ class BoostedTrees:
 
     Config = BoostedTreesConfig
 
-    def __init__(self, config: BoostedTreesConfig, boosters: "list[Booster]", tensors: dict[str, torch.Tensor]):
-        self.config, self.boosters, self.tensors = config, boosters, tensors
+    def __init__(self, config: BoostedTreesConfig, texts: list[str], tensors: dict[str, torch.Tensor]):
+        self.config, self.texts, self.tensors = config, texts, tensors
+        self.boosters: list[Booster] = [_lightgbm().Booster(model_str=text) for text in texts]
         self._arrays = {name: tensor.numpy().astype(np.float64) for name, tensor in tensors.items()}
 
     @classmethod
@@ -69,7 +72,7 @@ class BoostedTrees:
         kind, rows = EXPERT_KINDS[config.kind], np.flatnonzero(present_rows(config, material.columns))
         tensors = _components(config, material.columns, rows)
         table = cls(config, [], tensors).table(material.columns, material.earlier)[rows]
-        truth, boosters, rounds = material.truth[rows], [], []
+        truth, texts, rounds = material.truth[rows], [], []
         folds = [np.isin(rows, left_out) for _, left_out in material.folds]
         folds = [left_out for left_out in folds if left_out.any() and not left_out.all()]
         honest = []
@@ -82,12 +85,12 @@ class BoostedTrees:
             for booster, left_out in zip(by_fold, folds, strict=True):
                 outputs[left_out] = _predict(booster, table[left_out], count)
             honest.append(outputs)
-            boosters.append(_lightgbm().train(parameters, _dataset(table, target, config), count))
+            texts.append(_lightgbm().train(parameters, _dataset(table, target, config), count).model_to_string())
             rounds.append(count)
         raw = np.full((len(material.truth), config.outputs), np.nan)
         raw[rows] = kind.tree_outputs(honest)
-        update = {"rounds": rounds, "spread": kind.spread(raw[rows], truth)}
-        return cls(config.model_copy(update=update), boosters, tensors), raw
+        update = {"rounds": rounds, "digests": _digests(texts), "spread": kind.spread(raw[rows], truth)}
+        return cls(config.model_copy(update=update), texts, tensors), raw
 
     def raw(self, columns: Mapping[str, Columns], earlier: Sequence[np.ndarray]) -> np.ndarray:
         """As Expert says."""
@@ -111,20 +114,21 @@ class BoostedTrees:
 
     def save(self, folder: Path) -> None:
         """As Expert says; each booster in LightGBM's text format."""
-        for number, booster in enumerate(self.boosters):
-            (folder / f"trees-{number}.txt").write_text(booster.model_to_string(), "utf-8")
+        for number, text in enumerate(self.texts):
+            (folder / f"trees-{number}.txt").write_text(text, "utf-8")
         save_file(self.tensors, folder / "components.safetensors")
 
     @classmethod
     def load(cls, config: BoostedTreesConfig, folder: Path) -> "BoostedTrees":
         """As Expert says. Raises ValueError for a damaged file."""
         texts = [(folder / f"trees-{number}.txt").read_text("utf-8") for number in range(len(config.rounds or []))]
-        library = _lightgbm()
-        try:
-            boosters = [library.Booster(model_str=text) for text in texts]
-        except library.basic.LightGBMError as error:
-            raise ValueError(f"trees that LightGBM does not read: {error}") from error
-        return cls(config, boosters, load_file(folder / "components.safetensors"))
+        if _digests(texts) != config.digests:
+            raise ValueError("the text of the trees is not the one that was saved")
+        return cls(config, texts, load_file(folder / "components.safetensors"))
+
+
+def _digests(texts: list[str]) -> list[str]:
+    return [hashlib.blake2b(text.encode(), digest_size=16).hexdigest() for text in texts]
 
 
 def _components(
