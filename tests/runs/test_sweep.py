@@ -137,7 +137,7 @@ def test_time_is_kept_for_training_anew_and_for_scoring():
     budget.end = time.monotonic() + 50
     assert budget.deadline(search) - time.monotonic() == pytest.approx((50 - 5) / 2.25, abs=0.1)
     budget.end = time.monotonic() + 12
-    assert budget.deadline(search) - time.monotonic() == pytest.approx(12 - 1 - 10, abs=0.1)
+    assert budget.deadline(search) - time.monotonic() == pytest.approx(12 - 1 - 11, abs=0.1)
 
 
 def test_the_best_is_taken_and_its_model_is_that_of_a_run_with_its_settings(table, whole, tmp_path):

@@ -88,7 +88,11 @@ def run_pipeline(task: Task, table: Table, context: RunContext, started: float) 
     state = train_with_validation(task, model, splits, records, fingerprint, context)
     task.join_experts(model, splits["train"], records["train"], context)
     start = partial(initial_model, task, splits["train"].table, facts, fingerprint, context)
-    judged = cross_fit(task, start, model, splits, records, state.best_epoch + 1, fingerprint, context)
+    try:
+        judged = cross_fit(task, start, model, splits, records, state.best_epoch + 1, fingerprint, context)
+    except Interrupted as stop:
+        task.calibrate(model, records["validation"])
+        raise _keep_best(model, splits, state, stop, context) from None
     task.calibrate(model, records["validation"], judged)
 
     # 8. Train again on training and validation records, for as many epochs.
@@ -216,6 +220,8 @@ def cross_fit(
             _train_for(epochs, task, twin, of_fold["train"], folder, f"{fingerprint} {number}", inside)
             task.join_experts(twin, fold["train"], of_fold["train"], inside, like=model)
             judged.append(task.judge(twin, of_fold["validation"]))
+            if context.accelerator.is_main_process:
+                discard(context.run_folder / folder)  # a run that is resumed trains it again, which takes little
     return judged
 
 
