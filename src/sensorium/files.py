@@ -140,8 +140,10 @@ def _prefix(path: Path) -> str:
 
 
 def _remove_temporaries(path: Path) -> None:
-    """Removes the temporary files and folders of `path` that a killed writer left."""
-    pattern = re.compile(re.escape(_prefix(path)) + r"[a-z0-9_]{8}" + re.escape(_SUFFIX))
+    """Removes the temporary files and folders of `path` that a killed writer left, and those of a writer inside it, for
+    which the temporary folder was the one to be written."""
+    temporary = re.escape(_prefix(path)) + r"[a-z0-9_]{8}" + re.escape(_SUFFIX)
+    pattern = re.compile(rf"{temporary}|\.{temporary}\.(old|[a-z0-9_]{{8}}{re.escape(_SUFFIX)})")
     for entry in path.parent.iterdir() if path.parent.exists() else ():
         if pattern.fullmatch(entry.name):
             if entry.is_dir():  # one process at a time writes a folder, so its writer was killed
