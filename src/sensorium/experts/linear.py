@@ -15,7 +15,7 @@ from sensorium.experts.kinds import EXPERT_KINDS, Matrix
 from sensorium.experts.views import CELLS, WORDS, Columns, Source
 
 STRENGTHS = tuple(10 ** (exponent / 2) for exponent in range(-7, 8))  # the larger, the freer the weights
-MOST_SEARCHED = 5_000  # records up to which the strength is chosen over all folds, beyond which over the first
+SEARCHED = 500  # records left out, by which the strength is chosen: of as many folds as have them
 FARTHEST = 8.0  # spreads from the mean
 
 
@@ -175,7 +175,8 @@ def _indicators(cells: np.ndarray, categories: list[int]) -> np.ndarray:
 def _best_strength(config: LinearConfig, folds: list[_Fold]) -> float:
     """Of STRENGTHS the best over the folds, sought from the middle to where it gets worse."""
     kind = EXPERT_KINDS[config.kind]
-    searched = folds if sum(len(fold.scored_truth) for fold in folds) <= MOST_SEARCHED else folds[:1]
+    scored = np.cumsum([len(fold.scored_truth) for fold in folds])
+    searched = folds[: 1 + int(np.searchsorted(scored, SEARCHED))]
 
     def loss(strength: float) -> float:
         losses = [kind.loss(fold.raw(config, strength), fold.scored_truth) for fold in searched]
