@@ -35,9 +35,6 @@ class Experts(nn.Module):
         super().__init__()
         self.experts, self.processors = experts, processors
 
-    def __len__(self) -> int:
-        return len(self.experts)
-
     def viewed(self, records: Records) -> Records:
         """`records` with the views that the experts read, beside their inputs."""
         return with_views(records, self.processors)
