@@ -52,7 +52,8 @@ def shares(model: sensorium.Model, picture: str, question: str, shape: str) -> t
     found = explain(model, {image: picture, model.fusion.query: question})
     pixels = decode(picture, Path())
     inside = shape_of(pixels)
-    maps = [resize_heat(heat, found.box, *inside.shape[::-1]) for heat in (found.whole, found.maps[found.words.index(shape)])]
+    heats = (found.whole, found.maps[found.words.index(shape)])
+    maps = [resize_heat(heat, found.box, *inside.shape[::-1]) for heat in heats]
     return inside.mean(), *(float(heat[inside].sum() / heat.sum()) if heat.any() else 0.0 for heat in maps)
 
 
