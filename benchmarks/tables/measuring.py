@@ -70,10 +70,13 @@ def resident(identity: int) -> int:
 
 
 def machine() -> dict:
-    """The class of this machine: cores, the CPU's widest vectors, memory."""
+    """The class of this machine: cores, how many of them this process may use, the CPU's widest vectors, memory."""
     flags = Path("/proc/cpuinfo").read_text().split() if Path("/proc/cpuinfo").exists() else []
     vectors = next((name for name in VECTORS if name in flags), platform.machine())
-    return {"cores": os.cpu_count(), "vectors": vectors, "gigabytes": round(psutil.virtual_memory().total / 2**30)}
+    return {
+        "cores": os.cpu_count(), "used_cores": len(os.sched_getaffinity(0)), "vectors": vectors,
+        "gigabytes": round(psutil.virtual_memory().total / 2**30),
+    }  # fmt: skip
 
 
 def versions(python: str, packages: list[str]) -> dict:

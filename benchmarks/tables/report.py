@@ -35,6 +35,16 @@ class TableScores:
         truth = self.rows[self.table.target].to_numpy(str)[tested]
         return fold_average(self.table.measure, truth, frames, self.folds[tested])
 
+    def score(self, system: str, folds: list[int] | None = None) -> float:
+        """The table's measure of a system on these folds, or on all that it has finished."""
+        folds = sorted(self.folds_of(system)) if folds is None else folds
+        return score(self.metric(system, None, folds), int(np.isin(self.folds, folds).sum()))
+
+    def seconds(self, system: str, fold: int) -> float:
+        """Processor seconds of fit and prediction."""
+        cells = self.cells[(self.cells["system"] == system) & (self.cells["fold"] == fold)]
+        return float(cells["processor_seconds"].iloc[0])
+
     def best_baseline(self, folds: list[int]) -> str:
         """The baseline that is best on these folds."""
         paths = sorted(prediction_path(self.work, self.table.name, BASELINES, folds[0]).glob("*.csv"))

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,14 +103,16 @@ def specification(cell: Cell, multimodal: bool = False) -> Path:
     return path
 
 
-def sensorium_commands(cell: Cell, python: str) -> list[list[str]]:
-    """`fit` with nothing but target and group, and `predict`."""
+def sensorium_commands(cell: Cell, python: str, preset: str | None = None) -> list[list[str]]:
+    """`fit` with nothing but target and group, and a preset where one is named, and `predict`."""
     kind = "class" if cell.table.measure.classes else "number"
     train, test = (str(cell.folder / f"{name}-{cell.fold}.csv") for name in ("train", "test"))
     cli = [python, "-m", "sensorium.cli"]
     fit = [*cli, "fit", train, "--target", f"{cell.table.target}={kind}", "--out", str(cell.run), "--overwrite"]
     if GROUP in read_cells(Path(train)):
         fit += ["--group", GROUP]
+    if preset is not None:
+        fit += ["--preset", preset]
     predict = [*cli, "predict", str(cell.run), test, "--bad-records", "absent", "--out", f"{cell.run}.csv"]
     return [fit, predict]
 
@@ -145,9 +148,14 @@ def this_python(settings: Settings) -> str:
 
 
 BASELINES = "baselines"
+PRESETS = ("fast", "best")  # beside the usual one, "good", which a fit has without an option
 SYSTEMS = {
     "ours": System(this_python, sensorium_commands, collect=collect_sensorium),
     "ours-scratch": System(lambda settings: settings.scratch_python, sensorium_commands, collect=collect_sensorium),
+    **{
+        f"ours-{preset}": System(this_python, partial(sensorium_commands, preset=preset), collect=collect_sensorium)
+        for preset in PRESETS
+    },
     BASELINES: System(this_python, baseline_commands),
     "autogluon-tabular": System(
         lambda settings: settings.autogluon_python,
