@@ -17,12 +17,13 @@ import sensorium
 from sensorium.config.load import check_recipe
 from sensorium.config.schema import Recipe, seconds
 from sensorium.errors import UserError
-from sensorium.runs import loaders
+from sensorium.runs import loaders, trials
 from sensorium.runs import sweep as searching
 from sensorium.runs.run import Run, fit
 from sensorium.runs.trials import Budget, Change, SweepState, Trial, apply_changes, one_change_trials, paired_trials
 from sensorium.training.interrupt import Interrupted
 from sensorium.training.loop import Diverged, Training
+from tests.encoders.test_transformers_text import CONFIGS, save
 
 USUAL = {"epochs": 6, "batch_size": 32, "precision": "fp32", "learning_rate": 1e-4, "checkpoint_seconds": 0}
 SMALL = {"config": {"width": 16, "depth": 1, "heads": 2}}
@@ -67,14 +68,14 @@ LISTED = [
 @pytest.fixture
 def few(monkeypatch) -> None:
     """Three candidates of one idea each, of which the second diverges, and the pairs of those that are better."""
-    monkeypatch.setattr(searching, "one_change_trials", lambda recipe, model: LISTED)
+    monkeypatch.setattr(searching, "one_change_trials", lambda recipe, model, records: LISTED)
 
 
 @pytest.fixture(scope="module")
 def whole(table, tmp_path_factory) -> Run:
     """A search that nothing cut short."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(searching, "one_change_trials", lambda recipe, model: LISTED)
+        patch.setattr(searching, "one_change_trials", lambda recipe, model, records: LISTED)
         return fit(**arguments(table), out=tmp_path_factory.mktemp("whole") / "run", budget="10m")
 
 
@@ -87,15 +88,17 @@ def test_a_budget_is_a_number_and_its_unit():
 
 def test_no_candidate_touches_what_the_recipe_says(table):
     model = fit(**arguments(table, epochs=1, refit=False), out=table.parent / "model").model
-    places = {one[0].place for one in one_change_trials(Recipe(), model)}
+    asked = Recipe(budget="60s")
+    places = {one[0].place for one in one_change_trials(asked, model, 100)}
     assert {("training", "learning_rate"), ("fusion", "name"), ("training", "modality_dropout")} <= places
-    stated = check_recipe({"fusion": {"name": "late"}, "training": {"learning_rate": 0.01, "modality_dropout": 0.1}})
-    assert {one[0].place for one in one_change_trials(stated, model)} == {
+    settings = {"fusion": {"name": "late"}, "training": {"learning_rate": 0.01, "modality_dropout": 0.1}}
+    stated = check_recipe(settings | {"budget": "60s"})
+    assert {one[0].place for one in one_change_trials(stated, model, 100)} == {
         ("training", "averaging"),
         ("fusion", "config"),
     }
     model.encoders["words"].requires_grad_(False)
-    assert [str(change) for change in one_change_trials(Recipe(), model)[-1]] == [
+    assert [str(change) for change in one_change_trials(asked, model, 100)[-1]] == [
         "inputs.words.frozen=False",
         "inputs.words.learning_rate=5e-05",
     ]
@@ -247,3 +250,17 @@ def test_an_interrupt_stops_the_search(table, tmp_path, monkeypatch):
         fit(**arguments(table), out=tmp_path / "run", budget="10m")
     assert sensorium.fit(**arguments(table), out=tmp_path / "run", overwrite=True).folder.exists()
     assert not (tmp_path / "run" / "search").exists()
+
+
+def test_the_thorough_preset_tries_adapters_of_pretrained_encoders_alone(table, tmp_path, monkeypatch):
+    folder = save(CONFIGS["bert"], tmp_path / "reader")
+    settings = arguments(table, epochs=2, refit=False)
+    settings["recipe"]["inputs"] = {"words": {"encoder": "transformers_text", "config": {"model": str(folder)}}}
+    settings["recipe"]["preset"] = "best"
+    few = fit(**settings, out=tmp_path / "few")
+    assert len(rows(few.folder)) == 1
+    monkeypatch.setattr(trials, "TUNED", 50)
+    run = fit(**settings, out=tmp_path / "run")
+    assert [row["settings"] for row in rows(run.folder)] == ["as asked", "inputs.words.adapter={}"]
+    monkeypatch.setattr(trials, "find_spec", lambda name: None)
+    assert one_change_trials(check_recipe(settings["recipe"]), few.model, 100) == []

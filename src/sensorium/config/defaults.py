@@ -26,6 +26,7 @@ SUPERVISED = Size(16, 16, 256, 1)
 # By preset: how many times STEPS a fit trains; records below which all of them say how much each expert decides.
 EFFORT = {"fast": 1 / 3, "good": 1.0, "best": 2.0}
 CROSS_FITTED = {"fast": 0, "good": 1_000, "best": 5_000}
+THOROUGH = "best"  # the preset that tries adapters
 # Each record of a batch is compared with all others: larger batches teach more, and more steps are needed.
 ALIGNED = Size(8, 32, 512, 3)
 
@@ -52,6 +53,11 @@ def fill_defaults(recipe: Recipe, records: int) -> Recipe:
         "refit": training.refit if training.refit is not None else records <= REFIT,
     }
     return recipe.model_copy(update={"experts": experts, "training": training.model_copy(update=chosen)})
+
+
+def tries_others(recipe: Recipe) -> bool:
+    """Whether other settings than the recipe's are tried before its model is chosen."""
+    return recipe.budget is not None or (recipe.preset == THOROUGH and recipe.family is None)
 
 
 def choose_encoders(table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> tuple[Recipe, list[str]]:

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from sensorium.build.model import apply_finetuning, cached_inputs
 from sensorium.build.objectives import with_views
 from sensorium.build.pretrained import OBJECTIVES
-from sensorium.config.defaults import choose_encoders, default_workers, fill_defaults
+from sensorium.config.defaults import choose_encoders, default_workers, fill_defaults, tries_others
 from sensorium.config.schema import Recipe
 from sensorium.console import Console, StepCallback
 from sensorium.data.marks import save_marks
@@ -73,8 +73,8 @@ def run_pipeline(task: Task, table: Table, context: RunContext, started: float) 
     recipe = fill_defaults(recipe, len(splits["train"].table))
     context = replace(context, recipe=recipe)
 
-    # 5. Try other settings, within a budget.
-    if recipe.budget is not None:
+    # 5. Try other settings, within a budget or as the preset says.
+    if tries_others(recipe):
         prepare, train = partial(prepare_run, task, trial=True), partial(train_trial, task)
         context = sweep(prepare, train, splits, facts, context, started)
 

@@ -1,6 +1,8 @@
-"""A sweep over a few settings within a time budget: the validation records choose, the test is not touched."""
+"""A sweep over a few settings, within a time budget where there is one: the validation records choose, the test is not
+touched."""
 
 import csv
+import math
 import os
 import time
 from collections.abc import Callable
@@ -74,7 +76,8 @@ def _try_all(
     """Trial after trial, until all were done or the time is up."""
     unfinished = load_training_state(context.run_folder / "search" / str(len(state.tried)) / "last")
     began = started - state.spent - (unfinished.seconds if unfinished else 0.0)
-    budget = _budget(state, splits, began + seconds(context.recipe.budget))
+    limit = math.inf if context.recipe.budget is None else seconds(context.recipe.budget)
+    budget = _budget(state, splits, began + limit)
     while state.next is not None and _agreed(budget.allows(state), context):
         state = _run_trial(prepare, train, state, budget, splits, facts, context, began)
         _save_state(state, context)
@@ -104,7 +107,9 @@ def _run_trial(
     recipe, folder = apply_changes(state.asked, changes), context.run_folder / "search" / str(index)
     prepared = prepare(splits, facts, replace(context, recipe=recipe, work_folder=folder))
     if not index:
-        state = state.model_copy(update={"listed": one_change_trials(state.asked, prepared.model)})
+        state = state.model_copy(
+            update={"listed": one_change_trials(state.asked, prepared.model, len(splits["train"].table))}
+        )
     description = f"Candidate {index + 1} ({describe_changes(changes)})"
     try:
         training_state = train(
@@ -212,6 +217,8 @@ def _print_trials(state: SweepState, context: RunContext, tested: bool) -> None:
         settings = describe_changes(trial.changes)
         cells = f"{chosen}{index + 1}", settings, trial.result, trial.state, f"{trial.seconds:.0f}"
         printed.add_row(*cells)
+    if len(state.tried) == 1 and state.asked.budget is None:
+        return
     context.console.print_table(printed)
     count, settings = len(state.tried), describe_changes(state.tried[state.winner].changes)
     if count == 1:

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from itertools import combinations
 from statistics import median
 from typing import Any, Literal, NamedTuple
@@ -12,8 +13,10 @@ from pydantic import BaseModel, ConfigDict
 from sensorium.config.load import check_recipe
 from sensorium.config.schema import InputSettings, Recipe
 from sensorium.model import Model, is_frozen
+from sensorium.training.adapters import is_adaptable
 
 FINE_RATE = 5e-5  # of a pretrained encoder that is trained on
+TUNED = 500  # records below which no adapter is tried
 SWEPT_FUSIONS = ("late", "concat", "transformer")  # beside the recipe's own, the cheaper ones first
 
 
@@ -166,12 +169,15 @@ class Budget:
         return time.monotonic() + share
 
 
-def one_change_trials(recipe: Recipe, model: Model) -> list[Changes]:
+def one_change_trials(recipe: Recipe, model: Model, records: int) -> list[Changes]:
     """The trials of one change each, the likely and cheap first; none touches a setting that is not at its default.
 
     Learning rate, the ways of fusing, modality dropout, dropout and averaging; last, pretrained encoders that are
-    trained on, which takes long. A run that goes on from another has that one's fusion.
+    tuned, which takes long, and which alone are tried without a budget. A run that goes on from another has that one's
+    fusion. records: that are trained on.
     """
+    if recipe.budget is None:
+        return list(_adapted_encoders(recipe, model, records))
     several, training = len(model.encoders) > 1 and recipe.start_from is None, recipe.training
     trials: list[Changes] = []
     for factor in (3, 1 / 3):
@@ -186,7 +192,7 @@ def one_change_trials(recipe: Recipe, model: Model) -> list[Changes]:
     if several and not recipe.fusion.config:
         trials += [(Change(("fusion", "name"), name),) for name in SWEPT_FUSIONS[2:]]
     trials = [changes for changes in trials if all(_is_default(recipe, change) for change in changes)]
-    return trials + list(_trained_encoders(recipe, model))
+    return [*trials, *_adapted_encoders(recipe, model, records), *_trained_encoders(recipe, model)]
 
 
 def _is_default(recipe: Recipe, change: Change) -> bool:
@@ -195,11 +201,27 @@ def _is_default(recipe: Recipe, change: Change) -> bool:
 
 
 def _trained_encoders(recipe: Recipe, model: Model) -> Iterator[Changes]:
+    """Each pretrained encoder trained on, all of its weights."""
+    for name in _open_encoders(recipe, model):
+        rate = recipe.inputs.get(name, InputSettings()).learning_rate or FINE_RATE
+        yield (Change(("inputs", name, "frozen"), False), Change(("inputs", name, "learning_rate"), rate))
+
+
+def _adapted_encoders(recipe: Recipe, model: Model, records: int) -> Iterator[Changes]:
+    """Each pretrained encoder tuned by adapters, where the package that makes them is installed and the records
+    suffice."""
+    if records >= TUNED and find_spec("peft") is not None:
+        for name in _open_encoders(recipe, model):
+            if is_adaptable(model.encoders[name]):
+                yield (Change(("inputs", name, "adapter"), {}),)
+
+
+def _open_encoders(recipe: Recipe, model: Model) -> Iterator[str]:
+    """The inputs whose encoder is pretrained and frozen without anybody's saying so."""
     for name, encoder in model.encoders.items():
         settings = recipe.inputs.get(name, InputSettings())
-        if is_frozen(encoder) and settings.frozen is None and settings.views == 1:
-            rate = settings.learning_rate or FINE_RATE
-            yield (Change(("inputs", name, "frozen"), False), Change(("inputs", name, "learning_rate"), rate))
+        if is_frozen(encoder) and settings.frozen is None and settings.views == 1 and settings.shares is None:
+            yield name
 
 
 def paired_trials(better: Iterable[Changes]) -> list[Changes]:

@@ -73,11 +73,19 @@ def merge(encoder: nn.Module) -> None:
             del module.peft_config
 
 
+def is_adaptable(encoder: nn.Module) -> bool:
+    """Whether a part of `encoder` is a model of Transformers or timm."""
+    return any(map(_is_library_model, encoder.modules()))
+
+
+def _is_library_model(module: nn.Module) -> bool:
+    return isinstance(module, PreTrainedModel) or hasattr(module, "pretrained_cfg")
+
+
 def _adaptable_model(encoder: nn.Module, name: str) -> nn.Module:
     """The part of `encoder` that is a model of Transformers or timm."""
-    for module in encoder.modules():
-        if isinstance(module, PreTrainedModel) or hasattr(module, "pretrained_cfg"):
-            return module
+    for module in filter(_is_library_model, encoder.modules()):
+        return module
     raise UserError(
         f"The encoder {type(encoder).__name__} of '{name}' takes no adapter, which tunes encoders of Transformers and"
         " timm; leave the adapter out, and all of it is trained."
