@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sensorium.comparison.compare import compare
     from sensorium.data.read import read
+    from sensorium.data.sources.dialogues import dialogues
     from sensorium.data.sources.published import table
     from sensorium.data.sources.write_shards import pack
     from sensorium.data.table import Table
@@ -41,6 +42,7 @@ _MODULES = {
     "compare": "comparison.compare",
     "convert": "families.checkpoints",
     "demo": "runs.demo",
+    "dialogues": "data.sources.dialogues",
     "evaluate": "evaluation.evaluate",
     "fit": "runs.run",
     "index": "indexing.commands",
@@ -70,6 +72,7 @@ __all__ = [
     "compare",
     "convert",
     "demo",
+    "dialogues",
     "evaluate",
     "fit",
     "index",

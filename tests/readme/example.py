@@ -145,6 +145,22 @@ def questions(folder: Path) -> None:
                         writer.writerow([photo, asked, json.dumps(said), kind])
 
 
+def turns(folder: Path) -> None:
+    """Writes turns.csv into `folder`: what is asked of the pictures of `pairs` and answered, two questions each, the
+    second of which only the first explains.
+    """
+    with open(folder / "pairs.csv", encoding="utf-8", newline="") as file:
+        photos = [row["photo"] for row in csv.DictReader(file)]
+    with open(folder / "turns.csv", "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["conversation", "turn", "speaker", "text", "photo"])
+        for number, photo in enumerate(photos):
+            colour, shape, _ = Path(photo).stem.split("-")
+            dialogue = ["What is it?", f"It is a {shape}.", "And its colour?", f"The {shape} is {colour}."]
+            for turn, text in enumerate(dialogue):
+                writer.writerow([number, turn, ("user", "assistant")[turn % 2], text, "" if turn else photo])
+
+
 def record(folder: Path, name: str, author: int, chance: random.Random) -> dict[str, str]:
     """One record; its photo is drawn into photos/."""
     sentiment = chance.choice(["pleased", "annoyed"])
@@ -217,3 +233,4 @@ if __name__ == "__main__":
     pairs(Path())
     published(Path())
     questions(Path())
+    turns(Path())

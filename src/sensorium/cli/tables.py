@@ -11,32 +11,51 @@ from sensorium.cli.options import COLUMNS, SPLIT, BadRecords, Json, Targets, nam
 
 def table(
     source: Annotated[
-        Path, typer.Argument(help="File of VQA v2 questions, COCO captions, Visual Genome, NLVR2, Flickr8k, easy-VQA.")
+        Path,
+        typer.Argument(
+            help="File of VQA v2 questions, COCO captions, Visual Genome, NLVR2, Flickr8k, easy-VQA; or table of turns."
+        ),
     ],
-    images: Annotated[Path, typer.Option(help="Folder of the pictures, which may lie in folders within it.")],
     out: Annotated[Path, typer.Option(help="The table: .csv, .tsv, .jsonl or .parquet.")],
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of the pictures, which may lie in folders within it.")
+    ] = None,
     annotations: Annotated[Path | None, typer.Option(help="VQA v2: file of the annotations, with the answers.")] = None,
+    answers: Annotated[
+        str | None, typer.Option(help="Of turns: the speaker whose turns are learned; assistant if there is one.")
+    ] = None,
+    context: Annotated[int, typer.Option(help="Of turns: words and marks of a dialogue that are kept.")] = 256,
     bad_records: BadRecords = "stop",
     as_json: Json = False,
 ) -> None:
     """Make a table of a file that the field's data sets come as; every other verb reads the table.
 
-    What the file is, is told by what stands in it: docs/readers.md lists the columns of each.
+    What the file is, is told by what stands in it: docs/readers.md lists the columns of each. A table with the columns
+    conversation, turn, speaker and text becomes one of dialogues and answers.
 
     Example: [bold]sensorium table captions_val2014.json --images val2014 --out pairs.csv[/bold]
     """
+    from sensorium.data.sources.dialogues import dialogues, is_dialogue
     from sensorium.data.sources.published import table as read_published
     from sensorium.data.sources.published import write
-    from sensorium.errors import counted
+    from sensorium.errors import UserError, counted
 
-    frame = read_published(source, images, annotations, bad_records)
+    if is_dialogue(source):
+        frame = dialogues(source, answers, context)
+        missing, cut = "of an answer that is empty or opens a conversation", frame.attrs["cut"]
+    elif images is None:
+        raise UserError("Give the folder of the pictures with --images; a table of turns alone has none.")
+    else:
+        frame, cut = read_published(source, images, annotations, bad_records), 0
+        missing = "whose pictures are not there"
     write(frame, out)
     left_out, columns = frame.attrs["left_out"], list(frame.columns)
     if as_json:
         print(json.dumps({"out": str(out), "records": len(frame), "left_out": left_out, "columns": columns}))
         return
-    without_picture = f", {left_out:,} left out whose pictures are not there" if left_out else ""
-    print(f"{counted(len(frame), 'record')} in {out}{without_picture}: {', '.join(columns)}.")
+    without = f", {left_out:,} left out {missing}" if left_out else ""
+    shortened = f" {counted(cut, 'dialogue')} cut to the latest turns of {context} tokens." if cut else ""
+    print(f"{counted(len(frame), 'record')} in {out}{without}: {', '.join(columns)}.{shortened}")
 
 
 @takes(COLUMNS, SPLIT)

@@ -54,7 +54,7 @@ def table(
     if missing.all() or (missing.any() and bad_records == "stop"):
         raise _missing_images_error(published, paths, missing, source, folder)
     frame = frame[~missing].reset_index(drop=True)
-    frame.attrs["left_out"] = int(missing.sum())
+    frame.attrs |= {"left_out": int(missing.sum()), "paths": list(paths)}
     return frame
 
 

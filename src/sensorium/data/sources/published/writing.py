@@ -4,27 +4,34 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
-from sensorium.data.sources.published.formats import SIDES
 from sensorium.errors import UserError
 from sensorium.files import whole_file
 
 
 def write(frame: pd.DataFrame, out: str | Path) -> None:
-    """Writes the frame that `table` gives as CSV, TSV, JSONL or Parquet, by the ending of `out`, whole or not at all.
-    The images' paths start from the folder of `out`; in formats of text, a list is JSON. Raises UserError."""
+    """Writes the frame that `table` or `dialogues` gives as CSV, TSV, JSONL or Parquet, by the ending of `out`, whole
+    or not at all. The paths of files, in the columns of `attrs["paths"]`, then start from the folder of `out`; in
+    formats of text, a list is JSON. Raises UserError."""
     out = Path(out)
     if out.suffix.lower() not in WRITERS:
         raise UserError(f"{out} has the extension '{out.suffix}', which is not one of {', '.join(WRITERS)}; rename it.")
     folder = out.parent.absolute()
-    image_columns = [name for name in ("photo", *SIDES) if name in frame]
-    relative_paths = {name: [os.path.relpath(path, folder) for path in frame[name]] for name in image_columns}
+    relative_paths = {
+        name: [os.path.relpath(cell, folder) if _is_file(cell) else cell for cell in frame[name]]
+        for name in frame.attrs["paths"]
+    }
     with whole_file(out) as temporary:
         WRITERS[out.suffix.lower()](frame.assign(**relative_paths), temporary)
+
+
+def _is_file(cell: Any) -> bool:
+    return isinstance(cell, str) and bool(cell) and os.path.isfile(cell)
 
 
 def _delimited_writer(delimiter: str) -> Callable[[pd.DataFrame, Path], None]:
