@@ -11,8 +11,8 @@ from safetensors import SafetensorError
 from transformers import AutoModel, PreTrainedModel
 from transformers.utils import logging
 
-from sensorium.encoders.packs import resolve
 from sensorium.errors import UserError
+from sensorium.nn.packs import resolve
 
 HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 # Settings about the source and about code to run, which are not part of the architecture.
