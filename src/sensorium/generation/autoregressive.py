@@ -101,9 +101,7 @@ def _write(
     return _best_first(history[:, len(start) :], logprobs, lengths, finished, special.pad, best)
 
 
-def _best_first(
-    tokens: Tensor, logprobs: Tensor, lengths: Tensor, finished: Tensor, pad: int, best: int
-) -> Written:
+def _best_first(tokens: Tensor, logprobs: Tensor, lengths: Tensor, finished: Tensor, pad: int, best: int) -> Written:
     """What was written by [B * n] rows, as the n texts of each, the likeliest first."""
     score = logprobs.sum(dim=1).unflatten(0, (-1, best))  # [B, n]
     own = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]

@@ -9,6 +9,7 @@ from sensorium.heads.labels import Labels
 from sensorium.heads.masked_words import MaskedWords
 from sensorium.heads.match import Match
 from sensorium.heads.number import Number
+from sensorium.heads.writer import Writer
 
 HEADS: dict[str, type[nn.Module]] = {
     "classes": Classes,
@@ -18,4 +19,5 @@ HEADS: dict[str, type[nn.Module]] = {
     "match": Match,
     "words": MaskedWords,
     "answer": Answer,
+    "writer": Writer,
 }
