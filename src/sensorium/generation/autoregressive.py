@@ -101,9 +101,7 @@ def _write(
     return _best_first(history[:, len(start) :], logprobs, lengths, finished, special.pad, best)
 
 
-def _best_first(
-    tokens: Tensor, logprobs: Tensor, lengths: Tensor, finished: Tensor, pad: int, best: int
-) -> Written:
+def _best_first(tokens: Tensor, logprobs: Tensor, lengths: Tensor, finished: Tensor, pad: int, best: int) -> Written:
     """What was written by [B * n] rows, as the n texts of each, the likeliest first."""
     score = logprobs.sum(dim=1).unflatten(0, (-1, best))  # [B, n]
     own = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
@@ -112,7 +110,9 @@ def _best_first(
     logprobs = torch.where(own, logprobs, 0.0)[:, :longest].unflatten(0, (-1, best))
     score, order = score.sort(dim=1, descending=True, stable=True)
     index = order[..., None].expand_as(tokens)
-    return Written(tokens.gather(1, index), logprobs.gather(1, index), score, finished.view_as(order).gather(1, order))
+    return Written(
+        tokens.gather(1, index), logprobs.gather(1, index), score, score, finished.view_as(order).gather(1, order)
+    )
 
 
 def pick(scores: Tensor, settings: Generation, draws: Tensor) -> Tensor:
