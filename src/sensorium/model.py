@@ -121,11 +121,13 @@ class Model(nn.Module):
 
     @property
     def processors(self) -> dict[str, Processor]:
-        """By input, what makes tensors of its values."""
-        return {
+        """By input, what makes tensors of its values; and by target, where its head has one."""
+        of_inputs = {
             name: Unread(name) if encoder.processor is None else encoder.processor
             for name, encoder in self.encoders.items()
         }
+        of_targets = {name: getattr(head, "processor", None) for name, head in self.heads.items()}
+        return {name: processor for name, processor in of_targets.items() if processor is not None} | of_inputs
 
     @property
     def decides(self) -> bool:

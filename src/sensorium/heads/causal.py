@@ -12,10 +12,11 @@ from sensorium.data.targets.decoder_tokens import decoder_tokens
 from sensorium.data.targets.tokens import Tokens
 from sensorium.errors import UserError
 from sensorium.features import Features
+from sensorium.generation.autoregressive import Stream
 from sensorium.generation.decoder import SpecialTokens
 from sensorium.generation.settings import Generation
 from sensorium.generation.transformers import CachedState, CausalSteps, steps_of
-from sensorium.heads.written import GREEDY, decode_text, predict_text, read_architecture, text_loss
+from sensorium.heads.written import GREEDY, decode_text, predict_text, read_architecture, sequence_fusion, text_loss
 from sensorium.nn.hub import architecture_of, load_with
 from sensorium.nn.shared_weights import save_once
 
@@ -77,9 +78,9 @@ class Causal(nn.Module):
         return cls(config, dim, processor, body)
 
     @staticmethod
-    def usual_fusion(config: CausalConfig) -> tuple[str, dict[str, Any]]:
-        """The fusion that suits it, by name, with its settings: the tokens of all inputs, as wide as the model's."""
-        return "sequence", {"dim": read_architecture(config, WHAT).get_text_config().hidden_size}
+    def usual_fusion(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """See `written.sequence_fusion`."""
+        return sequence_fusion(config, WHAT)
 
     @property
     def words(self) -> nn.Embedding:
@@ -127,9 +128,11 @@ class Causal(nn.Module):
         """See `generation.decoder.Decoder`."""
         return self._steps.step(tokens, state)
 
-    def predict(self, fused: Features, generation: Generation = GREEDY, keys: Sequence[str] = ()) -> dict[str, Tensor]:
+    def predict(
+        self, fused: Features, generation: Generation = GREEDY, keys: Sequence[str] = (), stream: Stream | None = None
+    ) -> dict[str, Tensor]:
         """See `written.predict_text`."""
-        return predict_text(self, self.processor, fused, generation, keys)
+        return predict_text(self, self.processor, fused, generation, keys, stream)
 
     def decode(self, prediction: dict[str, Tensor], labels: list[str]) -> list[dict[str, Any]]:
         """See `written.decode_text`."""

@@ -12,10 +12,19 @@ from transformers.modeling_outputs import BaseModelOutput
 from sensorium.data.targets.decoder_tokens import decoder_tokens
 from sensorium.data.targets.tokens import Tokens
 from sensorium.features import Features
+from sensorium.generation.autoregressive import Stream
 from sensorium.generation.decoder import SpecialTokens
 from sensorium.generation.settings import Generation
 from sensorium.generation.transformers import CachedState, steps_of
-from sensorium.heads.written import GREEDY, decode_text, predict_text, read_architecture, shifted, text_loss
+from sensorium.heads.written import (
+    GREEDY,
+    decode_text,
+    predict_text,
+    read_architecture,
+    sequence_fusion,
+    shifted,
+    text_loss,
+)
 from sensorium.nn.hub import architecture_of, load_with
 from sensorium.nn.precision import wide
 from sensorium.nn.shared_weights import save_once
@@ -69,9 +78,9 @@ class Seq2Seq(nn.Module):
         return cls(config.model_copy(update=update), dim, processor, body)
 
     @staticmethod
-    def usual_fusion(config: Seq2SeqConfig) -> tuple[str, dict[str, Any]]:
-        """The fusion that suits it, by name, with its settings: the tokens of all inputs, as wide as the decoder's."""
-        return "sequence", {"dim": read_architecture(config, WHAT).hidden_size}
+    def usual_fusion(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """See `written.sequence_fusion`."""
+        return sequence_fusion(config, WHAT)
 
     def loss(self, fused: Features, target: dict[str, Tensor]) -> Tensor:
         """float32 [B]: see `written.text_loss`."""
@@ -98,9 +107,11 @@ class Seq2Seq(nn.Module):
         """See `generation.decoder.Decoder`."""
         return self._steps.step(tokens, state)
 
-    def predict(self, fused: Features, generation: Generation = GREEDY, keys: Sequence[str] = ()) -> dict[str, Tensor]:
+    def predict(
+        self, fused: Features, generation: Generation = GREEDY, keys: Sequence[str] = (), stream: Stream | None = None
+    ) -> dict[str, Tensor]:
         """See `written.predict_text`."""
-        return predict_text(self, self.processor, fused, generation, keys)
+        return predict_text(self, self.processor, fused, generation, keys, stream)
 
     def decode(self, prediction: dict[str, Tensor], labels: list[str]) -> list[dict[str, Any]]:
         """See `written.decode_text`."""

@@ -81,3 +81,12 @@ def read_architecture(config: Any, what: str) -> Any:
     """The Transformers configuration of a head's config, from its source where it is not in there yet."""
     known = config.architecture
     return load(AutoConfig, config.model, what) if known is None else AutoConfig.for_model(**known)
+
+
+def sequence_fusion(config: dict[str, Any], what: str) -> tuple[str, dict[str, Any]]:
+    """The fusion that suits a published decoder, by name, with its settings: the tokens of all inputs, as wide as the
+    decoder's. config: of the head, as a recipe has it.
+    """
+    if "model" not in config:
+        return "sequence", {}
+    return "sequence", {"dim": load(AutoConfig, config["model"], what).get_text_config().hidden_size}
