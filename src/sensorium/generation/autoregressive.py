@@ -110,7 +110,9 @@ def _best_first(tokens: Tensor, logprobs: Tensor, lengths: Tensor, finished: Ten
     logprobs = torch.where(own, logprobs, 0.0)[:, :longest].unflatten(0, (-1, best))
     score, order = score.sort(dim=1, descending=True, stable=True)
     index = order[..., None].expand_as(tokens)
-    return Written(tokens.gather(1, index), logprobs.gather(1, index), score, finished.view_as(order).gather(1, order))
+    return Written(
+        tokens.gather(1, index), logprobs.gather(1, index), score, score, finished.view_as(order).gather(1, order)
+    )
 
 
 def pick(scores: Tensor, settings: Generation, draws: Tensor) -> Tensor:

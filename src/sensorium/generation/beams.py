@@ -167,6 +167,7 @@ def _written(texts: Texts, best: int, pad: int) -> Written:
     return Written(
         torch.where(own, texts.tokens, pad)[:, :best, :longest],
         torch.where(own, texts.logprobs, 0.0)[:, :best, :longest],
+        torch.where(exists, texts.logprobs.sum(dim=2), -torch.inf)[:, :best],
         torch.where(exists, texts.score, -torch.inf)[:, :best],
         (texts.ended & exists)[:, :best],
     )

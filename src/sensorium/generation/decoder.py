@@ -62,12 +62,13 @@ class Written(NamedTuple):
 
     tokens:   int64 [B, n, L], a text's own tokens without start, prompt and end, then pad.
     logprobs: float32 [B, n, L], the logarithm of each token's probability as the decoder has it; zero at pad.
-    score:    float32 [B, n], their sum and that of the end; of beams after rules, by the length penalty; minus infinity
-              where there is no further text.
+    logprob:  float32 [B, n], their sum and that of the end; minus infinity where there is no further text.
+    score:    float32 [B, n], what ranked them: of beams after rules and by the length penalty, else `logprob`.
     finished: bool [B, n], False where `max_tokens` cut it.
     """
 
     tokens: Tensor
     logprobs: Tensor
+    logprob: Tensor
     score: Tensor
     finished: Tensor

@@ -5,11 +5,13 @@ from typing import Any
 
 from torch import Tensor
 from torch.nn import functional as F
+from transformers import AutoConfig
 
 from sensorium.data.targets.tokens import Tokens
 from sensorium.features import Features
 from sensorium.generation.autoregressive import Decoder, Stream, generate
 from sensorium.generation.settings import Generation
+from sensorium.nn.hub import load
 
 GREEDY = Generation()
 
@@ -49,13 +51,10 @@ def predict_text(
         return processor.tokenizer.decode(tokens)  # with the spaces at its ends, which a stop text may have
 
     written = generate(decoder, fused, generation.as_tokens(processor), keys, spell, stream)
-    lengths = 1.0
-    if generation.beams > 1:
-        lengths = ((written.tokens != processor.pad).sum(dim=2) + written.finished) ** generation.length_penalty
     return {
         "tokens": written.tokens,
         "logprobs": written.logprobs,
-        "probability": (written.score * lengths).exp(),
+        "probability": written.logprob.exp(),
         "finished": written.finished,
     }
 
@@ -76,3 +75,18 @@ def decode_text(prediction: dict[str, Tensor], processor: Tokens) -> list[dict[s
 def shifted(tokens: Tensor, start: int) -> Tensor:
     """int64 [N, L] -> the same with `start` first and without the last: what is read before each token."""
     return F.pad(tokens[:, :-1], (1, 0), value=start)
+
+
+def read_architecture(config: Any, what: str) -> Any:
+    """The Transformers configuration of a head's config, from its source where it is not in there yet."""
+    known = config.architecture
+    return load(AutoConfig, config.model, what) if known is None else AutoConfig.for_model(**known)
+
+
+def sequence_fusion(config: dict[str, Any], what: str) -> tuple[str, dict[str, Any]]:
+    """The fusion that suits a published decoder, by name, with its settings: the tokens of all inputs, as wide as the
+    decoder's. config: of the head, as a recipe has it.
+    """
+    if "model" not in config:
+        return "sequence", {}
+    return "sequence", {"dim": load(AutoConfig, config["model"], what).get_text_config().hidden_size}
