@@ -24,7 +24,7 @@ def shared() -> Path:
 @pytest.fixture
 def packs(monkeypatch: pytest.MonkeyPatch) -> dict:
     """The packs of weights by name, all installed, which `fit` then takes by itself."""
-    from sensorium.encoders.packs import PACKS
+    from sensorium.nn.packs import PACKS
 
     for pack in PACKS.values():
         if pack.location is None:

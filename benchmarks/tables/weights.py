@@ -6,7 +6,7 @@ from pathlib import Path
 import timm
 import torch
 
-from sensorium.encoders.packs import PACKS, resolve
+from sensorium.nn.packs import PACKS, resolve
 
 ARCHITECTURE = "tf_efficientnet_lite0"
 CONFIG = {"architecture": ARCHITECTURE, "num_features": 1280, "input_size": [3, 224, 224], "crop_pct": 0.875}

@@ -34,7 +34,7 @@ def describe_parts(model: Any, folder: Path) -> dict[str, Any]:
         "inputs": model.encoders.index,
         "projections": {name: projection.shape for name, projection in model.projections.items()},
         "fusion": None if model.fusion is None else _describe_module(FUSIONS, model.fusion),
-        "heads": {name: _describe_module(HEADS, head) for name, head in model.heads.items()},
+        "heads": {name: _describe_head(head, folder, i) for i, (name, head) in enumerate(model.heads.items())},
         "temperature": hasattr(model, "logit_scale"),
         "logit_bias": hasattr(model, "logit_bias"),
         "schema": None if model.schema is None else model.schema.model_dump(),
@@ -62,7 +62,9 @@ def assemble_parts(described: dict[str, Any], folder: Path) -> dict[str, Any]:
     heads = {}
     for name, entry in described["heads"].items():
         head_class = lookup(HEADS, "head", entry["name"])
-        heads[name] = head_class(head_class.Config(**entry["config"]), fusion.dim)
+        processor = entry.get("processor")
+        more = [] if processor is None else [head_class.Processor.load(folder / "processors" / processor)]
+        heads[name] = head_class(head_class.Config(**entry["config"]), fusion.dim, *more)
     experts = described.get("experts")
     return {
         "encoders": encoders,
@@ -75,6 +77,16 @@ def assemble_parts(described: dict[str, Any], folder: Path) -> dict[str, Any]:
         "logit_bias": 0.0 if described.get("logit_bias") else None,
         "experts": None if experts is None else Experts.load(experts, EXPERTS, folder / "experts"),
     }
+
+
+def _describe_head(head, folder, index):
+    described = _describe_module(HEADS, head)
+    if getattr(head, "processor", None) is None:
+        return described
+    name = f"head-{index}"
+    (folder / "processors" / name).mkdir(parents=True)
+    head.processor.save(folder / "processors" / name)
+    return described | {"processor": name}
 
 
 def name_of(registry: dict[str, type], module: nn.Module) -> str:

@@ -12,9 +12,9 @@ from sensorium.config.schema import InputSettings, Recipe
 from sensorium.data.read import read
 from sensorium.data.table import Table
 from sensorium.encoders import defaults as module
-from sensorium.encoders import packs
 from sensorium.encoders.defaults import better_in_cache
 from sensorium.families import FAMILIES
+from sensorium.nn import packs
 
 COLUMNS = {"photo": "image", "text": "text", "voice": "audio", "age": "number"}
 FACTS = {"photo": {"height": 64.0, "width": 100.0}, "voice": {"rate": 8000, "seconds": 0.5}}

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from sensorium.encoders import ENCODERS
-from sensorium.encoders import packs as module
-from sensorium.encoders.packs import PACKS, resolve
 from sensorium.encoders.transformers_text import TransformersText, TransformersTextConfig
 from sensorium.errors import UserError
+from sensorium.nn import packs as module
+from sensorium.nn.packs import PACKS, resolve
 
 
 def test_weights_are_located_without_importing_their_packages(packs):

@@ -221,7 +221,7 @@ def test_a_hub_that_does_not_answer_is_asked_once(monkeypatch):
             asked.append(timeout)
             raise ConnectionError("no route")
 
-    monkeypatch.setattr("sensorium.encoders.hub.get_session", Session)
+    monkeypatch.setattr("sensorium.nn.hub.get_session", Session)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     with pytest.raises(UserError, match="'nobody/no-such-model' cannot be loaded .*does not answer"):
         build("nobody/no-such-model")

@@ -9,7 +9,8 @@ from transformers import BartConfig, BartForConditionalGeneration
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
-from sensorium.generation.autoregressive import BeamResult, SpecialTokens, beam_search
+from sensorium.generation.decoder import SpecialTokens
+from sensorium.generation.fixed_beams import BeamResult, beam_search
 
 WORDS, START, END, PAD, LONGEST = 23, 1, 2, 3, 10  # a pad of 0 is no pad to `generate`: it then fills with the end
 # Transformers 5 renames it.

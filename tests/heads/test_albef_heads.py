@@ -197,9 +197,14 @@ def test_steps_with_a_cache_write_what_whole_prefixes_write(rows: int, beams: in
 def test_a_step_gives_the_logits_of_the_whole_prefix():
     head, fused = answering(), fused_rows()
     tokens = torch.randint(3, WORDS, (5, 6), generator=torch.Generator().manual_seed(2))
+    tokens[:, 0] = START
     logits = head.logits(fused, tokens, torch.ones_like(tokens, dtype=torch.bool))
-    state = head.begin(fused)
-    for position in range(6):
+    first, state = head.begin(fused)
+    torch.testing.assert_close(first, logits[:, 0], rtol=1e-5, atol=1e-5)
+    prompted, longer = head.begin(fused, tokens[:, 1:3])
+    torch.testing.assert_close(prompted, logits[:, 2], rtol=1e-5, atol=1e-5)
+    assert longer.length == 3
+    for position in range(1, 6):
         assert state.length == position
         torch.testing.assert_close(head.step(tokens[:, position], state), logits[:, position], rtol=1e-5, atol=1e-5)
 
@@ -208,8 +213,9 @@ def test_a_step_gives_the_logits_of_the_whole_prefix():
 def test_rows_of_a_state_are_taken_with_all_they_have_read():
     head, fused = answering(), fused_rows()
     tokens = torch.randint(3, WORDS, (5, 2, 3), generator=torch.Generator().manual_seed(2))
-    state = head.begin(fused).take(torch.arange(5)[:, None].expand(-1, 2))
-    for position in range(2):
+    tokens[..., 0] = START
+    state = head.begin(fused)[1].take(torch.arange(5)[:, None].expand(-1, 2))
+    for position in range(1, 2):
         head.step(tokens[:, :, position].flatten(), state)
     rows = torch.tensor([[7, 6, 7], [2, 2, 3]])  # both samples' beams repeated, other samples dropped
     context = state.contexts[0]

@@ -208,7 +208,7 @@ def head_settings(table: Table, spec: TargetSpec, recipe: Recipe, encoders: dict
     settings, (_, head) = recipe.targets.get(spec.name, TargetSettings()), head_class(spec, recipe)
     balanced = settings.class_weights == "balanced"
     learned = TARGETS[spec.kind].statistics(table.target_column(spec), len(table), spec.labels, balanced)
-    if getattr(head, "writes", False):
+    if getattr(head, "writes", False) and not hasattr(head, "build"):
         learned = answer_head_config(spec, learned["prior"], encoders)
     config = parse_config(head, learned | settings.config, f"the head of '{spec.name}'")
     return config.model_dump(exclude_unset=True)
@@ -222,7 +222,11 @@ def build_head(
     if fusion.gives_experts:
         config = {"head": name, "config": config, "experts": fusion.experts, "combine": recipe.fusion.combine}
         head = HEADS["late"]
-    return head(parse_config(head, config, f"the head of '{spec.name}'"), fusion.dim)
+    parsed = parse_config(head, config, f"the head of '{spec.name}'")
+    if hasattr(head, "build"):
+        cells = table.cells(spec.name, spec.kind)
+        return head.build(parsed, fusion.dim, [text for cell in cells if cell is not None for text in cell])
+    return head(parsed, fusion.dim)
 
 
 def apply_finetuning(model: Model, recipe: Recipe) -> None:

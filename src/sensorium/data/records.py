@@ -79,7 +79,8 @@ class FeatureStore(Protocol):
 
 
 class Records:
-    """A table made batches: inputs in `stores` are read there, those in `processors` are decoded, no other is read.
+    """A table made batches: inputs in `stores` are read there, those in `processors` are decoded, no other is read; a
+    target's own processor stands among them under its name.
 
     `ids`: by input name, int64 [N], content hashes; without them batches have none. All chance is a function of
     (`seed`, epoch, record key or content, input name). Pickles, for the loader's processes. Raises RecordError for a
@@ -101,7 +102,7 @@ class Records:
         self.specs = [spec for spec in table.schema.inputs if spec.name in self.processors or spec.name in self.stores]
         self.ids = {name: torch.as_tensor(values, dtype=torch.int64) for name, values in (ids or {}).items()}
         self.targets: dict[str, TargetColumn] = {
-            target.name: table.target_column(target)
+            target.name: table.target_column(target, processors.get(target.name))
             for target in table.schema.targets
             if target.name in table.frame.columns
         }

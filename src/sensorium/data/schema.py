@@ -70,6 +70,7 @@ class TargetSpec(BaseModel):
     answers the commonest first.
 
     usual: of an answer, by the text that asks, the position in `labels` of the commonest answer of training records.
+    commonest: of a text, the one that most training records have.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -78,6 +79,7 @@ class TargetSpec(BaseModel):
     kind: str
     labels: list[str] = []
     usual: dict[str, int] = {}
+    commonest: str | None = None
 
 
 class Schema(BaseModel):

@@ -17,9 +17,9 @@ from sensorium.data.columns.parse import WrongCell, holds_dates, is_missing, tak
 from sensorium.data.columns.reading import Reading, as_meant, convert, respelled
 from sensorium.data.finding import Finding
 from sensorium.data.notebook import MOST_COLUMNS, MOST_ROWS, facts_text, html_table, record_cell, schema_facts
-from sensorium.data.schema import InputSpec, Schema, TargetSpec
+from sensorium.data.schema import STATED_KINDS, InputSpec, Schema, TargetSpec
 from sensorium.data.strings import CompactStrings, as_compact, is_compact
-from sensorium.data.targets import TARGETS, CellError, TargetColumn
+from sensorium.data.targets import TARGETS, CellError, TargetColumn, TargetKind
 from sensorium.errors import RecordError, UserError, counted
 
 
@@ -83,9 +83,9 @@ class Table:
         return self._cells[name, kind]
 
     def _convert(self, name: str, kind: str) -> np.ndarray | CompactStrings:
+        target = self._target_kind(name, kind)
         if name not in self.frame.columns:
-            return self._absent_column(kind)
-        target = TARGETS.get(kind)
+            return self._absent_column(kind, target)
         texts_stay = takes_text(kind) if target is None else target.takes_text
         stay_as_written = texts_stay and self.reading(name) is None and not self._labels(name)
         texts = as_compact(self.frame[name]) if stay_as_written else None
@@ -103,12 +103,18 @@ class Table:
     def _read(self, name: str, kind: str) -> tuple[np.ndarray, list[WrongCell]]:
         """The cells [N] of a column of the frame in the form of `kind`, and those that cannot be read."""
         values, reading = self.frame[name].to_numpy(), self.reading(name)
-        if kind not in TARGETS:
+        target = self._target_kind(name, kind)
+        if target is None:
             return convert(values, kind, reading)
         if reading is not None:
             values = as_meant(values, reading)
-        converted, wrong = TARGETS[kind].convert(values)
+        converted, wrong = target.convert(values)
         return (respelled(converted, self._labels(name)) if self._labels(name) else converted), wrong
+
+    def _target_kind(self, name: str, kind: str) -> type[TargetKind] | None:
+        """The kind of target that the column `name` is read as; None of another column: both may be texts."""
+        is_target = kind not in STATED_KINDS or any(spec.name == name for spec in self.schema.targets)
+        return TARGETS.get(kind) if is_target else None
 
     def _labels(self, name: str) -> list[str]:
         """The labels of the target `name`; [] of a column that has none."""
@@ -152,16 +158,19 @@ class Table:
     def _misfit(self, row: int, name: str, reason: str) -> RecordError:
         return RecordError(int(self.rows[row]), name, _format_cell(self.frame[name].iat[row]), reason)
 
-    def _absent_column(self, kind: str) -> np.ndarray | CompactStrings:
+    def _absent_column(self, kind: str, target: type[TargetKind] | None) -> np.ndarray | CompactStrings:
         """A column without any value, in the form of `kind`."""
         empty = np.full(len(self), None, dtype=object)
-        converted = (convert(empty, kind) if kind not in TARGETS else TARGETS[kind].convert(empty))[0]
+        converted = (convert(empty, kind) if target is None else target.convert(empty))[0]
         return CompactStrings.from_objects(converted) if converted.dtype == object else converted
 
-    def target_column(self, spec: TargetSpec) -> TargetColumn:
-        """The lazy column of a target. Raises UserError, naming row, column and label, for a label that is unknown."""
+    def target_column(self, spec: TargetSpec, processor: Any = None) -> TargetColumn:
+        """The lazy column of a target, with the processor of its head, if that has one.
+
+        Raises UserError, naming row, column and label, for a label that is unknown.
+        """
         try:
-            return TARGETS[spec.kind].column(self.cells(spec.name, spec.kind), spec.labels)
+            return TARGETS[spec.kind].column(self.cells(spec.name, spec.kind), spec.labels, processor)
         except CellError as error:
             raise self.mistake(error.row, spec.name, error.reason) from error
 
@@ -263,7 +272,7 @@ class Table:
         table._cells = {
             (name, kind): cells
             for (name, kind), cells in self._cells.items()
-            if name in read_alike and (kind not in TARGETS or targets_alike)
+            if name in read_alike and (targets_alike or self._target_kind(name, kind) is None)
         }
         return table
 

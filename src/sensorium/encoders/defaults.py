@@ -12,8 +12,8 @@ from sensorium.data.media.decoding import decode
 from sensorium.data.schema import InputSpec
 from sensorium.data.table import Table
 from sensorium.encoders import ENCODERS
-from sensorium.encoders.packs import EXTRA, Pack, pack_of, resolve
 from sensorium.encoders.whisper import no_speech_probabilities
+from sensorium.nn.packs import EXTRA, Pack, pack_of, resolve
 
 SWITCH = "SENSORIUM_PACKS"  # an environment variable; 0 leaves installed weights out
 _TEXTS, _CLIPS = 1000, 24  # that are looked at

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from sensorium.encoders.image_augmentation import ImageAugmentation
 from sensorium.encoders.image_processor import Fit, ImageProcessor, Interpolation, Jpeg, settings_of
-from sensorium.encoders.packs import resolve
 from sensorium.encoders.pixels import Normalise, needs_size
 from sensorium.encoders.pooling import as_features
 from sensorium.errors import UserError, unknown
 from sensorium.features import Features
+from sensorium.nn.packs import resolve
 
 Channels = tuple[float, float, float]
 

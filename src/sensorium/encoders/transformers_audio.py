@@ -14,13 +14,13 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, PreTrained
 
 from sensorium.encoders.audio_augmentation import AudioAugmentation
 from sensorium.encoders.audio_processor import LEAST_SECONDS, seconds_of
-from sensorium.encoders.hub import FAILURES, architecture_of, encoder_of, load, load_weights
-from sensorium.encoders.packs import resolve
 from sensorium.encoders.pooling import Pooling, summarise
 from sensorium.encoders.speech_processor import SpeechProcessor
 from sensorium.encoders.whisper import MODEL_FILE, load_whisper, shorten
 from sensorium.errors import UserError
 from sensorium.features import Features
+from sensorium.nn.hub import FAILURES, architecture_of, encoder_of, load, load_weights
+from sensorium.nn.packs import resolve
 
 WHAT = "speech encoder"
 WHOLE = {"whisper"}  # reads one span of fixed length, with its silence; `shorten` sets how long

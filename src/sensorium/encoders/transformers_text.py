@@ -8,11 +8,11 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 
-from sensorium.encoders.hub import architecture_of, encoder_of, load, load_weights
 from sensorium.encoders.pooling import Pooling, summarise
 from sensorium.encoders.text_processor import TextAugmentation, TextProcessor
 from sensorium.errors import UserError
 from sensorium.features import Features
+from sensorium.nn.hub import architecture_of, encoder_of, load, load_weights
 
 WHAT = "text encoder"
 

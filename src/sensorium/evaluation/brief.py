@@ -10,7 +10,12 @@ _MOST_INPUTS = 8
 def target_lines(report: TargetReport) -> list[str]:
     """The verdict, and what each input is worth."""
     verdict = report.verdict
-    return [f"{report.target.name}: {verdict.sentence}", *_input_lines(report.judgement, verdict.above_chance)]
+    written = [] if report.written is None else [report.written.sentence]
+    return [
+        f"{report.target.name}: {verdict.sentence}",
+        *written,
+        *_input_lines(report.judgement, verdict.above_chance),
+    ]
 
 
 def _input_lines(contributions: Contributions, above_chance: bool) -> list[str]:

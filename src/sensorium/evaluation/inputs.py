@@ -88,7 +88,12 @@ def sentence(contributions: Contributions) -> str:
     return text[0].upper() + text[1:] + "."
 
 
-METRIC_WORDS = {"r2": "R²", "vqa_accuracy": "VQA accuracy"}  # headlines whose name is not their words
+METRIC_WORDS = {
+    "r2": "R²",
+    "vqa_accuracy": "VQA accuracy",
+    "chrf": "chrF",
+    "neg_loss": "minus the loss",
+}  # headlines whose name is not their words
 
 
 def _share(contribution: Contribution) -> Value:

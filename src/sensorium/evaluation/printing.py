@@ -22,7 +22,9 @@ RIVALS = {"commonest": "the usual answer to the question", "without_picture": "t
 
 def target_tables(report: TargetReport) -> Iterator[Any]:
     """The tables of one target: metrics, classes, confusion, inputs, and the sentence about them."""
-    yield metric_table(f"{report.target.name}: {counted(report.records, 'record')}", report.metrics)
+    yield metric_table(f"{report.target.name}: {counted(report.records, 'record')}", report.all_metrics)
+    if report.written is not None:
+        yield Text(report.written.sentence)
     if report.baselines:
         yield baselines_table(report)
     for groups in report.types.values():
@@ -65,7 +67,7 @@ def metric_table(title: str, metrics: dict[str, Value]) -> Table:
 
 def baselines_table(report: TargetReport) -> Table:
     """What the model is compared with."""
-    title = f"{report.target.name}: beside the baselines, by {report.judgement.metric}"
+    title = f"{report.target.name}: beside the baselines, by {report.metric}"
     table = titled_table(title, ["", "value", INTERVAL, "the model is above", INTERVAL])
     for name, baseline in report.baselines.items():
         value, above = baseline.value, baseline.above

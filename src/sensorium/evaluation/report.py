@@ -44,12 +44,13 @@ class Report:
         """What `metrics.json` holds: plain values, None where something is undefined."""
         return {
             "targets": {
-                report.target.name: {key: value._asdict() for key, value in report.metrics.items()}
+                report.target.name: {key: value._asdict() for key, value in report.all_metrics.items()}
                 for report in self.targets
             },
             "inputs": {report.target.name: _inputs(report.judgement) for report in self.targets},
             "baselines": {report.target.name: _baselines(report) for report in self.targets if report.baselines},
             **{f"{column}s": self._types_by(column) for column in COLUMNS},
+            **self._written(),
             "cost": self.cost,
             "classes": {
                 report.target.name: {label: scores._asdict() for label, scores in report.classes.items()}
@@ -71,6 +72,10 @@ class Report:
             "verdicts": {report.target.name: report.verdict._asdict() for report in self.targets},
             "sentences": {report.target.name: report.sentence for report in self.targets},
         } | ({} if self.forgetting is None else {"forgetting": self.forgetting.to_dict()})
+
+    def _written(self) -> dict[str, Any]:
+        written = {report.target.name: report.written for report in self.targets if report.written is not None}
+        return {"written": {name: texts.to_dict() for name, texts in written.items()}} if written else {}
 
     def _types_by(self, column: str) -> dict[str, Any]:
         return {report.target.name: _types(report.types[column]) for report in self.targets if column in report.types}
@@ -125,7 +130,7 @@ def _panel(report: TargetReport) -> dict[str, Value]:
 
 def _baselines(report: TargetReport) -> dict[str, Any]:
     """The metric and, by name, how good a baseline is and how much better the model."""
-    return {"metric": report.judgement.metric} | {
+    return {"metric": report.metric} | {
         name: _between(baseline.value) | {"above": _between(baseline.above)}
         for name, baseline in report.baselines.items()
     }

@@ -11,6 +11,7 @@ from torch import Tensor
 from sensorium.data.table import Table
 from sensorium.errors import UserError
 from sensorium.evaluation.coalitions import Coalition
+from sensorium.evaluation.writing import Writing
 from sensorium.features import Batch, Features, to_numpy
 from sensorium.metrics import Columns
 from sensorium.model import Model, loss_scored_targets
@@ -34,8 +35,11 @@ class Scores(NamedTuple):
 
 
 @torch.no_grad()
-def score(model: Model, batches: Iterable[Batch], coalitions: Iterable[Coalition]) -> Scores:
+def score(
+    model: Model, batches: Iterable[Batch], coalitions: Iterable[Coalition], writing: Writing | None = None
+) -> Scores:
     """Encodes each batch once, then decides for each coalition with the features of all other inputs taken away.
+    `writing` gets the features too, and writes for some of the records.
 
     A record that lacks all inputs of a coalition gets the training prior. Runs in evaluation mode and leaves the model
     in the mode it was in. Raises UserError for a prediction that is not finite.
@@ -49,6 +53,8 @@ def score(model: Model, batches: Iterable[Batch], coalitions: Iterable[Coalition
         for batch in batches:
             batch = batch.to(model.device)
             features = model.encode(batch.inputs, batch.ids)
+            if writing is not None:
+                writing.add(model, features, batch.keys, len(keys))
             keys += batch.keys
             present.append({name: to_numpy(encoded.present) for name, encoded in features.items() if name in names})
             targets.append(arrays(batch.targets))
@@ -94,8 +100,15 @@ def _join(pieces: list[dict[str, Columns]]) -> dict[str, Columns]:
 
 
 def stack(pieces: list[Columns]) -> Columns:
-    """The columns of batches, one after another."""
-    return {key: np.concatenate([piece[key] for piece in pieces]) for key in (pieces[0] if pieces else {})}
+    """The columns of batches, one after another; those of different lengths [B, L, ...] with zeros behind."""
+    return {key: _stack([piece[key] for piece in pieces]) for key in (pieces[0] if pieces else {})}
+
+
+def _stack(arrays: list[np.ndarray]) -> np.ndarray:
+    largest = np.max([array.shape[1:] for array in arrays], axis=0)
+    return np.concatenate(
+        [np.pad(array, [(0, 0), *((0, int(gap)) for gap in largest - array.shape[1:])]) for array in arrays]
+    )
 
 
 def _refuse_infinite(keys: list[str], predictions: dict[Coalition, dict[str, Columns]]) -> None:

@@ -11,6 +11,7 @@ from sensorium.evaluation.coalitions import Coalition
 from sensorium.evaluation.inputs import Contributions, input_contributions, sentence
 from sensorium.evaluation.subgroups import Subgroups
 from sensorium.evaluation.verdict import Verdict, verdict
+from sensorium.evaluation.written import Written
 from sensorium.metrics import (
     METRIC_KINDS,
     ClassScores,
@@ -35,7 +36,7 @@ class TargetReport:
     classes: by label, {} for a number or an answer. confusion: int [K, K], truth by decision; None but for a class.
     units: of how many independent records, or groups of them. shuffled: the headline metric when truths change places,
     None for a kind without decisions. baselines: cheaper ways to a decision, by name. types: of
-    questions and answers, by column; of an answer alone.
+    questions and answers, by column; of an answer alone. written: how good the texts of a sample are; of a text alone.
     """
 
     target: TargetSpec
@@ -48,12 +49,23 @@ class TargetReport:
     shuffled: float | None
     baselines: dict[str, Baseline] = field(default_factory=dict)
     types: dict[str, Subgroups] = field(default_factory=dict)
+    written: Written | None = None
+
+    @property
+    def metric(self) -> str:
+        """The metric that the model is judged by: that of its inputs, or that of written texts."""
+        return self.judgement.metric if self.written is None else self.written.metric
+
+    @property
+    def all_metrics(self) -> dict[str, Value]:
+        """Every metric, those of written texts first."""
+        return self.metrics if self.written is None else self.written.metrics | self.metrics
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the model is any good, by the metric that the inputs are judged by."""
-        metric = self.judgement.metric
-        return verdict(metric, self.metrics[metric], self.units, self.baselines, self.shuffled)
+        """Whether the model is any good, by its metric."""
+        units = self.units if self.written is None else self.written.units
+        return verdict(self.metric, self.all_metrics[self.metric], units, self.baselines, self.shuffled)
 
     @property
     def sentence(self) -> str:

@@ -18,6 +18,7 @@ from sensorium.evaluation.samples import samples
 from sensorium.evaluation.saving import save_evaluation
 from sensorium.evaluation.scoring import Scores, latency, rows_of, score
 from sensorium.evaluation.target import TargetReport, report_target
+from sensorium.evaluation.writing import Writing
 from sensorium.features import Batch
 from sensorium.metrics import Resamples
 from sensorium.model import Model
@@ -52,9 +53,13 @@ def evaluate_targets(
         table, bad = drop_bad_records(table, scanned, bad_records)[0], scanned.bad
     inputs = tuple(spec.name for spec in model.schema.inputs)
     subsets = [*coalitions(inputs), non_visual_inputs(model.schema.inputs)]
-    scores = score(model, model.batches(table) if batches is None else batches, subsets)
+    writing = Writing(model, table, inputs)
+    scores = score(model, model.batches(table) if batches is None else batches, subsets, writing)
     if scores.keys != list(table.keys):
         raise ValueError("the batches to evaluate are not the records of the table, in its order")
+    for coalition, by_target in scores.predictions.items():
+        for name, prediction in by_target.items():
+            prediction |= writing.columns(coalition, name)
     targets = [target for target in targets if scores.targets[target.name]["mask"].any()]
     if not targets:
         names = ", ".join(target.name for target in model.schema.targets)
@@ -107,9 +112,12 @@ def _report_of(
     resamples = Resamples(int(has_target.sum()), clusters, count, seed)
     report = report_target(target, truth, predictions, inputs, resamples)
     columns, records = TARGET_COLUMNS[target.kind], table.take(has_target)
+    scored = Scored(target, records, truth, predictions, resamples)
+    written = getattr(columns, "written", None)
     return replace(
         report,
-        baselines=columns.baselines(Scored(target, records, truth, predictions, resamples), training),
+        baselines=columns.baselines(scored, training),
+        written=None if written is None else written(scored),
         types=columns.breakdowns(target, records, truth, predictions[inputs], seed),
     )
 

@@ -9,7 +9,6 @@ from transformers import AutoConfig, AutoModelForMaskedLM
 
 from sensorium.encoders.bert_text import BertTextConfig
 from sensorium.encoders.clip_image import ClipImageConfig
-from sensorium.encoders.hub import load, load_with
 from sensorium.encoders.transformers_text import TransformersTextConfig, processor_of
 from sensorium.errors import UserError
 from sensorium.families.albef import AlbefConfig, albef
@@ -20,6 +19,7 @@ from sensorium.families.clip_files import read_json, read_tensors
 from sensorium.families.conversion import Options
 from sensorium.families.weights import filled
 from sensorium.model import Model
+from sensorium.nn.hub import load, load_with
 
 WHAT = "BERT"
 WORDS = "cls.predictions."  # the front of the weights that decide on masked words

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from huggingface_hub import snapshot_download
 
-from sensorium.encoders.hub import HUB_NAME, knock, unloadable
 from sensorium.errors import UserError, unknown
 from sensorium.families import clip_open_clip, clip_transformers
 from sensorium.families.clip import ClipConfig
@@ -12,6 +11,7 @@ from sensorium.families.clip_weights import tower_names
 from sensorium.families.conversion import Options
 from sensorium.files import whole_folder
 from sensorium.model import Model, load
+from sensorium.nn.hub import HUB_NAME, knock, unloadable
 from sensorium.nn.projection import Projection
 
 WRITERS = {"transformers": clip_transformers.write, "open_clip": clip_open_clip.write}

@@ -9,7 +9,8 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from sensorium.features import Features
-from sensorium.generation.autoregressive import BeamResult, SpecialTokens, beam_search
+from sensorium.generation.decoder import SpecialTokens
+from sensorium.generation.fixed_beams import BeamResult, beam_search
 from sensorium.heads.frequent import answer_as_target, decode_answers
 from sensorium.nn.packing import Packing
 from sensorium.nn.post_norm import Asked, Asking, Block, DecoderState, Embeddings, Shape, WordLogits, run, run_step
@@ -119,11 +120,25 @@ class Answer(nn.Module):
         probabilities, order = scores.softmax(dim=1).sort(dim=1, descending=True)
         return chosen.gather(1, order), probabilities
 
-    def begin(self, fused: Features) -> DecoderState:
-        """The state before the first `step`, a row a sample: the keys and values of the fusion are projected once, for
-        all steps and beams.
+    @property
+    def special(self) -> SpecialTokens:
+        """The tokens that end, fill and begin an answer."""
+        return SpecialTokens(self.config.end, self.config.pad, (self.config.start,))
+
+    @property
+    def context(self) -> int:
+        """The most tokens that can be written after `start`."""
+        return self.config.context - 1
+
+    def begin(self, fused: Features, prompt: Tensor | None = None) -> tuple[Tensor, DecoderState]:
+        """float32 [B, V], the logits of the word after `start` and `prompt`, int64 [B, P], and the state after them, a
+        row a sample: the keys and values of the fusion are projected once, for all steps and beams.
         """
-        return self._state(self._context(fused))
+        first = torch.full((len(fused.mask), 1), self.config.start, device=fused.mask.device)
+        state = self._state(self._context(fused))
+        for tokens in (first if prompt is None else torch.cat([first, prompt], dim=1)).unbind(1):
+            logits = self.step(tokens, state)
+        return logits, state
 
     def step(self, tokens: Tensor, state: DecoderState) -> Tensor:
         """int64 [N], the next token of each row of `state`, which grows by it -> float32 [N, V], the logits of the word
@@ -134,10 +149,9 @@ class Answer(nn.Module):
 
     def generate(self, fused: Features, longest: int = 16, beams: int = 3) -> BeamResult:
         """For each row the `beams` likeliest answers of at most `longest` tokens that beam search finds, best first."""
-        config = self.config
-        first = torch.full((len(fused.mask),), config.start, device=fused.mask.device)
-        special = SpecialTokens(config.end, config.pad)
-        return beam_search(self.step, self.begin(fused), first, special, min(longest, config.context), beams)
+        first = torch.full((len(fused.mask),), self.config.start, device=fused.mask.device)
+        state = self._state(self._context(fused))
+        return beam_search(self.step, state, first, self.special, min(longest, self.config.context), beams)
 
     def predict(self, fused: Features, longest: int = 16) -> dict[str, Tensor]:
         """The likeliest of the list: `decision` int64 [B], an index into it, and its `probability`, float32 [B]; the

@@ -3,12 +3,15 @@
 from torch import nn
 
 from sensorium.heads.answer import Answer
+from sensorium.heads.causal import Causal
 from sensorium.heads.classes import Classes
 from sensorium.heads.frequent import TopAnswers
 from sensorium.heads.labels import Labels
 from sensorium.heads.masked_words import MaskedWords
 from sensorium.heads.match import Match
 from sensorium.heads.number import Number
+from sensorium.heads.seq2seq import Seq2Seq
+from sensorium.heads.writer import Writer
 
 HEADS: dict[str, type[nn.Module]] = {
     "classes": Classes,
@@ -18,4 +21,7 @@ HEADS: dict[str, type[nn.Module]] = {
     "match": Match,
     "words": MaskedWords,
     "answer": Answer,
+    "causal": Causal,
+    "seq2seq": Seq2Seq,
+    "writer": Writer,
 }

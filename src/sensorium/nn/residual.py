@@ -28,12 +28,12 @@ class Keys(NamedTuple):
 
 
 class SelfAttention(nn.Module):
-    """x + attention(norm(x)), of `heads` heads; `dropout` acts on what is added."""
+    """x + attention(norm(x)), of `heads` heads; `dropout` acts on what is added. causal: no token sees a later one."""
 
-    def __init__(self, dim: int, heads: int, dropout: float):
+    def __init__(self, dim: int, heads: int, dropout: float, causal: bool = False):
         super().__init__()
         check_heads(dim, heads)
-        self.heads = heads
+        self.heads, self.causal = heads, causal
         self.norm = nn.LayerNorm(dim)
         self.qkv = nn.Linear(dim, 3 * dim)
         self.out = nn.Linear(dim, dim)
@@ -42,7 +42,18 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor, packing: Packing) -> Tensor:
         """float32 [N, D], packed -> the same shape."""
         query, key, value = into_heads(packing.pad(self.qkv(self.norm(x))), 3, self.heads)
-        return x + self.dropout(self.out(joined(attend(query, key, value, allowed_of(packing)), packing)))
+        # Padding comes last in a row, so that a causal query never sees it.
+        allowed = None if self.causal else allowed_of(packing)
+        return x + self.dropout(self.out(joined(attend(query, key, value, allowed, self.causal), packing)))
+
+    def step(self, x: Tensor, past: Keys | None) -> tuple[Tensor, Keys]:
+        """What `forward` gives, where it is causal, for the token that follows those of `past` in each row: float32 [N,
+        D] -> the same shape, and the keys and values of all tokens.
+        """
+        query, key, value = into_heads(self.qkv(self.norm(x))[:, None], 3, self.heads)  # [N, heads, 1, d]
+        if past is not None:
+            key, value = torch.cat([past.key, key], dim=2), torch.cat([past.value, value], dim=2)
+        return x + self.out(attend(query, key, value).flatten(1)), Keys(key, value, None)
 
 
 class Crossing(nn.Module):

@@ -57,7 +57,7 @@ def repeat_command(evidence: Evidence) -> str:
 
 def headline_value(figures: dict[str, Any], target: str) -> tuple[str, Value]:
     """The metric that a target is judged by, and what it is."""
-    metric = figures["inputs"][target]["metric"]
+    metric = figures.get("written", {}).get(target, figures["inputs"][target])["metric"]
     return metric, value_of(figures["targets"][target][metric])
 
 

@@ -78,7 +78,11 @@ def _decisions(scores: SavedScores, target: SavedTarget, row: int, *coalitions: 
     for coalition in coalitions:
         record = scores.by_coalition[coalition].iloc[row]
         decision, probability = record[f"{target.name}_decision"], kind.probability_of(target.name, record)
-        text = _spelled(decision) + ("" if probability is None else f" ({probability:.2f})")
+        text = (
+            "not written"
+            if decision is None
+            else _spelled(decision) + ("" if probability is None else f" ({probability:.2f})")
+        )
         label = "decided" if coalition == "all" else coalition
         decisions.append((label, text, GRADES[kind.matches(decision, truth)]))
     return decisions

@@ -18,7 +18,7 @@ MOST_CROSSED, MOST_LISTED, MOST_DOTS = 30, 40, 1500
 BINS = 10
 BELIEVED = "as often right as stated"
 SHARES = ("accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro", "roc_auc", "roc_auc_ovr",
-          "average_precision", "r2", "spearman", "vqa_accuracy", "exact_match")  # fmt: skip
+          "average_precision", "r2", "spearman", "vqa_accuracy", "exact_match", "chrf", "bleu", "rouge_l")  # fmt: skip
 
 
 def targets(evidence: Evidence) -> Section:
@@ -52,6 +52,7 @@ def _target(name: str, evidence: Evidence) -> dict[str, Any]:
         "metric": metric,
         "records": figures["records"]["targets"].get(name),
         "metrics": figures["targets"][name],
+        "written": figures.get("written", {}).get(name, {}).get("sentence"),
         "plots": plots,
         "baselines": rivals,
         "labels": labels,

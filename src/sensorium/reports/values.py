@@ -18,6 +18,11 @@ METRIC_NAMES = {
     "f1_micro": "F1, micro",
     "vqa_accuracy": "VQA accuracy",
     "spearman": "Spearman's correlation",
+    "neg_loss": "loss of a token (negative)",
+    "chrf": "chrF",
+    "bleu": "BLEU",
+    "cider": "CIDEr",
+    "rouge_l": "ROUGE-L",
 }
 
 

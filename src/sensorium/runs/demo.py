@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from sensorium.data.datasets.emoji import emoji
-from sensorium.encoders.packs import PACKS
+from sensorium.nn.packs import PACKS
 from sensorium.runs.run import Run, fit
 
 

@@ -13,6 +13,7 @@ from sensorium.build.continual import build_from
 from sensorium.build.model import build, cached_inputs, check_model_settings
 from sensorium.build.objectives import fitted_by, objective_sentences
 from sensorium.build.pretrained import check_pretrained, pretrained_sentences
+from sensorium.build.usual_fusion import with_usual_fusion
 from sensorium.config.schema import Recipe
 from sensorium.console import Console, StepCallback
 from sensorium.data.read import print_read, read
@@ -202,6 +203,7 @@ class SupervisedTask:
             raise UserError(
                 f"The target is named '{reserved}', as a column of every table of predictions is; rename it."
             )
+        recipe = with_usual_fusion(table, recipe)
         check_model_settings(table, recipe)
         return table, recipe.model_copy(update={"data": data.model_copy(update=stated)})
 

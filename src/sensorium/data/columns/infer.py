@@ -248,6 +248,13 @@ def _is_prose(distinct: np.ndarray) -> bool:
     return bool(_mean_words(series) >= 1.5 or (series.str.len().mean() >= 40 and _mean_words(series) > 1.2))
 
 
+def is_sentences(present: np.ndarray) -> bool:
+    """True for strings [N] that are mostly different and of several words, with more than two between commas."""
+    series = pd.Series(_sample(present), dtype=object)
+    words, clauses = series.str.split().str.len().mean(), (series.str.count(r"[,;|]+(?=\s*\S)") + 1).mean()
+    return bool(len(pd.unique(present)) > len(present) / 2 and words >= 3 and words / clauses > 2)
+
+
 def _mean_words(series: pd.Series) -> float:
     return float(series.str.count(r"[\s|,;]+").mean() + 1)
 

@@ -12,12 +12,14 @@ from sensorium.data.targets.base import CellError, TargetColumn, TargetKind
 from sensorium.data.targets.class_ import ClassTarget
 from sensorium.data.targets.labels import LabelsTarget
 from sensorium.data.targets.number import NumberTarget
+from sensorium.data.targets.text import TextTarget
 
 TARGETS: dict[str, type[TargetKind]] = {
     "class": ClassTarget,
     "labels": LabelsTarget,
     "number": NumberTarget,
     "answer": AnswerTarget,
+    "text": TextTarget,
 }
 
 __all__ = ["TARGETS", "CellError", "TargetColumn", "TargetKind", "guess_target"]

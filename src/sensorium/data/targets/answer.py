@@ -46,7 +46,7 @@ class AnswerTarget:
         return labels_of_all(AnswerTarget.label_counts(cells), cells)
 
     @staticmethod
-    def column(cells: np.ndarray, labels: list[str]) -> TargetColumn:
+    def column(cells: np.ndarray, labels: list[str], processor: None = None) -> TargetColumn:
         """`mask`, `answers`, `weight` and `annotators`; an answer that is not among `labels` is -1."""
         return ArrayColumn(encode_answers(cells, labels))
 

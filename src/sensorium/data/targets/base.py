@@ -92,8 +92,10 @@ class TargetKind(Protocol):
         """What all present cells [N] are, in words, when they are all the same: there is nothing to learn then."""
 
     @staticmethod
-    def column(cells: np.ndarray, labels: list[str]) -> TargetColumn:
-        """The lazy column of converted cells [N]. Raises CellError for a label that is not among `labels`."""
+    def column(cells: np.ndarray, labels: list[str], processor: Any = None) -> TargetColumn:
+        """The lazy column of converted cells [N]. processor: that of the target's head, of a kind whose heads have one;
+        None gives what identifies a record's target. Raises CellError for a label that is not among `labels`.
+        """
 
     @staticmethod
     def statistics(column: TargetColumn, count: int, labels: list[str], balanced: bool) -> dict[str, Any]:

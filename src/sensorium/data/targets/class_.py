@@ -5,7 +5,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sensorium.data.columns.infer import MOST_CLASSES, Ambiguous, Guess, cell_types, example, written_numbers
+from sensorium.data.columns.infer import (
+    MOST_CLASSES,
+    Ambiguous,
+    Guess,
+    cell_types,
+    example,
+    is_sentences,
+    written_numbers,
+)
 from sensorium.data.columns.parse import FORMATS, SCALARS, WrongCell, convert_cells, count_in_order, is_missing
 from sensorium.data.targets.base import ArrayColumn, TargetColumn, as_learned, label_positions, labels_of_all
 from sensorium.data.targets.labels import LabelsTarget
@@ -27,7 +35,7 @@ class ClassTarget:
 
     @staticmethod
     def infer(values: np.ndarray) -> Guess | None:
-        """True and false, objects, few whole numbers, or few different words."""
+        """True and false, objects, few whole numbers, or few different words; not sentences, mostly different."""
         if LabelsTarget.infer(values) is not None:
             return None
         present = values[~is_missing(values)]
@@ -47,6 +55,8 @@ class ClassTarget:
             raise Ambiguous(f"{share:.0%} of its values are numbers, but others are like {word}", "class", "number")
         count = len(pd.unique(present))
         if count > max(MOST_CLASSES, len(present) / 2):
+            if types == {str} and is_sentences(present):
+                return None
             raise Ambiguous(
                 f"its {len(present)} values are {count} different ones, too many to be classes", "class", "labels"
             )
@@ -68,7 +78,7 @@ class ClassTarget:
         return labels_of_all(ClassTarget.label_counts(cells), cells)
 
     @staticmethod
-    def column(cells: np.ndarray, labels: list[str]) -> TargetColumn:
+    def column(cells: np.ndarray, labels: list[str], processor: None = None) -> TargetColumn:
         """`mask` bool [B] and `label` int64 [B]."""
         present = ~pd.isna(cells)
         rows = np.flatnonzero(present)

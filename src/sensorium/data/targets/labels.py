@@ -73,7 +73,7 @@ class LabelsTarget:
         return labels_of_all(LabelsTarget.label_counts(cells), cells)
 
     @staticmethod
-    def column(cells: np.ndarray, labels: list[str]) -> TargetColumn:
+    def column(cells: np.ndarray, labels: list[str], processor: None = None) -> TargetColumn:
         """`mask` bool [B] and `labels` float32 [B, K]."""
         present = ~pd.isna(cells)
         counts = np.array([len(cell) if has else 0 for cell, has in zip(cells, present, strict=True)], dtype=np.int64)

@@ -56,7 +56,7 @@ class NumberTarget:
         return f"the number {distinct[0]:g}" if len(distinct) == 1 else None
 
     @staticmethod
-    def column(cells: np.ndarray, labels: list[str]) -> TargetColumn:
+    def column(cells: np.ndarray, labels: list[str], processor: None = None) -> TargetColumn:
         """`mask` bool [B] and `value` float64 [B]: a head centres it before it rounds."""
         present = ~np.isnan(cells)
         return ArrayColumn({"mask": present, "value": np.where(present, cells, 0.0)})

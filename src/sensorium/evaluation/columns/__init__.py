@@ -9,12 +9,14 @@ from sensorium.evaluation.columns.base import Calibration, Scatter, TargetColumn
 from sensorium.evaluation.columns.class_ import ClassColumns
 from sensorium.evaluation.columns.labels import LabelsColumns
 from sensorium.evaluation.columns.number import NumberColumns
+from sensorium.evaluation.columns.text import TextColumns
 
 TARGET_COLUMNS: dict[str, type[TargetColumns]] = {
     "class": ClassColumns,
     "labels": LabelsColumns,
     "number": NumberColumns,
     "answer": AnswerColumns,
+    "text": TextColumns,
 }
 
 __all__ = ["TARGET_COLUMNS", "Calibration", "Scatter", "TargetColumns"]

@@ -15,12 +15,14 @@ from sensorium.metrics.kinds.base import ClassScores, MetricKind
 from sensorium.metrics.kinds.class_ import ClassMetrics
 from sensorium.metrics.kinds.labels import LabelsMetrics
 from sensorium.metrics.kinds.number import NumberMetrics
+from sensorium.metrics.kinds.text import TextMetrics
 
 METRIC_KINDS: dict[str, type[MetricKind]] = {
     "class": ClassMetrics,
     "labels": LabelsMetrics,
     "number": NumberMetrics,
     "answer": AnswerMetrics,
+    "text": TextMetrics,
 }
 
 __all__ = ["METRIC_KINDS", "ClassScores", "MetricKind"]

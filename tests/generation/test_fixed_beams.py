@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sensorium.generation.autoregressive import SpecialTokens, beam_search, next_token_logprobs
+from sensorium.generation.decoder import SpecialTokens
+from sensorium.generation.fixed_beams import beam_search, next_token_logprobs
 from tests.generation.scenes import assert_same_beams, plain_beam_search
 
 WORDS, WIDTH, START, END, PAD = 7, 12, 1, 2, 0

@@ -1,6 +1,7 @@
 """Models of the Transformers library, from a folder, the cache or the hub, and the parts of them an encoder keeps."""
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,15 @@ from safetensors import SafetensorError
 from transformers import AutoModel, PreTrainedModel
 from transformers.utils import logging
 
-from sensorium.encoders.packs import resolve
-from sensorium.errors import UserError
+from sensorium.errors import UserError, needs
+from sensorium.nn.packs import resolve
 
 HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 # Settings about the source and about code to run, which are not part of the architecture.
 NOT_ARCHITECTURE = {"_name_or_path", "architectures", "auto_map", "custom_pipelines", "dtype", "transformers_version"}
 FAILURES = (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, TypeError, SafetensorError)
 PATIENCE = 5.0  # seconds
+GGUF = ".gguf"
 
 
 def load(kind: type, source: str, what: str, **options: Any) -> Any:
@@ -27,6 +29,8 @@ def load(kind: type, source: str, what: str, **options: Any) -> Any:
     what: "text encoder", for instance, for the sentence of the UserError that is raised when there is none. Code that
     comes with a model is never run."""
     source = resolve(source)
+    if Path(source).suffix == GGUF:
+        return _load_gguf(kind, Path(source), what, options)
     if not Path(source).is_dir() and not HUB_NAME.fullmatch(source):
         raise UserError(f"There is no folder '{source}' with a {what}; name one that exists, or a model on the hub.")
     bar, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
@@ -42,6 +46,19 @@ def load(kind: type, source: str, what: str, **options: Any) -> Any:
         logging.set_verbosity(verbosity)
         if bar:
             logging.enable_progress_bar()
+
+
+def _load_gguf(kind: type, path: Path, what: str, options: dict[str, Any]) -> Any:
+    """What `kind` loads of one file with weights, configuration and tokenizer; it takes half a minute each time."""
+    if not path.is_file():
+        raise UserError(f"There is no file {path} with a {what}; name one that exists.")
+    if find_spec("gguf") is None:
+        raise needs("gguf", "gguf")
+    options = {name: value for name, value in options.items() if name != "use_safetensors"}
+    try:
+        return kind.from_pretrained(path.parent, gguf_file=path.name, **options)
+    except FAILURES as error:
+        raise unloadable(str(path), what, error) from error
 
 
 def load_weights(source: str, what: str, **options: Any) -> PreTrainedModel:

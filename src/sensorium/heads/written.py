@@ -1,0 +1,92 @@
+"""What heads that write a text share: the loss of texts, what they predict and how it is decoded."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import AutoConfig
+
+from sensorium.data.targets.tokens import Tokens
+from sensorium.features import Features
+from sensorium.generation.autoregressive import Decoder, Stream, generate
+from sensorium.generation.settings import Generation
+from sensorium.nn.hub import load
+
+GREEDY = Generation()
+
+
+def text_loss(
+    logits_of: Callable[[Tensor, Tensor, Tensor], Tensor], target: dict[str, Tensor], smoothing: float
+) -> Tensor:
+    """float32 [B]: the mean cross-entropy of a text's tokens, its end among them, averaged over the texts of a row by
+    `weight`.
+
+    target: `tokens` int64 [B, A, L], the texts' own tokens and their ends; `real` bool [B, A, L]; `weight` float
+    [B, A]. logits_of: of N texts their rows, int64 [N], their tokens, int64 [N, L], and which are real, bool [N, L] ->
+    float [M, V], the logits of the M real tokens. smoothing: of the labels.
+    """
+    row, column = target["real"].any(dim=2).nonzero().unbind(1)  # [N]
+    tokens, real = target["tokens"][row, column], target["real"][row, column]
+    logits = logits_of(row, tokens, real)
+    losses = F.cross_entropy(logits, tokens[real], reduction="none", label_smoothing=smoothing)  # [M]
+    text = real.nonzero()[:, 0]
+    weight = target["weight"][row, column] / real.sum(dim=1)
+    return losses.new_zeros(len(target["tokens"])).index_add(0, row[text], losses * weight[text])
+
+
+def predict_text(
+    decoder: Decoder,
+    processor: Tokens,
+    fused: Features,
+    generation: Generation = GREEDY,
+    keys: Sequence[str] = (),
+    stream: Stream | None = None,
+) -> dict[str, Tensor]:
+    """The n texts of each row, best first: `tokens` int64 [B, n, L], then pad; `logprobs` float32 [B, n, L] of each;
+    `probability` float32 [B, n] of each text; `finished` bool [B, n], False where it was cut.
+    """
+
+    def spell(tokens: list[int]) -> str:
+        return processor.tokenizer.decode(tokens)  # with the spaces at its ends, which a stop text may have
+
+    written = generate(decoder, fused, generation.as_tokens(processor), keys, spell, stream)
+    return {
+        "tokens": written.tokens,
+        "logprobs": written.logprobs,
+        "probability": written.logprob.exp(),
+        "finished": written.finished,
+    }
+
+
+def decode_text(prediction: dict[str, Tensor], processor: Tokens) -> list[dict[str, Any]]:
+    """A row's best text as `decision` and its `probability`; where several were asked for, `alternatives` has them."""
+    rows = []
+    for texts, probabilities in zip(prediction["tokens"].tolist(), prediction["probability"].tolist(), strict=True):
+        ranked = [
+            {"text": processor.spell([token for token in text if token != processor.pad]), "probability": probability}
+            for text, probability in zip(texts, probabilities, strict=True)
+        ]
+        row = {"decision": ranked[0]["text"], "probability": ranked[0]["probability"]}
+        rows.append(row | ({"alternatives": ranked} if len(ranked) > 1 else {}))
+    return rows
+
+
+def shifted(tokens: Tensor, start: int) -> Tensor:
+    """int64 [N, L] -> the same with `start` first and without the last: what is read before each token."""
+    return F.pad(tokens[:, :-1], (1, 0), value=start)
+
+
+def read_architecture(config: Any, what: str) -> Any:
+    """The Transformers configuration of a head's config, from its source where it is not in there yet."""
+    known = config.architecture
+    return load(AutoConfig, config.model, what) if known is None else AutoConfig.for_model(**known)
+
+
+def sequence_fusion(config: dict[str, Any], what: str) -> tuple[str, dict[str, Any]]:
+    """The fusion that suits a published decoder, by name, with its settings: the tokens of all inputs, as wide as the
+    decoder's. config: of the head, as a recipe has it.
+    """
+    if "model" not in config:
+        return "sequence", {}
+    return "sequence", {"dim": load(AutoConfig, config["model"], what).get_text_config().hidden_size}
