@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sensorium.explanation.answer import answer
     from sensorium.families.checkpoints import convert
     from sensorium.indexing.commands import index, search, unindex
+    from sensorium.inference.chat import chat
     from sensorium.inference.classify import classify
     from sensorium.inference.predict import predict
     from sensorium.inference.write import write
@@ -39,6 +40,7 @@ _MODULES = {
     "UserError": "errors",
     "ZeroShot": "evaluation.zero_shot",
     "answer": "explanation.answer",
+    "chat": "inference.chat",
     "classify": "inference.classify",
     "compare": "comparison.compare",
     "convert": "families.checkpoints",
@@ -70,6 +72,7 @@ __all__ = [
     "UserError",
     "ZeroShot",
     "answer",
+    "chat",
     "classify",
     "compare",
     "convert",

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from sensorium.cli.answer import answer
+from sensorium.cli.chat import chat
 from sensorium.cli.classify import classify
 from sensorium.cli.compare import compare
 from sensorium.cli.convert import convert
@@ -33,6 +34,7 @@ VERBS = (
     report,
     predict,
     write,
+    chat,
     answer,
     classify,
     index,

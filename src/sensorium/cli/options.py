@@ -13,7 +13,12 @@ from typer.models import OptionInfo
 
 from sensorium.errors import PEERS_WORDS
 
-EXAMPLES = {"--column": "photo=image", "--encoder": "photo=vit", "--set": "learning_rate=0.0005"}
+EXAMPLES = {
+    "--column": "photo=image",
+    "--encoder": "photo=vit",
+    "--set": "learning_rate=0.0005",
+    "--input": "photo=a.jpg",
+}
 UNNAMED = {"--explain": "heat.png"}  # what an option means that is given without a value
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object to standard output and nothing else.")]

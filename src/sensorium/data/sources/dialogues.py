@@ -109,7 +109,12 @@ def _answers(
             else:
                 counts["left_out"] += 1
         if text:
-            lines.append(f"{str(turn[SPEAKER]).strip()}: {text}")
+            lines.append(as_line(str(turn[SPEAKER]).strip(), text))
+
+
+def as_line(speaker: str, text: str) -> str:
+    """A turn as a line of a dialogue."""
+    return f"{speaker}: {text}"
 
 
 def _lacks(cell: Any) -> bool:

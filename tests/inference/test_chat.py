@@ -1,0 +1,64 @@
+"""Conversations with a model that was fitted on dialogues."""
+
+import io
+from pathlib import Path
+
+import pytest
+
+import sensorium
+from sensorium.errors import UserError
+from tests.readme import example
+from tests.reviews import sensorium as command
+
+SMALL = {"config": {"width": 16, "depth": 1, "heads": 2}}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """A run that knows how to answer about red pictures, on a few dialogues."""
+    folder = tmp_path_factory.mktemp("talk")
+    example.make(folder, reviews=4)
+    example.pairs(folder)
+    example.turns(folder)
+    frame = sensorium.dialogues(folder / "turns.csv").head(40)
+    frame["photo"] = [str(Path(path).resolve()) for path in frame["photo"]]
+    recipe = {"inputs": {"dialogue": SMALL}, "data": {"columns": {"dialogue": "text", "photo": "image"}}}
+    recipe["data"] |= {"inputs": ["dialogue", "photo"], "target": {"answer": "text"}, "group": "conversation"}
+    sensorium.fit(frame, out=folder / "run", recipe=recipe, epochs=2, quiet=True)
+    return folder / "run"
+
+
+def test_what_was_said_goes_with_every_question(run):
+    picture = next(run.parent.rglob("red-*.png"))
+    pieces: list[str] = []
+    talk = sensorium.chat(run, context=12, max_tokens=8)
+    first = talk.say("What  is it?", pieces.append, photo=str(picture))
+    assert "".join(pieces).strip() == first.strip()
+    assert talk.turns == ["user: What is it?", f"assistant: {first}"]
+    alone = talk.model.predict([{"dialogue": "user: What is it?", "photo": str(picture)}])
+    assert alone[0]["answer"]["decision"].startswith(first[:5])
+    talk.say("And its colour?")
+    assert len(talk.turns) == 4 and talk.inputs == {"photo": str(picture)}
+    assert talk.say("And its colour?") and talk.cut > 0
+
+
+def test_what_cannot_be_said_is_a_sentence_and_changes_nothing(run):
+    talk = sensorium.chat(run)
+    with pytest.raises(UserError, match="Nothing was said"):
+        talk.say("  ")
+    with pytest.raises(UserError, match="no input 'foto'"):
+        talk.say("Hi.", foto="a.png")
+    with pytest.raises(UserError):
+        talk.say("Hi.", photo="missing.png")
+    assert talk.turns == [] and talk.inputs == {}
+    with pytest.raises(UserError, match="temperatur"):
+        sensorium.chat(run, temperatur=1)
+    with pytest.raises(UserError, match="did you mean"):
+        sensorium.chat(run, dialogue="dialog")
+
+
+def test_the_verb_answers_a_line_a_question(run, monkeypatch, tmp_path):
+    monkeypatch.setattr("sys.stdin", io.StringIO("What is it?\n\nAnd its colour?\n"))
+    ended = command(f"chat {run} --max-tokens 4")
+    assert ended.code == 0 and len(ended.out.splitlines()) == 2
+    assert command(f"chat {run} --image {tmp_path / 'none.png'}").code == 2
