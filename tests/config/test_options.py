@@ -80,6 +80,16 @@ def test_options_of_the_other_kind_of_run_are_refused():
     assert apply_options({"family": {"name": "clip"}}, {"dim": 3}) == {"family": {"name": "clip", "dim": 3}}
 
 
+def test_a_head_is_of_every_target_or_of_one():
+    targets = {"data": {"target": {"a": "text", "b": "text"}}}
+    of_all = apply_options(targets, {"head": "causal:models/lm,train=frozen"})["targets"]
+    assert of_all["a"] == of_all["b"] == {"head": "causal", "config": {"model": "models/lm", "train": "frozen"}}
+    settings = apply_options(targets, {"head": ["writer,layers=1", "b=causal:x=y.gguf,adapter={rank: 4}"]})["targets"]
+    assert settings["a"] == {"head": "writer", "config": {"layers": 1}}
+    assert settings["b"] == {"head": "causal", "config": {"model": "x=y.gguf"}, "adapter": {"rank": 4}}
+    assert apply_options(targets, {"head": {"a": "writer"}})["targets"] == {"a": {"head": "writer"}}
+
+
 def test_a_teacher_adds_distillation_unless_an_objective_learns_from_it():
     assert apply_options({}, {"teacher": "run"})["objectives"] == [{"name": "distillation"}]
     objectives = [{"name": "feature_distillation"}]

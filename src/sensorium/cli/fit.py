@@ -32,6 +32,10 @@ def fit(
         typer.Option(help="With --family: the column of answers, written by a decoder; NAME=class for a plain class."),
     ] = None,
     size: Annotated[str | None, typer.Option(help="With --family: tiny (as usual) or base, the published one.")] = None,
+    head: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME:MODEL,setting=value, or TARGET=NAME:..., as causal:models/lm; see docs/writing.md."),
+    ] = None,
     align: Annotated[
         list[str] | None,
         typer.Option(
@@ -74,6 +78,8 @@ def fit(
     from sensorium.runs.run import fit as run_fit
 
     options["quiet"] |= as_json
+    if head:
+        options["head"] = head
     try:
         run = run_fit(
             table, out, target=target, fusion=fusion, family=family, image=image, question=question, answer=answer,

@@ -8,7 +8,7 @@ import yaml
 from pydantic import BaseModel
 
 from sensorium.config.load import YAML_ERRORS, yaml_problem
-from sensorium.config.schema import InputSettings, Recipe
+from sensorium.config.schema import InputSettings, Recipe, TargetSettings
 from sensorium.data.columns.names import as_names
 from sensorium.errors import PEERS_WORDS, UserError, unknown
 from sensorium.objectives import OBJECTIVES
@@ -75,10 +75,10 @@ def apply_options(settings: dict[str, Any], options: Mapping[str, Any]) -> dict[
 
     Options: any setting of data, of training and at the top by its own name, and target (a name, a list of names, or
     name → kind), encoders (input → `NAME:MODEL,setting=value`), fusion, combine, target_weights (target → weight),
-    class_weights, head (of every target, or target → name), align (a list of pairs of inputs that are brought together,
-    each `a,b` or `a,b=triplet`), teacher (the folder of a run to learn from). Settings with a family take its own
-    settings in the place of what is about targets and their fusion, and image, text, audio (the column of that kind)
-    and align.
+    class_weights, head (`NAME:MODEL,setting=value` of every target, or target → that), align (a list of pairs of inputs
+    that are brought together, each `a,b` or `a,b=triplet`), teacher (the folder of a run to learn from). Settings with
+    a family take its own settings in the place of what is about targets and their fusion, and image, text, audio (the
+    column of that kind) and align.
     Raises UserError for an unknown option, naming the nearest.
     """
     recipe = {name: _copy(name, value) for name, value in settings.items()}
@@ -157,6 +157,22 @@ def _set_of_targets(setting: str) -> Callable[[dict[str, Any], Any], None]:
     return set_option
 
 
+def _set_head(recipe: dict[str, Any], value: Any) -> None:
+    """The head of each target: of a mapping, of texts `TARGET=NAME:MODEL,...`, or of one text for all targets."""
+    targets = list(recipe.get("data", {}).get("target", {}))
+    if isinstance(value, Mapping):
+        by_target = dict(value)
+    else:
+        by_target = {}
+        for text in [value] if isinstance(value, str) else value:
+            target, equals, head = text.partition("=")
+            is_named = bool(equals) and not set(target) & set(":,")
+            by_target |= {target: head} if is_named else dict.fromkeys(targets, text)
+    sections = recipe.setdefault("targets", {})
+    for target, head in by_target.items():
+        sections[target] = _section(f"targets.{target}", sections.get(target)) | parse_head(target, head)
+
+
 def _set_teacher(recipe: dict[str, Any], value: Any) -> None:
     """The teacher, and distillation where no objective learns from one."""
     recipe["teacher"] = str(value)
@@ -230,20 +246,33 @@ def parse_encoder(column: str, text: str | Mapping[str, Any]) -> dict[str, Any]:
     """
     if isinstance(text, Mapping):
         return dict(text)
-    head, *assignments = _split_at_commas(text)
-    name, _, model = head.partition(":")
-    if name == "shares" and model and not assignments:
-        return {"shares": model}
+    if text.startswith("shares:") and "," not in text:
+        return {"shares": text.removeprefix("shares:")}
+    return _parse_part("encoder", column, text, InputSettings)
+
+
+def parse_head(target: str, text: str | Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of one target from its head, written as an encoder is; a mapping stays so."""
+    if isinstance(text, Mapping):
+        return dict(text)
+    parsed = _parse_part("head", target, text, TargetSettings)
+    return {name: value for name, value in parsed.items() if value != {}}
+
+
+def _parse_part(part: str, column: str, text: str, settings: type[BaseModel]) -> dict[str, Any]:
+    """NAME:MODEL,setting=value as `settings`; what is none of theirs goes into `config`."""
+    first, *assignments = _split_at_commas(text)
+    name, _, model = first.partition(":")
     config: dict[str, Any] = {"model": model} if model else {}
-    result: dict[str, Any] = {"encoder": name}
+    result: dict[str, Any] = {part: name}
     for assignment in assignments:
         setting, equals, value = assignment.partition("=")
         if not equals:
             raise UserError(
-                f"The encoder of '{column}' has '{assignment}', which is not setting=value; see docs/recipes.md."
+                f"The {part} of '{column}' has '{assignment}', which is not setting=value; see docs/recipes.md."
             )
-        section = result if setting in InputSettings.model_fields else config
-        section[setting] = value_of(value, f"the encoder of '{column}', {setting}")
+        section = result if setting in settings.model_fields else config
+        section[setting] = value_of(value, f"the {part} of '{column}', {setting}")
     return result | {"config": config}
 
 
@@ -276,7 +305,7 @@ FIT_OPTIONS: dict[str, Callable[[dict[str, Any], Any], None]] = {
     "combine": _set_fusion("combine"),
     "target_weights": _set_of_targets("weight"),
     "class_weights": _set_of_targets("class_weights"),
-    "head": _set_of_targets("head"),
+    "head": _set_head,
     "align": _set_pairs,
     "teacher": _set_teacher,
 }
