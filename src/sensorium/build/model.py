@@ -17,13 +17,14 @@ from sensorium.data.schema import InputSpec, TargetSpec
 from sensorium.data.table import Table
 from sensorium.data.targets import TARGETS
 from sensorium.encoders import ENCODERS
+from sensorium.encoders.decoder_words import DecoderWords
 from sensorium.encoders.defaults import fitting_encoders
 from sensorium.errors import UserError, lookup, unknown
 from sensorium.fusion import FUSIONS
 from sensorium.heads import HEADS
 from sensorium.model import Model, is_frozen
 from sensorium.nn.projection import Projection
-from sensorium.training.adapters import adapt, check_adapters
+from sensorium.training.adapters import AdapterSettings, adapt, check_adapters
 
 
 def build(table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> Model:
@@ -224,9 +225,17 @@ def build_head(
         head = HEADS["late"]
     parsed = parse_config(head, config, f"the head of '{spec.name}'")
     if hasattr(head, "build"):
+        lenders = [each for each, encoder in encoders.items() if lends_words(encoder, parsed)]
+        if lenders and "tied" in head.Config.model_fields:
+            parsed = parsed.model_copy(update={"tied": lenders[0]})
         cells = table.cells(spec.name, spec.kind)
         return head.build(parsed, fusion.dim, [text for cell in cells if cell is not None for text in cell])
     return head(parsed, fusion.dim)
+
+
+def lends_words(encoder: nn.Module, config: BaseModel) -> bool:
+    """Whether the encoder reads words by the embeddings of the model that a head with this `config` writes with."""
+    return isinstance(encoder, DecoderWords) and encoder.config.model == getattr(config, "model", None)
 
 
 def apply_finetuning(model: Model, recipe: Recipe) -> None:
@@ -250,6 +259,18 @@ def apply_finetuning(model: Model, recipe: Recipe) -> None:
             )
         if settings.views > 1:
             _check_views(name, encoder, recipe)
+    for name, head in model.heads.items():
+        _finetune_head(name, head, recipe)
+
+
+def _finetune_head(name: str, head: nn.Module, recipe: Recipe) -> None:
+    """Freezes a published decoder, or gives it adapters; what is before it is trained anyhow."""
+    trained, adapter = getattr(head.config, "train", "whole"), recipe.targets.get(name, TargetSettings()).adapter
+    if adapter is not None or trained == "adapters":
+        adapt(head, adapter or AdapterSettings(), name, draw(recipe.seed, name, "adapter"), "head")
+        head.projector.requires_grad_(True)
+    elif trained == "frozen":
+        head.body.requires_grad_(False)
 
 
 def should_freeze(encoder: nn.Module, settings: InputSettings) -> bool:

@@ -110,6 +110,9 @@ class TargetSettings(Frozen):
         "none", description="balanced: a class's loss weighs by its rarity"
     )
     head: str | None = Field(None, description="name of the head; none: the usual one of the target's kind")
+    adapter: AdapterSettings | None = Field(
+        None, description="low-rank matrices beside the weights of a published decoder are trained, not the weights"
+    )
     config: dict[str, Any] = Field({}, description="settings of the head")
 
 

@@ -6,6 +6,7 @@ from sensorium.encoders.audio_recurrent import AudioRecurrent
 from sensorium.encoders.bert_text import BertText
 from sensorium.encoders.clip_image import ClipImage
 from sensorium.encoders.clip_text import ClipText
+from sensorium.encoders.decoder_words import DecoderWords
 from sensorium.encoders.image_capsules import ImageCapsules
 from sensorium.encoders.image_conv import ImageConv
 from sensorium.encoders.points import PointsEncoder
@@ -28,6 +29,7 @@ ENCODERS = {
     "text_causal": TextCausal,
     "bert_text": BertText,
     "word_vectors": WordVectors,
+    "decoder_words": DecoderWords,
     "transformers_text": TransformersText,
     "image_conv": ImageConv,
     "image_capsules": ImageCapsules,

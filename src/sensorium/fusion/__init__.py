@@ -20,6 +20,7 @@ from sensorium.fusion.hybrid import Hybrid
 from sensorium.fusion.low_rank import LowRank
 from sensorium.fusion.resampler import Resampler
 from sensorium.fusion.separate import Separate
+from sensorium.fusion.sequence import Sequence
 from sensorium.fusion.serial import Serial
 from sensorium.fusion.tensor import TensorFusion
 from sensorium.fusion.token_graph import TokenGraph
@@ -42,6 +43,7 @@ FUSIONS = {
     "hybrid": Hybrid,
     "transformer": TransformerFusion,
     "cross_attention": CrossAttention,
+    "sequence": Sequence,
     "serial": Serial,
     "bert": BertFusion,
     "co_attention": CoAttention,

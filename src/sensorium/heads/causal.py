@@ -65,9 +65,9 @@ class Causal(nn.Module):
         self.projector = nn.Identity() if width == dim else nn.Linear(dim, width)
         self.context = config.max_tokens
         self.special = SpecialTokens(processor.end, processor.pad)
-        self._lent: list[Tensor] = []
+        self.lent: list[Tensor] = []
         self._steps: Any = None
-        save_once(self, lambda: self._lent)
+        save_once(self)
 
     @classmethod
     def build(cls, config: CausalConfig, dim: int, texts: Iterable[str]) -> "Causal":
@@ -100,7 +100,7 @@ class Causal(nn.Module):
         if output.weight is self.words.weight:
             output.weight = lent
         self.words.weight = lent
-        self._lent = [lent]
+        self.lent = [lent]
 
     def loss(self, fused: Features, target: dict[str, Tensor]) -> Tensor:
         """float32 [B]: see `written.text_loss`."""

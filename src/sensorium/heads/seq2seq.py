@@ -65,6 +65,7 @@ class Seq2Seq(nn.Module):
         self.projector = nn.Identity() if width == dim else nn.Linear(dim, width)
         self.special = SpecialTokens(processor.end, processor.pad, (processor.start,))
         self.context = config.max_tokens
+        self.lent: list[Tensor] = []
         self._steps: Any = None
         save_once(self)
 

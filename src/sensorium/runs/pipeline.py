@@ -184,8 +184,7 @@ def train_with_validation(
         if not training.best or context.work_folder != context.run_folder:  # a trial of a sweep is no run
             raise
         training.take_best()
-        for encoder in model.encoders.modules_once:
-            merge(encoder)
+        merge(model)
         task.calibrate(model, records["validation"])
         raise _keep_best(model, splits, training.position, stop, context) from None
 
@@ -370,6 +369,5 @@ def _run_training(
             epoch, step = training.position.epoch + 1, training.position.step
             console.print(f"{description} goes on from epoch {epoch}, step {step}.")
         state = training.run()
-    for encoder in training.learner.model.encoders.modules_once:
-        merge(encoder)
+    merge(training.learner.model)
     return state

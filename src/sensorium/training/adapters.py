@@ -31,14 +31,14 @@ def check_adapters() -> None:
         raise needs("peft", "peft")
 
 
-def adapt(encoder: nn.Module, settings: AdapterSettings, name: str, seed: int) -> None:
-    """Puts untrained adapters into the encoder of input `name`, in place; only they are trained from then on. Untrained
-    adapters add nothing. The same seed gives the same adapters. Raises UserError when the encoder is neither of
-    Transformers nor of timm, when no layer is named as the targets are, and for dropout in a timm model."""
+def adapt(encoder: nn.Module, settings: AdapterSettings, name: str, seed: int, part: str = "encoder") -> None:
+    """Puts untrained adapters into the encoder of input `name`, or another `part`, in place; only they are trained from
+    then on. Untrained adapters add nothing. The same seed gives the same adapters. Raises UserError when the module is
+    neither of Transformers nor of timm, when no layer is named as the targets are, and for dropout in a timm model."""
     check_adapters()
     from peft import LoraConfig, inject_adapter_in_model
 
-    inner = _adaptable_model(encoder, name)
+    inner = _adaptable_model(encoder, name, part)
     if settings.dropout and hasattr(inner, "pretrained_cfg"):
         raise UserError(
             f"The adapter of '{name}' has dropout, but a timm model stays in evaluation mode in training, where dropout"
@@ -62,10 +62,10 @@ def adapt(encoder: nn.Module, settings: AdapterSettings, name: str, seed: int) -
             parameter.requires_grad_("lora_" in key)
 
 
-def merge(encoder: nn.Module) -> None:
-    """Adds the adapters' products to the encoder's own weights and removes the adapters; does nothing without any. The
-    outputs stay the same, to rounding, and the plain encoder that results does not need the package."""
-    for module in encoder.modules():
+def merge(model: nn.Module) -> None:
+    """Adds the adapters' products to the own weights of what they are in and removes the adapters; does nothing without
+    any. The outputs stay the same, to rounding, and the plain model that results does not need the package."""
+    for module in list(model.modules()):
         if hasattr(module, "peft_config"):
             for layer_name, layer in _adapted_layers(module).items():
                 layer.merge()
@@ -73,20 +73,23 @@ def merge(encoder: nn.Module) -> None:
             del module.peft_config
 
 
-def _adaptable_model(encoder: nn.Module, name: str) -> nn.Module:
+def _adaptable_model(encoder: nn.Module, name: str, part: str) -> nn.Module:
     """The part of `encoder` that is a model of Transformers or timm."""
     for module in encoder.modules():
         if isinstance(module, PreTrainedModel) or hasattr(module, "pretrained_cfg"):
             return module
     raise UserError(
-        f"The encoder {type(encoder).__name__} of '{name}' takes no adapter, which tunes encoders of Transformers and"
+        f"The {part} {type(encoder).__name__} of '{name}' takes no adapter, which tunes {part}s of Transformers and"
         " timm; leave the adapter out, and all of it is trained."
     )
 
 
 def _target_layers(inner: nn.Module, settings: AdapterSettings, name: str) -> list[str]:
     """The full names of the layers that get adapters."""
-    linear = [key for key, module in inner.named_modules() if isinstance(module, nn.Linear | Conv1D)]
+    words = getattr(inner, "get_output_embeddings", lambda: None)()  # their matrix is often that of the inputs
+    linear = [
+        key for key, module in inner.named_modules() if isinstance(module, nn.Linear | Conv1D) and module is not words
+    ]
     convolutions = [
         key for key, module in inner.named_modules() if isinstance(module, nn.Conv2d | nn.Conv1d) and module.groups == 1
     ]
