@@ -146,3 +146,18 @@ def test_an_evaluation_of_a_loaded_model_has_no_nearest_training_text(run):
     report = sensorium.evaluate(load(run.folder), scenes()[:60], resamples=50)
     assert {"commonest", "without paint", "without shape"} == set(report.to_dict()["baselines"]["says"]) - {"metric"}
     assert "Written for 55 of 55 records" in str(report) and any("Written for" in line for line in report.brief())
+
+
+def test_a_run_goes_on_with_sentences_whose_words_its_tokenizer_splits(run, tmp_path):
+    new = [{"paint": "red", "shape": "the shape of a star", "says": f"Voilà: Sternchen №{row}!"} for row in range(40)]
+    further = sensorium.fit(new, tmp_path / "further", start_from=run.folder, epochs=1, quiet=True, near_copies=False)
+    head, old = further.model.heads["says"], run.model.heads["says"]
+    assert head.processor.tokenizer.to_str() == old.processor.tokenizer.to_str()
+    assert head.processor.spell(head.processor("Voilà: Sternchen №7!")) == "Voilà: Sternchen №7!"
+
+
+def test_what_needs_a_decision_refuses_texts(run, tmp_path):
+    with pytest.raises(sensorium.UserError, match="'says' is text, which is near or far"):
+        sensorium.compare(scenes(30), tmp_path / "compared", target={"says": "text"}, quiet=True)
+    with pytest.raises(sensorium.UserError, match="'late' gives none; choose transformer, or leave the fusion out"):
+        sensorium.fit(scenes(30), tmp_path / "late", target={"says": "text"}, fusion="late", quiet=True)

@@ -58,7 +58,11 @@ def extend_heads(model: Model, table: Table, recipe: Recipe) -> Model:
 
 
 def _extend_head(old: nn.Module, learned: dict[str, Any], dim: int) -> nn.Module:
-    """The head `old` with what is `learned` of the new records: more classes, or more answers."""
+    """The head `old` with what is `learned` of the new records: more classes, or more answers. One that has a tokenizer
+    stays as it is: words that the tokenizer lacks are split.
+    """
+    if getattr(old, "processor", None) is not None:
+        return old
     config = old.config.model_dump()
     inner = config["config"] if "experts" in config else config
     if "classes" in inner:  # what a number is measured in, its mean and scale, stays

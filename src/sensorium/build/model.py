@@ -197,9 +197,14 @@ def head_class(spec: TargetSpec, recipe: Recipe) -> tuple[str, type]:
         fitting = ", ".join(known for known, kind in HEADS.items() if getattr(kind, "kind", None) == spec.kind)
         raise UserError(f"The head '{name}' does not decide on '{spec.name}', which is {spec.kind}; choose: {fitting}.")
     if getattr(head, "writes", False) and (fusion.gives_experts or fusion.reads != "tokens"):
+        choices = (
+            "transformer, or leave the fusion out"
+            if hasattr(head, "usual_fusion")
+            else ("bert or cross_attention, or the head frequent")
+        )
         raise UserError(
             f"The head '{name}' of '{spec.name}' reads tokens, and the fusion '{recipe.fusion.name}' gives none; choose"
-            " bert or cross_attention, or the head frequent."
+            f" {choices}."
         )
     return name, head
 
