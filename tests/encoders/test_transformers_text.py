@@ -119,6 +119,47 @@ def test_a_text_longer_than_the_model_reads_is_cut(folder):
     assert encoder(batch(encoder, [text])).pooled.isfinite().all()
 
 
+def test_a_long_text_is_read_in_windows(folder, tmp_path):
+    windowed, single = build(folder, max_tokens=8, windows=3), build(folder, max_tokens=8)
+    words = ("a good bad film and long one the plot film " * 5).split()
+    texts = [" ".join(words[:count]) for count in (5, 8, 20, 50)]
+    inputs = batch(windowed, texts)
+    assert inputs["mask"].sum(dim=1).tolist() == [5, 8, 20, 24]
+    together, summary = (
+        windowed(inputs),
+        TransformersText(windowed.config, windowed.processor, summary_only=True).eval(),
+    )
+    summary.load_state_dict(windowed.state_dict())
+    torch.testing.assert_close(summary(inputs).pooled, together.pooled, rtol=1e-5, atol=1e-6)
+    for row, text in enumerate(texts):
+        pieces = [" ".join(text.split()[start : start + 8]) for start in (0, 8, 16)]
+        tokens = torch.cat([single(batch(single, [piece])).tokens[0] for piece in pieces if piece])
+        torch.testing.assert_close(together.tokens[row][together.mask[row]], tokens, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(together.pooled[row], tokens.mean(dim=0), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(
+            windowed(batch(windowed, [text])).pooled[0], together.pooled[row], rtol=1e-5, atol=1e-5
+        )
+    # What fits into one window is read as without windows, bit for bit.
+    short, expected = windowed(batch(windowed, texts[:2])), single(batch(single, texts[:2]))
+    assert torch.equal(short.tokens, expected.tokens) and torch.equal(short.pooled, expected.pooled)
+    # Saved and loaded; a processor that an older version saved reads one window.
+    windowed.processor.save(tmp_path)
+    assert len(TextProcessor.load(tmp_path)(texts[3])["tokens"]) == 24
+    settings = json.loads((tmp_path / "processor.json").read_text())
+    (tmp_path / "processor.json").write_text(json.dumps({key: settings[key] for key in settings if key != "windows"}))
+    assert len(TextProcessor.load(tmp_path)(texts[3])["tokens"]) == 8
+
+
+def test_special_tokens_stand_in_each_window(packs):
+    config = TransformersTextConfig(model="minilm", max_tokens=16, windows=4)
+    encoder = TransformersText.build(config, [], {}, summary_only=True).eval()
+    tokens, special = encoder.processor.encode("word " * 100)
+    assert len(tokens) == 64 and special.nonzero()[:, 0].tolist() == [0, 15, 16, 31, 32, 47, 48, 63]
+    with torch.no_grad():
+        beginning, moved = encoder(batch(encoder, ["cats " * 40, "cats " * 40 + "tax law " * 10])).pooled
+    assert not torch.allclose(beginning, moved, atol=0.05)
+
+
 def test_texts_with_no_known_word_have_a_token(folder):
     encoder = build(folder)
     for text in ["天气", "\u200b", " "]:

@@ -162,6 +162,37 @@ def test_trees_find_an_exclusive_or_among_numbers_and_categories_and_are_kept_as
     assert np.array_equal(alone[0], raw[7])
 
 
+def test_trees_find_an_exclusive_or_of_a_word_and_a_number(tmp_path):
+    chance = np.random.default_rng(5)
+    good, bad = ["lovely", "great"], ["awful", "poor"]
+    is_good, sizes = chance.integers(0, 2, 2 * ROWS), chance.normal(size=2 * ROWS)
+    texts = [f"a {chance.choice(good if flag else bad)} mug number {chance.integers(50)}" for flag in is_good]
+    truth = is_good ^ (sizes > 0)
+    processor = WordsProcessor.build(texts)
+    tensors = processor.pad([processor(text) if row % 20 else None for row, text in enumerate(texts)])
+    words, numbers = Source("text", "words"), Source("table", "cells")
+    known = {
+        words.name: columns_of(words, read_view(tensors), len(processor.vocabulary)),
+        numbers.name: cells([{"size": float(size)} for size in sizes])[0],
+    }
+    config = BoostedTrees.Config(
+        kind="class", outputs=2, sources=[words, numbers], categories={"table/cells": [0]}, rounds=[200]
+    )
+    expert, honest = BoostedTrees.fit(config, Material(known, truth, [], folds(2 * ROWS)))
+    present = known[words.name].present
+    assert (honest.argmax(axis=1) == truth)[present].mean() > 0.9
+    expert.save(tmp_path)
+    raw = expert.raw(known, [])
+    assert np.array_equal(BoostedTrees.load(expert.config, tmp_path).raw(known, []), raw)
+    alone = expert.raw({name: values.take(np.array([7])) for name, values in known.items()}, [])
+    np.testing.assert_allclose(alone[0], raw[7], rtol=1e-9)
+    # Where the text's features are read too, words add no columns.
+    both = config.model_copy(update={"sources": [Source("text", "features"), words, numbers], "rounds": [1]})
+    known["text"] = column(np.random.default_rng(0).normal(size=(2 * ROWS, 6)))
+    expert, _ = BoostedTrees.fit(both, Material(known, truth, [], folds(2 * ROWS)))
+    assert expert.table(known, []).shape[1] == 1 + 4
+
+
 def test_honest_outputs_are_of_records_that_were_not_learned_from():
     """Of pure noise an expert that had seen the record would be right far more often than half the time."""
     chance = np.random.default_rng(4)

@@ -129,18 +129,23 @@ def test_a_later_candidate_has_to_beat_the_best_and_to_be_whole():
 
 
 def test_time_is_kept_for_training_anew_and_for_scoring():
-    one = tried(0.5, seconds=10.0, trained=8.0, scoring=1.0, epochs=4, best=1)
+    one = tried(0.5, seconds=12.0, trained=8.0, scoring=1.0, experts=2.0, epochs=4, best=1)
     search = SweepState(asked=Recipe(), mark="", tried=[one])
     budget = Budget(time.monotonic() + 100, again=1.25, scored=4.0)
-    assert budget.after(one) == pytest.approx(8 * 1.25 * 2 / 4 + 2 * 1 + 4)
-    # A candidate like the others, its training anew at its longest, and the last scoring: 10 + 12.5 + 4.
-    for left, allowed in ((27.0, True), (26.0, False)):
+    # Setup, experts on all records, baselines like them.
+    assert budget.after(search) == pytest.approx(8 * 1.25 * 2 / 4 + 1 + 2 * 1.25 + 2 + 4)
+    # A candidate like the others with the same experts, its training anew at its longest, experts, baselines, and the
+    # last scoring: 10 + 12.5 + 4.5 + 4.
+    for left, allowed in ((31.5, True), (30.5, False)):
         budget.end = time.monotonic() + left
         assert budget.allows(search) is allowed
     budget.end = time.monotonic() + 50
-    assert budget.deadline(search) - time.monotonic() == pytest.approx((50 - 5) / 2.25, abs=0.1)
-    budget.end = time.monotonic() + 12
-    assert budget.deadline(search) - time.monotonic() == pytest.approx(12 - 1 - 11, abs=0.1)
+    assert budget.deadline(search) - time.monotonic() == pytest.approx((50 - 4.5 - 5) / 2.25, abs=0.1)
+    budget.end = time.monotonic() + 16
+    assert budget.deadline(search) - time.monotonic() == pytest.approx(16 - 1 - 14.5, abs=0.1)
+    # Of the first trial experts have been learned, nothing else.
+    first = SweepState(asked=Recipe(), mark="")
+    assert budget.deadline(first, 2.0) - time.monotonic() == pytest.approx(0.9 * (16 - 4.5) / 2.25, abs=0.1)
 
 
 def test_the_best_is_taken_and_its_model_is_that_of_a_run_with_its_settings(table, whole, tmp_path):

@@ -47,12 +47,14 @@ class TextAugmentation(BaseModel, frozen=True, extra="forbid"):
 
 
 class TextProcessor:
-    """A text → `tokens` int64 [L], at most `max_tokens` of them and at least one.
+    """A text → `tokens` int64 [L], at most `max_tokens` of them and at least one; of a longer text up to `windows` of
+    `max_tokens` each, end to end, with the special tokens in each.
 
     tokenizer: its own truncation and padding are replaced by `max_tokens` and by padding to the longest of a batch.
     pad:       the token of padding; it is masked, so it is never read.
     unknown:   the token that stands for a text in which the tokenizer finds nothing.
-    mask:      the token that replaces a dropped one; None: dropped tokens are removed."""
+    mask:      the token that replaces a dropped one; None: dropped tokens are removed.
+    windows:   beyond so many a text is cut."""
 
     decoding: dict[str, Any] = {}  # noqa: RUF012 (a constant of the class)
 
@@ -64,8 +66,9 @@ class TextProcessor:
         unknown: int,
         mask: int | None,
         augmentation: TextAugmentation | None = TextAugmentation(),  # noqa: B008 (frozen)
+        windows: int = 1,
     ):
-        self.tokenizer = tokenizer
+        self.tokenizer, self.windows = tokenizer, windows
         self.pad_token, self.unknown_token, self.mask_token = pad, unknown, mask
         self.augmentation = augmentation
         tokenizer.no_padding()
@@ -129,10 +132,13 @@ class TextProcessor:
 
     def encode(self, value: str) -> tuple[Tensor, Tensor]:
         """A text → its tokens, int64 [L], and which of them the tokenizer added, bool [L]."""
-        encoding = self.tokenizer.encode(value[: self.max_tokens * CHARACTERS_A_TOKEN])
-        if not encoding.ids:
+        encoding = self.tokenizer.encode(value[: self.windows * self.max_tokens * CHARACTERS_A_TOKEN])
+        windows = [encoding, *encoding.overflowing[: self.windows - 1]]
+        tokens = [token for window in windows for token in window.ids]
+        if not tokens:
             return torch.tensor([self.unknown_token]), torch.tensor([True])
-        return torch.tensor(encoding.ids), torch.tensor(encoding.special_tokens_mask, dtype=torch.bool)
+        special = [mark for window in windows for mark in window.special_tokens_mask]
+        return torch.tensor(tokens), torch.tensor(special, dtype=torch.bool)
 
     def spelled(self, tokens: Sequence[int]) -> str:
         """The text that tokens spell, without the special ones."""
@@ -152,7 +158,8 @@ class TextProcessor:
     def save(self, folder: Path) -> None:
         """Writes tokenizer.json and processor.json into `folder`."""
         tokens = {"pad": self.pad_token, "unknown": self.unknown_token, "mask": self.mask_token}
-        write_settings(folder, {"max_tokens": self.max_tokens} | tokens, self.augmentation)
+        settings = {"max_tokens": self.max_tokens, "windows": self.windows}
+        write_settings(folder, settings | tokens, self.augmentation)
         (Path(folder) / "tokenizer.json").write_text(self.tokenizer.to_str(pretty=True), encoding="utf-8")
 
     @classmethod

@@ -8,12 +8,14 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 
-from sensorium.encoders.pooling import Pooling, summarise
+from sensorium.encoders.pooling import Pooling, as_features, summarise
 from sensorium.encoders.text_processor import TextAugmentation, TextProcessor
 from sensorium.errors import UserError
 from sensorium.features import Features
 from sensorium.nn.hub import architecture_of, encoder_of, load, load_weights
+from sensorium.nn.packing import Packing
 
+AT_ONCE = 64  # windows
 WHAT = "text encoder"
 
 
@@ -23,13 +25,16 @@ class TransformersTextConfig(BaseModel, frozen=True, extra="forbid"):
     model:        its name on the Hugging Face hub, the folder that holds it, or `minilm`, which a package brings.
     architecture: its Transformers configuration; `build` fills it, so that our checkpoint does not need the source.
     pooling:      the summary is the mean of the tokens, the first or the last; take what the model was trained with.
-    max_tokens:   a longer text is cut; never more than the model can read.
+    max_tokens:   of a window; never more than the model can read.
+    windows:      a longer text is read in at most so many windows, of which the summary is the mean by tokens; what is
+                  beyond them is cut.
     augmentation: token dropout in training; None for none."""
 
     model: str
     architecture: dict[str, Any] | None = None
     pooling: Pooling = "mean"
     max_tokens: int = Field(256, ge=4)
+    windows: int = Field(1, ge=1)
     augmentation: TextAugmentation | None = TextAugmentation()
 
 
@@ -74,9 +79,39 @@ class TransformersText(nn.Module):
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """`tokens` int64 [B, L] and `mask` bool [B, L] → Features of T = L tokens (one when summary_only)."""
-        mask = inputs["mask"]
-        tokens = self.body(input_ids=inputs["tokens"], attention_mask=mask.long()).last_hidden_state  # [B, L, D]
-        return summarise(tokens, mask, self.config.pooling, self.summary_only)
+        ids, mask = inputs["tokens"], inputs["mask"]
+        if mask.shape[1] > self.config.max_tokens:
+            return self._read_windows(ids, mask)
+        return self._read(ids, mask, self.summary_only)
+
+    def _read(self, ids: Tensor, mask: Tensor, summary_only: bool) -> Features:
+        tokens = self.body(input_ids=ids, attention_mask=mask.long()).last_hidden_state  # [B, L, D]
+        return summarise(tokens, mask, self.config.pooling, summary_only)
+
+    def _read_windows(self, ids: Tensor, mask: Tensor) -> Features:
+        """Each window by itself, some at a time; tokens follow each other as in the text."""
+        size, longest_text = self.config.max_tokens, mask.shape[1]
+        padding = -longest_text % size
+        ids, mask = (nn.functional.pad(tensor, (0, padding)).unflatten(1, (-1, size)) for tensor in (ids, mask))
+        count = mask.sum(dim=2)  # [B, N]: tokens of each window
+        packing = Packing.of(count > 0)
+        # Windows of like length stand together, so that little is computed on padding.
+        order = packing.pack(count).argsort(stable=True)
+        windows = packing.pack(ids)[order].split(AT_ONCE), packing.pack(mask)[order].split(AT_ONCE)
+        pieces = []
+        for window_ids, window_mask in zip(*windows, strict=True):
+            longest = int(window_mask.sum(dim=1).max())
+            tokens, real, pooled = self._read(window_ids[:, :longest], window_mask[:, :longest], self.summary_only)
+            missing = 0 if self.summary_only else size - longest
+            tokens, real = nn.functional.pad(tokens, (0, 0, 0, missing)), nn.functional.pad(real, (0, missing))
+            pieces.append(Features(tokens, real, pooled))
+        # Back to the texts.
+        places = order.argsort()
+        tokens, real, pooled = (packing.pad(torch.cat(column)[places]) for column in zip(*pieces, strict=True))
+        share = count / count.sum(dim=1, keepdim=True).clamp(min=1)  # [B, N]
+        pooled = (pooled * share[..., None]).sum(dim=1)
+        tokens, real = tokens.flatten(1, 2)[:, :longest_text], real.flatten(1, 2)[:, :longest_text]  # [B, L, D], [B, L]
+        return as_features(tokens, real, pooled, self.summary_only)
 
 
 def _check_reads_text(source: str, model: PreTrainedModel) -> None:
@@ -105,4 +140,5 @@ def processor_of(config: TransformersTextConfig, model: PreTrainedModel) -> Text
     mask = tokenizer.mask_token_id if tokenizer.mask_token_id is not None else tokenizer.unk_token_id
     max_tokens = int(min(config.max_tokens, tokenizer.model_max_length, _longest(model)))
     unknown_token = next(token for token in candidates if token is not None)
-    return TextProcessor(backend, max_tokens, tokenizer.pad_token_id or 0, unknown_token, mask, config.augmentation)
+    padding, augmentation = tokenizer.pad_token_id or 0, config.augmentation
+    return TextProcessor(backend, max_tokens, padding, unknown_token, mask, augmentation, config.windows)

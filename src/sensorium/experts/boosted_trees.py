@@ -1,5 +1,5 @@
 """Gradient-boosted trees of the cells of columns, of what other experts say, and of the main directions of features
-(LightGBM: Ke et al. 2017).
+and words (LightGBM: Ke et al. 2017).
 """
 
 import hashlib
@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from pydantic import BaseModel
 from safetensors.torch import load_file, save_file
+from sklearn.utils.extmath import randomized_svd
 
 from sensorium.errors import UserError
 from sensorium.experts.base import Material, present_rows
 from sensorium.experts.kinds import EXPERT_KINDS
-from sensorium.experts.views import CELLS, FEATURES, Columns, Source
+from sensorium.experts.views import CELLS, FEATURES, WORDS, Columns, Source, weigh_words, word_rarity
 
 if TYPE_CHECKING:
     from lightgbm import Booster, Dataset
@@ -39,7 +40,8 @@ def _lightgbm() -> ModuleType:
 class BoostedTreesConfig(BaseModel, frozen=True, extra="forbid"):
     """Boosted trees. rounds: of boosting; None: the best over the folds. categories: by source of cells, how many
     categories each of its columns has (0: a number). components: of each source of features, the directions in which
-    training records differ most, along which trees read it. extra: thresholds are drawn at random (Geurts et al. 2006).
+    training records differ most, along which trees read it; word_components: of the words of a text whose features are
+    not read, those of its TF-IDF (Deerwester et al. 1990). extra: thresholds are drawn at random (Geurts et al. 2006).
     spread: as ExpertKind says."""
 
     kind: str
@@ -49,6 +51,7 @@ class BoostedTreesConfig(BaseModel, frozen=True, extra="forbid"):
     earlier: list[int] = []
     categories: dict[str, list[int]] = {}
     components: int = 4
+    word_components: int = 16
     extra: bool = False
     seed: int = 0
     rounds: list[int] | None = None
@@ -98,16 +101,17 @@ class BoostedTrees:
         return EXPERT_KINDS[self.config.kind].tree_outputs([_predict(booster, table) for booster in self.boosters])
 
     def table(self, columns: Mapping[str, Columns], earlier: Sequence[np.ndarray]) -> np.ndarray:
-        """The columns of B records side by side, float64 [B, F], NaN where absent: cells, main directions of features,
-        outputs of earlier experts."""
+        """The columns of B records side by side, float64 [B, F], NaN where absent: cells, main directions of features
+        and words, outputs of earlier experts."""
         cells, directions = [], []
         for source in self.config.sources:
             values, present = columns[source.name]
             if source.view == CELLS:
                 cells.append(np.where(present[:, None], values, np.nan))
-            elif source.view == FEATURES:
-                centred = values - self._arrays[f"{source.name}.mean"]
-                along = centred @ self._arrays[f"{source.name}.directions"]
+            elif f"{source.name}.directions" in self._arrays:
+                mean_or_rarity = self._arrays[f"{source.name}.mean"]
+                scaled = weigh_words(values, mean_or_rarity) if source.view == WORDS else values - mean_or_rarity
+                along = scaled @ self._arrays[f"{source.name}.directions"]
                 directions.append(np.where(present[:, None], along, np.nan))
         outputs = [earlier[number] for number in self.config.earlier]
         return np.concatenate([*cells, *directions, *outputs], axis=1, dtype=np.float64)
@@ -134,13 +138,24 @@ def _digests(texts: list[str]) -> list[str]:
 def _components(
     config: BoostedTreesConfig, columns: Mapping[str, Columns], rows: np.ndarray
 ) -> dict[str, torch.Tensor]:
-    """By source of features their mean [D], and the principal directions [D, P] of at most MOST_COMPARED records."""
+    """By source of features their mean [D], and the principal directions [D, P] of at most MOST_COMPARED records; of
+    words that are read alone how rare each is [V], and their main directions [V, P]."""
     tensors = {}
-    for source in (source for source in config.sources if source.view == FEATURES):
-        values, present = columns[source.name].take(rows)
-        values = values[present][:: max(1, int(present.sum()) // MOST_COMPARED)].astype(np.float64)
-        mean = values.mean(axis=0)
-        directions = np.linalg.svd(values - mean, full_matrices=False)[2][: config.components].T
+    dense = {source.input for source in config.sources if source.view == FEATURES}
+    for source in config.sources:
+        if source.view == CELLS or (source.view == WORDS and source.input in dense):
+            continue
+        known = columns[source.name].take(rows)
+        compared = np.flatnonzero(known.present)[:: max(1, int(known.present.sum()) // MOST_COMPARED)]
+        if source.view == WORDS:
+            mean = word_rarity(known)
+            weighted = weigh_words(known.values[compared], mean)
+            count = min(config.word_components, *weighted.shape)
+            directions = randomized_svd(weighted, count, random_state=config.seed % 2**31)[2].T
+        else:
+            values = known.values[compared].astype(np.float64)
+            mean = values.mean(axis=0)
+            directions = np.linalg.svd(values - mean, full_matrices=False)[2][: config.components].T
         tensors[f"{source.name}.mean"] = torch.from_numpy(mean).float()
         tensors[f"{source.name}.directions"] = torch.from_numpy(directions).float().contiguous()
     return tensors

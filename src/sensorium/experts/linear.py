@@ -12,7 +12,7 @@ from scipy.sparse import csr_array, hstack
 
 from sensorium.experts.base import Material, present_rows
 from sensorium.experts.kinds import EXPERT_KINDS, Matrix
-from sensorium.experts.views import CELLS, WORDS, Columns, Source
+from sensorium.experts.views import CELLS, WORDS, Columns, Source, weigh_words, word_rarity
 
 STRENGTHS = tuple(10 ** (exponent / 2) for exponent in range(-7, 8))  # the larger, the freer the weights
 SEARCHED = 500  # records left out, by which the strength is chosen: of as many folds as have them
@@ -75,7 +75,7 @@ class Linear:
             values, present = columns[source.name]
             mean_or_rarity = self._arrays[f"{number}.centre"]
             if source.view == WORDS:
-                blocks.append(_weigh_words(values, mean_or_rarity))
+                blocks.append(weigh_words(values, mean_or_rarity))
                 continue
             scale = self._arrays[f"{number}.scale"]
             if source.view == CELLS:
@@ -139,24 +139,13 @@ def _statistics(source: Source, columns: Columns, categories: list[int] | None) 
     spread."""
     values, present = columns
     if source.view == WORDS:
-        records = np.bincount(values.indices, minlength=values.shape[1])
-        rarity = np.log((1 + present.sum()) / (1 + records)) + 1
-        return {"centre": np.where(records > 0, rarity, 0.0)}  # a word of no record must not change a row's length
+        return {"centre": word_rarity(columns)}
     values = (values if categories is None else _indicators(values, categories))[present].astype(np.float64)
     spread = values.std(axis=0)
     if categories is not None:  # 0 or 1 is a scale of its own, on which a rare category does not grow
         is_number = [flag for count in categories for flag in ([False] * count or [True, False])]
         spread = np.where(is_number, spread, 1.0)
     return {"centre": values.mean(axis=0), "scale": np.where(spread > 0, spread, 1.0)}
-
-
-def _weigh_words(counts: csr_array, rarity: np.ndarray) -> csr_array:
-    """TF-IDF: 1 + log of how often a word stands in a text, times its rarity, rows of length one."""
-    weighted = csr_array((counts.data, counts.indices, counts.indptr), shape=counts.shape, dtype=np.float64)
-    weighted.data = (1 + np.log(weighted.data)) * rarity[weighted.indices]
-    length = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1)))
-    weighted.data /= np.repeat(np.where(length > 0, length, 1.0), np.diff(weighted.indptr))
-    return weighted
 
 
 def _indicators(cells: np.ndarray, categories: list[int]) -> np.ndarray:

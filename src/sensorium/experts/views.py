@@ -135,3 +135,18 @@ def columns_of(source: Source, features: Features, vocabulary: int = 0) -> Colum
     counts = csr_array((np.ones(len(rows)), (rows, numbers)), shape=(len(values), vocabulary))
     counts.sum_duplicates()
     return Columns(counts, present)
+
+
+def word_rarity(columns: Columns) -> np.ndarray:
+    """float64 [V]: how rare each word is in these records; 0 of a word of no record, which changes no row's length."""
+    records = np.bincount(columns.values.indices, minlength=columns.values.shape[1])
+    return np.where(records > 0, np.log((1 + columns.present.sum()) / (1 + records)) + 1, 0.0)
+
+
+def weigh_words(counts: csr_array, rarity: np.ndarray) -> csr_array:
+    """TF-IDF: 1 + log of how often a word stands in a text, times its rarity, rows of length one."""
+    weighted = csr_array((counts.data, counts.indices, counts.indptr), shape=counts.shape, dtype=np.float64)
+    weighted.data = (1 + np.log(weighted.data)) * rarity[weighted.indices]
+    length = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1)))
+    weighted.data /= np.repeat(np.where(length > 0, length, 1.0), np.diff(weighted.indptr))
+    return weighted

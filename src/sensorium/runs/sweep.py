@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from accelerate.utils import broadcast_object_list
@@ -28,7 +29,7 @@ T = TypeVar("T")
 
 def sweep(
     prepare: Callable[..., Any],
-    train: Callable[..., TrainingState],
+    train: Callable[..., tuple[TrainingState, float]],
     splits: dict[str, Split],
     facts: Facts,
     context: RunContext,
@@ -67,7 +68,7 @@ def _load_state(splits: dict[str, Split], context: RunContext) -> SweepState:
 
 def _try_all(
     prepare: Callable[..., Any],
-    train: Callable[..., TrainingState],
+    train: Callable[..., tuple[TrainingState, float]],
     state: SweepState,
     splits: dict[str, Split],
     facts: Facts,
@@ -95,7 +96,7 @@ def _budget(state: SweepState, splits: dict[str, Split], end: float) -> Budget:
 
 def _run_trial(
     prepare: Callable[..., Any],
-    train: Callable[..., TrainingState],
+    train: Callable[..., tuple[TrainingState, float]],
     state: SweepState,
     budget: Budget,
     splits: dict[str, Split],
@@ -113,11 +114,11 @@ def _run_trial(
         )
     description = f"Candidate {index + 1} ({describe_changes(changes)})"
     try:
-        training_state = train(
+        training_state, experts = train(
             prepared.model, splits, prepared.records, prepared.fingerprint, prepared.context, description,
-            budget.deadline(state),
+            partial(budget.deadline, state),
         )  # fmt: skip
-        result = _score_trial(prepared, splits["validation"], training_state)
+        result = _score_trial(prepared, splits["validation"], training_state) | {"experts": experts}
     except Diverged:
         if not index:
             raise

@@ -39,7 +39,8 @@ class Trial(BaseModel):
 
     state: whole, cut (the budget ended its training) or diverged (a loss was not finite). score, minus_loss: what
     trials are compared by, in this order. metrics: by target, name, value and interval of its headline metric.
-    seconds: in all; trained, scoring: of which; spent: of the budget, when it ended. epochs: done; best: from 0.
+    seconds: in all; trained, scoring: of which; experts: of which, 0 where an earlier trial's experts serve; spent: of
+    the budget, when it ended. epochs: done; best: from 0.
     """
 
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
@@ -52,6 +53,7 @@ class Trial(BaseModel):
     seconds: float
     trained: float = 0.0
     scoring: float = 0.0
+    experts: float = 0.0
     spent: float
     epochs: int = 0
     best: int = 0
@@ -101,6 +103,11 @@ class SweepState(BaseModel):
         return self.tried[-1].spent if self.tried else 0.0
 
     @property
+    def experts(self) -> float:
+        """Seconds in which a trial's experts are learned."""
+        return max((trial.experts for trial in self.tried), default=0.0)
+
+    @property
     def best(self) -> int:
         """The index of the best so far: a later one has to beat it, and to have been trained whole."""
         best = 0
@@ -137,33 +144,41 @@ class Budget:
         """Seconds."""
         return self.end - time.monotonic()
 
-    def after(self, trial: Trial) -> float:
-        """Seconds that the run takes when `trial` is the winner."""
-        setup = trial.seconds - trial.trained - trial.scoring
+    def after(self, sweep: SweepState) -> float:
+        """Seconds that the run takes when the best so far is the winner."""
+        trial = sweep.tried[sweep.best]
+        setup = trial.seconds - trial.trained - trial.scoring - trial.experts
         refit = trial.trained * self.again * (trial.best + 1) / max(1, trial.epochs)
-        # Experts are learned again, of a winner that is trained again twice.
-        return refit + setup * (2 if self.again else 1) + trial.scoring * self.scored
+        return refit + setup + self._learning(sweep.experts) + trial.scoring * self.scored
+
+    def _learning(self, experts: float) -> float:
+        """Seconds after a sweep whose experts took so many: they are learned again where the winner is trained again,
+        and the report's baselines are models like them."""
+        return experts * (self.again + 1)
 
     def allows(self, sweep: SweepState) -> bool:
         """Whether a trial as long as the others can be done, and be the winner."""
         completed = [trial for trial in sweep.tried if trial.state == "whole"]
         if not completed:
             return not sweep.tried
-        usual = median(trial.seconds for trial in completed)
-        after = max(self.after(sweep.tried[sweep.best]), usual * self.again + completed[0].scoring * self.scored)
+        usual = median(trial.seconds - trial.experts for trial in completed)
+        longest = usual * self.again + self._learning(sweep.experts) + completed[0].scoring * self.scored
+        after = max(self.after(sweep), longest)
         return usual + after <= self.left
 
     def leaves_time(self, sweep: SweepState) -> bool:
         """Whether the best can be trained again and scored."""
-        return self.after(sweep.tried[sweep.best]) <= self.left
+        return self.after(sweep) <= self.left
 
-    def deadline(self, sweep: SweepState) -> float:
-        """When the training of the next trial has to end, so that it or the best so far can be the winner."""
-        share = self.left / (1 + self.again)
+    def deadline(self, sweep: SweepState, experts: float = 0.0) -> float:
+        """When the training of the next trial has to end, so that it or the best so far can be the winner; its experts
+        took so many seconds."""
+        left = self.left - self._learning(max(experts, sweep.experts))
+        share = left / (1 + self.again)
         if sweep.tried:
-            best, first = sweep.tried[sweep.best], sweep.tried[0]
+            first = sweep.tried[0]
             scoring = first.scoring * (1 + self.scored)
-            share = min((self.left - scoring) / (1 + self.again), self.left - first.scoring - self.after(best))
+            share = min((left - scoring) / (1 + self.again), self.left - first.scoring - self.after(sweep))
         else:
             share *= 0.9  # what scoring takes is not known yet
         return time.monotonic() + share

@@ -21,6 +21,7 @@ from sensorium.heads.ensemble import Judged
 from sensorium.model import Model
 from sensorium.tasks.previous_run import FilteredRecords, PreviousRun
 from sensorium.tasks.splits import Split
+from sensorium.training.experts import Learned
 from sensorium.training.learner import Learner
 from sensorium.training.loop import Validation
 
@@ -123,11 +124,11 @@ class Task(Protocol):
     ) -> Callable[[Learner], Validation]:
         """The look at the validation `records` that chooses the epoch."""
 
-    def join_experts(
+    def learn_experts(
         self, model: Model, split: Split, records: Records, context: RunContext, like: Model | None = None
-    ) -> None:
-        """Gives the trained model experts that are not networks, learned from the `records` of a `split`; like: a model
-        whose experts' settings are taken."""
+    ) -> Learned:
+        """Experts that are not networks and join the model, learned from the `records` of a `split`; like: a model
+        whose experts' settings are taken. What the model's training changes makes no difference to them."""
 
     def cross_fits(self, model: Model, recipe: Recipe) -> bool:
         """Whether models of other folds are trained too, so that all of them say how much each expert

@@ -36,6 +36,7 @@ from sensorium.model import Model, load
 from sensorium.tasks.base import Closing, Facts, RunContext, Source
 from sensorium.tasks.previous_run import FilteredRecords, PreviousRun
 from sensorium.tasks.splits import Split
+from sensorium.training.experts import Learned
 from sensorium.training.learner import Learner
 from sensorium.training.loop import Validation
 from sensorium.training.retrieval_validation import retrieval_validator
@@ -141,10 +142,11 @@ class ContrastiveTask:
         pairs, chance = self._pairs(records.table, recipe), self._chance_loss(splits, recipe)
         return retrieval_validator(records, pairs, chance and chance.of_an_epoch, accelerator)
 
-    def join_experts(
+    def learn_experts(
         self, model: Model, split: Split, records: Records, context: RunContext, like: Model | None = None
-    ) -> None:
+    ) -> Learned:
         """None: what aligns inputs decides on no target."""
+        return Learned(None, 0.0)
 
     def cross_fits(self, model: Model, recipe: Recipe) -> bool:
         """Never."""

@@ -1,5 +1,6 @@
 """Learning targets: what `fit` trains, validates and reports."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,12 +29,12 @@ from sensorium.experts.kinds import EXPERT_KINDS
 from sensorium.heads.ensemble import Judged
 from sensorium.heads.late import Late
 from sensorium.inference.preview import sample_predictions
-from sensorium.model import Model, load
+from sensorium.model import Model, is_frozen, load
 from sensorium.tasks.base import Closing, Facts, RunContext, Source
 from sensorium.tasks.inherit import check_agrees, inherited_settings, read_new
 from sensorium.tasks.previous_run import FilteredRecords, PreviousRun, drop_previous_test, measure_forgetting
 from sensorium.tasks.splits import Split
-from sensorium.training.experts import join_experts
+from sensorium.training.experts import Learned, learn_experts
 from sensorium.training.learner import Learner
 from sensorium.training.loop import Validation
 from sensorium.training.validation import calibrate, judge, validator
@@ -49,6 +50,8 @@ class SupervisedTask:
 
     def __init__(self):
         self.old: Model | None = None  # the trained model that the run goes on from or begins with
+        # By split and inputs with frozen encoders: the trials of a sweep and its winner share them.
+        self.learned: dict[tuple[str, ...], Learned] = {}
 
     def base(self, given: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
         """What is given, else the settings of the run that is gone on from."""
@@ -110,13 +113,22 @@ class SupervisedTask:
         """The headline metric of every target."""
         return validator(records, accelerator)
 
-    def join_experts(
+    def learn_experts(
         self, model: Model, split: Split, records: Records, context: RunContext, like: Model | None = None
-    ) -> None:
+    ) -> Learned:
         """As Task says."""
-        if _takes_experts(context.recipe, model):
-            with context.console.spinner("Learning boosted trees and linear models"):
-                join_experts(model, records, split.together, context.recipe.seed, like)
+        if not _takes_experts(context.recipe, model):
+            return Learned(None, 0.0)
+        key = (split.name, *(name for name, encoder in model.encoders.items() if is_frozen(encoder)))
+        if like is None and key in self.learned:
+            return self.learned[key]._replace(seconds=0.0)
+        began = time.monotonic()
+        with context.console.spinner("Learning boosted trees and linear models"):
+            experts = learn_experts(model, records, split.together, context.recipe.seed, like)
+        learned = Learned(experts, time.monotonic() - began)
+        if like is None:
+            self.learned[key] = learned
+        return learned
 
     def cross_fits(self, model: Model, recipe: Recipe) -> bool:
         """As the recipe says, where no picture or sound is read in training."""

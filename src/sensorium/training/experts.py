@@ -1,7 +1,7 @@
 """Experts that are not networks, chosen from what a model reads, learned from its records, and joined to its heads."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from sensorium.data.table import Table
 from sensorium.encoders.table_processor import TableProcessor, describe_columns
 from sensorium.experts import EXPERTS
 from sensorium.experts.base import Folds, Material, inputs_of
-from sensorium.experts.kinds import EXPERT_KINDS
+from sensorium.experts.kinds import EXPERT_KINDS, MANY_CLASSES
 from sensorium.experts.together import Experts, Named
 from sensorium.experts.views import (
     CELLS,
@@ -36,33 +36,47 @@ FOLDS, MANY = 5, 20_000  # folds; three beyond so many records
 MOST_RECORDS = 50_000  # that experts learn from; of more a sample
 MOST_BOOSTERS = 30  # trees a round: classes or labels
 MOST_WEIGHTS = 5_000_000  # words times outputs
+MOST_RIDGE_WORDS = 4_000  # of MANY_CLASSES and more, whose ridge regression holds the square of the words in memory
 USUAL = 0.95  # share of the records that have an input, from which on what reads several inputs needs it
 
 
-def join_experts(
+class Learned(NamedTuple):
+    """What was learned beside a network, None where no experts join, and the seconds that it took."""
+
+    experts: Experts | None
+    seconds: float
+
+    def join(self, model: Model) -> None:
+        """Makes each head of the model an ensemble of the experts and the network."""
+        if self.experts is None:
+            return
+        model.experts = self.experts
+        for name, head in list(model.heads.items()):
+            _wrap(model, name, head, self.experts.experts)
+
+
+def learn_experts(
     model: Model, records: Records, together: np.ndarray | None, seed: int, like: Model | None = None
-) -> None:
-    """Learns experts from `records` and makes each head an ensemble of them and the network.
+) -> Experts | None:
+    """Experts learned from `records`, which read what `model` reads: nothing that its training changes.
 
     together: int64 [N], equal for records that no fold parts. like: a model whose experts were learned from other
-    records of the table; just these are learned, with their settings. Does nothing with too few records, or when no
-    input is read by any expert.
+    records of the table; just these are learned, with their settings. None with too few records, or when no input is
+    read by any expert.
     """
     if like is not None and like.experts is None:
-        return
+        return None
     records, together = _sampled(records, together, seed)
     table = records.table
     folds = _folds(np.arange(len(table)) if together is None else together, seed)
     if like is None and (len(table) < FEWEST or not folds):
-        return
+        return None
     kinds = {name: EXPERT_KINDS[head.kind] for name, head in model.heads.items()}
     outputs = {name: kinds[name].outputs(head.decision) for name, head in model.heads.items()}
     processors = _processors(table, max(outputs.values()), None if like is None else like.experts.processors)
     columns = _gather(model, with_views(records, processors), processors)
-    if not columns:
-        return
     experts: list[Named] = []
-    for spec in table.schema.targets:
+    for spec in table.schema.targets if columns else ():
         target = table.encode_target(spec)
         rows = np.flatnonzero(target["mask"].numpy())
         truth = kinds[spec.name].truth(
@@ -79,11 +93,7 @@ def join_experts(
             expert, raw = EXPERTS[name].fit(config, Material(known, truth, honest, known_folds))
             honest.append(raw)
             experts.append(Named(name, spec.name, expert))
-    if not experts:
-        return
-    model.experts = Experts(experts, processors)
-    for name, head in list(model.heads.items()):
-        _wrap(model, name, head, experts)
+    return Experts(experts, processors) if experts else None
 
 
 def _wrap(model: Model, name: str, head: Late, experts: list[Named]) -> None:
@@ -114,12 +124,13 @@ def _processors(table: Table, outputs: int, known: Mapping[str, Processor] | Non
     """By view of the table's inputs, what makes tensors of their values for the experts; of the views that are
     `known`, if any are, and as these where the table has no value."""
     processors: dict[str, Processor] = {}
+    most_words = MOST_RIDGE_WORDS if outputs > MANY_CLASSES else max(1_000, MOST_WEIGHTS // max(1, outputs))
     for spec in table.schema.inputs:
         values = (table.value(row, spec) for row in range(len(table)))
         present = (value for value in values if value is not None)
         words, cells = Source(spec.name, WORDS).name, Source(spec.name, CELLS).name
         if spec.modality == "text" and (known is None or words in known):
-            processor = WordsProcessor.build(present, max(1_000, MOST_WEIGHTS // max(1, outputs)))
+            processor = WordsProcessor.build(present, most_words)
             if processor.vocabulary or known is not None:
                 processors[words] = processor if processor.vocabulary else known[words]
         elif spec.modality == "table" and (known is None or cells in known):
