@@ -24,7 +24,7 @@ def folder(packs):
 def test_it_writes_what_is_said(folder, shared):
     model, extractor = load_whisper(folder)
     clip = decode("audio", "agent-incorrect.ogg", shared / "data" / "prompts" / "speech", rate=RATE)
-    extractor = shorten(model.get_encoder(), extractor, 6)
+    extractor = shorten(model.get_encoder(), extractor, 6.5)
     inputs = extractor([clip], sampling_rate=RATE, max_length=round(6.5 * RATE), return_tensors="pt")["input_features"]
     tokens = [START, NO_TIMES]
     while tokens[-1] != END and len(tokens) < 10:
@@ -71,3 +71,19 @@ def test_a_damaged_file_and_another_model_are_sentences(tmp_path):
     (tmp_path / MODEL_FILE).write_bytes(empty)
     with pytest.raises(UserError, match="holds no Whisper model"):
         TransformersAudio.build(config, [], {})
+
+
+@torch.no_grad()
+def test_the_packs_summary_keeps_the_order_of_a_clips_sounds_and_reads_more_silence(packs):
+    config = TransformersAudioConfig(**packs["whisper-tiny.en"].config)
+    encoder = TransformersAudio.build(config, [], {"seconds": 0.62}).eval()
+    assert encoder.body.embed_positions.num_embeddings == 110  # 2.2 s
+    random = np.random.default_rng(0)
+    clips = [random.standard_normal(length).astype(np.float32) / 10 for length in (300, 5760, 9920)]
+    tokens, mask, pooled = encoder(encoder.processor.pad([encoder.processor(clip) for clip in clips]))
+    assert encoder.dim == tokens.shape[2] == pooled.shape[1] == 3 * 384
+    for row, length in enumerate(mask.sum(dim=1).tolist()):
+        real = tokens[row, :length, :384]
+        cuts = [(third * length // 3, max((third + 1) * length // 3, third * length // 3 + 1)) for third in range(3)]
+        thirds = [real[start:end].mean(dim=0) for start, end in cuts]
+        torch.testing.assert_close(pooled[row], torch.cat(thirds), rtol=1e-4, atol=1e-4)

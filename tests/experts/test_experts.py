@@ -209,3 +209,28 @@ def test_a_number_is_learned_in_its_heads_unit():
     decision = SimpleNamespace(config=SimpleNamespace(mean=100.0, scale=10.0))
     target = {"value": torch.tensor([90.0, 120.0], dtype=torch.float64)}
     assert EXPERT_KINDS["number"].truth(decision, target).tolist() == [-1.0, 2.0]
+
+
+@pytest.mark.parametrize("kind", ["class", "number"])
+def test_a_source_that_says_nothing_counts_less_than_one_that_says_much(kind, tmp_path):
+    chance = np.random.default_rng(3)
+    columns = {"noise": column(chance.normal(size=(ROWS, 300))), "signal": column(chance.normal(size=(ROWS, 8)))}
+    signal = columns["signal"].values[:, :4].sum(axis=1) / 2 + chance.normal(size=ROWS) * 0.3
+    truth, outputs = (signal, 1) if kind == "number" else ((signal > 0).astype(int), 2)
+    sources = [Source("noise", "features"), Source("signal", "features")]
+    config = Linear.Config(kind=kind, outputs=outputs, sources=sources, required=["noise", "signal"])
+    material = Material(columns, truth, [], folds())
+    expert, honest = Linear.fit(config, material)
+    noise, spoken = expert.config.factors
+    assert noise < 1 <= spoken
+    # Both count alike with the factors that a checkpoint from before has.
+    alike, alike_honest = Linear.fit(config.model_copy(update={"strength": expert.config.strength}), material)
+    assert alike.config.factors == []
+    loss = EXPERT_KINDS[kind].loss
+    assert loss(honest, truth) < 0.9 * loss(alike_honest, truth)
+    # Learned again as stated, and from a checkpoint, it is the same.
+    again, again_honest = Linear.fit(expert.config, material)
+    assert np.allclose(again_honest, honest, atol=1e-3)
+    again.save(tmp_path)
+    loaded = Linear.load(Linear.Config(**again.config.model_dump()), tmp_path)
+    assert np.allclose(loaded.raw(columns, []), expert.raw(columns, []), atol=1e-3)

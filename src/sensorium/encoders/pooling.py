@@ -22,6 +22,18 @@ def pool(tokens: Tensor, mask: Tensor, how: Pooling) -> Tensor:
     return (tokens.float() * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1.0)
 
 
+def pool_thirds(tokens: Tensor, lengths: Tensor) -> Tensor:
+    """tokens float [B, T, D], of which the first `lengths`, int64 [B], are real → float32 [B, 3 D]: the means of their
+    first, second and last third, of one token at least."""
+    positions = torch.arange(tokens.shape[1], device=tokens.device)
+    means = []
+    for third in range(3):
+        start = third * lengths // 3
+        end = torch.maximum((third + 1) * lengths // 3, start + 1)
+        means.append(pool(tokens, (positions >= start[:, None]) & (positions < end[:, None]), "mean"))
+    return torch.cat(means, dim=1)
+
+
 def summarise(tokens: Tensor, mask: Tensor, how: Pooling, summary_only: bool) -> Features:
     """tokens [B, T, D], mask bool [B, T] → Features of tokens, zero where masked, and their pooling, or of it alone."""
     pooled = pool(tokens, mask, how)

