@@ -1,5 +1,6 @@
 """Every command and every block of Python of the README and of docs/, run in order, as it stands on the page."""
 
+import io
 import re
 import runpy
 import shlex
@@ -65,6 +66,7 @@ def test_what_a_page_says_works(page, made, tmp_path, monkeypatch):
     shutil.copytree(made, tmp_path / "here")
     # Epochs that a page does not state are the program's to choose; here it chooses three, which teach little, soon.
     monkeypatch.setattr(defaults, "STEPS", 1)
+    monkeypatch.setattr("sys.stdin", io.StringIO("What is it?\n"))
     monkeypatch.chdir(tmp_path / "here")
     names: dict = {}
     for piece in pieces(page):

@@ -1,7 +1,9 @@
 """Models of the Transformers library, from a folder, the cache or the hub, and the parts of them an encoder keeps."""
 
 import re
+from contextlib import redirect_stderr
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +31,15 @@ def load(kind: type, source: str, what: str, **options: Any) -> Any:
     what: "text encoder", for instance, for the sentence of the UserError that is raised when there is none. Code that
     comes with a model is never run."""
     source = resolve(source)
-    if Path(source).suffix == GGUF:
-        return _load_gguf(kind, Path(source), what, options)
-    if not Path(source).is_dir() and not HUB_NAME.fullmatch(source):
+    is_gguf = Path(source).suffix == GGUF
+    if not is_gguf and not Path(source).is_dir() and not HUB_NAME.fullmatch(source):
         raise UserError(f"There is no folder '{source}' with a {what}; name one that exists, or a model on the hub.")
     bar, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()  # it would list each weight that is not read; missing ones are errors of ours
     try:
+        if is_gguf:
+            return _load_gguf(kind, Path(source), what, options)
         return kind.from_pretrained(source, local_files_only=True, trust_remote_code=False, **options)
     except FAILURES as error:
         if Path(source).is_dir():
@@ -56,7 +59,8 @@ def _load_gguf(kind: type, path: Path, what: str, options: dict[str, Any]) -> An
         raise needs("gguf", "gguf")
     options = {name: value for name, value in options.items() if name != "use_safetensors"}
     try:
-        return kind.from_pretrained(path.parent, gguf_file=path.name, **options)
+        with redirect_stderr(StringIO()):  # a bar that is shown whatever Transformers is told
+            return kind.from_pretrained(path.parent, gguf_file=path.name, **options)
     except FAILURES as error:
         raise unloadable(str(path), what, error) from error
 
