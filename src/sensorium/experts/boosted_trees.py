@@ -151,7 +151,12 @@ def _components(
             mean = word_rarity(known)
             weighted = weigh_words(known.values[compared], mean)
             count = min(config.word_components, *weighted.shape)
-            directions = randomized_svd(weighted, count, random_state=config.seed % 2**31)[2].T
+            axes = (
+                randomized_svd(weighted, count, random_state=config.seed % 2**31)[2]
+                if count
+                else weighted[:0].toarray()
+            )
+            directions = axes.T
         else:
             values = known.values[compared].astype(np.float64)
             mean = values.mean(axis=0)
