@@ -186,6 +186,10 @@ def test_trees_find_an_exclusive_or_of_a_word_and_a_number(tmp_path):
     assert np.array_equal(BoostedTrees.load(expert.config, tmp_path).raw(known, []), raw)
     alone = expert.raw({name: values.take(np.array([7])) for name, values in known.items()}, [])
     np.testing.assert_allclose(alone[0], raw[7], rtol=1e-9)
+    # A fold without any text learns from the rest.
+    nothing = Columns(known[words.name].values, np.zeros(2 * ROWS, bool))
+    expert, _ = BoostedTrees.fit(config, Material(known | {words.name: nothing}, truth, [], folds(2 * ROWS)))
+    assert expert.table(known, []).shape[1] == 1
     # Where the text's features are read too, words add no columns.
     both = config.model_copy(update={"sources": [Source("text", "features"), words, numbers], "rounds": [1]})
     known["text"] = column(np.random.default_rng(0).normal(size=(2 * ROWS, 6)))

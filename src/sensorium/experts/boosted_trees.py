@@ -145,15 +145,20 @@ def _components(
     for source in config.sources:
         if source.view == CELLS or (source.view == WORDS and source.input in dense):
             continue
-        known = columns[source.name].take(rows)
-        compared = np.flatnonzero(known.present)[:: max(1, int(known.present.sum()) // MOST_COMPARED)]
+        learned = columns[source.name].take(rows)
+        compared = np.flatnonzero(learned.present)[:: max(1, int(learned.present.sum()) // MOST_COMPARED)]
         if source.view == WORDS:
-            mean = word_rarity(known)
-            weighted = weigh_words(known.values[compared], mean)
+            mean = word_rarity(learned)
+            weighted = weigh_words(learned.values[compared], mean)
             count = min(config.word_components, *weighted.shape)
-            directions = randomized_svd(weighted, count, random_state=config.seed % 2**31)[2].T
+            axes = (
+                randomized_svd(weighted, count, random_state=config.seed % 2**31)[2]
+                if count
+                else weighted[:0].toarray()
+            )
+            directions = axes.T
         else:
-            values = known.values[compared].astype(np.float64)
+            values = learned.values[compared].astype(np.float64)
             mean = values.mean(axis=0)
             directions = np.linalg.svd(values - mean, full_matrices=False)[2][: config.components].T
         tensors[f"{source.name}.mean"] = torch.from_numpy(mean).float()

@@ -173,12 +173,12 @@ class Budget:
     def deadline(self, sweep: SweepState, experts: float = 0.0) -> float:
         """When the training of the next trial has to end, so that it or the best so far can be the winner; its experts
         took so many seconds."""
-        left = self.left - self._learning(max(experts, sweep.experts))
-        share = left / (1 + self.again)
+        remaining = self.left - self._learning(max(experts, sweep.experts))
+        share = remaining / (1 + self.again)
         if sweep.tried:
             first = sweep.tried[0]
             scoring = first.scoring * (1 + self.scored)
-            share = min((left - scoring) / (1 + self.again), self.left - first.scoring - self.after(sweep))
+            share = min((remaining - scoring) / (1 + self.again), self.left - first.scoring - self.after(sweep))
         else:
             share *= 0.9  # what scoring takes is not known yet
         return time.monotonic() + share
