@@ -20,6 +20,7 @@ STEPS = 100  # of the optimiser
 NEVER = -20.0  # raw output of a class that a fold has no record of
 MANY_CLASSES = 100
 SCALES = (1.0, 3.0, 10.0, 30.0, 100.0)  # of the outputs of ridge regressions of indicators
+TEMPERED = (1.0, 0.85, 0.7, 0.6, 0.5, 0.4)  # free weights decide better and are too sure of it
 LEAST_VARIANCE, MOST_VARIANCE = 1e-4, 1.0
 
 
@@ -27,6 +28,7 @@ class ExpertKind(Protocol):
     """A kind of target, `kind`, as experts learn it."""
 
     kind: ClassVar[str]
+    scales: ClassVar[tuple[float, ...]]  # by one of which a linear model's raw outputs are multiplied
 
     @staticmethod
     def truth(decision: nn.Module, target: dict[str, Tensor]) -> np.ndarray:
@@ -65,6 +67,7 @@ class ClassExperts:
     """One class of several."""
 
     kind = "class"
+    scales = TEMPERED
 
     @staticmethod
     def truth(decision: nn.Module, target: dict[str, Tensor]) -> np.ndarray:
@@ -128,6 +131,7 @@ class LabelsExperts:
     """Several labels, each there or not."""
 
     kind = "labels"
+    scales = TEMPERED
 
     @staticmethod
     def truth(decision: nn.Module, target: dict[str, Tensor]) -> np.ndarray:
@@ -175,6 +179,7 @@ class NumberExperts:
     """A number, standardised as its head has it."""
 
     kind = "number"
+    scales = (1.0,)
 
     @staticmethod
     def truth(decision: nn.Module, target: dict[str, Tensor]) -> np.ndarray:
