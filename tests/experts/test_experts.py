@@ -203,17 +203,3 @@ def test_a_source_that_says_nothing_counts_less_than_one_that_says_much(kind, tm
     again.save(tmp_path)
     loaded = Linear.load(Linear.Config(**again.config.model_dump()), tmp_path)
     assert np.allclose(loaded.raw(columns, []), expert.raw(columns, []), atol=1e-3)
-
-
-def test_a_class_is_decided_by_free_weights_that_are_made_less_sure():
-    chance = np.random.default_rng(4)
-    values = chance.normal(size=(ROWS, 40))
-    label = (values[:, :20] @ chance.normal(size=(20, 6)) + 2 * chance.normal(size=(ROWS, 6))).argmax(axis=1)
-    expert, honest = Linear.fit(linear("class", 6), Material({"photo": column(values)}, label, [], folds()))
-    assert expert.config.scale < 1
-    sure = expert.config.model_copy(update={"scale": 1.0})
-    _, sure_honest = Linear.fit(sure, Material({"photo": column(values)}, label, [], folds()))
-    assert np.allclose(honest, expert.config.scale * sure_honest)
-    assert EXPERT_KINDS["class"].loss(honest, label) < EXPERT_KINDS["class"].loss(sure_honest, label)
-    tempered, _ = Linear.fit(expert.config, Material({"photo": column(values)}, label, [], folds()))
-    assert np.allclose(tempered.raw({"photo": column(values)}, []), expert.raw({"photo": column(values)}, []))

@@ -20,7 +20,6 @@ STEPS = 100  # of the optimiser
 NEVER = -20.0  # raw output of a class that a fold has no record of
 MANY_CLASSES = 100
 SCALES = (1.0, 3.0, 10.0, 30.0, 100.0)  # of the outputs of ridge regressions of indicators
-TEMPERED = (1.0, 0.85, 0.7, 0.6, 0.5, 0.4)  # free weights decide better and are too sure of it
 LEAST_VARIANCE, MOST_VARIANCE = 1e-4, 1.0
 
 
@@ -28,7 +27,6 @@ class ExpertKind(Protocol):
     """A kind of target, `kind`, as experts learn it."""
 
     kind: ClassVar[str]
-    scales: ClassVar[tuple[float, ...]]  # by one of which a linear model's raw outputs are multiplied
 
     @staticmethod
     def truth(decision: nn.Module, target: dict[str, Tensor]) -> np.ndarray:
@@ -67,7 +65,6 @@ class ClassExperts:
     """One class of several."""
 
     kind = "class"
-    scales = TEMPERED
 
     @staticmethod
     def truth(decision: nn.Module, target: dict[str, Tensor]) -> np.ndarray:
@@ -131,7 +128,6 @@ class LabelsExperts:
     """Several labels, each there or not."""
 
     kind = "labels"
-    scales = TEMPERED
 
     @staticmethod
     def truth(decision: nn.Module, target: dict[str, Tensor]) -> np.ndarray:
@@ -179,7 +175,6 @@ class NumberExperts:
     """A number, standardised as its head has it."""
 
     kind = "number"
-    scales = (1.0,)
 
     @staticmethod
     def truth(decision: nn.Module, target: dict[str, Tensor]) -> np.ndarray:

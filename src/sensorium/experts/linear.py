@@ -23,9 +23,9 @@ MOST_WEIGHED = 5_000  # records, beyond which sources count alike: much is learn
 
 class LinearConfig(BaseModel, frozen=True, extra="forbid"):
     """A linear expert. strength: inverse of the penalty on the weights, one of STRENGTHS; None: the best over the
-    folds. scale: what raw outputs are multiplied by, one of the kind's scales. factors: of each source what its columns
-    are multiplied by, so how free its weights are beside the others'; [] stands for 1. categories: by source of cells,
-    how many categories each of its columns has (0: a number). spread: as ExpertKind says."""
+    folds. factors: of each source what its columns are multiplied by, so how free its weights are beside the others';
+    [] stands for 1. categories: by source of cells, how many categories each of its columns has (0: a number). spread:
+    as ExpertKind says."""
 
     kind: str
     outputs: int
@@ -34,7 +34,6 @@ class LinearConfig(BaseModel, frozen=True, extra="forbid"):
     earlier: list[int] = []
     categories: dict[str, list[int]] = {}
     strength: float | None = None
-    scale: float = 1.0
     factors: list[float] = []
     spread: float = 0.0
 
@@ -69,7 +68,6 @@ class Linear:
         for fold in folds:
             honest[rows[fold.left_out]] = fold.raw(config, config.strength)
         weight, bias = kind.fit_linear(expert.matrix(columns), truth, config.outputs, config.strength)
-        weight, bias = config.scale * weight, config.scale * bias
         tensors = expert.tensors | {"weight": torch.from_numpy(weight).float(), "bias": torch.from_numpy(bias).float()}
         spread = kind.spread(honest[rows], truth)
         return cls(config.model_copy(update={"spread": spread}), tensors), honest
@@ -144,7 +142,7 @@ class _Fold(NamedTuple):
     def raw(self, config: LinearConfig, strength: float) -> np.ndarray:
         """Raw outputs for the records left out."""
         weight, bias = EXPERT_KINDS[config.kind].fit_linear(self.learned, self.learned_truth, config.outputs, strength)
-        return config.scale * (self.scored @ weight + bias)
+        return self.scored @ weight + bias
 
 
 def _statistics_of(config: LinearConfig, columns: Mapping[str, Columns]) -> dict[str, torch.Tensor]:
@@ -200,50 +198,43 @@ def _searched(folds: list[_Fold]) -> list[_Fold]:
     return folds[: 1 + int(np.searchsorted(scored, SEARCHED))]
 
 
-def _loss(config: LinearConfig, folds: list[_Fold], strength: float) -> tuple[float, float]:
-    """The least mean loss over the folds, and the scale of the raw outputs that gives it."""
+def _loss(config: LinearConfig, folds: list[_Fold], strength: float) -> float:
     kind = EXPERT_KINDS[config.kind]
-    outputs = [(fold.raw(config, strength), fold.scored_truth) for fold in folds]
-    return min((float(np.mean([kind.loss(scale * raw, truth) for raw, truth in outputs])), scale)
-               for scale in kind.scales)  # fmt: skip
+    return float(np.mean([kind.loss(fold.raw(config, strength), fold.scored_truth) for fold in folds]))
 
 
 def _chosen(config: LinearConfig, folds: list[_Fold], widths: list[int]) -> LinearConfig:
-    """The config with its strength and scale, and of several sources and not too many records their factors."""
-    searched = _searched(folds)
-    strength, scale = _best_strength(config, searched)
-    config = config.model_copy(update={"strength": strength, "scale": scale})
+    """The config with its strength, and of several sources and not too many records their factors."""
+    config = config.model_copy(update={"strength": _best_strength(config, folds)})
     if len(widths) == 1 or not folds or len(folds[0].left_out) > MOST_WEIGHED:
         return config
-    factors, scale = _best_factors(config.model_copy(update={"scale": 1.0}), searched, widths)
-    return config.model_copy(update={"factors": factors, "scale": scale})
+    return config.model_copy(update={"factors": _best_factors(config, folds, widths)})
 
 
-def _best_strength(config: LinearConfig, folds: list[_Fold]) -> tuple[float, float]:
-    """Of STRENGTHS the best over the folds, sought from the middle to where it gets worse, and its scale."""
-    best = len(STRENGTHS) // 2
-    losses = {best: _loss(config, folds, STRENGTHS[best])}
+def _best_strength(config: LinearConfig, folds: list[_Fold]) -> float:
+    """Of STRENGTHS the best over the folds, sought from the middle to where it gets worse."""
+    searched, best = _searched(folds), len(STRENGTHS) // 2
+    losses = {best: _loss(config, searched, STRENGTHS[best])}
     for step in (-1, 1):
         position = best + step
         while 0 <= position < len(STRENGTHS):
-            losses[position] = _loss(config, folds, STRENGTHS[position])
+            losses[position] = _loss(config, searched, STRENGTHS[position])
             if losses[position] > losses[position - step]:
                 break
             position += step
-    best = min(losses, key=losses.get)
-    return STRENGTHS[best], losses[best][1]
+    return STRENGTHS[min(losses, key=losses.get)]
 
 
-def _best_factors(config: LinearConfig, folds: list[_Fold], widths: list[int]) -> tuple[list[float], float]:
-    """Of each source in turn whether it had better count less or more, one of FACTORS, than 1, and the scale with all:
-    where one source says much and another nothing, one penalty for both hides the first or lets the noise of the second
-    in."""
-    best, least = [1.0] * len(widths), _loss(config, folds, config.strength)
+def _best_factors(config: LinearConfig, folds: list[_Fold], widths: list[int]) -> list[float]:
+    """Of each source in turn whether it had better count less or more, one of FACTORS, than 1: where one source says
+    much and another nothing, one penalty for both hides the first or lets the noise of the second in."""
+    searched = _searched(folds)
+    best, least = [1.0] * len(widths), _loss(config, searched, config.strength)
     for source in range(len(widths)):
         for factor in FACTORS:
             factors = [*best[:source], factor, *best[source + 1 :]]
-            weighed = [fold.weighed(np.repeat(factors, widths)) for fold in folds]
+            weighed = [fold.weighed(np.repeat(factors, widths)) for fold in searched]
             loss = _loss(config, weighed, config.strength)
             if loss < least:
                 best, least = factors, loss
-    return best, least[1]
+    return best
