@@ -138,6 +138,6 @@ def test_without_a_context_there_is_room_for_texts_twice_as_long_as_those_of_tra
     long = [f"{TEXTS[2]}, {TEXTS[2]}"] * 3
     head = Writer.build(WriterConfig(), 32, long)
     assert head.context == 2 * len(head.processor(long[0])) > 32
-    assert Writer.build(WriterConfig(), 32, TEXTS[:2]).context == 32
+    assert Writer.build(WriterConfig(), 32, TEXTS).context == 32
     with pytest.warns(UserWarning, match="more than 256 tokens"):
         assert Writer.build(WriterConfig(), 32, [" ".join(map(str, range(500)))]).context == 256
