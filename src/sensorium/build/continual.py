@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sensorium.build.model import head_settings
+from sensorium.build.model import head_settings, texts_of
 from sensorium.build.pretrained import init_from_pretrained
 from sensorium.config.schema import Recipe
 from sensorium.data.table import Table
@@ -46,6 +46,10 @@ def extend_heads(model: Model, table: Table, recipe: Recipe) -> Model:
     """
     torch.manual_seed(recipe.seed)
     encoders = {name: model.encoders[name] for name in model.encoders.names}
+    for spec in table.schema.targets:
+        processor = getattr(model.heads[spec.name], "processor", None)
+        if processor is not None:
+            processor.warn_of_cut(texts_of(table, spec))
     heads = {
         spec.name: _extend_head(
             without_experts(model.heads[spec.name]), head_settings(table, spec, recipe, encoders), model.fusion.dim

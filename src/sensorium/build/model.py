@@ -233,9 +233,13 @@ def build_head(
         lenders = [each for each, encoder in encoders.items() if lends_words(encoder, parsed)]
         if lenders and "tied" in head.Config.model_fields:
             parsed = parsed.model_copy(update={"tied": lenders[0]})
-        cells = table.cells(spec.name, spec.kind)
-        return head.build(parsed, fusion.dim, [text for cell in cells if cell is not None for text in cell])
+        return head.build(parsed, fusion.dim, texts_of(table, spec))
     return head(parsed, fusion.dim)
+
+
+def texts_of(table: Table, spec: TargetSpec) -> list[str]:
+    """All references of a target that is a text."""
+    return [text for cell in table.cells(spec.name, spec.kind) if cell is not None for text in cell]
 
 
 def lends_words(encoder: nn.Module, config: BaseModel) -> bool:

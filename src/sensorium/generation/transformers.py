@@ -2,7 +2,6 @@
 
 import inspect
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -99,10 +98,3 @@ class AttendingSteps:
 def cache_name(model: PreTrainedModel) -> str:
     """How the model's `forward` calls its cache, which Transformers 5 renames."""
     return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
-
-
-def steps_of(model: PreTrainedModel, before: Any = None) -> Any:
-    """The fastest steps there are for the model; `before`: those that were made last, taken while they fit."""
-    if before is not None and before.model is model:
-        return before
-    return AttendingSteps(model) if model.config.is_encoder_decoder else CausalSteps(model)

@@ -14,8 +14,9 @@ from sensorium.errors import UserError
 from sensorium.features import Features
 from sensorium.generation.autoregressive import Stream
 from sensorium.generation.decoder import SpecialTokens
+from sensorium.generation.packed import steps_of
 from sensorium.generation.settings import Generation
-from sensorium.generation.transformers import CachedState, CausalSteps, steps_of
+from sensorium.generation.transformers import CausalSteps
 from sensorium.heads.written import GREEDY, decode_text, predict_text, read_architecture, sequence_fusion, text_loss
 from sensorium.nn.hub import architecture_of, load_with
 from sensorium.nn.shared_weights import save_once
@@ -115,7 +116,7 @@ class Causal(nn.Module):
 
         return text_loss(logits_of, target, self.config.smoothing if self.training else 0.0)
 
-    def begin(self, fused: Features, prompt: Tensor | None = None) -> tuple[Tensor, CachedState]:
+    def begin(self, fused: Features, prompt: Tensor | None = None) -> tuple[Tensor, Any]:
         """See `generation.decoder.Decoder`."""
         prefix, mask = self._prefix(fused)
         if prompt is not None:
@@ -124,7 +125,7 @@ class Causal(nn.Module):
         self._steps = steps_of(self.body, self._steps)
         return self._steps.begin(prefix, mask)
 
-    def step(self, tokens: Tensor, state: CachedState) -> Tensor:
+    def step(self, tokens: Tensor, state: Any) -> Tensor:
         """See `generation.decoder.Decoder`."""
         return self._steps.step(tokens, state)
 

@@ -14,8 +14,8 @@ from sensorium.data.targets.tokens import Tokens
 from sensorium.features import Features
 from sensorium.generation.autoregressive import Stream
 from sensorium.generation.decoder import SpecialTokens
+from sensorium.generation.packed import steps_of
 from sensorium.generation.settings import Generation
-from sensorium.generation.transformers import CachedState, steps_of
 from sensorium.heads.written import (
     GREEDY,
     decode_text,
@@ -98,13 +98,13 @@ class Seq2Seq(nn.Module):
 
         return text_loss(logits_of, target, self.config.smoothing if self.training else 0.0)
 
-    def begin(self, fused: Features, prompt: Tensor | None = None) -> tuple[Tensor, CachedState]:
+    def begin(self, fused: Features, prompt: Tensor | None = None) -> tuple[Tensor, Any]:
         """See `generation.decoder.Decoder`."""
         first = torch.full((len(fused.mask), 1), self.processor.start, device=fused.mask.device)
         self._steps = steps_of(self.body, self._steps)
         return self._steps.begin(*self._encoded(fused), first if prompt is None else torch.cat([first, prompt], dim=1))
 
-    def step(self, tokens: Tensor, state: CachedState) -> Tensor:
+    def step(self, tokens: Tensor, state: Any) -> Tensor:
         """See `generation.decoder.Decoder`."""
         return self._steps.step(tokens, state)
 
