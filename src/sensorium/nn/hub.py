@@ -1,6 +1,7 @@
 """Models of the Transformers library, from a folder, the cache or the hub, and the parts of them an encoder keeps."""
 
 import re
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -56,9 +57,15 @@ def _load_gguf(kind: type, path: Path, what: str, options: dict[str, Any]) -> An
         raise needs("gguf", "gguf")
     options = {name: value for name, value in options.items() if name != "use_safetensors"}
     try:
-        return kind.from_pretrained(path.parent, gguf_file=path.name, **options)
+        return kind.from_pretrained(path.parent, gguf_file=path.name, **options) if options else _from_gguf(kind, path)
     except FAILURES as error:
         raise unloadable(str(path), what, error) from error
+
+
+@lru_cache(maxsize=4)
+def _from_gguf(kind: type, path: Path) -> Any:
+    """A configuration or a tokenizer, read once: it takes ten seconds."""
+    return kind.from_pretrained(path.parent, gguf_file=path.name)
 
 
 def load_weights(source: str, what: str, **options: Any) -> PreTrainedModel:
