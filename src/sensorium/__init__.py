@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sensorium.indexing.commands import index, search, unindex
     from sensorium.inference.classify import classify
     from sensorium.inference.predict import predict
+    from sensorium.inference.write import write
     from sensorium.inspection.inspect import inspect
     from sensorium.model import Model, load
     from sensorium.reports.report import report
@@ -54,6 +55,7 @@ _MODULES = {
     "search": "indexing.commands",
     "table": "data.sources.published",
     "unindex": "indexing.commands",
+    "write": "inference.write",
 }
 """Where each public name is defined: one function for every verb, and what they give."""
 
@@ -83,6 +85,7 @@ __all__ = [
     "search",
     "table",
     "unindex",
+    "write",
 ]
 
 

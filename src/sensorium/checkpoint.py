@@ -62,9 +62,10 @@ def assemble_parts(described: dict[str, Any], folder: Path) -> dict[str, Any]:
     heads = {}
     for name, entry in described["heads"].items():
         head_class = lookup(HEADS, "head", entry["name"])
-        processor = entry.get("processor")
-        more = [] if processor is None else [head_class.Processor.load(folder / "processors" / processor)]
-        heads[name] = head_class(head_class.Config(**entry["config"]), fusion.dim, *more)
+        parts = [head_class.Config(**entry["config"]), fusion.dim]
+        if entry.get("processor") is not None:  # no head of checkpoints from before there were any has one
+            parts.append(head_class.Processor.load(folder / "processors" / entry["processor"]))
+        heads[name] = head_class(*parts)
     experts = described.get("experts")
     return {
         "encoders": encoders,
@@ -79,11 +80,11 @@ def assemble_parts(described: dict[str, Any], folder: Path) -> dict[str, Any]:
     }
 
 
-def _describe_head(head, folder, index):
-    described = _describe_module(HEADS, head)
+def _describe_head(head: nn.Module, folder: Path, index: int) -> dict[str, Any]:
+    """What model.json says of a head; its processor, if it has one, goes into a folder of its own."""
+    described, name = _describe_module(HEADS, head), f"head-{index}"
     if getattr(head, "processor", None) is None:
         return described
-    name = f"head-{index}"
     (folder / "processors" / name).mkdir(parents=True)
     head.processor.save(folder / "processors" / name)
     return described | {"processor": name}

@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -41,6 +41,8 @@ _DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeE
 _DAMAGE += (SafetensorError,)
 RecordSource = Table | pd.DataFrame | Mapping[str, Any] | Iterable[Mapping[str, Any]] | str | Path
 """What a model reads records from: a table, whatever `read` takes as one, dicts, or a file or folder."""
+
+Decide = Callable[[Batch, Features], dict[str, dict[str, Tensor]]]
 
 
 class Model(nn.Module):
@@ -249,8 +251,12 @@ class Model(nn.Module):
         return to_frame(table.keys, predicted, records.index if isinstance(records, pd.DataFrame) else None)
 
     @torch.no_grad()
-    def predict_records(self, records: RecordSource, batch_size: int = 64) -> list[dict[str, Any]]:
-        """For each record a dict, as `predict` gives it of dicts."""
+    def predict_records(
+        self, records: RecordSource, batch_size: int = 64, decide: Decide | None = None
+    ) -> list[dict[str, Any]]:
+        """For each record a dict, as `predict` gives it of dicts. decide: what gives the heads' predictions of a batch
+        and its fused features, in the place of `Model.decide`.
+        """
         if not self.decides:
             raise UserError(
                 "This model aligns inputs and decides on no target; take sensorium classify or index, or embed() in"
@@ -260,7 +266,8 @@ class Model(nn.Module):
         self.eval()
         results = []
         for batch in self.batches(table, batch_size):
-            decisions = self.decide(self.fuse(self.encode(batch.inputs)))
+            fused = self.fuse(self.encode(batch.inputs))
+            decisions = self.decide(fused) if decide is None else decide(batch, fused)
             absent = {name: (~batch.present(name)).tolist() for name in self.encoders.names}
             decoded = {
                 target.name: self.heads[target.name].decode(decisions[target.name], target.labels)

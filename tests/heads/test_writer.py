@@ -134,6 +134,10 @@ def test_training_texts_beyond_the_context_are_cut_and_counted():
         head.eval().begin(fused(), torch.full((4, 10), 5))
 
 
-def test_without_a_context_the_longest_training_text_sets_it():
-    head = Writer.build(WriterConfig(), 32, TEXTS)
-    assert head.context == max(len(head.processor(text)) for text in TEXTS)
+def test_without_a_context_there_is_room_for_texts_twice_as_long_as_those_of_training():
+    long = [f"{TEXTS[2]}, {TEXTS[2]}"] * 3
+    head = Writer.build(WriterConfig(), 32, long)
+    assert head.context == 2 * len(head.processor(long[0])) > 32
+    assert Writer.build(WriterConfig(), 32, TEXTS).context == 32
+    with pytest.warns(UserWarning, match="more than 256 tokens"):
+        assert Writer.build(WriterConfig(), 32, [" ".join(map(str, range(500)))]).context == 256

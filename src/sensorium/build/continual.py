@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sensorium.build.model import head_settings
+from sensorium.build.model import head_settings, texts_of
 from sensorium.build.pretrained import init_from_pretrained
 from sensorium.config.schema import Recipe
 from sensorium.data.table import Table
@@ -46,6 +46,10 @@ def extend_heads(model: Model, table: Table, recipe: Recipe) -> Model:
     """
     torch.manual_seed(recipe.seed)
     encoders = {name: model.encoders[name] for name in model.encoders.names}
+    for spec in table.schema.targets:
+        processor = getattr(model.heads[spec.name], "processor", None)
+        if processor is not None:
+            processor.warn_of_cut(texts_of(table, spec))
     heads = {
         spec.name: _extend_head(
             without_experts(model.heads[spec.name]), head_settings(table, spec, recipe, encoders), model.fusion.dim
@@ -58,7 +62,11 @@ def extend_heads(model: Model, table: Table, recipe: Recipe) -> Model:
 
 
 def _extend_head(old: nn.Module, learned: dict[str, Any], dim: int) -> nn.Module:
-    """The head `old` with what is `learned` of the new records: more classes, or more answers."""
+    """The head `old` with what is `learned` of the new records: more classes, or more answers. One that has a tokenizer
+    stays as it is: words that the tokenizer lacks are split.
+    """
+    if getattr(old, "processor", None) is not None:
+        return old
     config = old.config.model_dump()
     inner = config["config"] if "experts" in config else config
     if "classes" in inner:  # what a number is measured in, its mean and scale, stays

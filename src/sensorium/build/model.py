@@ -197,9 +197,14 @@ def head_class(spec: TargetSpec, recipe: Recipe) -> tuple[str, type]:
         fitting = ", ".join(known for known, kind in HEADS.items() if getattr(kind, "kind", None) == spec.kind)
         raise UserError(f"The head '{name}' does not decide on '{spec.name}', which is {spec.kind}; choose: {fitting}.")
     if getattr(head, "writes", False) and (fusion.gives_experts or fusion.reads != "tokens"):
+        choices = (
+            "transformer, or leave the fusion out"
+            if hasattr(head, "usual_fusion")
+            else ("bert or cross_attention, or the head frequent")
+        )
         raise UserError(
             f"The head '{name}' of '{spec.name}' reads tokens, and the fusion '{recipe.fusion.name}' gives none; choose"
-            " bert or cross_attention, or the head frequent."
+            f" {choices}."
         )
     return name, head
 
@@ -228,9 +233,13 @@ def build_head(
         lenders = [each for each, encoder in encoders.items() if lends_words(encoder, parsed)]
         if lenders and "tied" in head.Config.model_fields:
             parsed = parsed.model_copy(update={"tied": lenders[0]})
-        cells = table.cells(spec.name, spec.kind)
-        return head.build(parsed, fusion.dim, [text for cell in cells if cell is not None for text in cell])
+        return head.build(parsed, fusion.dim, texts_of(table, spec))
     return head(parsed, fusion.dim)
+
+
+def texts_of(table: Table, spec: TargetSpec) -> list[str]:
+    """All references of a target that is a text."""
+    return [text for cell in table.cells(spec.name, spec.kind) if cell is not None for text in cell]
 
 
 def lends_words(encoder: nn.Module, config: BaseModel) -> bool:

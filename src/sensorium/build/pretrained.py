@@ -259,14 +259,14 @@ def _with_shape(recipe: Recipe, old: Model) -> Recipe:
     decoder = next((head.config for _, head in old.heads.items() if isinstance(head, Answer)), old.fusion.config)
     shape = {name: getattr(decoder, name) for name in SHAPE}
     targets = {
-        name: settings.model_copy(update={"config": shape | settings.config}) if _writes(settings) else settings
+        name: settings.model_copy(update={"config": shape | settings.config}) if _writes_answers(settings) else settings
         for name, settings in recipe.targets.items()
     }
     return recipe.model_copy(update={"fusion": fusion, "targets": targets})
 
 
-def _writes(settings: TargetSettings) -> bool:
-    return settings.head in HEADS and getattr(HEADS[settings.head], "writes", False)
+def _writes_answers(settings: TargetSettings) -> bool:
+    return HEADS.get(settings.head or "") is Answer
 
 
 def _fusion_state(fusion: BertFusion, old: Model, sources: dict[str, str]) -> dict[str, Tensor]:

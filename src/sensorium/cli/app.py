@@ -17,6 +17,7 @@ from sensorium.cli.pretrain import pretrain
 from sensorium.cli.report import report
 from sensorium.cli.search import index, search, unindex
 from sensorium.cli.tables import inspect, pack, table
+from sensorium.cli.write import write
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
@@ -31,6 +32,7 @@ VERBS = (
     evaluate,
     report,
     predict,
+    write,
     answer,
     classify,
     index,

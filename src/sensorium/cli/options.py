@@ -23,7 +23,7 @@ BadRecords = Annotated[
 ]
 Targets = Annotated[
     list[str] | None,
-    typer.Option(help="Column to learn; again for several; NAME=class|labels|number|answer to state its kind."),
+    typer.Option(help="Column to learn; again for several; NAME=class|labels|number|answer|text to state its kind."),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is in --out.")]
 

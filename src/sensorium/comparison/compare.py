@@ -20,6 +20,7 @@ from sensorium.console import Console
 from sensorium.data.media.content import content_id
 from sensorium.data.scan import leave_out
 from sensorium.data.table import Table
+from sensorium.data.targets import TARGETS
 from sensorium.data.workers import map_in_order
 from sensorium.errors import UserError, counted
 from sensorium.evaluation.comparison import Comparison, Contender
@@ -120,6 +121,12 @@ def compare(
     table, resolved = task.open(records, resolved, console)
     if len(table.schema.targets) > 1:
         raise UserError("compare looks at one target at a time; name one with --target.")
+    for spec in table.schema.targets:
+        if TARGETS[spec.kind].scored_by == "loss":
+            raise UserError(
+                f"compare tells which decision is right, and '{spec.name}' is {spec.kind}, which is near or far; take"
+                " fit, once for each fusion."
+            )
     context = RunContext(folder, folder, resolved, accelerator, console, precision)
     compared = variants(fusion, table, resolved, console.print)
     with lock_folder(folder, LAYOUT), half_the_cores():

@@ -2,10 +2,13 @@
 
 import math
 import os
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from sensorium.config.schema import InputSettings, Recipe
+from sensorium.data.schema import TargetSpec
 from sensorium.data.table import Table
+from sensorium.data.targets import TARGETS
 from sensorium.encoders.defaults import choose_encoder, describe_choices
 
 CONTINUED_EPOCHS = 3  # over new records: benchmarks/warm_start.py shows that more of them forget more
@@ -23,6 +26,8 @@ class Size(NamedTuple):
 
 
 SUPERVISED = Size(16, 16, 256, 1)
+# What is written or drawn is more to learn than a decision.
+WRITTEN = Size(32, 16, 128, 4)
 # By preset: how many times STEPS a fit trains; records below which all of them say how much each expert decides.
 EFFORT = {"fast": 1 / 3, "good": 1.0, "best": 2.0}
 CROSS_FITTED = {"fast": 0, "good": 1_000, "best": 5_000}
@@ -30,10 +35,10 @@ CROSS_FITTED = {"fast": 0, "good": 1_000, "best": 5_000}
 ALIGNED = Size(8, 32, 512, 3)
 
 
-def fill_defaults(recipe: Recipe, records: int) -> Recipe:
-    """The recipe with epochs, batch size, patience, refit, experts and folds filled in, for `records` training
-    records."""
-    training, size = recipe.training, SUPERVISED if recipe.family is None else ALIGNED
+def fill_defaults(recipe: Recipe, records: int, targets: Sequence[TargetSpec] = ()) -> Recipe:
+    """The recipe with epochs, batch size, patience, refit, experts and folds filled in, for `records` training records
+    that have these `targets`."""
+    training, size = recipe.training, _size_of(recipe, targets)
     usual = 2 ** round(math.log2(max(1, records / size.batches)))
     batch = min(training.batch_size or min(size.largest, max(size.smallest, usual)), max(1, records))
     steps = math.ceil(records / batch)
@@ -52,6 +57,13 @@ def fill_defaults(recipe: Recipe, records: int) -> Recipe:
         "refit": training.refit if training.refit is not None else records <= REFIT,
     }
     return recipe.model_copy(update={"experts": experts, "training": training.model_copy(update=chosen)})
+
+
+def _size_of(recipe: Recipe, targets: Sequence[TargetSpec]) -> Size:
+    """What the defaults of batches and epochs follow from, by what is learned."""
+    if recipe.family is not None:
+        return ALIGNED
+    return WRITTEN if any(TARGETS[spec.kind].scored_by == "loss" for spec in targets) else SUPERVISED
 
 
 def choose_encoders(table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> tuple[Recipe, list[str]]:

@@ -1,6 +1,5 @@
 """A text, written by a small decoder that is learned from scratch."""
 
-import warnings
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sensorium.data.targets.tokens import Tokens
-from sensorium.errors import UserError, counted
+from sensorium.errors import UserError
 from sensorium.features import Features
 from sensorium.generation.autoregressive import SpecialTokens, Stream
 from sensorium.generation.settings import Generation
@@ -29,7 +28,7 @@ class WriterConfig(BaseModel, frozen=True, extra="forbid"):
     the share of each token's probability that is spread over all.
 
     vocabulary: the most tokens that the tokenizer may have; None lets the training texts decide. context: the most
-    tokens of a text, its end included; None: those of the longest training text, at most 256.
+    tokens of a text, its end included; None: twice those of the longest training text, from 32 to 256.
     """
 
     layers: int = Field(3, gt=0)
@@ -41,7 +40,7 @@ class WriterConfig(BaseModel, frozen=True, extra="forbid"):
     context: int | None = Field(None, ge=2)
 
 
-MOST_TOKENS = 256
+FEWEST_TOKENS, MOST_TOKENS = 32, 256
 
 
 class WriterBlock(nn.Module):
@@ -84,15 +83,9 @@ class Writer(nn.Module):
         texts = list(texts)
         processor = Tokens.train(texts, config.context or MOST_TOKENS, config.vocabulary)
         if config.context is None:
-            processor.max_tokens = max(2, *(len(processor(text)) for text in texts))
-        cut = sum(map(processor.is_cut, texts))
-        if cut:
-            warnings.warn(
-                f"{cut:,} of the {counted(len(texts), 'text')} to learn have more than {processor.max_tokens} tokens"
-                " and are cut there, at a sentence where one ends; raise the head's setting context.",
-                UserWarning,
-                stacklevel=2,
-            )
+            longest = max((len(processor(text)) for text in texts), default=1)
+            processor.max_tokens = min(MOST_TOKENS, max(FEWEST_TOKENS, 2 * longest))
+        processor.warn_of_cut(texts)
         return cls(config, dim, processor)
 
     @staticmethod

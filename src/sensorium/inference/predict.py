@@ -1,9 +1,8 @@
 """Predictions of a table, written as they are made, so that memory does not grow with the table."""
 
-import json
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -11,8 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 
 from sensorium.data.columns.parse import is_missing
 from sensorium.data.media.content import format_value
@@ -22,7 +19,8 @@ from sensorium.data.table import Table
 from sensorium.errors import RecordError, UserError, check_known, counted
 from sensorium.evaluation.columns import TARGET_COLUMNS
 from sensorium.files import whole_file
-from sensorium.model import HasModel, Model, RecordSource, model_of
+from sensorium.inference.rows import WriteRows, suffix_of, write_rows
+from sensorium.model import Decide, HasModel, Model, RecordSource, model_of
 
 CHUNK = 4096
 
@@ -51,12 +49,40 @@ def predict(
     the user can mend.
     """
     check_known(WAYS_WITH_BAD_RECORDS, "way with bad records", bad_records)
-    suffix = None if out is None else suffix_of(out)
+    if out is not None:
+        suffix_of(out)
     model = model_of(run)
     table = model.read(records)
     if isinstance(records, str | Path):
         _warn_of_missing_columns(table)
-    fields = predictions_schema(model)
+    return decide_records(
+        model, table, out, predictions_schema(model), index_of(records, table),
+        bad_records=bad_records, with_inputs=with_inputs, quiet=quiet,
+    )  # fmt: skip
+
+
+def index_of(records: RecordSource, table: Table) -> pd.Index:
+    """What the rows of a data frame of predictions are called: the index of `records`, or positions from 0."""
+    return records.index if isinstance(records, pd.DataFrame) else pd.RangeIndex(len(table))
+
+
+def decide_records(
+    model: Model,
+    table: Table,
+    out: str | Path | None,
+    fields: pa.Schema,
+    index: pd.Index,
+    *,
+    bad_records: str,
+    with_inputs: bool = False,
+    quiet: bool = True,
+    decide: Decide | None = None,
+    write: WriteRows = write_rows,
+) -> pd.DataFrame | dict[str, Any]:
+    """The columns `fields` of every record of `table`, as `predict` gives them; index: [N], what its rows are called.
+
+    decide: see Model.predict_records. write: writes rows into the file `out`.
+    """
     inputs = _input_columns(model, table, fields.names) if with_inputs else {}
     for name, column in inputs.items():
         fields = fields.append(pa.field(name, column.type))
@@ -69,14 +95,13 @@ def predict(
     elif bad_records == "stop" and table.misfits:
         raise table.misfits[0]
     bad = list(table.misfits) if bad_records == "skip" else None
-    chunks = predictions(model, table, bad, inputs)
+    chunks = predictions(model, table, bad, inputs, decide)
     if out is None:
         frame = pd.DataFrame([row for rows in chunks for row in rows], columns=fields.names)
         _report_bad_records(bad, len(table), quiet)
-        index = records.index if isinstance(records, pd.DataFrame) else pd.RangeIndex(len(table))
         return frame.set_axis(index[~np.isin(table.rows, [error.row for error in bad or ()])])
     with whole_file(Path(out)) as new:
-        write_rows(chunks, fields, new, suffix)
+        write(chunks, fields, new, Path(out).suffix)
     listed = list_bad_records(bad or taken_as_absent, out)
     set_aside = _report_bad_records(bad, len(table), quiet)
     if not quiet:
@@ -124,50 +149,24 @@ def list_bad_records(bad: list[RecordError], out: str | Path | None) -> str | No
     return str(path)
 
 
-def suffix_of(out: str | Path) -> str:
-    """The ending of a file for predictions. Raises UserError for one that is not written."""
-    suffix = Path(out).suffix
-    if suffix not in (".parquet", ".csv", ".jsonl"):
-        raise UserError(f"--out {out} is of no known kind; end it in .parquet, .csv or .jsonl.")
-    return suffix
-
-
-def write_rows(chunks: Iterable[list[dict[str, Any]]], schema: pa.Schema, path: Path, suffix: str) -> None:
-    """Writes rows of `schema` to `path`, each chunk as it comes; in CSV the members of a list have bars between."""
-    writer = None
-    with open(path, "wb") as file:
-        for chunk in chunks:
-            rows = pa.Table.from_pylist(chunk, schema)
-            if suffix == ".jsonl":
-                file.writelines(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows.to_pylist())
-                continue
-            if suffix == ".csv":
-                rows = _flat(rows)
-            if writer is None:
-                kind = pyarrow.csv.CSVWriter if suffix == ".csv" else pyarrow.parquet.ParquetWriter
-                writer = kind(file, rows.schema)
-            writer.write_table(rows)
-        if writer is not None:
-            writer.close()
-
-
 def predictions(
     model: Model,
     table: Table,
     bad: list[RecordError] | None = None,
     inputs: Mapping[str, pa.Array] = MappingProxyType({}),
+    decide: Decide | None = None,
 ) -> Iterator[list[dict[str, Any]]]:
     """The rows of a table of predictions, a list for each thousands of records: `key`, `absent` (names of absent
     inputs), of each target its decision and probabilities, and the cells of `inputs` [N].
 
-    bad: collects the errors of records that cannot be read, which are left out; without it, the first is raised. Raises
-    UserError when all records are bad.
+    bad: collects the errors of records that cannot be read, which are left out; without it, the first is raised.
+    decide: see Model.predict_records. Raises UserError when all records are bad.
     """
     count = 0
     for start in range(0, len(table), CHUNK):
         positions = np.arange(start, min(start + CHUNK, len(table)))
         rows = []
-        for index, row in _predict_readable(model, table, positions, bad):
+        for index, row in _predict_readable(model, table, positions, bad, decide):
             rows.append(row | {name: column[index].as_py() for name, column in inputs.items()})
         count += len(rows)
         yield rows
@@ -176,7 +175,7 @@ def predictions(
 
 
 def _predict_readable(
-    model: Model, table: Table, positions: np.ndarray, bad: list[RecordError] | None
+    model: Model, table: Table, positions: np.ndarray, bad: list[RecordError] | None, decide: Decide | None
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """The position and the row of each record of `positions` that can be read; `bad` gets the errors of all others,
     and may have some at the start."""
@@ -186,7 +185,7 @@ def _predict_readable(
             return
         records = table.take(positions)
         try:
-            predicted = model.predict_records(records)
+            predicted = model.predict_records(records, decide=decide)
         except RecordError as error:
             if bad is None:
                 raise
@@ -231,14 +230,3 @@ def predictions_schema(model: Model) -> pa.Schema:
     """The columns of a table of predictions."""
     targets = [field for target in model.schema.targets for field in TARGET_COLUMNS[target.kind].fields(target)]
     return pa.schema([pa.field("key", pa.string()), *targets, pa.field("absent", pa.list_(pa.string()))])
-
-
-def _flat(rows: pa.Table) -> pa.Table:
-    """Lists as one string, their members joined with a bar."""
-    for index, field in enumerate(rows.schema):
-        if pa.types.is_list(field.type):
-            joined = pa.array(
-                ["|".join(map(str, value or ())) for value in rows.column(index).to_pylist()], pa.string()
-            )
-            rows = rows.set_column(index, field.name, joined)
-    return rows

@@ -16,6 +16,7 @@ from accelerate import Accelerator
 
 from sensorium.build.model import apply_finetuning
 from sensorium.build.objectives import fitted_by, with_views
+from sensorium.build.usual_fusion import with_usual_fusion
 from sensorium.config.defaults import default_workers, fill_defaults
 from sensorium.config.schema import Recipe
 from sensorium.data.records import Records
@@ -89,7 +90,8 @@ def plan(table: Table, recipe: Recipe, scan_seconds: float) -> Plan:
         facts[spec.name] |= {"records": int(sample.present(spec).sum())}
     device = choose_device(recipe.training.device)
     reads_files = any(spec.modality in MEDIA for spec in table.schema.inputs)
-    recipe = default_workers(fill_defaults(recipe, len(train)), reads_files)
+    recipe = with_usual_fusion(table, recipe)
+    recipe = default_workers(fill_defaults(recipe, len(train), train.schema.targets), reads_files)
     precision, _ = choose_precision(recipe.training.precision, device)
     with half_the_cores():
         model = SupervisedTask().initial_model(sample, recipe, facts).to(device)

@@ -70,7 +70,7 @@ def run_pipeline(task: Task, table: Table, context: RunContext, started: float) 
     recipe, sentences = choose_encoders(splits["train"].table, context.recipe, facts)
     for sentence in sentences:
         console.print(sentence)
-    recipe = fill_defaults(recipe, len(splits["train"].table))
+    recipe = fill_defaults(recipe, len(splits["train"].table), splits["train"].table.schema.targets)
     context = replace(context, recipe=recipe)
 
     # 5. Try other settings, within a budget.

@@ -58,7 +58,8 @@ def _load_state(splits: dict[str, Split], context: RunContext) -> SweepState:
     state = SweepState.model_validate_json(path.read_text(encoding="utf-8"))
     if fingerprint not in (state.mark, state.winner_mark):
         raise run_mismatch_error(context.run_folder)
-    asked = fill_defaults(state.asked, len(splits["train"].table))  # one that older code saved leaves them open
+    train = splits["train"].table
+    asked = fill_defaults(state.asked, len(train), train.schema.targets)  # one that older code saved leaves them open
     return state.model_copy(update={"asked": asked})
 
 

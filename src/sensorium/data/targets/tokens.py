@@ -2,10 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from sensorium.errors import counted
 
 PAD, START, END = "[PAD]", "[START]", "[END]"
 LARGEST_VOCABULARY = 16_384
@@ -63,6 +66,17 @@ class Tokens:
     def is_cut(self, text: str) -> bool:
         """Whether the text has more tokens than `max_tokens`."""
         return self._encode(text)[1]
+
+    def warn_of_cut(self, texts: Collection[str]) -> None:
+        """Warns of texts to learn that are cut, with their number."""
+        cut = sum(map(self.is_cut, texts))
+        if cut:
+            warnings.warn(
+                f"{cut:,} of the {counted(len(texts), 'text')} to learn have more than {self.max_tokens} tokens and are"
+                " cut there, at a sentence where one ends; a head that is new takes more by its settings.",
+                UserWarning,
+                stacklevel=3,
+            )
 
     def _encode(self, text: str) -> tuple[list[int], bool]:
         encoding = self.tokenizer.encode(text[: self.max_tokens * CHARACTERS_A_TOKEN], add_special_tokens=False)

@@ -65,8 +65,11 @@ class TextColumns:
 
     @staticmethod
     def row(name: str, predicted: dict[str, Any]) -> dict[str, Any]:
-        """The text and its probability."""
-        return {name: predicted["decision"], f"{name}_probability": predicted["probability"]}
+        """The text and its probability; of several, all of them, the best first."""
+        row = {name: predicted["decision"], f"{name}_probability": predicted["probability"]}
+        ranked = predicted.get("alternatives", [])
+        best = {f"{name}_best": "text", f"{name}_best_probabilities": "probability"} if ranked else {}
+        return row | {column: [text[key] for text in ranked] for column, key in best.items()}
 
     @staticmethod
     def cell(predicted: dict[str, Any]) -> str:
