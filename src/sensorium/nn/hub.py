@@ -2,6 +2,7 @@
 
 import re
 from contextlib import redirect_stderr
+from functools import lru_cache
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
@@ -60,9 +61,17 @@ def _load_gguf(kind: type, path: Path, what: str, options: dict[str, Any]) -> An
     options = {name: value for name, value in options.items() if name != "use_safetensors"}
     try:
         with redirect_stderr(StringIO()):  # a bar that is shown whatever Transformers is told
-            return kind.from_pretrained(path.parent, gguf_file=path.name, **options)
+            return (
+                kind.from_pretrained(path.parent, gguf_file=path.name, **options) if options else _from_gguf(kind, path)
+            )
     except FAILURES as error:
         raise unloadable(str(path), what, error) from error
+
+
+@lru_cache(maxsize=4)
+def _from_gguf(kind: type, path: Path) -> Any:
+    """A configuration or a tokenizer, read once: it takes ten seconds."""
+    return kind.from_pretrained(path.parent, gguf_file=path.name)
 
 
 def load_weights(source: str, what: str, **options: Any) -> PreTrainedModel:
