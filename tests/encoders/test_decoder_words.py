@@ -1,6 +1,5 @@
 """A language model's words as an encoder, its prompts and chats; and published decoders that lack something."""
 
-import json
 import pickle
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerFast
 
 from sensorium.encoders.decoder_words import DecoderWords, DecoderWordsConfig
-from sensorium.encoders.prompt_processor import PromptProcessor
+from sensorium.encoders.prompt_processor import PromptProcessor, parse_turns
 from sensorium.errors import UserError
 from sensorium.generation.settings import Generation
 from sensorium.heads.causal import Causal, CausalConfig
@@ -65,10 +64,9 @@ def test_words_are_the_models_and_a_text_its_tokens(folder: Path, tmp_path: Path
 def test_a_chat_is_written_by_the_template_and_cut_at_turns(folder: Path, tmp_path: Path):
     processor = DecoderWords.build(DecoderWordsConfig(model=str(folder), chat=True), [], {}).processor
     assert read(processor, "hi") == "<s>user:hiassistant:"
-    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]
-    assert read(processor, json.dumps(turns)) == "<s>user:a<s>assistant:b<s>user:cassistant:"
-    turns[0]["content"] = "a" * 30
-    assert read(processor, json.dumps(turns)) == "<s>assistant:b<s>user:cassistant:"
+    assert read(processor, "user: a\nassistant: b\nuser: c") == "<s>user:a<s>assistant:b<s>user:cassistant:"
+    assert read(processor, f"user: {'a' * 30}\nassistant: b\nuser: c") == "<s>assistant:b<s>user:cassistant:"
+    assert parse_turns("system: be\nbrief\nuser: x: y") == [("system", "be\nbrief"), ("user", "x: y")]
     assert read(processor, "One two. " + "x" * 80) == "<s>user:One two.assistant:"
     processor.save(tmp_path)
     assert torch.equal(PromptProcessor.load(tmp_path)("hi")["tokens"], processor("hi")["tokens"])

@@ -6,10 +6,19 @@ from pathlib import Path
 import pytest
 
 import sensorium
+from sensorium.data.schema import Column, InputSpec, Schema, TargetSpec
+from sensorium.encoders.decoder_words import DecoderWords, DecoderWordsConfig
 from sensorium.errors import UserError
+from sensorium.fusion.sequence import Sequence, SequenceConfig
+from sensorium.generation import packed as generation_steps
+from sensorium.generation.transformers import CausalSteps
+from sensorium.heads.causal import Causal, CausalConfig
+from sensorium.model import Model
+from tests.encoders import test_decoder_words
 from tests.readme import example
 from tests.reviews import sensorium as command
 
+published = test_decoder_words.folder  # a fixture
 SMALL = {"config": {"width": 16, "depth": 1, "heads": 2}}
 
 
@@ -40,6 +49,35 @@ def test_what_was_said_goes_with_every_question(run):
     talk.say("And its colour?")
     assert len(talk.turns) == 4 and talk.inputs == {"photo": str(picture)}
     assert talk.say("And its colour?") and talk.cut > 0
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_causal_head_reads_only_what_is_new(published, packed, monkeypatch):
+    if not packed:
+        monkeypatch.setattr(generation_steps, "can_pack", lambda model: False)
+    encoder = DecoderWords.build(DecoderWordsConfig(model=str(published), chat=True, max_tokens=48), [], {})
+    head = Causal.build(CausalConfig(model=str(published), max_tokens=5), 16, [])
+    column, spec = Column(name="dialogue", kind="text", reason="stated"), TargetSpec(name="answer", kind="text")
+    inputs = [InputSpec(name="dialogue", modality="text", columns=["dialogue"])]
+    schema = Schema(columns=[column], inputs=inputs, targets=[spec])
+    fusion = Sequence(SequenceConfig(dim=16), {"dialogue": 16})
+    model = Model({"dialogue": encoder}, fusion=fusion, heads={"answer": head}, schema=schema).eval()
+    lengths: list[int] = []
+    run = CausalSteps._run
+
+    def counted(self, state, positions, **tensors):
+        lengths.append(positions.shape[-1])
+        return run(self, state, positions, **tensors)
+
+    monkeypatch.setattr(CausalSteps, "_run", counted)
+    talk, plain = sensorium.chat(model), sensorium.chat(model)
+    plain.decoder = head
+    for text in ("a?", "b?", "c?"):
+        del lengths[:]
+        answer, read = talk.say(text), [length for length in lengths if length > 1]
+        assert plain.say(text) == answer
+        again = [length for length in lengths[len(read) :] if length > 1]
+        assert text == "a?" or max(read, default=1) < again[-1] - 5
 
 
 def test_what_cannot_be_said_is_a_sentence_and_changes_nothing(run):

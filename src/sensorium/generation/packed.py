@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import BartForConditionalGeneration, LlamaForCausalLM, MarianMTModel, PreTrainedModel
 
-from sensorium.generation.transformers import AttendingSteps, CausalSteps
+from sensorium.generation.transformers import AttendingSteps, CachedState, CausalSteps
 from sensorium.nn.packed_linear import PackedLinear, can_pack
 
 ROOM = 64  # tokens that keys and values have room for beyond those that there are
@@ -102,8 +102,14 @@ class LlamaSteps:
     def begin(self, prefix: Tensor, mask: Tensor) -> tuple[Tensor, PackedState]:
         """See `CausalSteps.begin`."""
         logits, state = self.before.begin(prefix, mask)
-        past = [Past(layer.keys, layer.values) for layer in state.cache.layers]
-        return logits, PackedState(past, state.positions, None if state.mask is None else _bias(mask))
+        return logits, _packed(state, None if state.mask is None else _bias(mask))
+
+    def resume(self, prefix: Tensor, state: PackedState, common: int) -> tuple[Tensor, PackedState]:
+        """See `CausalSteps.resume`."""
+        shapes = (0, (-1, state.past[0].heads))
+        layers = [(past.keys.unflatten(*shapes), past.values.unflatten(*shapes)) for past in state.past]
+        logits, resumed = self.before.read_on(prefix, layers, common)
+        return logits, _packed(resumed, None)
 
     def step(self, tokens: Tensor, state: PackedState) -> Tensor:
         """int64 [N] -> float32 [N, V]."""
@@ -131,6 +137,10 @@ class LlamaSteps:
             x = x + packed.fall(packed.layer.mlp.act_fn(gate) * rise)
         state.positions = state.positions + 1
         return self.words(_rms_norm(inner.norm, x))
+
+
+def _packed(state: CachedState, bias: Tensor | None) -> PackedState:
+    return PackedState([Past(layer.keys, layer.values) for layer in state.cache.layers], state.positions, bias)
 
 
 class BartLayer(NamedTuple):

@@ -1,6 +1,7 @@
 """The steps of any decoder of the Transformers library, with that library's own layers and cache."""
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -44,6 +45,21 @@ class CausalSteps:
         state = CachedState(DynamicCache(config=self.model.config), positions[:, -1] + 1)
         state.mask = None if mask.all() else mask.long()
         return self._run(state, positions, inputs_embeds=prefix), state
+
+    def resume(self, prefix: Tensor, state: CachedState, common: int) -> tuple[Tensor, CachedState]:
+        """`begin` for one row, float [1, T, D], whose first `common` tokens `state` has read too."""
+        return self.read_on(prefix, [(layer.keys, layer.values) for layer in state.cache.layers], common)
+
+    def read_on(
+        self, prefix: Tensor, layers: Sequence[tuple[Tensor, Tensor]], common: int
+    ) -> tuple[Tensor, CachedState]:
+        """The same from the keys and values of each layer, float [1, heads, T or more, d]."""
+        cache = DynamicCache(config=self.model.config)
+        for number, (keys, values) in enumerate(layers):
+            cache.update(keys[:, :, :common], values[:, :, :common], number)
+        positions = torch.arange(common, prefix.shape[1], device=prefix.device)[None]
+        resumed = CachedState(cache, positions[:, -1] + 1)
+        return self._run(resumed, positions, inputs_embeds=prefix[:, common:]), resumed
 
     def step(self, tokens: Tensor, state: CachedState) -> Tensor:
         """int64 [N] -> float32 [N, V]."""

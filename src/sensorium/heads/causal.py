@@ -125,6 +125,19 @@ class Causal(nn.Module):
         self._steps = steps_of(self.body, self._steps)
         return self._steps.begin(prefix, mask)
 
+    def resume(self, fused: Features, earlier: tuple[Tensor, Any] | None) -> tuple[Tensor, Any, Tensor]:
+        """`begin` for one row, which reads nothing again that it begins with as an earlier search did; and what it has
+        read, float [T, D]. earlier: what that search has read and its state, which is spent.
+        """
+        prefix, mask = self._prefix(fused)
+        before, self._steps = self._steps, steps_of(self.body, self._steps)
+        common = 0
+        if earlier is not None and before is self._steps:
+            length = min(len(earlier[0]), prefix.shape[1] - 1)
+            common = int((earlier[0][:length] == prefix[0, :length]).all(dim=1).cumprod(dim=0).sum())
+        begun = self._steps.resume(prefix, earlier[1], common) if common else self._steps.begin(prefix, mask)
+        return *begun, prefix[0]
+
     def step(self, tokens: Tensor, state: Any) -> Tensor:
         """See `generation.decoder.Decoder`."""
         return self._steps.step(tokens, state)

@@ -5,13 +5,37 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from sensorium.data.sources.dialogues import CONTEXT, DIALOGUE, USUAL_SPEAKER, as_line, latest_turns
 from sensorium.errors import UserError, check_known
+from sensorium.features import Features
+from sensorium.heads.written import decode_text, predict_text
 from sensorium.inference.write import generation_settings, spelled_pieces
 from sensorium.model import HasModel, Model, loss_scored_targets, model_of
 
 PERSON = "user"  # how the one who asks is called in a dialogue
+
+
+class Remembering:
+    """A head `causal` as the decoder of one row after another, which keeps what it has read."""
+
+    def __init__(self, head: Any):
+        self.head, self.special, self.context = head, head.special, head.context
+        self.state: Any = None
+        self.read: list[Tensor] = []
+
+    def begin(self, fused: Features, prompt: Tensor | None = None) -> tuple[Tensor, Any]:
+        """See `generation.decoder.Decoder`; there is no prompt."""
+        earlier = None if self.state is None else (torch.cat(self.read), self.state)
+        logits, self.state, prefix = self.head.resume(fused, earlier)
+        self.read = [prefix]
+        return logits, self.state
+
+    def step(self, tokens: Tensor, state: Any) -> Tensor:
+        """See `generation.decoder.Decoder`."""
+        self.read.append(self.head.words(tokens))
+        return self.head.step(tokens, state)
 
 
 class Chat:
@@ -24,6 +48,10 @@ class Chat:
     def __init__(self, model: Model, target: str, dialogue: str, context: int, **generation: Any):
         self.model, self.target, self.dialogue, self.context = model, target, dialogue, context
         self.settings = generation_settings(generation)
+        head = model.heads[target]
+        # With several beams or samples a state is of more than one row.
+        single = self.settings.beams == self.settings.best == 1
+        self.decoder = Remembering(head) if single and hasattr(head, "resume") else head
         self.turns: list[str] = []
         self.inputs: dict[str, Any] = {}
         self.cut = 0
@@ -44,10 +72,10 @@ class Chat:
         record = self.model.read([values | {self.dialogue: "\n".join(kept)}])
         batch = next(self.model.batches(record, batch_size=1))
         fused = self.model.fuse(self.model.encode(batch.inputs))
-        head = self.model.heads[self.target]
-        pieces = None if stream is None else spelled_pieces(head.processor.spell, stream)
-        predicted = head.predict(fused, self.settings, [str(len(turns))], pieces)
-        answer = head.decode(predicted, [])[0]["decision"]
+        processor = self.model.heads[self.target].processor
+        pieces = None if stream is None else spelled_pieces(processor.spell, stream)
+        predicted = predict_text(self.decoder, processor, fused, self.settings, [str(len(turns))], pieces)
+        answer = decode_text(predicted, processor)[0]["decision"]
         self.turns, self.inputs = [*turns, as_line(USUAL_SPEAKER, answer)], values
         self.cut = len(turns) - len(kept)
         return answer
