@@ -27,8 +27,10 @@ class Writing:
         self.targets = [name for name in by_loss if getattr(model.heads[name], "writes", False)]
         specs = [spec for spec in table.schema.targets if spec.name in self.targets]
         present = [~is_missing(table.cells(spec.name, spec.kind)) for spec in specs]
-        known = np.flatnonzero(np.logical_or.reduce(present)) if present else np.zeros(0, dtype=np.int64)
-        self.rows = known[np.linspace(0, len(known) - 1, min(MOST_RECORDS, len(known))).round().astype(np.int64)]
+        with_target = np.flatnonzero(np.logical_or.reduce(present)) if present else np.zeros(0, dtype=np.int64)
+        self.rows = with_target[
+            np.linspace(0, len(with_target) - 1, min(MOST_RECORDS, len(with_target))).round().astype(np.int64)
+        ]
         self.coalitions = list(dict.fromkeys([inputs, *(without(inputs, name) for name in inputs)]))
         self.seconds = 0.0
         self._texts: dict[tuple[Coalition, str], Columns] = {
@@ -57,11 +59,11 @@ class Writing:
         index = torch.from_numpy(rows).to(model.device)
         picked = {view: encoded.take(index) for view, encoded in features.items()}
         for coalition in self.coalitions:
-            kept = {
+            visible = {
                 view: encoded.where(torch.full_like(encoded.present, model.input_of(view) in coalition))
                 for view, encoded in picked.items()
             }
-            fused = model.fuse(kept)
+            fused = model.fuse(visible)
             for name in self.targets:
                 written = model.heads[name].predict(fused, keys=[keys[row] for row in rows])
                 texts = self._texts[coalition, name]

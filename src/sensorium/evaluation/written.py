@@ -88,7 +88,7 @@ def judge_written(scored: Scored) -> Written | None:
     return Written(
         metric=NEAREST,
         metrics=metrics,
-        without={name: _measure(sample, kept, levels) for name, kept in by_input.items()},
+        without={name: _measure(sample, input_texts, levels) for name, input_texts in by_input.items()},
         records=len(sample.rows),
         of=len(scored.table),
         units=sample.resamples.units,
@@ -110,8 +110,8 @@ def written_baselines(scored: Scored, training: Training | None) -> dict[str, Ba
     if training is not None:
         rivals |= nearest_texts(scored, sample, training)
     rivals |= {f"without {name}": _texts(scored.predictions[without(inputs, name)], sample) for name in inputs}
-    own = chrf(sample.references, _texts(scored.predictions[inputs], sample))
-    metrics = {"": own} | {name: chrf(sample.references, texts) for name, texts in rivals.items()}
+    model_chrf = chrf(sample.references, _texts(scored.predictions[inputs], sample))
+    metrics = {"": model_chrf} | {name: chrf(sample.references, texts) for name, texts in rivals.items()}
     drawn = distribution(metrics, sample.resamples)
     points = {name: point(metric, len(sample.rows)) for name, metric in metrics.items()}
     return {
@@ -127,19 +127,20 @@ def nearest_texts(scored: Scored, sample: Sample, training: Training) -> dict[st
     """By what is compared, the first reference of the training record that is nearest to each record of the sample."""
     learned, target = training.table, scored.target
     cells = learned.cells(target.name, target.kind)
-    known = np.flatnonzero(~pd.isna(cells))
-    found = {}
+    learned_rows = np.flatnonzero(~pd.isna(cells))
+    nearest = {}
     for spec in scored.table.schema.inputs:
         if spec.modality == "text":
             texts = [
-                _values(table, spec.columns[0], rows) for table, rows in ((learned, known), (scored.table, sample.rows))
+                _values(table, spec.columns[0], rows)
+                for table, rows in ((learned, learned_rows), (scored.table, sample.rows))
             ]
-            found[f"nearest by {spec.name}"] = _nearest_by_words(*texts)
+            nearest[f"nearest by {spec.name}"] = _nearest_by_words(*texts)
     scored_rows = pd.Index(training.scored.table.rows).get_indexer(scored.table.rows[sample.rows])
     for name in training.kept:
-        vectors = _features(training.records, name, known), _features(training.scored, name, scored_rows)
-        found[f"nearest by features of {name}"] = (vectors[1] @ vectors[0].T).argmax(axis=1)
-    return {name: [cells[known[row]][0] for row in rows] for name, rows in found.items() if rows is not None}
+        vectors = _features(training.records, name, learned_rows), _features(training.scored, name, scored_rows)
+        nearest[f"nearest by features of {name}"] = (vectors[1] @ vectors[0].T).argmax(axis=1)
+    return {name: [cells[learned_rows[row]][0] for row in rows] for name, rows in nearest.items() if rows is not None}
 
 
 def _values(table: Table, column: str, rows: np.ndarray) -> list[str]:
@@ -149,10 +150,10 @@ def _values(table: Table, column: str, rows: np.ndarray) -> list[str]:
 def _nearest_by_words(learned: list[str], asked: list[str]) -> np.ndarray | None:
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), dtype=np.float32)
     try:
-        known = vectorizer.fit_transform(learned)
+        learned_words = vectorizer.fit_transform(learned)
     except ValueError:  # no text has a word
         return None
-    return np.asarray((vectorizer.transform(asked) @ known.T).argmax(axis=1)).reshape(-1)
+    return np.asarray((vectorizer.transform(asked) @ learned_words.T).argmax(axis=1)).reshape(-1)
 
 
 def _features(records: Records, name: str, rows: np.ndarray) -> np.ndarray:

@@ -58,9 +58,9 @@ class Texts:
         for name, tensor in vars(self).items():
             tensor[index] = getattr(samples, name)
 
-    def joined(self, more: "Texts") -> "Texts":
+    def joined(self, added: "Texts") -> "Texts":
         """The texts of both, of each sample."""
-        return Texts(*(torch.cat(pair, dim=1) for pair in zip(vars(self).values(), vars(more).values(), strict=True)))
+        return Texts(*(torch.cat(pair, dim=1) for pair in zip(vars(self).values(), vars(added).values(), strict=True)))
 
 
 def search_beams(
@@ -141,9 +141,11 @@ def _collect(pool: Texts, candidates: Texts, settings: Generation, step: int, li
     score = candidates.score / (step + 1) ** settings.length_penalty
     if settings.early_stopping is True:
         joins = joins & ~(pool.score > NEVER / 2).all(dim=1, keepdim=True)
-    more = Texts(candidates.tokens, candidates.logprobs, torch.where(joins, score, NEVER), candidates.length, joins)
-    more.ended = candidates.ended
-    merged = pool.joined(more)
+    finishing = Texts(
+        candidates.tokens, candidates.logprobs, torch.where(joins, score, NEVER), candidates.length, joins
+    )
+    finishing.ended = candidates.ended
+    merged = pool.joined(finishing)
     return merged.take(merged.score.topk(settings.beams, dim=1).indices)
 
 
