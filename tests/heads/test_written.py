@@ -125,6 +125,12 @@ def test_words_of_another_model_are_not_shared():
               heads={"said": head_of("llama", tied="prompt")})  # fmt: skip
 
 
+def test_more_than_the_model_has_positions_for_is_refused():
+    fused = rows(2, longest=60)
+    with pytest.raises(UserError, match=r"tokens and a text up to 50, but gpt2 reads 64; lower max_tokens"):
+        head_of("gpt2", max_tokens=50).predict(fused)
+
+
 def test_labels_are_smoothed_in_training_alone():
     head, fused = head_of("bart", smoothing=0.3), rows(2)
     target = {"tokens": torch.full((2, 1, 2), 5), "real": torch.ones(2, 1, 2).bool(), "weight": torch.ones(2, 1)}

@@ -158,6 +158,12 @@ class Causal(nn.Module):
     def _prefix(self, fused: Features) -> tuple[Tensor, Tensor]:
         """float [B, T, D], what each row reads first, padded on the left, and bool [B, T], which of it is real."""
         longest = max(1, int(fused.mask.sum(dim=1).max())) if len(fused.mask) else 1
+        positions = getattr(self.body.config.get_text_config(), "max_position_embeddings", None)
+        if positions is not None and longest + self.context > positions:
+            raise UserError(
+                f"The inputs give {longest} tokens and a text up to {self.context}, but {self.config.model} reads"
+                f" {positions}; lower max_tokens of the head or of the encoders."
+            )
         order = fused.mask.int().argsort(dim=1, stable=True)[:, -longest:]  # [B, T], the real ones last
         mask = fused.mask.gather(1, order)
         tokens = fused.tokens.gather(1, order[..., None].expand(-1, -1, fused.tokens.shape[2]))
