@@ -139,6 +139,22 @@ def fusion_class(recipe: Recipe) -> type:
     return lookup(FUSIONS, "fusion", recipe.fusion.name)
 
 
+def with_usual_fusion(table: Table, recipe: Recipe) -> Recipe:
+    """The recipe with the fusion of the first head that says which one it usually has; as it is where a fusion is
+    named.
+    """
+    if "name" in recipe.fusion.model_fields_set:
+        return recipe
+    for spec in table.schema.targets:
+        settings = recipe.targets.get(spec.name, TargetSettings())
+        usual = getattr(HEADS.get(settings.head or TARGETS[spec.kind].default_head), "usual_fusion", None)
+        if usual is not None:
+            name, config = usual(settings.config)
+            fusion = recipe.fusion.model_copy(update={"name": name, "config": config | recipe.fusion.config})
+            return recipe.model_copy(update={"fusion": fusion})
+    return recipe
+
+
 def _fusion_config(fusion: type, recipe: Recipe) -> BaseModel:
     shared = {"modality_dropout": recipe.training.modality_dropout}
     settings = {name: value for name, value in shared.items() if name in fusion.Config.model_fields}

@@ -48,7 +48,7 @@ def fill_defaults(recipe: Recipe, records: int, targets: Sequence[TargetSpec] = 
     epochs = training.epochs or (from_scratch if recipe.start_from is None else CONTINUED_EPOCHS)
     experts = recipe.experts
     if experts is None:
-        experts = recipe.family is None and recipe.start_from is None and not _is_old(recipe)
+        experts = recipe.family is None and not _follows_another(recipe) and not _is_old(recipe)
     few = recipe.budget is None and records < CROSS_FITTED[recipe.preset]
     chosen = {
         "batch_size": batch,
@@ -101,6 +101,12 @@ def choose_encoders(table: Table, recipe: Recipe, facts: dict[str, dict[str, flo
             chosen[name] = chosen[settings.shares].model_copy(update={"shares": settings.shares})
     sentences = describe_choices(choices, [spec for spec in table.schema.inputs if spec.name in chosen])
     return recipe.model_copy(update={"inputs": recipe.inputs | chosen}), sentences
+
+
+def _follows_another(recipe: Recipe) -> bool:
+    """Whether another model says what is right as well, of which experts would learn nothing: the run that is gone on
+    from, or a teacher."""
+    return recipe.start_from is not None or recipe.teacher is not None
 
 
 def _is_old(recipe: Recipe) -> bool:

@@ -158,8 +158,8 @@ class TextProcessor:
     def save(self, folder: Path) -> None:
         """Writes tokenizer.json and processor.json into `folder`."""
         tokens = {"pad": self.pad_token, "unknown": self.unknown_token, "mask": self.mask_token}
-        settings = {"max_tokens": self.max_tokens, "windows": self.windows}
-        write_settings(folder, settings | tokens, self.augmentation)
+        windows = {} if self.windows == 1 else {"windows": self.windows}  # a file is as it was before there were any
+        write_settings(folder, {"max_tokens": self.max_tokens} | windows | tokens, self.augmentation)
         (Path(folder) / "tokenizer.json").write_text(self.tokenizer.to_str(pretty=True), encoding="utf-8")
 
     @classmethod

@@ -50,7 +50,7 @@ class TransformersAudioConfig(BaseModel, frozen=True, extra="forbid"):
     architecture: dict[str, Any] | None = None
     pooling: Pooling | Literal["thirds"] = "mean"
     seconds: float | None = Field(None, gt=0, le=3600)
-    silence: float = Field(0.5, ge=0, le=30)
+    silence: float = Field(0.5, ge=0, le=30, exclude_if=(0.5).__eq__)
     augmentation: AudioAugmentation | None = AudioAugmentation()
 
 

@@ -34,7 +34,7 @@ class TransformersTextConfig(BaseModel, frozen=True, extra="forbid"):
     architecture: dict[str, Any] | None = None
     pooling: Pooling = "mean"
     max_tokens: int = Field(256, ge=4)
-    windows: int = Field(1, ge=1)
+    windows: int = Field(1, ge=1, exclude_if=(1).__eq__)
     augmentation: TextAugmentation | None = TextAugmentation()
 
 

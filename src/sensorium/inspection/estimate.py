@@ -14,9 +14,8 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from sensorium.build.model import apply_finetuning
+from sensorium.build.model import apply_finetuning, with_usual_fusion
 from sensorium.build.objectives import fitted_by, with_views
-from sensorium.build.usual_fusion import with_usual_fusion
 from sensorium.config.defaults import default_workers, fill_defaults
 from sensorium.config.schema import Recipe
 from sensorium.data.records import Records

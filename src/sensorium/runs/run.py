@@ -48,6 +48,7 @@ def fit(
     columns: Mapping[str, str] | None = None,
     encoders: Mapping[str, str | Mapping[str, Any]] | None = None,
     fusion: str | None = None,
+    head: str | Iterable[str] | Mapping[str, str | Mapping[str, Any]] | None = None,
     align: Iterable[str | tuple[str, str]] | str | None = None,
     teacher: str | Path | None = None,
     family: str | None = None,
@@ -81,9 +82,10 @@ def fit(
 
     records: a Table, a file (CSV, TSV, JSONL, Parquet), a folder (of class folders, of tar shards, or saved by
     Datasets), a pattern of shards, a pandas table or a list of dicts; None takes the recipe's.
-    target: a column to learn, several, or {name: class | labels | number | answer}. group, key: columns. columns: kinds
-    that are stated, {name: kind}. encoders: {input: "NAME:MODEL,setting=value"}. fusion: its name. align: pairs of
-    inputs that a second loss brings together, "a,b" or "a,b=triplet". teacher: a run's folder to learn from.
+    target: a column to learn, several, or {name: class | labels | number | answer | text}. group, key, columns:
+    kinds that are stated, {name: kind}. encoders: {input: "NAME:MODEL,setting=value"}. fusion: its name. head: the same
+    of every target, or {target: ...}. align: pairs of inputs that a second loss brings together, "a,b" or
+    "a,b=triplet". teacher: a run's folder to learn from.
     family: "albef"; then `image`, `question` and `answer` name columns, and the family's settings, of `size`, lie under
     all others. epochs, seed, device ("auto", "cpu", "cuda"), workers (processes that read): of training. preset:
     "fast", "good" or "best", how much training the choice of a model is worth. budget: time for trying other settings,

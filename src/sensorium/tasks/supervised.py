@@ -11,10 +11,9 @@ from accelerate import Accelerator
 from torch import nn
 
 from sensorium.build.continual import build_from
-from sensorium.build.model import build, cached_inputs, check_model_settings
+from sensorium.build.model import build, cached_inputs, check_model_settings, with_usual_fusion
 from sensorium.build.objectives import fitted_by, objective_sentences
 from sensorium.build.pretrained import check_pretrained, pretrained_sentences
-from sensorium.build.usual_fusion import with_usual_fusion
 from sensorium.config.schema import Recipe
 from sensorium.console import Console, StepCallback
 from sensorium.data.read import print_read, read
