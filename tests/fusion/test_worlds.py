@@ -22,7 +22,7 @@ SETTINGS = {
     "tensor": {"width": 4},
     "low_rank": {"rank": 4},
 }
-ADDITIVE = ("weighted_sum",)
+ADDITIVE = ("weighted_sum", "sequence")
 QUICK = ("tensor", "low_rank", "concat", "attention", "graph")
 ALL = tuple(name for name in FUSIONS if name not in (*ADDITIVE, "separate", "late"))
 # Three inputs that meet in two tokens only take longer to learn what all three tell than a test may take.
@@ -71,7 +71,9 @@ def learned(name, inputs, steps=300, late=False):
     return (found.argmax(dim=1) == labels).double().mean().item(), F.cross_entropy(found, labels).item()
 
 
-@pytest.mark.parametrize(("name", "late"), [("weighted_sum", False), ("separate", True), ("late", True)])
+@pytest.mark.parametrize(
+    ("name", "late"), [("weighted_sum", False), ("sequence", False), ("separate", True), ("late", True)]
+)
 @pytest.mark.parametrize("inputs", [2, 3])
 def test_what_only_adds_stays_at_chance(name, late, inputs):
     """No sum is right in more than three of the four corners of two signs, and one that says how sure it is, is not."""
