@@ -12,9 +12,11 @@ import sensorium
 from sensorium.config.schema import Recipe
 from sensorium.data.read import read
 from sensorium.errors import UserError
+from sensorium.experts.views import FEATURES, WORDS, Source
 from sensorium.heads.ensemble import Ensemble
 from sensorium.heads.late import Late
 from sensorium.tasks.splits import cross_splits, split_records
+from sensorium.training.experts import _source
 
 ROWS = 160
 GOOD, BAD = ("lovely", "great", "superb"), ("awful", "poor", "broken")
@@ -143,3 +145,8 @@ def test_presets_choose_epochs_and_folds():
     assert [filled[name].cross_fit for name in filled] == [False, True, True]
     assert [fill_defaults(Recipe(preset=name), 3_000).training.cross_fit for name in filled] == [False, False, True]
     assert fill_defaults(Recipe(budget="1m"), 600).training.cross_fit is False
+
+
+def test_a_column_may_have_the_name_of_a_view():
+    assert _source("cells") == Source("cells", FEATURES) and _source("words") == Source("words", FEATURES)
+    assert _source("a/b/words") == Source("a/b", WORDS) and _source("a/b") == Source("a/b", FEATURES)

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 import sensorium
-from sensorium.config.load import check_recipe
+from sensorium.config.defaults import tries_others
+from sensorium.config.load import check_recipe, read_recipe
 from sensorium.config.schema import Recipe, seconds
 from sensorium.errors import UserError
 from sensorium.runs import loaders, trials
@@ -269,3 +270,23 @@ def test_the_thorough_preset_tries_adapters_of_pretrained_encoders_alone(table, 
     assert [row["settings"] for row in rows(run.folder)] == ["as asked", "inputs.words.adapter={}"]
     monkeypatch.setattr(trials, "find_spec", lambda name: None)
     assert one_change_trials(check_recipe(settings["recipe"]), few.model, 100) == []
+
+
+def test_experts_never_read_features_that_were_tuned_on_the_targets(table, tmp_path, monkeypatch):
+    frame = pd.read_csv(table).rename(columns={"words": "note"})
+    folder = save(CONFIGS["bert"], tmp_path / "reader")
+    reader = {"note": {"encoder": "transformers_text", "config": {"model": str(folder)}}}
+    settings = arguments(table, epochs=2, refit=True) | {"records": frame}
+    settings["recipe"] = settings["recipe"] | {"inputs": reader, "preset": "best"}
+    settings["recipe"]["data"] = {"target": {"y": "class"}, "columns": {"note": "text"}}
+    monkeypatch.setattr(trials, "TUNED", 50)
+    monkeypatch.setattr(SweepState, "best", property(lambda state: len(state.tried) - 1))  # the adapter wins
+    run = fit(**settings, out=tmp_path / "run")
+    read = {source.name for _, _, expert in run.model.experts.experts for source in expert.config.sources}
+    assert "note/words" in read and "note" not in read
+    recipe = check_recipe(read_recipe(tmp_path / "run" / "recipe.yaml"))
+    assert recipe.inputs["note"].adapter is not None and not tries_others(recipe)
+    again = fit(records=frame, recipe=tmp_path / "run" / "recipe.yaml", quiet=True, out=tmp_path / "again")
+    assert not (again.folder / "search.csv").exists()
+    equal = [torch.equal(*pair) for pair in zip(again.model.parameters(), run.model.parameters(), strict=True)]
+    assert all(equal)

@@ -22,6 +22,7 @@ from sensorium.encoders.defaults import fitting_encoders
 from sensorium.errors import UserError, lookup, unknown
 from sensorium.fusion import FUSIONS
 from sensorium.heads import HEADS
+from sensorium.metrics.kinds import check_measurable
 from sensorium.model import Model, is_frozen
 from sensorium.nn.projection import Projection
 from sensorium.training.adapters import AdapterSettings, adapt, check_adapters
@@ -90,6 +91,7 @@ def check_model_settings(table: Table, recipe: Recipe) -> None:
     check_sampling(table, recipe)
     for spec in table.schema.targets:
         head_class(spec, recipe)
+        check_measurable(spec.kind)
     check_objectives(table, recipe)
 
 
@@ -303,9 +305,16 @@ def should_freeze(encoder: nn.Module, settings: InputSettings) -> bool:
     return encoder.pretrained if settings.frozen is None else settings.frozen
 
 
+def untrained_inputs(model: Model, recipe: Recipe) -> list[str]:
+    """The inputs whose encoder training leaves as it is. One that had adapters looks frozen once they are merged."""
+    settings = {name: recipe.inputs.get(name, InputSettings()) for name in model.encoders.names}
+    own = {name: recipe.inputs.get(each.shares or name, InputSettings()) for name, each in settings.items()}
+    return [name for name, encoder in model.encoders.items() if is_frozen(encoder) and own[name].adapter is None]
+
+
 def cached_inputs(model: Model, recipe: Recipe) -> list[str]:
     """The inputs whose features are computed once and kept."""
-    return [name for name, encoder in model.encoders.items() if recipe.cache and is_frozen(encoder)]
+    return untrained_inputs(model, recipe) if recipe.cache else []
 
 
 def _check_views(name: str, encoder: nn.Module, recipe: Recipe) -> None:

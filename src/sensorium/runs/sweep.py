@@ -15,6 +15,7 @@ from rich.table import Table as Printed
 
 from sensorium.config.defaults import fill_defaults
 from sensorium.config.schema import Recipe, seconds
+from sensorium.errors import UserError
 from sensorium.evaluation import coalitions
 from sensorium.evaluation.headlines import headlines
 from sensorium.files import discard, whole_file
@@ -119,12 +120,15 @@ def _run_trial(
             partial(budget.deadline, state),
         )  # fmt: skip
         result = _score_trial(prepared, splits["validation"], training_state) | {"experts": experts}
-    except Diverged:
+    except (Diverged, UserError) as error:
         if not index:
             raise
-        result = {"state": "diverged"}
+        if isinstance(error, UserError):
+            context.console.print(f"{description} cannot be trained: {error}")
+        result = {"state": "diverged" if isinstance(error, Diverged) else "failed"}
     now = time.monotonic()
-    took = max(now - start, result.get("trained", 0.0) + result.get("scoring", 0.0))  # a resumed one was begun before
+    parts = (result.get(name, 0.0) for name in ("trained", "scoring", "experts"))
+    took = max(now - start, sum(parts))  # a resumed one was begun before
     trial = _agreed(Trial(changes=changes, seconds=took, spent=now - began, **result), context)
     context.accelerator.free_memory()
     context.console.print(f"{description}: {trial}, {trial.seconds:.0f} s.")
@@ -161,10 +165,10 @@ def _choose_winner(state: SweepState, splits: dict[str, Split], context: RunCont
 
 
 def _winning_recipe(state: SweepState, refit: bool) -> Recipe:
-    """The winner's recipe, which tries no more."""
+    """The winner's recipe, with all that its preset meant, which tries no more."""
     recipe = apply_changes(state.asked, state.tried[state.winner].changes)
     training = recipe.training.model_copy(update={"refit": refit})
-    return recipe.model_copy(update={"budget": None, "training": training})
+    return recipe.model_copy(update={"budget": None, "preset": Recipe().preset, "training": training})
 
 
 def _agreed(value: T, context: RunContext) -> T:

@@ -37,8 +37,8 @@ Changes = tuple[Change, ...]
 class Trial(BaseModel):
     """One trial that was trained: what it changed, how it did on the validation records, what it took.
 
-    state: whole, cut (the budget ended its training) or diverged (a loss was not finite). score, minus_loss: what
-    trials are compared by, in this order. metrics: by target, name, value and interval of its headline metric.
+    state: whole, cut (the budget ended its training), diverged (a loss was not finite) or failed. score, minus_loss:
+    what trials are compared by, in this order. metrics: by target, name, value and interval of its headline metric.
     seconds: in all; trained, scoring: of which; experts: of which, 0 where an earlier trial's experts serve; spent: of
     the budget, when it ended. epochs: done; best: from 0.
     """
@@ -46,7 +46,7 @@ class Trial(BaseModel):
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
 
     changes: Changes
-    state: Literal["whole", "cut", "diverged"]
+    state: Literal["whole", "cut", "diverged", "failed"]
     score: float = -math.inf
     minus_loss: float = -math.inf
     metrics: dict[str, tuple[str, float | None, float | None, float | None]] = {}
@@ -67,7 +67,8 @@ class Trial(BaseModel):
         )
 
     def __str__(self) -> str:
-        return {"whole": self.result, "cut": f"{self.result}, out of time"}.get(self.state, "the loss was not finite")
+        states = {"whole": self.result, "cut": f"{self.result}, out of time", "failed": "it cannot be trained"}
+        return states.get(self.state, "the loss was not finite")
 
     @property
     def rank(self) -> tuple[float, float]:
@@ -244,8 +245,13 @@ def paired_trials(better: Iterable[Changes]) -> list[Changes]:
     return [
         (*first, *second)
         for first, second in combinations(better, 2)
-        if not {change.place for change in first} & {change.place for change in second}
+        if not set(map(_part_of, first)) & set(map(_part_of, second))
     ]
+
+
+def _part_of(change: Change) -> tuple[str, ...]:
+    """What a change is of: an input, whose settings belong together, or one setting."""
+    return change.place[:2] if change.place[0] == "inputs" else change.place
 
 
 def apply_changes(recipe: Recipe, changes: Changes) -> Recipe:

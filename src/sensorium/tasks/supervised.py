@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from sensorium.build.continual import build_from
-from sensorium.build.model import build, cached_inputs, check_model_settings, with_usual_fusion
+from sensorium.build.model import build, cached_inputs, check_model_settings, untrained_inputs, with_usual_fusion
 from sensorium.build.objectives import fitted_by, objective_sentences
 from sensorium.build.pretrained import check_pretrained, pretrained_sentences
 from sensorium.config.schema import Recipe
@@ -28,7 +28,7 @@ from sensorium.experts.kinds import EXPERT_KINDS
 from sensorium.heads.ensemble import Judged
 from sensorium.heads.late import Late
 from sensorium.inference.preview import sample_predictions
-from sensorium.model import Model, is_frozen, load
+from sensorium.model import Model, load
 from sensorium.tasks.base import Closing, Facts, RunContext, Source
 from sensorium.tasks.inherit import check_agrees, inherited_settings, read_new
 from sensorium.tasks.previous_run import FilteredRecords, PreviousRun, drop_previous_test, measure_forgetting
@@ -118,12 +118,13 @@ class SupervisedTask:
         """As Task says."""
         if not _takes_experts(context.recipe, model):
             return Learned(None, 0.0)
-        key = (split.name, *(name for name, encoder in model.encoders.items() if is_frozen(encoder)))
+        untrained = untrained_inputs(model, context.recipe)
+        key = (split.name, *untrained)
         if like is None and key in self.learned:
             return self.learned[key]._replace(seconds=0.0)
         began = time.monotonic()
         with context.console.spinner("Learning boosted trees and linear models"):
-            experts = learn_experts(model, records, split.together, context.recipe.seed, like)
+            experts = learn_experts(model, records, untrained, split.together, context.recipe.seed, like)
         learned = Learned(experts, time.monotonic() - began)
         if like is None:
             self.learned[key] = learned

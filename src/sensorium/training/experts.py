@@ -1,6 +1,6 @@
 """Experts that are not networks, chosen from what a model reads, learned from its records, and joined to its heads."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +28,7 @@ from sensorium.experts.views import (
 )  # fmt: skip
 from sensorium.heads.ensemble import Ensemble, EnsembleConfig, ensemble_config
 from sensorium.heads.late import Late
-from sensorium.model import Model, is_frozen
+from sensorium.model import Model
 
 FEWEST = 30  # training records, below which nothing is learned beside the network
 FEWEST_PRESENT = 10  # of those, that have an input which an expert reads
@@ -56,13 +56,18 @@ class Learned(NamedTuple):
 
 
 def learn_experts(
-    model: Model, records: Records, together: np.ndarray | None, seed: int, like: Model | None = None
+    model: Model,
+    records: Records,
+    untrained: Collection[str],
+    together: np.ndarray | None,
+    seed: int,
+    like: Model | None = None,
 ) -> Experts | None:
-    """Experts learned from `records`, which read what `model` reads: nothing that its training changes.
+    """Experts learned from `records`, which read what `model` reads, but nothing that its training changes.
 
-    together: int64 [N], equal for records that no fold parts. like: a model whose experts were learned from other
-    records of the table; just these are learned, with their settings. None with too few records, or when no input is
-    read by any expert.
+    untrained: the inputs whose encoder stays as it is; of others the features know the targets. together: int64 [N],
+    equal for records that no fold parts. like: a model whose experts were learned from other records of the table; just
+    these are learned, with their settings. None with too few records, or when no input is read by any expert.
     """
     if like is not None and like.experts is None:
         return None
@@ -74,7 +79,7 @@ def learn_experts(
     kinds = {name: EXPERT_KINDS[head.kind] for name, head in model.heads.items()}
     outputs = {name: kinds[name].outputs(head.decision) for name, head in model.heads.items()}
     processors = _processors(table, max(outputs.values()), None if like is None else like.experts.processors)
-    columns = _gather(model, with_views(records, processors), processors)
+    columns = _gather(model, with_views(records, processors), processors, untrained)
     experts: list[Named] = []
     for spec in table.schema.targets if columns else ():
         target = table.encode_target(spec)
@@ -142,9 +147,11 @@ def _processors(table: Table, outputs: int, known: Mapping[str, Processor] | Non
 
 
 @torch.no_grad()
-def _gather(model: Model, records: Records, processors: dict[str, Processor]) -> dict[str, Columns]:
-    """By name of a source, what it says of all records: of each view, and the features of frozen encoders."""
-    frozen = [Source(name, FEATURES) for name, encoder in model.encoders.items() if is_frozen(encoder)]
+def _gather(
+    model: Model, records: Records, processors: dict[str, Processor], untrained: Collection[str]
+) -> dict[str, Columns]:
+    """By name of a source, what it says of all records: of each view, and the features of the `untrained` inputs."""
+    frozen = [Source(name, FEATURES) for name in untrained]
     views = [Source(*name.rsplit("/", 1)) for name in processors]
     reader = Experts([], processors)
     model.experts, was_training = reader, model.training
@@ -213,8 +220,8 @@ def _plans(
 
 def _source(name: str) -> Source:
     """The source that columns of this name come from."""
-    view = name.rsplit("/", 1)[-1]
-    return Source(name.rsplit("/", 1)[0], view) if view in VIEW_PROCESSORS else Source(name, FEATURES)
+    column, slash, view = name.rpartition("/")
+    return Source(column, view) if slash and view in VIEW_PROCESSORS else Source(name, FEATURES)
 
 
 def _required(name: str, read: list[Source], columns: dict[str, Columns]) -> list[str]:
