@@ -108,7 +108,7 @@ class Teller:
         return [{"decision": f"text of {key}", "probability": 0.5} for key in prediction["keys"]]
 
 
-def test_the_sample_is_spread_over_the_table_and_stops_when_its_time_is_over(monkeypatch):
+def test_the_sample_is_spread_over_the_table_however_little_time_there_is(monkeypatch):
     head, records = Teller(), table(40)
     model = SimpleNamespace(
         schema=records.schema, heads={"says": head}, device=torch.device("cpu"), input_of=lambda view: view,
@@ -117,8 +117,13 @@ def test_the_sample_is_spread_over_the_table_and_stops_when_its_time_is_over(mon
     clock = iter(range(1000))
     monkeypatch.setattr(writing.time, "perf_counter", lambda: float(next(clock)))
     monkeypatch.setattr(writing, "MOST_RECORDS", 10)
+    monkeypatch.setattr(writing, "FIRST", 2)
     monkeypatch.setattr(writing, "AT_ONCE", 2)
-    for seconds, expected in ((100.0, 10), (1.0, 4)):
+    for seconds, expected in (
+        (100.0, [0, 4, 9, 13, 17, 22, 26, 30, 35, 39]),
+        (3.0, [0, 4, 9, 17, 30, 39]),
+        (1.0, [0, 4]),
+    ):
         monkeypatch.setattr(writing, "MOST_SECONDS", seconds)
         sample = Writing(model, records, ("asked", "size"))
         assert sample.rows.tolist() == [0, 4, 9, 13, 17, 22, 26, 30, 35, 39]
@@ -127,7 +132,7 @@ def test_the_sample_is_spread_over_the_table_and_stops_when_its_time_is_over(mon
             sample.add(model, features, records.keys[first : first + 20], first)
         columns = sample.columns(("asked", "size"), "says")
         written = np.flatnonzero([text is not None for text in columns["decision"]])
-        assert written.tolist() == sample.rows[:expected].tolist()
+        assert written.tolist() == expected == sample.rows.tolist()
         assert [columns["decision"][row] for row in written] == [f"text of {row + 1}" for row in written]
     assert sample.columns(("asked", "size"), "other") == {}
 

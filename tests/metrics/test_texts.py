@@ -7,6 +7,9 @@ from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 from sacrebleu.metrics import BLEU, CHRF
 
+import sensorium
+from sensorium.errors import UserError
+from sensorium.metrics import kinds
 from sensorium.metrics.kinds import text as texts
 from sensorium.metrics.resampling import Resamples, distribution, point
 
@@ -116,3 +119,10 @@ def test_the_loss_is_the_headline_while_there_is_no_text():
     prediction = {"loss": np.array([1.0, 3.0], dtype=np.float32)}
     metrics = texts.TextMetrics.metrics({}, prediction)
     assert list(metrics) == [texts.TextMetrics.headline({})] and point(metrics["neg_loss"], 2) == -2
+
+
+def test_a_package_that_measures_texts_and_is_missing_is_said_before_a_fit(monkeypatch):
+    monkeypatch.setattr(kinds, "find_spec", lambda name: None if name == "jiwer" else object())
+    kinds.check_measurable("class")
+    with pytest.raises(UserError, match=r"needs the package 'jiwer'.*sensorium\[text\]"):
+        sensorium.fit([{"a": 1.0, "b": "one text"}, {"a": 2.0, "b": "two texts"}], target={"b": "text"}, quiet=True)

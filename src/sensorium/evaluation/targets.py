@@ -21,6 +21,7 @@ from sensorium.evaluation.target import TargetReport, report_target
 from sensorium.evaluation.writing import Writing
 from sensorium.features import Batch
 from sensorium.metrics import Resamples
+from sensorium.metrics.kinds import check_measurable
 from sensorium.model import Model
 
 
@@ -85,6 +86,8 @@ def _targets(model: Model, table: Table) -> list[TargetSpec]:
     if not len(table):
         raise UserError(f"{table.source} has no records, so there is nothing to evaluate.")
     targets = [target for target in model.schema.targets if target.name in table.frame.columns]
+    for target in targets:
+        check_measurable(target.kind)
     if not targets:
         raise UserError(
             f"{table.source} has none of the model's target columns ({', '.join(names)}), so there is nothing to"

@@ -14,12 +14,13 @@ from sensorium.model import Model, loss_scored_targets
 
 MOST_RECORDS = 500
 MOST_SECONDS = 120.0
-AT_ONCE = 32  # records
+FIRST, AT_ONCE = 4, 32  # records at a time: the first say how long others take
 
 
 class Writing:
     """What is written of N records, filled while they are scored. rows: int64, those of the sample, at most
-    MOST_RECORDS, evenly over the records that have a target which is written; beyond MOST_SECONDS no further one is.
+    MOST_RECORDS, evenly over the records that have a target which is written; of those ahead fewer, evenly too, when
+    all would take longer than MOST_SECONDS.
     """
 
     def __init__(self, model: Model, table: Table, inputs: Coalition):
@@ -32,7 +33,7 @@ class Writing:
             np.linspace(0, len(with_target) - 1, min(MOST_RECORDS, len(with_target))).round().astype(np.int64)
         ]
         self.coalitions = list(dict.fromkeys([inputs, *(without(inputs, name) for name in inputs)]))
-        self.seconds = 0.0
+        self.seconds, self.count = 0.0, 0
         self._texts: dict[tuple[Coalition, str], Columns] = {
             (coalition, name): {
                 "decision": np.full(len(table), None, dtype=object),
@@ -46,12 +47,22 @@ class Writing:
     def add(self, model: Model, features: dict[str, Features], keys: list[str], first: int) -> None:
         """Writes for the sample's rows among the records from row `first` on, whose features and keys are given."""
         rows = self.rows[(self.rows >= first) & (self.rows < first + len(keys))] - first
-        for start in range(0, len(rows), AT_ONCE):
-            if self.seconds > MOST_SECONDS:
-                return
+        while len(rows):
+            chunk = rows[: AT_ONCE if self.count else FIRST]
             began = time.perf_counter()
-            self._write(model, features, keys, rows[start : start + AT_ONCE], first)
+            self._write(model, features, keys, chunk, first)
             self.seconds += time.perf_counter() - began
+            self.count += len(chunk)
+            self._thin(first + chunk[-1])
+            rows = self.rows[(self.rows > first + chunk[-1]) & (self.rows < first + len(keys))] - first
+
+    def _thin(self, last: int) -> None:
+        """Keeps of the rows after `last` as many, evenly, as the time that is left allows."""
+        ahead = np.flatnonzero(self.rows > last)
+        fitting = int(max(0.0, MOST_SECONDS - self.seconds) * self.count / max(self.seconds, 1e-9))
+        if fitting < len(ahead):
+            kept = ahead[np.linspace(0, len(ahead) - 1, fitting).round().astype(np.int64)]
+            self.rows = np.concatenate([self.rows[self.rows <= last], self.rows[kept]])
 
     def _write(
         self, model: Model, features: dict[str, Features], keys: list[str], rows: np.ndarray, first: int

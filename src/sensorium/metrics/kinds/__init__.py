@@ -10,6 +10,9 @@ more, and of labels, they average over those for which they are defined (see `ra
 is constant.
 """
 
+from importlib.util import find_spec
+
+from sensorium.errors import needs
 from sensorium.metrics.kinds.answer import AnswerMetrics
 from sensorium.metrics.kinds.base import ClassScores, MetricKind
 from sensorium.metrics.kinds.class_ import ClassMetrics
@@ -25,4 +28,12 @@ METRIC_KINDS: dict[str, type[MetricKind]] = {
     "text": TextMetrics,
 }
 
-__all__ = ["METRIC_KINDS", "ClassScores", "MetricKind"]
+__all__ = ["METRIC_KINDS", "ClassScores", "MetricKind", "check_measurable"]
+
+
+def check_measurable(kind: str) -> None:
+    """Raises UserError where a package that measures a kind of target is not installed."""
+    metric_kind = METRIC_KINDS[kind]
+    for package in metric_kind.packages:
+        if find_spec(package) is None:
+            raise needs(package, metric_kind.extra)

@@ -20,6 +20,7 @@ class AnswerMetrics:
     position among the labels.
     """
 
+    packages, extra = (), None
     signature = "vqa_accuracy"
     score_name = "VQA accuracy"
     forgetting = ("vqa_accuracy", "exact_match")

@@ -23,10 +23,13 @@ class MetricKind(Protocol):
     """The metrics of a kind of target. All methods are static; truth and prediction have N rows.
 
     signature: a metric that no other kind has, by which saved figures tell the kind.
+    packages, extra: what measuring needs beside the core install, and the extra that brings it.
     score_name: what `sample_score` measures, in words. forgetting: the metrics that tell what was forgotten, the one
     that the sentence is about first.
     """
 
+    packages: ClassVar[tuple[str, ...]]
+    extra: ClassVar[str | None]
     signature: ClassVar[str]
     score_name: ClassVar[str]
     forgetting: ClassVar[tuple[str, ...]]

@@ -15,6 +15,7 @@ IMBALANCED = 0.8  # the prior of the largest class above which accuracy hardly m
 class ClassMetrics:
     """truth {"label": int [N]}, prediction {"probabilities": float [N, K], "decision": int [N]}."""
 
+    packages, extra = (), None
     signature = "balanced_accuracy"
     score_name = "accuracy"
     forgetting = ("accuracy", "balanced_accuracy", "neg_log_loss")

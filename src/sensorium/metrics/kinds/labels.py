@@ -14,6 +14,7 @@ from sensorium.metrics.shares import share
 class LabelsMetrics:
     """truth {"labels": bool [N, K]}, prediction {"probabilities": float [N, K], "decision": bool [N, K]}."""
 
+    packages, extra = (), None
     signature = "hamming_loss"
     score_name = "share of labels right"
     forgetting = ("average_precision", "f1_macro")

@@ -10,6 +10,7 @@ from sensorium.metrics.resampling import Metric, mean
 class NumberMetrics:
     """truth {"value": float [N]}, prediction {"decision": float [N]}, both in the user's units."""
 
+    packages, extra = (), None
     signature = "r2"
     score_name = "negative absolute error"
     forgetting = ("r2", "neg_mean_absolute_error")

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from sensorium.errors import UserError
 from sensorium.metrics.kinds.base import (
     Columns,
     no_class_scores,
@@ -17,7 +16,6 @@ from sensorium.metrics.kinds.base import (
 from sensorium.metrics.resampling import Metric, mean
 from sensorium.metrics.shares import Share, share
 
-EXTRA = "text"
 NEAREST = "chrf"
 """The metric of written texts by which a model is judged: it is defined for short texts and for any language."""
 _UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"  # scripts without blanks between words
@@ -30,6 +28,7 @@ class TextMetrics:
     measured by `written_metrics`.
     """
 
+    packages, extra = ("sacrebleu", "jiwer", "pycocoevalcap"), "text"
     signature = "neg_loss"
     score_name = "negative loss a token"
     forgetting = ("neg_loss",)
@@ -72,20 +71,17 @@ def written_metrics(references: References, written: Sequence[str]) -> dict[str,
 
     BLEU (Papineni et al. 2002) of as many orders as there are, chrF (Popović 2015), ROUGE-L (Lin 2004) and exact match
     lie between 0 and 1; CIDEr (Vedantam et al. 2015, arXiv:1411.5726) between 0 and 10, with the frequencies of words
-    among all N references, also in a resample; word error rate is lower where it is better. Raises UserError where the
-    extra is not installed.
+    among all N references, also in a resample; word error rate is lower where it is better. `check_measurable` says
+    whether what measures them is installed.
     """
-    try:
-        return {
-            "chrf": chrf(references, written),
-            "bleu": bleu(references, written),
-            "cider": mean(cider(references, written)),
-            "rouge_l": Share(mean(rouge_l(references, written))),
-            "exact_match": share(exact_matches(references, written)),
-            "word_error_rate": word_error_rate(references, written),
-        }
-    except ModuleNotFoundError as error:
-        raise UserError(f"Measuring texts needs {error.name}: pip install 'sensorium[{EXTRA}]'.") from error
+    return {
+        "chrf": chrf(references, written),
+        "bleu": bleu(references, written),
+        "cider": mean(cider(references, written)),
+        "rouge_l": Share(mean(rouge_l(references, written))),
+        "exact_match": share(exact_matches(references, written)),
+        "word_error_rate": word_error_rate(references, written),
+    }
 
 
 def chrf(references: References, written: Sequence[str]) -> Share:
