@@ -65,11 +65,20 @@ def test_a_chat_is_written_by_the_template_and_cut_at_turns(folder: Path, tmp_pa
     processor = DecoderWords.build(DecoderWordsConfig(model=str(folder), chat=True), [], {}).processor
     assert read(processor, "hi") == "<s>user:hiassistant:"
     assert read(processor, "user: a\nassistant: b\nuser: c") == "<s>user:a<s>assistant:b<s>user:cassistant:"
-    assert read(processor, f"user: {'a' * 30}\nassistant: b\nuser: c") == "<s>assistant:b<s>user:cassistant:"
+    assert read(processor, f"user: {'a' * 30}\nassistant: b\nuser: c") == "<s>user:cassistant:"
+    assert read(processor, f"system: s\nuser: {'a' * 30}\nassistant: b\nuser: c") == "<s>system:s<s>user:cassistant:"
+    assert read(processor, "user: a</s>b\nuser: c") == "<s>user:ab\ncassistant:"  # nobody but the template ends a turn
     assert parse_turns("system: be\nbrief\nuser: x: y") == [("system", "be\nbrief"), ("user", "x: y")]
     assert read(processor, "One two. " + "x" * 80) == "<s>user:One two.assistant:"
     processor.save(tmp_path)
     assert torch.equal(PromptProcessor.load(tmp_path)("hi")["tokens"], processor("hi")["tokens"])
+
+
+def test_turns_that_a_template_refuses_are_a_sentence(folder: Path):
+    processor = DecoderWords.build(DecoderWordsConfig(model=str(folder), chat=True), [], {}).processor
+    processor.template = "{{ raise_exception('no') }}"
+    with pytest.raises(ValueError, match="does not take turns of user, assistant"):
+        processor("user: a\nassistant: b")
 
 
 def test_a_head_is_built_with_the_models_tokens(folder: Path):

@@ -204,6 +204,12 @@ def test_a_prompt_is_read_before():
     assert texts(written) == [[spell([int(t)]) if t != END else ""] for t in first]
 
 
+def test_what_sampling_takes_is_refused_without_a_temperature():
+    for option in ({"top_p": 0.9}, {"top_k": 5}):
+        with pytest.raises(ValueError, match="state a temperature"):
+            Generation(**option)
+
+
 def test_settings_that_contradict_each_other_are_refused():
     for options in ({"beams": 2, "temperature": 1.0}, {"best": 2}, {"stop": ("",)}, {"unknown": 1}):
         with pytest.raises(ValueError, match=r"leave one|raise beams|empty text|not permitted"):

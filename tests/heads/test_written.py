@@ -131,6 +131,17 @@ def test_more_than_the_model_has_positions_for_is_refused():
         head_of("gpt2", max_tokens=50).predict(fused)
 
 
+@pytest.mark.parametrize("name", ["bart", "llama"])
+def test_a_batch_in_which_no_record_has_the_target_costs_nothing_and_reaches_every_weight(name: str):
+    head = head_of(name)
+    tokens = torch.zeros(2, 1, 1, dtype=torch.long)
+    target = {"tokens": tokens, "real": tokens > 0, "weight": torch.zeros(2, 1)}
+    loss = head.loss(Features(torch.randn(2, 3, 16), torch.ones(2, 3, dtype=torch.bool), torch.zeros(2, 16)), target)
+    assert loss.tolist() == [0, 0]
+    loss.sum().backward()
+    assert all(weight.grad is not None for weight in head.parameters() if weight.requires_grad and weight.ndim > 1)
+
+
 def test_labels_are_smoothed_in_training_alone():
     head, fused = head_of("bart", smoothing=0.3), rows(2)
     target = {"tokens": torch.full((2, 1, 2), 5), "real": torch.ones(2, 1, 2).bool(), "weight": torch.ones(2, 1)}

@@ -4,6 +4,8 @@ import io
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import MistralConfig, MistralForCausalLM
 
 import sensorium
 from sensorium.data.schema import Column, InputSpec, Schema, TargetSpec
@@ -78,6 +80,16 @@ def test_a_causal_head_reads_only_what_is_new(published, packed, monkeypatch):
         assert plain.say(text) == answer
         again = [length for length in lengths[len(read) :] if length > 1]
         assert text == "a?" or max(read, default=1) < again[-1] - 5
+
+
+def test_a_cache_that_forgets_is_not_gone_on_from():
+    config = MistralConfig(
+        vocab_size=20, hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=2, sliding_window=4,
+    )  # fmt: skip
+    steps = CausalSteps(MistralForCausalLM(config).eval())
+    _, state = steps.begin(torch.randn(1, 6, 16), torch.ones(1, 6, dtype=torch.bool))
+    assert not steps.keeps_all(state)
 
 
 def test_what_cannot_be_said_is_a_sentence_and_changes_nothing(run):

@@ -16,7 +16,7 @@ def chat(
         list[str] | None, typer.Option("--input", help="NAME=VALUE, another input of the model; again for several.")
     ] = None,
     dialogue: Annotated[str | None, typer.Option(help="The input that reads what was said.")] = None,
-    context: Annotated[int, typer.Option(help="Words and marks of a dialogue that are read, whole turns.")] = 256,
+    context: Annotated[int, typer.Option(help="Words and marks of a dialogue that are read, whole turns.")] = 128,
     temperature: Annotated[float | None, typer.Option(help="Of sampling; 0 takes the likeliest token (0).")] = None,
     top_p: Annotated[
         float | None, typer.Option(help="Samples among the likeliest tokens of this probability in all (1).")

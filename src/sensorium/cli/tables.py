@@ -24,7 +24,7 @@ def table(
     answers: Annotated[
         str | None, typer.Option(help="Of turns: the speaker whose turns are learned; assistant if there is one.")
     ] = None,
-    context: Annotated[int, typer.Option(help="Of turns: words and marks of a dialogue that are kept.")] = 256,
+    context: Annotated[int, typer.Option(help="Of turns: words and marks of a dialogue that are kept.")] = 128,
     bad_records: BadRecords = "stop",
     as_json: Json = False,
 ) -> None:

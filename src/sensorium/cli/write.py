@@ -50,8 +50,8 @@ def write(
     from sensorium.inference.write import write as run_write
 
     summary = run_write(
-        run, records, out, stream=print_pieces() if stream else None, bad_records=bad_records, quiet=as_json,
-        beams=beams, best=best, temperature=temperature, top_p=top_p, top_k=top_k, max_tokens=max_tokens,
+        run, records, out, stream=print_pieces() if stream and not as_json else None, bad_records=bad_records,
+        quiet=as_json, beams=beams, best=best, temperature=temperature, top_p=top_p, top_k=top_k, max_tokens=max_tokens,
         min_tokens=min_tokens, length_penalty=length_penalty, repetition_penalty=repetition_penalty,
         no_repeat_ngram=no_repeat_ngram, stop=stop, choices=choice, seed=seed,
     )  # fmt: skip

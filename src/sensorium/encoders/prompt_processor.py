@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
+from tokenizers import Tokenizer
 from torch import Tensor
 from transformers.utils.chat_template_utils import render_jinja_template
 
@@ -29,16 +31,20 @@ class PromptProcessor:
 
     def __init__(self, tokens: Tokens, before: list[int], template: str | None, names: dict[str, str]):
         self.tokens, self.before, self.template, self.names = tokens, list(before), template, names
+        self.tokenizer = Tokenizer.from_str(tokens.tokenizer.to_str())  # a template's special tokens are such to it
 
     @classmethod
     def of_tokenizer(cls, tokens: Tokens, tokenizer: Any, chat: bool) -> "PromptProcessor":
         """That of a Transformers tokenizer. Raises UserError when it has no template for a chat."""
-        if chat and not tokenizer.chat_template:
-            raise UserError("The tokenizer has no chat template; choose a model that follows instructions, or no chat.")
+        try:
+            template = tokenizer.get_chat_template() if chat else None
+        except ValueError as error:
+            reason = "The tokenizer has no chat template; choose a model that follows instructions, or no chat."
+            raise UserError(reason) from error
         bare, framed = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (False, True))
         before = framed[: next((i for i in range(len(framed)) if framed[i : i + len(bare)] == bare), 0)]
         names = {name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
-        return cls(tokens, [] if chat else before, tokenizer.chat_template if chat else None, names)
+        return cls(tokens, [] if chat else before, template, names)
 
     @property
     def vocabulary(self) -> int:
@@ -56,23 +62,34 @@ class PromptProcessor:
         return {"tokens": torch.tensor((ids or [self.tokens.start])[-self.max_tokens :])}
 
     def _chat(self, value: str) -> list[int]:
-        messages = [{"role": speaker, "content": text} for speaker, text in parse_turns(value)]
-        ids = self._rendered(messages)
-        while len(ids) > self.max_tokens and len(messages) > 1:  # the turns that came first are left out
-            messages = messages[1:]
-            ids = self._rendered(messages)
-        if len(ids) > self.max_tokens:
-            empty = len(self._rendered([messages[0] | {"content": ""}]))
-            shorter = Tokens(self.tokens.tokenizer, self.tokens.start, self.tokens.end, self.tokens.pad, 0)
-            shorter.max_tokens = max(2, self.max_tokens - empty)
-            ids = self._rendered([messages[0] | {"content": shorter.spell(shorter(messages[0]["content"]))}])
-        return ids
+        messages = [{"role": speaker, "content": self._plain(text)} for speaker, text in parse_turns(value)]
+        system = messages[:1] if messages[0]["role"] == ROLES[0] else []
+        # The turns that came first are left out, and what is kept begins with the user, as templates ask for.
+        starts = [i for i in range(len(system), len(messages)) if messages[i]["role"] == ROLES[1]]
+        for start in starts or [len(messages) - 1]:
+            last = messages[start:]
+            ids = self._rendered([*system, *last])
+            if len(ids) <= self.max_tokens:
+                return ids
+        room = self.max_tokens - len(self._rendered([*system, *({**turn, "content": ""} for turn in last)]))
+        shorter = Tokens(self.tokens.tokenizer, self.tokens.start, self.tokens.end, self.tokens.pad, max(2, room))
+        return self._rendered([*system, last[0] | {"content": shorter.spell(shorter(last[0]["content"]))}, *last[1:]])
+
+    def _plain(self, text: str) -> str:
+        """The text without what the template marks turns by, which nobody but the template may say."""
+        for token in self.tokenizer.get_added_tokens_decoder().values():
+            text = text.replace(token.content, "") if token.special else text
+        return text
 
     def _rendered(self, messages: list[dict[str, str]]) -> list[int]:
-        texts, _ = render_jinja_template(
-            conversations=[messages], chat_template=self.template, add_generation_prompt=True, **self.names
-        )
-        return self.tokens.tokenizer.encode(texts[0], add_special_tokens=False).ids
+        try:
+            texts, _ = render_jinja_template(
+                conversations=[messages], chat_template=self.template, add_generation_prompt=True, **self.names
+            )
+        except TemplateError as error:
+            roles = ", ".join(message["role"] for message in messages)
+            raise ValueError(f"the model's chat template does not take turns of {roles} ({error})") from error
+        return self.tokenizer.encode(texts[0], add_special_tokens=False).ids
 
     def pad(self, items: list[dict[str, Tensor] | None]) -> dict[str, Tensor]:
         """A batch of texts, None where one is absent → {"tokens": int64 [B, L], "mask": bool [B, L]}, L the longest."""
@@ -92,15 +109,15 @@ class PromptProcessor:
 
 
 def parse_turns(value: str) -> list[tuple[str, str]]:
-    """Who says what, of a dialogue with a line a turn, "user: text", as `dialogues` makes them; a line that names none
-    of ROLES belongs to the turn before, or is the user's.
+    """Who says what, of a dialogue with a line a turn, "user: text", as `dialogues` makes them. A line that names none
+    of ROLES belongs to the turn before, or is the user's; so does one of the same speaker, for templates take turns.
     """
     turns: list[tuple[str, str]] = []
     for line in value.split("\n"):
         match = _TURN.fullmatch(line)
-        if match or not turns:
-            turns.append((match[1], match[2]) if match else ("user", line))
+        speaker, text = (match[1], match[2]) if match else (turns[-1][0] if turns else "user", line)
+        if turns and turns[-1][0] == speaker:
+            turns[-1] = speaker, f"{turns[-1][1]}\n{text}"
         else:
-            speaker, text = turns[-1]
-            turns[-1] = speaker, f"{text}\n{line}"
+            turns.append((speaker, text))
     return turns

@@ -104,6 +104,10 @@ class LlamaSteps:
         logits, state = self.before.begin(prefix, mask)
         return logits, _packed(state, None if state.mask is None else _bias(mask))
 
+    def keeps_all(self, state: PackedState) -> bool:
+        """See `CausalSteps.keeps_all`."""
+        return True
+
     def resume(self, prefix: Tensor, state: PackedState, common: int) -> tuple[Tensor, PackedState]:
         """See `CausalSteps.resume`."""
         shapes = (0, (-1, state.past[0].heads))

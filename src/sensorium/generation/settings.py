@@ -32,6 +32,8 @@ class Generation(BaseModel, frozen=True, extra="forbid"):
     def _check(self) -> "Generation":
         if self.beams > 1 and self.temperature > 0:
             raise ValueError("beams take the likeliest and temperature samples; leave one of the two out")
+        if self.temperature == 0 and (self.top_p < 1 or self.top_k is not None):
+            raise ValueError("top_p and top_k say what is sampled from; state a temperature, as 1, or leave them out")
         if self.temperature == 0 and self.best > self.beams:
             raise ValueError(f"best ({self.best}) is more than beams ({self.beams}); raise beams, or state temperature")
         if any(not text for text in (*self.stop, *self.choices, *self.forbidden) if not isinstance(text, int)):

@@ -46,6 +46,10 @@ class CausalSteps:
         state.mask = None if mask.all() else mask.long()
         return self._run(state, positions, inputs_embeds=prefix), state
 
+    def keeps_all(self, state: CachedState) -> bool:
+        """Whether `state` has the keys and values of all tokens; a sliding window forgets the first."""
+        return not any(getattr(layer, "is_sliding", False) for layer in state.cache.layers)
+
     def resume(self, prefix: Tensor, state: CachedState, common: int) -> tuple[Tensor, CachedState]:
         """`begin` for one row, float [1, T, D], whose first `common` tokens `state` has read too."""
         return self.read_on(prefix, [(layer.keys, layer.values) for layer in state.cache.layers], common)

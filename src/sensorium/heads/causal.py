@@ -132,7 +132,7 @@ class Causal(nn.Module):
         prefix, mask = self._prefix(fused)
         before, self._steps = self._steps, steps_of(self.body, self._steps)
         common = 0
-        if earlier is not None and before is self._steps:
+        if earlier is not None and before is self._steps and before.keeps_all(earlier[1]):
             length = min(len(earlier[0]), prefix.shape[1] - 1)
             common = int((earlier[0][:length] == prefix[0, :length]).all(dim=1).cumprod(dim=0).sum())
         begun = self._steps.resume(prefix, earlier[1], common) if common else self._steps.begin(prefix, mask)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoConfig
@@ -26,12 +27,16 @@ def text_loss(
     [B, A]. logits_of: of N texts their rows, int64 [N], their tokens, int64 [N, L], and which are real, bool [N, L] ->
     float [M, V], the logits of the M real tokens. smoothing: of the labels.
     """
-    row, column = target["real"].any(dim=2).nonzero().unbind(1)  # [N]
-    tokens, real = target["tokens"][row, column], target["real"][row, column]
+    real, weight = target["real"], target["weight"]
+    if not real.any():  # every process has to enter the same modules, so one token runs and counts for nothing
+        real, weight = real.clone(), torch.zeros_like(weight)
+        real[0, 0, 0] = True
+    row, column = real.any(dim=2).nonzero().unbind(1)  # [N]
+    tokens, real, weight = target["tokens"][row, column], real[row, column], weight[row, column]
     logits = logits_of(row, tokens, real)
     losses = F.cross_entropy(logits, tokens[real], reduction="none", label_smoothing=smoothing)  # [M]
     text = real.nonzero()[:, 0]
-    weight = target["weight"][row, column] / real.sum(dim=1)
+    weight = weight / real.sum(dim=1)
     return losses.new_zeros(len(target["tokens"])).index_add(0, row[text], losses * weight[text])
 
 

@@ -7,14 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sensorium.data.sources.dialogues import CONTEXT, DIALOGUE, USUAL_SPEAKER, as_line, latest_turns
+from sensorium.data.sources.dialogues import CONTEXT, DIALOGUE, PERSON, USUAL_SPEAKER, as_line, latest_turns, one_line
 from sensorium.errors import UserError, check_known
 from sensorium.features import Features
 from sensorium.heads.written import decode_text, predict_text
 from sensorium.inference.write import generation_settings, spelled_pieces
 from sensorium.model import HasModel, Model, loss_scored_targets, model_of
-
-PERSON = "user"  # how the one who asks is called in a dialogue
 
 
 class Remembering:
@@ -62,7 +60,7 @@ class Chat:
         of other inputs. Raises UserError for a text without words, an input that the model does not have, or a value
         that cannot be read, and then nothing was said.
         """
-        text = " ".join(text.split())
+        text = one_line(text)
         if not text:
             raise UserError("Nothing was said; type a question.")
         for name in inputs:
@@ -125,7 +123,10 @@ def converse(conversation: Chat, ask: Callable[[], str | None], answer: Callable
     while (text := ask()) is not None:
         if not text.strip():
             continue
-        conversation.say(text, answer, **inputs)
+        try:
+            conversation.say(text, answer, **inputs)
+        except UserError as error:
+            answer(f"({error})")
         answer("\n")
         inputs = {}
         if conversation.cut:

@@ -54,7 +54,7 @@ def predict(
     model = model_of(run)
     table = model.read(records)
     if isinstance(records, str | Path):
-        _warn_of_missing_columns(table)
+        warn_of_missing_columns(table)
     return decide_records(
         model, table, out, predictions_schema(model), index_of(records, table),
         bad_records=bad_records, with_inputs=with_inputs, quiet=quiet,
@@ -95,6 +95,8 @@ def decide_records(
     elif bad_records == "stop" and table.misfits:
         raise table.misfits[0]
     bad = list(table.misfits) if bad_records == "skip" else None
+    if bad is not None and decide is not None:  # what takes long is not done twice for the sake of a bad file
+        bad += [error for error in scan(table).bad if error.row not in {known.row for known in bad}]
     chunks = predictions(model, table, bad, inputs, decide)
     if out is None:
         frame = pd.DataFrame([row for rows in chunks for row in rows], columns=fields.names)
@@ -111,7 +113,7 @@ def decide_records(
     return {"out": str(out), "records": len(table) - set_aside, "set_aside": set_aside, "bad_records": listed}
 
 
-def _warn_of_missing_columns(table: Table) -> None:
+def warn_of_missing_columns(table: Table) -> None:
     """Warns of the columns that the model reads and the table does not have under any similar name."""
     missing = [f"'{name}'" for name, similar in missing_columns(table).items() if similar is None]
     if missing:

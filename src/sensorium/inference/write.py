@@ -23,8 +23,8 @@ from sensorium.errors import UserError, check_known, unknown
 from sensorium.features import Batch, Features
 from sensorium.generation.autoregressive import Stream
 from sensorium.generation.settings import Generation
-from sensorium.inference.predict import decide_records, index_of, predictions_schema
-from sensorium.inference.rows import Chunks, suffix_of, write_rows
+from sensorium.inference.predict import decide_records, index_of, predictions_schema, warn_of_missing_columns
+from sensorium.inference.rows import ENDINGS_OF_TABLES, Chunks, suffix_of, write_rows
 from sensorium.model import HasModel, Model, RecordSource, loss_scored_targets, model_of
 
 LINES = ".txt"
@@ -53,8 +53,8 @@ def write(
     """
     check_known(WAYS_WITH_BAD_RECORDS, "way with bad records", bad_records)
     settings = generation_settings(generation)
-    if out is not None and Path(out).suffix != LINES:
-        suffix_of(out)
+    if out is not None:
+        suffix_of(out, (*ENDINGS_OF_TABLES, LINES))
     model = model_of(run)
     targets = [name for name in loss_scored_targets(model) if getattr(model.heads[name], "writes", False)]
     if not targets:
@@ -63,16 +63,25 @@ def write(
             f"This model writes no text: its targets are {decided or 'none'}; fit one with --target NAME=text, or take"
             " sensorium predict."
         )
+    if len(targets) > 1 and out is not None and Path(out).suffix == LINES:
+        raise UserError(
+            f"{LINES} has room for one text a record, and the model writes {', '.join(targets)}; take .csv."
+        )
     model, table = read_for_writing(model, records)
+    if isinstance(records, str | Path):
+        warn_of_missing_columns(table)
     fields = predictions_schema(model)
     for name in targets if settings.best > 1 else []:
         fields = fields.append(pa.field(f"{name}_best", pa.list_(pa.string())))
         fields = fields.append(pa.field(f"{name}_best_probabilities", pa.list_(pa.float32())))
-    return decide_records(
+    written = decide_records(
         model, table, out, fields, index_of(records, table), bad_records=bad_records, quiet=quiet,
         decide=partial(_write_batch, model, targets, settings, stream),
         write=partial(_write_lines, targets[0]) if out is not None and Path(out).suffix == LINES else write_rows,
     )  # fmt: skip
+    if out is None:
+        written.attrs["written"] = targets
+    return written
 
 
 def generation_settings(options: dict[str, Any]) -> Generation:
@@ -95,7 +104,7 @@ def read_for_writing(model: Model, records: RecordSource | Sequence[str | Path])
     their names the keys, which a copy of the model, of the same weights, then knows.
     """
     paths = [records] if isinstance(records, str | Path) else records
-    if not isinstance(paths, list | tuple) or not all(isinstance(path, str | Path) for path in paths):
+    if not isinstance(paths, list | tuple) or not paths or not all(isinstance(path, str | Path) for path in paths):
         return model, model.read(records)
     paths = [Path(path) for path in paths]
     if len(paths) == 1 and paths[0].is_dir():
@@ -184,10 +193,11 @@ def _write_lines(target: str, chunks: Chunks, schema: pa.Schema, path: Path, suf
 
 
 def print_texts(frame: pd.DataFrame) -> None:
-    """Prints a line for each record: its key, and what was written for it."""
-    for row in frame.drop(columns="absent").to_dict("records"):
-        key, *cells = row.values()
-        print(f"{key}: {cells[0]}")
+    """Prints a line for each record of what `write` gives: its key and its text, of several each with its name."""
+    targets = frame.attrs["written"]
+    for row in frame.to_dict("records"):
+        texts_of = [f"{name}: {row[name]}" if len(targets) > 1 else row[name] for name in targets]
+        print(f"{row['key']}: " + "; ".join(" ".join(str(text).split()) for text in texts_of))
         for column, texts in row.items():
             if column.endswith("_best"):
                 for text, probability in zip(texts, row[f"{column}_probabilities"], strict=True):

@@ -61,9 +61,7 @@ def _load_gguf(kind: type, path: Path, what: str, options: dict[str, Any]) -> An
     options = {name: value for name, value in options.items() if name != "use_safetensors"}
     try:
         with redirect_stderr(StringIO()):  # a bar that is shown whatever Transformers is told
-            return (
-                kind.from_pretrained(path.parent, gguf_file=path.name, **options) if options else _from_gguf(kind, path)
-            )
+            return _read_gguf(kind, path, **options) if options else _from_gguf(kind, path)
     except FAILURES as error:
         raise unloadable(str(path), what, error) from error
 
@@ -71,7 +69,13 @@ def _load_gguf(kind: type, path: Path, what: str, options: dict[str, Any]) -> An
 @lru_cache(maxsize=4)
 def _from_gguf(kind: type, path: Path) -> Any:
     """A configuration or a tokenizer, read once: it takes ten seconds."""
-    return kind.from_pretrained(path.parent, gguf_file=path.name)
+    return _read_gguf(kind, path)
+
+
+def _read_gguf(kind: type, path: Path, **options: Any) -> Any:
+    return kind.from_pretrained(
+        path.parent, gguf_file=path.name, local_files_only=True, trust_remote_code=False, **options
+    )
 
 
 def load_weights(source: str, what: str, **options: Any) -> PreTrainedModel:

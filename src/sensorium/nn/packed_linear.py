@@ -22,11 +22,13 @@ class PackedLinear:
         self._transposed: Tensor | None = None
         self._packed: Tensor | None = None
 
+    def __getstate__(self) -> dict:
+        """Without the layouts, which cannot be copied."""
+        return vars(self) | {"_transposed": None, "_packed": None}
+
     def __deepcopy__(self, memo: dict) -> "PackedLinear":
-        """The same weights; a layout cannot be copied."""
-        copied = copy.copy(self)
-        copied._transposed = copied._packed = None
-        return copied
+        """The same weights, which are not written to."""
+        return copy.copy(self)
 
     def __call__(self, x: Tensor) -> Tensor:
         """float32 [N, in] -> float32 [N, out]."""
@@ -44,7 +46,7 @@ class PackedLinear:
 
 def can_pack(module: nn.Module) -> bool:
     """Whether all linear layers of `module` are plain ones in float32 on a CPU that has the kernels."""
-    if not torch.backends.mkldnn.is_available():
+    if not torch.backends.mkldnn.is_available() or torch.is_autocast_enabled("cpu"):
         return False
     weights = all(weight.device.type == "cpu" and weight.dtype == torch.float32 for weight in module.parameters())
     return weights and not any(hasattr(child, "base_layer") for child in module.modules())

@@ -44,6 +44,21 @@ def test_each_answer_stands_with_the_turns_before_it(tmp_path):
     assert frame.attrs["left_out"] == 2 and frame.attrs["cut"] == 0
 
 
+def test_speakers_become_those_that_language_models_know(tmp_path):
+    turns = [
+        ("a", 1, "Ann", "Hi.", "x"),
+        ("a", 2, "Bob", "Ho.", "y"),
+        ("a", 3, "Ann", "Well?", ""),
+        ("a", 4, "Bob", "Yes.", "z"),
+    ]
+    frame = dialogues(write(tmp_path, turns), speaker="Bob")
+    assert frame["dialogue"].tolist() == ["user: Hi.", "user: Hi.\nassistant: Ho.\nuser: Well?"]
+    assert frame["picture"].tolist() == ["x", "y"]  # what stands beside an answer is known after it
+    (tmp_path / "three").mkdir()
+    frame = dialogues(write(tmp_path / "three", [*turns, ("a", 0, "Cid", "Oh.", "")]), speaker="Bob")
+    assert frame["dialogue"].tolist()[0] == "user: Cid: Oh.\nuser: Ann: Hi."
+
+
 def test_a_long_dialogue_keeps_whole_turns_the_latest_always():
     lines = ["user: one two three", "assistant: four", "user: five six"]
     assert latest_turns(lines, 100) == lines

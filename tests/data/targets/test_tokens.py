@@ -23,6 +23,11 @@ def test_a_text_is_spelled_as_it_was_written(tokens, text):
     assert tokens.spell(ids) == expected == tokens.spell([tokens.start, *ids, tokens.pad, tokens.pad])
 
 
+def test_a_text_that_spells_a_special_token_means_its_letters(tokens):
+    text = "say [END] and [PAD] now"
+    assert tokens.spell(tokens(text)) == text and tokens(text).count(tokens.end[0]) == 1
+
+
 def test_common_words_are_single_tokens_and_the_same_texts_give_the_same_tokenizer(tokens):
     assert len(tokens("A red square")) == 4
     assert Tokens.train(TEXTS, 64).tokenizer.to_str() == tokens.tokenizer.to_str()

@@ -16,7 +16,8 @@ from sensorium.errors import UserError, unknown
 CONVERSATION, TURN, SPEAKER, TEXT = COLUMNS = ("conversation", "turn", "speaker", "text")
 DIALOGUE, ANSWER = "dialogue", "answer"
 USUAL_SPEAKER = "assistant"
-CONTEXT = 256  # tokens of a dialogue
+PERSON, SYSTEM = "user", "system"
+CONTEXT = 128  # words and marks of a dialogue, which text encoders read as 256 tokens or fewer
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
@@ -27,9 +28,11 @@ def is_dialogue(path: Path) -> bool:
 
 def dialogues(path: Path, speaker: str | None = None, context: int = CONTEXT) -> pd.DataFrame:
     """A row for each turn of the `speaker` that others precede: `conversation`, `turn`, `dialogue`, what was said
-    before, a line a turn, "speaker: text"; `answer`, what the speaker says; and each further column of the table, as
-    the latest of these turns that has it states it, paths from the working folder.
+    before, a line a turn, "user: text" or "assistant: text"; `answer`, what the speaker says; and each further column
+    of the table, as the latest turn before the answer that has it states it, paths from the working folder.
 
+    The speaker is called "assistant" there and everybody else "user", as language models know it; of several others the
+    name stands before the text. A "system" keeps its name.
     path: a table with the columns `conversation`, `turn` (numbers or texts that sort), `speaker` and `text`. speaker:
     "assistant" when it is not said. context: of so many words and marks the dialogue keeps whole turns, the latest
     always, the oldest go first. `attrs["left_out"]` counts answers that are empty or that nothing precedes,
@@ -49,10 +52,13 @@ def dialogues(path: Path, speaker: str | None = None, context: int = CONTEXT) ->
         raise unknown("speaker", speaker, speakers)
     further = [name for name in turns.columns if name not in COLUMNS]
     turns = turns.assign(**{name: _from_here(turns[name], source.root) for name in further})
+    others = [name for name in speakers if name not in (speaker, SYSTEM)]
+    names = {name: f"{PERSON}: {name}" if len(others) > 1 else PERSON for name in others} | {SYSTEM: SYSTEM}
+    turns[SPEAKER] = [(names | {speaker: USUAL_SPEAKER})[str(name).strip()] for name in turns[SPEAKER]]
     rows, counts = [], {"left_out": 0, "cut": 0}
     for conversation, members in turns.groupby(CONVERSATION, sort=False):
         ordered = members.sort_values(TURN, key=_as_numbers, kind="stable")
-        rows += _answers(str(conversation), ordered, speaker, context, further, counts)
+        rows += _answers(str(conversation), ordered, context, further, counts)
     if not rows:
         raise UserError(f"No turn of '{speaker}' in {source.name} has text and another before it; nothing is learned.")
     frame = pd.DataFrame(rows, columns=[CONVERSATION, TURN, DIALOGUE, *further, ANSWER], dtype=object)
@@ -93,28 +99,35 @@ def _from_here(cells: pd.Series, root: Path) -> list[Any]:
 
 
 def _answers(
-    conversation: str, turns: pd.DataFrame, speaker: str, context: int, further: list[str], counts: dict[str, int]
+    conversation: str, turns: pd.DataFrame, context: int, further: list[str], counts: dict[str, int]
 ) -> Iterator[list[Any]]:
     """The rows of one conversation, in order; `counts` grows by what is left out and cut."""
     lines: list[str] = []
     latest: dict[str, Any] = dict.fromkeys(further)
     for turn in turns.to_dict("records"):
-        text = "" if _lacks(turn[TEXT]) else " ".join(str(turn[TEXT]).split())
-        latest |= {name: turn[name] for name in further if not _lacks(turn[name])}
-        if str(turn[SPEAKER]).strip() == speaker:
+        text = "" if _lacks(turn[TEXT]) else one_line(str(turn[TEXT]))
+        # What stands beside an answer is not known before it.
+        beside = {name: turn[name] for name in further if not _lacks(turn[name])}
+        if turn[SPEAKER] == USUAL_SPEAKER:
             if text and lines:
                 kept = latest_turns(lines, context)
                 counts["cut"] += len(kept) < len(lines)
                 yield [conversation, turn[TURN], "\n".join(kept), *latest.values(), text]
             else:
                 counts["left_out"] += 1
+        latest |= beside
         if text:
-            lines.append(as_line(str(turn[SPEAKER]).strip(), text))
+            lines.append(as_line(turn[SPEAKER], text))
 
 
 def as_line(speaker: str, text: str) -> str:
     """A turn as a line of a dialogue."""
-    return f"{speaker}: {text}"
+    return f"{speaker}: {one_line(text)}"
+
+
+def one_line(text: str) -> str:
+    """The text with single blanks in the place of all blanks and ends of lines."""
+    return " ".join(text.split())
 
 
 def _lacks(cell: Any) -> bool:

@@ -20,11 +20,11 @@ class Tokens:
     """A text ↔ its tokens and the `end` token after them, at most `max_tokens` in all.
 
     tokenizer: its own truncation, padding and special tokens are not used. start: the token that a decoder reads before
-    the first that it writes; None where there is none. end: the tokens that end a text; the first stands in targets.
+    the first that it writes. end: the tokens that end a text; the first stands in targets.
     pad: fills rows; never read.
     """
 
-    def __init__(self, tokenizer: Tokenizer, start: int | None, end: Sequence[int], pad: int, max_tokens: int):
+    def __init__(self, tokenizer: Tokenizer, start: int, end: Sequence[int], pad: int, max_tokens: int):
         self.tokenizer, self.start, self.end, self.pad = tokenizer, start, tuple(end), pad
         self.max_tokens = max_tokens
         tokenizer.no_padding()
@@ -79,6 +79,7 @@ class Tokens:
             )
 
     def _encode(self, text: str) -> tuple[list[int], bool]:
+        self.tokenizer.encode_special_tokens = True  # a text that spells one of them means its letters
         encoding = self.tokenizer.encode(text[: self.max_tokens * CHARACTERS_A_TOKEN], add_special_tokens=False)
         ids, most = encoding.ids, self.max_tokens - 1
         if len(ids) <= most:
