@@ -24,7 +24,7 @@ import pandas as pd
 from PIL import Image, ImageDraw
 
 import sensorium
-from sensorium.metrics import Resamples, distribution, mean, point, summary
+from sensorium.metrics import paired
 
 KINDS, COLOURS = ("circle", "square", "triangle", "cross"), ("red", "green", "blue", "yellow", "purple")
 CORNERS = ("top left", "top right", "bottom left", "bottom right")
@@ -99,9 +99,7 @@ def share(name: str, right: np.ndarray) -> str:
 
 def gain(name: str, right: np.ndarray, without: np.ndarray, scenes: np.ndarray) -> str:
     """A paired difference of shares with its interval, in words."""
-    resamples = Resamples(len(right), scenes, 2000)
-    metric = mean(right.astype(float) - without.astype(float))
-    value = summary(point(metric, len(right)), distribution({"gain": metric}, resamples)["gain"], resamples.units)
+    value = paired(right.astype(float), without.astype(float), scenes)
     return f"{name:<44} {value.value:+.3f} [{value.low:+.3f}, {value.high:+.3f}]"
 
 

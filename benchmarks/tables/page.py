@@ -11,7 +11,7 @@ from benchmarks.tables.systems import BASELINES, PRESETS
 SCRATCH, PEERS = "ours-scratch", ("autogluon-tabular", "autogluon-multimodal")
 HEAD = """# How good the default is
 
-Sixteen real tables, each learned by a plain `sensorium fit` that is told the target and the group, by simple models,
+{count} real tables, each learned by a plain `sensorium fit` that is told the target and the group, by simple models,
 and by AutoGluon. Written by `python -m benchmarks.tables --page docs/quality.md`; what each table is and how it is
 split is printed by `--list`. Scores are of records that no fit has seen (three folds, by group; one of tables of over
 5,000 rows); a difference stands with its interval of 95 %, drawn over groups. All fits ran {machine}.
@@ -37,12 +37,17 @@ def write_page(scores: list[TableScores], path: Path) -> None:
     """Writes the page of all tables that ours has run on."""
     scores = [table for table in scores if table.folds_of(OURS)]
     machines = {_machine(line) for table in scores for line in table.cells["machine"]}
-    sections = [HEAD.format(machine="; ".join(sorted(machines))), *_comparison(scores), PEER_TEXT, *_verdicts(scores)]
+    sections = [
+        HEAD.format(count=len(scores), machine="; ".join(sorted(machines))),
+        *_comparison(scores),
+        PEER_TEXT,
+        *_verdicts(scores),
+    ]
     path.write_text("".join([*sections, PRESET_TEXT, *_presets(scores)]), encoding="utf-8")
 
 
 def _machine(described: dict) -> str:
-    cores = f"{described['used_cores']} of {described['cores']} cores"
+    cores = f"{described.get('used_cores', 'all')} of {described['cores']} cores"
     return f"on {cores} ({described['vectors']}, {described['gigabytes']} GB)"
 
 
