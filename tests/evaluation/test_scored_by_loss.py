@@ -35,7 +35,7 @@ from sensorium.training.validation import validator
 # What a kind takes from `number`: cells and tensors, measures without classes, rows of predictions.
 CELLS = ("infer", "convert", "label_counts", "constant", "column", "statistics", "fit")
 FLAGS = ("single_label", "repeats_inputs", "takes_text", "answers_questions")
-MEASURES = ("prior_decision", "is_right", "first_labels", "per_class", "confusion")
+MEASURES = ("packages", "extra", "prior_decision", "is_right", "first_labels", "per_class", "confusion")
 SHOWN_AS = (
     "effect_words", "labels_of", "read_truth", "fields", "row", "cell", "matches", "probability_of", "baselines",
     "breakdowns", "wrong_order", "calibration",
