@@ -280,3 +280,28 @@ def test_few_channels_are_not_last_in_memory_where_training_them_would_break_the
     )
     encoder({"pixels": torch.zeros(2, 3, 24, 24, dtype=torch.uint8), "mask": torch.ones(2, 1, dtype=torch.bool)})
     assert layouts == [width >= 32]
+
+
+@pytest.mark.parametrize("kind", [ImageConv, TimmImage])
+def test_tokens_of_a_new_encoder_say_where_they_are(kind):
+    size = 160 if kind is TimmImage else 64
+    config = {"size": size} | ({"model": "resnet10t"} if kind is TimmImage else {})
+    torch.manual_seed(0)
+    new = kind.build(kind.Config(**config), [], {}).eval()
+    old = kind(kind.Config(**config)).eval()
+    old.load_state_dict(new.state_dict())
+    assert new.config.positions and not old.config.positions
+    pixels = torch.randint(0, 256, (2, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    batch = {"pixels": pixels, "mask": torch.ones(2, 1, dtype=torch.bool)}
+    with torch.no_grad():
+        placed, plain = new(batch), old(batch)
+    assert torch.equal(placed.pooled, plain.pooled)
+    shift = placed.tokens - plain.tokens
+    shift = shift / shift.norm(dim=2, keepdim=True)
+    side = round(shift.shape[1] ** 0.5)
+    line, column = torch.arange(side).repeat_interleave(side), torch.arange(side).repeat(side)
+    alike = shift[0] @ shift[0].T
+    assert torch.allclose(shift[0], shift[1], atol=1e-3)  # the same in every picture
+    near = (line[:, None] - line).abs() + (column[:, None] - column).abs() == 1
+    far = (line[:, None] - line).abs() + (column[:, None] - column).abs() > side
+    assert alike[near].min() > alike[far].max() and alike[~torch.eye(len(alike), dtype=torch.bool)].max() < 0.99

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from sensorium.encoders.image_augmentation import ImageAugmentation
 from sensorium.encoders.image_processor import Fit, ImageProcessor, Interpolation, Jpeg, settings_of
 from sensorium.encoders.pixels import Normalise, needs_size, size_from
-from sensorium.encoders.pooling import as_features
+from sensorium.encoders.pooling import add_positions, as_features
 from sensorium.features import Features
 from sensorium.nn.convolution import Residual, group_norm
 
@@ -24,6 +24,8 @@ class ImageConvConfig(BaseModel, frozen=True, extra="forbid"):
     quick: whether a picture below 96 pixels is brought to half the resolution at once, and its last map to 4x4, at a
            third of the cost. A fit that names no encoder chooses it below 48 pixels.
     depth: residual blocks a stage.
+    positions: whether a token says where in the picture it is, see `add_positions`; None lets `build` say yes, and is
+           no in the checkpoints of before.
     fit, interpolation, jpeg, augmentation: see ImageSettings.
     mean, std: by channel (RGB, of values in [0, 1]), what is subtracted and divided by."""
 
@@ -34,6 +36,7 @@ class ImageConvConfig(BaseModel, frozen=True, extra="forbid"):
     augmentation: ImageAugmentation | None = ImageAugmentation()
     width: int | None = Field(None, ge=8, multiple_of=8)
     quick: bool = False
+    positions: bool | None = Field(None, exclude_if=lambda value: value is None)
     depth: int = Field(2, ge=1)
     dropout: float = Field(0.1, ge=0, lt=1)
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
@@ -79,7 +82,8 @@ class ImageConv(nn.Module):
     ) -> "ImageConv":
         """An encoder for training: an unstated size is taken from `facts` (see `size_from`); `values` are not read."""
         size = config.size or size_from(facts, step=4, most=128)
-        return cls(config.model_copy(update={"size": size}), summary_only=summary_only)
+        positions = True if config.positions is None else config.positions
+        return cls(config.model_copy(update={"size": size, "positions": positions}), summary_only=summary_only)
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """`pixels` uint8 [B, 3, H, W], `mask` bool [B, 1] -> Features of T = h * w tokens (1 when summary_only)."""
@@ -92,6 +96,8 @@ class ImageConv(nn.Module):
             x = block(x)
         tokens = self.norm(x.flatten(2).transpose(1, 2))  # [B, h * w, D]
         pooled = tokens.mean(dim=1)
+        if self.config.positions and not self.summary_only:
+            tokens = add_positions(tokens, *x.shape[2:])
         return as_features(tokens, inputs["mask"], pooled, self.summary_only)
 
 

@@ -1,5 +1,6 @@
-"""One vector from many tokens, and both as Features."""
+"""One vector from many tokens, where in a picture each of them is, and both as Features."""
 
+import math
 from typing import Literal
 
 import torch
@@ -47,3 +48,21 @@ def as_features(tokens: Tensor, mask: Tensor, pooled: Tensor, summary_only: bool
     if summary_only:
         return Features.one(pooled, mask.any(dim=1))
     return Features(tokens, mask.expand(-1, tokens.shape[1]), pooled)
+
+
+def add_positions(tokens: Tensor, height: int, width: int) -> Tensor:
+    """tokens float [B, height * width, D], the positions of a map line by line → the same shape, with sines and cosines
+    of a token's line and column added, as large as the token: convolutions hardly say where in a picture a thing is.
+
+    The two-dimensional form of fixed positions (Vaswani et al. 2017, arXiv:1706.03762), of waves from two pictures long
+    to a quarter of one. Of D, what does not divide by four stays as it is.
+    """
+    waves = math.pi * 2 ** torch.linspace(0, 3, tokens.shape[2] // 4, device=tokens.device)  # [D / 4]
+    lines, columns = torch.meshgrid(
+        *((torch.arange(side, device=tokens.device) + 0.5) / side for side in (height, width)), indexing="ij"
+    )
+    angles = torch.stack([lines, columns], dim=2).flatten(0, 1)[..., None] * waves  # [T, 2, D / 4]
+    positions = torch.cat([angles.sin(), angles.cos()], dim=2).flatten(1)  # [T, D]
+    positions = torch.nn.functional.pad(positions, (0, tokens.shape[2] - positions.shape[1]))
+    size = tokens.float().square().mean(dim=2, keepdim=True).sqrt()  # [B, T, 1]
+    return tokens + positions * size

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sensorium.encoders.image_augmentation import ImageAugmentation
 from sensorium.encoders.image_processor import Fit, ImageProcessor, Interpolation, Jpeg, settings_of
 from sensorium.encoders.pixels import Normalise, needs_size
-from sensorium.encoders.pooling import as_features
+from sensorium.encoders.pooling import add_positions, as_features
 from sensorium.errors import UserError, unknown
 from sensorium.features import Features
 from sensorium.nn.packs import resolve
@@ -36,6 +36,8 @@ class TimmConfig(BaseModel, frozen=True, extra="forbid"):
     stages:     how many of its last feature maps the summary reads too, each as the mean over its positions; 0 is only
                 what the model's classifier reads. Earlier maps say more about shape and colour: for drawings and other
                 pictures that are not what the model was trained on.
+    positions:  whether the tokens of a convolutional model say where in the picture they are, see `add_positions`; None
+                lets `build` say yes, and is no in the checkpoints of before.
     fit, jpeg, augmentation: see ImageSettings.
 
     Weights are read by `build` alone: an encoder made from the config of a built one needs neither file nor hub."""
@@ -51,6 +53,7 @@ class TimmConfig(BaseModel, frozen=True, extra="forbid"):
     mean: Channels | None = None
     std: Channels | None = None
     stages: int = Field(0, ge=0)
+    positions: bool | None = Field(None, exclude_if=lambda value: value is None)
 
     @model_validator(mode="after")
     def _one_source(self) -> "TimmConfig":
@@ -126,6 +129,8 @@ class TimmImage(nn.Module):
         which it keeps, if it has exactly as many tensors as the model with its own classifier and each has the same
         shape as its counterpart: another library's port of the same architecture. Raises UserError when the file cannot
         be read or fits in neither way, when the hub cannot be reached and when it has no such weights."""
+        if config.positions is None:
+            config = config.model_copy(update={"positions": True})
         encoder = cls(config, summary_only=summary_only)
         if config.pretrained:
             encoder.model.load_state_dict(_create(encoder.config, num_classes=0, pretrained=True).state_dict())
@@ -151,10 +156,13 @@ class TimmImage(nn.Module):
             summaries = [pooled, *(feature_map.float().mean(dim=(2, 3)) for feature_map in maps)]
             pooled = torch.cat([nn.functional.layer_norm(x.float(), x.shape[1:]) for x in summaries], dim=1)  # [B, D]
         # A map's positions become tokens, line by line.
-        if features.ndim == 4 and getattr(self.model, "output_fmt", "NCHW") == "NHWC":
+        if features.ndim == 4:
+            if getattr(self.model, "output_fmt", "NCHW") == "NCHW":
+                features = features.permute(0, 2, 3, 1)  # [B, H, W, C]
+            height, width = features.shape[1:3]
             features = features.flatten(1, 2)  # [B, H * W, C]
-        elif features.ndim == 4:
-            features = features.flatten(2).transpose(1, 2)  # [B, H * W, C]
+            if self.config.positions:
+                features = add_positions(features, height, width)
         return features, pooled
 
 

@@ -20,8 +20,6 @@ from sensorium.nn.post_norm import Asked, DecoderState
 from sensorium.nn.precision import wide
 from sensorium.nn.residual import Crossing, FeedForward, KeysOf, SelfAttention
 
-START = 0.02  # deviation of embeddings at the start
-
 
 class WriterConfig(BaseModel, frozen=True, extra="forbid"):
     """layers, heads, ratio, dropout: of the decoder, which is as wide as the fusion. smoothing: of labels in training,
@@ -74,8 +72,9 @@ class Writer(nn.Module):
         self.keys = KeysOf(dim, config.heads, config.layers)
         self.blocks = nn.ModuleList(WriterBlock(dim, config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(dim)
+        # Logits of about unit size from the first step on: with smaller ones what is fine in a picture is learned last.
         for embedding in (self.words, self.places):
-            nn.init.normal_(embedding.weight, std=START)
+            nn.init.normal_(embedding.weight, std=dim**-0.5)
 
     @classmethod
     def build(cls, config: WriterConfig, dim: int, texts: Iterable[str]) -> "Writer":
