@@ -8,12 +8,13 @@ from sensorium.families.albef_start import NewAlbef
 from sensorium.families.clip_checkpoints import WRITERS as CLIP_WRITERS
 from sensorium.families.clip_checkpoints import PublishedClip, WrittenClip
 from sensorium.families.conversion import Conversion, Options, Source
+from sensorium.families.whisper import PublishedWhisper
 from sensorium.files import writable
 from sensorium.model import Model
 from sensorium.nn.torch_state import usual_torch
 
 # The first that recognises a source makes it ours; the last recognises any, and says what is wrong with it.
-SOURCES: tuple[Source, ...] = (NewAlbef(), PublishedAlbef(), PublishedClip())
+SOURCES: tuple[Source, ...] = (NewAlbef(), PublishedWhisper(), PublishedAlbef(), PublishedClip())
 # What a checkpoint of ours is written as.
 FORMATS: dict[str, Conversion] = {name: WrittenClip(name) for name in CLIP_WRITERS} | {"albef": WrittenAlbef()}
 
