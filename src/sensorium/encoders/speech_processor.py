@@ -49,9 +49,9 @@ class SpeechProcessor:
         samples = loudest(value, span)
         if augment and self.augmentation is not None:
             samples = change_samples(torch.from_numpy(np.array(samples)), self.rate, self.augmentation).numpy()[:span]
-        samples = np.pad(samples, (0, max(0, self.shortest - len(samples))))
         if self.silence is not None:
-            return self._window(samples)
+            return self.window(samples, self.silence)
+        samples = self._padded(samples)
         extracted = self.extractor(
             samples, sampling_rate=self.rate, return_attention_mask=True, return_tensors="pt", **self._padding
         )
@@ -61,14 +61,19 @@ class SpeechProcessor:
             mask = extracted["attention_mask"][0].bool()
         return {"values": values, "mask": mask}
 
-    def _window(self, samples: np.ndarray) -> dict[str, Tensor]:
-        """float32 [S] -> `values` float32 [F, M] of a window whose length follows from the clip's alone."""
-        steps = math.ceil((len(samples) / self.rate + self.silence) / STEP)
+    def window(self, samples: np.ndarray, silence: float) -> dict[str, Tensor]:
+        """float32 [S] -> `values` float32 [F, M] of a window of Whisper's, in which `silence` seconds of it follow, and
+        `mask`; its length follows from the clip's alone."""
+        samples = self._padded(samples)
+        steps = math.ceil((len(samples) / self.rate + silence) / STEP)
         seconds = min(steps * STEP, self.extractor.chunk_length)
         frames = log_mel(torch.from_numpy(samples), self.extractor)
         missing = round(seconds * self.rate) // self.extractor.hop_length - len(frames)
         values = nn.functional.pad(frames, (0, 0, 0, missing))  # zeros of the spectrogram, not of the sound
         return {"values": values, "mask": torch.ones(len(values)).bool()}
+
+    def _padded(self, samples: np.ndarray) -> np.ndarray:
+        return np.pad(samples, (0, max(0, self.shortest - len(samples))))
 
     @property
     def _padding(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from torch import Tensor
 from sensorium.generation.rules import Rule
 
 SECONDS_A_STEP = 0.02  # of timestamps
+LONGEST_LOOP, FEWEST_ROUNDS, LOOPED = 10, 4, 15  # tokens of a loop, its rounds, and tokens that are said again
 FIRST_AT_MOST = 50  # steps: the first timestamp is at most a second
 
 
@@ -24,6 +25,31 @@ def suppress_first(tokens: Sequence[int], begins: int) -> Rule:
     """None of `tokens` comes first."""
     never = suppress(tokens)
     return lambda scores, history: never(scores, history) if history.shape[1] == begins else scores
+
+
+def is_loop(tokens: Tensor) -> Tensor:
+    """int64 [N, L] -> bool [N]: whether the last tokens are the same few again and again."""
+    looping = torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
+    for period in range(1, LONGEST_LOOP + 1):
+        repeated = max(LOOPED, (FEWEST_ROUNDS - 1) * period)
+        if tokens.shape[1] >= repeated + period:
+            tail = tokens[:, -repeated - period :]
+            looping |= (tail[:, period:] == tail[:, :-period]).all(dim=1)
+    return looping
+
+
+def end_loops(end: int, begins: int) -> Rule:
+    """A text that loops ends."""
+
+    def rule(scores: Tensor, history: Tensor) -> Tensor:
+        looping = is_loop(history[:, begins:])
+        if not looping.any():
+            return scores
+        ended = torch.full_like(scores, -torch.inf)
+        ended[:, end] = 0.0
+        return torch.where(looping[:, None], ended, scores)
+
+    return rule
 
 
 def timestamps(no_timestamps: int, end: int, begins: int, first_at_most: int | None = FIRST_AT_MOST) -> Rule:

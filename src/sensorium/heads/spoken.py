@@ -11,7 +11,7 @@ from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 
 from sensorium.data.targets.decoder_tokens import load_tokenizer
 from sensorium.data.targets.tokens import Tokens
-from sensorium.errors import UserError, unknown
+from sensorium.errors import UserError, check_known, unknown
 from sensorium.generation.timestamps import SECONDS_A_STEP
 from sensorium.nn.hub import load_with
 from sensorium.nn.packs import resolve
@@ -45,19 +45,29 @@ class SpeechTokens(NamedTuple):
         no_speech = next((vocabulary[token] for token in NO_SPEECH if token in vocabulary), None)
         return cls(languages, tasks, vocabulary[NO_TIMESTAMPS], no_speech)
 
+    def check_task(self, task: str) -> None:
+        """Raises UserError for a task that there is not, and for another than writing English of an English model."""
+        check_known(self.tasks, "task", task)
+        if not self.languages and task != next(iter(TASKS)):
+            raise _english_only()
+
     def code_of(self, language: str) -> str:
         """The code of a language, which is stated by code or English name. Raises UserError for one that the model does
         not know, and of an English model for any."""
         if not self.languages:
-            raise UserError(
-                "This Whisper writes English alone, so it takes no language and does not translate; leave them out, or"
-                " take a multilingual one."
-            )
+            raise _english_only()
         code = TO_LANGUAGE_CODE.get(language.lower(), language.lower())
         if code not in self.languages:
             names = [name for name, short in TO_LANGUAGE_CODE.items() if short in self.languages]
             raise unknown("language", language, [*self.languages, *names])
         return code
+
+
+def _english_only() -> UserError:
+    return UserError(
+        "This Whisper writes English alone, so it takes no language and does not translate; leave them out, or take a"
+        " multilingual one."
+    )
 
 
 def load_speech_writer(

@@ -15,7 +15,7 @@ from sensorium.generation.decoder import SpecialTokens
 from sensorium.generation.packed import PackedState
 from sensorium.generation.rules import Rule
 from sensorium.generation.settings import Generation
-from sensorium.generation.timestamps import suppress, suppress_first, timestamps
+from sensorium.generation.timestamps import end_loops, suppress, suppress_first, timestamps
 from sensorium.generation.whisper import WhisperSteps, whisper_steps
 from sensorium.heads.spoken import SpeechTokens, load_speech_writer
 from sensorium.heads.written import (
@@ -140,11 +140,12 @@ class Transcript(nn.Module):
         return torch.tensor([row + [self.speech.no_timestamps] * (not stamps) for row in rows], dtype=torch.long)
 
     def rules(self, stamps: bool = False) -> list[Rule]:
-        """Which tokens never come, and how timestamps stand among texts if there are any."""
-        begins, config = len(self.special.start), self.config
+        """Which tokens never come, how timestamps stand among texts if there are any, and that loops end."""
+        begins, end, config = len(self.special.start), self.special.ends[0], self.config
         rules = [suppress(config.suppress)] if config.suppress else []
         rules += [suppress_first(config.suppress_first, begins)] if config.suppress_first else []
-        return rules + ([timestamps(self.speech.no_timestamps, self.special.ends[0], begins)] if stamps else [])
+        rules += [timestamps(self.speech.no_timestamps, end, begins)] if stamps else []
+        return [*rules, end_loops(end, begins)]
 
     def predict(
         self, fused: Features, generation: Generation = GREEDY, keys: Sequence[str] = (), stream: Stream | None = None
@@ -163,6 +164,15 @@ class Transcript(nn.Module):
     def language_probabilities(self, logits: Tensor) -> Tensor:
         """float32 [B, V], the logits after the start -> float32 [B, languages], in the order of `speech.languages`."""
         return logits[:, list(self.speech.languages.values())].softmax(dim=1)
+
+    @torch.no_grad()
+    def attention(self, fused: Features, read: Tensor) -> Tensor:
+        """int64 [B, L], tokens that are read after the start -> float32 [B, A, 1 + L, S]: how the attention that times
+        words, of A heads, goes from each of them to the fused tokens.
+        """
+        steps, layers = self._whisper_steps(), []
+        steps.read(self._with_start(read), steps.attend(*self._encoded(fused)), layers)
+        return torch.stack([layers[layer][:, head] for layer, head in self.config.alignment], dim=1)
 
     @torch.no_grad()
     def _languages(self, fused: Features) -> list[str]:
