@@ -3,8 +3,7 @@
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,96 +18,17 @@ from sensorium.generation.alignment import token_frames
 from sensorium.generation.autoregressive import generate
 from sensorium.generation.settings import Generation
 from sensorium.generation.timestamps import SECONDS_A_STEP, is_loop
-from sensorium.inference.spans import SILENT, Span, cut_spans
-from sensorium.inference.transcript import Segment, Transcript, stretches
+from sensorium.inference.listening import Begun, Heard, Job, Request, Stream
+from sensorium.inference.spans import SILENT, cut_spans, unread
+from sensorium.inference.transcript import Segment, Transcript, repeats, stretches
 from sensorium.inference.words import words_of
 from sensorium.model import Model
 
 BATCH, AHEAD = 16, 64  # spans that are read at once, and among which those of like lengths are chosen
 FIRST_SILENCE = 6.0  # seconds that are read after a span at first; where that goes wrong, as many as the model can
-# When a text is taken for wrong, and what is tried then (Radford et al. 2023, arXiv:2212.04356, section 4.5).
-MOST_COMPRESSION, LEAST_LOGPROB, NO_SPEECH = 2.4, -1.0, 0.6
+# What is tried when a text is taken for wrong (Radford et al. 2023, arXiv:2212.04356, section 4.5).
+MOST_COMPRESSION = 2.4
 TEMPERATURES = (0.2, 0.4, 0.6, 0.8, 1.0)
-
-
-class Request(NamedTuple):
-    """What is asked for. language: a code; None: that of each recording is detected. task: None for the model's own.
-    split: write each channel apart."""
-
-    language: str | None = None
-    task: str | None = None
-    timestamps: bool = False
-    words: bool = False
-    split: bool = False
-
-    @property
-    def timed(self) -> bool:
-        """Whether segments are asked for."""
-        return self.timestamps or self.words or self.split
-
-
-class Heard(NamedTuple):
-    """What was written of a span: its tokens, the logarithm of their probability, that of no speech, whether the text
-    loops, and by code the probability of each language."""
-
-    tokens: list[int]
-    logprob: float
-    no_speech: float
-    loops: bool
-    languages: dict[str, float]
-
-    @property
-    def mean_logprob(self) -> float:
-        """Of a token, the end among them."""
-        return self.logprob / (len(self.tokens) + 1)
-
-    @property
-    def silent(self) -> bool:
-        """Whether nothing is said."""
-        return self.no_speech > NO_SPEECH and self.mean_logprob < LEAST_LOGPROB
-
-    @property
-    def doubtful(self) -> bool:
-        """Whether it is likely to be wrong."""
-        return not self.silent and (self.loops or self.mean_logprob < LEAST_LOGPROB)
-
-    def better(self, again: "Heard") -> "Heard":
-        """This one or what was written `again`."""
-        return max(self, again, key=lambda heard: (not heard.doubtful, not heard.loops, heard.mean_logprob))
-
-
-@dataclass(eq=False)
-class Stream:
-    """The spans of a recording, or of one of its channels. languages: by code, the probability of each, None until a
-    span in which something is said; segments: by the number of a span."""
-
-    row: int
-    key: str
-    channel: int | None
-    languages: dict[str, float] | None
-    spans: Iterator[Span]
-    segments: dict[int, list[Segment]] = field(default_factory=dict)
-    logprob: float = 0.0
-    seconds: float = 0.0
-
-
-class Job(NamedTuple):
-    """A span that is to be read."""
-
-    stream: Stream
-    span: Span
-
-
-class Begun:
-    """A decoder that has read what comes before a text."""
-
-    def __init__(self, head: Any, logits: Tensor, state: Any):
-        self.special, self.context, self.step = head.special, head.context, head.step
-        self.first = logits, state
-
-    def begin(self, fused: Features, prompt: Tensor | None = None) -> tuple[Tensor, Any]:
-        """See `generation.decoder.Decoder`."""
-        return self.first
 
 
 class Transcriber:
@@ -129,6 +49,7 @@ class Transcriber:
         self.model, self.head = model.eval(), model.heads[target]
         self.processor = model.encoders[self.input].processor
         self.request, self.settings, self.stream = request, settings, stream
+        self.again: deque[Job] = deque()  # parts of spans that are to be read once more
         self.speech, self.tokenizer = self.head.speech, self.head.processor.tokenizer
         language = request.language or self.head.config.language
         self.language = None if language is None else self.speech.code_of(language)
@@ -157,8 +78,8 @@ class Transcriber:
                 self._read(batch)
                 progress(sum(len(job.span.samples) for job in batch) / self.processor.rate)
             if self.stream is not None:
-                for job in sorted(jobs, key=lambda job: (job.stream.row, job.span.number)):
-                    for segment in job.stream.segments[job.span.number]:
+                for job in sorted(jobs, key=lambda job: (job.stream.row, job.place)):
+                    for segment in job.stream.segments[job.place]:
                         self.stream(job.stream.key, f"{segment.text} ")
         if bad is not None:
             bad += errors.values()
@@ -206,7 +127,7 @@ class Transcriber:
         """The next spans to read: a single one of a recording whose language is to be detected in it. `active` are the
         recordings of which there may be more; `streams` gets those that are opened.
         """
-        jobs: list[Job] = []
+        jobs = [self.again.popleft() for _ in range(min(len(self.again), AHEAD))]
         later = []
         while len(jobs) < AHEAD:
             if active:
@@ -240,11 +161,18 @@ class Transcriber:
         for job, result, starts in zip(jobs, heard, times, strict=True):
             stream = job.stream
             if result.silent:
-                stream.segments[job.span.number] = []
+                stream.segments[job.place] = []
                 continue
             stream.languages = result.languages if stream.languages is None else stream.languages
             stream.logprob += result.logprob
-            stream.segments[job.span.number] = self._segments(job, result, starts)
+            segments = self._segments(job, result, starts)
+            if job.span.again:
+                written = [segment for span in stream.segments.values() for segment in span]
+                segments = [segment for segment in segments if not repeats(segment, written)]
+            stream.segments[job.place] = segments
+            if self.request.timed:
+                texts = [(segment.start - job.span.start, segment.end - job.span.start) for segment in segments]
+                self.again.extend(Job(stream, span) for span in unread(job.span, self.processor.rate, texts))
 
     def _fuse(self, jobs: Sequence[Job], silence: float) -> Features:
         items = [self.processor.window(job.span.samples, silence) for job in jobs]
@@ -268,7 +196,7 @@ class Transcriber:
         prompt = head.prompt(codes, len(jobs), self.request.task, self.request.timed).to(logits.device)
         for tokens in prompt.unbind(1):
             logits = head.step(tokens, state)
-        keys = [f"{job.stream.key}\0{job.stream.channel}\0{job.span.number}" for job in jobs]
+        keys = [f"{job.stream.key}\0{job.stream.channel}\0{job.place}" for job in jobs]
         written = generate(
             Begun(head, logits, state), fused, settings.as_tokens(head.processor), keys, self.tokenizer.decode,
             rules=head.rules(self.request.timed),
@@ -320,14 +248,14 @@ class Transcriber:
         begins = 0
         for stretch in stretches(heard.tokens, first_stamp, seconds):
             ends, words = begins + len(stretch.tokens), None
+            start, end = job.span.start + stretch.start, job.span.start + stretch.end
             if starts is not None:
-                times = [job.span.start + time for time in starts[begins : ends + 1]]
+                times = [min(max(start, job.span.start + time), end) for time in starts[begins : ends + 1]]
                 language = max(heard.languages, key=heard.languages.get, default=None)
                 words = words_of(stretch.tokens, times, self.tokenizer.decode, language)
             begins = ends
             text = self.tokenizer.decode(stretch.tokens).strip()
             if text:
-                start, end = job.span.start + stretch.start, job.span.start + stretch.end
                 segments.append(Segment(start, end, text, job.stream.channel, words))
         return segments
 

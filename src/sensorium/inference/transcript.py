@@ -1,10 +1,13 @@
 """What was said in a recording: its text, and segments with times, of what a decoder of Whisper wrote of its spans."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sensorium.generation.timestamps import SECONDS_A_STEP
+
+NEAR = 2.0  # seconds
 
 
 class Word(NamedTuple):
@@ -36,6 +39,23 @@ class Segment:
                 {"word": word, "start": round(start, 3), "end": round(end, 3)} for word, start, end in self.words
             ]
         return facts
+
+
+def repeats(segment: Segment, written: Iterable[Segment]) -> bool:
+    """Whether the words of a segment are the last of one `written` that ends where it starts, or the first of one that
+    starts where it ends: the times of segments are not exact, so that a sound between two may be of either.
+    """
+    words = _words(segment)
+    for near in written:
+        if abs(near.end - segment.start) < NEAR and _words(near)[-len(words) :] == words:
+            return True
+        if abs(near.start - segment.end) < NEAR and _words(near)[: len(words)] == words:
+            return True
+    return not words
+
+
+def _words(segment: Segment) -> list[str]:
+    return re.findall(r"\w+", segment.text.lower())
 
 
 @dataclass

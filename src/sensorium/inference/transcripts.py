@@ -15,10 +15,11 @@ from sensorium.data.table import Table
 from sensorium.errors import RecordError, UserError, counted
 from sensorium.files import whole_file, whole_folder
 from sensorium.generation.settings import Generation
+from sensorium.inference.listening import Request
 from sensorium.inference.predict import list_bad_records, report_bad_records
 from sensorium.inference.rows import ENDINGS_OF_TABLES, suffix_of, write_rows
 from sensorium.inference.subtitles import FORMATS, TIMED, write_transcript
-from sensorium.inference.transcribe import Request, Transcriber
+from sensorium.inference.transcribe import Transcriber
 from sensorium.inference.transcript import Transcript
 from sensorium.model import Model
 

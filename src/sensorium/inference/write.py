@@ -23,9 +23,9 @@ from sensorium.errors import UserError, check_known, unknown
 from sensorium.features import Batch, Features
 from sensorium.generation.autoregressive import Stream
 from sensorium.generation.settings import Generation
+from sensorium.inference.listening import Request
 from sensorium.inference.predict import decide_records, index_of, predictions_schema, warn_of_missing_columns
 from sensorium.inference.rows import ENDINGS_OF_TABLES, Chunks, suffix_of, write_rows
-from sensorium.inference.transcribe import Request
 from sensorium.inference.transcripts import LINES, can_transcribe, write_transcripts
 from sensorium.model import HasModel, Model, RecordSource, loss_scored_targets, model_of
 
