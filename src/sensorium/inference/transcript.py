@@ -102,7 +102,7 @@ def stretches(tokens: Sequence[int], first_stamp: int, seconds: float) -> list[S
         if token < first_stamp:
             texts.append(token)
             continue
-        time = min((token - first_stamp) * SECONDS_A_STEP, seconds)
+        time = min(round((token - first_stamp) * SECONDS_A_STEP, 2), seconds)
         if texts:
             between.append(Stretch(start, max(start, time), texts))
         start, texts = time, []
