@@ -1,6 +1,7 @@
 """Tiny Whispers of Transformers with random weights, their folders, and sounds."""
 
 import json
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -86,3 +87,17 @@ def sound(seconds: float, seed: int = 0) -> np.ndarray:
     tones = sum(np.sin(2 * np.pi * pitch * time + pitch) for pitch in random.uniform(80, 3000, 5))
     envelope = 0.1 + np.abs(np.sin(2 * np.pi * time * random.uniform(0.5, 3)))
     return (0.1 * envelope * (tones + random.standard_normal(len(time)))).astype(np.float32)
+
+
+def example(folder: Path) -> None:
+    """Writes what docs/speech.md works on into `folder`: talks/ and talks.csv, tones and what is said in them, and
+    models/whisper."""
+    (folder / "talks").mkdir()
+    names = ["first", "second", *(f"talk-{number}" for number in range(3, 25))]
+    for number, name in enumerate(names):
+        with wave.open(str(folder / "talks" / f"{name}.wav"), "wb") as file:
+            file.setparams((1, 2, RATE, 0, "NONE", ""))
+            file.writeframes((sound(0.5 + number / 20, number) * 32767).astype("<i2").tobytes())
+    lines = [f"talks/{name}.wav,a {'low' if number % 2 else 'high'} tone" for number, name in enumerate(names)]
+    (folder / "talks.csv").write_text("\n".join(["talk,text", *lines, ""]), encoding="utf-8")
+    folder_of(published(), folder / "models" / "whisper")
