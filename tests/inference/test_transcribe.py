@@ -10,6 +10,7 @@ import pytest
 
 import sensorium
 from sensorium.data.media.recording import read_recording
+from sensorium.encoders.transformers_audio import TransformersAudio, TransformersAudioConfig
 from sensorium.errors import RecordError, UserError
 from sensorium.inference import transcribe
 from sensorium.inference.listening import Heard
@@ -19,7 +20,7 @@ from sensorium.inference.transcript import Segment, Transcript, repeats, stretch
 from sensorium.inference.words import words_of
 from sensorium.inference.write import write
 from sensorium.model import Model
-from tests.whisper_scenes import FIRST_STAMP, RATE, SECONDS, folder_of, ours, published, sound
+from tests.whisper_scenes import FIRST_STAMP, RATE, SECONDS, example, folder_of, ours, published, sound
 
 
 @pytest.fixture(scope="module")
@@ -255,3 +256,29 @@ def test_pieces_are_told_as_they_are_written(model):
     frame = write(model, table(clips), stream=lambda key, piece: told.append((key, piece)), max_tokens=20)
     for key, text in zip(frame["key"], frame["text"], strict=True):
         assert "".join(piece for told_key, piece in told if told_key == key).split() == text.split()
+
+
+def test_a_fit_of_both_halves_transcribes_as_a_converted_model_does(tmp_path, monkeypatch):
+    example(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    encoder, head = "transformers_audio:models/whisper,own_window=true", "transcript:models/whisper,language=de"
+    run = sensorium.fit(
+        "talks.csv", target="text=text", encoders={"talk": encoder}, head={"text": head}, epochs=1, out="run",
+        quiet=True,
+    )  # fmt: skip
+    frame = sensorium.write(run.model, "talks/talk-24.wav", timestamps=True, max_tokens=20)
+    assert frame["text_language"][0] == "de"
+    assert frame["text_segments"][0] is not None
+    with pytest.raises(UserError, match="of a Whisper that reads recordings alone"):
+        run.model.heads["text"].__class__.transcribes = False
+        try:
+            sensorium.write(run.model, "talks/talk-24.wav", timestamps=True)
+        finally:
+            run.model.heads["text"].__class__.transcribes = True
+
+
+def test_own_windows_are_whispers():
+    """Another encoder of speech says so in a sentence."""
+    config = TransformersAudioConfig(model="any", architecture={"model_type": "wav2vec2"}, own_window=True)
+    with pytest.raises(UserError, match="own_window is of Whisper"):
+        TransformersAudio(config)

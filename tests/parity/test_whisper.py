@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import AutoModelForSpeechSeq2Seq, AutoProcessor
 from transformers.generation.logits_process import WhisperTimeStampLogitsProcessor
 
+from sensorium.data.targets.text import TextTarget
 from sensorium.families.checkpoints import convert
 from sensorium.features import Features
 from sensorium.generation.alignment import token_frames
@@ -131,6 +132,30 @@ def test_a_batch_equals_each_alone_and_windows_of_any_length_are_masked(pair):
         assert alone["decision"] == text["decision"]
         assert alone["probability"] == pytest.approx(text["probability"], rel=1e-3)
     assert len({text["decision"] for text in texts}) > 3
+
+
+def test_the_loss_is_that_of_transformers_and_reaches_every_weight(pair):
+    """Of texts of several lengths after forced prompts, in windows that are masked; each text counts once."""
+    model, published_model = pair
+    head = model.heads["text"]
+    head.config = head.config.model_copy(update={"language": "de"})
+    fused, frames = heard(model, [sound(SECONDS, seed) for seed in range(3)])
+    references = np.array([["a tone"], ["two"], ["no tone at all"]], dtype=object)
+    target = TextTarget.column(references, [], head.processor)(np.arange(3))
+    losses = head.loss(fused, target)
+    prompt = [START, NUMBERS["<|de|>"], NUMBERS["<|transcribe|>"], FIRST_STAMP - 1]
+    for row, (text,) in enumerate(references):
+        tokens = head.processor(text)
+        read = torch.tensor([[*prompt, *tokens[:-1]]])
+        logits = published_model(input_features=frames[row : row + 1].mT, decoder_input_ids=read).logits[0, 3:]
+        expected = torch.nn.functional.cross_entropy(logits, torch.tensor(tokens))
+        torch.testing.assert_close(losses[row], expected, rtol=1e-5, atol=1e-5)
+    batch = model.encoders["speech"].processor.pad([model.encoders["speech"].processor(sound(1.0))] * 3)
+    head.loss(model.fuse(model.encode({"speech": batch})), target).sum().backward()
+    untouched = [name for name, weight in model.named_parameters() if weight.requires_grad and weight.grad is None]
+    model.zero_grad(set_to_none=True)
+    head.config = head.config.model_copy(update={"language": None})
+    assert not [name for name in untouched if "kinds" not in name]
 
 
 @torch.no_grad()

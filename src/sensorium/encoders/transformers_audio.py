@@ -78,6 +78,10 @@ class TransformersAudio(nn.Module):
             raise UserError(f"The architecture of '{config.model}' is not known; build the encoder, which reads it.")
         self.config, self.processor, self.summary_only = config, processor, summary_only
         architecture = AutoConfig.for_model(**config.architecture)
+        if config.own_window and architecture.model_type not in WHOLE:
+            raise UserError(
+                f"own_window is of Whisper, and '{config.model}' is {architecture.model_type}; leave it out."
+            )
         self.body = encoder_of(AutoModel.from_config(architecture, dtype=torch.float32, trust_remote_code=False))
         adapted = getattr(architecture, "add_adapter", False)
         width: int = architecture.output_hidden_size if adapted else architecture.hidden_size
@@ -98,7 +102,7 @@ class TransformersAudio(nn.Module):
         try:
             silence = config.silence if config.own_window else None
             if config.own_window:
-                seconds = config.seconds or float(extractor.chunk_length)
+                seconds = config.seconds or float(getattr(extractor, "chunk_length", seconds))
             elif architecture.model_type in WHOLE:
                 extractor = shorten(pretrained.get_encoder(), extractor, seconds + config.silence)
             update = {"architecture": architecture_of(architecture), "seconds": seconds}
