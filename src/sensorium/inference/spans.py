@@ -53,12 +53,12 @@ def unread(span: Span, rate: int, texts: Sequence[tuple[float, float]]) -> list[
     if not len(power) or not texts or span.again:
         return []
     quiet = QUIETER * np.quantile(power, 0.9)
-    seconds, parts = len(span.samples) / rate, []
+    seconds, gaps = len(span.samples) / rate, []
     for start, end in zip([0.0, *(end for _, end in texts)], [*(start for start, _ in texts), seconds], strict=True):
         frames = power[round(start / FRAME) : max(0, round((end - LISTENED) / FRAME))]
         if end - start >= SHORT and len(frames) and frames.max() > quiet:
-            parts.append(Span(span.samples[round(start * rate) : round(end * rate)], span.start + start, again=True))
-    return parts
+            gaps.append(Span(span.samples[round(start * rate) : round(end * rate)], span.start + start, again=True))
+    return gaps
 
 
 def _power(samples: np.ndarray, rate: int, seconds: float) -> np.ndarray:

@@ -189,8 +189,8 @@ class Transcriber:
         if speech.languages:
             detected = head.language_probabilities(logits).tolist()
             languages = [
-                dict(zip(speech.languages, row, strict=True)) if known is None else known
-                for known, row in zip(languages, detected, strict=True)
+                dict(zip(speech.languages, row, strict=True)) if stream_languages is None else stream_languages
+                for stream_languages, row in zip(languages, detected, strict=True)
             ]
         codes = [max(probabilities, key=probabilities.get, default="") for probabilities in languages]
         prompt = head.prompt(codes, len(jobs), self.request.task, self.request.timed).to(logits.device)
@@ -218,10 +218,10 @@ class Transcriber:
         fused = self._fuse([jobs[row] for row in rows], self.processor.seconds)
         temperatures = () if self.settings.temperature else TEMPERATURES
         for temperature in (self.settings.temperature, *temperatures):
-            doubtful = [place for place, row in enumerate(rows) if heard[row].doubtful]
+            doubtful = [index for index, row in enumerate(rows) if heard[row].doubtful]
             if not doubtful:
                 break
-            rows = [rows[place] for place in doubtful]
+            rows = [rows[index] for index in doubtful]
             fused = fused.take(torch.tensor(doubtful, device=fused.mask.device))
             settings = self.settings
             if temperature:
@@ -273,8 +273,8 @@ class Transcriber:
         for row, (job, text) in enumerate(zip(jobs, texts, strict=True)):
             frames = round(len(job.span.samples) / self.processor.rate / SECONDS_A_STEP)
             before = prompt.shape[1]  # the token that is read before the first of the text
-            own = attention[row, :, before : before + len(text) + 1, : max(1, frames)]
-            times.append((token_frames(own) * SECONDS_A_STEP).tolist())
+            weights = attention[row, :, before : before + len(text) + 1, : max(1, frames)]
+            times.append((token_frames(weights) * SECONDS_A_STEP).tolist())
         return times
 
 

@@ -33,7 +33,7 @@ def read_recording(value: Any, root: Path, rate: int) -> Iterator[np.ndarray]:
             raise ValueError("it has samples that are not finite numbers")
         pending.append(piece.clip(-1.0, 1.0))
         count += piece.shape[1]
-        if sum(part.shape[1] for part in pending) >= PIECE * rate:
+        if sum(block.shape[1] for block in pending) >= PIECE * rate:
             yield np.concatenate(pending, axis=1)
             pending = []
     if pending:
