@@ -7,9 +7,10 @@ from tokenizers import Tokenizer
 
 from sensorium.data.media.decoding import decode
 from sensorium.encoders.transformers_audio import TransformersAudio, TransformersAudioConfig
-from sensorium.encoders.whisper import MODEL_FILE, load_whisper, no_speech_probabilities, shorten
+from sensorium.encoders.whisper import no_speech_probabilities, shorten
 from sensorium.errors import UserError
 from sensorium.model import Model, load
+from sensorium.nn.whisper import MODEL_FILE, load_whisper
 
 RATE = 16_000
 START, NO_TIMES, END = 50257, 50362, 50256  # tokens of the English models

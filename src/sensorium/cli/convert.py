@@ -11,7 +11,8 @@ def convert(
         str,
         typer.Argument(
             help="A published CLIP or SigLIP: a folder of Transformers or open_clip, a file of weights, a model on the"
-            " hub; or an ALBEF's file of weights; or a BERT of Transformers, which an ALBEF begins with. Or, with --to,"
+            " hub; or a Whisper, a folder of Transformers or CTranslate2; or an ALBEF's file of weights; or a BERT"
+            " of Transformers, which an ALBEF begins with. Or, with --to,"
             " a run's or a checkpoint's folder."
         ),
     ],
@@ -34,7 +35,7 @@ def convert(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in OUT.")] = False,
 ) -> None:
-    """Turn a published CLIP, SigLIP or ALBEF into a checkpoint, or a checkpoint into what others open.
+    """Turn a published CLIP, SigLIP, ALBEF or Whisper into a checkpoint, or a checkpoint into what others open.
 
     The tokenizer and the preparation of pictures come with it. Without a tokenizer an ALBEF takes token numbers alone.
     A weight that is missing, unknown or does not fit is an error.

@@ -15,7 +15,11 @@ def write(
         list[Path], typer.Argument(help="A table, a folder of pictures, sounds or films, or several such files.")
     ],
     out: Annotated[
-        Path | None, typer.Option(help="File for the texts: .parquet, .csv, .jsonl, or .txt with a text a line.")
+        Path | None,
+        typer.Option(
+            help="File for the texts: .parquet, .csv, .jsonl, or .txt with a text a line; of a recording also .srt,"
+            " .vtt or .json, of several a folder."
+        ),
     ] = None,
     stream: Annotated[bool, typer.Option("--stream", help="Print each text as it is written.")] = False,
     beams: Annotated[int | None, typer.Option(help="Beginnings kept at each token; 1 is greedy (1).")] = None,
@@ -39,12 +43,24 @@ def write(
     seed: Annotated[
         int | None, typer.Option(help="Number that samples follow from, with each record's key (0).")
     ] = None,
+    language: Annotated[
+        str | None, typer.Option(help="Of recordings, a code or a name: en, German; without it, it is detected.")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="With recordings: transcribe, or translate into English (transcribe).")
+    ] = None,
+    timestamps: Annotated[bool, typer.Option("--timestamps", help="Say when each segment is spoken.")] = False,
+    words: Annotated[bool, typer.Option("--words", help="Say when each word is spoken.")] = False,
+    channels: Annotated[
+        str, typer.Option(help="Of recordings: mix, or split to write each channel, a speaker, apart.")
+    ] = "mix",
     bad_records: BadRecords = "skip",
     as_json: Json = False,
 ) -> None:
-    """Write a trained model's texts for every record: captions, translations, answers.
+    """Write a trained model's texts for every record: captions, translations, answers, what is said in recordings.
 
     Example: [bold]sensorium write runs/captions pictures/ --out captions.parquet[/bold]
+    Example: [bold]sensorium write runs/whisper talk.mp3 --timestamps --out talk.srt[/bold]
     """
     from sensorium.inference.write import print_pieces, print_texts
     from sensorium.inference.write import write as run_write
@@ -54,6 +70,7 @@ def write(
         quiet=as_json, beams=beams, best=best, temperature=temperature, top_p=top_p, top_k=top_k, max_tokens=max_tokens,
         min_tokens=min_tokens, length_penalty=length_penalty, repetition_penalty=repetition_penalty,
         no_repeat_ngram=no_repeat_ngram, stop=stop, choices=choice, seed=seed,
+        language=language, task=task, timestamps=timestamps, words=words, channels=channels,
     )  # fmt: skip
     if as_json:
         print(json.dumps(summary if out else summary.to_dict("records"), ensure_ascii=False))

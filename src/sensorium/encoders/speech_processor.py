@@ -1,31 +1,43 @@
 """From samples to the input of a pretrained speech model, by the feature extractor that came with it."""
 
+import math
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoFeatureExtractor, SequenceFeatureExtractor
 
 from sensorium.encoders.audio_augmentation import AudioAugmentation, change_samples
 from sensorium.encoders.audio_processor import loudest
 from sensorium.encoders.padding import column, pad_sequences
 from sensorium.encoders.processor_files import read_settings, write_settings
+from sensorium.encoders.whisper import log_mel
+
+STEP = 1.0  # seconds: windows of Whisper's are whole numbers of it, so that many clips have the same
 
 
 class SpeechProcessor:
     """float32 [S] in [-1, 1] -> `values`, float32 [F, ...] or, of a model that reads a whole span at once, [M, F].
+
+    silence: seconds of it after a clip in a window of its own, all of which is real, as a decoder of Whisper reads it;
+    `values` is then [F, M]. None: what the model reads is of one length for all clips, and only theirs is real.
 
     extractor: Transformers'; it says the rate. seconds: a longer clip is cut to its loudest span of that length.
     shortest: samples; a shorter clip is followed by silence up to there, for the model's convolutions to have enough.
     augmentation: of the samples alone: speed, shift, gain and noise."""
 
     def __init__(
-        self, extractor: SequenceFeatureExtractor, seconds: float, shortest: int, augmentation: AudioAugmentation | None
+        self,
+        extractor: SequenceFeatureExtractor,
+        seconds: float,
+        shortest: int,
+        augmentation: AudioAugmentation | None,
+        silence: float | None = None,
     ):
-        self.extractor, self.seconds, self.shortest = extractor, seconds, shortest
+        self.extractor, self.seconds, self.shortest, self.silence = extractor, seconds, shortest, silence
         self.augmentation = augmentation
         self.rate: int = extractor.sampling_rate
         self.decoding: dict[str, Any] = {"rate": self.rate}
@@ -37,7 +49,9 @@ class SpeechProcessor:
         samples = loudest(value, span)
         if augment and self.augmentation is not None:
             samples = change_samples(torch.from_numpy(np.array(samples)), self.rate, self.augmentation).numpy()[:span]
-        samples = np.pad(samples, (0, max(0, self.shortest - len(samples))))
+        if self.silence is not None:
+            return self.window(samples, self.silence)
+        samples = self._padded(samples)
         extracted = self.extractor(
             samples, sampling_rate=self.rate, return_attention_mask=True, return_tensors="pt", **self._padding
         )
@@ -46,6 +60,20 @@ class SpeechProcessor:
         if "attention_mask" in extracted:
             mask = extracted["attention_mask"][0].bool()
         return {"values": values, "mask": mask}
+
+    def window(self, samples: np.ndarray, silence: float) -> dict[str, Tensor]:
+        """float32 [S] -> `values` float32 [F, M] of a window of Whisper's, in which `silence` seconds of it follow, and
+        `mask`; its length follows from the clip's alone."""
+        samples = self._padded(samples)
+        steps = math.ceil((len(samples) / self.rate + silence) / STEP)
+        seconds = min(steps * STEP, self.extractor.chunk_length)
+        frames = log_mel(torch.from_numpy(samples), self.extractor)
+        missing = round(seconds * self.rate) // self.extractor.hop_length - len(frames)
+        values = nn.functional.pad(frames, (0, 0, 0, missing))  # zeros of the spectrogram, not of the sound
+        return {"values": values, "mask": torch.ones(len(values)).bool()}
+
+    def _padded(self, samples: np.ndarray) -> np.ndarray:
+        return np.pad(samples, (0, max(0, self.shortest - len(samples))))
 
     @property
     def _padding(self) -> dict[str, Any]:
@@ -62,14 +90,19 @@ class SpeechProcessor:
         """`values` float32 [B, ...] of the longest, zero beyond each clip's end, and `mask` bool [B, F]."""
         example = next((item for item in items if item is not None), None) or self._blank
         return {
-            name: pad_sequences(column(items, name), tensor.shape[1:], tensor.dtype, shortest=len(tensor))[0]
+            name: pad_sequences(column(items, name), tensor.shape[1:], tensor.dtype, shortest=self._fewest(tensor))[0]
             for name, tensor in example.items()
         }
+
+    def _fewest(self, tensor: Tensor) -> int:
+        return 1 if self.silence is not None else len(tensor)
 
     def save(self, folder: Path) -> None:
         """Writes preprocessor_config.json (Transformers') and processor.json into `folder`."""
         self.extractor.save_pretrained(folder)
-        write_settings(folder, {"seconds": self.seconds, "shortest": self.shortest}, self.augmentation)
+        settings = {"seconds": self.seconds, "shortest": self.shortest}
+        settings |= {} if self.silence is None else {"silence": self.silence}
+        write_settings(folder, settings, self.augmentation)
 
     @classmethod
     def load(cls, folder: Path) -> "SpeechProcessor":

@@ -16,11 +16,12 @@ from sensorium.encoders.audio_augmentation import AudioAugmentation
 from sensorium.encoders.audio_processor import LEAST_SECONDS, seconds_of
 from sensorium.encoders.pooling import Pooling, as_features, pool_thirds, summarise
 from sensorium.encoders.speech_processor import SpeechProcessor
-from sensorium.encoders.whisper import MODEL_FILE, load_whisper, shorten
+from sensorium.encoders.whisper import read_window, shorten
 from sensorium.errors import UserError
 from sensorium.features import Features
 from sensorium.nn.hub import FAILURES, architecture_of, encoder_of, load, load_weights
 from sensorium.nn.packs import resolve
+from sensorium.nn.whisper import MODEL_FILE, load_whisper
 
 WHAT = "speech encoder"
 WHOLE = {"whisper"}  # reads one span of fixed length, with its silence; `shorten` sets how long
@@ -44,6 +45,8 @@ class TransformersAudioConfig(BaseModel, frozen=True, extra="forbid"):
                   at most 30. Never more than the model reads.
     silence:      seconds of it that Whisper, which reads one span of fixed length, reads after `seconds`; with more of
                   it the words of short clips are told apart better.
+    own_window:   of Whisper: each clip is read in a window of its own, as long as the clip and `silence`, and all of it
+                  counts, as Whisper's decoder wants it; `seconds` is then what Whisper was trained on.
     augmentation: of training clips: speed, shift, gain and noise of AudioAugmentation; None for none."""
 
     model: str
@@ -51,6 +54,7 @@ class TransformersAudioConfig(BaseModel, frozen=True, extra="forbid"):
     pooling: Pooling | Literal["thirds"] = "mean"
     seconds: float | None = Field(None, gt=0, le=3600)
     silence: float = Field(0.5, ge=0, le=30, exclude_if=(0.5).__eq__)
+    own_window: bool = Field(False, exclude_if=(False).__eq__)
     augmentation: AudioAugmentation | None = AudioAugmentation()
 
 
@@ -74,13 +78,17 @@ class TransformersAudio(nn.Module):
             raise UserError(f"The architecture of '{config.model}' is not known; build the encoder, which reads it.")
         self.config, self.processor, self.summary_only = config, processor, summary_only
         architecture = AutoConfig.for_model(**config.architecture)
+        if config.own_window and architecture.model_type not in WHOLE:
+            raise UserError(
+                f"own_window is of Whisper, and '{config.model}' is {architecture.model_type}; leave it out."
+            )
         self.body = encoder_of(AutoModel.from_config(architecture, dtype=torch.float32, trust_remote_code=False))
         adapted = getattr(architecture, "add_adapter", False)
         width: int = architecture.output_hidden_size if adapted else architecture.hidden_size
         self.dim = width * (3 if config.pooling == "thirds" else 1)
         layered = getattr(architecture, "feat_extract_norm", None) == "layer" and not adapted
         self.masked = architecture.model_type in MASKED and layered
-        self.whole = architecture.model_type in WHOLE
+        self.whole = architecture.model_type in WHOLE and not config.own_window
 
     @classmethod
     def build(
@@ -92,11 +100,15 @@ class TransformersAudio(nn.Module):
         architecture = pretrained.config
         seconds = min(config.seconds or seconds_of(facts), getattr(extractor, "chunk_length", None) or math.inf)
         try:
-            if architecture.model_type in WHOLE:
+            silence = config.silence if config.own_window else None
+            if config.own_window:
+                seconds = config.seconds or float(getattr(extractor, "chunk_length", seconds))
+            elif architecture.model_type in WHOLE:
                 extractor = shorten(pretrained.get_encoder(), extractor, seconds + config.silence)
             update = {"architecture": architecture_of(architecture), "seconds": seconds}
             config = config.model_copy(update=update)
-            processor = SpeechProcessor(extractor, seconds, _shortest(extractor, architecture), config.augmentation)
+            shortest = _shortest(extractor, architecture)
+            processor = SpeechProcessor(extractor, seconds, shortest, config.augmentation, silence)
             with torch.device("meta"):  # random weights would be replaced at once
                 encoder = cls(config, processor, summary_only)
             encoder.body = encoder_of(pretrained)
@@ -144,6 +156,8 @@ class TransformersAudio(nn.Module):
         return pad_sequence(tokens, batch_first=True), counts
 
     def _tokens(self, values: Tensor, **options: Tensor) -> Tensor:
+        if self.config.own_window:
+            return read_window(self.body, values)
         return self.body(**{self.body.main_input_name: values}, **options).last_hidden_state  # [B, T, D]
 
 

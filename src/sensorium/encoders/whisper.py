@@ -1,110 +1,20 @@
-"""Whisper in CTranslate2's format as a model of the Transformers library, and what Whisper says about a sound."""
+"""Whisper's encoder over spans that are shorter than those it was trained on, and what Whisper says about a sound."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
+from torch.nn import functional as F
+from transformers import WhisperFeatureExtractor
 
 from sensorium.encoders.audio_processor import loudest
-from sensorium.encoders.ctranslate2 import read_ctranslate2
-from sensorium.errors import UserError
+from sensorium.nn.whisper import VOCABULARY_FILE, load_whisper
 
-MODEL_FILE, VOCABULARY_FILE = "model.bin", "vocabulary.txt"
-_CHUNK = 30  # seconds that Whisper was trained on
 _START, _NO_SPEECH = "<|startoftranscript|>", "<|nocaptions|>"  # later Whispers call it <|nospeech|>
 _LISTENED = 3  # seconds of a clip that are judged
-# Our names of a layer's parts, CTranslate2's, and the projections that stand in one matrix there.
-_LINEAR = {
-    "self_attn.": ("self_attention/linear_0", ("q_proj", "k_proj", "v_proj")),
-    "self_attn.out_proj": ("self_attention/linear_1", ("",)),
-    "encoder_attn.q_proj": ("attention/linear_0", ("",)),
-    "encoder_attn.": ("attention/linear_1", ("k_proj", "v_proj")),
-    "encoder_attn.out_proj": ("attention/linear_2", ("",)),
-    "fc1": ("ffn/linear_0", ("",)),
-    "fc2": ("ffn/linear_1", ("",)),
-}
-_NORMS = {
-    "self_attn_layer_norm": "self_attention/layer_norm",
-    "encoder_attn_layer_norm": "attention/layer_norm",
-    "final_layer_norm": "ffn/layer_norm",
-}
-
-
-def load_whisper(folder: Path) -> tuple[WhisperForConditionalGeneration, WhisperFeatureExtractor]:
-    """Whisper in float32 from the model.bin in `folder`, and what prepares its sound. Raises UserError when the file
-    cannot be read, is damaged or holds another model."""
-    path = folder / MODEL_FILE
-    try:
-        arrays = read_ctranslate2(path)
-        config = _config(arrays)
-        with torch.device("meta"):  # random weights would be replaced at once
-            model = WhisperForConditionalGeneration(config)
-        state = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in _state(arrays, config)}
-        model.load_state_dict(state, assign=True)
-    except (OSError, ValueError) as error:
-        raise UserError(f"The speech encoder {path} cannot be loaded: {error}.") from error
-    except (KeyError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{path} holds no Whisper model of CTranslate2 ({reason}); name another.") from error
-    model.tie_weights()
-    return model.eval(), WhisperFeatureExtractor(feature_size=config.num_mel_bins, chunk_length=_CHUNK)
-
-
-def _config(arrays: dict[str, np.ndarray]) -> WhisperConfig:
-    """The model's sizes, from the shapes of its arrays. Raises KeyError when one is missing."""
-    width, bands, _ = arrays["encoder/conv1/weight"].shape
-    vocabulary = len(arrays["decoder/embeddings/weight"])
-    sizes: dict[str, Any] = {}
-    for side in ("encoder", "decoder"):
-        layers = {name.split("/")[1] for name in arrays if name.startswith(f"{side}/layer_")} - {"layer_norm"}
-        sizes[f"{side}_layers"] = len(layers)
-        sizes[f"{side}_attention_heads"] = int(arrays[f"{side}/num_heads"])
-        sizes[f"{side}_ffn_dim"] = len(arrays[f"{side}/layer_0/ffn/linear_0/bias"])
-    # The numbers of special tokens matter to generation alone; these lie within any vocabulary.
-    tokens = dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"), 0)
-    return WhisperConfig(
-        vocab_size=vocabulary, num_mel_bins=bands, d_model=width,
-        max_source_positions=len(arrays["encoder/position_encodings/encodings"]),
-        max_target_positions=len(arrays["decoder/position_encodings/encodings"]), **sizes, **tokens,
-    )  # fmt: skip
-
-
-def _state(arrays: dict[str, np.ndarray], config: WhisperConfig) -> Iterator[tuple[str, np.ndarray]]:
-    """The arrays under the names of Transformers. Raises KeyError when one is missing."""
-    for side, layers in (("encoder", config.encoder_layers), ("decoder", config.decoder_layers)):
-        for layer in range(layers):
-            yield from _layer(arrays, f"{side}/layer_{layer}/", f"model.{side}.layers.{layer}.", side == "decoder")
-        yield from _norm(arrays, f"{side}/layer_norm", f"model.{side}.layer_norm")
-        yield f"model.{side}.embed_positions.weight", arrays[f"{side}/position_encodings/encodings"]
-    for name in ("conv1", "conv2"):
-        for kind in ("weight", "bias"):
-            yield f"model.encoder.{name}.{kind}", arrays[f"encoder/{name}/{kind}"]
-    for name in ("model.decoder.embed_tokens.weight", "proj_out.weight"):
-        yield name, arrays["decoder/embeddings/weight"]
-
-
-def _layer(arrays: dict[str, np.ndarray], source: str, name: str, crosses: bool) -> Iterator[tuple[str, np.ndarray]]:
-    """The arrays of one layer; crosses: whether it attends to the encoder as well."""
-    for linear, (stem, projections) in _LINEAR.items():
-        if crosses or not linear.startswith("encoder_attn"):
-            for kind in ("weight", "bias"):
-                blocks = np.split(arrays[f"{source}{stem}/{kind}"], len(projections))
-                for projection, block in zip(projections, blocks, strict=True):
-                    if (projection, kind) != ("k_proj", "bias"):  # Whisper's keys have none, it is zero there
-                        yield f"{name}{linear}{projection}.{kind}", block
-    for norm, stem in _NORMS.items():
-        if crosses or not norm.startswith("encoder_attn"):
-            yield from _norm(arrays, source + stem, name + norm)
-
-
-def _norm(arrays: dict[str, np.ndarray], source: str, name: str) -> Iterator[tuple[str, np.ndarray]]:
-    yield f"{name}.weight", arrays[f"{source}/gamma"]
-    yield f"{name}.bias", arrays[f"{source}/beta"]
 
 
 def shorten(encoder: nn.Module, extractor: WhisperFeatureExtractor, seconds: float) -> WhisperFeatureExtractor:
@@ -116,6 +26,28 @@ def shorten(encoder: nn.Module, extractor: WhisperFeatureExtractor, seconds: flo
     encoder.embed_positions = nn.Embedding.from_pretrained(weight)
     encoder.config.max_source_positions = encoder.max_source_positions = positions
     return type(extractor).from_dict(extractor.to_dict() | {"chunk_length": chunk})
+
+
+def log_mel(samples: Tensor, extractor: WhisperFeatureExtractor) -> Tensor:
+    """float32 [S], at least a quarter of a window of the transform -> float32 [F, M], a frame for each 10 ms: what
+    Whisper reads of a sound, of that sound alone. Silence that is to follow is zeros."""
+    size, hop = extractor.n_fft, extractor.hop_length
+    window = torch.hann_window(size)
+    spectrum = torch.stft(F.pad(samples, (0, size)), size, hop, window=window, return_complex=True)[:, :-1]
+    power = spectrum[:, : -(-len(samples) // hop)].abs() ** 2  # [size / 2 + 1, F]
+    levels = (torch.from_numpy(extractor.mel_filters).float().T @ power).clamp(min=1e-10).log10()  # [M, F]
+    return (torch.maximum(levels, levels.max() - 8.0).T + 4.0) / 4.0
+
+
+def read_window(encoder: nn.Module, frames: Tensor) -> Tensor:
+    """float [B, F, M], no longer than the encoder of Whisper reads -> [B, F / 2, D]."""
+    x = F.gelu(encoder.conv1(frames.mT))
+    x = F.gelu(encoder.conv2(x)).mT  # [B, T, D]
+    x = x + encoder.embed_positions.weight[: x.shape[1]]
+    for layer in encoder.layers:
+        output = layer(x, None)
+        x = output[0] if isinstance(output, tuple) else output
+    return encoder.layer_norm(x)
 
 
 @torch.no_grad()

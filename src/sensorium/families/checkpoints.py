@@ -8,13 +8,15 @@ from sensorium.families.albef_start import NewAlbef
 from sensorium.families.clip_checkpoints import WRITERS as CLIP_WRITERS
 from sensorium.families.clip_checkpoints import PublishedClip, WrittenClip
 from sensorium.families.conversion import Conversion, Options, Source
+from sensorium.families.whisper import PublishedWhisper, WrittenWhisper
 from sensorium.files import writable
 from sensorium.model import Model
 from sensorium.nn.torch_state import usual_torch
 
 # The first that recognises a source makes it ours; the last recognises any, and says what is wrong with it.
-SOURCES: tuple[Source, ...] = (NewAlbef(), PublishedAlbef(), PublishedClip())
-# What a checkpoint of ours is written as.
+SOURCES: tuple[Source, ...] = (NewAlbef(), PublishedWhisper(), PublishedAlbef(), PublishedClip())
+# What a checkpoint of ours is written as: the first that recognises it, else what the format usually is of.
+WRITTEN: dict[str, tuple[Source, ...]] = {"transformers": (WrittenWhisper(),)}
 FORMATS: dict[str, Conversion] = {name: WrittenClip(name) for name in CLIP_WRITERS} | {"albef": WrittenAlbef()}
 
 
@@ -28,9 +30,9 @@ def convert(
     picture: str | Path | None = None,
     tokenizer: str | Path | None = None,
 ) -> Model:
-    """Writes `source` to the folder `out` and gives the model: `source` is a published CLIP, SigLIP or ALBEF; or, with
-    `to` ("transformers", "open_clip", "albef"), a checkpoint of ours; or a BERT, which an ALBEF begins with, and
-    `picture` the weights of its other half (see albef_start). `tokenizer`: of a published ALBEF, where none stands
+    """Writes `source` to the folder `out` and gives the model: `source` is a published CLIP, SigLIP, ALBEF or Whisper;
+    or, with `to` ("transformers", "open_clip", "albef"), a checkpoint of ours; or a BERT, which an ALBEF begins with,
+    and `picture` the weights of its other half (see albef_start). `tokenizer`: of a published ALBEF, where none stands
     beside it (see albef_checkpoints).
 
     For the other arguments and what it raises see the families' own."""
@@ -40,7 +42,8 @@ def convert(
     if to is None:
         conversion = next(conversion for conversion in SOURCES if conversion.recognises(Path(source), options))
     else:
-        conversion = FORMATS[to]
+        fitting = (written for written in WRITTEN.get(to, ()) if written.recognises(Path(source), options))
+        conversion = next(fitting, FORMATS[to])
     if tokenizer is not None and not conversion.takes_tokenizer:
         raise UserError(
             f"--tokenizer is for the file of weights of a published ALBEF, and {source} is none; leave it out."

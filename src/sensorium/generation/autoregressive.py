@@ -29,15 +29,17 @@ def generate(
     spell: Spell | None = None,
     stream: Stream | None = None,
     prompt: Tensor | None = None,
+    rules: Sequence[Rule] = (),
 ) -> Written:
     """The texts that `decoder` writes over `fused`.
 
     settings: its texts as tokens, see `Generation.as_tokens`. keys: of each row's record, which its samples follow
     from; without keys all rows draw the same numbers. spell: tokens -> text, for stop texts. stream: hears each token
     of the first text of a row, the end of samples too; of beams when the search is over. prompt: see `Decoder.begin`.
+    rules: the decoder's own, before those of the settings.
     """
     logits, state = decoder.begin(fused, prompt)
-    rules, stops = rules_of(settings, decoder.special), Stops(settings.stop, spell)
+    rules, stops = [*rules, *rules_of(settings, decoder.special)], Stops(settings.stop, spell)
     limit = min(settings.max_tokens or decoder.context, decoder.context)
     if settings.beams == 1:
         return _write(decoder, logits, state, settings, rules, stops, limit, keys, stream)

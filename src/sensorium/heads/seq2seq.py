@@ -18,12 +18,14 @@ from sensorium.generation.packed import steps_of
 from sensorium.generation.settings import Generation
 from sensorium.heads.written import (
     GREEDY,
+    attended,
     decode_text,
     predict_text,
     read_architecture,
     sequence_fusion,
     shifted,
     text_loss,
+    without_encoder,
 )
 from sensorium.nn.hub import architecture_of, load_with
 from sensorium.nn.precision import wide
@@ -60,7 +62,7 @@ class Seq2Seq(nn.Module):
         if body is None:
             architecture = read_architecture(config, WHAT)
             body = AutoModelForSeq2SeqLM.from_config(architecture, dtype=torch.float32, trust_remote_code=False)
-        self.body = _without_encoder(body)
+        self.body = without_encoder(body)
         width = body.config.hidden_size
         self.projector = nn.Identity() if width == dim else nn.Linear(dim, width)
         self.special = SpecialTokens(processor.end, processor.pad, (processor.start,))
@@ -123,17 +125,4 @@ class Seq2Seq(nn.Module):
 
     def _encoded(self, fused: Features) -> tuple[Tensor, Tensor]:
         """float [B, S, D], zero where nothing is real, and bool [B, S], what is attended to, at least one of a row."""
-        tokens = self.projector(torch.where(fused.mask[..., None], fused.tokens, 0.0))
-        first = torch.arange(fused.mask.shape[1], device=fused.mask.device) == 0
-        mask = fused.mask | (~fused.present[:, None] & first)
-        return torch.where(fused.mask[..., None], tokens, 0.0), mask
-
-
-def _without_encoder(model: PreTrainedModel) -> PreTrainedModel:
-    """The model without the weights of its encoder, whose place the fused tokens take."""
-    encoder = model.get_encoder()
-    for module in list(model.modules()):
-        for name, child in list(module.named_children()):
-            if child is encoder:
-                setattr(module, name, None)
-    return model
+        return attended(fused, self.projector(torch.where(fused.mask[..., None], fused.tokens, 0.0)))

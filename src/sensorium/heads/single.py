@@ -11,6 +11,7 @@ from sensorium.heads.masked_words import MaskedWords
 from sensorium.heads.match import Match
 from sensorium.heads.number import Number
 from sensorium.heads.seq2seq import Seq2Seq
+from sensorium.heads.transcript import Transcript
 from sensorium.heads.writer import Writer
 
 HEADS: dict[str, type[nn.Module]] = {
@@ -23,5 +24,6 @@ HEADS: dict[str, type[nn.Module]] = {
     "answer": Answer,
     "causal": Causal,
     "seq2seq": Seq2Seq,
+    "transcript": Transcript,
     "writer": Writer,
 }

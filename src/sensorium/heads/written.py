@@ -6,11 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import AutoConfig
+from transformers import AutoConfig, PreTrainedModel
 
 from sensorium.data.targets.tokens import Tokens
 from sensorium.features import Features
 from sensorium.generation.autoregressive import Decoder, Stream, generate
+from sensorium.generation.rules import Rule
 from sensorium.generation.settings import Generation
 from sensorium.nn.hub import load
 
@@ -47,6 +48,8 @@ def predict_text(
     generation: Generation = GREEDY,
     keys: Sequence[str] = (),
     stream: Stream | None = None,
+    prompt: Tensor | None = None,
+    rules: Sequence[Rule] = (),
 ) -> dict[str, Tensor]:
     """The n texts of each row, best first: `tokens` int64 [B, n, L], then pad; `logprobs` float32 [B, n, L] of each;
     `probability` float32 [B, n] of each text; `finished` bool [B, n], False where it was cut.
@@ -55,7 +58,7 @@ def predict_text(
     def spell(tokens: list[int]) -> str:
         return processor.tokenizer.decode(tokens)  # with the spaces at its ends, which a stop text may have
 
-    written = generate(decoder, fused, generation.as_tokens(processor), keys, spell, stream)
+    written = generate(decoder, fused, generation.as_tokens(processor), keys, spell, stream, prompt, rules)
     return {
         "tokens": written.tokens,
         "logprobs": written.logprobs,
@@ -77,6 +80,15 @@ def decode_text(prediction: dict[str, Tensor], processor: Tokens) -> list[dict[s
     return rows
 
 
+def attended(fused: Features, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """What a published decoder attends to: `tokens`, made of the fused ones, float [B, S, D], zero where nothing is
+    real; and bool [B, S], which of them count, in a row without any input the first alone.
+    """
+    first = torch.arange(fused.mask.shape[1], device=fused.mask.device) == 0
+    mask = fused.mask | (~fused.present[:, None] & first)
+    return torch.where(fused.mask[..., None], tokens, 0.0), mask
+
+
 def shifted(tokens: Tensor, start: int) -> Tensor:
     """int64 [N, L] -> the same with `start` first and without the last: what is read before each token."""
     return F.pad(tokens[:, :-1], (1, 0), value=start)
@@ -95,3 +107,13 @@ def sequence_fusion(config: dict[str, Any], what: str) -> tuple[str, dict[str, A
     if "model" not in config:
         return "sequence", {}
     return "sequence", {"dim": load(AutoConfig, config["model"], what).get_text_config().hidden_size}
+
+
+def without_encoder(model: PreTrainedModel) -> PreTrainedModel:
+    """The model without the weights of its encoder, whose place the fused tokens take."""
+    encoder = model.get_encoder()
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if child is encoder:
+                setattr(module, name, None)
+    return model

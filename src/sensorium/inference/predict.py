@@ -100,12 +100,12 @@ def decide_records(
     chunks = predictions(model, table, bad, inputs, decide)
     if out is None:
         frame = pd.DataFrame([row for rows in chunks for row in rows], columns=fields.names)
-        _report_bad_records(bad, len(table), quiet)
+        report_bad_records(bad, len(table), quiet)
         return frame.set_axis(index[~np.isin(table.rows, [error.row for error in bad or ()])])
     with whole_file(Path(out)) as new:
         write(chunks, fields, new, Path(out).suffix)
     listed = list_bad_records(bad or taken_as_absent, out)
-    set_aside = _report_bad_records(bad, len(table), quiet)
+    set_aside = report_bad_records(bad, len(table), quiet)
     if not quiet:
         skipped = f"; {counted(set_aside, 'record')} set aside, {listed} says why" if set_aside else ""
         skipped = f"; {listed} says what could not be read" if taken_as_absent else skipped
@@ -124,7 +124,7 @@ def warn_of_missing_columns(table: Table) -> None:
         )
 
 
-def _report_bad_records(bad: list[RecordError] | None, count: int, quiet: bool) -> int:
+def report_bad_records(bad: list[RecordError] | None, count: int, quiet: bool) -> int:
     """Says, by a warning if `quiet`, which of `count` records were left out; returns how many they are."""
     if not bad:
         return 0

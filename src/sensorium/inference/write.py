@@ -23,11 +23,13 @@ from sensorium.errors import UserError, check_known, unknown
 from sensorium.features import Batch, Features
 from sensorium.generation.autoregressive import Stream
 from sensorium.generation.settings import Generation
+from sensorium.inference.listening import Request
 from sensorium.inference.predict import decide_records, index_of, predictions_schema, warn_of_missing_columns
 from sensorium.inference.rows import ENDINGS_OF_TABLES, Chunks, suffix_of, write_rows
+from sensorium.inference.transcripts import LINES, can_transcribe, write_transcripts
 from sensorium.model import HasModel, Model, RecordSource, loss_scored_targets, model_of
 
-LINES = ".txt"
+CHANNELS = ("mix", "split")
 Pieces = Callable[[str, str], None]
 """Called with a record's key and the next piece of the text that is written for it."""
 
@@ -40,6 +42,11 @@ def write(
     stream: Pieces | None = None,
     bad_records: str = "skip",
     quiet: bool = True,
+    language: str | None = None,
+    task: str | None = None,
+    timestamps: bool = False,
+    words: bool = False,
+    channels: str = CHANNELS[0],
     **generation: Any,
 ) -> pd.DataFrame | dict[str, Any]:
     """The texts that a trained model writes for every record.
@@ -48,13 +55,17 @@ def write(
     one input of that kind. Gives what `predict` gives: of each text target `<target>` and `<target>_probability`, that
     of the whole text; with `best` above 1 also the lists `<target>_best` and `<target>_best_probabilities`, best first.
     out: a file (.parquet, .csv, .jsonl; .txt with a text a line). stream: hears each piece as it is written, a record
-    at a time. generation: see `Generation`: beams, best, temperature, top_p, top_k, max_tokens, seed, stop, ... Raises
-    UserError for what the user can mend.
+    at a time. generation: see `Generation`: beams, best, temperature, top_p, top_k, max_tokens, seed, stop, ...
+
+    A Whisper writes what is said in recordings of any length. language: a code or an English name; None: it is
+    detected. task: "transcribe" or "translate", into English. timestamps, words: the times of segments and of words.
+    channels: "mix", or "split" to write each apart. `<target>_language` and `<target>_segments` are further columns;
+    out may end in .srt, .vtt or .json too, or be a folder. Raises UserError for what the user can mend.
     """
     check_known(WAYS_WITH_BAD_RECORDS, "way with bad records", bad_records)
+    check_known(CHANNELS, "way with channels", channels)
     settings = generation_settings(generation)
-    if out is not None:
-        suffix_of(out, (*ENDINGS_OF_TABLES, LINES))
+    request = Request(language, task, timestamps, words, channels != CHANNELS[0])
     model = model_of(run)
     targets = [name for name in loss_scored_targets(model) if getattr(model.heads[name], "writes", False)]
     if not targets:
@@ -63,6 +74,21 @@ def write(
             f"This model writes no text: its targets are {decided or 'none'}; fit one with --target NAME=text, or take"
             " sensorium predict."
         )
+    if can_transcribe(model, targets):
+        if settings.best > 1:
+            raise UserError("Of what is said in a recording there is one text; leave best out.")
+        model, table = read_for_writing(model, records)
+        return write_transcripts(
+            model, targets[0], table, out, index_of(records, table), request, settings, stream=stream,
+            bad_records=bad_records, quiet=quiet,
+        )  # fmt: skip
+    if request != Request():
+        raise UserError(
+            "Language, task, timestamps, words and channels are of a Whisper that reads recordings alone, and this"
+            " model is none; leave them out."
+        )
+    if out is not None:
+        suffix_of(out, (*ENDINGS_OF_TABLES, LINES))
     if len(targets) > 1 and out is not None and Path(out).suffix == LINES:
         raise UserError(
             f"{LINES} has room for one text a record, and the model writes {', '.join(targets)}; take .csv."

@@ -18,9 +18,9 @@ MOST_SECONDS = 600.0
 TOO_LOUD = 1.5  # times full scale; lossy formats reach a little more than 1
 
 # Playlists and the like, which make FFmpeg open other files or addresses, are not among these.
-_FORMATS = "wav,w64,flac,mp3,ogg,aac,mov,mp4,matroska,webm,asf,avi,mpeg,mpegts,flv,aiff,au,caf"
+FORMATS = "wav,w64,flac,mp3,ogg,aac,mov,mp4,matroska,webm,asf,avi,mpeg,mpegts,flv,aiff,au,caf"
 _BLOCK = 2**16
-_SILENT = "it holds no sound"
+SILENT = "it holds no sound"
 # Formats whose headers count their samples; those of all other formats only estimate them.
 _COUNTED = ("wav", "w64", "flac", "aiff", "au", "caf", "mov,mp4,m4a,3gp,3g2,mj2")
 _PADDING = 0.25  # seconds that a lossy or blockwise encoder may put in front or behind
@@ -103,7 +103,7 @@ def _check_blocks(blocks: Iterable[Block], seconds: float) -> Iterator[Block]:
             raise ValueError("it has samples that are not finite numbers")
         yield block
     if count == 0:
-        raise ValueError(_SILENT)
+        raise ValueError(SILENT)
 
 
 def _read_wave(data: bytes) -> Block | None:
@@ -125,10 +125,10 @@ def _read_wave(data: bytes) -> Block | None:
 def _decode_with_ffmpeg(data: bytes) -> Iterator[Block]:
     """The samples that FFmpeg decodes, gathered into blocks."""
     try:
-        options = {"format_whitelist": _FORMATS}
+        options = {"format_whitelist": FORMATS}
         with av.open(io.BytesIO(data), options=options, metadata_errors="replace") as container:
             if not container.streams.audio:
-                raise ValueError("it is a film without a sound track" if container.streams.video else _SILENT)
+                raise ValueError("it is a film without a sound track" if container.streams.video else SILENT)
             stream = container.streams.audio[0]
             check_codec(stream, "sound")
             stream.thread_type = "NONE"
@@ -141,7 +141,7 @@ def _decode_with_ffmpeg(data: bytes) -> Iterator[Block]:
                 count, rate = count + frame.samples, frame.sample_rate
             if pending:
                 yield Block(np.concatenate(pending), rate)
-            _check_whole(container.format.name, stream, count / max(rate, 1))
+            check_whole(container.format.name, stream, count / max(rate, 1))
     except av.FFmpegError as error:
         raise ValueError(f"the file is not a sound that can be read ({error.strerror})") from error
 
@@ -152,7 +152,7 @@ def check_codec(stream: Any, noun: str) -> None:
         raise ValueError(f"the {noun} is in a codec that cannot be read; write it again in a common one")
 
 
-def _check_whole(name: str, stream: Any, seconds: float) -> None:
+def check_whole(name: str, stream: Any, seconds: float) -> None:
     """Raises ValueError when fewer `seconds` were decoded than the header of a format `name` counts."""
     expected = float(stream.duration * stream.time_base) if stream.duration else 0.0
     if name in _COUNTED and seconds < expected - (1 / stream.rate if name == "flac" else _PADDING):

@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 
-from sensorium.encoders.ctranslate2 import read_ctranslate2
+from sensorium.nn.ctranslate2 import read_ctranslate2
 
 TYPES = {"float32": 0, "int8": 1, "int16": 2, "int32": 3, "float16": 4, "bfloat16": 5}
 
