@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import AutoFeatureExtractor, SequenceFeatureExtractor
 
-from sensorium.encoders.audio_augmentation import AudioAugmentation, change_samples
+from sensorium.encoders.audio_augmentation import AudioAugmentation, change_samples, mask_spectrogram
 from sensorium.encoders.audio_processor import loudest
 from sensorium.encoders.padding import column, pad_sequences
 from sensorium.encoders.processor_files import read_settings, write_settings
@@ -20,7 +20,7 @@ class SpeechProcessor:
 
     extractor: Transformers'; it says the rate. seconds: a longer clip is cut to its loudest span of that length.
     shortest: samples; a shorter clip is followed by silence up to there, for the model's convolutions to have enough.
-    augmentation: of the samples alone: speed, shift, gain and noise."""
+    augmentation: of the samples, speed, shift, gain and noise; of a spectrogram that is made of them, the masks."""
 
     def __init__(
         self, extractor: SequenceFeatureExtractor, seconds: float, shortest: int, augmentation: AudioAugmentation | None
@@ -45,12 +45,27 @@ class SpeechProcessor:
         mask = torch.ones(len(values)).bool()
         if "attention_mask" in extracted:
             mask = extracted["attention_mask"][0].bool()
+        if augment and self.augmentation is not None and values.ndim == 2:
+            values = self._masked(values, mask, self.augmentation)
         return {"values": values, "mask": mask}
+
+    def _masked(self, values: Tensor, mask: Tensor, augmentation: AudioAugmentation) -> Tensor:
+        """The spectrogram with spans of the clip's own bands and frames, where `mask` is True, set to its mean."""
+        frames = (values.T if self._reads_whole_span else values).clone()  # [F, M]
+        mean = frames[mask].mean()
+        rate = self.rate / getattr(self.extractor, "hop_length", self.rate / 100)
+        frames[mask] = mask_spectrogram(frames[mask] - mean, rate, augmentation) + mean
+        return frames.T if self._reads_whole_span else frames
+
+    @property
+    def _reads_whole_span(self) -> bool:
+        """Whether the extractor is like Whisper's, which gives [M, F], padded to the whole span that is read."""
+        return hasattr(self.extractor, "chunk_length")
 
     @property
     def _padding(self) -> dict[str, Any]:
         """Extractors like Whisper's pad to the whole span they read; the others pad only as far as needed."""
-        if not hasattr(self.extractor, "chunk_length"):
+        if not self._reads_whole_span:
             return {"padding": True}
         return {"padding": "max_length", "max_length": round(self.extractor.chunk_length * self.rate)}
 
