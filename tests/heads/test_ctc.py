@@ -19,9 +19,10 @@ TEXTS = ["one two", "too", "öde Straße", "seven eight nine"]
 SEARCHES = {"greedy": Generation(), "beams": Generation(beams=4, best=3)}
 
 
-@pytest.fixture(scope="module", params=[None, 300], ids=["letters", "pieces"])
+@pytest.fixture(scope="module", params=[(None, 1), (None, 3), (300, 1)], ids=["letters", "more frames", "pieces"])
 def head(request) -> CTC:
-    return build(CTCConfig(width=16, pieces=request.param))
+    pieces, each = request.param
+    return build(CTCConfig(width=16, pieces=pieces, each=each))
 
 
 def build(config: CTCConfig) -> CTC:
@@ -76,7 +77,7 @@ def test_the_loss_is_that_of_each_text_alone_by_its_tokens(head):
 
 
 def fits_not(head: CTC) -> bool:
-    return len(head.processor("seven eight nine")) - 1 > 9
+    return len(head.processor("seven eight nine")) - 1 > 9 * head.config.each
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -137,7 +138,7 @@ def test_beams_are_ranked_by_the_probability_of_their_texts(head):
     tokens = tokens[tokens != 0]
     logprobs, lengths = head.logprobs(fused())
     loss = F.ctc_loss(logprobs[0], tokens, lengths[0], torch.tensor(len(tokens)), reduction="none")
-    assert float(written["probability"][0, 0]) == pytest.approx(float((-loss).exp()), rel=1e-4)
+    assert float(written["probability"][0, 0]) == pytest.approx((-loss).exp().item(), rel=1e-4)
 
 
 def test_a_stream_hears_the_tokens_of_the_best_text(head):
@@ -172,4 +173,8 @@ def test_a_head_is_rebuilt_from_what_is_saved(head, tmp_path):
 def test_frames_alone_without_recurrent_layers():
     head = build(CTCConfig(depth=0))
     assert head.recurrent is None and head.labels.in_features == 12
+    logprobs, lengths = head.logprobs(fused())
+    assert logprobs.shape[1] == 40 and lengths.tolist() == [40, 30, 0, 18, 40]
+    tokens = torch.stack([head.labels(fused().tokens[0, 4])]).unflatten(1, (2, -1)).log_softmax(dim=2)
+    torch.testing.assert_close(logprobs[0, 8:10], tokens[0])
     assert len(head.decode(head.predict(fused()), [])) == 5

@@ -27,28 +27,31 @@ OPTIONS = ("beams", "best", "seed")  # of a search; greedy draws nothing, so tha
 
 TOO_LONG = (
     "a text has more letters than its record has frames, so the head 'ctc' learns nothing from it; check that such"
-    " recordings are whole, let the encoder give more frames a second (quick=false, a smaller stack), or state pieces."
+    " recordings are whole, let the head make more frames of a token (each=4), or state pieces."
 )
 
 
 class CTCConfig(BaseModel, frozen=True, extra="forbid"):
     """width, depth, dropout: of the recurrent layers that read the fused tokens both ways; a depth of 0 leaves them
-    out, for encoders that are trained for it. pieces: so many learned pieces of words, 259 or more, in the place of
-    letters: fewer for each frame to say. context: the most letters or pieces of a text.
+    out, for encoders that are trained for it. each: frames that a fused token makes, one after another, since letters
+    may come faster than tokens. pieces: so many learned pieces of words, 259 or more, in the place of letters: fewer
+    for the frames to say. context: the most letters or pieces of a text.
     """
 
     width: int = Field(256, ge=2, multiple_of=2)
     depth: int = Field(1, ge=0)
     dropout: float = Field(0.1, ge=0, lt=1)
+    each: int = Field(2, ge=1)
     pieces: int | None = Field(None, ge=259)
     context: int = Field(MOST_TOKENS, ge=2)
 
 
 class CTC(nn.Module):
-    """Connectionist temporal classification (Graves et al. 2006, doi:10.1145/1143844.1143891): each fused token says
-    how likely each letter is, or none; the loss is that of all ways in which they say the text, see generation/ctc.py.
+    """Connectionist temporal classification (Graves et al. 2006, doi:10.1145/1143844.1143891): each fused token makes
+    frames, which say how likely each letter is, or none; the loss is that of all ways in which they say the text, see
+    generation/ctc.py.
 
-    A text that has more letters than there are tokens cannot be said: its loss, and that of a row without any input,
+    A text that has more letters than there are frames cannot be said: its loss, and that of a row without any input,
     is that of letters drawn by how frequent they are in training, `prior`, which is what such a row predicts too: it
     has an empty text.
     """
@@ -64,7 +67,7 @@ class CTC(nn.Module):
         reads = {"cell": "gru", "bidirectional": True, "dropout": config.dropout}
         self.recurrent = Recurrent(dim, config.width, config.depth, **reads) if config.depth else None
         self.dropout = nn.Dropout(config.dropout)
-        self.labels = nn.Linear(config.width if config.depth else dim, processor.vocabulary)
+        self.labels = nn.Linear(config.width if config.depth else dim, config.each * processor.vocabulary)
         self.register_buffer("prior", torch.zeros(processor.vocabulary) if prior is None else prior)
 
     @classmethod
@@ -87,8 +90,8 @@ class CTC(nn.Module):
         return "sequence", {}
 
     def logprobs(self, fused: Features) -> tuple[Tensor, Tensor]:
-        """float32 [B, T, V]: how likely each label is, of a row's real tokens, which come first; int64 [B], their
-        number.
+        """float32 [B, F, V]: how likely each label is, of the frames of a row's real tokens, which come first; int64
+        [B], their number.
         """
         order = fused.mask.int().argsort(dim=1, descending=True, stable=True)
         tokens = fused.tokens.gather(1, order[..., None].expand_as(fused.tokens))
@@ -97,12 +100,13 @@ class CTC(nn.Module):
         x = torch.where(mask[..., None], wide(tokens), 0.0)
         if self.recurrent is not None:
             x, _ = self.recurrent(self.dropout(x), mask)
-        return wide(self.labels(self.dropout(x))).log_softmax(dim=2), lengths
+        logits = self.labels(self.dropout(x)).unflatten(2, (self.config.each, -1)).flatten(1, 2)  # [B, F, V]
+        return wide(logits).log_softmax(dim=2), lengths * self.config.each
 
     def loss(self, fused: Features, target: dict[str, Tensor]) -> Tensor:
         """float32 [B]: minus the logarithm of a text's probability by its number of tokens, its end among them,
         averaged over the texts of a row by `weight`. target: as `written.text_loss` takes it. Warns of texts that have
-        more labels than their row has tokens.
+        more labels than their row has frames.
         """
         logprobs, lengths = self.logprobs(fused)
         real, weight = target["real"], target["weight"]
@@ -114,13 +118,13 @@ class CTC(nn.Module):
         counts = real.sum(dim=1)
         fits = frames_needed(tokens, counts - 1) <= lengths[row]
         if not (fits | (lengths[row] == 0)).all():
-            warnings.warn(TOO_LONG, UserWarning, stacklevel=2)
-        said = F.ctc_loss(
+            warnings.warn(TOO_LONG, UserWarning, stacklevel=1)
+        aligned = F.ctc_loss(
             logprobs[row].transpose(0, 1), tokens, lengths[row].clamp(min=1), counts - 1, self.blank,
             reduction="none", zero_infinity=True,
         )  # fmt: skip
         drawn = -torch.where(real, self.prior[tokens], 0.0).sum(dim=1)
-        losses = torch.where(fits & (lengths[row] > 0), said, drawn) / counts
+        losses = torch.where(fits & (lengths[row] > 0), aligned, drawn) / counts
         return losses.new_zeros(len(logprobs)).index_add(0, row, losses * weight)
 
     @torch.no_grad()
@@ -163,14 +167,16 @@ class CTC(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, fused: Features, target: dict[str, Tensor]) -> None:
-        """Chooses nothing. Warns of the validation texts that have more labels than their row has tokens."""
+        """Chooses nothing. Warns of the validation texts that have more labels than their row has frames."""
         counts = target["real"].sum(dim=2)  # [B, A]
         row, column = (counts > 0).nonzero().unbind(1)
-        lengths = fused.mask.sum(dim=1)[row]
+        lengths = self.config.each * fused.mask.sum(dim=1)[row]
         needed = frames_needed(target["tokens"][row, column], counts[row, column] - 1)
         long = int(((needed > lengths) & (lengths > 0)).sum())
         if long:
-            warnings.warn(f"{long:,} of the {counted(len(row), 'validation text')}: {TOO_LONG}", UserWarning, 2)
+            warnings.warn(
+                f"{long:,} of the {counted(len(row), 'validation text')}: {TOO_LONG}", UserWarning, stacklevel=1
+            )
 
     def _logprob_of_nothing(self, texts: int) -> Tensor:
         """float64 [texts]: of the empty text in a row without any input; there is no further one."""
@@ -193,12 +199,12 @@ def _letters_of(texts: Iterable[str]) -> Tokenizer:
 
 def _check_options(generation: Generation) -> None:
     """Raises UserError where more is asked of a search than beams and how many texts."""
-    stated = [
+    refused = [
         name for name in Generation.model_fields
         if name not in OPTIONS and getattr(generation, name) != getattr(GREEDY, name)
     ]  # fmt: skip
-    if stated:
+    if refused:
         raise UserError(
-            f"The head 'ctc' reads a text off all tokens at once and takes no {', '.join(stated)}; leave it out, or"
+            f"The head 'ctc' reads a text off all tokens at once and takes no {', '.join(refused)}; leave it out, or"
             " search with beams and best."
         )
