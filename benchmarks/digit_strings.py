@@ -47,8 +47,7 @@ def join_strings(table: pd.DataFrame, count: int, folder: Path, seed: int) -> pd
     for number in range(count):
         speaker = speakers[number % len(speakers)]
         own = by_speaker[speaker]
-        chosen = own.iloc[generator.integers(len(own), size=generator.integers(OPTIONS = {"batch_size": 16, "epochs": 50, "learning_rate": 0.002, "refit": False}
-SHORTEST, LONGEST + 1))]
+        chosen = own.iloc[generator.integers(len(own), size=generator.integers(SHORTEST, LONGEST + 1))]
         pieces, rate = [], 0
         for path in chosen["path"]:
             with wave.open(path) as file:
