@@ -171,7 +171,7 @@ def test_a_head_is_rebuilt_from_what_is_saved(head, tmp_path):
 
 
 def test_frames_alone_without_recurrent_layers():
-    head = build(CTCConfig(depth=0))
+    head = build(CTCConfig(depth=0, each=2))
     assert head.recurrent is None and head.labels.in_features == 12
     logprobs, lengths = head.logprobs(fused())
     assert logprobs.shape[1] == 40 and lengths.tolist() == [40, 30, 0, 18, 40]

@@ -33,15 +33,15 @@ TOO_LONG = (
 
 class CTCConfig(BaseModel, frozen=True, extra="forbid"):
     """width, depth, dropout: of the recurrent layers that read the fused tokens both ways; a depth of 0 leaves them
-    out, for encoders that are trained for it. each: frames that a fused token makes, one after another, since letters
-    may come faster than tokens. pieces: so many learned pieces of words, 259 or more, in the place of letters: fewer
-    for the frames to say. context: the most letters or pieces of a text.
+    out, for encoders that are trained for it. each: frames that a fused token makes, one after another, where letters
+    come faster than tokens; more of them are learned later. pieces: so many learned pieces of words, 259 or more, in
+    the place of letters: fewer for the frames to say. context: the most letters or pieces of a text.
     """
 
     width: int = Field(256, ge=2, multiple_of=2)
     depth: int = Field(1, ge=0)
     dropout: float = Field(0.1, ge=0, lt=1)
-    each: int = Field(2, ge=1)
+    each: int = Field(1, ge=1)
     pieces: int | None = Field(None, ge=259)
     context: int = Field(MOST_TOKENS, ge=2)
 
