@@ -13,7 +13,8 @@ from sensorium.evaluation import writing
 from sensorium.model import load
 
 COLOURS, KINDS = ["red", "blue", "green", "black"], ["circle", "square", "star"]
-METRICS = {"chrf", "bleu", "cider", "rouge_l", "exact_match", "word_error_rate", "neg_loss"}
+METRICS = {"chrf", "bleu", "cider", "rouge_l", "exact_match", "neg_loss"}
+METRICS |= {"word_error_rate", "character_error_rate", "word_insertions", "word_deletions", "word_substitutions"}
 
 
 def scenes(rows: int = 160) -> list[dict]:

@@ -80,7 +80,9 @@ def test_ids_and_facts(records, tmp_path, workers):
     seconds = [
         round(rate * (0.1 + 0.001 * i)) / rate for i in range(200) if i % 5 for rate in [8000 if i % 3 else 16000]
     ]
-    assert found.facts["voice"] == pytest.approx({"records": 160, "rate": 8000, "seconds": np.percentile(seconds, 95)})
+    assert found.facts["voice"] == pytest.approx(
+        {"records": 160, "rate": 8000, "seconds": np.percentile(seconds, 95), "longest": max(seconds)}
+    )
     assert found.facts["words"] == {"records": 166} and found.facts["size"] == {"records": 200}
 
 

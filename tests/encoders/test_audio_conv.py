@@ -5,6 +5,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from sensorium.encoders.audio_conv import AudioConv, AudioConvConfig
+from sensorium.encoders.audio_processor import seconds_of
 from sensorium.errors import UserError
 
 
@@ -101,6 +102,14 @@ def test_rate_and_seconds_come_from_the_data_unless_stated():
     assert (music.config.rate, music.config.seconds) == (16000, 3.0)
     with pytest.raises(UserError, match="'rate' and 'seconds'"):
         AudioConv(AudioConvConfig())
+
+
+def test_what_is_written_of_a_clip_needs_all_of_it():
+    facts = {"rate": 8000.0, "seconds": 2.0, "longest": 3.004, "whole": 1.0}
+    assert AudioConv.build(AudioConvConfig(), [], facts).config.seconds == 30
+    assert AudioConv.build(AudioConvConfig(), [], facts | {"longest": 61.5}).config.seconds == 61.5
+    assert AudioConv.build(AudioConvConfig(seconds=5), [], facts).config.seconds == 5
+    assert seconds_of(facts) == 3.01 and seconds_of(facts | {"longest": 40.0}) == 30
 
 
 def test_a_quick_one_costs_half_as_much():

@@ -130,10 +130,16 @@ def test_colour_is_a_smooth_curve_over_the_bands():
     assert (curves[:, 0].diff(dim=1).diff(dim=1).abs() > 1e-4).sum(dim=1).max() <= 6
 
 
+def test_masks_along_a_long_clip_are_no_longer_than_a_second():
+    ones, settings = torch.ones(3000, 8), AudioAugmentation(**OFF | {"frames": 0.15})
+    counts = [int((mask_spectrogram(ones, 100.0, settings) == 0).all(dim=1).sum()) for _ in range(30)]
+    assert 100 < max(counts) <= 200
+
+
 def test_masks_are_zero_and_within_their_bounds():
     ones = torch.ones(100, 40)
     for _ in range(20):
-        masked = mask_spectrogram(ones, AudioAugmentation(**OFF | {"bands": 0.1, "frames": 0.2}))
+        masked = mask_spectrogram(ones, 100.0, AudioAugmentation(**OFF | {"bands": 0.1, "frames": 0.2}))
         assert int((masked == 0).all(dim=0).sum()) <= 8
         assert int((masked == 0).all(dim=1).sum()) <= 40
     assert torch.equal(ones, torch.ones(100, 40))

@@ -67,6 +67,29 @@ def test_empty_looping_and_unfinished_texts_are_counted_and_said():
     assert judged.sentence == "Written for 8 of 8 records; 1 empty, 2 in a loop, 1 cut at the most tokens."
 
 
+def test_a_normaliser_is_applied_to_texts_and_references_and_said():
+    loud = [f"{TEXTS[row % 4].upper()}!" for row in range(8)]
+    plain, spoken = scored(loud, loud), scored(loud, [""] * 8)
+    spoken = spoken._replace(target=spoken.target.model_copy(update={"normalise": "english"}))
+    assert judge_written(plain).metrics["word_error_rate"].value == 1
+    judged = judge_written(spoken)
+    assert judged.metrics["word_error_rate"].value == 0 and judged.metrics["exact_match"].value == 1
+    assert judged.metrics["exact_match"].chance == pytest.approx(2 / 8)
+    assert judged.sentence.endswith("none is empty or in a loop. Compared after the normaliser 'english'.")
+    assert judged.to_dict()["normalise"] == "english"
+    beside = written_baselines(spoken, None)
+    assert beside["without asked"].above.value == 1 and beside["commonest"].value.value < 0.8
+
+
+def test_a_written_text_stands_under_its_nearest_reference_with_marks():
+    align = TARGET_COLUMNS["text"].alignment
+    aligned = align("one too four", ["nine nine nine", "one two three four"], "none").splitlines()
+    assert aligned[:2] == ["REF: one two three four", "HYP: one too ***** four"]
+    assert aligned[2].split() == ["S", "D"] and aligned[2].index("S") == aligned[1].index("too") + 2
+    assert align("", ["one"], "none").splitlines()[1] == "HYP: ***"
+    assert "S" not in align("One, two", ["one two"], "english")
+
+
 def test_the_nearest_training_record_gives_its_text():
     model = SimpleNamespace(read=lambda records: records)
     learned, seen = table(12), table(8)

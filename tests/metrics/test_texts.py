@@ -76,9 +76,9 @@ def test_a_resample_has_the_score_of_the_records_that_were_drawn():
         expected = BLEU(effective_order=True).corpus_score(drawn, refs).score / 100
         assert texts.bleu(references, written)(one)[0] == pytest.approx(expected, abs=1e-6)
     assert (
-        distribution({"wer": texts.word_error_rate(references, written)}, Resamples(len(written), count=50))[
-            "wer"
-        ].std()
+        distribution(
+            {"wer": texts.error_rates(references, written)["word_error_rate"]}, Resamples(len(written), count=50)
+        )["wer"].std()
         > 0
     )
 
@@ -97,9 +97,32 @@ def test_cider_and_rouge_are_those_of_pycocoevalcap():
 def test_the_word_error_rate_is_that_of_jiwer():
     references, written = corpus(5, most=1)
     expected = jiwer.wer([refs[0] for refs in references], written)
-    assert point(texts.word_error_rate(references, written), len(written)) == pytest.approx(expected, abs=1e-6)
-    nearest = point(texts.word_error_rate([["one two three", "a dog"]], ["a dog"]), 1)
+    assert point(texts.error_rates(references, written)["word_error_rate"], len(written)) == pytest.approx(
+        expected, abs=1e-6
+    )
+    nearest = point(texts.error_rates([["one two three", "a dog"]], ["a dog"])["word_error_rate"], 1)
     assert nearest == 0
+
+
+def test_errors_are_counted_by_what_is_wrong_and_by_letters_as_jiwer_does():
+    references, written = corpus(6, most=1)
+    written[0], written[1] = written[0] + " and more", ""
+    rates = {name: point(metric, len(written)) for name, metric in texts.error_rates(references, written).items()}
+    firsts = [refs[0] for refs in references]
+    expected = jiwer.process_words(firsts, written)
+    count = expected.hits + expected.substitutions + expected.deletions
+    for name in ("insertions", "deletions", "substitutions"):
+        assert rates[f"word_{name}"] == pytest.approx(getattr(expected, name) / count) and rates[f"word_{name}"] > 0
+    assert rates["character_error_rate"] == pytest.approx(jiwer.cer(firsts, written))
+    # Each measure takes the reference that is nearest by it.
+    rates = texts.error_rates([["abcdefgh", "abcd efgz"]], ["abcd efgh"])
+    assert point(rates["word_error_rate"], 1) == 0.5 and point(rates["character_error_rate"], 1) == pytest.approx(1 / 9)
+
+
+def test_the_english_normaliser_is_whispers():
+    english = texts.NORMALISERS["english"]
+    assert english("Mr. Smith won't pay $20 for twenty-one dogs, hmm!") == "mister smith will not pay $20 for 21 dogs"
+    assert texts.NORMALISERS["none"]("Mr. Smith, hmm!") == "Mr. Smith, hmm!"
 
 
 def test_an_empty_text_is_measured():

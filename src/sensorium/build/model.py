@@ -56,10 +56,15 @@ def assemble(table: Table, recipe: Recipe, encoders: dict[str, nn.Module]) -> Mo
 def build_encoders(
     table: Table, settings: dict[str, InputSettings], facts: dict[str, dict[str, float]], summary_only: bool
 ) -> dict[str, nn.Module]:
-    """By input of the training table, its encoder; one that several share is made from the values of all of them.
+    """By input of the training table, its encoder; one that several share is made from the values of all of them. Of
+    what is written of a sound its encoder reads all.
 
     Raises UserError for a setting or a value that does not fit it.
     """
+    if any(TARGETS[spec.kind].scored_by == "loss" for spec in table.schema.targets):
+        facts = {
+            name: of_input | {"whole": 1.0} if "longest" in of_input else of_input for name, of_input in facts.items()
+        }
     sharing: dict[str, list[InputSpec]] = {}
     for spec in table.schema.inputs:
         sharing.setdefault(settings.get(spec.name, InputSettings()).shares or spec.name, []).append(spec)
@@ -92,6 +97,9 @@ def check_model_settings(table: Table, recipe: Recipe) -> None:
     for spec in table.schema.targets:
         head_class(spec, recipe)
         check_measurable(spec.kind)
+        normalise = recipe.targets.get(spec.name, TargetSettings()).normalise
+        if normalise != "none" and not getattr(TARGETS[spec.kind], "normalises", False):
+            raise UserError(f"'{spec.name}' is {spec.kind}, and only texts are normalised; leave normalise out.")
     check_objectives(table, recipe)
 
 

@@ -110,6 +110,11 @@ class TargetSettings(Frozen):
         "none", description="balanced: a class's loss weighs by its rarity"
     )
     head: str | None = Field(None, description="name of the head; none: the usual one of the target's kind")
+    normalise: Literal["none", "english"] = Field(
+        "none",
+        exclude_if="none".__eq__,
+        description="english: texts are compared after Whisper's normaliser, without punctuation, capitals and fillers",
+    )
     adapter: AdapterSettings | None = Field(
         None, description="low-rank matrices beside the weights of a published decoder are trained, not the weights"
     )

@@ -27,8 +27,9 @@ class Scan(NamedTuple):
 
     ids:   by input name, int64 [N]: a hash of the content, 0 where it is absent or bad.
     facts: by input name, `records` (how many have it); of images the median `height` and `width` in pixels; of audio
-           the most frequent `rate` in hertz and the 95th percentile of `seconds`, and `cut_off`, how many are too loud,
-           if any is; of videos the first four; of series and sets of points the 95th percentile of each measure.
+           the most frequent `rate` in hertz, the 95th percentile of `seconds`, the `longest` in seconds, and `cut_off`,
+           how many are too loud, if any is; of videos the first five; of series and sets of points the 95th percentile
+           of each measure.
     bad:   the values that cannot be used, in the order of the table.
     measures: by input name, by measure, float64 [N], NaN where there is none: height, width; rate, seconds; ...
     fingerprints: by name of a picture or sound input, uint8 [N, LENGTH], where they are asked for; 0 where absent or
@@ -156,6 +157,7 @@ def _summarise_measures(records: int, measures: dict[str, np.ndarray]) -> dict[s
         rate = float(rates[counts.argmax()])
         seconds = float(np.percentile(measures["seconds"], 95))
         facts |= {"rate": int(rate) if rate.is_integer() else rate, "seconds": seconds}
+        facts["longest"] = float(measures["seconds"].max())
     if "peak" in measures and (measures["peak"] > TOO_LOUD).any():
         facts["cut_off"] = int((measures["peak"] > TOO_LOUD).sum())
     if measures.keys() & {"readings", "points"}:

@@ -2,7 +2,7 @@
 
 from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from rich.table import Table as Printed
 from rich.text import Text
 
@@ -70,7 +70,8 @@ class TargetSpec(BaseModel):
     answers the commonest first.
 
     usual: of an answer, by the text that asks, the position in `labels` of the commonest answer of training records.
-    commonest: of a text, the one that most training records have.
+    commonest: of a text, the one that most training records have. normalise: of a text, what is done to it before it is
+    compared, one of metrics.kinds.text.NORMALISERS.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -80,6 +81,7 @@ class TargetSpec(BaseModel):
     labels: list[str] = []
     usual: dict[str, int] = {}
     commonest: str | None = None
+    normalise: Literal["none", "english"] = Field("none", exclude_if="none".__eq__)
 
 
 class Schema(BaseModel):

@@ -20,7 +20,8 @@ class AudioAugmentation(BaseModel, frozen=True, extra="forbid"):
     colour: decibels, the standard deviation of each of five points of a smooth curve over the bands: other microphones.
     range:  of the processor's dynamic range, either way, as a share: other rooms.
     bands, frames: of the two masks across and the two along the spectrogram, the widest, as a share of its bands and of
-            its frames (SpecAugment, Park et al. 2019, arXiv:1904.08779, without its warp)."""
+            its frames (SpecAugment, Park et al. 2019, arXiv:1904.08779, without its warp).
+    longest: seconds of the widest mask along it, so that of a long clip no whole sentence goes."""
 
     speed: float = Field(0.15, ge=0, lt=1)
     shift: float = Field(0.05, ge=0)
@@ -30,6 +31,7 @@ class AudioAugmentation(BaseModel, frozen=True, extra="forbid"):
     range: float = Field(0.2, ge=0, lt=1)
     bands: float = Field(0.15, ge=0, lt=1)
     frames: float = Field(0.15, ge=0, lt=1)
+    longest: float = Field(1.0, gt=0)
 
 
 def change_samples(samples: Tensor, rate: int, settings: AudioAugmentation) -> Tensor:
@@ -55,14 +57,15 @@ def change_colour(spectrogram: Tensor, settings: AudioAugmentation) -> Tensor:
     return spectrogram + curve[0]  # [1, M]
 
 
-def mask_spectrogram(spectrogram: Tensor, settings: AudioAugmentation) -> Tensor:
-    """spectrogram float [F, M] -> the same shape, with two spans of bands and two of frames set to zero, its mean."""
+def mask_spectrogram(spectrogram: Tensor, rate: float, settings: AudioAugmentation) -> Tensor:
+    """spectrogram float [F, M], `rate` frames a second -> the same shape, with two spans of bands and two of frames set
+    to zero, its mean."""
     spectrogram = spectrogram.clone()
     frames, bands = spectrogram.shape
     for _ in range(2):
-        start, end = _span(bands, settings.bands)
+        start, end = _span(bands, settings.bands * bands)
         spectrogram[:, start:end] = 0
-        start, end = _span(frames, settings.frames)
+        start, end = _span(frames, min(settings.frames * frames, settings.longest * rate))
         spectrogram[start:end] = 0
     return spectrogram
 
@@ -78,7 +81,7 @@ def _resample(samples: Tensor, speed: float) -> Tensor:
     return torch.fft.irfft(torch.fft.rfft(samples), count) * (count / len(samples))
 
 
-def _span(length: int, share: float) -> tuple[int, int]:
-    width = int(uniform(0, share * length + 1))
+def _span(length: int, widest: float) -> tuple[int, int]:
+    width = int(uniform(0, widest + 1))
     start = int(uniform(0, length - width + 1))
     return start, start + width

@@ -106,7 +106,8 @@ class AudioProcessor:
             return self._normalise(spectrogram, reach)
         reach *= changes.uniform(1 - augmentation.range, 1 + augmentation.range)
         coloured = changes.change_colour(spectrogram, augmentation)
-        return changes.mask_spectrogram(self._normalise(coloured, reach), augmentation)
+        rate = self.settings.rate / self.front.hop
+        return changes.mask_spectrogram(self._normalise(coloured, reach), rate, augmentation)
 
     def _normalise(self, spectrogram: Tensor, reach: float) -> Tensor:
         if self.settings.front == "log_mel":
@@ -129,14 +130,20 @@ class AudioProcessor:
 
 
 def with_rate_and_seconds(config: Any, facts: dict[str, float]) -> Any:
-    """A sound encoder's `config` with rate and seconds, from the `facts` of a scan where they are None."""
+    """A sound encoder's `config` with rate and seconds, from the `facts` of a scan where they are None. What is read
+    whole (see `seconds_of`) may also be longer than the clips of the scan, up to MOST_SECONDS.
+    """
     rate = config.rate or min(16_000, max(4_000, round(facts.get("rate", 16_000))))
-    return config.model_copy(update={"rate": rate, "seconds": config.seconds or seconds_of(facts)})
+    seconds = max(MOST_SECONDS, facts["longest"]) if "whole" in facts else seconds_of(facts)
+    return config.model_copy(update={"rate": rate, "seconds": config.seconds or seconds})
 
 
 def seconds_of(facts: dict[str, float]) -> float:
-    """The span to read, in seconds: that of the `facts` of a scan, from LEAST_SECONDS to MOST_SECONDS."""
-    return min(MOST_SECONDS, max(LEAST_SECONDS, round(facts.get("seconds", 10.0), 2)))
+    """The span to read, in seconds, from LEAST_SECONDS to MOST_SECONDS: that of the `facts` of a scan, which most clips
+    fit into, or where `whole` is among them that of the longest: a text that is written of a clip is lost with its end.
+    """
+    fitting = facts["longest"] + 0.005 if "whole" in facts else facts.get("seconds", 10.0)
+    return min(MOST_SECONDS, max(LEAST_SECONDS, round(fitting, 2)))
 
 
 def processor_of(config: Any) -> AudioProcessor:

@@ -11,6 +11,7 @@ from huggingface_hub import CacheNotFound, scan_cache_dir
 from sensorium.data.media.decoding import decode
 from sensorium.data.schema import InputSpec
 from sensorium.data.table import Table
+from sensorium.data.targets import TARGETS
 from sensorium.encoders import ENCODERS
 from sensorium.encoders.whisper import no_speech_probabilities
 from sensorium.nn.packs import EXTRA, Pack, pack_of, resolve
@@ -51,11 +52,14 @@ def choose_encoder(spec: InputSpec, table: Table, facts: dict[str, float]) -> Ch
     if usable and pack.location is not None and _suits(table, spec):
         return Choice(pack.encoder, _config(pack, facts), pack, False)
     name = fitting_encoders(spec.modality)[0]
-    return Choice(name, _small_config(name, facts), None, usable and pack.location is None)
+    listens = "longest" in facts and any(TARGETS[target.kind].scored_by == "loss" for target in table.schema.targets)
+    config = {} if listens else _small_config(name, facts)
+    return Choice(name, config, None, usable and pack.location is None)
 
 
 def _small_config(name: str, facts: dict[str, float]) -> dict[str, Any]:
-    """The settings of an encoder from scratch that differ from its own defaults: small media are read quickly."""
+    """The settings of an encoder from scratch that differ from its own defaults: small media are read quickly, but for
+    sounds of which a text is written."""
     side = max(facts.get("height", 0.0), facts.get("width", 0.0))
     return {"quick": True} if "quick" in ENCODERS[name].Config.model_fields and side < QUICK_BELOW else {}
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoFeatureExtractor, SequenceFeatureExtractor
 
-from sensorium.encoders.audio_augmentation import AudioAugmentation, change_samples
+from sensorium.encoders.audio_augmentation import AudioAugmentation, change_samples, mask_spectrogram
 from sensorium.encoders.audio_processor import loudest
 from sensorium.encoders.padding import column, pad_sequences
 from sensorium.encoders.processor_files import read_settings, write_settings
@@ -27,7 +27,7 @@ class SpeechProcessor:
 
     extractor: Transformers'; it says the rate. seconds: a longer clip is cut to its loudest span of that length.
     shortest: samples; a shorter clip is followed by silence up to there, for the model's convolutions to have enough.
-    augmentation: of the samples alone: speed, shift, gain and noise."""
+    augmentation: of the samples, speed, shift, gain and noise; of a spectrogram that is made of them, the masks."""
 
     def __init__(
         self,
@@ -47,10 +47,15 @@ class SpeechProcessor:
         `augment`, changed at random by torch's global random state."""
         span = round(self.seconds * self.rate)
         samples = loudest(value, span)
-        if augment and self.augmentation is not None:
-            samples = change_samples(torch.from_numpy(np.array(samples)), self.rate, self.augmentation).numpy()[:span]
+        augmentation = self.augmentation if augment else None
+        if augmentation is not None:
+            samples = change_samples(torch.from_numpy(np.array(samples)), self.rate, augmentation).numpy()[:span]
         if self.silence is not None:
-            return self.window(samples, self.silence)
+            window = self.window(samples, self.silence)
+            if augmentation is not None:
+                heard = torch.arange(len(window["mask"])) * self.extractor.hop_length < len(samples)
+                window["values"] = self._masked(window["values"], heard, augmentation)
+            return window
         samples = self._padded(samples)
         extracted = self.extractor(
             samples, sampling_rate=self.rate, return_attention_mask=True, return_tensors="pt", **self._padding
@@ -59,6 +64,9 @@ class SpeechProcessor:
         mask = torch.ones(len(values)).bool()
         if "attention_mask" in extracted:
             mask = extracted["attention_mask"][0].bool()
+        if augmentation is not None and values.ndim == 2:
+            frames = self._masked(values.T if self._reads_whole_span else values, mask, augmentation)
+            values = frames.T if self._reads_whole_span else frames
         return {"values": values, "mask": mask}
 
     def window(self, samples: np.ndarray, silence: float) -> dict[str, Tensor]:
@@ -75,10 +83,22 @@ class SpeechProcessor:
     def _padded(self, samples: np.ndarray) -> np.ndarray:
         return np.pad(samples, (0, max(0, self.shortest - len(samples))))
 
+    def _masked(self, frames: Tensor, heard: Tensor, augmentation: AudioAugmentation) -> Tensor:
+        """float [F, M] with spans of the clip's own bands and frames, where `heard` is True, set to its mean."""
+        frames, mean = frames.clone(), frames[heard].mean()
+        rate = self.rate / getattr(self.extractor, "hop_length", self.rate / 100)
+        frames[heard] = mask_spectrogram(frames[heard] - mean, rate, augmentation) + mean
+        return frames
+
+    @property
+    def _reads_whole_span(self) -> bool:
+        """Whether the extractor is like Whisper's, which gives [M, F], padded to the whole span that is read."""
+        return hasattr(self.extractor, "chunk_length")
+
     @property
     def _padding(self) -> dict[str, Any]:
         """Extractors like Whisper's pad to the whole span they read; the others pad only as far as needed."""
-        if not hasattr(self.extractor, "chunk_length"):
+        if not self._reads_whole_span:
             return {"padding": True}
         return {"padding": "max_length", "max_length": round(self.extractor.chunk_length * self.rate)}
 

@@ -47,7 +47,8 @@ class TransformersAudioConfig(BaseModel, frozen=True, extra="forbid"):
                   it the words of short clips are told apart better.
     own_window:   of Whisper: each clip is read in a window of its own, as long as the clip and `silence`, and all of it
                   counts, as Whisper's decoder wants it; `seconds` is then what Whisper was trained on.
-    augmentation: of training clips: speed, shift, gain and noise of AudioAugmentation; None for none."""
+    augmentation: of training clips: speed, shift, gain, noise and, of a spectrogram, the masks of AudioAugmentation;
+                  None for none."""
 
     model: str
     architecture: dict[str, Any] | None = None

@@ -1,6 +1,7 @@
 """How good written texts are: every metric beside chance, what they are compared with, which are empty or loop."""
 
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from sensorium.evaluation.baselines import Baseline, Scored
 from sensorium.evaluation.coalitions import Coalition, without
 from sensorium.evaluation.rivals import Training
 from sensorium.metrics import Columns, Metric, Resamples, Value, distribution, finite, measured, point, summary
-from sensorium.metrics.kinds.text import NEAREST, chrf, written_metrics
+from sensorium.metrics.kinds.text import NEAREST, NORMALISERS, chrf, written_metrics
 
 _LOOP = re.compile(r"(.{2,80}?)\1{3,}")  # a piece of text four times in a row
 _LONGEST = 4000  # letters of a text that are looked at for loops
@@ -24,7 +25,8 @@ class Written(NamedTuple):
 
     metrics: with their chance, the commonest text of training. without: by input, the metrics of what is written when
     it is taken away. units: how many records, or groups of them. empty, looping, unfinished: how many texts are so; a
-    loop says a piece of text four times in a row, an unfinished one reached the most tokens.
+    loop says a piece of text four times in a row, an unfinished one reached the most tokens. normalise: what was done
+    to texts and references before they were compared, one of NORMALISERS.
     """
 
     metric: str
@@ -36,6 +38,7 @@ class Written(NamedTuple):
     empty: int
     looping: int
     unfinished: int
+    normalise: str
 
     def to_dict(self) -> dict[str, Any]:
         """What metrics.json holds beside the metrics themselves."""
@@ -49,15 +52,19 @@ class Written(NamedTuple):
         """How many were written, and what is odd about them."""
         faults = {"empty": self.empty, "in a loop": self.looping, "cut at the most tokens": self.unfinished}
         odd = ", ".join(f"{count:,} {fault}" for fault, count in faults.items() if count)
-        return f"Written for {self.records:,} of {self.of:,} records; {odd or 'none is empty or in a loop'}."
+        compared = "" if self.normalise == "none" else f" Compared after the normaliser '{self.normalise}'."
+        return f"Written for {self.records:,} of {self.of:,} records; {odd or 'none is empty or in a loop'}.{compared}"
 
 
 class Sample(NamedTuple):
-    """The records that were written for: rows among the scored ones, their references, and resamples of them."""
+    """The records that were written for: rows among the scored ones, their references, and resamples of them; what is
+    done to texts before they are compared, and has been to the references.
+    """
 
     rows: np.ndarray
     references: list[list[str]]
     resamples: Resamples
+    normalise: Callable[[str], str]
 
 
 def sample_of(scored: Scored, inputs: Coalition) -> Sample | None:
@@ -66,9 +73,12 @@ def sample_of(scored: Scored, inputs: Coalition) -> Sample | None:
     rows = np.flatnonzero(~pd.isna(decision)) if decision is not None else np.zeros(0, dtype=np.int64)
     if not len(rows):
         return None
-    references = scored.table.cells(scored.target.name, scored.target.kind)[rows].tolist()
+    normalise = NORMALISERS[scored.target.normalise]
+    cells = scored.table.cells(scored.target.name, scored.target.kind)[rows]
+    references = [[normalise(text) for text in texts] for texts in cells]
     clusters = None if scored.resamples.cluster is None else scored.resamples.cluster[rows]
-    return Sample(rows, references, Resamples(len(rows), clusters, scored.resamples.count, scored.resamples.seed))
+    resamples = Resamples(len(rows), clusters, scored.resamples.count, scored.resamples.seed)
+    return Sample(rows, references, resamples, normalise)
 
 
 def judge_written(scored: Scored) -> Written | None:
@@ -77,13 +87,14 @@ def judge_written(scored: Scored) -> Written | None:
     sample = sample_of(scored, inputs)
     if sample is None:
         return None
-    chance = [scored.target.commonest or ""] * len(sample.rows)
+    chance = [sample.normalise(scored.target.commonest or "")] * len(sample.rows)
     levels = {
         name: finite(point(metric, len(sample.rows)))
         for name, metric in written_metrics(sample.references, chance).items()
     }
     texts = _texts(scored.predictions[inputs], sample)
     metrics = _measure(sample, texts, levels)
+    written = scored.predictions[inputs]["decision"][sample.rows]
     by_input = {name: _texts(scored.predictions[without(inputs, name)], sample) for name in inputs}
     return Written(
         metric=NEAREST,
@@ -92,9 +103,10 @@ def judge_written(scored: Scored) -> Written | None:
         records=len(sample.rows),
         of=len(scored.table),
         units=sample.resamples.units,
-        empty=sum(not text for text in texts),
-        looping=sum(_LOOP.search(text[:_LONGEST]) is not None for text in texts),
+        empty=sum(not text for text in written),
+        looping=sum(_LOOP.search(text[:_LONGEST]) is not None for text in written),
         unfinished=int((~scored.predictions[inputs]["finished"][sample.rows].astype(bool)).sum()),
+        normalise=scored.target.normalise,
     )
 
 
@@ -109,6 +121,7 @@ def written_baselines(scored: Scored, training: Training | None) -> dict[str, Ba
     rivals = {} if scored.target.commonest is None else {"commonest": [scored.target.commonest] * len(sample.rows)}
     if training is not None:
         rivals |= nearest_texts(scored, sample, training)
+    rivals = {name: [sample.normalise(text) for text in texts] for name, texts in rivals.items()}
     rivals |= {f"without {name}": _texts(scored.predictions[without(inputs, name)], sample) for name in inputs}
     model_chrf = chrf(sample.references, _texts(scored.predictions[inputs], sample))
     metrics = {"": model_chrf} | {name: chrf(sample.references, texts) for name, texts in rivals.items()}
@@ -167,8 +180,8 @@ def _features(records: Records, name: str, rows: np.ndarray) -> np.ndarray:
 
 
 def _texts(prediction: Columns, sample: Sample) -> list[str]:
-    """What was written of the sample's records."""
-    return [text or "" for text in prediction["decision"][sample.rows]]
+    """What was written of the sample's records, as it is compared."""
+    return [sample.normalise(text or "") for text in prediction["decision"][sample.rows]]
 
 
 def _measure(sample: Sample, texts: list[str], chance: dict[str, float | None]) -> dict[str, Value]:

@@ -5,6 +5,7 @@ from torch import nn
 from sensorium.heads.answer import Answer
 from sensorium.heads.causal import Causal
 from sensorium.heads.classes import Classes
+from sensorium.heads.ctc import CTC
 from sensorium.heads.frequent import TopAnswers
 from sensorium.heads.labels import Labels
 from sensorium.heads.masked_words import MaskedWords
@@ -26,4 +27,5 @@ HEADS: dict[str, type[nn.Module]] = {
     "seq2seq": Seq2Seq,
     "transcript": Transcript,
     "writer": Writer,
+    "ctc": CTC,
 }

@@ -21,11 +21,12 @@ DecisionRow = tuple[str, str, str | None]  # label, text, grade
 
 
 class Card(NamedTuple):
-    """A record to show: its title, its inputs, what is true and what was decided."""
+    """A record to show: its title, its inputs, what is true and what was decided; of speech, word over word."""
 
     title: str
     media: list[Markup]
     decisions: Sequence[DecisionRow] = ()
+    alignment: str = ""
 
 
 DecidedCards = tuple[Decided, tuple[str, str], list[Card]]
@@ -37,7 +38,12 @@ def errors(evidence: Evidence, media: Media) -> Section:
     for target in scores.targets:
         rows = surest(scores, target)
         cards = [
-            Card(scores.keys[row], media.of_record(row), _decisions(scores, target, row, "all"))
+            Card(
+                scores.keys[row],
+                media.of_record(row),
+                _decisions(scores, target, row, "all"),
+                _alignment(evidence, target, row, media),
+            )
             for row in rows[:MOST_ERRORS]
         ]
         targets.append((target.name, TARGET_COLUMNS[target.kind].wrong_decisions, len(rows), cards))
@@ -86,6 +92,16 @@ def _decisions(scores: SavedScores, target: SavedTarget, row: int, *coalitions: 
         label = "decided" if coalition == "all" else coalition
         decisions.append((label, text, GRADES[kind.matches(decision, truth)]))
     return decisions
+
+
+def _alignment(evidence: Evidence, target: SavedTarget, row: int, media: Media) -> str:
+    """Of a text that was written of a recording, the reference over it, word over word; empty of all others."""
+    record = evidence.scores.by_coalition["all"].iloc[row]
+    align, decision = getattr(TARGET_COLUMNS[target.kind], "alignment", None), record[f"{target.name}_decision"]
+    if align is None or decision is None or not media.table.schema.inputs_of("audio"):
+        return ""
+    normalise = evidence.figures["written"][target.name].get("normalise", "none")
+    return align(decision, list(record[target.name]), normalise)
 
 
 def _spelled(value: Any) -> str:

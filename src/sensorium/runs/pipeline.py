@@ -63,7 +63,7 @@ def run_pipeline(task: Task, table: Table, context: RunContext, started: float) 
     # 3. Split, and learn of the targets what has to be known before training.
     joined = [codes for codes in (task.keep_together(table, ids, console), families) if codes is not None]
     splits = split_records(table, ids, context.recipe, seen, join_codes(joined) if joined else None)
-    splits = fit_targets(splits, inherit=context.recipe.start_from is not None)
+    splits = fit_targets(splits, context.recipe)
     task.check_splits(splits, context.recipe)
 
     # 4. Fill in what the recipe leaves open.

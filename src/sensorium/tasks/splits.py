@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.model_selection import GroupKFold
 
 from sensorium.build.continual import checkpoint_fingerprint
-from sensorium.config.schema import Recipe
+from sensorium.config.schema import Recipe, TargetSettings
 from sensorium.data.split import join_codes
 from sensorium.data.table import Table
 from sensorium.data.targets import TARGETS
@@ -127,16 +127,21 @@ def _take(split: Split, name: str, rows: np.ndarray) -> Split:
     return Split(name, split.table.take(rows), ids, None if split.together is None else split.together[rows])
 
 
-def fit_targets(splits: dict[str, Split], inherit: bool) -> dict[str, Split]:
-    """The splits with what is learned of the targets before training: a list of answers, say.
+def fit_targets(splits: dict[str, Split], recipe: Recipe) -> dict[str, Split]:
+    """The splits with what is learned of the targets before training, a list of answers, say, and what the recipe says
+    of them.
 
-    It is learned from the records that are trained or validated on, and from those of them that are not scored.
-    inherit: labels stay those of the run that is gone on from.
+    It is learned from the records that are trained or validated on, and from those of them that are not scored. Labels
+    stay those of a run that is gone on from.
     """
     records = splits["train_val"].table
     unscored = splits["train_val" if "test" in splits else "train"].table
     schema = records.schema
-    targets = [TARGETS[spec.kind].fit(spec, records, unscored, inherit) for spec in schema.targets]
+    targets = []
+    for spec in schema.targets:
+        learned = TARGETS[spec.kind].fit(spec, records, unscored, recipe.start_from is not None)
+        normalise = recipe.targets.get(spec.name, TargetSettings()).normalise
+        targets.append(learned.model_copy(update={"normalise": normalise}))
     if targets == schema.targets:
         return splits
     return {

@@ -18,7 +18,9 @@ from sensorium.data.targets.tokens import Tokens
 
 
 class TextTarget:
-    """Texts: cells are lists of references, tensors `tokens`, `real` and `weight` as TextColumn gives them."""
+    """Texts: cells are lists of references, tensors `tokens`, `real` and `weight` as TextColumn gives them. normalises:
+    something may be done to them before they are compared, see metrics.kinds.text.NORMALISERS.
+    """
 
     scored_by = "loss"
     default_head = "writer"
@@ -27,6 +29,7 @@ class TextTarget:
     takes_text = False
     answers_questions = False
     distilled_by = None
+    normalises = True
 
     @staticmethod
     def infer(values: np.ndarray) -> Guess | None:

@@ -12,9 +12,10 @@ from sensorium.data.schema import TargetSpec
 from sensorium.evaluation.columns.base import named_classes, no_breakdowns, no_calibration, no_scatter
 from sensorium.evaluation.written import judge_written, written_baselines
 from sensorium.metrics import Columns
-from sensorium.metrics.kinds.text import chrf_of_each, exact_matches
+from sensorium.metrics.kinds.text import NORMALISERS, chrf_of_each, exact_matches
 
 SHOWN = 200  # letters of a text
+LINE = 72  # letters of a line of an alignment
 
 
 class TextColumns:
@@ -93,3 +94,16 @@ class TextColumns:
         references, texts = truth["references"][written], prediction["decision"][written]
         wrong = exact_matches(references, texts) == 0
         return written[wrong][np.argsort(chrf_of_each(references[wrong], texts[wrong]), kind="stable")]
+
+    @staticmethod
+    def alignment(decision: str, truth: list[str], normalise: str) -> str:
+        """The nearest reference over what was written, word over word, with marks under what was substituted (S),
+        deleted (D) and inserted (I). normalise: what is done to both before, one of NORMALISERS.
+        """
+        import jiwer
+
+        texts = [NORMALISERS[normalise](text) for text in (decision, *truth)]
+        compared = [jiwer.process_words(reference, texts[0]) for reference in texts[1:]]
+        nearest = min(compared, key=lambda output: output.wer)
+        lines = jiwer.visualize_alignment(nearest, show_measures=False, skip_correct=False, line_width=LINE)
+        return lines.partition("\n\n")[2].rstrip()

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 
@@ -71,8 +72,8 @@ def written_metrics(references: References, written: Sequence[str]) -> dict[str,
 
     BLEU (Papineni et al. 2002) of as many orders as there are, chrF (Popović 2015), ROUGE-L (Lin 2004) and exact match
     lie between 0 and 1; CIDEr (Vedantam et al. 2015, arXiv:1411.5726) between 0 and 10, with the frequencies of words
-    among all N references, also in a resample; word error rate is lower where it is better. `check_measurable` says
-    whether what measures them is installed.
+    among all N references, also in a resample; errors are lower where it is better, see `error_rates`.
+    `check_measurable` says whether what measures them is installed.
     """
     return {
         "chrf": chrf(references, written),
@@ -80,8 +81,7 @@ def written_metrics(references: References, written: Sequence[str]) -> dict[str,
         "cider": mean(cider(references, written)),
         "rouge_l": Share(mean(rouge_l(references, written))),
         "exact_match": share(exact_matches(references, written)),
-        "word_error_rate": word_error_rate(references, written),
-    }
+    } | error_rates(references, written)
 
 
 def chrf(references: References, written: Sequence[str]) -> Share:
@@ -167,18 +167,55 @@ def exact_matches(references: References, written: Sequence[str]) -> np.ndarray:
     return np.array([float(text in texts) for text, texts in zip(written, references, strict=True)])
 
 
-def word_error_rate(references: References, written: Sequence[str]) -> Metric:
-    """Words that have to be put in, taken out or replaced, as a share of the words of the nearest reference (jiwer)."""
+def error_rates(references: References, written: Sequence[str]) -> dict[str, Metric]:
+    """Words, and letters, that have to be put in, taken out or replaced, as a share of those of the nearest reference
+    (jiwer). Of words also by what is wrong: insertions are words that were written and are not in the reference.
+    """
     import jiwer
 
-    errors, lengths = np.zeros((2, len(written)))
+    *of_words, words_in_all = map(mean, _edits(jiwer.process_words, references, written))
+    *of_letters, letters_in_all = map(mean, _edits(jiwer.process_characters, references, written))
+    insertions, deletions, substitutions = of_words
+    return {
+        "word_error_rate": _rate(of_words, words_in_all),
+        "character_error_rate": _rate(of_letters, letters_in_all),
+        "word_insertions": _rate([insertions], words_in_all),
+        "word_deletions": _rate([deletions], words_in_all),
+        "word_substitutions": _rate([substitutions], words_in_all),
+    }
+
+
+def _edits(process: Callable, references: References, written: Sequence[str]) -> np.ndarray:
+    """float [4, N]: of each text the insertions, deletions and substitutions to its nearest reference, and the length
+    of that. process: jiwer's comparison of a reference and a text.
+    """
+    edits = np.zeros((4, len(written)))
     for row, (text, texts) in enumerate(zip(written, references, strict=True)):
-        counted = [jiwer.process_words(reference, text) for reference in texts]
-        nearest = min(counted, key=lambda counts: counts.wer)
-        errors[row] = nearest.substitutions + nearest.deletions + nearest.insertions
-        lengths[row] = nearest.substitutions + nearest.deletions + nearest.hits
-    total, words_in_all = mean(errors), mean(lengths)
-    return lambda weights: total(weights) / words_in_all(weights)
+        for number, reference in enumerate(texts):
+            counts = process(reference, text)
+            wrong = (counts.insertions, counts.deletions, counts.substitutions)
+            length = counts.substitutions + counts.deletions + counts.hits
+            nearer = sum(wrong) * max(1, edits[3, row]) < edits[:3, row].sum() * max(1, length)
+            if number == 0 or nearer:
+                edits[:, row] = *wrong, length
+    return edits
+
+
+def _rate(errors: list[Metric], length: Metric) -> Metric:
+    return lambda weights: sum(metric(weights) for metric in errors) / length(weights)
+
+
+@cache
+def _english() -> Callable[[str], str]:
+    from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
+
+    return EnglishTextNormalizer({})
+
+
+NORMALISERS: dict[str, Callable[[str], str]] = {"none": str, "english": lambda text: _english()(text)}
+"""What may be done to references and written texts before they are compared. english: Whisper's normaliser (Radford et
+al. 2022, arXiv:2212.04356), which takes out punctuation, capitals and filler words and spells numbers and contractions
+in one way; its list of British spellings, which no package brings, is left out."""
 
 
 def words(text: str) -> str:
