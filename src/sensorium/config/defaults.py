@@ -26,8 +26,9 @@ class Size(NamedTuple):
 
 
 SUPERVISED = Size(16, 16, 256, 1)
-# What is written or drawn is more to learn than a decision.
-WRITTEN = Size(32, 16, 128, 4)
+# What is written or drawn is more to learn than a decision. Small batches: what is fine in a picture is then learned in
+# a third of the passes over the records.
+WRITTEN = Size(128, 16, 128, 8)
 # By preset: how many times STEPS a fit trains; records below which all of them say how much each expert decides.
 EFFORT = {"fast": 1 / 3, "good": 1.0, "best": 2.0}
 CROSS_FITTED = {"fast": 0, "good": 1_000, "best": 5_000}
