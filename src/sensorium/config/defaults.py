@@ -17,18 +17,21 @@ REFIT = 20_000  # records up to which training twice is cheap
 
 
 class Size(NamedTuple):
-    """What a recipe's defaults follow from: batches of an epoch, bounds of a batch's size, steps in units of STEPS."""
+    """What a recipe's defaults follow from: batches of an epoch, bounds of a batch's size, steps in units of STEPS, and
+    the learning rate.
+    """
 
     batches: int
     smallest: int
     largest: int
     steps: int
+    learning_rate: float = 1e-3
 
 
 SUPERVISED = Size(16, 16, 256, 1)
-# What is written or drawn is more to learn than a decision. Small batches: what is fine in a picture is then learned in
-# a third of the passes over the records.
-WRITTEN = Size(128, 16, 128, 8)
+# What is written or drawn is more to learn than a decision. Small steps: what is fine in a picture is then learned in a
+# third of the passes; after large ones, which learn what is coarse, little of it is left in the features.
+WRITTEN = Size(128, 16, 128, 8, 3e-4)
 # By preset: how many times STEPS a fit trains; records below which all of them say how much each expert decides.
 EFFORT = {"fast": 1 / 3, "good": 1.0, "best": 2.0}
 CROSS_FITTED = {"fast": 0, "good": 1_000, "best": 5_000}
@@ -54,6 +57,7 @@ def fill_defaults(recipe: Recipe, records: int, targets: Sequence[TargetSpec] = 
     chosen = {
         "batch_size": batch,
         "epochs": epochs,
+        "learning_rate": training.learning_rate if "learning_rate" in training.model_fields_set else size.learning_rate,
         "patience": training.patience or max(5, epochs // 3),
         "cross_fit": training.cross_fit if training.cross_fit is not None else experts and few,
         "refit": training.refit if training.refit is not None else records <= REFIT,

@@ -15,7 +15,11 @@ class TrainingSettings(BaseModel, frozen=True, extra="forbid"):
     pieces: int = Field(
         1, ge=1, le=65536, description="a step's records go through the model in this many, for less memory"
     )
-    learning_rate: float = Field(1e-3, gt=0, description="of everything that has no rate of its own")
+    learning_rate: float = Field(
+        1e-3,
+        gt=0,
+        description="of everything that has no rate of its own; for texts that are written .0003, if unstated",
+    )
     weight_decay: float = Field(0.05, ge=0, description="AdamW's decoupled decay, of matrices only")
     warmup: float = Field(
         0.05, ge=0, lt=1, description="share of the steps over which the rate rises; a cosine follows"
