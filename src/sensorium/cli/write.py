@@ -73,7 +73,8 @@ def write(
         language=language, task=task, timestamps=timestamps, words=words, channels=channels,
     )  # fmt: skip
     if as_json:
-        print(json.dumps(summary if out else summary.to_dict("records"), ensure_ascii=False))
+        rows = summary if out else summary.astype(object).where(summary.notna(), None).to_dict("records")
+        print(json.dumps(rows, ensure_ascii=False))
     elif stream:
         print()
     elif out is None:

@@ -222,8 +222,9 @@ def print_texts(frame: pd.DataFrame) -> None:
     """Prints a line for each record of what `write` gives: its key and its text, of several each with its name."""
     targets = frame.attrs["written"]
     for row in frame.to_dict("records"):
-        texts_of = [f"{name}: {row[name]}" if len(targets) > 1 else row[name] for name in targets]
-        print(f"{row['key']}: " + "; ".join(" ".join(str(text).split()) for text in texts_of))
+        texts = {name: "" if pd.isna(row[name]) else row[name] for name in targets}
+        texts_of = [f"{name}: {text}" if len(targets) > 1 else text for name, text in texts.items()]
+        print(f"{row['key']}: " + "; ".join(" ".join(text.split()) for text in texts_of))
         for column, texts in row.items():
             if column.endswith("_best"):
                 for text, probability in zip(texts, row[f"{column}_probabilities"], strict=True):
