@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 
 import sensorium
+from sensorium.cli.write import write as write_verb
 from sensorium.data.media.recording import read_recording
 from sensorium.encoders.transformers_audio import TransformersAudio, TransformersAudioConfig
 from sensorium.errors import RecordError, UserError
 from sensorium.inference import transcribe, transcripts
-from sensorium.inference.listening import Heard
+from sensorium.inference.listening import Heard, Stream
 from sensorium.inference.spans import Span, cut_spans, unread
 from sensorium.inference.subtitles import as_srt, as_vtt
 from sensorium.inference.transcript import Segment, Transcript, repeats, stretches
@@ -328,3 +329,52 @@ def test_no_choice_has_timestamps(model):
         write(model, table([sound(0.5)]), choices=("yes", "no"), timestamps=True)
     with pytest.raises(UserError, match="begins with a forced one has no timestamps"):
         write(model, table([sound(0.5)]), forced="yes", words=True)
+
+
+def test_what_repeats_does_not_depend_on_the_order_of_reading():
+    first, second, third = (0.0, False), (10.0, False), (4.0, True)
+    segments = {
+        first: [Segment(0.0, 4.0, "One two.")],
+        second: [Segment(10.0, 12.0, "Three.")],
+        third: [Segment(4.0, 6.0, "Two."), Segment(9.5, 9.9, "three")],
+    }
+    transcripts_of_orders = []
+    for order in ((first, second, third), (third, second, first)):
+        stream = Stream(0, "key", None, {}, iter(()))
+        for place in order:
+            stream.segments[place], stream.logprobs[place] = segments[place], -1.0
+        transcripts_of_orders.append(transcribe.join([stream]))
+    assert transcripts_of_orders[0] == transcripts_of_orders[1]
+    assert transcripts_of_orders[0].text == "One two. Three." and transcripts_of_orders[0].logprob == -2.0
+
+
+def test_texts_without_blanks_repeat_letters():
+    written = [Segment(0.0, 4.0, "もう一度お願いします。")]
+    assert repeats(Segment(4.1, 5.0, "お願いします"), written)
+    assert not repeats(Segment(4.1, 5.0, "お願いした"), written)
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(90.0, SECONDS), (0.3, 0.3)])
+def test_windows_longer_than_the_model_reads_and_very_short_ones(tmp_path, seconds, expected):
+    """Nothing of a recording is lost at the end of a window."""
+    model, _ = ours(tmp_path)
+    config = TransformersAudioConfig(model=str(tmp_path), own_window=True, seconds=seconds)
+    model.encoders["speech"].processor = TransformersAudio.build(config, [], {}).processor
+    assert model.encoders["speech"].processor.seconds == expected
+    assert len(write(model, table([sound(3.0)]), max_tokens=5)) == 1
+
+
+def test_the_sound_of_films_is_written(model, tmp_path):
+    """A name that says film; what is in the file is a sound all the same."""
+    film = wave_file(tmp_path / "talk.wav", sound(0.5)[:, None]).rename(tmp_path / "talk.mp4")
+    for records in (film, tmp_path):
+        assert write(model, records, max_tokens=5)["text"].notna().all()
+
+
+def test_json_of_the_command_has_no_nan(model, tmp_path, capsys):
+    model.save(tmp_path / "model")
+    wave_file(tmp_path / "a.wav", sound(0.3)[:, None])
+    (tmp_path / "talks.csv").write_text("speech\na.wav\n''\n".replace("''", '""'))
+    write_verb(tmp_path / "model", [tmp_path / "talks.csv"], max_tokens=5, as_json=True)
+    rows = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert [row["text"] is None for row in rows] == [False, True]
