@@ -9,16 +9,17 @@ import pandas as pd
 import pytest
 
 import sensorium
+from sensorium.cli.write import write as write_verb
 from sensorium.data.media.recording import read_recording
 from sensorium.encoders.transformers_audio import TransformersAudio, TransformersAudioConfig
 from sensorium.errors import RecordError, UserError
-from sensorium.inference import transcribe
-from sensorium.inference.listening import Heard
+from sensorium.inference import transcribe, transcripts
+from sensorium.inference.listening import Heard, Stream
 from sensorium.inference.spans import Span, cut_spans, unread
 from sensorium.inference.subtitles import as_srt, as_vtt
 from sensorium.inference.transcript import Segment, Transcript, repeats, stretches
 from sensorium.inference.words import words_of
-from sensorium.inference.write import write
+from sensorium.inference.write import print_texts, write
 from sensorium.model import Model
 from tests.whisper_scenes import FIRST_STAMP, RATE, SECONDS, example, folder_of, ours, published, sound
 
@@ -282,3 +283,98 @@ def test_own_windows_are_whispers():
     config = TransformersAudioConfig(model="any", architecture={"model_type": "wav2vec2"}, own_window=True)
     with pytest.raises(UserError, match="own_window is of Whisper"):
         TransformersAudio(config)
+
+
+def test_files_are_added_to_a_folder_and_each_recording_has_its_own(model, tmp_path):
+    """Into the folder of the recordings themselves, whose names are almost the same."""
+    names = ("talk.wav", "talk (2).wav", "other/talk.wav", "other/TALK.wav")
+    (tmp_path / "other").mkdir()
+    files = [wave_file(tmp_path / name, sound(0.3, seed)[:, None]) for seed, name in enumerate(names)]
+    write(model, files, tmp_path, max_tokens=5)
+    assert all(file.is_file() for file in files)
+    assert {path.name for path in tmp_path.glob("*.txt")} == {
+        "talk.txt", "talk (2).txt", "talk (3).txt", "TALK (4).txt",
+    }  # fmt: skip
+    for number, record in enumerate(write(model, files, max_tokens=5).to_dict("records")):
+        name = ("talk.txt", "talk (2).txt", "talk (3).txt", "TALK (4).txt")[number]
+        assert (tmp_path / name).read_text().split() == record["text"].split()
+    assert transcripts._names(["Dr. Smith 3.1", "a.b/c", ".."]) == ["Dr. Smith 3.1", "c", ".."]
+    (tmp_path / "folder.srt").mkdir()
+    for out, reason in (("folder.srt", "is a folder"), ("talk", "is a file")):
+        (tmp_path / "talk").touch()
+        with pytest.raises(UserError, match=reason):
+            write(model, files[0], tmp_path / out)
+
+
+def test_recordings_that_are_absent_or_no_recordings(model, tmp_path, capsys):
+    good = (sound(0.5), RATE)
+    frame = pd.DataFrame({"speech": [good, None, (sound(0.5), 0), (sound(0.5), "x"), (np.zeros((2, 3, 4)), RATE), 7]})
+    with pytest.warns(UserWarning, match="4 of 6 records left out"):
+        written = write(model, frame, max_tokens=5)
+    assert written["absent"].tolist() == [[], ["speech"]] and pd.isna(written["text"][1])
+    print_texts(written)
+    assert capsys.readouterr().out.splitlines()[1].endswith(": ")
+    with pytest.warns(UserWarning, match="4 values taken as absent"):
+        assert len(write(model, frame, bad_records="absent", max_tokens=5)) == 6
+    with pytest.warns(UserWarning, match="1 of 3 records left out"):
+        write(model, frame[:3], tmp_path / "lines.txt", max_tokens=5)
+    assert len((tmp_path / "lines.txt").read_text().split("\n")) == 3
+    with pytest.warns(UserWarning, match="1 of 2 records left out"):
+        write(model, frame.iloc[[0, 2]], tmp_path / "lines.txt", timestamps=True, max_tokens=20)
+    assert (tmp_path / "lines.txt").read_text().count("\n") == 1  # a line a record, whichever are bad
+
+
+def test_no_choice_has_timestamps(model):
+    with pytest.raises(UserError, match="one of several choices has no timestamps"):
+        write(model, table([sound(0.5)]), choices=("yes", "no"), timestamps=True)
+    with pytest.raises(UserError, match="begins with a forced one has no timestamps"):
+        write(model, table([sound(0.5)]), forced="yes", words=True)
+
+
+def test_what_repeats_does_not_depend_on_the_order_of_reading():
+    first, second, third = (0.0, False), (10.0, False), (4.0, True)
+    segments = {
+        first: [Segment(0.0, 4.0, "One two.")],
+        second: [Segment(10.0, 12.0, "Three.")],
+        third: [Segment(4.0, 6.0, "Two."), Segment(9.5, 9.9, "three")],
+    }
+    transcripts_of_orders = []
+    for order in ((first, second, third), (third, second, first)):
+        stream = Stream(0, "key", None, {}, iter(()))
+        for place in order:
+            stream.segments[place], stream.logprobs[place] = segments[place], -1.0
+        transcripts_of_orders.append(transcribe.join([stream]))
+    assert transcripts_of_orders[0] == transcripts_of_orders[1]
+    assert transcripts_of_orders[0].text == "One two. Three." and transcripts_of_orders[0].logprob == -2.0
+
+
+def test_texts_without_blanks_repeat_letters():
+    written = [Segment(0.0, 4.0, "もう一度お願いします。")]
+    assert repeats(Segment(4.1, 5.0, "お願いします"), written)
+    assert not repeats(Segment(4.1, 5.0, "お願いした"), written)
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(90.0, SECONDS), (0.3, 0.3)])
+def test_windows_longer_than_the_model_reads_and_very_short_ones(tmp_path, seconds, expected):
+    """Nothing of a recording is lost at the end of a window."""
+    model, _ = ours(tmp_path)
+    config = TransformersAudioConfig(model=str(tmp_path), own_window=True, seconds=seconds)
+    model.encoders["speech"].processor = TransformersAudio.build(config, [], {}).processor
+    assert model.encoders["speech"].processor.seconds == expected
+    assert len(write(model, table([sound(3.0)]), max_tokens=5)) == 1
+
+
+def test_the_sound_of_films_is_written(model, tmp_path):
+    """A name that says film; what is in the file is a sound all the same."""
+    film = wave_file(tmp_path / "talk.wav", sound(0.5)[:, None]).rename(tmp_path / "talk.mp4")
+    for records in (film, tmp_path):
+        assert write(model, records, max_tokens=5)["text"].notna().all()
+
+
+def test_json_of_the_command_has_no_nan(model, tmp_path, capsys):
+    model.save(tmp_path / "model")
+    wave_file(tmp_path / "a.wav", sound(0.3)[:, None])
+    (tmp_path / "talks.csv").write_text("speech\na.wav\n''\n".replace("''", '""'))
+    write_verb(tmp_path / "model", [tmp_path / "talks.csv"], max_tokens=5, as_json=True)
+    rows = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert [row["text"] is None for row in rows] == [False, True]

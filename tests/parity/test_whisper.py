@@ -1,5 +1,6 @@
 """Whisper against Transformers on tiny random models: features, encoder, logits, tokens, timestamps, folders."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,13 +13,17 @@ from transformers import AutoModelForSpeechSeq2Seq, AutoProcessor
 from transformers.generation.logits_process import WhisperTimeStampLogitsProcessor
 
 from sensorium.data.targets.text import TextTarget
+from sensorium.errors import UserError
 from sensorium.families.checkpoints import convert
+from sensorium.families.whisper import write
 from sensorium.features import Features
+from sensorium.fusion.sequence import Sequence, SequenceConfig
 from sensorium.generation.alignment import token_frames
 from sensorium.generation.autoregressive import generate
 from sensorium.generation.rules import apply_rules
 from sensorium.generation.settings import Generation
 from sensorium.generation.timestamps import timestamps
+from sensorium.heads.spoken import _facts, load_speech_writer
 from sensorium.model import Model, load
 from tests.whisper_scenes import (
     ALIGNMENT,
@@ -205,3 +210,71 @@ def test_folders_both_ways(tmp_path: Path):
     head = load(tmp_path / "ours").heads["text"]
     assert head.processor("Hello there") == [*ids, END]
     assert head.speech.languages == {code: NUMBERS[f"<|{code}|>"] for code in ("en", "de", "ja")}
+
+
+@torch.no_grad()
+def test_only_the_attention_that_times_words_is_held(pair):
+    model, _ = pair
+    head = model.heads["text"]
+    fused, _ = heard(model, [sound(SECONDS)])
+    crossing = {(1, 0): None}
+    steps = head._whisper_steps()
+    steps.read(torch.tensor([[START, 3, 4]]), steps.attend(*head._encoded(fused)), crossing)
+    assert [(pair, weights.untyped_storage().nbytes()) for pair, weights in crossing.items()] == [
+        ((1, 0), 4 * 3 * fused.mask.shape[1])
+    ]
+
+
+def other_inputs(model: Model) -> Model:
+    return Model(
+        {"speech": model.encoders["speech"], "more": model.encoders["speech"]}, fusion=model.fusion,
+        heads=dict(zip(model.heads.names, model.heads.modules_once, strict=True)), schema=model.schema,
+    )  # fmt: skip
+
+
+def without_window(model: Model) -> Model:
+    encoder = model.encoders["speech"]
+    encoder.config = encoder.config.model_copy(update={"own_window": False})
+    return model
+
+
+def with_weights(model: Model) -> Model:
+    model.fusion = Sequence(SequenceConfig(dim=model.fusion.dim), {"speech": 8})
+    return model
+
+
+def other_encoder(model: Model) -> Model:
+    encoder = torch.nn.Linear(1, 1)
+    encoder.dim = model.encoders["speech"].dim
+    return Model({"speech": encoder}, fusion=model.fusion, heads={"text": model.heads["text"]}, schema=model.schema)
+
+
+@pytest.mark.parametrize("change", [other_inputs, without_window, with_weights, other_encoder])
+def test_a_model_that_is_more_than_a_whisper_is_not_written(tmp_path: Path, change):
+    model, _ = ours(tmp_path / "published")
+    with pytest.raises(UserError, match="more than a Whisper"):
+        write(change(model), tmp_path)
+
+
+def test_a_damaged_checkpoint_is_said_in_a_sentence(tmp_path: Path):
+    for text in ("{", "{}", '{"heads": [1]}', '{"heads": {"text": 1}}'):
+        (tmp_path / "model.json").write_text(text)
+        with pytest.raises(UserError):
+            convert(tmp_path, tmp_path / "out", to="transformers")
+
+
+@pytest.mark.parametrize(
+    ("name", "ids"), [("alignment_heads", [[0, 9]]), ("alignment_heads", [1]), ("suppress_tokens", [VOCABULARY])]
+)
+def test_heads_and_tokens_that_the_model_does_not_have(tmp_path: Path, name: str, ids: list):
+    folder = folder_of(published(), tmp_path / "published")
+    file = folder / "generation_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {name: ids}))
+    with pytest.raises(UserError, match="tokens or alignment_heads that its model does not have"):
+        load_speech_writer(str(folder), "Whisper", 20)
+
+
+def test_a_configuration_that_is_a_list(tmp_path: Path):
+    (tmp_path / "config.json").write_text("[]")
+    with pytest.raises(UserError, match="no object of settings"):
+        _facts(tmp_path)

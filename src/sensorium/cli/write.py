@@ -21,7 +21,9 @@ def write(
             " .vtt or .json, of several a folder."
         ),
     ] = None,
-    stream: Annotated[bool, typer.Option("--stream", help="Print each text as it is written.")] = False,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Print each text as it is written; of recordings, each segment.")
+    ] = False,
     beams: Annotated[int | None, typer.Option(help="Beginnings kept at each token; 1 is greedy (1).")] = None,
     best: Annotated[int | None, typer.Option(help="Texts for a record, with their probabilities (1).")] = None,
     temperature: Annotated[float | None, typer.Option(help="Of sampling; 0 takes the likeliest token (0).")] = None,
@@ -73,7 +75,8 @@ def write(
         language=language, task=task, timestamps=timestamps, words=words, channels=channels,
     )  # fmt: skip
     if as_json:
-        print(json.dumps(summary if out else summary.to_dict("records"), ensure_ascii=False))
+        rows = summary if out else summary.astype(object).where(summary.notna(), None).to_dict("records")
+        print(json.dumps(rows, ensure_ascii=False))
     elif stream:
         print()
     elif out is None:

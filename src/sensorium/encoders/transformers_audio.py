@@ -99,12 +99,11 @@ class TransformersAudio(nn.Module):
         it cannot be loaded or is no speech encoder."""
         pretrained, extractor = _load(config.model)
         architecture = pretrained.config
-        seconds = min(config.seconds or seconds_of(facts), getattr(extractor, "chunk_length", None) or math.inf)
+        longest = getattr(extractor, "chunk_length", None) or math.inf
+        seconds = min(config.seconds or (float(longest) if config.own_window else seconds_of(facts)), longest)
         try:
             silence = config.silence if config.own_window else None
-            if config.own_window:
-                seconds = config.seconds or float(getattr(extractor, "chunk_length", seconds))
-            elif architecture.model_type in WHOLE:
+            if not config.own_window and architecture.model_type in WHOLE:
                 extractor = shorten(pretrained.get_encoder(), extractor, seconds + config.silence)
             update = {"architecture": architecture_of(architecture), "seconds": seconds}
             config = config.model_copy(update=update)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
-from torch import nn
 from transformers import GenerationConfig, WhisperConfig
 
 from sensorium.data.schema import Column, Schema, TargetSpec, make_inputs
@@ -44,11 +43,17 @@ def whisper(source: str | Path) -> Model:
 
 def write(model: Model, folder: Path) -> None:
     """The files that Transformers reads. Raises UserError for a model that is more than a Whisper."""
-    (encoder,), (head,) = model.encoders.modules_once, model.heads.modules_once
-    if not isinstance(head.projector, nn.Identity):
-        raise UserError(
-            "Between encoder and decoder stands a map that Transformers' Whisper has not; it is not written."
-        )
+    (encoder, *_), (head, *_) = model.encoders.modules_once, model.heads.modules_once
+    if (
+        not len(model.encoders.names) == len(model.heads.names) == 1
+        or not isinstance(encoder, TransformersAudio)
+        or not isinstance(head, Transcript)
+        or not isinstance(model.fusion, Sequence)
+        or not encoder.config.own_window
+        or encoder.dim != head.body.config.d_model
+        or sum(parameter.numel() for parameter in (*model.fusion.parameters(), *head.projector.parameters()))
+    ):
+        raise UserError("This model is more than a Whisper (its inputs, fusion or encoder); it is not written.")
     tokens, speech = head.processor, head.speech
     special = {"decoder_start_token_id": tokens.start, "eos_token_id": tokens.end[0], "pad_token_id": tokens.pad}
     special["bos_token_id"] = tokens.end[0]
@@ -84,8 +89,11 @@ class WrittenWhisper:
         file = next((folder / MODEL for folder in (source / "model", source) if (folder / MODEL).is_file()), None)
         if file is None:
             return False
-        heads = json.loads(file.read_text(encoding="utf-8"))["heads"].values()
-        return any(HEADS.get(entry["name"]) is Transcript for entry in heads)
+        try:
+            heads = json.loads(file.read_text(encoding="utf-8"))["heads"].values()
+            return any(HEADS.get(entry["name"]) is Transcript for entry in heads)
+        except (OSError, ValueError, KeyError, AttributeError, TypeError):  # whoever loads it says what is wrong
+            return False
 
     def convert(self, source: str | Path, out: Path, options: Options) -> Model:
         """Writes what `write` says. Raises UserError as it does."""

@@ -13,6 +13,7 @@ from sensorium.nn.packed_linear import PackedLinear, can_pack
 from sensorium.nn.precision import wide
 
 Linear = Callable[[Tensor], Tensor]
+Crossing = dict[tuple[int, int], Tensor | None]
 
 
 class WhisperLayer(NamedTuple):
@@ -69,10 +70,10 @@ class WhisperSteps:
         """int64 [N] -> float32 [N, V]."""
         return wide(self.words(self.read(tokens[:, None], state)[:, 0]))
 
-    def read(self, tokens: Tensor, state: PackedState, crossing: list[Tensor] | None = None) -> Tensor:
+    def read(self, tokens: Tensor, state: PackedState, crossing: Crossing | None = None) -> Tensor:
         """int64 [N, P], of which several only at the beginning -> float [N, P, D], what the words are read off.
 
-        crossing: gets each layer's attention to what was encoded, float [N, heads, P, S].
+        crossing: gets the attention of its layers and heads to what was encoded, float [N, P, S] each.
         """
         decoder, count = self.decoder, tokens.shape[1]
         length = state.past[0].length if state.past else 0
@@ -94,8 +95,10 @@ class WhisperSteps:
             # Attention to what was encoded; the beams of a sample are the queries of one row.
             query = (packed.query(layer.encoder_attn_layer_norm(x)) * scale).view(-1, state.beams * count, x.shape[2])
             query = query.unflatten(2, (heads, -1)).transpose(1, 2).flatten(0, 1)  # [B * heads, beams * P, d]
-            if crossing is not None:
-                crossing.append(_attention(query, cross, state.bias).unflatten(0, (-1, heads)))
+            chosen = [head for layer_number, head in crossing or () if layer_number == number]
+            if chosen:
+                weights = _attention(query, cross, state.bias, chosen).unbind(1)
+                crossing |= {(number, head): of_head for head, of_head in zip(chosen, weights, strict=True)}
             x = x + packed.cross_out(_joined(cross.attend(query, state.bias), heads, count))
             x = x + packed.fall(layer.activation_fn(packed.rise(layer.final_layer_norm(x))))
         state.positions = state.positions + count
@@ -133,6 +136,9 @@ def _joined(attended: Tensor, heads: int, count: int) -> Tensor:
     return attended.reshape(-1, count, attended.shape[2])
 
 
-def _attention(query: Tensor, cross: Past, bias: Tensor | None) -> Tensor:
-    scores = torch.bmm(query, cross.keys[:, : cross.length].transpose(1, 2)).unflatten(0, (-1, cross.heads))
-    return (scores if bias is None else scores + bias).softmax(dim=3).flatten(0, 1)
+def _attention(query: Tensor, cross: Past, bias: Tensor | None, chosen: list[int]) -> Tensor:
+    """float [B * heads, P, d] -> float [B, A, P, S], the attention of the A heads that are `chosen`."""
+    keys = cross.keys[:, : cross.length]
+    query, keys = (x.unflatten(0, (-1, cross.heads))[:, chosen] for x in (query, keys))
+    scores = query @ keys.mT
+    return (scores if bias is None else scores + bias).softmax(dim=3)

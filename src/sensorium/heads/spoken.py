@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tokenizers import AddedToken, Tokenizer, pre_tokenizers
-from transformers import AutoModelForSpeechSeq2Seq, WhisperForConditionalGeneration
+from transformers import AutoModelForSpeechSeq2Seq, WhisperConfig, WhisperForConditionalGeneration
 from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
 
 from sensorium.data.targets.decoder_tokens import load_tokenizer
@@ -87,14 +87,15 @@ def load_speech_writer(
             raise UserError(f"The model '{source}' ({model.config.model_type}) is no Whisper; choose one.")
         tokenizer = Tokenizer.from_str(load_tokenizer(source, what).backend_tokenizer.to_str())
         generation = model.generation_config
+        heads = getattr(generation, "alignment_heads", None)
         facts = {
-            "suppress": tuple(generation.suppress_tokens or ()),
-            "suppress_first": tuple(generation.begin_suppress_tokens or ()),
-            "alignment": tuple(map(tuple, getattr(generation, "alignment_heads", None) or ())),
+            "suppress": generation.suppress_tokens,
+            "suppress_first": generation.begin_suppress_tokens,
+            "alignment": heads,
         }
         multilingual = getattr(generation, "is_multilingual", model.config.vocab_size >= MULTILINGUAL)
     tokens = speech_tokens(tokenizer, model.config.vocab_size, max_tokens)
-    return model, tokens, facts | {"multilingual": multilingual}
+    return model, tokens, _checked_facts(facts, model.config, source) | {"multilingual": multilingual}
 
 
 def speech_tokens(tokenizer: Tokenizer, vocabulary: int, max_tokens: int) -> Tokens:
@@ -135,8 +136,29 @@ def _facts(folder: Path) -> dict[str, Any]:
         config = {}
     except ValueError as error:
         raise UserError(f"{folder / CONFIG_FILE} is no JSON ({error}); bring a whole copy.") from error
+    if not isinstance(config, dict):
+        raise UserError(f"{folder / CONFIG_FILE} is no object of settings; bring a whole copy.")
     return {
-        "suppress": tuple(config.get("suppress_ids") or ()),
-        "suppress_first": tuple(config.get("suppress_ids_begin") or ()),
-        "alignment": tuple(map(tuple, config.get("alignment_heads") or ())),
+        "suppress": config.get("suppress_ids"),
+        "suppress_first": config.get("suppress_ids_begin"),
+        "alignment": config.get("alignment_heads"),
     }
+
+
+def _checked_facts(facts: dict[str, Any], config: WhisperConfig, source: str) -> dict[str, Any]:
+    """`facts` as a TranscriptConfig has them. Raises UserError for heads or tokens that the model does not have."""
+    try:
+        suppress, suppress_first = (tuple(facts[name] or ()) for name in ("suppress", "suppress_first"))
+        alignment = tuple((layer, head) for layer, head in facts["alignment"] or ())
+        tokens, heads = range(config.vocab_size), range(config.decoder_attention_heads)
+        fits = all(token in tokens for token in (*suppress, *suppress_first)) and all(
+            layer in range(config.decoder_layers) and head in heads for layer, head in alignment
+        )
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise UserError(
+            f"The configuration of '{source}' names tokens or alignment_heads that its model does not have; bring a"
+            " whole copy."
+        )
+    return {"suppress": suppress, "suppress_first": suppress_first, "alignment": alignment}

@@ -170,9 +170,9 @@ class Transcript(nn.Module):
         """int64 [B, L], tokens that are read after the start -> float32 [B, A, 1 + L, S]: how the attention that times
         words, of A heads, goes from each of them to the fused tokens.
         """
-        steps, layers = self._whisper_steps(), []
-        steps.read(self._with_start(read), steps.attend(*self._encoded(fused)), layers)
-        return torch.stack([layers[layer][:, head] for layer, head in self.config.alignment], dim=1)
+        steps, crossing = self._whisper_steps(), dict.fromkeys(self.config.alignment)
+        steps.read(self._with_start(read), steps.attend(*self._encoded(fused)), crossing)
+        return torch.stack([crossing[pair] for pair in self.config.alignment], dim=1)
 
     @torch.no_grad()
     def _languages(self, fused: Features) -> list[str]:

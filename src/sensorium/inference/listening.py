@@ -1,6 +1,6 @@
 """What a transcription is asked for, what there is to read, and what was heard."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sensorium.features import Features
 from sensorium.inference.spans import Span
-from sensorium.inference.transcript import Segment
+from sensorium.inference.transcript import Segment, repeats
 
 # When a text is taken for wrong, or for silence (Radford et al. 2023, arXiv:2212.04356, section 4.5).
 LEAST_LOGPROB, NO_SPEECH = -1.0, 0.6
@@ -63,7 +63,8 @@ class Heard(NamedTuple):
 @dataclass(eq=False)
 class Stream:
     """The spans of a recording, or of one of its channels. languages: by code, the probability of each, None until a
-    span in which something is said; segments: of each span, by its start and whether it was read before."""
+    span in which something is said; segments, logprobs: of the text of each span, by its start and whether it was read
+    before."""
 
     row: int
     key: str
@@ -71,8 +72,12 @@ class Stream:
     languages: dict[str, float] | None
     spans: Iterator[Span]
     segments: dict[tuple[float, bool], list[Segment]] = field(default_factory=dict)
-    logprob: float = 0.0
+    logprobs: dict[tuple[float, bool], float] = field(default_factory=dict)
     seconds: float = 0.0
+
+    def new_segments(self, place: tuple[float, bool], written: Sequence[Segment]) -> list[Segment]:
+        """The segments of a span; of one that was read before, those that do not repeat what is `written`."""
+        return [segment for segment in self.segments[place] if not (place[1] and repeats(segment, written))]
 
 
 class Job(NamedTuple):

@@ -90,8 +90,7 @@ def decide_records(
     if bad_records == "absent":
         table, scanned = drop_bad_records(table, scan(table), bad_records)
         taken_as_absent = scanned.bad
-        if taken_as_absent:
-            _say(f"{counted(len(taken_as_absent), 'value')} taken as absent", taken_as_absent[0], quiet)
+        report_absent(taken_as_absent, quiet)
     elif bad_records == "stop" and table.misfits:
         raise table.misfits[0]
     bad = list(table.misfits) if bad_records == "skip" else None
@@ -131,6 +130,12 @@ def report_bad_records(bad: list[RecordError] | None, count: int, quiet: bool) -
     set_aside = len({error.row for error in bad})
     _say(f"{set_aside:,} of {counted(count, 'record')} left out", bad[0], quiet)
     return set_aside
+
+
+def report_absent(bad: list[RecordError] | None, quiet: bool) -> None:
+    """Says, by a warning if `quiet`, how many values were taken as absent, if any."""
+    if bad:
+        _say(f"{counted(len(bad), 'value')} taken as absent", bad[0], quiet)
 
 
 def _say(outcome: str, first: RecordError, quiet: bool) -> None:

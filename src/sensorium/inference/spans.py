@@ -7,6 +7,7 @@ import numpy as np
 
 FRAME = 0.02  # seconds whose loudness is one number
 PAUSE = 0.4  # seconds: a cut is in the middle of the quietest so many
+LEAST = 1.0  # seconds: half of a span has room for more than one pause
 LISTENED, SHORT, QUIETER = 0.2, 1.5, 0.01  # seconds of a sound, of a gap that is let be; power of silence, as a share
 SILENT = 1e-4  # of full scale: a span without a louder sample is not read
 
@@ -23,10 +24,10 @@ class Span(NamedTuple):
 def cut_spans(pieces: Iterable[np.ndarray], rate: int, longest: float) -> Iterator[Span]:
     """The spans of a recording that comes in `pieces`, float32 [S]: no sample is lost, none is in two spans.
 
-    Each has at most `longest` seconds; one that is cut has at least half of that. What follows is not looked at, so
-    that it is the same whatever comes with it.
+    Each has at most `longest` seconds, but no fewer than LEAST; one that is cut has at least half of that.
+    What follows is not looked at, so that it is the same whatever comes with it.
     """
-    most, start = round(longest * rate), 0
+    most, start = round(max(longest, LEAST) * rate), 0
     buffer = np.zeros(0, np.float32)
     for piece in pieces:
         buffer = np.concatenate([buffer, piece])

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from sensorium.files import whole_file
 from sensorium.inference.transcript import Segment, Transcript
 
 
@@ -49,8 +50,9 @@ TIMED = {".srt", ".vtt"}
 
 
 def write_transcript(transcript: Transcript, path: Path) -> None:
-    """Writes the file that the ending of `path` says."""
-    path.write_text(FORMATS[path.suffix](transcript), encoding="utf-8")
+    """Writes the file that the ending of `path` says, whole or not at all."""
+    with whole_file(path) as new:
+        new.write_text(FORMATS[path.suffix](transcript), encoding="utf-8")
 
 
 def _clock(seconds: float, point: str) -> str:

@@ -3,6 +3,7 @@
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from sensorium.generation.settings import Generation
 from sensorium.generation.timestamps import SECONDS_A_STEP, is_loop
 from sensorium.inference.listening import Begun, Heard, Job, Request, Stream
 from sensorium.inference.spans import SILENT, cut_spans, unread
-from sensorium.inference.transcript import Segment, Transcript, repeats, stretches
+from sensorium.inference.transcript import Segment, Transcript, stretches
 from sensorium.inference.words import words_of
 from sensorium.model import Model
 
@@ -79,7 +80,8 @@ class Transcriber:
                 progress(sum(len(job.span.samples) for job in batch) / self.processor.rate)
             if self.stream is not None:
                 for job in sorted(jobs, key=lambda job: (job.stream.row, job.place)):
-                    for segment in job.stream.segments[job.place]:
+                    spans = (texts for place, texts in job.stream.segments.items() if place != job.place)
+                    for segment in job.stream.new_segments(job.place, [*chain.from_iterable(spans)]):
                         self.stream(job.stream.key, f"{segment.text} ")
         if bad is not None:
             bad += errors.values()
@@ -161,15 +163,11 @@ class Transcriber:
         for job, result, starts in zip(jobs, heard, times, strict=True):
             stream = job.stream
             if result.silent:
-                stream.segments[job.place] = []
+                stream.segments[job.place], stream.logprobs[job.place] = [], 0.0
                 continue
             stream.languages = result.languages if stream.languages is None else stream.languages
-            stream.logprob += result.logprob
             segments = self._segments(job, result, starts)
-            if job.span.again:
-                written = [segment for span in stream.segments.values() for segment in span]
-                segments = [segment for segment in segments if not repeats(segment, written)]
-            stream.segments[job.place] = segments
+            stream.segments[job.place], stream.logprobs[job.place] = segments, result.logprob
             if self.request.timed:
                 texts = [(segment.start - job.span.start, segment.end - job.span.start) for segment in segments]
                 self.again.extend(Job(stream, span) for span in unread(job.span, self.processor.rate, texts))
@@ -279,10 +277,14 @@ class Transcriber:
 
 
 def join(streams: Sequence[Stream]) -> Transcript:
-    """The transcript of a recording, of its channels in the order of time."""
-    segments = [
-        segment for stream in streams for number in sorted(stream.segments) for segment in stream.segments[number]
-    ]
+    """The transcript of a recording, of its channels in the order of time, in whatever order its spans were read."""
+    segments, logprob = [], 0.0
+    for stream in streams:
+        written: list[Segment] = []
+        for place in sorted(stream.segments, key=lambda place: place[::-1]):  # what was read once more comes last
+            new = stream.new_segments(place, written)
+            written += new
+            logprob += stream.logprobs[place] if new or not place[1] else 0.0
+        segments += written
     segments.sort(key=lambda segment: segment.start)
-    logprob, seconds = sum(stream.logprob for stream in streams), max(stream.seconds for stream in streams)
-    return Transcript(segments, logprob, streams[0].languages or {}, seconds)
+    return Transcript(segments, logprob, streams[0].languages or {}, max(stream.seconds for stream in streams))

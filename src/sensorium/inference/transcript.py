@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 from sensorium.generation.timestamps import SECONDS_A_STEP
 
 NEAR = 2.0  # seconds
+# Letters that make words without blanks between them, each of which counts as a word: Thai, Lao, Burmese, Khmer,
+# Japanese and Chinese.
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 
 
 class Word(NamedTuple):
@@ -55,7 +58,7 @@ def repeats(segment: Segment, written: Iterable[Segment]) -> bool:
 
 
 def _words(segment: Segment) -> list[str]:
-    return re.findall(r"\w+", segment.text.lower())
+    return re.findall(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+", segment.text.lower())
 
 
 @dataclass

@@ -10,13 +10,14 @@ import pandas as pd
 import pyarrow as pa
 
 from sensorium.console import Console
+from sensorium.data.media.extensions import ENDINGS
 from sensorium.data.media.recording import length
 from sensorium.data.table import Table
 from sensorium.errors import RecordError, UserError, counted
-from sensorium.files import whole_file, whole_folder
+from sensorium.files import whole_file
 from sensorium.generation.settings import Generation
 from sensorium.inference.listening import Request
-from sensorium.inference.predict import list_bad_records, report_bad_records
+from sensorium.inference.predict import list_bad_records, report_absent, report_bad_records
 from sensorium.inference.rows import ENDINGS_OF_TABLES, suffix_of, write_rows
 from sensorium.inference.subtitles import FORMATS, TIMED, write_transcript
 from sensorium.inference.transcribe import Transcriber
@@ -24,6 +25,7 @@ from sensorium.inference.transcript import Transcript
 from sensorium.model import Model
 
 LINES = ".txt"
+_MEDIA = {ending for endings in ENDINGS.values() for ending in endings}
 
 
 def can_transcribe(model: Model, targets: Sequence[str]) -> bool:
@@ -40,9 +42,13 @@ def can_transcribe(model: Model, targets: Sequence[str]) -> bool:
 
 def check_out(out: str | Path, count: int, request: Request) -> Request:
     """The request as the file or folder `out`, of `count` recordings, needs it. Raises UserError for a kind of file
-    that is not written, or that has room for one recording.
+    that is not written, or that has room for one recording, and for a file in place of a folder or the reverse.
     """
     ending = Path(out).suffix
+    if not ending and Path(out).is_file():
+        raise UserError(f"{out} is a file; name a folder, which gets a file for each recording, or a .csv.")
+    if ending and Path(out).is_dir():
+        raise UserError(f"{out} is a folder, and its ending that of a file; choose another name.")
     if ending and ending not in ENDINGS_OF_TABLES:
         suffix_of(out, (*ENDINGS_OF_TABLES, *FORMATS))
         if count != 1 and ending != LINES:
@@ -69,6 +75,9 @@ def write_transcripts(
     """See `inference.write.write`. index: [N], what the rows of the data frame are called."""
     if out is not None:
         request = check_out(out, len(table), request)
+    if request.timed and (settings.choices or settings.forced):
+        limit = "is one of several choices" if settings.choices else "begins with a forced one"
+        raise UserError(f"A text that {limit} has no timestamps; leave one of them out.")
     transcriber = Transcriber(model, target, request, settings, stream)
     bad: list[RecordError] | None = None if bad_records == "stop" else list(table.misfits)
     if bad is None and table.misfits:
@@ -85,11 +94,12 @@ def write_transcripts(
     transcripts = [transcript for transcript, keep in zip(transcripts, keeps, strict=True) if keep]
     rows = [_row(target, key, spec.name, each, request) for key, each in zip(keys, transcripts, strict=True)]
     left_out = report_bad_records(bad if bad_records == "skip" else None, len(table), quiet)
+    report_absent(bad if bad_records == "absent" else None, quiet)
     if out is None:
         frame = pd.DataFrame(rows, columns=_fields(target, request).names, index=index[keeps])
         frame.attrs["written"] = [target]
         return frame
-    _write_files(Path(out), target, keys, transcripts, rows, request)
+    _write_files(Path(out), target, keys, transcripts, rows, request, single=len(table) == 1)
     listed = list_bad_records(bad, out)
     if not quiet:
         skipped = f"; {listed} says what could not be read" if listed else ""
@@ -124,34 +134,47 @@ def _row(target: str, key: str, name: str, transcript: Transcript | None, reques
 
 
 def _write_files(
-    out: Path, target: str, keys: list[str], transcripts: list[Transcript | None], rows: list[dict], request: Request
+    out: Path,
+    target: str,
+    keys: list[str],
+    transcripts: list[Transcript | None],
+    rows: list[dict],
+    request: Request,
+    single: bool,
 ) -> None:
+    """single: whether one recording was given, so that `out` may be a file of it alone."""
     if out.suffix in ENDINGS_OF_TABLES:
         column = f"{target}_segments"
         for row in rows if request.timed else ():
             row[column] = None if row[column] is None else json.dumps(row[column], ensure_ascii=False)
         with whole_file(out) as new:
             write_rows([rows], _fields(target, request), new, out.suffix)
-    elif out.suffix == LINES and len(keys) != 1:
+    elif out.suffix == LINES and not single:
         with whole_file(out) as new:
             lines = (" ".join((transcript or Transcript()).text.split()) for transcript in transcripts)
             new.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     elif out.suffix:
-        with whole_file(out) as new:
-            new.write_text(FORMATS[out.suffix](transcripts[0] or Transcript()), encoding="utf-8")
+        write_transcript(transcripts[0] or Transcript(), out)
     else:
         endings = FORMATS if request.timed else (LINES,)
-        with whole_folder(out) as folder:
-            for name, transcript in zip(_names(keys), transcripts, strict=True):
-                for ending in endings if transcript is not None else ():
-                    write_transcript(transcript, folder / f"{name}{ending}")
+        for name, transcript in zip(_names(keys), transcripts, strict=True):
+            for ending in endings if transcript is not None else ():
+                write_transcript(transcript, out / f"{name}{ending}")
 
 
 def _names(keys: list[str]) -> list[str]:
-    """A file name for each record: that of its own file without the ending, with a number where it is there already."""
+    """A file name for each record: that of its own file without the ending, with a number where there is one already,
+    however it is capitalised.
+    """
     names: list[str] = []
+    counts: dict[str, int] = {}  # of each name, how many records were to have it
     for key in keys:
-        stem = Path(key).stem
-        repeated = sum(name == stem or name.startswith(f"{stem} (") for name in names)
-        names.append(f"{stem} ({repeated + 1})" if repeated else stem)
+        path = Path(key)
+        stem = path.stem if path.suffix[1:].lower() in _MEDIA else path.name
+        name = stem = stem or "recording"
+        while name.casefold() in counts:
+            counts[stem.casefold()] += 1
+            name = f"{stem} ({counts[stem.casefold()]})"
+        counts[name.casefold()] = 1
+        names.append(name)
     return names

@@ -30,6 +30,7 @@ from sensorium.inference.transcripts import LINES, can_transcribe, write_transcr
 from sensorium.model import HasModel, Model, RecordSource, loss_scored_targets, model_of
 
 CHANNELS = ("mix", "split")
+_HEARD = {"video": "audio"}  # kinds of files whose sound is read where nothing reads them as a whole
 Pieces = Callable[[str, str], None]
 """Called with a record's key and the next piece of the text that is written for it."""
 
@@ -55,7 +56,8 @@ def write(
     one input of that kind. Gives what `predict` gives: of each text target `<target>` and `<target>_probability`, that
     of the whole text; with `best` above 1 also the lists `<target>_best` and `<target>_best_probabilities`, best first.
     out: a file (.parquet, .csv, .jsonl; .txt with a text a line). stream: hears each piece as it is written, a record
-    at a time. generation: see `Generation`: beams, best, temperature, top_p, top_k, max_tokens, seed, stop, ...
+    at a time, and each segment of recordings, of several in turn. generation: see `Generation`: beams, best,
+    temperature, top_p, top_k, max_tokens, seed, stop, ...
 
     A Whisper writes what is said in recordings of any length. language: a code or an English name; None: it is
     detected. task: "transcribe" or "translate", into English. timestamps, words: the times of segments and of words.
@@ -159,8 +161,8 @@ def read_for_writing(model: Model, records: RecordSource | Sequence[str | Path])
 
 
 def _only_input(model: Model, kind: str) -> str:
-    """The input of this kind. Raises UserError where there is none or several."""
-    names = model.schema.inputs_of(kind)
+    """The input of this kind, or that of the sound of such files. Raises UserError where there is none or several."""
+    names = model.schema.inputs_of(kind) or model.schema.inputs_of(_HEARD.get(kind, kind))
     if len(names) != 1:
         inputs = ", ".join(f"{spec.name} ({spec.modality})" for spec in model.schema.inputs)
         raise UserError(f"The model reads {inputs}, so which of them the {kind} files are is not clear; give a table.")
@@ -222,8 +224,9 @@ def print_texts(frame: pd.DataFrame) -> None:
     """Prints a line for each record of what `write` gives: its key and its text, of several each with its name."""
     targets = frame.attrs["written"]
     for row in frame.to_dict("records"):
-        texts_of = [f"{name}: {row[name]}" if len(targets) > 1 else row[name] for name in targets]
-        print(f"{row['key']}: " + "; ".join(" ".join(str(text).split()) for text in texts_of))
+        texts = {name: "" if pd.isna(row[name]) else row[name] for name in targets}
+        texts_of = [f"{name}: {text}" if len(targets) > 1 else text for name, text in texts.items()]
+        print(f"{row['key']}: " + "; ".join(" ".join(text.split()) for text in texts_of))
         for column, texts in row.items():
             if column.endswith("_best"):
                 for text, probability in zip(texts, row[f"{column}_probabilities"], strict=True):

@@ -7,7 +7,7 @@ import wave
 from collections.abc import Iterable, Iterator
 from numbers import Real
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import av
 import numpy as np
@@ -81,12 +81,10 @@ def encode_mp3(samples: np.ndarray, rate: int, bit_rate: int) -> bytes:
 
 def _blocks(value: Any) -> Iterator[Block]:
     if isinstance(value, bytes):
-        _check_chunks(value)
+        check_chunks(io.BytesIO(value), len(value))
         wave_block = _read_wave(value)
         return _decode_with_ffmpeg(value) if wave_block is None else iter([wave_block])
-    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], Real):
-        return iter([_from_array(np.asarray(value[0]), value[1])])
-    raise ValueError(f"a sound is a path, bytes or (samples, rate), not {type(value).__name__}")
+    return iter([_from_array(*check_array(value))])
 
 
 def _check_blocks(blocks: Iterable[Block], seconds: float) -> Iterator[Block]:
@@ -159,15 +157,21 @@ def check_whole(name: str, stream: Any, seconds: float) -> None:
         raise ValueError(f"the sound is cut short: {seconds:.2f} of {expected:.2f} seconds")
 
 
-def _check_chunks(data: bytes) -> None:
-    """Raises ValueError when the chunk of samples is longer than its file, which FFmpeg reads without an error."""
-    start, layout, samples_chunk = _CHUNKS.get(data[:4], (0, "", b""))
-    while layout and start + struct.calcsize(layout) <= len(data):
-        name, size = struct.unpack_from(layout, data, start)
-        start += struct.calcsize(layout)
-        if name == samples_chunk and len(data) - start < size < _UNKNOWN:
-            raise ValueError(f"the sound is cut short: {len(data) - start} of {size} bytes of samples are there")
-        start += size + (size % 2 if data[:4] != b"caff" else 0)
+def check_chunks(file: BinaryIO, size: int) -> None:
+    """Raises ValueError when the chunk of samples is longer than its file, of `size` bytes, which FFmpeg reads without
+    an error. The file is then at its beginning again.
+    """
+    kind = file.read(4)
+    start, layout, samples_chunk = _CHUNKS.get(kind, (0, "", b""))
+    header = struct.calcsize(layout)
+    while layout and start + header <= size:
+        file.seek(start)
+        name, length = struct.unpack(layout, file.read(header))
+        start += header
+        if name == samples_chunk and size - start < length < _UNKNOWN:
+            raise ValueError(f"the sound is cut short: {size - start} of {length} bytes of samples are there")
+        start += length + (length % 2 if kind != b"caff" else 0)
+    file.seek(0)
 
 
 def _mono(frame: av.AudioFrame) -> np.ndarray:
@@ -189,12 +193,20 @@ def _to_floats(array: np.ndarray) -> np.ndarray:
     raise ValueError(f"samples are floats or signed integers, not {array.dtype}")
 
 
-def _from_array(samples: np.ndarray, rate: float) -> Block:
-    """The mean of the channels of samples [S], [S, C] or [C, S]."""
-    if samples.ndim not in (1, 2) or rate < 1 or rate != int(rate):
+def check_array(value: Any) -> tuple[np.ndarray, int]:
+    """Samples [S], [S, C] or [C, S] and their rate. Raises ValueError with a reason for any other value."""
+    if not (isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], Real)):
+        raise ValueError(f"a sound is a path, bytes or (samples, rate), not {type(value).__name__}")
+    samples, rate = np.asarray(value[0]), value[1]
+    if samples.ndim not in (1, 2) or rate < 1 or rate % 1:
         raise ValueError(f"a sound as an array is ([S], [S, C] or [C, S], hertz), not ({list(samples.shape)}, {rate})")
+    return samples, int(rate)
+
+
+def _from_array(samples: np.ndarray, rate: int) -> Block:
+    """The mean of the channels of samples [S], [S, C] or [C, S]."""
     samples = _to_floats(samples)
-    return Block(samples.mean(axis=int(np.argmin(samples.shape))) if samples.ndim == 2 else samples, int(rate))
+    return Block(samples.mean(axis=int(np.argmin(samples.shape))) if samples.ndim == 2 else samples, rate)
 
 
 def _resample(blocks: Iterable[Block], rate: int) -> np.ndarray:

@@ -22,7 +22,9 @@ def read_recording(value: Any, root: Path, rate: int) -> Iterator[np.ndarray]:
     """
     content = _open(value, root)
     if isinstance(content, tuple):
-        samples = np.atleast_2d(np.asarray(content[0]))
+        samples = np.atleast_2d(content[0])
+        if not samples.size:
+            raise ValueError(audio.SILENT)
         channels = samples if samples.shape[0] <= samples.shape[1] else samples.T
         yield np.stack([audio.decode((channel, content[1]), root, rate, np.inf) for channel in channels])
         return
@@ -43,7 +45,9 @@ def read_recording(value: Any, root: Path, rate: int) -> Iterator[np.ndarray]:
 
 
 def length(value: Any, root: Path) -> float:
-    """Its seconds, as its header says; 0 where that does not say, or cannot be read."""
+    """Its seconds, as its header says; 0 where that does not say, or cannot be read, and of None."""
+    if value is None:
+        return 0.0
     try:
         content = _open(value, root)
         if isinstance(content, tuple):
@@ -55,14 +59,23 @@ def length(value: Any, root: Path) -> float:
 
 
 def _open(value: Any, root: Path) -> Any:
-    """The path of a file as it is, for it to be read as it is needed; the content of anything else."""
+    """The path of a file as it is, for it to be read as it is needed; bytes, or samples and their rate, of anything
+    else. Raises ValueError with a reason when it is no sound.
+    """
     path = Path(root) / value if isinstance(value, str | Path) and "\0" not in str(value) else None
-    return path if path is not None and path.is_file() and path.stat().st_size else read_content(value, root)
+    try:
+        if path is not None and path.is_file() and path.stat().st_size:
+            return path
+    except OSError:  # as of a name that is too long, such as that of base64
+        pass
+    content = read_content(value, root)
+    return content if isinstance(content, bytes) else audio.check_array(content)
 
 
 def _container(content: Path | bytes, stack: ExitStack) -> Any:
     # FFmpeg gets an open file, not a name, so that none makes it open other files or addresses.
     file = stack.enter_context(BytesIO(content) if isinstance(content, bytes) else content.open("rb"))
+    audio.check_chunks(file, len(content) if isinstance(content, bytes) else content.stat().st_size)
     options = {"format_whitelist": audio.FORMATS}
     return stack.enter_context(av.open(file, options=options, metadata_errors="replace"))
 
@@ -86,3 +99,5 @@ def _decoded(content: Path | bytes, rate: int) -> Iterator[np.ndarray]:
             audio.check_whole(container.format.name, track, seconds)
     except av.FFmpegError as error:
         raise ValueError(f"the file is not a sound that can be read ({error.strerror})") from error
+    except OSError as error:
+        raise ValueError(f"the file cannot be read ({error.strerror or error})") from error
