@@ -13,8 +13,9 @@ from sensorium.cli.write import write as write_verb
 from sensorium.data.media.recording import read_recording
 from sensorium.encoders.transformers_audio import TransformersAudio, TransformersAudioConfig
 from sensorium.errors import RecordError, UserError
+from sensorium.generation.settings import Generation
 from sensorium.inference import transcribe, transcripts
-from sensorium.inference.listening import Heard, Stream
+from sensorium.inference.listening import Heard, Request, Stream
 from sensorium.inference.spans import Span, cut_spans, unread
 from sensorium.inference.subtitles import as_srt, as_vtt
 from sensorium.inference.transcript import Segment, Transcript, repeats, stretches
@@ -378,3 +379,11 @@ def test_json_of_the_command_has_no_nan(model, tmp_path, capsys):
     write_verb(tmp_path / "model", [tmp_path / "talks.csv"], max_tokens=5, as_json=True)
     rows = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
     assert [row["text"] is None for row in rows] == [False, True]
+
+
+def test_progress_reaches_the_seconds_of_a_recording_whose_channels_are_apart(model):
+    two = pd.DataFrame({"speech": [(np.stack([sound(5.0, 1), sound(5.0, 2)]), RATE)]})
+    steps: list[float] = []
+    transcriber = transcribe.Transcriber(model, "text", Request(split=True), Generation(max_tokens=20))
+    transcriber(model.read(two), None, steps.append)
+    assert sum(steps) == pytest.approx(5.0)

@@ -87,11 +87,10 @@ def load_speech_writer(
             raise UserError(f"The model '{source}' ({model.config.model_type}) is no Whisper; choose one.")
         tokenizer = Tokenizer.from_str(load_tokenizer(source, what).backend_tokenizer.to_str())
         generation = model.generation_config
-        heads = getattr(generation, "alignment_heads", None)
         facts = {
             "suppress": generation.suppress_tokens,
             "suppress_first": generation.begin_suppress_tokens,
-            "alignment": heads,
+            "alignment": getattr(generation, "alignment_heads", None),
         }
         multilingual = getattr(generation, "is_multilingual", model.config.vocab_size >= MULTILINGUAL)
     tokens = speech_tokens(tokenizer, model.config.vocab_size, max_tokens)

@@ -64,7 +64,7 @@ class Heard(NamedTuple):
 class Stream:
     """The spans of a recording, or of one of its channels. languages: by code, the probability of each, None until a
     span in which something is said; segments, logprobs: of the text of each span, by its start and whether it was read
-    before."""
+    before; channels: as how many streams its recording is read."""
 
     row: int
     key: str
@@ -74,10 +74,12 @@ class Stream:
     segments: dict[tuple[float, bool], list[Segment]] = field(default_factory=dict)
     logprobs: dict[tuple[float, bool], float] = field(default_factory=dict)
     seconds: float = 0.0
+    channels: int = 1
 
-    def new_segments(self, place: tuple[float, bool], written: Sequence[Segment]) -> list[Segment]:
+    def new_segments(self, span_key: tuple[float, bool], written: Sequence[Segment]) -> list[Segment]:
         """The segments of a span; of one that was read before, those that do not repeat what is `written`."""
-        return [segment for segment in self.segments[place] if not (place[1] and repeats(segment, written))]
+        _, again = span_key
+        return [segment for segment in self.segments[span_key] if not (again and repeats(segment, written))]
 
 
 class Job(NamedTuple):

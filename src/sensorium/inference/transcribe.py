@@ -77,10 +77,11 @@ class Transcriber:
             for start in range(0, len(jobs), BATCH):
                 batch = jobs[start : start + BATCH]
                 self._read(batch)
-                progress(sum(len(job.span.samples) for job in batch) / self.processor.rate)
+                samples = sum(len(job.span.samples) / job.stream.channels for job in batch if not job.span.again)
+                progress(samples / self.processor.rate)
             if self.stream is not None:
                 for job in sorted(jobs, key=lambda job: (job.stream.row, job.place)):
-                    spans = (texts for place, texts in job.stream.segments.items() if place != job.place)
+                    spans = (texts for span_key, texts in job.stream.segments.items() if span_key != job.place)
                     for segment in job.stream.new_segments(job.place, [*chain.from_iterable(spans)]):
                         self.stream(job.stream.key, f"{segment.text} ")
         if bad is not None:
@@ -115,7 +116,8 @@ class Transcriber:
             if self.request.split:
                 channels = range(1, 1 + self._channels(value, table, rate))
             for channel in channels:
-                yield Stream(row, key, channel, languages, cut_spans(pieces(channel), rate, longest))
+                spans = cut_spans(pieces(channel), rate, longest)
+                yield Stream(row, key, channel, languages, spans, channels=len(channels))
 
     @staticmethod
     def _channels(value: Any, table: Table, rate: int) -> int:
@@ -281,10 +283,10 @@ def join(streams: Sequence[Stream]) -> Transcript:
     segments, logprob = [], 0.0
     for stream in streams:
         written: list[Segment] = []
-        for place in sorted(stream.segments, key=lambda place: place[::-1]):  # what was read once more comes last
-            new = stream.new_segments(place, written)
-            written += new
-            logprob += stream.logprobs[place] if new or not place[1] else 0.0
+        for start, again in sorted(stream.segments, key=lambda key: key[::-1]):  # what was read once more comes last
+            new_segments = stream.new_segments((start, again), written)
+            written += new_segments
+            logprob += stream.logprobs[start, again] if new_segments or not again else 0.0
         segments += written
     segments.sort(key=lambda segment: segment.start)
     return Transcript(segments, logprob, streams[0].languages or {}, max(stream.seconds for stream in streams))
