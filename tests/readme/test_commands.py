@@ -30,6 +30,11 @@ from tests.readme.pages import ROOT, Piece, pages, pieces, why_not
 NOT_RUN = [
     (page, piece.text) for page in pages() for piece in pieces(page) if piece.language == "sh" and why_not(piece.text)
 ]
+# Pages whose commands take half a minute or more.
+SLOW = {
+    "albef.md", "answers.md", "clip.md", "compare.md", "encoders.md", "objectives.md", "recipes.md", "report.md",
+    "training.md", "video.md",
+}  # fmt: skip
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 
 
@@ -63,7 +68,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.slow if page.name in SLOW else []) for page in pages()],
+    ids=lambda page: page.name,
+)
 def test_what_a_page_says_works(page, made, tmp_path, monkeypatch):
     shutil.copytree(made, tmp_path / "here")
     # Epochs that a page does not state are the program's to choose; here it chooses three, which teach little, soon.

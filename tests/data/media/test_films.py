@@ -81,7 +81,14 @@ def test_the_scan_finds_films_without_sound_absent(folder):
         name: ids.tolist() for name, ids in found.ids.items()
     }
     assert found.facts["clip"] == pytest.approx(
-        {"records": 3, "height": 48, "width": 64, "rate": 10, "seconds": np.percentile([0.5, 0.7, 0.9], 95)}
+        {
+            "records": 3,
+            "height": 48,
+            "width": 64,
+            "rate": 10,
+            "seconds": np.percentile([0.5, 0.7, 0.9], 95),
+            "longest": 0.9,
+        }
     )
     assert found.facts["clip sound"]["records"] == 2 and found.facts["clip sound"]["rate"] == 16000
 
