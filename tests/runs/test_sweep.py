@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import sensorium
+from sensorium.config.defaults import fill_defaults
 from sensorium.config.defaults import tries_others
 from sensorium.config.load import check_recipe, read_recipe
 from sensorium.config.schema import Recipe, seconds
@@ -98,6 +99,12 @@ def test_no_candidate_touches_what_the_recipe_says(table):
         ("training", "averaging"),
         ("fusion", "config"),
     }
+    schema = model.schema
+    targets = [schema.targets[0].model_copy(update={"kind": "text", "labels": []})]
+    model.schema = schema.model_copy(update={"targets": targets})
+    written = fill_defaults(asked, 100, targets)  # of what is written the rate is another where nobody says one
+    assert (Change(("training", "learning_rate"), 0.0009),) in one_change_trials(written, model, 100)
+    model.schema = schema
     model.encoders["words"].requires_grad_(False)
     assert [str(change) for change in one_change_trials(asked, model, 100)[-1]] == [
         "inputs.words.frozen=False",

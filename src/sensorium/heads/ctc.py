@@ -17,7 +17,7 @@ from sensorium.features import Features
 from sensorium.generation.autoregressive import Stream
 from sensorium.generation.ctc import beam_texts, frames_needed, greedy_texts, text_logprobs
 from sensorium.generation.settings import Generation
-from sensorium.heads.written import GREEDY, decode_text
+from sensorium.heads.written import GREEDY, decode_text, texts_of
 from sensorium.nn.precision import wide
 from sensorium.nn.recurrent import Recurrent
 
@@ -105,16 +105,11 @@ class CTC(nn.Module):
 
     def loss(self, fused: Features, target: dict[str, Tensor]) -> Tensor:
         """float32 [B]: minus the logarithm of a text's probability by its number of tokens, its end among them,
-        averaged over the texts of a row by `weight`. target: as `written.text_loss` takes it. Warns of texts that have
+        averaged over the texts of a row by `weight`. target: as `written.texts_of` takes it. Warns of texts that have
         more labels than their row has frames.
         """
         logprobs, lengths = self.logprobs(fused)
-        real, weight = target["real"], target["weight"]
-        if not real.any():  # every process has to enter the same modules, so one text runs and counts for nothing
-            real, weight = real.clone(), torch.zeros_like(weight)
-            real[0, 0, 0] = True
-        row, column = real.any(dim=2).nonzero().unbind(1)  # [N]
-        tokens, real, weight = target["tokens"][row, column], real[row, column], weight[row, column]
+        row, tokens, real, weight = texts_of(target)
         counts = real.sum(dim=1)
         fits = frames_needed(tokens, counts - 1) <= lengths[row]
         if not (fits | (lengths[row] == 0)).all():

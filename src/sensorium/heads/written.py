@@ -24,21 +24,31 @@ def text_loss(
     """float32 [B]: the mean cross-entropy of a text's tokens, its end among them, averaged over the texts of a row by
     `weight`.
 
-    target: `tokens` int64 [B, A, L], the texts' own tokens and their ends; `real` bool [B, A, L]; `weight` float
-    [B, A]. logits_of: of N texts their rows, int64 [N], their tokens, int64 [N, L], and which are real, bool [N, L] ->
-    float [M, V], the logits of the M real tokens. smoothing: of the labels.
+    target: as `texts_of` takes it. logits_of: of N texts their rows, int64 [N], their tokens, int64 [N, L], and which
+    are real, bool [N, L] -> float [M, V], the logits of the M real tokens. smoothing: of the labels.
     """
-    real, weight = target["real"], target["weight"]
-    if not real.any():  # every process has to enter the same modules, so one token runs and counts for nothing
-        real, weight = real.clone(), torch.zeros_like(weight)
-        real[0, 0, 0] = True
-    row, column = real.any(dim=2).nonzero().unbind(1)  # [N]
-    tokens, real, weight = target["tokens"][row, column], real[row, column], weight[row, column]
+    row, tokens, real, weight = texts_of(target)
     logits = logits_of(row, tokens, real)
     losses = F.cross_entropy(logits, tokens[real], reduction="none", label_smoothing=smoothing)  # [M]
     text = real.nonzero()[:, 0]
     weight = weight / real.sum(dim=1)
     return losses.new_zeros(len(target["tokens"])).index_add(0, row[text], losses * weight[text])
+
+
+def texts_of(target: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The N texts of a batch: the row of each, int64 [N], its tokens, int64 [N, L], which of these are real, bool
+    [N, L], and its weight, float [N].
+
+    target: `tokens` int64 [B, A, L], the texts' own tokens and their ends; `real` bool [B, A, L]; `weight` float
+    [B, A]. Where there is no text at all, one of weight zero stands for them, since every process has to enter the same
+    modules.
+    """
+    real, weight = target["real"], target["weight"]
+    if not real.any():
+        real, weight = real.clone(), torch.zeros_like(weight)
+        real[0, 0, 0] = True
+    row, column = real.any(dim=2).nonzero().unbind(1)
+    return row, target["tokens"][row, column], real[row, column], weight[row, column]
 
 
 def predict_text(

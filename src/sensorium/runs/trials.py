@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
+from sensorium.config.defaults import fill_defaults
 from sensorium.config.load import check_recipe
 from sensorium.config.schema import InputSettings, Recipe
 from sensorium.model import Model, is_frozen
@@ -207,13 +208,16 @@ def one_change_trials(recipe: Recipe, model: Model, records: int) -> list[Change
         trials += [(Change(("fusion", "config"), {"dropout": 0.4}),), (Change(("fusion", "config"), {"dim": 256}),)]
     if several and not recipe.fusion.config:
         trials += [(Change(("fusion", "name"), name),) for name in SWEPT_FUSIONS[2:]]
-    trials = [changes for changes in trials if all(_is_default(recipe, change) for change in changes)]
+    usual = fill_defaults(Recipe(), records, model.schema.targets if model.schema else ())
+    trials = [changes for changes in trials if all(_is_default(recipe, usual, change) for change in changes)]
     return [*trials, *_adapted_encoders(recipe, model, records), *_trained_encoders(recipe, model)]
 
 
-def _is_default(recipe: Recipe, change: Change) -> bool:
-    """Whether the setting is as it is when nobody says otherwise, or the run goes on from one that said it."""
-    return recipe.start_from is not None or _value_at(recipe, change.place) == _value_at(Recipe(), change.place)
+def _is_default(recipe: Recipe, usual: Recipe, change: Change) -> bool:
+    """Whether the setting is as in the `usual` recipe, of which nobody says anything, or the run goes on from one that
+    said it.
+    """
+    return recipe.start_from is not None or _value_at(recipe, change.place) == _value_at(usual, change.place)
 
 
 def _trained_encoders(recipe: Recipe, model: Model) -> Iterator[Changes]:
