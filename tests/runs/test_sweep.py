@@ -14,8 +14,7 @@ import pytest
 import torch
 
 import sensorium
-from sensorium.config.defaults import fill_defaults
-from sensorium.config.defaults import tries_others
+from sensorium.config.defaults import fill_defaults, tries_others
 from sensorium.config.load import check_recipe, read_recipe
 from sensorium.config.schema import Recipe, seconds
 from sensorium.errors import UserError
