@@ -29,8 +29,8 @@ class Size(NamedTuple):
 
 
 SUPERVISED = Size(16, 16, 256, 1)
-# What is written or drawn is more to learn than a decision, in small steps: large ones learn what is coarse in a picture,
-# and leave little of what is fine in the features.
+# What is written or drawn is more to learn than a decision, in small steps: large ones learn what is coarse in a
+# picture, and leave little of what is fine in the features.
 WRITTEN = Size(128, 16, 128, 8, 3e-4)
 # By preset: how many times STEPS a fit trains; records below which all of them say how much each expert decides.
 EFFORT = {"fast": 1 / 3, "good": 1.0, "best": 2.0}

@@ -23,7 +23,7 @@ from sensorium.nn.whisper import CONFIG_FILE, MODEL_FILE, TOKENIZER_FILE
 
 MODEL, WEIGHTS, WORDS = "model.json", "model.safetensors", "proj_out."
 SPEECH, TEXT = "speech", "text"  # its input and its target
-SILENCE = 8.0  # seconds that its encoder reads after a recording: with half of them it loops on one in fifty
+SILENCE = 8.0  # seconds that its encoder reads after a recording: with half of them some texts loop
 
 
 def whisper(source: str | Path) -> Model:
