@@ -7,7 +7,7 @@ FOLDER_OF_SPOKEN_DIGITS holds {digit}_{speaker}_{take}.wav. A string joins recor
 to .2 s. `takes`: all speakers are trained on, strings of takes 0 to 4 are scored; `speaker`: the last one is never
 heard in training. Prints for every head and test the minutes of the fit, the word and character error with intervals
 and how many words were put in, left out and replaced, and the seconds that writing takes for a recording. Fits with
-default settings but for OPTIONS, which fill the quarter of an hour on two cores: one training, of small steps.
+default settings but for OPTIONS, which fill the quarter of an hour on two cores: one training, at a high rate.
 """
 
 import argparse

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from torch.utils.flop_counter import FlopCounterMode
 
 from sensorium.encoders.image_conv import ImageConv, ImageConvConfig
+from sensorium.encoders.pooling import add_positions
 from sensorium.encoders.timm_image import TimmConfig, TimmImage
 from sensorium.encoders.vit import ViT, ViTConfig
 from sensorium.errors import UserError
@@ -305,3 +306,9 @@ def test_tokens_of_a_new_encoder_say_where_they_are(kind):
     near = (line[:, None] - line).abs() + (column[:, None] - column).abs() == 1
     far = (line[:, None] - line).abs() + (column[:, None] - column).abs() > side
     assert alike[near].min() > alike[far].max() and alike[~torch.eye(len(alike), dtype=torch.bool)].max() < 0.99
+
+
+def test_a_token_of_zeros_has_a_gradient():
+    tokens = torch.zeros(1, 4, 8, requires_grad=True)
+    add_positions(tokens, 2, 2).sum().backward()
+    assert tokens.grad.isfinite().all()

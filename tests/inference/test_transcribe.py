@@ -188,6 +188,9 @@ def test_channels_apart(model, tmp_path):
         alone = write(model, mono, timestamps=True, max_tokens=20)["text"][0]
         assert texts[channel] == alone.replace("\n", " ")
     assert texts[1] != texts[2]
+    silent = wave_file(tmp_path / "half.wav", np.stack([np.zeros_like(right), right], axis=1))
+    spoken = write(model, silent, channels="split", max_tokens=20)["text_language"][0]
+    assert spoken is not None and spoken == write(model, mono, max_tokens=20)["text_language"][0]
 
 
 def test_languages_and_tasks(model, tmp_path):

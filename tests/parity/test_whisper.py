@@ -24,6 +24,7 @@ from sensorium.generation.rules import apply_rules
 from sensorium.generation.settings import Generation
 from sensorium.generation.timestamps import timestamps
 from sensorium.heads.spoken import _facts, load_speech_writer
+from sensorium.heads.written import attended
 from sensorium.model import Model, load
 from tests.whisper_scenes import (
     ALIGNMENT,
@@ -219,7 +220,7 @@ def test_only_the_attention_that_times_words_is_held(pair):
     fused, _ = heard(model, [sound(SECONDS)])
     crossing = {(1, 0): None}
     steps = head._whisper_steps()
-    steps.read(torch.tensor([[START, 3, 4]]), steps.attend(*head._encoded(fused)), crossing)
+    steps.read(torch.tensor([[START, 3, 4]]), steps.attend(*attended(fused, head.projector)), crossing)
     assert [(pair, weights.untyped_storage().nbytes()) for pair, weights in crossing.items()] == [
         ((1, 0), 4 * 3 * fused.mask.shape[1])
     ]
@@ -278,3 +279,9 @@ def test_a_configuration_that_is_a_list(tmp_path: Path):
     (tmp_path / "config.json").write_text("[]")
     with pytest.raises(UserError, match="no object of settings"):
         _facts(tmp_path)
+
+
+def test_a_text_longer_than_the_positions_is_cut(tmp_path):
+    folder = folder_of(published(), tmp_path)
+    model, tokens, _ = load_speech_writer(str(folder), "Whisper", 4096)
+    assert len(tokens("a " * 500)) + 4 <= model.config.max_target_positions

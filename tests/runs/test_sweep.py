@@ -89,11 +89,11 @@ def test_a_budget_is_a_number_and_its_unit():
 
 def test_no_candidate_touches_what_the_recipe_says(table):
     model = fit(**arguments(table, epochs=1, refit=False), out=table.parent / "model").model
-    asked = Recipe(budget="60s")
+    asked = fill_defaults(Recipe(budget="60s"), 100)
     places = {one[0].place for one in one_change_trials(asked, model, 100)}
     assert {("training", "learning_rate"), ("fusion", "name"), ("training", "modality_dropout")} <= places
     settings = {"fusion": {"name": "late"}, "training": {"learning_rate": 0.01, "modality_dropout": 0.1}}
-    stated = check_recipe(settings | {"budget": "60s"})
+    stated = fill_defaults(check_recipe(settings | {"budget": "60s"}), 100)
     assert {one[0].place for one in one_change_trials(stated, model, 100)} == {
         ("training", "averaging"),
         ("fusion", "config"),
@@ -101,7 +101,7 @@ def test_no_candidate_touches_what_the_recipe_says(table):
     schema = model.schema
     targets = [schema.targets[0].model_copy(update={"kind": "text", "labels": []})]
     model.schema = schema.model_copy(update={"targets": targets})
-    written = fill_defaults(asked, 100, targets)  # of what is written the rate is another where nobody says one
+    written = fill_defaults(Recipe(budget="60s"), 100, targets)
     assert (Change(("training", "learning_rate"), 0.0009),) in one_change_trials(written, model, 100)
     model.schema = schema
     model.encoders["words"].requires_grad_(False)

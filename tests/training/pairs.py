@@ -91,7 +91,7 @@ def _rows(whole: Batch, rows: Tensor) -> Batch:
 
 def training(folder: Path, one: Learner, accelerator: Accelerator, **settings) -> Training:
     """A training of the learner, to ask gradients of; its records are never read."""
-    chosen = TrainingSettings(**{"epochs": 1, "batch_size": 23} | settings)
+    chosen = TrainingSettings(**{"epochs": 1, "batch_size": 23, "learning_rate": 1e-3} | settings)
     return Training(one, Records(table(23), {}), chosen, folder, Hooks(), "mark", accelerator)
 
 

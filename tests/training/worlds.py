@@ -52,7 +52,9 @@ def _training(
 ) -> Training:
     processors = {name: encoder.processor for name, encoder in learner.model.encoders.items()}
     records = Records(rows, processors, scan(rows).ids)
-    chosen = TrainingSettings(**{"epochs": 2, "batch_size": 7, "modality_dropout": 0.0} | settings)
+    chosen = TrainingSettings(
+        **{"epochs": 2, "batch_size": 7, "learning_rate": 1e-3, "modality_dropout": 0.0} | settings
+    )
     hooks = Hooks(lambda _: Validation([0.0], {}), None if order is None else lambda _: order)
     return Training(learner, records, chosen, folder, hooks, "mark", accelerator)
 

@@ -57,7 +57,7 @@ def fill_defaults(recipe: Recipe, records: int, targets: Sequence[TargetSpec] = 
     chosen = {
         "batch_size": batch,
         "epochs": epochs,
-        "learning_rate": training.learning_rate if "learning_rate" in training.model_fields_set else size.learning_rate,
+        "learning_rate": training.learning_rate or size.learning_rate,
         "patience": training.patience or max(5, epochs // 3),
         "cross_fit": training.cross_fit if training.cross_fit is not None else experts and few,
         "refit": training.refit if training.refit is not None else records <= REFIT,

@@ -52,7 +52,7 @@ def as_features(tokens: Tensor, mask: Tensor, pooled: Tensor, summary_only: bool
 
 def add_positions(tokens: Tensor, height: int, width: int) -> Tensor:
     """tokens float [B, height * width, D], the positions of a map line by line → the same shape, with sines and cosines
-    of a token's line and column added, as large as the token: convolutions hardly say where in a picture a thing is.
+    of a token's line and column added, at .7 of its size: convolutions hardly say where in a picture a thing is.
 
     The two-dimensional form of fixed positions (Vaswani et al. 2017, arXiv:1706.03762), of waves from two pictures long
     to a quarter of one. Of D, what does not divide by four stays as it is.
@@ -64,5 +64,5 @@ def add_positions(tokens: Tensor, height: int, width: int) -> Tensor:
     angles = torch.stack([lines, columns], dim=2).flatten(0, 1)[..., None] * waves  # [T, 2, D / 4]
     positions = torch.cat([angles.sin(), angles.cos()], dim=2).flatten(1)  # [T, D]
     positions = torch.nn.functional.pad(positions, (0, tokens.shape[2] - positions.shape[1]))
-    size = tokens.float().square().mean(dim=2, keepdim=True).sqrt()  # [B, T, 1]
+    size = tokens.float().square().mean(dim=2, keepdim=True).clamp(min=1e-12).sqrt()  # [B, T, 1]
     return tokens + positions * size

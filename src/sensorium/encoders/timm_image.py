@@ -161,7 +161,7 @@ class TimmImage(nn.Module):
                 features = features.permute(0, 2, 3, 1)  # [B, H, W, C]
             height, width = features.shape[1:3]
             features = features.flatten(1, 2)  # [B, H * W, C]
-            if self.config.positions:
+            if self.config.positions and not self.summary_only:
                 features = add_positions(features, height, width)
         return features, pooled
 

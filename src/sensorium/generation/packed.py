@@ -1,7 +1,8 @@
 """The steps of Llama's and BART's layers on a CPU: packed weights, and keys and values that grow in place."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -102,7 +103,7 @@ class LlamaSteps:
     def begin(self, prefix: Tensor, mask: Tensor) -> tuple[Tensor, PackedState]:
         """See `CausalSteps.begin`."""
         logits, state = self.before.begin(prefix, mask)
-        return logits, _packed(state, None if state.mask is None else _bias(mask))
+        return logits, _packed(state, None if state.mask is None else bias_of(mask))
 
     def keeps_all(self, state: PackedState) -> bool:
         """See `CausalSteps.keeps_all`."""
@@ -183,7 +184,7 @@ class BartSteps:
         logits, state = self.before.begin(encoded, mask, tokens)
         caches = state.cache.self_attention_cache.layers, state.cache.cross_attention_cache.layers
         past, cross = ([Past(layer.keys, layer.values) for layer in cache] for cache in caches)
-        return logits, PackedState(past, state.positions, None if state.mask is None else _bias(mask), cross)
+        return logits, PackedState(past, state.positions, None if state.mask is None else bias_of(mask), cross)
 
     def step(self, tokens: Tensor, state: PackedState) -> Tensor:
         """int64 [N] -> float32 [N, V]."""
@@ -217,14 +218,19 @@ def steps_of(model: PreTrainedModel, before: Any = None) -> Any:
     kind = AttendingSteps if model.config.is_encoder_decoder else CausalSteps
     if type(model) in fast and not torch.is_grad_enabled() and not model.training and can_pack(model):
         kind = fast[type(model)]
+    return with_weights(model, before if type(before) is kind else None, partial(kind, model))
+
+
+def with_weights(model: PreTrainedModel, before: Any, make: Callable[[], Any]) -> Any:
+    """The steps `before`, None for none, while they have the model's weights; else what `make` gives."""
     stamp = tuple((weight.data_ptr(), weight._version) for weight in model.parameters())
-    if type(before) is not kind or before.stamp != stamp:
-        before = kind(model)
+    if before is None or before.stamp != stamp:
+        before = make()
         before.stamp = stamp
     return before
 
 
-def _bias(mask: Tensor) -> Tensor:
+def bias_of(mask: Tensor) -> Tensor:
     """bool [N, T] -> float32 [N, 1, 1, T], minus infinity where it is False."""
     return torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, -torch.inf)[:, None, None]
 

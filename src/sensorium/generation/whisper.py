@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import WhisperForConditionalGeneration
 
-from sensorium.generation.packed import PackedState, Past
+from sensorium.generation.packed import PackedState, Past, bias_of, with_weights
 from sensorium.nn.packed_linear import PackedLinear, can_pack
 from sensorium.nn.precision import wide
 
@@ -49,9 +49,7 @@ class WhisperSteps:
 
     def attend(self, encoded: Tensor, mask: Tensor) -> PackedState:
         """float [B, S, D] and bool [B, S], at least one of a row -> the state before any token."""
-        bias = None
-        if not mask.all():
-            bias = torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, -torch.inf)[:, None, None]
+        bias = None if mask.all() else bias_of(mask)
         cross = []
         for layer in self.decoder.layers:
             attention = layer.encoder_attn
@@ -110,11 +108,8 @@ def whisper_steps(model: WhisperForConditionalGeneration, before: WhisperSteps |
     weights.
     """
     packed = not torch.is_grad_enabled() and not model.training and can_pack(model)
-    stamp = tuple((weight.data_ptr(), weight._version) for weight in model.parameters())
-    if before is None or before.packed is not packed or before.stamp != stamp:
-        before = WhisperSteps(model, packed)
-        before.stamp = stamp
-    return before
+    same = before if before is not None and before.packed is packed else None
+    return with_weights(model, same, partial(WhisperSteps, model, packed))
 
 
 def _linear(packed: bool, *layers: nn.Linear) -> Linear:

@@ -87,7 +87,7 @@ class Seq2Seq(nn.Module):
 
     def loss(self, fused: Features, target: dict[str, Tensor]) -> Tensor:
         """float32 [B]: see `written.text_loss`."""
-        encoded, mask = self._encoded(fused)
+        encoded, mask = attended(fused, self.projector)
 
         def logits_of(row: Tensor, tokens: Tensor, real: Tensor) -> Tensor:
             logits = self.body(
@@ -104,7 +104,9 @@ class Seq2Seq(nn.Module):
         """See `generation.decoder.Decoder`."""
         first = torch.full((len(fused.mask), 1), self.processor.start, device=fused.mask.device)
         self._steps = steps_of(self.body, self._steps)
-        return self._steps.begin(*self._encoded(fused), first if prompt is None else torch.cat([first, prompt], dim=1))
+        return self._steps.begin(
+            *attended(fused, self.projector), first if prompt is None else torch.cat([first, prompt], dim=1)
+        )
 
     def step(self, tokens: Tensor, state: Any) -> Tensor:
         """See `generation.decoder.Decoder`."""
@@ -122,7 +124,3 @@ class Seq2Seq(nn.Module):
 
     def calibrate(self, fused: Features, target: dict[str, Tensor]) -> None:
         """Nothing is chosen after training."""
-
-    def _encoded(self, fused: Features) -> tuple[Tensor, Tensor]:
-        """float [B, S, D], zero where nothing is real, and bool [B, S], what is attended to, at least one of a row."""
-        return attended(fused, self.projector(torch.where(fused.mask[..., None], fused.tokens, 0.0)))

@@ -21,6 +21,7 @@ START, END, NO_TIMESTAMPS = "<|startoftranscript|>", "<|endoftext|>", "<|notimes
 NO_SPEECH = ("<|nospeech|>", "<|nocaptions|>")
 TASKS = {"transcribe": "<|transcribe|>", "translate": "<|translate|>"}
 _LANGUAGE = re.compile(r"<\|([a-z]{2,3})\|>")
+READ_FIRST = 4  # tokens before a text: start, language, task, no timestamps
 MULTILINGUAL = 51_865  # tokens of the first Whisper of many languages; that of English has one fewer
 
 
@@ -93,7 +94,8 @@ def load_speech_writer(
             "alignment": getattr(generation, "alignment_heads", None),
         }
         multilingual = getattr(generation, "is_multilingual", model.config.vocab_size >= MULTILINGUAL)
-    tokens = speech_tokens(tokenizer, model.config.vocab_size, max_tokens)
+    most = min(max_tokens, model.config.max_target_positions - READ_FIRST)
+    tokens = speech_tokens(tokenizer, model.config.vocab_size, most)
     return model, tokens, _checked_facts(facts, model.config, source) | {"multilingual": multilingual}
 
 

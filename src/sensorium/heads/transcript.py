@@ -86,7 +86,7 @@ class Transcript(nn.Module):
         width = body.config.d_model
         self.projector = nn.Identity() if width == dim else nn.Linear(dim, width)
         self.special = SpecialTokens(processor.end, processor.pad, (processor.start,))
-        self.context = min(config.max_tokens, body.config.max_target_positions - 4)  # start, language, task, timestamps
+        self.context = config.max_tokens
         self.speech = SpeechTokens.of(processor.tokenizer, config.multilingual)
         if config.language is not None:
             self.speech.code_of(config.language)
@@ -99,7 +99,8 @@ class Transcript(nn.Module):
         """The pretrained decoder and its tokenizer. Raises UserError when it cannot be loaded or has no tokenizer, and
         for a language that it does not know."""
         body, processor, facts = load_speech_writer(config.model, WHAT, config.max_tokens)
-        config = config.model_copy(update={"architecture": architecture_of(body.config)} | facts)
+        update = {"architecture": architecture_of(body.config), "max_tokens": processor.max_tokens} | facts
+        config = config.model_copy(update=update)
         return cls(config, dim, processor, body)
 
     @staticmethod
@@ -109,7 +110,7 @@ class Transcript(nn.Module):
 
     def loss(self, fused: Features, target: dict[str, Tensor]) -> Tensor:
         """float32 [B]: see `written.text_loss`."""
-        encoded, mask = self._encoded(fused)
+        encoded, mask = attended(fused, self.projector)
         read_first = self._with_start(self.prompt(self._languages(fused), len(mask)).to(mask.device))  # [B, P]
 
         def logits_of(row: Tensor, tokens: Tensor, real: Tensor) -> Tensor:
@@ -123,7 +124,9 @@ class Transcript(nn.Module):
     def begin(self, fused: Features, prompt: Tensor | None = None) -> tuple[Tensor, PackedState]:
         """See `generation.decoder.Decoder`."""
         none = torch.zeros(len(fused.mask), 0, dtype=torch.long, device=fused.mask.device)
-        return self._whisper_steps().begin(*self._encoded(fused), self._with_start(none if prompt is None else prompt))
+        return self._whisper_steps().begin(
+            *attended(fused, self.projector), self._with_start(none if prompt is None else prompt)
+        )
 
     def step(self, tokens: Tensor, state: PackedState) -> Tensor:
         """See `generation.decoder.Decoder`."""
@@ -171,7 +174,7 @@ class Transcript(nn.Module):
         words, of A heads, goes from each of them to the fused tokens.
         """
         steps, crossing = self._whisper_steps(), dict.fromkeys(self.config.alignment)
-        steps.read(self._with_start(read), steps.attend(*self._encoded(fused)), crossing)
+        steps.read(self._with_start(read), steps.attend(*attended(fused, self.projector)), crossing)
         return torch.stack([crossing[pair] for pair in self.config.alignment], dim=1)
 
     @torch.no_grad()
@@ -186,9 +189,6 @@ class Transcript(nn.Module):
 
     def _with_start(self, prompt: Tensor) -> Tensor:
         return nn.functional.pad(prompt, (1, 0), value=self.processor.start)
-
-    def _encoded(self, fused: Features) -> tuple[Tensor, Tensor]:
-        return attended(fused, self.projector(torch.where(fused.mask[..., None], fused.tokens, 0.0)))
 
     def _whisper_steps(self) -> WhisperSteps:
         self._steps = whisper_steps(self.body, self._steps)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoConfig, PreTrainedModel
 
@@ -90,13 +90,14 @@ def decode_text(prediction: dict[str, Tensor], processor: Tokens) -> list[dict[s
     return rows
 
 
-def attended(fused: Features, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """What a published decoder attends to: `tokens`, made of the fused ones, float [B, S, D], zero where nothing is
-    real; and bool [B, S], which of them count, in a row without any input the first alone.
+def attended(fused: Features, projector: nn.Module) -> tuple[Tensor, Tensor]:
+    """What a published decoder attends to: what `projector` makes of the fused tokens, float [B, S, D], zero where
+    nothing is real; and bool [B, S], which of them count, in a row without any input the first alone.
     """
+    real = fused.mask[..., None]
     first = torch.arange(fused.mask.shape[1], device=fused.mask.device) == 0
     mask = fused.mask | (~fused.present[:, None] & first)
-    return torch.where(fused.mask[..., None], tokens, 0.0), mask
+    return torch.where(real, projector(torch.where(real, fused.tokens, 0.0)), 0.0), mask
 
 
 def shifted(tokens: Tensor, start: int) -> Tensor:

@@ -15,8 +15,8 @@ LEAST_LOGPROB, NO_SPEECH = -1.0, 0.6
 
 
 class Request(NamedTuple):
-    """What is asked for. language: a code; None: that of each recording is detected. task: None for the model's own.
-    split: write each channel apart."""
+    """What is asked for. language: a code or an English name; None: that of each recording is detected. task: None for
+    the model's own. split: write each channel apart."""
 
     language: str | None = None
     task: str | None = None
@@ -64,7 +64,8 @@ class Heard(NamedTuple):
 class Stream:
     """The spans of a recording, or of one of its channels. languages: by code, the probability of each, None until a
     span in which something is said; segments, logprobs: of the text of each span, by its start and whether it was read
-    before; channels: as how many streams its recording is read."""
+    before; streamed: the segments that were told while others are read; channels: as how many streams its recording is
+    read."""
 
     row: int
     key: str
@@ -73,6 +74,7 @@ class Stream:
     spans: Iterator[Span]
     segments: dict[tuple[float, bool], list[Segment]] = field(default_factory=dict)
     logprobs: dict[tuple[float, bool], float] = field(default_factory=dict)
+    streamed: list[Segment] = field(default_factory=list)
     seconds: float = 0.0
     channels: int = 1
 

@@ -3,7 +3,6 @@
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from sensorium.generation.settings import Generation
 from sensorium.generation.timestamps import SECONDS_A_STEP, is_loop
 from sensorium.inference.listening import Begun, Heard, Job, Request, Stream
 from sensorium.inference.spans import SILENT, cut_spans, unread
-from sensorium.inference.transcript import Segment, Transcript, stretches
+from sensorium.inference.transcript import Segment, Transcript, likeliest, stretches
 from sensorium.inference.words import words_of
 from sensorium.model import Model
 
@@ -80,9 +79,10 @@ class Transcriber:
                 samples = sum(len(job.span.samples) / job.stream.channels for job in batch if not job.span.again)
                 progress(samples / self.processor.rate)
             if self.stream is not None:
-                for job in sorted(jobs, key=lambda job: (job.stream.row, job.place)):
-                    spans = (texts for span_key, texts in job.stream.segments.items() if span_key != job.place)
-                    for segment in job.stream.new_segments(job.place, [*chain.from_iterable(spans)]):
+                for job in sorted(jobs, key=lambda job: (job.stream.row, job.place[::-1])):
+                    new_segments = job.stream.new_segments(job.place, job.stream.streamed)
+                    job.stream.streamed += new_segments
+                    for segment in new_segments:
                         self.stream(job.stream.key, f"{segment.text} ")
         if bad is not None:
             bad += errors.values()
@@ -192,7 +192,7 @@ class Transcriber:
                 dict(zip(speech.languages, row, strict=True)) if stream_languages is None else stream_languages
                 for stream_languages, row in zip(languages, detected, strict=True)
             ]
-        codes = [max(probabilities, key=probabilities.get, default="") for probabilities in languages]
+        codes = [likeliest(probabilities) or "" for probabilities in languages]
         prompt = head.prompt(codes, len(jobs), self.request.task, self.request.timed).to(logits.device)
         for tokens in prompt.unbind(1):
             logits = head.step(tokens, state)
@@ -251,7 +251,7 @@ class Transcriber:
             start, end = job.span.start + stretch.start, job.span.start + stretch.end
             if starts is not None:
                 times = [min(max(start, job.span.start + time), end) for time in starts[begins : ends + 1]]
-                language = max(heard.languages, key=heard.languages.get, default=None)
+                language = likeliest(heard.languages)
                 words = words_of(stretch.tokens, times, self.tokenizer.decode, language)
             begins = ends
             text = self.tokenizer.decode(stretch.tokens).strip()
@@ -263,7 +263,7 @@ class Transcriber:
         """Of each span, the seconds at which the tokens of its text begin, without timestamps, and the last ends."""
         first_stamp = self.speech.no_timestamps + 1
         texts = [[token for token in result.tokens if token < first_stamp] for result in heard]
-        codes = [max(result.languages, key=result.languages.get, default="") for result in heard]
+        codes = [likeliest(result.languages) or "" for result in heard]
         prompt = self.head.prompt(codes, len(jobs), self.request.task)
         longest = max(map(len, texts))
         read = torch.tensor([text + [self.head.special.pad] * (longest - len(text)) for text in texts])
@@ -289,4 +289,5 @@ def join(streams: Sequence[Stream]) -> Transcript:
             logprob += stream.logprobs[start, again] if new_segments or not again else 0.0
         segments += written
     segments.sort(key=lambda segment: segment.start)
-    return Transcript(segments, logprob, streams[0].languages or {}, max(stream.seconds for stream in streams))
+    languages = next((stream.languages for stream in streams if stream.languages), {})
+    return Transcript(segments, logprob, languages, max(stream.seconds for stream in streams))

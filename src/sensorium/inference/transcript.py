@@ -44,6 +44,11 @@ class Segment:
         return facts
 
 
+def likeliest(languages: dict[str, float]) -> str | None:
+    """The code of the likeliest language; None of none."""
+    return max(languages, key=languages.get, default=None)
+
+
 def repeats(segment: Segment, written: Iterable[Segment]) -> bool:
     """Whether the words of a segment are the last of one `written` that ends where it starts, or the first of one that
     starts where it ends: the times of segments are not exact, so that a sound between two may be of either.
@@ -63,7 +68,9 @@ def _words(segment: Segment) -> list[str]:
 
 @dataclass
 class Transcript:
-    """A recording's segments, in time. logprob: of the whole text. languages: by code the probability of each."""
+    """A recording's segments, in time. logprob: of all that was written of its spans. languages: by code, the
+    probability of each.
+    """
 
     segments: list[Segment] = field(default_factory=list)
     logprob: float = 0.0
@@ -73,7 +80,7 @@ class Transcript:
     @property
     def language(self) -> str | None:
         """The likeliest, or the stated one; None of an English model."""
-        return max(self.languages, key=self.languages.get, default=None)
+        return likeliest(self.languages)
 
     @property
     def text(self) -> str:

@@ -83,7 +83,7 @@ def write_transcripts(
     if bad is None and table.misfits:
         raise table.misfits[0]
     spec = table.schema.inputs[0]
-    seconds = sum(length(table.value(row, spec), table.root) for row in range(len(table)))
+    seconds = 0.0 if quiet else sum(length(table.value(row, spec), table.root) for row in range(len(table)))
     with Console(quiet).progress("Seconds written", round(seconds)) as progress:
         transcripts = transcriber(table, bad, progress)
     broken = {error.row for error in bad or ()}

@@ -15,10 +15,8 @@ class TrainingSettings(BaseModel, frozen=True, extra="forbid"):
     pieces: int = Field(
         1, ge=1, le=65536, description="a step's records go through the model in this many, for less memory"
     )
-    learning_rate: float = Field(
-        1e-3,
-        gt=0,
-        description="of everything that has no rate of its own; for texts that are written .0003, if unstated",
+    learning_rate: float | None = Field(
+        None, gt=0, description="of everything that has no rate of its own; none: .001, of texts that are written .0003"
     )
     weight_decay: float = Field(0.05, ge=0, description="AdamW's decoupled decay, of matrices only")
     warmup: float = Field(
