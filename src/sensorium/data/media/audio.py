@@ -5,6 +5,7 @@ import math
 import struct
 import wave
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from numbers import Real
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -18,7 +19,7 @@ MOST_SECONDS = 600.0
 TOO_LOUD = 1.5  # times full scale; lossy formats reach a little more than 1
 
 # Playlists and the like, which make FFmpeg open other files or addresses, are not among these.
-FORMATS = "wav,w64,flac,mp3,ogg,aac,mov,mp4,matroska,webm,asf,avi,mpeg,mpegts,flv,aiff,au,caf"
+_FORMATS = "wav,w64,flac,mp3,ogg,aac,mov,mp4,matroska,webm,asf,avi,mpeg,mpegts,flv,aiff,au,caf"
 _BLOCK = 2**16
 SILENT = "it holds no sound"
 # Formats whose headers count their samples; those of all other formats only estimate them.
@@ -122,24 +123,33 @@ def _read_wave(data: bytes) -> Block | None:
 
 def _decode_with_ffmpeg(data: bytes) -> Iterator[Block]:
     """The samples that FFmpeg decodes, gathered into blocks."""
+    with sound_track(io.BytesIO(data)) as (container, track):
+        count, rate, pending = 0, 0, []
+        for frame in container.decode(track):
+            if pending and (frame.sample_rate != rate or sum(map(len, pending)) >= _BLOCK):
+                yield Block(np.concatenate(pending), rate)
+                pending = []
+            pending.append(_mono(frame))
+            count, rate = count + frame.samples, frame.sample_rate
+        if pending:
+            yield Block(np.concatenate(pending), rate)
+        check_whole(container.format.name, track, count / max(rate, 1))
+
+
+@contextmanager
+def sound_track(file: BinaryIO) -> Iterator[tuple[Any, Any]]:
+    """FFmpeg's container in `file` and its first track of sound. Raises ValueError with a reason when there is none, or
+    it cannot be read, also while it is decoded.
+
+    FFmpeg gets an open file, not a name, and no playlist, so that none makes it open other files or addresses."""
     try:
-        options = {"format_whitelist": FORMATS}
-        with av.open(io.BytesIO(data), options=options, metadata_errors="replace") as container:
+        with av.open(file, options={"format_whitelist": _FORMATS}, metadata_errors="replace") as container:
             if not container.streams.audio:
                 raise ValueError("it is a film without a sound track" if container.streams.video else SILENT)
-            stream = container.streams.audio[0]
-            check_codec(stream, "sound")
-            stream.thread_type = "NONE"
-            count, rate, pending = 0, 0, []
-            for frame in container.decode(stream):
-                if pending and (frame.sample_rate != rate or sum(map(len, pending)) >= _BLOCK):
-                    yield Block(np.concatenate(pending), rate)
-                    pending = []
-                pending.append(_mono(frame))
-                count, rate = count + frame.samples, frame.sample_rate
-            if pending:
-                yield Block(np.concatenate(pending), rate)
-            check_whole(container.format.name, stream, count / max(rate, 1))
+            track = container.streams.audio[0]
+            check_codec(track, "sound")
+            track.thread_type = "NONE"
+            yield container, track
     except av.FFmpegError as error:
         raise ValueError(f"the file is not a sound that can be read ({error.strerror})") from error
 

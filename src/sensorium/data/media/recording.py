@@ -1,7 +1,7 @@
 """A recording of any length, read a piece at a time, so that memory does not grow with it."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -52,9 +52,9 @@ def length(value: Any, root: Path) -> float:
         content = _open(value, root)
         if isinstance(content, tuple):
             return max(np.shape(content[0])) / content[1]
-        with ExitStack() as stack:
-            return (_container(content, stack).duration or 0) / av.time_base
-    except (ValueError, av.FFmpegError, OSError):
+        with _track(content) as (container, _):
+            return (container.duration or 0) / av.time_base
+    except (ValueError, OSError):
         return 0.0
 
 
@@ -72,24 +72,19 @@ def _open(value: Any, root: Path) -> Any:
     return content if isinstance(content, bytes) else audio.check_array(content)
 
 
-def _container(content: Path | bytes, stack: ExitStack) -> Any:
-    # FFmpeg gets an open file, not a name, so that none makes it open other files or addresses.
-    file = stack.enter_context(BytesIO(content) if isinstance(content, bytes) else content.open("rb"))
-    audio.check_chunks(file, len(content) if isinstance(content, bytes) else content.stat().st_size)
-    options = {"format_whitelist": audio.FORMATS}
-    return stack.enter_context(av.open(file, options=options, metadata_errors="replace"))
+@contextmanager
+def _track(content: Path | bytes) -> Iterator[tuple[Any, Any]]:
+    """See `audio.sound_track`."""
+    with BytesIO(content) if isinstance(content, bytes) else content.open("rb") as file:
+        audio.check_chunks(file, len(content) if isinstance(content, bytes) else content.stat().st_size)
+        with audio.sound_track(file) as opened:
+            yield opened
 
 
 def _decoded(content: Path | bytes, rate: int) -> Iterator[np.ndarray]:
     """What FFmpeg decodes, float32 [channels, S] at `rate` hertz."""
     try:
-        with ExitStack() as stack:
-            container = _container(content, stack)
-            if not container.streams.audio:
-                raise ValueError("it is a film without a sound track" if container.streams.video else audio.SILENT)
-            track = container.streams.audio[0]
-            audio.check_codec(track, "sound")
-            track.thread_type = "NONE"
+        with _track(content) as (container, track):
             resampler, seconds = av.AudioResampler(format="fltp", rate=rate), 0.0
             for frame in container.decode(track):
                 seconds += frame.samples / frame.sample_rate
@@ -97,7 +92,5 @@ def _decoded(content: Path | bytes, rate: int) -> Iterator[np.ndarray]:
                 yield from (resampled.to_ndarray() for resampled in resampler.resample(frame))
             yield from (resampled.to_ndarray() for resampled in resampler.resample(None))
             audio.check_whole(container.format.name, track, seconds)
-    except av.FFmpegError as error:
-        raise ValueError(f"the file is not a sound that can be read ({error.strerror})") from error
     except OSError as error:
         raise ValueError(f"the file cannot be read ({error.strerror or error})") from error
