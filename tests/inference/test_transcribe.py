@@ -14,6 +14,7 @@ from sensorium.data.media.recording import read_recording
 from sensorium.encoders.transformers_audio import TransformersAudio, TransformersAudioConfig
 from sensorium.errors import RecordError, UserError
 from sensorium.generation.settings import Generation
+from sensorium.heads import transcript as transcript_head
 from sensorium.inference import transcribe, transcripts
 from sensorium.inference.listening import Heard, Request, Stream
 from sensorium.inference.spans import Span, cut_spans, unread
@@ -218,6 +219,10 @@ def test_languages_and_tasks(model, tmp_path):
         with pytest.raises(UserError, match="writes English alone"):
             write(english_only, clip, **options)
     assert write(english_only, clip, max_tokens=5)["text_language"][0] is None
+    with pytest.raises(UserError, match="writes English alone"):
+        transcript_head.Transcript.build(
+            transcript_head.TranscriptConfig(model=str(tmp_path / "en"), task="translate"), 16, []
+        )
 
 
 def test_bad_recordings(model, tmp_path):

@@ -104,6 +104,15 @@ def test_the_word_error_rate_is_that_of_jiwer():
     assert nearest == 0
 
 
+@pytest.mark.filterwarnings("error")
+def test_references_without_words_make_no_error_infinite():
+    for written, rate in ((["", ""], 0), (["a", "dog"], 1)):
+        rates = texts.error_rates([[""], [""]], written)
+        assert {name: point(rates[name], 2) for name in ("word_error_rate", "character_error_rate")} == {
+            "word_error_rate": rate, "character_error_rate": rate,
+        }  # fmt: skip
+
+
 def test_errors_are_counted_by_what_is_wrong_and_by_letters_as_jiwer_does():
     references, written = corpus(6, most=1)
     written[0], written[1] = written[0] + " and more", ""

@@ -81,7 +81,7 @@ class TargetSpec(BaseModel):
     labels: list[str] = []
     usual: dict[str, int] = {}
     commonest: str | None = None
-    normalise: Literal["none", "english"] = Field("none", exclude_if="none".__eq__)
+    normalise: str = Field("none", exclude_if="none".__eq__)
 
 
 class Schema(BaseModel):

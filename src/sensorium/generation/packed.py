@@ -148,16 +148,30 @@ def _packed(state: CachedState, bias: Tensor | None) -> PackedState:
     return PackedState([Past(layer.keys, layer.values) for layer in state.cache.layers], state.positions, bias)
 
 
-class BartLayer(NamedTuple):
-    """A layer's weights."""
+class AttendingLayer(NamedTuple):
+    """The products of a layer that attends to itself and to what was encoded: queries, keys and values at once."""
 
     layer: nn.Module
-    qkv: PackedLinear
-    out: PackedLinear
-    query: PackedLinear
-    cross_out: PackedLinear
-    rise: PackedLinear
-    fall: PackedLinear
+    qkv: Callable[[Tensor], Tensor]
+    out: Callable[[Tensor], Tensor]
+    query: Callable[[Tensor], Tensor]
+    cross_out: Callable[[Tensor], Tensor]
+    rise: Callable[[Tensor], Tensor]
+    fall: Callable[[Tensor], Tensor]
+
+    @classmethod
+    def of(cls, layer: nn.Module, product: Callable[..., Callable[[Tensor], Tensor]]) -> "AttendingLayer":
+        """product: makes one of several linear layers side by side."""
+        attention, crossing = layer.self_attn, layer.encoder_attn
+        return cls(
+            layer,
+            product(attention.q_proj, attention.k_proj, attention.v_proj),
+            product(attention.out_proj),
+            product(crossing.q_proj),
+            product(crossing.out_proj),
+            product(layer.fc1),
+            product(layer.fc2),
+        )
 
 
 class BartSteps:
@@ -165,18 +179,7 @@ class BartSteps:
 
     def __init__(self, model: PreTrainedModel):
         self.model, self.before = model, AttendingSteps(model)
-        self.layers = [
-            BartLayer(
-                layer,
-                PackedLinear(layer.self_attn.q_proj, layer.self_attn.k_proj, layer.self_attn.v_proj),
-                PackedLinear(layer.self_attn.out_proj),
-                PackedLinear(layer.encoder_attn.q_proj),
-                PackedLinear(layer.encoder_attn.out_proj),
-                PackedLinear(layer.fc1),
-                PackedLinear(layer.fc2),
-            )
-            for layer in model.model.decoder.layers
-        ]
+        self.layers = [AttendingLayer.of(layer, PackedLinear) for layer in model.model.decoder.layers]
         self.words = PackedLinear(model.lm_head)
 
     def begin(self, encoded: Tensor, mask: Tensor, tokens: Tensor) -> tuple[Tensor, PackedState]:

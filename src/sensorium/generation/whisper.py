@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from transformers import WhisperForConditionalGeneration
 
-from sensorium.generation.packed import PackedState, Past, bias_of, with_weights
+from sensorium.generation.packed import AttendingLayer, PackedState, Past, bias_of, with_weights
 from sensorium.nn.packed_linear import PackedLinear, can_pack
 from sensorium.nn.precision import wide
 
@@ -16,35 +15,12 @@ Linear = Callable[[Tensor], Tensor]
 Crossing = dict[tuple[int, int], Tensor | None]
 
 
-class WhisperLayer(NamedTuple):
-    """A layer's products: queries, keys and values at once."""
-
-    layer: nn.Module
-    qkv: Linear
-    out: Linear
-    query: Linear
-    cross_out: Linear
-    rise: Linear
-    fall: Linear
-
-
 class WhisperSteps:
     """Of the decoder of `model`, whose encoder is not read. `packed` lays its weights out for writing on a CPU."""
 
     def __init__(self, model: WhisperForConditionalGeneration, packed: bool):
         self.decoder, self.packed = model.model.decoder, packed
-        self.layers = [
-            WhisperLayer(
-                layer,
-                _linear(packed, layer.self_attn.q_proj, layer.self_attn.k_proj, layer.self_attn.v_proj),
-                _linear(packed, layer.self_attn.out_proj),
-                _linear(packed, layer.encoder_attn.q_proj),
-                _linear(packed, layer.encoder_attn.out_proj),
-                _linear(packed, layer.fc1),
-                _linear(packed, layer.fc2),
-            )
-            for layer in self.decoder.layers
-        ]
+        self.layers = [AttendingLayer.of(layer, partial(_linear, packed)) for layer in self.decoder.layers]
         self.words = _linear(packed, model.proj_out)
 
     def attend(self, encoded: Tensor, mask: Tensor) -> PackedState:

@@ -88,6 +88,7 @@ class Transcript(nn.Module):
         self.special = SpecialTokens(processor.end, processor.pad, (processor.start,))
         self.context = config.max_tokens
         self.speech = SpeechTokens.of(processor.tokenizer, config.multilingual)
+        self.speech.check_task(config.task)
         if config.language is not None:
             self.speech.code_of(config.language)
         self.lent: list[Tensor] = []
@@ -97,7 +98,7 @@ class Transcript(nn.Module):
     @classmethod
     def build(cls, config: TranscriptConfig, dim: int, texts: Iterable[str]) -> "Transcript":
         """The pretrained decoder and its tokenizer. Raises UserError when it cannot be loaded or has no tokenizer, and
-        for a language that it does not know."""
+        for a language or a task that it does not know."""
         body, processor, facts = load_speech_writer(config.model, WHAT, config.max_tokens)
         update = {"architecture": architecture_of(body.config), "max_tokens": processor.max_tokens} | facts
         config = config.model_copy(update=update)

@@ -202,7 +202,13 @@ def _edits(process: Callable, references: References, written: Sequence[str]) ->
 
 
 def _rate(errors: list[Metric], length: Metric) -> Metric:
-    return lambda weights: sum(metric(weights) for metric in errors) / length(weights)
+    """A share of all words; where the references have none, 1 if anything was written, as jiwer has it."""
+
+    def rate(weights: np.ndarray) -> np.ndarray:
+        wrong, all_of_them = sum(metric(weights) for metric in errors), length(weights)
+        return np.where(all_of_them > 0, wrong / np.maximum(all_of_them, np.finfo(float).tiny), np.sign(wrong))
+
+    return rate
 
 
 @cache
