@@ -79,7 +79,7 @@ def run(head: str, test: str, arguments: argparse.Namespace, options: dict[str, 
         held = join_strings(scored, arguments.scored, root / "test", 1)
         began = time.monotonic()
         fitted = sensorium.fit(
-            train, root / "run", target={"text": "text"}, head={"text": head}, encoder={"audio": arguments.encoder},
+            train, root / "run", target={"text": "text"}, head={"text": head}, encoders={"audio": arguments.encoder},
             quiet=not arguments.verbose, **options,
         )  # fmt: skip
         minutes = (time.monotonic() - began) / 60

@@ -147,6 +147,33 @@ def test_presets_choose_epochs_and_folds():
     assert fill_defaults(Recipe(budget="1m"), 600).training.cross_fit is False
 
 
+def test_texts_that_come_again_and_again_are_names_to_the_trees(tmp_path):
+    chance = np.random.default_rng(3)
+    first, second = ("north", "south", "east", "west"), ("mill", "lane", "yard", "quay", "hill", "gate", "ford")
+    shops = [f"the {side} {place} bakery" for side in first for place in second]
+    rising = dict(zip(shops, chance.permutation(len(shops)) % 2, strict=True))  # no word of a name tells
+    rows = []
+    for _ in range(12 * len(shops)):
+        shop, year = chance.choice(shops), int(chance.integers(2000, 2020))
+        score = (year - 2000) * rising[shop] + chance.normal()
+        rows.append({"shop": shop, "year": year, "score": score, "note": f"seen by {chance.integers(10**9)}"})
+    table = pd.DataFrame(rows)
+    columns = {"shop": "text", "note": "text"}
+    run = sensorium.fit(
+        table, tmp_path / "run", target="score", columns=columns, epochs=1, refit=False, test=0.2, preset="fast", quiet=True,
+        encoders={"shop": "text", "note": "text"},
+    )  # fmt: skip
+    assert "shop/names" in run.model.experts.processors and "note/names" not in run.model.experts.processors
+    assert run.metrics["targets"]["score"]["r2"]["value"] > 0.8
+    boosted = [expert.config for name, _, expert in run.model.experts.experts if name == "boosted_trees"]
+    assert all(config.categories["shop/names"] == [len(shops) + 1] for config in boosted)
+    loaded = sensorium.load(run.folder)
+    names = [next(shop for shop in shops if rising[shop] == is_rising) for is_rising in (1, 0)]
+    asked = [{"shop": shop, "year": 2019, "note": "seen"} for shop in (*names, "a shop nobody knows", None)]
+    decided = [row["score"]["decision"] for row in loaded.predict(asked)]
+    assert decided[0] > decided[1] + 4 and np.isfinite(decided).all()
+
+
 def test_a_column_may_have_the_name_of_a_view():
     assert _source("cells") == Source("cells", FEATURES) and _source("words") == Source("words", FEATURES)
     assert _source("a/b/words") == Source("a/b", WORDS) and _source("a/b") == Source("a/b", FEATURES)

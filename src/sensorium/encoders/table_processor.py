@@ -62,8 +62,11 @@ class TableProcessor:
         # By column, by number: 0 is 'other' already, so there is nothing to hide.
         self._counts = [[math.inf, *column.counts] for column in categories]
 
-    def __call__(self, value: dict[str, float | str | None], augment: bool = False) -> dict[str, Tensor]:
-        """Values by column, None or left out where absent → tensors; `augment` draws from torch's global state."""
+    def __call__(self, value: dict[str, float | str | None] | str, augment: bool = False) -> dict[str, Tensor]:
+        """Values by column, None or left out where absent, or the text of the only column → tensors; `augment` draws
+        from torch's global state."""
+        if isinstance(value, str):
+            value = {self.categories[0].name: value}
         number, category, mask = [], [], []
         for column in self.numbers:
             x = value.get(column.name)

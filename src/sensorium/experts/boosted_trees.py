@@ -17,13 +17,14 @@ from sklearn.utils.extmath import randomized_svd
 from sensorium.errors import UserError
 from sensorium.experts.base import Material, present_rows
 from sensorium.experts.kinds import EXPERT_KINDS
-from sensorium.experts.views import CELLS, FEATURES, WORDS, Columns, Source, weigh_words, word_rarity
+from sensorium.experts.views import CELLS, FEATURES, NAMES, WORDS, Columns, Source, weigh_words, word_rarity
 
 if TYPE_CHECKING:
     from lightgbm import Booster, Dataset
 
 MOST_ROUNDS, PATIENCE = 1_000, 40
 MOST_COMPARED = 2_000  # records by which principal directions are found
+MANY_CATEGORIES = 100  # of a column: each has few records, which say something all the same
 
 
 def _lightgbm() -> ModuleType:
@@ -101,12 +102,12 @@ class BoostedTrees:
         return EXPERT_KINDS[self.config.kind].tree_outputs([_predict(booster, table) for booster in self.boosters])
 
     def table(self, columns: Mapping[str, Columns], earlier: Sequence[np.ndarray]) -> np.ndarray:
-        """The columns of B records side by side, float64 [B, F], NaN where absent: cells, main directions of features
-        and words, outputs of earlier experts."""
+        """The columns of B records side by side, float64 [B, F], NaN where absent: cells and names, main directions of
+        features and words, outputs of earlier experts."""
         cells, directions = [], []
         for source in self.config.sources:
             values, present = columns[source.name]
-            if source.view == CELLS:
+            if source.view in (CELLS, NAMES):
                 cells.append(np.where(present[:, None], values, np.nan))
             elif f"{source.name}.directions" in self._arrays:
                 mean_or_rarity = self._arrays[f"{source.name}.mean"]
@@ -143,7 +144,7 @@ def _components(
     tensors = {}
     dense = {source.input for source in config.sources if source.view == FEATURES}
     for source in config.sources:
-        if source.view == CELLS or (source.view == WORDS and source.input in dense):
+        if source.view in (CELLS, NAMES) or (source.view == WORDS and source.input in dense):
             continue
         learned = columns[source.name].take(rows)
         compared = np.flatnonzero(learned.present)[:: max(1, int(learned.present.sum()) // MOST_COMPARED)]
@@ -168,6 +169,8 @@ def _components(
 
 def _parameters(config: BoostedTreesConfig, rows: int) -> dict[str, Any]:
     few = rows < 2_000
+    most = max((count for counts in config.categories.values() for count in counts), default=0)
+    fine = {"min_data_per_group": 5, "cat_smooth": 2.0, "cat_l2": 3.0, "max_cat_threshold": 64}
     return {
         "learning_rate": 0.05 if rows < 20_000 else 0.1,
         "num_leaves": 15 if few else 31,
@@ -183,7 +186,7 @@ def _parameters(config: BoostedTreesConfig, rows: int) -> dict[str, Any]:
         "force_row_wise": True,
         "num_threads": torch.get_num_threads(),
         "verbose": -1,
-    }
+    } | (fine if most > MANY_CATEGORIES else {})
 
 
 def _dataset(table: np.ndarray, target: np.ndarray, config: BoostedTreesConfig) -> "Dataset":

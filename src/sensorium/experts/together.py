@@ -27,8 +27,8 @@ class Named(NamedTuple):
 class Experts(nn.Module):
     """Adds to the fused features one token for each expert: its scores, for its target's head.
 
-    processors: by name of a view, `input/words` or `input/cells`, what makes tensors of the input's values. No gradient
-    goes through an expert. Scores are computed in float64 on the CPU, record by record alike.
+    processors: by name of a view, as `input/words`, what makes tensors of the input's values. No gradient goes through
+    an expert. Scores are computed in float64 on the CPU, record by record alike.
     """
 
     def __init__(self, experts: list[Named], processors: dict[str, Processor]):

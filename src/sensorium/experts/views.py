@@ -1,4 +1,4 @@
-"""What experts read of an input: its features, the words of its text, or the cells of its columns, as a matrix."""
+"""What experts read of an input, as a matrix: its features, its words, a text as a whole, or the cells of columns."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from sensorium.data.records import Processor, Records
 from sensorium.encoders.table_processor import TableProcessor
 from sensorium.features import Features, to_numpy
 
-WORDS, CELLS, FEATURES = "words", "cells", "features"
+WORDS, NAMES, CELLS, FEATURES = "words", "names", "cells", "features"
 MOST_WORDS = 50_000
 TEXTS_FOR_PAIRS = 2_000  # of fewer texts pairs of words say little that the words do not
 MOST_LETTERS = 20_000  # of a text
@@ -26,7 +26,8 @@ WORD = re.compile(r"[^\W\u3040-\u30ff\u3400-\u9fff]+|[\u3040-\u30ff\u3400-\u9fff
 
 
 class Source(NamedTuple):
-    """An input, and what is read of it: FEATURES, WORDS or CELLS."""
+    """An input, and what is read of it: FEATURES, WORDS, CELLS, or of texts that come again and again, as the names of
+    shops do, NAMES, which of them it is."""
 
     input: str
     view: str
@@ -90,11 +91,11 @@ class WordsProcessor:
         return cls(json.loads((folder / "vocabulary.json").read_text("utf-8")))
 
 
-VIEW_PROCESSORS = {WORDS: WordsProcessor, CELLS: TableProcessor}
+VIEW_PROCESSORS = {WORDS: WordsProcessor, NAMES: TableProcessor, CELLS: TableProcessor}
 
 
 def with_views(records: Records, processors: Mapping[str, Processor]) -> Records:
-    """`records` with views beside their inputs: by name, `input/words` or `input/cells`, what makes their tensors."""
+    """`records` with views beside their inputs: by name, as `input/words`, what makes their tensors."""
     for view in VIEW_PROCESSORS:
         of_view = {name.removesuffix(f"/{view}"): processor
                    for name, processor in processors.items() if name.endswith(f"/{view}")}  # fmt: skip
@@ -104,8 +105,8 @@ def with_views(records: Records, processors: Mapping[str, Processor]) -> Records
 
 
 def read_view(tensors: dict[str, Tensor]) -> Features:
-    """The tensors of a view of words or of cells as features of one token, for whoever takes inputs away: numbers of
-    words [B, L], or numbers and categories of columns [B, N + C], NaN where absent."""
+    """The tensors of a view as features of one token, for whoever takes inputs away: numbers of words [B, L], or those
+    and the categories of columns [B, N + C], NaN where absent."""
     present = tensors["mask"].any(dim=1)
     if "words" in tensors:
         return Features.one(tensors["words"].float(), present)

@@ -19,6 +19,7 @@ from sensorium.experts.together import Experts, Named
 from sensorium.experts.views import (
     CELLS,
     FEATURES,
+    NAMES,
     VIEW_PROCESSORS,
     WORDS,
     Columns,
@@ -34,6 +35,7 @@ FEWEST = 30  # training records, below which nothing is learned beside the netwo
 FEWEST_PRESENT = 10  # of those, that have an input which an expert reads
 FOLDS, MANY = 5, 20_000  # folds; three beyond so many records
 MOST_RECORDS = 50_000  # that experts learn from; of more a sample
+RECORDS_A_NAME = 3  # of a text on average, from which on it is a name
 MOST_BOOSTERS = 30  # trees a round: classes or labels
 MOST_WEIGHTS = 5_000_000  # words times outputs
 MOST_RIDGE_WORDS = 4_000  # of MANY_CLASSES and more, whose ridge regression holds the square of the words in memory
@@ -131,19 +133,26 @@ def _processors(table: Table, outputs: int, known: Mapping[str, Processor] | Non
     processors: dict[str, Processor] = {}
     most_words = MOST_RIDGE_WORDS if outputs > MANY_CLASSES else max(1_000, MOST_WEIGHTS // max(1, outputs))
     for spec in table.schema.inputs:
-        values = (table.value(row, spec) for row in range(len(table)))
-        present = (value for value in values if value is not None)
-        words, cells = Source(spec.name, WORDS).name, Source(spec.name, CELLS).name
+        values = [table.value(row, spec) for row in np.flatnonzero(table.present(spec))]
+        words, names, cells = (Source(spec.name, view).name for view in (WORDS, NAMES, CELLS))
         if spec.modality == "text" and (known is None or words in known):
-            processor = WordsProcessor.build(present, most_words)
+            processor = WordsProcessor.build(values, most_words)
             if processor.vocabulary or known is not None:
                 processors[words] = processor if processor.vocabulary else known[words]
-        elif spec.modality == "table" and (known is None or cells in known):
-            if table.present(spec).any():
-                processors[cells] = TableProcessor(*describe_columns(present, bins=1), None)
-            elif known is not None:
-                processors[cells] = known[cells]
+        if spec.modality == "text" and (_are_names(values) if known is None else names in known):
+            processors[names] = _cells([{NAMES: value} for value in values]) if values else known[names]
+        if spec.modality == "table" and (values if known is None else cells in known):
+            processors[cells] = _cells(values) if values else known[cells]
     return processors
+
+
+def _are_names(texts: list[str]) -> bool:
+    """Whether the same texts come again and again."""
+    return len(set(texts)) * RECORDS_A_NAME <= len(texts) > 0
+
+
+def _cells(records: list[dict[str, float | str | None]]) -> TableProcessor:
+    return TableProcessor(*describe_columns(records, bins=1), None)
 
 
 @torch.no_grad()
@@ -180,28 +189,29 @@ def _joined(pieces: list[Columns]) -> Columns:
 def _plans(
     head: Late, outputs: int, columns: dict[str, Columns], processors: dict[str, Processor], first: int
 ) -> list[tuple[str, BaseModel]]:
-    """The experts of a target, by name with their settings: a linear one for each text, picture and sound; linear ones
-    and trees for all columns of numbers, categories and dates; and of several of these one that is linear in all, and
-    trees that read the columns, the main directions of features, and what the others say.
+    """The experts of a target, by name with their settings: a linear one for each text, picture and sound; a linear one
+    for all columns of numbers, categories and dates, and trees for these and for texts that are names; and of several
+    of these one that is linear in all, and trees that read the columns, names, the main directions of features, and
+    what the others say.
 
     first: the position of the target's first expert among those of all targets.
     """
     sources = [_source(name) for name, values in columns.items() if values.present.sum() >= FEWEST_PRESENT]
-    cells = [source for source in sources if source.view == CELLS]
-    others = [source for source in sources if source.view != CELLS]
+    cells, names = ([source for source in sources if source.view == view] for view in (CELLS, NAMES))
+    others = [source for source in sources if source.view not in (CELLS, NAMES)]
     boosts = outputs <= MOST_BOOSTERS
     plans: list[tuple[str, list[Source], dict[str, Any]]] = [("linear", [source], {}) for source in others]
     if cells:
         plans.append(("linear", cells, {}))
-        plans += [("boosted_trees", cells, {"extra": extra}) for extra in (False, True) if boosts]
+    if cells or names:
+        plans += [("boosted_trees", [*cells, *names], {"extra": extra}) for extra in (False, True) if boosts]
     if len({source.input for source in others}) + bool(cells) > 1:
         dense = {source.input for source in others if source.view == FEATURES}
-        plans.append(
-            ("linear", [source for source in sources if source.view != WORDS or source.input not in dense], {})
-        )
+        spelled = [Source(name, WORDS) for name in dense]
+        plans.append(("linear", [source for source in sources if source not in (*spelled, *names)], {}))
         if boosts:
             earlier = list(range(first, first + len(others)))
-            plans.append(("boosted_trees", [*others, *cells], {"earlier": earlier}))
+            plans.append(("boosted_trees", [*others, *cells, *names], {"earlier": earlier}))
     return [
         (
             name,
@@ -235,12 +245,12 @@ def _required(name: str, read: list[Source], columns: dict[str, Columns]) -> lis
 
 
 def _categories(read: list[Source], processors: dict[str, Processor]) -> dict[str, list[int]]:
-    """By source of cells how many categories each column has, with the one of all that are unknown; 0: a number."""
+    """By source of cells or names how many categories each column has, with the one of the unknown; 0: a number."""
     return {
         source.name: [0] * len(processors[source.name].numbers)
         + [len(column.values) + 1 for column in processors[source.name].categories]
         for source in read
-        if source.view == CELLS
+        if source.view in (CELLS, NAMES)
     }
 
 
