@@ -51,11 +51,13 @@ def fold_average(measure: Measure, truth: np.ndarray, predictions: list[pd.DataF
     """
     members = [np.flatnonzero(folds == fold) for fold in np.unique(folds)]
     metrics = [measure.metric(truth[rows], frame) for rows, frame in zip(members, predictions, strict=True)]
-    shares = [len(rows) / len(truth) for rows in members]
 
     def metric(weights: np.ndarray) -> np.ndarray:
-        values = [share * metric(weights[rows]) for share, metric, rows in zip(shares, metrics, members, strict=True)]
-        return np.sum(values, axis=0)
+        totals = [weights[rows].sum(axis=0) for rows in members]  # a resample of few groups may have none of a fold
+        with np.errstate(invalid="ignore"):
+            values = [metric(weights[rows]) for metric, rows in zip(metrics, members, strict=True)]
+        summed = sum(np.where(total > 0, total * value, 0.0) for total, value in zip(totals, values, strict=True))
+        return summed / np.sum(totals, axis=0)
 
     return metric
 
