@@ -119,15 +119,18 @@ def sensorium_commands(cell: Cell, python: str, preset: str | None = None) -> li
 
 def collect_sensorium(cell: Cell) -> None:
     """Keeps the probability of each label, or the number."""
-    target = cell.table.target
-    written = pd.read_csv(f"{cell.run}.csv")
-    if cell.table.measure.classes:
-        prefix = f"{target}_probability_"
-        predictions = written.filter(regex=f"^{prefix}").rename(columns=lambda name: name.removeprefix(prefix))
-    else:
-        predictions = written[[target]].rename(columns={target: NUMBER})
-    predictions.to_csv(cell.out, index=False)
-    Path(f"{cell.run}.csv").unlink()
+    written = Path(f"{cell.run}.csv")
+    read_predictions(cell.table, written).to_csv(cell.out, index=False)
+    written.unlink()
+
+
+def read_predictions(table: Table, written: Path) -> pd.DataFrame:
+    """What `predict` has written, as the measures take it."""
+    frame = pd.read_csv(written)
+    if not table.measure.classes:
+        return frame[[table.target]].rename(columns={table.target: NUMBER})
+    prefix = f"{table.target}_probability_"
+    return frame.filter(regex=f"^{prefix}").rename(columns=lambda name: name.removeprefix(prefix))
 
 
 def autogluon_commands(cell: Cell, python: str, multimodal: bool) -> list[list[str]]:

@@ -75,8 +75,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_what_a_page_says_works(page, made, tmp_path, monkeypatch):
     shutil.copytree(made, tmp_path / "here")
-    # Epochs that a page does not state are the program's to choose; here it chooses three, which teach little, soon.
+    # What a page does not state is the program's to choose; here it chooses three epochs, and to train once, which
+    # teaches little, soon.
     monkeypatch.setattr(defaults, "STEPS", 1)
+    monkeypatch.setattr(defaults, "REFIT", 0)
     monkeypatch.setattr("sys.stdin", io.StringIO("What is it?\n"))
     monkeypatch.chdir(tmp_path / "here")
     names: dict = {}
