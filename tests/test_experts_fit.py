@@ -160,8 +160,8 @@ def test_texts_that_come_again_and_again_are_names_to_the_trees(tmp_path):
     table = pd.DataFrame(rows)
     columns = {"shop": "text", "note": "text"}
     run = sensorium.fit(
-        table, tmp_path / "run", target="score", columns=columns, epochs=1, refit=False, test=0.2, preset="fast", quiet=True,
-        encoders={"shop": "text", "note": "text"},
+        table, tmp_path / "run", target="score", columns=columns, epochs=1, refit=False, test=0.2, preset="fast",
+        encoders={"shop": "text", "note": "text"}, quiet=True,
     )  # fmt: skip
     assert "shop/names" in run.model.experts.processors and "note/names" not in run.model.experts.processors
     assert run.metrics["targets"]["score"]["r2"]["value"] > 0.8
