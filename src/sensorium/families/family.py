@@ -76,6 +76,8 @@ class Family(Protocol):
     Settings: type[SharedSettings]
     reads: Literal["tokens", "pooled"]
     """What the family's models read of their encoders: all tokens, or the summary alone."""
+    labels_are_texts: bool
+    """Whether texts are learned of the classes' labels too, so that the tokenizer has to know them."""
 
     def towers(self, settings: Any) -> dict[str, Tower]:
         """By kind of input, the encoder that has the size of the settings. Raises UserError for an unknown size."""
