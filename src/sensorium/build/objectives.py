@@ -193,7 +193,7 @@ def with_views(records: Records, model: Model, objectives: list[nn.Module]) -> R
     """
     modules = [module for objective in objectives for module in objective.modules()]
     for view in dict.fromkeys(view for module in modules for view in getattr(module, "views", ())):
-        if view.endswith(f"/{LABEL}"):
+        if view.endswith(f"/{LABEL}") and view not in model.encoders:
             name = model.input_of(view)
             table = label_texts(records.table, name)
             ids = pd.factorize(table.frame[name])[0] + 1  # 0 where it is absent

@@ -129,6 +129,15 @@ class FittedFamily(Protocol):
         ...
 
 
+def picture_and_text(kinds: dict[str, str], family: str) -> tuple[str, str]:
+    """The names of the picture and of the text among inputs, name → kind. Raises UserError for any other inputs."""
+    if sorted(kinds.values()) != ["image", "text"]:
+        listed = ", ".join(f"'{name}' ({kind})" for name, kind in kinds.items())
+        raise UserError(f"{family} has one picture and one text, and the inputs are {listed}; name one column of each.")
+    image, text = sorted(kinds, key=lambda name: kinds[name])
+    return image, text
+
+
 def check_no_size(settings: SharedSettings) -> None:
     """Checks that settings with a trained model state neither size nor width. Raises UserError."""
     if settings.size is not None or settings.dim is not None:

@@ -1,5 +1,6 @@
 """Florence as a family that is pretrained: a hierarchical tower of pictures and one of texts, aligned by UniCL."""
 
+import math
 from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
@@ -8,7 +9,7 @@ from torch import nn
 from sensorium.data.schema import Schema
 from sensorium.errors import UserError, check_known
 from sensorium.families.clip_training import ClipFamily, ClipSettings
-from sensorium.families.family import ProjectionSettings, SharedSettings, Tower
+from sensorium.families.family import ProjectionSettings, SharedSettings, Tower, picture_and_text
 from sensorium.model import Model
 from sensorium.objectives.unicl import unicl
 
@@ -83,15 +84,8 @@ class FlorenceFamily:
 
     def pairs(self, settings: FlorenceSettings, kinds: dict[str, str]) -> list[tuple[str, str]]:
         """The picture and the text. Raises UserError for other inputs, name → kind."""
-        if sorted(kinds.values()) != ["image", "text"]:
-            listed = ", ".join(f"'{name}' ({kind})" for name, kind in kinds.items())
-            raise UserError(
-                f"Florence has one picture and one text, and the inputs are {listed}; name one column of each, or"
-                " pretrain clip."
-            )
-        return self._clip.pairs(
-            _as_clip(settings, settings.size), dict(sorted(kinds.items(), key=lambda kind: kind[1]))
-        )
+        sides = picture_and_text(kinds, "Florence")
+        return self._clip.pairs(_as_clip(settings, settings.size), {name: kinds[name] for name in sides})
 
     def objectives(self, settings: FlorenceSettings, model: Model, steps: int) -> list[nn.Module]:
         """UniCL's losses: of captions, and where there are classes of their labels."""
@@ -107,13 +101,13 @@ class FlorenceFamily:
         return "softmax" if settings.labels is None else None
 
     def chance_sentences(self, settings: FlorenceSettings, model: Model, batch_size: int) -> list[str]:
-        """That each loss is that of chance at the logarithm of the pairs of a step."""
+        """What each of the two losses is at chance, when all records of a step have a text and a class."""
         if settings.labels is None:
             return []
         return [
             f"Pictures are brought to the labels of '{settings.labels}' as well as to their texts. Chance: who cannot"
-            " tell the N pictures of a step apart has a loss of ln N by either, for the pictures that have one;"
-            " below that something is learned."
+            f" tell the {batch_size} of a step apart has a loss of ln {batch_size} = {math.log(batch_size):.2f} by"
+            " texts and as much by labels; less where some are absent."
         ]
 
 
