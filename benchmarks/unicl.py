@@ -7,9 +7,9 @@ FOLDER_OF_EMOJI is as in emoji_retrieval.py. Trained on Noto and Twemoji, tested
 categories. All losses train the same projections over the same frozen EfficientNet-lite0 and MiniLM, from the same
 seeds. Prints, a line a run: recall of names at 1 and 10 in both directions; the share of pictures whose category's
 label is the nearest of the ten (zero-shot); the mean over categories of the average precision of the pictures that the
-label finds. Then each difference, the seeds averaged, with its paired 95 % interval over emoji. Floor: both figures of
-categories are above CLIP's; goal: no recall of names is below. `--together` runs `pretrain clip --labels` as well,
-whose positives are all records of a category, name by name.
+label finds. After each seed come the differences so far, the seeds averaged, with paired 95 % intervals over emoji.
+Floor: both figures of categories are above CLIP's; goal: no recall of names is below. `--together` runs
+`pretrain clip --labels` as well, whose positives are all records of a category, name by name.
 """
 
 import argparse
@@ -63,7 +63,7 @@ def with_categories(source: Path, artists: tuple[str, ...], folder: Path) -> pd.
 def recipe(epochs: int) -> dict[str, Any]:
     """That of emoji_retrieval.py, from smaller pictures in fewer views, so that a run takes minutes."""
     settings = frozen_recipe()
-    settings["inputs"]["picture"]["config"]["size"] = 96
+    settings["inputs"]["picture"]["config"]["size"] = 64
     settings["inputs"]["picture"]["views"] = 2
     settings["training"] |= {"epochs": epochs, "refit": False}
     return settings | {"data": {"validation": 0.03}}
@@ -103,11 +103,11 @@ def print_gains(outcomes: dict[str, list[Outcome]], truth: np.ndarray) -> None:
     for loss in outcomes.keys() - {"clip"}:
         gains = figures[loss] - figures["clip"]
         low, high = np.quantile(gains[1:], [0.025, 0.975], axis=0)
-        print(f"{loss} minus clip")
+        print(f"{loss} minus clip, {len(outcomes[loss])} seeds")
         for name, gain, least, most in zip(MEASURES, gains[0], low, high, strict=True):
             print(f"  {name:18s} {gain:+.3f} [{least:+.3f}, {most:+.3f}]")
         above, below = (low[4:] > 0).all(), (high[:4] < 0).any()
-        print(f"  floor, categories above: {above}; goal, names not below: {not below}")
+        print(f"  floor, categories above: {above}; goal, names not below: {not below}", flush=True)
 
 
 def main() -> None:
@@ -128,7 +128,7 @@ def main() -> None:
             measured = runs[-1].measures(truth, np.arange(len(truth)))
             values = "  ".join(f"{value:>{len(name)}.3f}" for name, value in zip(MEASURES, measured, strict=True))
             print(f"{loss:9s} {seed:4d}  {values}  {runs[-1].seconds:7.0f}", flush=True)
-    print_gains(outcomes, truth)
+        print_gains(outcomes, truth)
 
 
 if __name__ == "__main__":

@@ -56,6 +56,7 @@ def test_captions_find_their_pictures_and_labels_the_pictures_of_their_class(run
     frame = frame[frame["kind"].notna()]
     photos = model.embed([{"photo": str(table.parent / photo)} for photo in frame["photo"]], "photo")
     decided = np.array(LABELS)[(photos @ ZeroShot(model, LABELS).vectors.T).argmax(axis=1)]
+    assert len(model.processors["caption"].encode("greenish")[0]) == 3, "a word that the tokenizer has learned"
     assert (decided == frame["kind"]).mean() > 0.6, "by chance it is a quarter"
 
 

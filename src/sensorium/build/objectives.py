@@ -14,6 +14,7 @@ from sensorium.data.table import Table
 from sensorium.data.targets import TARGETS
 from sensorium.encoders.masked_text import MaskedTextProcessor
 from sensorium.errors import UserError, lookup, unknown
+from sensorium.families import FAMILIES
 from sensorium.model import Model, load
 from sensorium.objectives import OBJECTIVES, Contrastive, Supervised, Uncertainty
 from sensorium.objectives.masked import Masked
@@ -150,7 +151,7 @@ def _build_aligning(settings: ObjectiveSettings, model: Model, recipe: Recipe) -
     """One objective for each pair. Raises UserError when the model has no space that the pair shares."""
     objective: type[AligningObjective] = OBJECTIVES[settings.name]
     options = parse_config(objective, settings.config, f"the objective '{settings.name}'").model_dump()
-    if "labels" in options and recipe.family is not None:
+    if "labels" in options and recipe.family is not None and not FAMILIES[recipe.family.name].labels_are_texts:
         options["labels"] = options["labels"] or recipe.family.class_column
     lacks_temperature = objective.needs_temperature and not hasattr(model, "logit_scale")
     objectives = []
