@@ -81,3 +81,26 @@ def test_killed_and_resumed_it_ends_in_the_same_bits(worlds, tmp_path, pieces, s
     resumed.finish()
     assert resumed.process.exitcode == 0
     check_same(whole, tmp_path / "run", f"in {pieces} pieces, killed in {stage} {time}")
+
+
+def test_a_florence_killed_and_resumed_ends_in_the_same_bits(tmp_path):
+    """In pieces, with texts and labels that lose tokens; some records lack a caption, some a class."""
+    arguments = three_inputs(tmp_path) | {"family": "florence"}
+    table = pd.read_csv(tmp_path / "three.csv")
+    table["shade"] = table["photo"].str.split("-").str[0]
+    table.loc[::6, "shade"] = None
+    table.to_csv(tmp_path / "three.csv", index=False)
+    arguments["recipe"]["data"]["inputs"] = ["photo", "caption"]
+    arguments["recipe"]["family"] = {"labels": "shade"}
+    arguments["recipe"]["training"]["pieces"] = 2
+    del arguments["recipe"]["inputs"]["thumb"]
+    Journey(tmp_path / "whole", arguments).finish()
+    journey = Journey(tmp_path / "run", arguments)
+    for _ in range(5):
+        while journey.said()[1] != "training":
+            pass
+    journey.kill()
+    resumed = Journey(tmp_path / "run", arguments, resume=True)
+    resumed.finish()
+    assert resumed.process.exitcode == 0
+    check_same(tmp_path / "whole", tmp_path / "run", "florence, killed in training")

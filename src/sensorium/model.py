@@ -142,8 +142,9 @@ class Model(nn.Module):
         """Features of each input or view (`caption/masked` is read by the encoder of `caption`).
 
         Absent rows never reach an encoder: they are dropped before it, and zeros fill their rows after it. What arrives
-        as Features is returned as it is. ids: by input, int64 [B], which identify its contents: pictures and other
-        media of one content are encoded once. Views of a text that are padded to one length are encoded in one pass.
+        as Features is returned as it is. ids: by input or view, int64 [B], which identify its contents: pictures and
+        other media of one content are encoded once, and so are views that have ids of their own. Views of a text that
+        are padded to one length are encoded in one pass.
         Raises UserError for an input the model does not have.
         """
         passes: dict[tuple, list[str]] = {}  # views that are encoded together
@@ -172,7 +173,8 @@ class Model(nn.Module):
         present = value["mask"].any(dim=1)
         rows = present.nonzero()[:, 0]  # [present rows]
         if len(rows):
-            content_ids = None if ids is None or encoder.modality not in MEDIA else ids[rows]
+            by_content = ids is not None and (encoder.modality in MEDIA or view != name)
+            content_ids = ids[rows] if by_content else None
             if len(rows) == len(present):
                 return self._run(encoder, value, content_ids)
             return scatter(self._run(encoder, rows_of(value, rows), content_ids), rows, len(present))

@@ -6,10 +6,10 @@ import pytest
 
 from sensorium.config.load import check_recipe
 from sensorium.errors import UserError
-from sensorium.families import FAMILIES, AlbefSettings, ClipSettings
+from sensorium.families import FAMILIES, AlbefSettings, ClipSettings, FlorenceSettings
 from sensorium.families.family import RECIPE_KEYS
 
-# What recipes of both families have held since the first version.
+# What recipes of all families have held since the first version.
 KEYS = ["name", "size", "dim", "pairs", "loss", "temperature", "projections", "labels", "queue", "momentum", "alpha"]
 STATED = {
     "clip": {
@@ -21,6 +21,7 @@ STATED = {
         "labels": "c",
     },
     "albef": {"size": "base", "dim": 32, "temperature": 0.5, "queue": 8, "momentum": 0.0, "alpha": 0.0},
+    "florence": {"size": "swin-base", "dim": 32, "temperature": 0.5, "labels": "c"},
 }
 
 
@@ -29,7 +30,7 @@ STATED = {
 def test_a_recipe_keeps_its_keys_and_is_read_again(name, states):
     stated = {"name": name} | (STATED[name] if states else {})
     recipe = check_recipe({"family": stated})
-    assert isinstance(recipe.family, {"clip": ClipSettings, "albef": AlbefSettings}[name])
+    assert isinstance(recipe.family, {"clip": ClipSettings, "albef": AlbefSettings, "florence": FlorenceSettings}[name])
     written = recipe.model_dump(mode="json")
     assert list(written["family"]) == KEYS == list(RECIPE_KEYS)
     assert written["family"] == RECIPE_KEYS | stated

@@ -32,8 +32,8 @@ NOT_RUN = [
 ]
 # Pages whose commands take half a minute or more.
 SLOW = {
-    "albef.md", "answers.md", "clip.md", "compare.md", "encoders.md", "objectives.md", "recipes.md", "report.md",
-    "training.md", "video.md",
+    "albef.md", "answers.md", "clip.md", "compare.md", "encoders.md", "florence-pretraining.md", "objectives.md",
+    "recipes.md", "report.md", "training.md", "video.md",
 }  # fmt: skip
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 

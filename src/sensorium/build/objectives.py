@@ -2,22 +2,26 @@
 
 from itertools import combinations
 
+import pandas as pd
 from torch import nn
 
 from sensorium.config.load import parse_config
 from sensorium.config.schema import ObjectiveSettings, Recipe, TargetSettings
+from sensorium.data.label_texts import label_texts
 from sensorium.data.records import Records, draw
 from sensorium.data.schema import Schema
 from sensorium.data.table import Table
 from sensorium.data.targets import TARGETS
 from sensorium.encoders.masked_text import MaskedTextProcessor
 from sensorium.errors import UserError, lookup, unknown
+from sensorium.families import FAMILIES
 from sensorium.model import Model, load
 from sensorium.objectives import OBJECTIVES, Contrastive, Supervised, Uncertainty
 from sensorium.objectives.masked import Masked
 from sensorium.objectives.of_fusion import OfFusion, has_losses
 from sensorium.objectives.of_recipe import AligningObjective, DistillingObjective
 from sensorium.objectives.teacher import VIEW, Teacher
+from sensorium.objectives.unicl import LABEL
 
 TEMPERATURE = 0.07
 
@@ -147,7 +151,7 @@ def _build_aligning(settings: ObjectiveSettings, model: Model, recipe: Recipe) -
     """One objective for each pair. Raises UserError when the model has no space that the pair shares."""
     objective: type[AligningObjective] = OBJECTIVES[settings.name]
     options = parse_config(objective, settings.config, f"the objective '{settings.name}'").model_dump()
-    if "labels" in options and recipe.family is not None:
+    if "labels" in options and recipe.family is not None and not FAMILIES[recipe.family.name].labels_are_texts:
         options["labels"] = options["labels"] or recipe.family.class_column
     lacks_temperature = objective.needs_temperature and not hasattr(model, "logit_scale")
     objectives = []
@@ -185,10 +189,17 @@ def objective_sentences(model: Model, recipe: Recipe) -> list[str]:
 
 
 def with_views(records: Records, model: Model, objectives: list[nn.Module]) -> Records:
-    """The training records with the views of their inputs that `objectives` read: those of a teacher, and those in
-    which words are masked. Raises UserError for a text whose tokenizer cannot mask.
+    """The training records with the views of their inputs that `objectives` read: those of a teacher, those in which
+    words are masked, and the labels of classes. Raises UserError for a text whose tokenizer cannot mask.
     """
     modules = [module for objective in objectives for module in objective.modules()]
+    for view in dict.fromkeys(view for module in modules for view in getattr(module, "views", ())):
+        if view.endswith(f"/{LABEL}") and view not in model.encoders:
+            name = model.input_of(view)
+            table = label_texts(records.table, name)
+            ids = pd.factorize(table.frame[name])[0] + 1  # 0 where it is absent
+            labels = Records(table, {name: model.processors[name]}, {name: ids}, seed=records.seed)
+            records = records.viewed(LABEL, labels)
     for view in dict.fromkeys(module.view for module in modules if isinstance(module, Masked)):
         name = model.input_of(view)
         processors = {name: MaskedTextProcessor(model.processors[name])}

@@ -11,7 +11,7 @@ from sensorium.cli.options import COLUMNS, EPOCHS, FOLDER, SCREEN, SPLIT, TRAINI
 
 @takes(COLUMNS, SPLIT, EPOCHS, TRAINING, FOLDER, SCREEN)
 def pretrain(
-    family: Annotated[str, typer.Argument(help="The family of models: clip, albef.")],
+    family: Annotated[str, typer.Argument(help="The family of models: clip, albef, florence.")],
     table: Annotated[
         Path | None,
         typer.Argument(
@@ -33,12 +33,14 @@ def pretrain(
     size: Annotated[
         str | None,
         typer.Option(
-            help="Of the encoders that are not named: tiny (as usual); clip: ViT-B-32, ViT-B-16, ViT-L-14; albef: base."
+            help="Of the encoders that are not named: tiny (as usual); clip: ViT-B-32, ViT-B-16, ViT-L-14; albef: base;"
+            " florence: swin-tiny, swin-small, swin-base."
         ),
     ] = None,
     loss: Annotated[str | None, typer.Option(help="softmax (CLIP, as usual) or sigmoid (SigLIP).")] = None,
     labels: Annotated[
-        str | None, typer.Option(help="Column of classes: records of one class belong together as well.")
+        str | None,
+        typer.Option(help="Column of classes: records of one class belong together as well; florence: with the label."),
     ] = None,
     batch_size: Annotated[
         int | None, typer.Option(help="Records that are told from each other in a step, over all processes.")
@@ -59,7 +61,8 @@ def pretrain(
 ) -> None:
     """Bring pictures, texts, sounds together in one space: what belongs to a record ends up close, all else apart.
 
-    clip aligns any inputs; albef aligns a picture and a text and then fuses them, by matching and masked words as well.
+    clip aligns any inputs; albef aligns a picture and a text and then fuses them, by matching and masked words as well;
+    florence aligns a picture with a text and with the label of its class.
     Other columns are ignored. Records that lack an input take part with those they have. Scores how well each input
     finds the others on records it has not seen; without --test or --split on the validation records.
 

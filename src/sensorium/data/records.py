@@ -182,6 +182,8 @@ class Records:
         inputs |= {name: value for name, value in decoded.items() if name not in inputs}
         index = torch.from_numpy(rows)
         ids = {name: _rows(values, index) for name, values in self.ids.items()}
+        for view, records in self._views.items():
+            ids |= {f"{name}/{view}": _rows(values, index) for name, values in records.ids.items()}
         return Batch(inputs, targets, ids, self._keys.take(rows).tolist() or [""])
 
     def _stored(self, name: str, rows: np.ndarray, epoch: int | None) -> Features:

@@ -10,6 +10,7 @@ from sensorium.encoders.image_processor import ImageProcessor
 from sensorium.encoders.text_processor import TextProcessor
 from sensorium.errors import UserError
 from sensorium.families.clip import SCHEMA
+from sensorium.families.family import picture_and_text
 from sensorium.fusion.bert import BertFusion, BertFusionConfig
 from sensorium.heads.answer import Answer, AnswerConfig
 from sensorium.heads.masked_words import MaskedWords, MaskedWordsConfig
@@ -78,11 +79,7 @@ def _fusion(encoders: dict[str, nn.Module], text: str, layers: int) -> BertFusio
 
 def sides(kinds: dict[str, str]) -> tuple[str, str]:
     """The names of the picture and of the text among inputs, name → kind. Raises UserError for any other inputs."""
-    if sorted(kinds.values()) != ["image", "text"]:
-        has = ", ".join(f"'{name}' ({kind})" for name, kind in kinds.items())
-        raise UserError(f"ALBEF has one picture and one text, and the inputs are {has}; name one column of each.")
-    image, text = sorted(kinds, key=lambda name: kinds[name])
-    return image, text
+    return picture_and_text(kinds, "ALBEF")
 
 
 def objectives(teacher: Momentum, queue: Queue) -> list[nn.Module]:

@@ -81,6 +81,7 @@ class AlbefFamily:
 
     Settings = AlbefSettings
     reads = "tokens"
+    labels_are_texts = False
     fit_columns = ("image", "question", "answer")
     fit_options = (*fit_columns, "size")
 

@@ -53,6 +53,7 @@ class ClipFamily:
 
     Settings = ClipSettings
     reads = "pooled"
+    labels_are_texts = False
 
     def towers(self, settings: ClipSettings) -> dict[str, Tower]:
         """The towers of the size; the tiny one takes the length of texts from the records. Raises UserError."""

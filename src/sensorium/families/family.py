@@ -76,6 +76,8 @@ class Family(Protocol):
     Settings: type[SharedSettings]
     reads: Literal["tokens", "pooled"]
     """What the family's models read of their encoders: all tokens, or the summary alone."""
+    labels_are_texts: bool
+    """Whether texts are learned of the classes' labels too, so that the tokenizer has to know them."""
 
     def towers(self, settings: Any) -> dict[str, Tower]:
         """By kind of input, the encoder that has the size of the settings. Raises UserError for an unknown size."""
@@ -125,6 +127,15 @@ class FittedFamily(Protocol):
         Raises UserError for an option that does not fit.
         """
         ...
+
+
+def picture_and_text(kinds: dict[str, str], family: str) -> tuple[str, str]:
+    """The names of the picture and of the text among inputs, name → kind. Raises UserError for any other inputs."""
+    if sorted(kinds.values()) != ["image", "text"]:
+        listed = ", ".join(f"'{name}' ({kind})" for name, kind in kinds.items())
+        raise UserError(f"{family} has one picture and one text, and the inputs are {listed}; name one column of each.")
+    image, text = sorted(kinds, key=lambda name: kinds[name])
+    return image, text
 
 
 def check_no_size(settings: SharedSettings) -> None:

@@ -145,13 +145,14 @@ def pretrain(
     callbacks: Iterable[StepCallback] = (),
     **settings: Any,
 ) -> Run:
-    """Brings the inputs of each record together in one space, as `family` ("clip", "albef") does; scores retrieval on
-    held-out records; saves all of it in the folder `out`.
+    """Brings the inputs of each record together in one space, as `family` ("clip", "albef", "florence") does; scores
+    retrieval on held-out records; saves all of it in the folder `out`.
 
     image, text, audio: a column of that kind; inputs: columns whose kinds are guessed. align: the pairs, [(a, b), ...],
     where not every two inputs are aligned. size: of the encoders that are not named. loss: "softmax" or "sigmoid".
-    labels: a column of classes, whose records belong together as well. batch_size: records that are told from each
-    other; pieces: in how many they go through the model. start_from: a run or a converted checkpoint to begin with.
+    labels: a column of classes, whose records belong together as well (florence: with the class's label). batch_size:
+    records that are told from each other; pieces: in how many they go through the model. start_from: a run or a
+    converted checkpoint to begin with.
     All else is as in `fit`, and `settings` (dim, temperature, ...) are those of docs/recipes.md.
     """
     options = collect_options(locals(), not_settings={"family"})

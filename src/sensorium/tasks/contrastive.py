@@ -19,6 +19,7 @@ from sensorium.build.pretrained import load_pretrained, pretrained_inputs, resto
 from sensorium.config.schema import InputSettings, Recipe
 from sensorium.console import Console, StepCallback
 from sensorium.data.infer_schema import infer_schema
+from sensorium.data.label_texts import with_label_texts
 from sensorium.data.read import print_read, read
 from sensorium.data.records import Records
 from sensorium.data.schema import MEDIA
@@ -123,6 +124,8 @@ class ContrastiveTask:
             self.family.continue_from(recipe.family, model)
             return model
         summary_only = self.family.reads == "pooled"
+        texts = table.schema.inputs_of("text")
+        table = with_label_texts(table, texts) if self.family.labels_are_texts else table
         encoders = build_encoders(table, self._encoder_settings(table, recipe), facts, summary_only)
         return self.family.build_model(recipe.family, encoders, schema)
 
