@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from transformers import AutoConfig, PreTrainedModel
 
 from sensorium.data.targets.tokens import Tokens
+from sensorium.errors import UserError
 from sensorium.features import Features
 from sensorium.generation.autoregressive import Decoder, Stream, generate
 from sensorium.generation.rules import Rule
@@ -118,6 +119,20 @@ def sequence_fusion(config: dict[str, Any], what: str) -> tuple[str, dict[str, A
     if "model" not in config:
         return "sequence", {}
     return "sequence", {"dim": load(AutoConfig, config["model"], what).get_text_config().hidden_size}
+
+
+def tie_words(head: Any, encoder: nn.Module) -> None:
+    """Gives the decoder of `head` the embeddings of words of `encoder`, which are then stored with it. Raises UserError
+    when they are not of the decoder's size.
+    """
+    lent, words = encoder.words.weight, head.body.get_input_embeddings().weight
+    if lent.shape != words.shape:
+        raise UserError(f"The words of '{head.tied}' are not those of {head.config.model}; give both the same model.")
+    for module in head.body.modules():
+        for name, weight in list(module.named_parameters(recurse=False)):
+            if weight is words:
+                setattr(module, name, lent)
+    head.lent = [lent]
 
 
 def without_encoder(model: PreTrainedModel) -> PreTrainedModel:

@@ -26,6 +26,7 @@ from sensorium.generation.settings import Generation
 from sensorium.inference.listening import Request
 from sensorium.inference.predict import decide_records, index_of, predictions_schema, warn_of_missing_columns
 from sensorium.inference.rows import ENDINGS_OF_TABLES, Chunks, suffix_of, write_rows
+from sensorium.inference.tasks import Asked, no_task, print_answers, prompted_input, write_tasks
 from sensorium.inference.transcripts import LINES, can_transcribe, write_transcripts
 from sensorium.model import HasModel, Model, RecordSource, loss_scored_targets, model_of
 
@@ -44,7 +45,9 @@ def write(
     bad_records: str = "skip",
     quiet: bool = True,
     language: str | None = None,
-    task: str | None = None,
+    task: str | Sequence[str] | None = None,
+    phrase: str | None = None,
+    region: str | Sequence[float] | None = None,
     timestamps: bool = False,
     words: bool = False,
     channels: str = CHANNELS[0],
@@ -62,13 +65,17 @@ def write(
     A Whisper writes what is said in recordings of any length. language: a code or an English name; None: it is
     detected. task: "transcribe" or "translate", into English. timestamps, words: the times of segments and of words.
     channels: "mix", or "split" to write each apart. `<target>_language` and `<target>_segments` are further columns;
-    out may end in .srt, .vtt or .json too, or be a folder. Raises UserError for what the user can mend.
+    out may end in .srt, .vtt or .json too, or be a folder.
+
+    A Florence-2 does tasks, one or several, each a row of what is given: task: their names, as ["caption", "detect"];
+    phrase, region: what some of them take, a text and x0, y0, x1, y1 in pixels. See `inference.tasks.write_tasks`; out
+    may end in .json too. Raises UserError for what the user can mend.
     """
     check_known(WAYS_WITH_BAD_RECORDS, "way with bad records", bad_records)
     check_known(CHANNELS, "way with channels", channels)
     settings = generation_settings(generation)
-    request = Request(language, task, timestamps, words, channels != CHANNELS[0])
-    model = model_of(run)
+    asked, model = Asked.of(task, phrase, region), model_of(run)
+    request = Request(language, " ".join(asked.tasks) or None, timestamps, words, channels != CHANNELS[0])
     targets = [name for name in loss_scored_targets(model) if getattr(model.heads[name], "writes", False)]
     if not targets:
         decided = ", ".join(f"{spec.name} ({spec.kind})" for spec in model.schema.targets) if model.schema else ""
@@ -76,6 +83,20 @@ def write(
             f"This model writes no text: its targets are {decided or 'none'}; fit one with --target NAME=text, or take"
             " sensorium predict."
         )
+    prompts = prompted_input(model)
+    if prompts is not None and request._replace(task=None) == Request():
+        keyed, table = read_for_writing(model, records)
+        if asked != Asked():
+            if stream is not None:
+                raise UserError("What is written at tasks comes whole; leave stream out.")
+            return write_tasks(
+                keyed, targets[0], table, out, index_of(records, table), asked, settings,
+                bad_records=bad_records, quiet=quiet,
+            )  # fmt: skip
+        if keyed is not model:
+            raise no_task(model, prompts)
+    if phrase is not None or region is not None:
+        raise UserError("A phrase or region is of a model that does tasks, and this one does none; leave it out.")
     if can_transcribe(model, targets):
         if settings.best > 1:
             raise UserError("Of what is said in a recording there is one text; leave best out.")
@@ -223,6 +244,9 @@ def _write_lines(target: str, chunks: Chunks, schema: pa.Schema, path: Path, suf
 def print_texts(frame: pd.DataFrame) -> None:
     """Prints a line for each record of what `write` gives: its key and its text, of several each with its name."""
     targets = frame.attrs["written"]
+    if "task" in frame:
+        print_answers(frame)
+        return
     for row in frame.to_dict("records"):
         texts = {name: "" if pd.isna(row[name]) else row[name] for name in targets}
         texts_of = [f"{name}: {text}" if len(targets) > 1 else text for name, text in texts.items()]

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 _LOCATION = re.compile(r"<loc_(\d+)>")
 BOX, QUAD, SHORTEST_POLYGON = 4, 8, 6
+POLYGONS = "<poly>"  # begins the polygons of a label
+_SEPARATORS = (POLYGONS, "</poly>", "<sep>")
 
 
 class Place(NamedTuple):
@@ -75,6 +77,26 @@ def read_places(
                 continue
             score = _geometric_mean(location_logprobs[first : first + step])
             places.append(Place(label, points, score, _geometric_mean(label_logprobs)))
+    return places, malformed
+
+
+def read_polygons(
+    pieces: Sequence[str], logprobs: Sequence[float], bins: int, spell: Callable[[list[str]], str] = "".join
+) -> tuple[list[Place], int]:
+    """The polygons that a decoder's tokens say, `<sep>` between those of one label, and how many are malformed and left
+    out. The last of an odd number of locations is left out, as Florence-2 does. See `read_places`."""
+    places, malformed, label, label_score = [], 0, "", 1.0
+    for label_pieces, label_logprobs, locations, location_logprobs in _stretches(pieces, logprobs):
+        if any(piece not in _SEPARATORS for piece in label_pieces):
+            words = [pair for pair in zip(label_pieces, label_logprobs, strict=True) if pair[0] not in _SEPARATORS]
+            label = spell([piece for piece, _ in words]).strip()
+            label_score = _geometric_mean([logprob for _, logprob in words])
+        even = len(locations) // 2 * 2
+        points = tuple((number + 0.5) / bins for number in locations[:even])
+        if even < SHORTEST_POLYGON or max(locations) >= bins:
+            malformed += bool(locations)
+            continue
+        places.append(Place(label, points, _geometric_mean(location_logprobs), label_score))
     return places, malformed
 
 
