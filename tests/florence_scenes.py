@@ -29,7 +29,8 @@ WORDS = 4 + len(LETTERS) + len(MARKS)
 POSITIONS = 160
 # Tasks of Transformers' processor, and what stands after them in a prompt.
 PUBLISHED = {
-    "caption": "<CAPTION>", "detailed caption": "<DETAILED_CAPTION>", "more detailed caption": "<MORE_DETAILED_CAPTION>",
+    "caption": "<CAPTION>", "detailed caption": "<DETAILED_CAPTION>",
+    "more detailed caption": "<MORE_DETAILED_CAPTION>",
     "detect": "<OD>", "regions": "<DENSE_REGION_CAPTION>", "proposals": "<REGION_PROPOSAL>",
     "ground": "<CAPTION_TO_PHRASE_GROUNDING>a red car", "segment": "<REFERRING_EXPRESSION_SEGMENTATION>a red car",
     "region to segment": "<REGION_TO_SEGMENTATION><loc_100><loc_200><loc_500><loc_600>",

@@ -126,7 +126,7 @@ def test_the_tokens_of_generate_for_all_tasks(pair, beams: int):
 
 # Texts that a decoder might write at a task, as tokens of places and of labels, well-formed and not.
 WRITTEN = {
-    "detect": "car<loc_10><loc_20><loc_310><loc_420>wheel<loc_0><loc_1><loc_998><loc_999><loc_5><loc_6><loc_50><loc_60>",
+    "detect": "car<loc_10><loc_20><loc_310><loc_420>wheel<loc_0><loc_1><loc_98><loc_999><loc_5><loc_6><loc_50><loc_60>",
     "regions": "a car on a road<loc_10><loc_20><loc_310><loc_420>sky<loc_3><loc_4>",
     "proposals": "<loc_10><loc_20><loc_310><loc_420><loc_1><loc_2><loc_30><loc_40>",
     "ground": "a red car<loc_10><loc_20><loc_310><loc_420><loc_7><loc_8><loc_9><loc_10>",

@@ -38,7 +38,7 @@ def convert(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in OUT.")] = False,
 ) -> None:
-    """Turn a published model (CLIP, SigLIP, ALBEF, Whisper, Florence-2) into a checkpoint, or one into what others open.
+    """Turn a published CLIP, SigLIP, ALBEF, Whisper or Florence-2 into a checkpoint, or one into what others open.
 
     The tokenizer and the preparation of pictures come with it. Without a tokenizer an ALBEF takes token numbers alone.
     A weight that is missing, unknown or does not fit is an error.

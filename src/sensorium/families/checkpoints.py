@@ -34,10 +34,10 @@ def convert(
     picture: str | Path | None = None,
     tokenizer: str | Path | None = None,
 ) -> Model:
-    """Writes `source` to the folder `out` and gives the model: `source` is a published CLIP, SigLIP, ALBEF, Whisper
-    or Florence-2; or, with `to` ("transformers", "open_clip", "albef", "florence"), a checkpoint of ours; or a BERT, which an ALBEF begins with,
-    and `picture` the weights of its other half (see albef_start). `tokenizer`: of a published ALBEF, where none stands
-    beside it (see albef_checkpoints).
+    """Writes `source` to the folder `out` and gives the model: `source` is a published CLIP, SigLIP, ALBEF, Whisper or
+    Florence-2; or, with `to` ("transformers", "open_clip", "albef", "florence"), a checkpoint of ours; or a BERT, which
+    an ALBEF begins with, and `picture` the weights of its other half (see albef_start). `tokenizer`: of a published
+    ALBEF, where none stands beside it (see albef_checkpoints).
 
     For the other arguments and what it raises see the families' own."""
     if to is not None and to not in FORMATS:

@@ -16,7 +16,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from sensorium.encoders.davit import count_tokens
+from sensorium.encoders.davit import DaViTConfig, count_tokens
 from sensorium.errors import UserError
 from sensorium.families.clip_files import RESAMPLING
 from sensorium.families.florence_original import add_tokens, write_original
@@ -47,8 +47,8 @@ def read_tokenizer(folder: Path, original: bool) -> Tokenizer:
         add_tokens(tokenizer)
     if tokenizer.token_to_id("<loc_0>") is None:
         raise UserError(
-            f"The tokenizer in {folder} has no location tokens (<loc_0>, <loc_1>, ...), so that places would be nonsense;"
-            " bring the tokenizer.json that belongs to the model."
+            f"The tokenizer in {folder} has no location tokens (<loc_0>, <loc_1>, ...), so that places would be"
+            " nonsense; bring the tokenizer.json that belongs to the model."
         )
     return _with_marks(tokenizer, special=False)
 
@@ -75,7 +75,8 @@ def write_florence(model: Model, folder: Path, original: bool) -> None:
         state[SHARED] = torch.cat([state[SHARED], state[SHARED].mean(dim=0).expand(missing, -1)])
         text["vocab_size"] += missing
     config = Florence2Config(
-        vision_config=picture.config.architecture, text_config=text, architectures=["Florence2ForConditionalGeneration"],
+        vision_config=picture.config.architecture, text_config=text,
+        architectures=["Florence2ForConditionalGeneration"],
         image_token_id=tokenizer.token_to_id(IMAGE_TOKEN) or text["vocab_size"],
     )  # fmt: skip
     special = {"decoder_start_token_id": tokens.start, "eos_token_id": tokens.end[0], "pad_token_id": tokens.pad}
@@ -90,7 +91,7 @@ def write_florence(model: Model, folder: Path, original: bool) -> None:
         written.tie_weights()
         written.save_pretrained(folder)
     GenerationConfig(**special).save_pretrained(folder)
-    _write_processor(model, folder, tokenizer, text)
+    _write_processor(picture.config, folder, tokenizer, text, original)
 
 
 def _state_of(model: Model) -> dict[str, Tensor]:
@@ -105,15 +106,22 @@ def _state_of(model: Model) -> dict[str, Tensor]:
     return {name: weight.contiguous() for name, weight in state.items() if name not in COPIES}
 
 
-def _write_processor(model: Model, folder: Path, tokenizer: Tokenizer, text: dict[str, Any]) -> None:
+def _write_processor(
+    settings: DaViTConfig, folder: Path, tokenizer: Tokenizer, text: dict[str, Any], original: bool
+) -> None:
     """The tokenizer, and how pictures are prepared."""
-    settings = model.encoders.modules_once[0].config
     images = CLIPImageProcessor(
         size={"height": settings.size, "width": settings.size}, resample=RESAMPLING[settings.interpolation],
         do_center_crop=False, image_mean=list(settings.mean), image_std=list(settings.std),
     )  # fmt: skip
     images.image_seq_length = count_tokens(settings)
     names = {name: tokenizer.id_to_token(text[f"{name}_id"]) for name in ("bos_token", "eos_token", "pad_token")}
+    if original:
+        images.save_pretrained(folder)
+        tokenizer.save(str(folder / TOKENIZER))
+        described = json.dumps({"tokenizer_class": "BartTokenizer"} | names, indent=1)
+        (folder / "tokenizer_config.json").write_text(described, encoding="utf-8")
+        return
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, **names, extra_special_tokens={"image_token": IMAGE_TOKEN}
     )
