@@ -62,7 +62,7 @@ def _config_of(settings: dict[str, Any]) -> Florence2Config:
     vision = dict(settings["vision_config"])
     if vision.pop("image_feature_source", _SOURCES) != _SOURCES:
         raise UserError(
-            f"This Florence-2 reads other than {' and '.join(_SOURCES)} of a picture, and is not known here."
+            f"This Florence-2 reads more or less of a picture than {' and '.join(_SOURCES)}, and is not known here."
         )
     positions = vision.pop("image_pos_embed")["max_pos_embeddings"]
     temporal = vision.pop("visual_temporal_embedding")["max_temporal_embeddings"]
