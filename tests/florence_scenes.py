@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
@@ -176,3 +177,16 @@ def picture(seed: int = 0, height: int = 30, width: int = 50) -> np.ndarray:
     random = np.random.default_rng(seed)
     coarse = random.integers(0, 256, (5, 5, 3), dtype=np.uint8)
     return coarse[np.arange(height) * 5 // height][:, np.arange(width) * 5 // width]
+
+
+def example(folder: Path) -> None:
+    """Writes what docs/florence.md works on into `folder`: street.jpg, shop.png, scenes.csv and models/florence."""
+    Image.fromarray(picture(1, 60, 90)).save(folder / "street.jpg")
+    Image.fromarray(picture(2, 90, 40)).save(folder / "shop.png")
+    lines = ["image,prompt,text"]
+    for number in range(20):
+        name = f"scene-{number}.png"
+        Image.fromarray(picture(number)).save(folder / name)
+        lines.append(f"{name},detect,blot<loc_{number}><loc_5><loc_600><loc_700>")
+    (folder / "scenes.csv").write_text("\n".join([*lines, ""]), encoding="utf-8")
+    folder_of(published(), folder / "models" / "florence")

@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
@@ -43,18 +44,30 @@ def florence(source: str | Path) -> Model:
         read_original(folder) if original
         else load_with(Florence2ForConditionalGeneration, str(folder), WHAT, "lm_head")[0]
     )  # fmt: skip
-    text, bart = published.config.text_config, published.model.language_model
-    if text.activation_function != "gelu" or tokenizer.get_vocab_size() > text.vocab_size:
-        raise UserError(
-            f"The {WHAT} in {folder} has other layers than BART's, or more tokens than words; bring the config.json and"
-            " the tokenizer.json that belong to it."
-        )
     forced = published.generation_config.forced_bos_token_id
     first = first_tokens(folder) if original else () if forced is None else (forced,)
-    picture = DaViT.of(published, DaViTConfig(model=str(source), **picture_settings(str(folder))))
-    words = _words(str(source), published, tokenizer, count_tokens(picture.config))
-    fusion = _fusion(bart.encoder, {IMAGE: picture.dim, PROMPT: words.dim}, str(folder))
-    head = _head(str(source), published, tokenizer, first, fusion.dim)
+    return compose(str(source), published, tokenizer, first, picture_settings(str(folder)))
+
+
+def compose(
+    source: str,
+    published: Florence2ForConditionalGeneration,
+    tokenizer: Tokenizer,
+    first: tuple[int, ...],
+    pictures: dict[str, Any],
+) -> Model:
+    """Our model with the weights of a `published` one. first: the tokens that every text begins with. pictures: how
+    they are prepared, settings of DaViTConfig. Raises UserError for a model that is not built like Florence-2."""
+    text = published.config.text_config
+    if text.activation_function != "gelu" or tokenizer.get_vocab_size() > text.vocab_size:
+        raise UserError(
+            f"The {WHAT} in {source} has other layers than BART's, or more tokens than words; bring the config.json and"
+            " the tokenizer.json that belong to it."
+        )
+    picture = DaViT.of(published, DaViTConfig(model=source, **pictures))
+    words = _words(source, published, tokenizer, count_tokens(picture.config))
+    fusion = _fusion(published.model.language_model.encoder, {IMAGE: picture.dim, PROMPT: words.dim}, source)
+    head = _head(source, published, tokenizer, first, fusion.dim)
     columns = [
         Column(name=IMAGE, kind="image", reason="pictures"),
         Column(name=PROMPT, kind="text", reason="what is to be done"),
