@@ -164,11 +164,15 @@ def original_folder_of(model: Florence2ForConditionalGeneration, folder: Path, s
     temporal = {"type": "COSINE", "max_temporal_embeddings": vision.pop("max_temporal_embeddings")}
     vision |= {"visual_temporal_embedding": temporal, "patch_prenorm": vision["patch_prenorm"]}
     vision |= {"image_feature_source": ["spatial_avg_pool", "temporal_avg_pool"], "enable_checkpoint": False}
-    text |= {"model_type": "florence2_language", "forced_bos_token_id": BOS, "normalize_before": False}
+    text |= {"model_type": "florence2_language", "forced_bos_token_id": BOS, "normalize_before": False, "num_beams": 3}
+    text |= {"early_stopping": True, "no_repeat_ngram_size": 3, "add_bias_logits": False, "classif_dropout": 0.1}
     config = {"model_type": "florence2", "vision_config": vision, "text_config": text, "vocab_size": WORDS}
     (folder / "config.json").write_text(json.dumps(config))
     tokenizer(pictures=False, marks=False).save(str(folder / "tokenizer.json"))
     processor(size).image_processor.save_pretrained(folder)
+    file = folder / "preprocessor_config.json"
+    code = {"auto_map": {"AutoProcessor": "processing_florence2.Florence2Processor"}}
+    file.write_text(json.dumps(json.loads(file.read_text()) | code | {"processor_class": "Florence2Processor"}))
     return folder
 
 

@@ -126,7 +126,7 @@ def spying(call: Any, texts: list[str]) -> Any:
         ({}, r"state a task \(caption, detailed caption.*column 'prompt'"),
         ({"task": "detect", "timestamps": True}, "of a Whisper"),
         ({"task": "detect", "best": 2, "beams": 2}, "one text"),
-        ({"task": "detect", "stream": print}, "stream"),
+        ({"task": "detect", "stream": print}, "comes whole"),
         ({"task": "detect", "out": "boxes.xml"}, "of no known kind"),
     ],
 )

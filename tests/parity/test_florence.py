@@ -198,6 +198,15 @@ def test_microsofts_layout_both_ways(tmp_path: Path):
     convert(tmp_path / "ours", tmp_path / "again", to="florence")
     assert states_equal(load_file(source / "model.safetensors"), load_file(tmp_path / "again" / "model.safetensors"))
     assert states_equal(load(tmp_path / "ours").state_dict(), convert(tmp_path / "again", tmp_path / "b").state_dict())
+    # Older files are pickled, and hold the table of words under all of its names.
+    tensors = load_file(source / "model.safetensors")
+    shared = tensors["language_model.model.shared.weight"]
+    tensors |= dict.fromkeys(
+        ("language_model.lm_head.weight", "language_model.model.encoder.embed_tokens.weight"), shared
+    )
+    (source / "model.safetensors").unlink()
+    torch.save(tensors, source / "pytorch_model.bin")
+    assert states_equal(florence(source).state_dict(), load(tmp_path / "ours").state_dict())
     # In Transformers' layout there is a token that stands for pictures, which is never the likeliest word.
     convert(tmp_path / "ours", tmp_path / "theirs", to="transformers")
     theirs = florence(tmp_path / "theirs")

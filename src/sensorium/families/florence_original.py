@@ -8,7 +8,13 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer
 from torch import Tensor
-from transformers import BartConfig, Florence2Config, Florence2ForConditionalGeneration, Florence2VisionConfig
+from transformers import (
+    BartConfig,
+    Florence2Config,
+    Florence2ForConditionalGeneration,
+    Florence2VisionConfig,
+    PreTrainedConfig,
+)
 
 from sensorium.data.targets.places import location_tokens
 from sensorium.errors import UserError
@@ -66,16 +72,22 @@ def _config_of(settings: dict[str, Any]) -> Florence2Config:
         )
     positions = vision.pop("image_pos_embed")["max_pos_embeddings"]
     temporal = vision.pop("visual_temporal_embedding")["max_temporal_embeddings"]
-    names = set(vars(Florence2VisionConfig())) - {"model_type"}
-    kept = {name: value for name, value in vision.items() if name in names}
-    vision_config = Florence2VisionConfig(
-        **kept | {"embed_dim": vision["dim_embed"]}, max_position_embeddings=positions, max_temporal_embeddings=temporal
-    )
-    text_config = BartConfig(**{name: value for name, value in settings["text_config"].items() if name != "model_type"})
+    sizes = {
+        "embed_dim": vision["dim_embed"],
+        "max_position_embeddings": positions,
+        "max_temporal_embeddings": temporal,
+    }
+    vision_config = Florence2VisionConfig(**_known(vision, Florence2VisionConfig()) | sizes)
+    text_config = BartConfig(**_known(settings["text_config"], BartConfig()))
     return Florence2Config(
         vision_config=architecture_of(vision_config), text_config=architecture_of(text_config),
         image_token_id=text_config.vocab_size,
     )  # fmt: skip
+
+
+def _known(settings: dict[str, Any], config: PreTrainedConfig) -> dict[str, Any]:
+    """The settings that Transformers' `config` has too; others are of searches, or of Microsoft's code."""
+    return {name: value for name, value in settings.items() if name in vars(config) and name != "model_type"}
 
 
 def first_tokens(folder: Path) -> tuple[int, ...]:

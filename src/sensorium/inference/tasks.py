@@ -58,13 +58,13 @@ class Asked(NamedTuple):
             raise UserError(f"The region {region} is not x0,y0,x1,y1 in pixels with x0 < x1 and y0 < y1; mend it.")
         return cls(tasks, phrase, box)
 
-    def check(self, known: Mapping[str, Task]) -> None:
-        """Checks what is asked for against the tasks that a model knows. Raises UserError."""
+    def check(self, tasks: Mapping[str, Task]) -> None:
+        """Checks what is asked for against the tasks of a model. Raises UserError."""
         for name in self.tasks:
-            if name not in known:
-                raise unknown("task", name, known)
+            if name not in tasks:
+                raise unknown("task", name, tasks)
         for option, value in (("phrase", self.phrase), ("region", self.region)):
-            taking = [name for name, task in known.items() if task.takes == option]
+            taking = [name for name, task in tasks.items() if task.takes == option]
             for name in self.tasks:
                 if name in taking and (value is None or not str(value).strip()):
                     example = {"phrase": '--phrase "a red car"', "region": "--region 10,20,110,80"}[option]
@@ -109,6 +109,7 @@ def write_tasks(
     asked: Asked,
     settings: Generation,
     *,
+    streams: bool = False,
     bad_records: str = "skip",
     quiet: bool = True,
 ) -> pd.DataFrame | dict[str, Any]:
@@ -118,8 +119,8 @@ def write_tasks(
     """
     prompts = prompted_input(model)
     asked.check(model.encoders[prompts].processor.tasks)
-    if settings.best > 1:
-        raise UserError("Of a task there is one text; leave best out.")
+    if settings.best > 1 or streams:
+        raise UserError("Of a task there is one text, which comes whole; leave best and stream out.")
     if out is not None:
         suffix_of(out, (*ENDINGS_OF_TABLES, JSON))
     rows_before = table.rows
@@ -209,20 +210,20 @@ def _read(tokens: Tokens, written: dict[str, Tensor], row: int, task: Task, aske
     special = {token for token, facts in added.items() if facts.special} | {tokens.pad}
     length = next((end for end in range(len(ids), 0, -1) if ids[end - 1] != tokens.pad), 0)
     looping = not written["finished"][row, 0] and bool(is_loop(written["tokens"][row, :1, :length]))
-    own = [(token, logprob) for token, logprob in zip(ids, logprobs, strict=True) if token not in special]
-    text, probability = tokens.spell([token for token, _ in own]), float(written["probability"][row, 0])
+    words = [(token, logprob) for token, logprob in zip(ids, logprobs, strict=True) if token not in special]
+    text, probability = tokens.spell([token for token, _ in words]), float(written["probability"][row, 0])
     if task.gives == "text":
         return Answer(text, probability, None, 0, looping or not text)
-    pieces = [tokens.tokenizer.id_to_token(token) for token, _ in own]
-    arguments = (pieces, [logprob for _, logprob in own], count_bins(tokens), tokens.tokenizer.decoder.decode)
+    pieces = [tokens.tokenizer.id_to_token(token) for token, _ in words]
+    arguments = (pieces, [logprob for _, logprob in words], count_bins(tokens), tokens.tokenizer.decoder.decode)
     if task.gives == "polygons" or POLYGONS in pieces:
-        places, malformed = read_polygons(*arguments)
+        located, malformed = read_polygons(*arguments)
     else:
-        places, malformed = read_places(*arguments, length=_LENGTHS[task.gives])
+        located, malformed = read_places(*arguments, length=_LENGTHS[task.gives])
     label = asked.phrase.strip() if task.takes == "phrase" else ""
-    places = [place if place.label else place._replace(label=label) for place in places]
+    located = [place if place.label else place._replace(label=label) for place in located]
     # A text that ends at once says that there is no such place; one of special tokens alone, or without any, is none.
-    return Answer(text, probability, places, malformed, looping or (not places and length > 0))
+    return Answer(text, probability, located, malformed, looping or (not located and length > 0))
 
 
 def _warn(keys: Sequence[str], asked: Asked, answers: Sequence[Sequence[Answer | None]]) -> None:

@@ -84,17 +84,12 @@ def write(
             " sensorium predict."
         )
     prompts = prompted_input(model)
-    if prompts is not None and request._replace(task=None) == Request():
-        keyed, table = read_for_writing(model, records)
-        if asked != Asked():
-            if stream is not None:
-                raise UserError("What is written at tasks comes whole; leave stream out.")
-            return write_tasks(
-                keyed, targets[0], table, out, index_of(records, table), asked, settings,
-                bad_records=bad_records, quiet=quiet,
-            )  # fmt: skip
-        if keyed is not model:
-            raise no_task(model, prompts)
+    if prompts is not None and asked != Asked() and request._replace(task=None) == Request():
+        model, table = read_for_writing(model, records)
+        return write_tasks(
+            model, targets[0], table, out, index_of(records, table), asked, settings, streams=stream is not None,
+            bad_records=bad_records, quiet=quiet,
+        )  # fmt: skip
     if phrase is not None or region is not None:
         raise UserError("A phrase or region is of a model that does tasks, and this one does none; leave it out.")
     if can_transcribe(model, targets):
@@ -116,7 +111,9 @@ def write(
         raise UserError(
             f"{LINES} has room for one text a record, and the model writes {', '.join(targets)}; take .csv."
         )
-    model, table = read_for_writing(model, records)
+    keyed, table = read_for_writing(model, records)
+    if prompts is not None and keyed is not model:
+        raise no_task(model, prompts)
     if isinstance(records, str | Path):
         warn_of_missing_columns(table)
     fields = predictions_schema(model)
@@ -124,8 +121,8 @@ def write(
         fields = fields.append(pa.field(f"{name}_best", pa.list_(pa.string())))
         fields = fields.append(pa.field(f"{name}_best_probabilities", pa.list_(pa.float32())))
     written = decide_records(
-        model, table, out, fields, index_of(records, table), bad_records=bad_records, quiet=quiet,
-        decide=partial(_write_batch, model, targets, settings, stream),
+        keyed, table, out, fields, index_of(records, table), bad_records=bad_records, quiet=quiet,
+        decide=partial(_write_batch, keyed, targets, settings, stream),
         write=partial(_write_lines, targets[0]) if out is not None and Path(out).suffix == LINES else write_rows,
     )  # fmt: skip
     if out is None:

@@ -85,7 +85,7 @@ def read_polygons(
 ) -> tuple[list[Place], int]:
     """The polygons that a decoder's tokens say, `<sep>` between those of one label, and how many are malformed and left
     out. The last of an odd number of locations is left out, as Florence-2 does. See `read_places`."""
-    places, malformed, label, label_score = [], 0, "", 1.0
+    polygons, malformed, label, label_score = [], 0, "", 1.0
     for label_pieces, label_logprobs, locations, location_logprobs in _stretches(pieces, logprobs):
         if any(piece not in _SEPARATORS for piece in label_pieces):
             words = [pair for pair in zip(label_pieces, label_logprobs, strict=True) if pair[0] not in _SEPARATORS]
@@ -96,8 +96,8 @@ def read_polygons(
         if even < SHORTEST_POLYGON or max(locations) >= bins:
             malformed += bool(locations)
             continue
-        places.append(Place(label, points, _geometric_mean(location_logprobs), label_score))
-    return places, malformed
+        polygons.append(Place(label, points, _geometric_mean(location_logprobs), label_score))
+    return polygons, malformed
 
 
 def relative_points(points: Iterable[float], size: tuple[int, int]) -> tuple[float, ...]:
