@@ -1,9 +1,12 @@
 """Places in a picture: boxes, quads and polygons with labels, as a decoder's location tokens and back."""
 
+import itertools
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
+
+from tokenizers import Tokenizer
 
 _LOCATION = re.compile(r"<loc_(\d+)>")
 BOX, QUAD, SHORTEST_POLYGON = 4, 8, 6
@@ -27,6 +30,19 @@ class Place(NamedTuple):
         return {BOX: "box", QUAD: "quad"}.get(len(self.points), "polygon")
 
     @property
+    def confidence(self) -> float:
+        """How sure the place is, by which places are ranked: label and points together."""
+        return self.score * self.label_score
+
+    @property
+    def corners(self) -> tuple[float, ...]:
+        """The points; of a box its four corners, x, y, x, y, ..."""
+        if len(self.points) != BOX:
+            return self.points
+        left, top, right, bottom = self.points
+        return left, top, right, top, right, bottom, left, bottom
+
+    @property
     def box(self) -> tuple[float, float, float, float]:
         """x0, y0, x1, y1 around the points."""
         x, y = self.points[0::2], self.points[1::2]
@@ -36,6 +52,11 @@ class Place(NamedTuple):
 def location_tokens(bins: int) -> list[str]:
     """The tokens that places are written with, `<loc_0>` to `<loc_{bins-1}>`."""
     return [f"<loc_{number}>" for number in range(bins)]
+
+
+def count_locations(tokenizer: Tokenizer) -> int:
+    """How many location tokens a tokenizer has: the bins of its places."""
+    return next(number for number in itertools.count() if tokenizer.token_to_id(f"<loc_{number}>") is None)
 
 
 def spell_places(places: Iterable[Place], bins: int) -> str:
@@ -69,7 +90,7 @@ def read_places(
             malformed += bool(label)
             continue
         for first in range(0, len(locations), step):
-            points = tuple((number + 0.5) / bins for number in locations[first : first + step])
+            points = _middles(locations[first : first + step], bins)
             if not _is_shape(points) or max(locations) >= bins or length not in (None, len(points)):
                 malformed += 1
                 continue
@@ -117,6 +138,16 @@ def _stretches(
             locations.append(int(location[1]))
             location_logprobs.append(logprob)
     return stretches
+
+
+def _middles(locations: Sequence[int], bins: int) -> tuple[float, ...]:
+    """The middles of bins; a box whose corners lie in one bin spans that bin."""
+    points = [(number + 0.5) / bins for number in locations]
+    if len(points) == BOX:
+        for axis in range(2):
+            if locations[axis] == locations[axis + 2]:
+                points[axis], points[axis + 2] = (locations[axis] / bins, (locations[axis] + 1) / bins)
+    return tuple(points)
 
 
 def _is_shape(points: tuple[float, ...]) -> bool:
