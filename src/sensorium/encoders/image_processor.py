@@ -55,6 +55,9 @@ class ImageProcessor:
         self.settings = settings
         self.decoding: dict[str, Any] = {"least": settings.size} if settings.jpeg == "reduced" else {}
         self._augment = None if settings.augmentation is None else augmenter(settings.augmentation, settings.size)
+        self._move = None
+        if settings.augmentation is not None and self.can_move:
+            self._move = augmenter(settings.augmentation, settings.size, of_points=True)
 
     def __call__(self, value: np.ndarray, augment: bool = False) -> dict[str, Tensor]:
         """One picture; with `augment`, moved and tinted at random by torch's global random state."""
@@ -78,9 +81,9 @@ class ImageProcessor:
         state draws for it, which may be beyond the picture.
         """
         size, pairs = self.settings.size, torch.tensor(points).reshape(-1, 2)
-        if self._augment is None or not len(pairs):
+        if self._move is None or not len(pairs):
             return list(points)
-        return (self._augment(KeyPoints(pairs * size, canvas_size=(size, size))) / size).flatten().tolist()
+        return (self._move(KeyPoints(pairs * size, canvas_size=(size, size))) / size).flatten().tolist()
 
     def pad(self, items: list[dict[str, Tensor] | None]) -> dict[str, Tensor]:
         """`pixels` uint8 [B, 3, h, w] and `mask` bool [B, 1]; zeros where the picture is absent."""

@@ -155,7 +155,7 @@ def choose_bins(lists: Sequence[Sequence[Place]]) -> int:
     """So many bins, in hundreds, that 95 % of the sides of boxes are BINS_OF_A_SIDE long or longer."""
     boxes = torch.tensor([place.box for places in lists for place in places] or [(0.0, 0.0, 1.0, 1.0)])
     side = float((boxes[:, 2:] - boxes[:, :2]).flatten().quantile(0.05))
-    return min(MOST_BINS, max(FEWEST_BINS, 100 * math.ceil(BINS_OF_A_SIDE / max(side, 1e-6) / 100)))
+    return min(MOST_BINS, max(FEWEST_BINS, 100 * math.ceil(BINS_OF_A_SIDE / max(side, 1e-6) / 100 - 1e-3)))
 
 
 def location_waves(bins: int, dim: int) -> Tensor:

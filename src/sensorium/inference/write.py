@@ -24,6 +24,7 @@ from sensorium.features import Batch, Features
 from sensorium.generation.autoregressive import Stream
 from sensorium.generation.settings import Generation
 from sensorium.inference.listening import Request
+from sensorium.inference.places import PlacesOut
 from sensorium.inference.predict import decide_records, index_of, predictions_schema, warn_of_missing_columns
 from sensorium.inference.rows import ENDINGS_OF_TABLES, Chunks, suffix_of, write_rows
 from sensorium.inference.transcripts import LINES, can_transcribe, write_transcripts
@@ -48,6 +49,8 @@ def write(
     timestamps: bool = False,
     words: bool = False,
     channels: str = CHANNELS[0],
+    draw: str | Path | None = None,
+    least: float = 0.0,
     **generation: Any,
 ) -> pd.DataFrame | dict[str, Any]:
     """The texts that a trained model writes for every record.
@@ -62,7 +65,11 @@ def write(
     A Whisper writes what is said in recordings of any length. language: a code or an English name; None: it is
     detected. task: "transcribe" or "translate", into English. timestamps, words: the times of segments and of words.
     channels: "mix", or "split" to write each apart. `<target>_language` and `<target>_segments` are further columns;
-    out may end in .srt, .vtt or .json too, or be a folder. Raises UserError for what the user can mend.
+    out may end in .srt, .vtt or .json too, or be a folder.
+
+    Places in pictures are JSON in a cell: label, box (quad, polygon) in pixels, score of the points and label_score.
+    least: of the geometric mean of both, below which a place is left out. draw: a picture, of several records a folder,
+    that they are drawn into. out may end in .json too. Raises UserError for what the user can mend.
     """
     check_known(WAYS_WITH_BAD_RECORDS, "way with bad records", bad_records)
     check_known(CHANNELS, "way with channels", channels)
@@ -89,7 +96,10 @@ def write(
             "Language, task, timestamps, words and channels are of a Whisper that reads recordings alone, and this"
             " model is none; leave them out."
         )
-    if out is not None:
+    placed = next((spec for spec in model.schema.targets if spec.name in targets and spec.picture is not None), None)
+    if placed is None and (draw is not None or least):
+        raise UserError("This model writes no places in pictures, which draw and least are about; leave them out.")
+    if out is not None and placed is None:
         suffix_of(out, (*ENDINGS_OF_TABLES, LINES))
     if len(targets) > 1 and out is not None and Path(out).suffix == LINES:
         raise UserError(
@@ -102,11 +112,16 @@ def write(
     for name in targets if settings.best > 1 else []:
         fields = fields.append(pa.field(f"{name}_best", pa.list_(pa.string())))
         fields = fields.append(pa.field(f"{name}_best_probabilities", pa.list_(pa.float32())))
+    place_files = None if placed is None else PlacesOut(placed, out, draw, least, len(table))
+    write_file = partial(_write_lines, targets[0]) if out is not None and Path(out).suffix == LINES else write_rows
     written = decide_records(
         model, table, out, fields, index_of(records, table), bad_records=bad_records, quiet=quiet,
         decide=partial(_write_batch, model, targets, settings, stream),
-        write=partial(_write_lines, targets[0]) if out is not None and Path(out).suffix == LINES else write_rows,
+        write=write_file if place_files is None else place_files.write,
     )  # fmt: skip
+    if place_files is not None:
+        written = place_files.filtered(written) if out is None else written
+        place_files.draw_all(table)
     if out is None:
         written.attrs["written"] = targets
     return written

@@ -78,9 +78,7 @@ class BoxesTarget:
             outside = next((number for number, place in enumerate(inside) if is_flat(place)), None)
             if outside is not None:
                 place = cells[row][outside]
-                reason = (
-                    f"the {place.shape} of '{place.label}' lies outside its picture of {size[0]} x {size[1]}"
-                )
+                reason = f"the {place.shape} of '{place.label}' lies outside its picture of {size[0]} x {size[1]}"
                 wrong.append((int(row), reason))
         return related, wrong, cut
 

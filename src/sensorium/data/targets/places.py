@@ -31,8 +31,8 @@ class Place(NamedTuple):
 
     @property
     def confidence(self) -> float:
-        """How sure the place is, by which places are ranked: label and points together."""
-        return self.score * self.label_score
+        """How sure the place is, by which places are ranked: the geometric mean of the two scores."""
+        return math.sqrt(self.score * self.label_score)
 
     @property
     def corners(self) -> tuple[float, ...]:

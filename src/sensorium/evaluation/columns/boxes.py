@@ -1,5 +1,6 @@
 """A list of places as columns."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from sensorium.console import shorten
 from sensorium.data.columns.parse import objects
 from sensorium.data.schema import TargetSpec
 from sensorium.data.targets.boxes import dump_places, load_places
-from sensorium.data.targets.places import Place
+from sensorium.data.targets.places import Place, place_record
 from sensorium.evaluation.columns.base import named_classes, no_breakdowns, no_calibration, no_probability, no_scatter
 from sensorium.evaluation.found import judge_places, place_baselines
 from sensorium.metrics import Columns
@@ -24,7 +25,7 @@ class BoxesColumns:
     with the scores of those that were written. `written` judges what was written.
     """
 
-    wrong_decisions = "Pictures in which places are missing or too many, the most first; true ones are dashed."
+    wrong_decisions = "Pictures in which places are missing or too many, the most first; true ones are white."
     effect_words = ("a loss at most a quarter of that without it", "a loss at least four times that without it")
     labels_of = staticmethod(named_classes)
     breakdowns = staticmethod(no_breakdowns)
@@ -65,8 +66,11 @@ class BoxesColumns:
 
     @staticmethod
     def row(name: str, predicted: dict[str, Any]) -> dict[str, Any]:
-        """The places."""
-        return {name: dump_places(predicted["decision"], scores=True)}
+        """The places as JSON, in pixels, and the width and height of the picture; None where that is absent."""
+        size = predicted["size"]
+        records = None if size is None else [place_record(place, size) for place in predicted["decision"]]
+        cell = None if records is None else json.dumps(records, ensure_ascii=False)
+        return {name: cell, f"{name}_size": size}
 
     @staticmethod
     def cell(predicted: dict[str, Any]) -> str:
@@ -85,9 +89,14 @@ class BoxesColumns:
         return written[faults > 0][np.argsort(-faults[faults > 0], kind="stable")]
 
     @staticmethod
-    def drawn(decision: Any, truth: Any) -> tuple[list[Place], list[Place]]:
-        """What the report draws into the picture of a saved record: true places and written ones."""
-        return load_places(truth), [] if pd.isna(decision) else load_places(decision)
+    def drawn(decision: str | None, truth: str) -> tuple[list[Place], list[Place]]:
+        """What a report draws into the picture of a saved record: the true places and the written ones."""
+        return load_places(truth), [] if decision is None else load_places(decision)
+
+    @staticmethod
+    def spelled(value: str) -> str:
+        """A saved list as its labels."""
+        return BoxesColumns.cell({"decision": load_places(value)})
 
 
 def _faults(true: list[Place], written: list[Place]) -> int:
