@@ -174,9 +174,10 @@ class Records:
 
     def encoded_targets(self, rows: np.ndarray, epoch: int | None = None) -> TensorsByName:
         """The targets of `rows` as tensors: a worker's work where there is one."""
-        columns = {name: column if epoch is None else self._moved(name, epoch) for name, column in self.targets.items()}
+        if epoch is None or not self._about:
+            return {name: _encode_rows(column, rows) for name, column in self.targets.items()}
         with _as_in_a_worker():
-            return {name: _encode_rows(column, rows) for name, column in columns.items()}
+            return {name: _encode_rows(self._moved(name, epoch), rows) for name in self.targets}
 
     def _moved(self, name: str, epoch: int) -> TargetColumn:
         """The column of a target, which moves with what it is about as that is changed in `epoch`."""

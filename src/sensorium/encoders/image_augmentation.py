@@ -40,7 +40,7 @@ class ImageAugmentation(BaseModel, frozen=True, extra="forbid"):
 
 def augmenter(settings: ImageAugmentation, size: int, of_points: bool = False) -> v2.Transform:
     """The transform that changes pictures uint8 [..., 3, size, size] at random, all of them alike; `of_points`: that
-    of KeyPoints in them, which draws the same numbers."""
+    of BoundingBoxes in them, which draws the same numbers."""
     colours = (settings.colour,) * 3
     steps = [
         *(

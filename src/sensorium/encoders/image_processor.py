@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
-from torchvision.tv_tensors import KeyPoints
+from torchvision.tv_tensors import BoundingBoxes
 
 from sensorium.data.media.image import MOST_ASPECT
 from sensorium.encoders.image_augmentation import ImageAugmentation, augmenter
@@ -78,12 +78,14 @@ class ImageProcessor:
 
     def move(self, points: Sequence[float]) -> list[float]:
         """Points x, y, x, y, ... as shares of a picture -> where they are after the change that torch's global random
-        state draws for it, which may be beyond the picture.
+        state draws for it; those that leave it, at its edge.
         """
         size, pairs = self.settings.size, torch.tensor(points).reshape(-1, 2)
         if self._move is None or not len(pairs):
             return list(points)
-        return (self._move(KeyPoints(pairs * size, canvas_size=(size, size))) / size).flatten().tolist()
+        # As boxes without extent: torchvision mirrors KeyPoints as if they were the numbers of pixels.
+        boxes = BoundingBoxes(pairs.repeat(1, 2) * size, format="XYXY", canvas_size=(size, size))
+        return (self._move(boxes)[:, :2] / size).flatten().tolist()
 
     def pad(self, items: list[dict[str, Tensor] | None]) -> dict[str, Tensor]:
         """`pixels` uint8 [B, 3, h, w] and `mask` bool [B, 1]; zeros where the picture is absent."""
