@@ -1,6 +1,7 @@
 """Tasks of a Florence-2 with random weights: what is asked, what is written in pixels, and bad input."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,14 @@ def test_places_are_in_the_pixels_of_each_picture_with_labels_of_any_script(mode
     sensorium.write(model, files(folder), tmp_path / "boxes.csv", **options)
     cells = pd.read_csv(tmp_path / "boxes.csv")["boxes"]
     assert [json.loads(cell) for cell in cells] == list(frame["boxes"])
+    sensorium.write(model, files(folder), draw=tmp_path / "drawn", **options)
+    before, after = (np.array(Image.open(each / "wide.png").convert("RGB")) for each in (folder, tmp_path / "drawn"))
+    scale = after.shape[0] // before.shape[0]
+    x, y = (int(scale * number) for number in frame["boxes"].iloc[0][0]["box"][:2])
+    assert after.shape == (scale * 30, scale * 80, 3) and (after[y + 5, x] != before[y // scale, x // scale]).any()
+    confidences = [math.sqrt(place["score"] * place["label_score"]) for place in frame["boxes"].iloc[0]]
+    surer = sensorium.write(model, files(folder)[:1], least=np.mean(confidences), **options)["boxes"].iloc[0]
+    assert [place["label"] for place in surer] == [["car", "ein Löwe 獅子"][int(np.argmax(confidences))]]
 
 
 @pytest.mark.filterwarnings("ignore:.*place")
@@ -128,6 +137,7 @@ def spying(call: Any, texts: list[str]) -> Any:
         ({"task": "detect", "best": 2, "beams": 2}, "one text"),
         ({"task": "detect", "stream": print}, "comes whole"),
         ({"task": "detect", "out": "boxes.xml"}, "of no known kind"),
+        ({"task": "caption", "draw": "drawn.png", "max_tokens": 2}, "None of these tasks gives places"),
     ],
 )
 def test_what_cannot_be_asked_is_said(model, folder, options, sentence):

@@ -17,7 +17,8 @@ from sensorium.families.florence import florence
 from sensorium.families.florence_tasks import TASKS
 from sensorium.features import Features
 from sensorium.generation.settings import Generation
-from sensorium.inference.tasks import Asked, _prompt, _read
+from sensorium.inference.task_request import Asked
+from sensorium.inference.tasks import _prompt, _read
 from sensorium.model import Model, load
 from tests.florence_scenes import (
     BOS,

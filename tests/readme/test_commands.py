@@ -46,6 +46,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     example.make(folder, reviews=60)
     example.folders(folder)
     example.pairs(folder)
+    example.scenes(folder)
     example.published(folder)
     example.questions(folder)
     example.turns(folder)

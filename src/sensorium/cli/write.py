@@ -18,7 +18,7 @@ def write(
         Path | None,
         typer.Option(
             help="File for the texts: .parquet, .csv, .jsonl, or .txt with a text a line; of a recording also .srt,"
-            " .vtt or .json, of several a folder; of tasks also .json."
+            " .vtt or .json, of several a folder; of places in pictures also .json."
         ),
     ] = None,
     stream: Annotated[
@@ -62,14 +62,21 @@ def write(
     channels: Annotated[
         str, typer.Option(help="Of recordings: mix, or split to write each channel, a speaker, apart.")
     ] = "mix",
+    draw: Annotated[
+        Path | None, typer.Option(help="Draw the places that are found: a picture, or a folder for those of several.")
+    ] = None,
+    least: Annotated[
+        float, typer.Option(help="Leave out places whose score and label score have a smaller geometric mean.")
+    ] = 0.0,
     bad_records: BadRecords = "skip",
     as_json: Json = False,
 ) -> None:
-    """Write a trained model's texts for every record: captions, translations, answers, what is said in recordings.
+    """Write a trained model's texts for every record: captions, translations, what is said, places in pictures.
 
     Example: [bold]sensorium write runs/captions pictures/ --out captions.parquet[/bold]
     Example: [bold]sensorium write runs/florence a.jpg --task detect --task caption --out boxes.json[/bold]
     Example: [bold]sensorium write runs/whisper talk.mp3 --timestamps --out talk.srt[/bold]
+    Example: [bold]sensorium write runs/things street.jpg --out boxes.json --draw drawn.png --least 0.3[/bold]
     """
     from sensorium.inference.write import print_pieces, print_texts
     from sensorium.inference.write import write as run_write
@@ -80,7 +87,7 @@ def write(
         min_tokens=min_tokens, length_penalty=length_penalty, repetition_penalty=repetition_penalty,
         no_repeat_ngram=no_repeat_ngram, stop=stop, choices=choice, seed=seed,
         language=language, task=task, phrase=phrase, region=region, timestamps=timestamps, words=words,
-        channels=channels,
+        channels=channels, draw=draw, least=least,
     )  # fmt: skip
     if as_json:
         rows = summary if out else summary.astype(object).where(summary.notna(), None).to_dict("records")

@@ -20,17 +20,22 @@ GREEDY = Generation()
 
 
 def text_loss(
-    logits_of: Callable[[Tensor, Tensor, Tensor], Tensor], target: dict[str, Tensor], smoothing: float
+    logits_of: Callable[[Tensor, Tensor, Tensor], Tensor],
+    target: dict[str, Tensor],
+    smoothing: float,
+    shares: Tensor | None = None,
 ) -> Tensor:
     """float32 [B]: the mean cross-entropy of a text's tokens, its end among them, averaged over the texts of a row by
     `weight`.
 
     target: as `texts_of` takes it. logits_of: of N texts their rows, int64 [N], their tokens, int64 [N, L], and which
-    are real, bool [N, L] -> float [M, V], the logits of the M real tokens. smoothing: of the labels.
+    are real, bool [N, L] -> float [M, V], the logits of the M real tokens. smoothing: of the labels. shares: float
+    [V, V], of each token the probabilities that are right in its place; None: its own alone.
     """
     row, tokens, real, weight = texts_of(target)
     logits = logits_of(row, tokens, real)
-    losses = F.cross_entropy(logits, tokens[real], reduction="none", label_smoothing=smoothing)  # [M]
+    truth = tokens[real] if shares is None else shares[tokens[real]]
+    losses = F.cross_entropy(logits, truth, reduction="none", label_smoothing=smoothing)  # [M]
     text = real.nonzero()[:, 0]
     weight = weight / real.sum(dim=1)
     return losses.new_zeros(len(target["tokens"])).index_add(0, row[text], losses * weight[text])

@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from sensorium.data.table import Table
 from sensorium.data.targets.places import (
     POLYGONS,
     Place,
+    count_locations,
     place_record,
     read_places,
     read_polygons,
@@ -25,55 +26,18 @@ from sensorium.data.targets.places import (
 )
 from sensorium.data.targets.tokens import Tokens
 from sensorium.encoders.prompt_processor import Task
-from sensorium.errors import UserError, counted, unknown
+from sensorium.errors import UserError, counted
 from sensorium.files import whole_file
 from sensorium.generation.settings import Generation
 from sensorium.generation.timestamps import is_loop
+from sensorium.inference.places import JSON, check_drawing, draw_records
 from sensorium.inference.predict import list_bad_records, report_absent, report_bad_records
 from sensorium.inference.rows import ENDINGS_OF_TABLES, suffix_of, write_rows
+from sensorium.inference.task_request import Asked, prompted_input
 from sensorium.model import Model
 
 ROWS = 8  # pictures times tasks that are written at a time
-JSON = ".json"
 _LENGTHS = {"boxes": 4, "quads": 8}
-
-
-class Asked(NamedTuple):
-    """What is asked for: tasks by name; the phrase that they are about; the region, x0, y0, x1, y1 in pixels."""
-
-    tasks: tuple[str, ...] = ()
-    phrase: str | None = None
-    region: tuple[float, ...] | None = None
-
-    @classmethod
-    def of(cls, task: str | Sequence[str] | None, phrase: str | None, region: str | Sequence[float] | None) -> "Asked":
-        """What a user states. Raises UserError for a region that is none."""
-        tasks = (task,) if isinstance(task, str) else tuple(task or ())
-        try:
-            numbers = region.split(",") if isinstance(region, str) else region
-            box = None if numbers is None else tuple(float(number) for number in numbers)
-        except (TypeError, ValueError):
-            box = ()
-        if box is not None and not (len(box) == 4 and box[0] < box[2] and box[1] < box[3]):
-            raise UserError(f"The region {region} is not x0,y0,x1,y1 in pixels with x0 < x1 and y0 < y1; mend it.")
-        return cls(tasks, phrase, box)
-
-    def check(self, tasks: Mapping[str, Task]) -> None:
-        """Checks what is asked for against the tasks of a model. Raises UserError."""
-        for name in self.tasks:
-            if name not in tasks:
-                raise unknown("task", name, tasks)
-        for option, value in (("phrase", self.phrase), ("region", self.region)):
-            taking = [name for name, task in tasks.items() if task.takes == option]
-            for name in self.tasks:
-                if name in taking and (value is None or not str(value).strip()):
-                    example = {"phrase": '--phrase "a red car"', "region": "--region 10,20,110,80"}[option]
-                    raise UserError(f"The task '{name}' needs a {option}; state it, as {example}.")
-            if value is not None and not set(taking) & set(self.tasks):
-                raise UserError(
-                    f"No {option} is taken by {' or '.join(self.tasks) or 'no task'}; leave it out, or take"
-                    f" {', '.join(taking)}."
-                )
 
 
 class Answer(NamedTuple):
@@ -87,19 +51,6 @@ class Answer(NamedTuple):
     says_nothing: bool
 
 
-def prompted_input(model: Model) -> str | None:
-    """The input of a model whose prompts are of tasks, None where there is none."""
-    return next((name for name, encoder in model.encoders.items() if getattr(encoder.processor, "tasks", None)), None)
-
-
-def no_task(model: Model, prompts: str) -> UserError:
-    """The sentence where pictures are given without a task."""
-    tasks = ", ".join(model.encoders[prompts].processor.tasks)
-    return UserError(
-        f"The model does what a prompt says; state a task ({tasks}), or give a table with the column '{prompts}'."
-    )
-
-
 def write_tasks(
     model: Model,
     target: str,
@@ -110,6 +61,8 @@ def write_tasks(
     settings: Generation,
     *,
     streams: bool = False,
+    draw: str | Path | None = None,
+    least: float = 0.0,
     bad_records: str = "skip",
     quiet: bool = True,
 ) -> pd.DataFrame | dict[str, Any]:
@@ -123,6 +76,7 @@ def write_tasks(
         raise UserError("Of a task there is one text, which comes whole; leave best and stream out.")
     if out is not None:
         suffix_of(out, (*ENDINGS_OF_TABLES, JSON))
+    check_drawing(draw, len(table))
     rows_before = table.rows
     table, scanned = drop_bad_records(table, scan(table), bad_records)
     sizes = _sizes(model, table, scanned.measures)
@@ -131,10 +85,12 @@ def write_tasks(
     left_out = report_bad_records(scanned.bad if bad_records == "skip" else None, len(rows_before), quiet)
     report_absent(scanned.bad if bad_records == "absent" else None, quiet)
     rows = [
-        _row(target, key, task, size, answer)
+        _row(target, key, task, size, answer, least)
         for key, size, of_record in zip(table.keys, sizes, answers, strict=True)
         for task, answer in zip(asked.tasks, of_record, strict=True)
     ]
+    if draw is not None:
+        _draw(model, table, draw, rows)
     if out is None:
         index = index[np.isin(rows_before, table.rows)].repeat(len(asked.tasks))
         frame = pd.DataFrame(rows, columns=_fields(target).names, index=index)
@@ -195,12 +151,9 @@ def _prompt(processor: Any, task: Task, asked: Asked, size: tuple[int, int] | No
     points = relative_points(asked.region, size)
     if points[2] <= 0 or points[3] <= 0 or points[0] >= 1 or points[1] >= 1:
         raise UserError(f"The region {asked.region} is beyond the picture, of {size[0]} by {size[1]} pixels; mend it.")
-    return task.prompt.replace("{region}", spell_places([Place("", points)], count_bins(processor.tokens)))
-
-
-def count_bins(tokens: Tokens) -> int:
-    """How many location tokens there are."""
-    return sum(token.startswith("<loc_") for token in tokens.tokenizer.get_vocab())
+    return task.prompt.replace(
+        "{region}", spell_places([Place("", points)], count_locations(processor.tokens.tokenizer))
+    )
 
 
 def _read(tokens: Tokens, written: dict[str, Tensor], row: int, task: Task, asked: Asked) -> Answer:
@@ -215,7 +168,12 @@ def _read(tokens: Tokens, written: dict[str, Tensor], row: int, task: Task, aske
     if task.gives == "text":
         return Answer(text, probability, None, 0, looping or not text)
     pieces = [tokens.tokenizer.id_to_token(token) for token, _ in words]
-    arguments = (pieces, [logprob for _, logprob in words], count_bins(tokens), tokens.tokenizer.decoder.decode)
+    arguments = (
+        pieces,
+        [logprob for _, logprob in words],
+        count_locations(tokens.tokenizer),
+        tokens.tokenizer.decoder.decode,
+    )
     if task.gives == "polygons" or POLYGONS in pieces:
         located, malformed = read_polygons(*arguments)
     else:
@@ -255,13 +213,28 @@ def _fields(target: str) -> pa.Schema:
     ])  # fmt: skip
 
 
-def _row(target: str, key: str, task: str, size: tuple[int, int] | None, answer: Answer | None) -> dict[str, Any]:
-    """The cells of an answer; without one, only its key and task."""
+def _draw(model: Model, table: Table, draw: str | Path, rows: list[dict[str, Any]]) -> None:
+    """Draws the places of all tasks into each picture."""
+    entries: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["boxes"] is not None:
+            entries.setdefault(row["key"], []).extend(row["boxes"])
+    if not entries:
+        raise UserError("None of these tasks gives places, which are drawn; leave draw out.")
+    draw_records(table, model.schema.inputs_of("image")[0], draw, entries)
+
+
+def _row(
+    target: str, key: str, task: str, size: tuple[int, int] | None, answer: Answer | None, least: float
+) -> dict[str, Any]:
+    """The cells of an answer, with the places that are sure enough; without one, only its key and task."""
     width, height = size or (None, None)
     row = {"key": key, "task": task, "width": width, "height": height}
     if answer is None:
         return row | dict.fromkeys((target, f"{target}_probability", "boxes"))
-    boxes = None if answer.places is None else [place_record(place, size) for place in answer.places]
+    boxes = None
+    if answer.places is not None:
+        boxes = [place_record(place, size) for place in answer.places if place.confidence >= least]
     return row | {target: answer.text, f"{target}_probability": answer.probability, "boxes": boxes}
 
 

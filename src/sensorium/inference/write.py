@@ -24,9 +24,11 @@ from sensorium.features import Batch, Features
 from sensorium.generation.autoregressive import Stream
 from sensorium.generation.settings import Generation
 from sensorium.inference.listening import Request
+from sensorium.inference.places import PlacesOut
 from sensorium.inference.predict import decide_records, index_of, predictions_schema, warn_of_missing_columns
 from sensorium.inference.rows import ENDINGS_OF_TABLES, Chunks, suffix_of, write_rows
-from sensorium.inference.tasks import Asked, no_task, print_answers, prompted_input, write_tasks
+from sensorium.inference.task_request import Asked, no_task, prompted_input
+from sensorium.inference.tasks import print_answers, write_tasks
 from sensorium.inference.transcripts import LINES, can_transcribe, write_transcripts
 from sensorium.model import HasModel, Model, RecordSource, loss_scored_targets, model_of
 
@@ -51,6 +53,8 @@ def write(
     timestamps: bool = False,
     words: bool = False,
     channels: str = CHANNELS[0],
+    draw: str | Path | None = None,
+    least: float = 0.0,
     **generation: Any,
 ) -> pd.DataFrame | dict[str, Any]:
     """The texts that a trained model writes for every record.
@@ -66,6 +70,10 @@ def write(
     detected. task: "transcribe" or "translate", into English. timestamps, words: the times of segments and of words.
     channels: "mix", or "split" to write each apart. `<target>_language` and `<target>_segments` are further columns;
     out may end in .srt, .vtt or .json too, or be a folder.
+
+    Places in pictures are JSON in a cell: label, box (quad, polygon) in pixels, score of the points and label_score.
+    least: of the geometric mean of both, below which a place is left out. draw: a picture, of several records a folder,
+    that they are drawn into. out may end in .json too.
 
     A Florence-2 does tasks, one or several, each a row of what is given: task: their names, as ["caption", "detect"];
     phrase, region: what some of them take, a text and x0, y0, x1, y1 in pixels. See `inference.tasks.write_tasks`; out
@@ -88,7 +96,7 @@ def write(
         model, table = read_for_writing(model, records)
         return write_tasks(
             model, targets[0], table, out, index_of(records, table), asked, settings, streams=stream is not None,
-            bad_records=bad_records, quiet=quiet,
+            draw=draw, least=least, bad_records=bad_records, quiet=quiet,
         )  # fmt: skip
     if phrase is not None or region is not None:
         raise UserError("A phrase or region is of a model that does tasks, and this one does none; leave it out.")
@@ -105,7 +113,10 @@ def write(
             "Language, task, timestamps, words and channels are of a Whisper that reads recordings alone, and this"
             " model is none; leave them out."
         )
-    if out is not None:
+    placed = next((spec for spec in model.schema.targets if spec.name in targets and spec.picture is not None), None)
+    if placed is None and (draw is not None or least):
+        raise UserError("This model writes no places in pictures, which draw and least are about; leave them out.")
+    if out is not None and placed is None:
         suffix_of(out, (*ENDINGS_OF_TABLES, LINES))
     if len(targets) > 1 and out is not None and Path(out).suffix == LINES:
         raise UserError(
@@ -120,11 +131,16 @@ def write(
     for name in targets if settings.best > 1 else []:
         fields = fields.append(pa.field(f"{name}_best", pa.list_(pa.string())))
         fields = fields.append(pa.field(f"{name}_best_probabilities", pa.list_(pa.float32())))
+    place_files = None if placed is None else PlacesOut(placed, out, draw, least, len(table))
+    write_file = partial(_write_lines, targets[0]) if out is not None and Path(out).suffix == LINES else write_rows
     written = decide_records(
         keyed, table, out, fields, index_of(records, table), bad_records=bad_records, quiet=quiet,
         decide=partial(_write_batch, keyed, targets, settings, stream),
-        write=partial(_write_lines, targets[0]) if out is not None and Path(out).suffix == LINES else write_rows,
+        write=write_file if place_files is None else place_files.write,
     )  # fmt: skip
+    if place_files is not None:
+        written = place_files.filtered(written) if out is None else written
+        place_files.draw_all(table)
     if out is None:
         written.attrs["written"] = targets
     return written

@@ -1,9 +1,12 @@
 """Places in a picture: boxes, quads and polygons with labels, as a decoder's location tokens and back."""
 
+import itertools
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
+
+from tokenizers import Tokenizer
 
 _LOCATION = re.compile(r"<loc_(\d+)>")
 BOX, QUAD, SHORTEST_POLYGON = 4, 8, 6
@@ -29,6 +32,19 @@ class Place(NamedTuple):
         return {BOX: "box", QUAD: "quad"}.get(len(self.points), "polygon")
 
     @property
+    def confidence(self) -> float:
+        """How sure the place is, by which places are ranked: the geometric mean of the two scores."""
+        return math.sqrt(self.score * self.label_score)
+
+    @property
+    def corners(self) -> tuple[float, ...]:
+        """The points; of a box its four corners, x, y, x, y, ..."""
+        if len(self.points) != BOX:
+            return self.points
+        left, top, right, bottom = self.points
+        return left, top, right, top, right, bottom, left, bottom
+
+    @property
     def box(self) -> tuple[float, float, float, float]:
         """x0, y0, x1, y1 around the points."""
         x, y = self.points[0::2], self.points[1::2]
@@ -38,6 +54,11 @@ class Place(NamedTuple):
 def location_tokens(bins: int) -> list[str]:
     """The tokens that places are written with, `<loc_0>` to `<loc_{bins-1}>`."""
     return [f"<loc_{number}>" for number in range(bins)]
+
+
+def count_locations(tokenizer: Tokenizer) -> int:
+    """How many location tokens a tokenizer has: the bins of its places."""
+    return next(number for number in itertools.count() if tokenizer.token_to_id(f"<loc_{number}>") is None)
 
 
 def spell_places(places: Iterable[Place], bins: int) -> str:
@@ -71,7 +92,7 @@ def read_places(
             malformed += bool(label)
             continue
         for first in range(0, len(locations), step):
-            points = tuple((number + 0.5) / bins for number in locations[first : first + step])
+            points = _middles(locations[first : first + step], bins)
             if not _is_shape(points) or max(locations) >= bins or length not in (None, len(points)):
                 malformed += 1
                 continue
@@ -92,10 +113,10 @@ def read_polygons(
             label = spell([piece for piece, _ in words]).strip()
             label_score = _geometric_mean([logprob for _, logprob in words])
         even = len(locations) // 2 * 2
-        points = tuple((number + 0.5) / bins for number in locations[:even])
         if even < SHORTEST_POLYGON or max(locations) >= bins:
             malformed += bool(locations)
             continue
+        points = _middles(locations[:even], bins)
         polygons.append(Place(label, points, _geometric_mean(location_logprobs), label_score))
     return polygons, malformed
 
@@ -139,6 +160,16 @@ def _stretches(
             locations.append(int(location[1]))
             location_logprobs.append(logprob)
     return stretches
+
+
+def _middles(locations: Sequence[int], bins: int) -> tuple[float, ...]:
+    """The middles of bins; a box whose corners lie in one bin spans that bin."""
+    points = [(number + 0.5) / bins for number in locations]
+    if len(points) == BOX:
+        for axis in range(2):
+            if locations[axis] == locations[axis + 2]:
+                points[axis], points[axis + 2] = (locations[axis] / bins, (locations[axis] + 1) / bins)
+    return tuple(points)
 
 
 def _is_shape(points: tuple[float, ...]) -> bool:
