@@ -143,17 +143,19 @@ def _answers(
 
 
 def _prompt(processor: Any, task: Task, asked: Asked, size: tuple[int, int] | None) -> str:
-    """The text of a prompt. Raises UserError for a region beyond the picture."""
+    """The text of a prompt. Raises UserError for a phrase that is too long, and a region beyond the picture."""
     if task.takes is None or size is None:
         return task.prompt
     if task.takes == "phrase":
-        return task.prompt.replace("{phrase}", asked.phrase.strip())
-    points = relative_points(asked.region, size)
-    if points[2] <= 0 or points[3] <= 0 or points[0] >= 1 or points[1] >= 1:
+        text = task.prompt.replace("{phrase}", asked.phrase.strip())
+        if processor.tokens.is_cut(text):
+            raise UserError(f"The phrase is longer than the model reads, {processor.max_tokens} tokens; shorten it.")
+        return text
+    left, top, right, bottom = points = relative_points(asked.region, size)
+    if right <= 0 or bottom <= 0 or left >= 1 or top >= 1:
         raise UserError(f"The region {asked.region} is beyond the picture, of {size[0]} by {size[1]} pixels; mend it.")
-    return task.prompt.replace(
-        "{region}", spell_places([Place("", points)], count_locations(processor.tokens.tokenizer))
-    )
+    bins = count_locations(processor.tokens.tokenizer)
+    return task.prompt.replace("{region}", spell_places([Place("", points)], bins))
 
 
 def _read(tokens: Tokens, written: dict[str, Tensor], row: int, task: Task, asked: Asked) -> Answer:
