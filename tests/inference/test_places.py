@@ -78,8 +78,11 @@ def run(tmp_path_factory):
     head = {"bins": 16, "decoder": {"layers": 1, "context": 32}}
     return folder, sensorium.fit(
         folder / "scenes.csv", folder / "run", target={"things": "boxes"}, test=0.3, epochs=2, refit=False,
-        inputs={"picture": {"encoder": "image_conv", "config": {"width": 16, "depth": 1, "size": 16}}},
-        targets={"things": {"config": head}}, quiet=True,
+        recipe={
+            "inputs": {"picture": {"encoder": "image_conv", "config": {"width": 16, "depth": 1, "size": 16}}},
+            "targets": {"things": {"config": head}},
+        },
+        quiet=True,
     )  # fmt: skip
 
 

@@ -164,7 +164,7 @@ def with_pictures(table: Table, recipe: Recipe) -> Table:
             raise UserError(
                 f"'{spec.name}' is {spec.kind}, and the table has {len(candidates)} inputs of the kind {about}"
                 f" ({', '.join(candidates) or 'none'}); name the one that it is about with"
-                f" --set targets.{spec.name}.picture=NAME."
+                f" --head {spec.name}={TARGETS[spec.kind].default_head},picture=NAME."
             )
         targets.append(spec if about is None else spec.model_copy(update={"picture": name or candidates[0]}))
     if targets == table.schema.targets:

@@ -74,7 +74,7 @@ class BoxesTarget:
             places = [place._replace(points=relative_points(place.points, size)) for place in cells[row]]
             inside = [place._replace(points=tuple(min(max(x, 0.0), 1.0) for x in place.points)) for place in places]
             related[row] = inside
-            cut += sum(whole != part for whole, part in zip(places, inside, strict=True))
+            cut += sum(place != clipped for place, clipped in zip(places, inside, strict=True))
             outside = next((number for number, place in enumerate(inside) if is_flat(place)), None)
             if outside is not None:
                 place = cells[row][outside]

@@ -143,8 +143,8 @@ def match_boxes(boxes: np.ndarray, true_boxes: np.ndarray, ignored: np.ndarray) 
                 continue
             preferred = candidates[~ignored[candidates]]
             choice = preferred if len(preferred) else candidates
-            taken = choice[len(choice) - 1 - near[choice][::-1].argmax()]  # of equally near ones COCO takes the last
-            free[taken], hits[level, number], of_ignored[level, number] = False, True, ignored[taken]
+            nearest = choice[len(choice) - 1 - near[choice][::-1].argmax()]  # of equally near ones COCO takes the last
+            free[nearest], hits[level, number], of_ignored[level, number] = False, True, ignored[nearest]
     return hits, of_ignored
 
 
