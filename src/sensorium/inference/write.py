@@ -116,12 +116,7 @@ def write(
     placed = next((spec for spec in model.schema.targets if spec.name in targets and spec.picture is not None), None)
     if placed is None and (draw is not None or least):
         raise UserError("This model writes no places in pictures, which draw and least are about; leave them out.")
-    if out is not None and placed is None:
-        suffix_of(out, (*ENDINGS_OF_TABLES, LINES))
-    if len(targets) > 1 and out is not None and Path(out).suffix == LINES:
-        raise UserError(
-            f"{LINES} has room for one text a record, and the model writes {', '.join(targets)}; take .csv."
-        )
+    _check_file(out, targets, placed is not None)
     keyed, table = read_for_writing(model, records)
     if prompts is not None and keyed is not model:
         raise no_task(model, prompts)
@@ -144,6 +139,16 @@ def write(
     if out is None:
         written.attrs["written"] = targets
     return written
+
+
+def _check_file(out: str | Path | None, targets: list[str], writes_places: bool) -> None:
+    """Checks that the file `out` holds the texts of `targets`; places have files of their own. Raises UserError."""
+    if out is not None and not writes_places:
+        suffix_of(out, (*ENDINGS_OF_TABLES, LINES))
+    if len(targets) > 1 and out is not None and Path(out).suffix == LINES:
+        raise UserError(
+            f"{LINES} has room for one text a record, and the model writes {', '.join(targets)}; take .csv."
+        )
 
 
 def generation_settings(options: dict[str, Any]) -> Generation:
