@@ -62,6 +62,8 @@ SIZES: dict[str, tuple[int, dict[str, Any], dict[str, Any]]] = {
     ),
 }  # fmt: skip
 
+ENDS = {"shallow": 4, "scaled": 2, "deep": 14}  # how much likelier the end is made, so that texts differ in length
+
 
 def published(size: str = "shallow", seed: int = 0, words: int | None = None) -> Florence2ForConditionalGeneration:
     """A model whose texts differ. words: of its tokenizer; None has the token of pictures among them, and filling."""
@@ -91,7 +93,7 @@ def published(size: str = "shallow", seed: int = 0, words: int | None = None) ->
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)
         model.model.language_model.decoder.embed_positions.weight.mul_(6)  # so that no token follows itself for ever
-        model.model.language_model.shared.weight[END] *= 2
+        model.model.language_model.shared.weight[END] *= ENDS[size]
     model.generation_config = GenerationConfig(**special, forced_bos_token_id=BOS)
     return model
 
