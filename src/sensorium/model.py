@@ -275,6 +275,9 @@ class Model(nn.Module):
                 target.name: self.heads[target.name].decode(decisions[target.name], target.labels)
                 for target in self.schema.targets
             }
+            for target in (target for target in self.schema.targets if target.picture is not None):
+                for row, values in enumerate(decoded[target.name], len(results)):
+                    values["size"] = table.picture_size(target, row)
             for row in range(len(batch.keys)):
                 result = {name: values[row] for name, values in decoded.items()}
                 results.append(result | {"absent": [name for name, is_absent in absent.items() if is_absent[row]]})

@@ -75,6 +75,32 @@ def pairs(folder: Path) -> None:
             writer.writerow([photo, f"a {colour} {shape} on {ground}", "dark" if ground == "brown" else "light"])
 
 
+def scenes(folder: Path) -> None:
+    """Writes scenes/, scenes.csv, instances.json and street.png into `folder`: pictures of one or two shapes."""
+    (folder / "scenes").mkdir(exist_ok=True)
+    chance, shapes = random.Random(0), ("circle", "square")
+    rows, annotations = [], []
+    for number in range(40):
+        image, things = Image.new("RGB", (96, 64), "white"), []
+        for column in range(chance.randint(1, 2)):
+            left, top, shape = 48 * column + chance.randint(0, 20), chance.randint(0, 36), chance.choice(shapes)
+            box = [left, top, left + 24, top + 24]
+            draw = ImageDraw.Draw(image)
+            (draw.ellipse if shape == "circle" else draw.rectangle)(box, fill=chance.choice(("red", "blue", "green")))
+            things.append({"label": shape, "box": box})
+            category = 1 + shapes.index(shape)
+            annotations.append({"image_id": number, "category_id": category, "bbox": [left, top, 24, 24], "iscrowd": 0})
+        image.save(folder / "scenes" / f"{number}.png")
+        rows.append([f"scenes/{number}.png", json.dumps(things)])
+    image.save(folder / "street.png")
+    with open(folder / "scenes.csv", "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["picture", "things"], *rows])
+    images = [{"id": number, "file_name": f"{number}.png"} for number in range(len(rows))]
+    categories = [{"id": number, "name": shape} for number, shape in enumerate(shapes, 1)]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    (folder / "instances.json").write_text(json.dumps(content), encoding="utf-8")
+
+
 def published(folder: Path) -> None:
     """Writes val2014/ with files of captions and of questions about its pictures, as COCO and VQA v2 have them, and
     dev/ with dev.json, as NLVR2 has it, into `folder`.

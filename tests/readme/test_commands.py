@@ -22,7 +22,7 @@ from transformers import (
 
 import sensorium
 from sensorium.config import defaults
-from tests import reviews, whisper_scenes
+from tests import florence_scenes, reviews, whisper_scenes
 from tests.parity.published import transformers_folder
 from tests.readme import example
 from tests.readme.pages import ROOT, Piece, pages, pieces, why_not
@@ -32,8 +32,8 @@ NOT_RUN = [
 ]
 # Pages whose commands take half a minute or more.
 SLOW = {
-    "albef.md", "answers.md", "clip.md", "compare.md", "encoders.md", "florence-pretraining.md", "objectives.md",
-    "recipes.md", "report.md", "training.md", "video.md",
+    "albef.md", "answers.md", "clip.md", "compare.md", "encoders.md", "florence.md", "florence-pretraining.md",
+    "objectives.md", "recipes.md", "report.md", "training.md", "video.md",
 }  # fmt: skip
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 
@@ -41,15 +41,17 @@ LINK = re.compile(r"\]\(([^)#:]+)\)")
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example table, shorter, and the tiny published models that the pages call models/reader, /listener, /pair,
-    /whisper."""
+    /whisper, /florence."""
     folder = tmp_path_factory.mktemp("pages") / "example"
     example.make(folder, reviews=60)
     example.folders(folder)
     example.pairs(folder)
+    example.scenes(folder)
     example.published(folder)
     example.questions(folder)
     example.turns(folder)
     whisper_scenes.example(folder)
+    florence_scenes.example(folder)
     torch.manual_seed(0)
     size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
     BertModel(BertConfig(**size, vocab_size=8)).save_pretrained(folder / "models" / "reader")

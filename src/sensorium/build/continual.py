@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from sensorium.build.model import head_settings, texts_of
+from sensorium.build.model import head_settings
 from sensorium.build.pretrained import init_from_pretrained
 from sensorium.config.schema import Recipe
 from sensorium.data.table import Table
+from sensorium.data.targets import TARGETS
 from sensorium.data.targets.class_ import IMBALANCED
 from sensorium.heads.ensemble import without_experts
 from sensorium.model import Model
@@ -49,7 +50,8 @@ def extend_heads(model: Model, table: Table, recipe: Recipe) -> Model:
     for spec in table.schema.targets:
         processor = getattr(model.heads[spec.name], "processor", None)
         if processor is not None:
-            processor.warn_of_cut(texts_of(table, spec))
+            examples = TARGETS[spec.kind].examples(table.cells(spec.name, spec.kind))
+            getattr(model.heads[spec.name], "warn_of_cut", processor.warn_of_cut)(examples)
     heads = {
         spec.name: _extend_head(
             without_experts(model.heads[spec.name]), head_settings(table, spec, recipe, encoders), model.fusion.dim

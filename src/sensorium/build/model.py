@@ -149,6 +149,32 @@ def fusion_class(recipe: Recipe) -> type:
     return lookup(FUSIONS, "fusion", recipe.fusion.name)
 
 
+def with_pictures(table: Table, recipe: Recipe) -> Table:
+    """The table with, for each target that is about an input, which one: what the recipe says, or the only one of its
+    kind. Raises UserError where there are several or none, and for a cell that does not fit its picture.
+    """
+    targets = []
+    for spec in table.schema.targets:
+        about = getattr(TARGETS[spec.kind], "about", None)
+        candidates = [] if about is None else table.schema.inputs_of(about)
+        name = recipe.targets.get(spec.name, TargetSettings()).picture or spec.picture
+        if name is not None and name not in candidates:
+            raise unknown(f"picture (for '{spec.name}')", name, candidates)
+        if about is not None and name is None and len(candidates) != 1:
+            raise UserError(
+                f"'{spec.name}' is {spec.kind}, and the table has {len(candidates)} inputs of the kind {about}"
+                f" ({', '.join(candidates) or 'none'}); name the one that it is about with"
+                f" --head {spec.name}={TARGETS[spec.kind].default_head},picture=NAME."
+            )
+        targets.append(spec if about is None else spec.model_copy(update={"picture": name or candidates[0]}))
+    if targets == table.schema.targets:
+        return table
+    table = table.under(table.schema.model_copy(update={"targets": targets}))
+    for spec in targets:
+        table.cells(spec.name, spec.kind)
+    return table
+
+
 def with_usual_fusion(table: Table, recipe: Recipe) -> Recipe:
     """The recipe with the fusion of the first head that says which one it usually has; as it is where a fusion is
     named.
@@ -259,13 +285,8 @@ def build_head(
         lenders = [each for each, encoder in encoders.items() if lends_words(encoder, parsed)]
         if lenders and "tied" in head.Config.model_fields:
             parsed = parsed.model_copy(update={"tied": lenders[0]})
-        return head.build(parsed, fusion.dim, texts_of(table, spec))
+        return head.build(parsed, fusion.dim, TARGETS[spec.kind].examples(table.cells(spec.name, spec.kind)))
     return head(parsed, fusion.dim)
-
-
-def texts_of(table: Table, spec: TargetSpec) -> list[str]:
-    """All references of a target that is a text."""
-    return [text for cell in table.cells(spec.name, spec.kind) if cell is not None for text in cell]
 
 
 def lends_words(encoder: nn.Module, config: BaseModel) -> bool:

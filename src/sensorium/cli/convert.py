@@ -11,7 +11,8 @@ def convert(
         str,
         typer.Argument(
             help="A published CLIP or SigLIP: a folder of Transformers or open_clip, a file of weights, a model on the"
-            " hub; or a Whisper, a folder of Transformers or CTranslate2; or an ALBEF's file of weights; or a BERT"
+            " hub; or a Whisper, a folder of Transformers or CTranslate2; or a Florence-2, a folder of Transformers or"
+            " Microsoft's; or an ALBEF's file of weights; or a BERT"
             " of Transformers, which an ALBEF begins with. Or, with --to,"
             " a run's or a checkpoint's folder."
         ),
@@ -19,7 +20,9 @@ def convert(
     out: Annotated[Path, typer.Argument(help="Folder to write.")],
     to: Annotated[
         str | None,
-        typer.Option(help="transformers, open_clip or albef; without it, a checkpoint of Sensorium's is written."),
+        typer.Option(
+            help="transformers, open_clip, albef or florence; without it, a checkpoint of Sensorium's is written."
+        ),
     ] = None,
     activation: Annotated[
         str | None,
@@ -35,7 +38,7 @@ def convert(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in OUT.")] = False,
 ) -> None:
-    """Turn a published CLIP, SigLIP, ALBEF or Whisper into a checkpoint, or a checkpoint into what others open.
+    """Turn a published CLIP, SigLIP, ALBEF, Whisper or Florence-2 into a checkpoint, or one into what others open.
 
     The tokenizer and the preparation of pictures come with it. Without a tokenizer an ALBEF takes token numbers alone.
     A weight that is missing, unknown or does not fit is an error.

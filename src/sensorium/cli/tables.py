@@ -13,7 +13,8 @@ def table(
     source: Annotated[
         Path,
         typer.Argument(
-            help="File of VQA v2 questions, COCO captions, Visual Genome, NLVR2, Flickr8k, easy-VQA; or table of turns."
+            help="File of VQA v2 questions, COCO captions or boxes, Visual Genome, NLVR2, Flickr8k, easy-VQA; or a"
+            " table of turns."
         ),
     ],
     out: Annotated[Path, typer.Option(help="The table: .csv, .tsv, .jsonl or .parquet.")],

@@ -18,7 +18,7 @@ def write(
         Path | None,
         typer.Option(
             help="File for the texts: .parquet, .csv, .jsonl, or .txt with a text a line; of a recording also .srt,"
-            " .vtt or .json, of several a folder."
+            " .vtt or .json, of several a folder; of places in pictures also .json."
         ),
     ] = None,
     stream: Annotated[
@@ -49,20 +49,34 @@ def write(
         str | None, typer.Option(help="Of recordings, a code or a name: en, German; without it, it is detected.")
     ] = None,
     task: Annotated[
-        str | None, typer.Option(help="With recordings: transcribe, or translate into English (transcribe).")
+        list[str] | None,
+        typer.Option(
+            help="Of recordings: transcribe, or translate into English (transcribe). Of a Florence-2: caption, detect,"
+            " ground, read, ...; again for several."
+        ),
     ] = None,
+    phrase: Annotated[str | None, typer.Option(help='What a task is about, as "a red car".')] = None,
+    region: Annotated[str | None, typer.Option(help="Where in the picture: x0,y0,x1,y1 in pixels.")] = None,
     timestamps: Annotated[bool, typer.Option("--timestamps", help="Say when each segment is spoken.")] = False,
     words: Annotated[bool, typer.Option("--words", help="Say when each word is spoken.")] = False,
     channels: Annotated[
         str, typer.Option(help="Of recordings: mix, or split to write each channel, a speaker, apart.")
     ] = "mix",
+    draw: Annotated[
+        Path | None, typer.Option(help="Draw the places that are found: a picture, or a folder for those of several.")
+    ] = None,
+    least: Annotated[
+        float, typer.Option(help="Leave out places whose score and label score have a smaller geometric mean.")
+    ] = 0.0,
     bad_records: BadRecords = "skip",
     as_json: Json = False,
 ) -> None:
-    """Write a trained model's texts for every record: captions, translations, answers, what is said in recordings.
+    """Write a trained model's texts for every record: captions, translations, what is said, places in pictures.
 
     Example: [bold]sensorium write runs/captions pictures/ --out captions.parquet[/bold]
+    Example: [bold]sensorium write runs/florence a.jpg --task detect --task caption --out boxes.json[/bold]
     Example: [bold]sensorium write runs/whisper talk.mp3 --timestamps --out talk.srt[/bold]
+    Example: [bold]sensorium write runs/things street.jpg --out boxes.json --draw drawn.png --least 0.3[/bold]
     """
     from sensorium.inference.write import print_pieces, print_texts
     from sensorium.inference.write import write as run_write
@@ -72,7 +86,8 @@ def write(
         quiet=as_json, beams=beams, best=best, temperature=temperature, top_p=top_p, top_k=top_k, max_tokens=max_tokens,
         min_tokens=min_tokens, length_penalty=length_penalty, repetition_penalty=repetition_penalty,
         no_repeat_ngram=no_repeat_ngram, stop=stop, choices=choice, seed=seed,
-        language=language, task=task, timestamps=timestamps, words=words, channels=channels,
+        language=language, task=task, phrase=phrase, region=region, timestamps=timestamps, words=words,
+        channels=channels, draw=draw, least=least,
     )  # fmt: skip
     if as_json:
         rows = summary if out else summary.astype(object).where(summary.notna(), None).to_dict("records")

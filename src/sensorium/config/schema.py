@@ -115,6 +115,9 @@ class TargetSettings(Frozen):
         exclude_if="none".__eq__,
         description="english: texts are compared after Whisper's normaliser, without punctuation, capitals and fillers",
     )
+    picture: str | None = Field(
+        None, exclude_if=lambda name: name is None, description="of boxes: the input they are in; none: the only one"
+    )
     adapter: AdapterSettings | None = Field(
         None, description="low-rank matrices beside the weights of a published decoder are trained, not the weights"
     )

@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Protocol
@@ -106,6 +106,13 @@ class Records:
             for target in table.schema.targets
             if target.name in table.frame.columns
         }
+        # By target, the input that it is about and moves with where training changes that at random.
+        self._about = {
+            target.name: spec
+            for target in table.schema.targets
+            for spec in self.specs
+            if spec.name == target.picture and target.name in self.targets
+        }
         self._keys = CompactStrings.from_objects(table.keys)  # [N]
         self._views: dict[str, Records] = {}
         for spec in self.specs if len(table) else []:
@@ -139,7 +146,7 @@ class Records:
         cannot be decoded.
         """
         rows = np.asarray(rows, dtype=np.int64)
-        return self.complete(rows, self.decoded(rows, epoch), self.encoded_targets(rows), epoch)
+        return self.complete(rows, self.decoded(rows, epoch), self.encoded_targets(rows, epoch), epoch)
 
     def batches(
         self, device: torch.device, rows: np.ndarray | None = None, size: int = EVALUATION_BATCH
@@ -165,9 +172,28 @@ class Records:
             for name, value in records.decoded(rows, epoch).items()
         }
 
-    def encoded_targets(self, rows: np.ndarray) -> TensorsByName:
+    def encoded_targets(self, rows: np.ndarray, epoch: int | None = None) -> TensorsByName:
         """The targets of `rows` as tensors: a worker's work where there is one."""
-        return {name: _encode_rows(column, rows) for name, column in self.targets.items()}
+        if epoch is None or not self._about:
+            return {name: _encode_rows(column, rows) for name, column in self.targets.items()}
+        with _as_in_a_worker():
+            return {name: _encode_rows(self._moved(name, epoch), rows) for name in self.targets}
+
+    def _moved(self, name: str, epoch: int) -> TargetColumn:
+        """The column of a target, which moves with what it is about as that is changed in `epoch`."""
+        spec, column = self._about.get(name), self.targets[name]
+        if spec is None or spec.name in self.stores or not self._can_move(spec):
+            return column
+
+        def move(row: int, points: Sequence[float]) -> Sequence[float]:
+            torch.default_generator.manual_seed(draw(self.seed, epoch, self._chance_key(spec, row), spec.name))
+            return self.processors[spec.name].move(points)
+
+        return partial(column.moved, move=move)
+
+    def _can_move(self, spec: InputSpec) -> bool:
+        """Whether targets that are about an input, if any, can follow its random changes; else there are none."""
+        return spec not in self._about.values() or getattr(self.processors[spec.name], "can_move", False)
 
     def complete(
         self, rows: np.ndarray, decoded: TensorsByName, targets: TensorsByName, epoch: int | None = None
@@ -204,7 +230,7 @@ class Records:
             raise record_error(self.table, row, spec, error) from error
         if decoded is None:
             return None
-        if epoch is None:
+        if epoch is None or not self._can_move(spec):
             return processor(decoded)
         torch.default_generator.manual_seed(draw(self.seed, epoch, self._chance_key(spec, row), spec.name))
         return processor(decoded, augment=True)
@@ -298,7 +324,7 @@ def _decode_item(
     rows, epoch = np.asarray(item[0], dtype=np.int64), item[1]
     inputs, targets = (
         {name: {key: _shared(tensor) for key, tensor in tensors.items()} for name, tensors in named.items()}
-        for named in (records.decoded(rows, epoch), records.encoded_targets(rows))
+        for named in (records.decoded(rows, epoch), records.encoded_targets(rows, epoch))
     )
     return rows, epoch, inputs, targets
 

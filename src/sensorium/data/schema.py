@@ -72,6 +72,7 @@ class TargetSpec(BaseModel):
     usual: of an answer, by the text that asks, the position in `labels` of the commonest answer of training records.
     commonest: of a text, the one that most training records have. normalise: of a text, what is done to it before it is
     compared, one of metrics.kinds.text.NORMALISERS.
+    picture: of boxes, the input that they are in.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -82,6 +83,7 @@ class TargetSpec(BaseModel):
     usual: dict[str, int] = {}
     commonest: str | None = None
     normalise: str = Field("none", exclude_if="none".__eq__)
+    picture: str | None = Field(None, exclude_if=lambda name: name is None)
 
 
 class Schema(BaseModel):

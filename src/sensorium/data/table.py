@@ -1,7 +1,8 @@
 """A table of records with its schema: take rows of it, ask for its cells."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from sensorium.data.columns.dates import date_features
 from sensorium.data.columns.parse import WrongCell, holds_dates, is_missing, takes_text
 from sensorium.data.columns.reading import Reading, as_meant, convert, respelled
 from sensorium.data.finding import Finding
+from sensorium.data.media.image import size_of
 from sensorium.data.notebook import MOST_COLUMNS, MOST_ROWS, facts_text, html_table, record_cell, schema_facts
 from sensorium.data.schema import STATED_KINDS, InputSpec, Schema, TargetSpec
 from sensorium.data.strings import CompactStrings, as_compact, is_compact
@@ -109,7 +111,31 @@ class Table:
         if reading is not None:
             values = as_meant(values, reading)
         converted, wrong = target.convert(values)
+        if hasattr(target, "relate"):
+            converted, outside, cut = target.relate(converted, self._size_of(name))
+            wrong = [*wrong, *outside]
+            if cut:
+                warnings.warn(
+                    f"Column '{name}' of {self.source}: {cut:,} places reach beyond their pictures and are cut there.",
+                    UserWarning,
+                    stacklevel=2,
+                )
         return (respelled(converted, self._labels(name)) if self._labels(name) else converted), wrong
+
+    def picture_size(self, target: TargetSpec, index: int) -> tuple[int, int] | None:
+        """Width and height of the picture that a target of record `index` (from 0) is about; None where it is absent or
+        cannot be read.
+        """
+        spec = next(spec for spec in self.schema.inputs if spec.name == target.picture)
+        value = self.value(index, spec)
+        try:
+            return None if value is None else size_of(value, self.root)
+        except ValueError:  # the scan of all files says so
+            return None
+
+    def _size_of(self, name: str) -> Callable[[int], tuple[int, int] | None]:
+        """By row the size of the picture that the target `name` is about."""
+        return partial(self.picture_size, next(spec for spec in self.schema.targets if spec.name == name))
 
     def _target_kind(self, name: str, kind: str) -> type[TargetKind] | None:
         """The kind of target that the column `name` is read as; None of another column: both may be texts."""
@@ -268,7 +294,8 @@ class Table:
         table = Table(self.frame, schema, self.root, self.rows, self.source, self.shards)
         table.misfits = self.misfits
         read_alike = {column.name for column in schema.columns if column.reading == self.reading(column.name)}
-        targets_alike = schema.targets == self.schema.targets
+        # What is learned of a target before training changes no cell but by its labels.
+        targets_alike = _read_as(schema) == _read_as(self.schema)
         table._cells = {
             (name, kind): cells
             for (name, kind), cells in self._cells.items()
@@ -308,6 +335,11 @@ class Table:
             present = np.flatnonzero(~is_missing(self.frame[name].to_numpy()))
             examples[name] = _format_cell(self.frame[name].iat[present[0]]) if len(present) else ""
         return self.schema.describe(examples)
+
+
+def _read_as(schema: Schema) -> list[tuple]:
+    """What the cells of the targets follow from."""
+    return [(spec.name, spec.kind, spec.labels, spec.picture) for spec in schema.targets]
 
 
 def _format_cell(value: Any) -> str:

@@ -6,6 +6,7 @@ from sensorium.encoders.audio_recurrent import AudioRecurrent
 from sensorium.encoders.bert_text import BertText
 from sensorium.encoders.clip_image import ClipImage
 from sensorium.encoders.clip_text import ClipText
+from sensorium.encoders.davit import DaViT
 from sensorium.encoders.decoder_words import DecoderWords
 from sensorium.encoders.image_capsules import ImageCapsules
 from sensorium.encoders.image_conv import ImageConv
@@ -35,6 +36,7 @@ ENCODERS = {
     "image_capsules": ImageCapsules,
     "vit": ViT,
     "timm": TimmImage,
+    "davit": DaViT,
     "clip_image": ClipImage,
     "clip_text": ClipText,
     "audio_conv": AudioConv,

@@ -52,15 +52,15 @@ def choose_encoder(spec: InputSpec, table: Table, facts: dict[str, float]) -> Ch
     if usable and pack.location is not None and _suits(table, spec):
         return Choice(pack.encoder, _config(pack, facts), pack, False)
     name = fitting_encoders(spec.modality)[0]
-    written = any(TARGETS[target.kind].scored_by == "loss" for target in table.schema.targets)
-    config = _small_config(name, facts, written)
+    written = [TARGETS[spec.kind] for spec in table.schema.targets if TARGETS[spec.kind].scored_by == "loss"]
+    config = _small_config(name, facts, bool(written), all(hasattr(kind, "about") for kind in written))
     return Choice(name, config, None, usable and pack.location is None)
 
 
-def _small_config(name: str, facts: dict[str, float], written: bool) -> dict[str, Any]:
+def _small_config(name: str, facts: dict[str, float], written: bool, moves: bool) -> dict[str, Any]:
     """The settings of an encoder from scratch that differ from its own defaults: small media are read quickly. Where a
     text is `written` of them, sounds are not, and pictures are not changed in training: the text may say where in them
-    something is, which way it is turned and of what colour.
+    something is, which way it is turned and of what colour. Where it `moves` with the picture, that is not turned.
     """
     fields = ENCODERS[name].Config.model_fields
     is_picture, side = "height" in facts, max(facts.get("height", 0.0), facts.get("width", 0.0))
@@ -68,7 +68,7 @@ def _small_config(name: str, facts: dict[str, float], written: bool) -> dict[str
     if "quick" in fields and side < QUICK_BELOW and (is_picture or not written):
         config["quick"] = True
     if "augmentation" in fields and is_picture and written:
-        config["augmentation"] = None
+        config["augmentation"] = {"rotation": 0.0} if moves else None
     return config
 
 

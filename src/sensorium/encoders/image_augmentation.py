@@ -38,11 +38,16 @@ class ImageAugmentation(BaseModel, frozen=True, extra="forbid"):
     around: Literal["edge", "border"] = "edge"
 
 
-def augmenter(settings: ImageAugmentation, size: int) -> v2.Transform:
-    """The transform that changes pictures uint8 [..., 3, size, size] at random, all of them alike."""
+def augmenter(settings: ImageAugmentation, size: int, of_points: bool = False) -> v2.Transform:
+    """The transform that changes pictures uint8 [..., 3, size, size] at random, all of them alike; `of_points`: that
+    of BoundingBoxes in them, which draws the same numbers."""
     colours = (settings.colour,) * 3
     steps = [
-        *(_move_steps(settings, size) if settings.around == "edge" else [MoveOverBorderColour(settings, size)]),
+        *(
+            _move_steps(settings, size, of_points)
+            if settings.around == "edge"
+            else [MoveOverBorderColour(settings, size)]
+        ),
         v2.RandomHorizontalFlip(settings.flip),
         v2.ColorJitter(*colours, settings.hue) if settings.hue else v2.ColorJitter(*colours),
     ]
@@ -56,7 +61,7 @@ def augmenter(settings: ImageAugmentation, size: int) -> v2.Transform:
     return v2.Compose(steps)
 
 
-def _move_steps(settings: ImageAugmentation, size: int) -> list[v2.Transform]:
+def _move_steps(settings: ImageAugmentation, size: int, of_points: bool) -> list[v2.Transform]:
     # The border is first repeated outwards, as far as the farthest corner reaches, so that background moves in and not
     # a black wedge.
     angle = math.radians(min(settings.rotation, 45.0))
@@ -64,7 +69,7 @@ def _move_steps(settings: ImageAugmentation, size: int) -> list[v2.Transform]:
     margin = math.ceil(size * (reach - 0.5)) + 1
     shift, scale = (settings.shift * size / (size + 2 * margin),) * 2, (1 - settings.zoom, 1 + settings.zoom)
     affine = v2.RandomAffine(settings.rotation, shift, scale, interpolation=InterpolationMode.BILINEAR)
-    return [v2.Pad(margin, padding_mode="edge"), affine, v2.CenterCrop(size)]
+    return [v2.Pad(margin, padding_mode="constant" if of_points else "edge"), affine, v2.CenterCrop(size)]
 
 
 class MoveOverBorderColour(nn.Module):

@@ -1,5 +1,6 @@
 """From a decoded picture to a square of bytes: one size for all, and augmentation."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -7,6 +8,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
+from torchvision.tv_tensors import BoundingBoxes
 
 from sensorium.data.media.image import MOST_ASPECT
 from sensorium.encoders.image_augmentation import ImageAugmentation, augmenter
@@ -53,6 +55,9 @@ class ImageProcessor:
         self.settings = settings
         self.decoding: dict[str, Any] = {"least": settings.size} if settings.jpeg == "reduced" else {}
         self._augment = None if settings.augmentation is None else augmenter(settings.augmentation, settings.size)
+        self._move = None
+        if settings.augmentation is not None and self.can_move:
+            self._move = augmenter(settings.augmentation, settings.size, of_points=True)
 
     def __call__(self, value: np.ndarray, augment: bool = False) -> dict[str, Tensor]:
         """One picture; with `augment`, moved and tinted at random by torch's global random state."""
@@ -63,6 +68,24 @@ class ImageProcessor:
         if augment and self._augment is not None:
             pixels = self._augment(pixels)
         return {"pixels": pixels}
+
+    @property
+    def can_move(self) -> bool:
+        """Whether `move` can tell where points of a picture are after it was changed."""
+        settings, augmentation = self.settings, self.settings.augmentation
+        plain = augmentation is None or (augmentation.around == "edge" and not augmentation.outline)
+        return plain and settings.fit == "squash"
+
+    def move(self, points: Sequence[float]) -> list[float]:
+        """Points x, y, x, y, ... as shares of a picture -> where they are after the change that torch's global random
+        state draws for it; those that leave it, at its edge.
+        """
+        size, pairs = self.settings.size, torch.tensor(points).reshape(-1, 2)
+        if self._move is None or not len(pairs):
+            return list(points)
+        # As boxes without extent: torchvision mirrors KeyPoints as if they were the numbers of pixels.
+        boxes = BoundingBoxes(pairs.repeat(1, 2) * size, format="XYXY", canvas_size=(size, size))
+        return (self._move(boxes)[:, :2] / size).flatten().tolist()
 
     def pad(self, items: list[dict[str, Tensor] | None]) -> dict[str, Tensor]:
         """`pixels` uint8 [B, 3, h, w] and `mask` bool [B, 1]; zeros where the picture is absent."""

@@ -2,8 +2,9 @@
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jinja2 import TemplateError
@@ -17,20 +18,48 @@ from sensorium.errors import UserError
 
 NAME = "prompt.json"
 ROLES = ("system", "user", "assistant")
+Gives = Literal["text", "boxes", "quads", "polygons"]
 _TURN = re.compile(rf"({'|'.join(ROLES)}): (.*)", re.DOTALL)
+
+
+class Task(NamedTuple):
+    """What a model was trained to do at a prompt.
+
+    prompt: its text; where it says {phrase} or {region}, one is put in. gives: what the model writes: a text, or places
+    as boxes, quads or polygons.
+    """
+
+    prompt: str
+    gives: Gives
+
+    @property
+    def takes(self) -> str | None:
+        """What is put into the prompt: "phrase", "region" or nothing."""
+        return next((name for name in ("phrase", "region") if f"{{{name}}}" in self.prompt), None)
 
 
 class PromptProcessor:
     """A text → `tokens` int64 [L], at least one.
 
-    before: the tokens that the tokenizer puts before a text. template: of a chat, in Jinja, None for none; names: the
-    special tokens that it mentions, by name.
+    before, after: the tokens that the tokenizer puts around a text. template: of a chat, in Jinja, None for none;
+    names: the special tokens that it mentions, by name. tasks: by name, what the model was trained to do; a text that
+    is the name of one that takes nothing stands for its prompt.
     """
 
     decoding: dict[str, Any] = {}  # noqa: RUF012 (a constant of the class)
 
-    def __init__(self, tokens: Tokens, before: list[int], template: str | None, names: dict[str, str]):
-        self.tokens, self.before, self.template, self.names = tokens, list(before), template, names
+    def __init__(
+        self,
+        tokens: Tokens,
+        before: list[int],
+        template: str | None = None,
+        names: dict[str, str] | None = None,
+        after: Sequence[int] = (),
+        tasks: Mapping[str, Sequence[str]] | None = None,
+    ):
+        self.tokens, self.before, self.after = tokens, list(before), list(after)
+        self.template, self.names = template, names or {}
+        self.tasks = {name: Task(*task) for name, task in (tasks or {}).items()}
         self.tokenizer = Tokenizer.from_str(tokens.tokenizer.to_str())  # a template's special tokens are such to it
 
     @classmethod
@@ -58,8 +87,10 @@ class PromptProcessor:
 
     def __call__(self, value: str, augment: bool = False) -> dict[str, Tensor]:
         """A text → {"tokens": int64 [L]}; there is no augmentation."""
-        ids = self.before + self.tokens(value)[:-1] if self.template is None else self._chat(value)
-        return {"tokens": torch.tensor((ids or [self.tokens.start])[-self.max_tokens :])}
+        task = self.tasks.get(value)
+        text = value if task is None or task.takes else task.prompt
+        ids = self.before + self.tokens(text)[:-1] if self.template is None else self._chat(value)
+        return {"tokens": torch.tensor((ids or [self.tokens.start])[-self.max_tokens :] + self.after)}
 
     def _chat(self, value: str) -> list[int]:
         messages = [{"role": speaker, "content": self._plain(text)} for speaker, text in parse_turns(value)]
@@ -100,6 +131,7 @@ class PromptProcessor:
         """Writes tokenizer.json, processor.json and prompt.json into `folder`."""
         self.tokens.save(folder)
         settings = {"before": self.before, "template": self.template, "names": self.names}
+        settings |= {name: value for name, value in (("after", self.after), ("tasks", self.tasks)) if value}
         (Path(folder) / NAME).write_text(json.dumps(settings, ensure_ascii=False), encoding="utf-8")
 
     @classmethod

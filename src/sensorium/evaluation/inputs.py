@@ -93,6 +93,8 @@ METRIC_WORDS = {
     "vqa_accuracy": "VQA accuracy",
     "chrf": "chrF",
     "neg_loss": "minus the loss",
+    "neg_place_loss": "minus the loss",
+    "map_50": "mAP at .5",
 }  # headlines whose name is not their words
 
 

@@ -7,6 +7,7 @@ how many tokens it gives (None where that varies by batch; a number wherever `gi
 A fusion that learns more than the targets ask for also has `losses` and their `weights`: see `Variational`."""
 
 from sensorium.fusion.attention import Attention
+from sensorium.fusion.bart import BartFusion
 from sensorium.fusion.bert import BertFusion
 from sensorium.fusion.bottleneck import Bottleneck
 from sensorium.fusion.capsules import CapsuleFusion
@@ -46,6 +47,7 @@ FUSIONS = {
     "sequence": Sequence,
     "serial": Serial,
     "bert": BertFusion,
+    "bart": BartFusion,
     "co_attention": CoAttention,
     "bottleneck": Bottleneck,
     "resampler": Resampler,

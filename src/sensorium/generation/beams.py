@@ -83,14 +83,14 @@ def search_beams(
     for step in range(limit):
         candidates, beam = _continue(logits, running, rules, start, step, special.ends)
         _mark_ended(candidates, stops, special.ends, step)
-        pool = _collect(pool, candidates, settings, step, limit)
+        pool = _collect(pool, candidates, settings, step + special.forced, limit + special.forced)
         # The best that go on.
         score = torch.where(candidates.ended, candidates.score + NEVER, candidates.score)
         going = score.topk(beams, dim=1).indices  # [A, k]
         running, beam = candidates.take(going), beam.gather(1, going)
         running.score = score.gather(1, going)
         # Samples whose search is over leave; the state follows the beams.
-        searching = _can_improve(pool, running, settings, step, limit)
+        searching = _can_improve(pool, running, settings, step + special.forced, limit + special.forced)
         results.put(samples[~searching], pool.rows(~searching))
         if not searching.any():
             break

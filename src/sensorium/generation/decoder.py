@@ -25,12 +25,14 @@ StateT = TypeVar("StateT", bound=State)
 
 class SpecialTokens(NamedTuple):
     """The token or tokens that end a sequence, the one that fills it, and those that a decoder reads before the first
-    that it writes: rules about repetition count these, as Transformers does.
+    that it writes: rules about repetition count these, as Transformers does. forced: how many of `start` Transformers
+    counts as written, so that the lengths by which beams are ranked are its own.
     """
 
     end: int | tuple[int, ...]
     pad: int
     start: tuple[int, ...] = ()
+    forced: int = 0
 
     @property
     def ends(self) -> tuple[int, ...]:

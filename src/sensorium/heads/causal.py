@@ -17,7 +17,15 @@ from sensorium.generation.decoder import SpecialTokens
 from sensorium.generation.packed import steps_of
 from sensorium.generation.settings import Generation
 from sensorium.generation.transformers import CausalSteps
-from sensorium.heads.written import GREEDY, decode_text, predict_text, read_architecture, sequence_fusion, text_loss
+from sensorium.heads.written import (
+    GREEDY,
+    decode_text,
+    predict_text,
+    read_architecture,
+    sequence_fusion,
+    text_loss,
+    tie_words,
+)
 from sensorium.nn.hub import architecture_of, load_with
 from sensorium.nn.shared_weights import save_once
 
@@ -89,19 +97,8 @@ class Causal(nn.Module):
         return self.body.get_input_embeddings()
 
     def tie(self, encoder: nn.Module) -> None:
-        """Takes the embeddings of words of `encoder`, which are then stored with it. Raises UserError when they are
-        not of this model's size.
-        """
-        lent = encoder.words.weight
-        if lent.shape != self.words.weight.shape:
-            raise UserError(
-                f"The words of '{self.tied}' are not those of {self.config.model}; give both the same model."
-            )
-        output = self.body.get_output_embeddings()
-        if output.weight is self.words.weight:
-            output.weight = lent
-        self.words.weight = lent
-        self.lent = [lent]
+        """See `written.tie_words`."""
+        tie_words(self, encoder)
 
     def loss(self, fused: Features, target: dict[str, Tensor]) -> Tensor:
         """float32 [B]: see `written.text_loss`."""

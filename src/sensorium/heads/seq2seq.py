@@ -23,8 +23,8 @@ from sensorium.heads.written import (
     predict_text,
     read_architecture,
     sequence_fusion,
-    shifted,
     text_loss,
+    tie_words,
     without_encoder,
 )
 from sensorium.nn.hub import architecture_of, load_with
@@ -35,13 +35,17 @@ WHAT = "model with an encoder and a decoder"
 
 
 class Seq2SeqConfig(BaseModel, frozen=True, extra="forbid"):
-    """The decoder of a pretrained model. model, architecture, max_tokens, smoothing, train: see CausalConfig."""
+    """The decoder of a pretrained model. model, architecture, max_tokens, smoothing, train, tied: see CausalConfig.
+    first: tokens that it reads after the start, before any text.
+    """
 
     model: str
     architecture: dict[str, Any] | None = None
     max_tokens: int = Field(256, ge=2)
     smoothing: float = Field(0.0, ge=0, lt=1)
     train: Literal["whole", "adapters", "frozen"] = "whole"
+    tied: str | None = None
+    first: tuple[int, ...] = ()
 
 
 class Seq2Seq(nn.Module):
@@ -58,14 +62,15 @@ class Seq2Seq(nn.Module):
 
     def __init__(self, config: Seq2SeqConfig, dim: int, processor: Tokens, body: PreTrainedModel | None = None):
         super().__init__()
-        self.config, self.processor = config, processor
+        self.config, self.processor, self.tied = config, processor, config.tied
         if body is None:
             architecture = read_architecture(config, WHAT)
             body = AutoModelForSeq2SeqLM.from_config(architecture, dtype=torch.float32, trust_remote_code=False)
         self.body = without_encoder(body)
         width = body.config.hidden_size
         self.projector = nn.Identity() if width == dim else nn.Linear(dim, width)
-        self.special = SpecialTokens(processor.end, processor.pad, (processor.start,))
+        start = (processor.start, *config.first)
+        self.special = SpecialTokens(processor.end, processor.pad, start, forced=len(config.first))
         self.context = config.max_tokens
         self.lent: list[Tensor] = []
         self._steps: Any = None
@@ -85,6 +90,10 @@ class Seq2Seq(nn.Module):
         """See `written.sequence_fusion`."""
         return sequence_fusion(config, WHAT)
 
+    def tie(self, encoder: nn.Module) -> None:
+        """See `written.tie_words`."""
+        tie_words(self, encoder)
+
     def loss(self, fused: Features, target: dict[str, Tensor]) -> Tensor:
         """float32 [B]: see `written.text_loss`."""
         encoded, mask = attended(fused, self.projector)
@@ -93,19 +102,19 @@ class Seq2Seq(nn.Module):
             logits = self.body(
                 encoder_outputs=BaseModelOutput(encoded[row]),
                 attention_mask=mask[row].long(),
-                decoder_input_ids=shifted(tokens, self.processor.start),
+                decoder_input_ids=torch.cat([self._start(len(tokens), tokens.device), tokens[:, :-1]], dim=1),
                 use_cache=False,
-            ).logits
+            ).logits[:, len(self.config.first) :]
             return wide(logits[real])
 
         return text_loss(logits_of, target, self.config.smoothing if self.training else 0.0)
 
     def begin(self, fused: Features, prompt: Tensor | None = None) -> tuple[Tensor, Any]:
         """See `generation.decoder.Decoder`."""
-        first = torch.full((len(fused.mask), 1), self.processor.start, device=fused.mask.device)
+        start = self._start(len(fused.mask), fused.mask.device)
         self._steps = steps_of(self.body, self._steps)
         return self._steps.begin(
-            *attended(fused, self.projector), first if prompt is None else torch.cat([first, prompt], dim=1)
+            *attended(fused, self.projector), start if prompt is None else torch.cat([start, prompt], dim=1)
         )
 
     def step(self, tokens: Tensor, state: Any) -> Tensor:
@@ -124,3 +133,7 @@ class Seq2Seq(nn.Module):
 
     def calibrate(self, fused: Features, target: dict[str, Tensor]) -> None:
         """Nothing is chosen after training."""
+
+    def _start(self, count: int, device: torch.device) -> Tensor:
+        """int64 [count, S]: what is read before a text."""
+        return torch.tensor(self.special.start, device=device).expand(count, -1)

@@ -11,6 +11,7 @@ from sensorium.heads.labels import Labels
 from sensorium.heads.masked_words import MaskedWords
 from sensorium.heads.match import Match
 from sensorium.heads.number import Number
+from sensorium.heads.places import Places
 from sensorium.heads.seq2seq import Seq2Seq
 from sensorium.heads.transcript import Transcript
 from sensorium.heads.writer import Writer
@@ -28,4 +29,5 @@ HEADS: dict[str, type[nn.Module]] = {
     "transcript": Transcript,
     "writer": Writer,
     "ctc": CTC,
+    "places": Places,
 }

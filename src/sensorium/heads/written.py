@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from transformers import AutoConfig, PreTrainedModel
 
 from sensorium.data.targets.tokens import Tokens
+from sensorium.errors import UserError
 from sensorium.features import Features
 from sensorium.generation.autoregressive import Decoder, Stream, generate
 from sensorium.generation.rules import Rule
@@ -19,17 +20,22 @@ GREEDY = Generation()
 
 
 def text_loss(
-    logits_of: Callable[[Tensor, Tensor, Tensor], Tensor], target: dict[str, Tensor], smoothing: float
+    logits_of: Callable[[Tensor, Tensor, Tensor], Tensor],
+    target: dict[str, Tensor],
+    smoothing: float,
+    shares: Tensor | None = None,
 ) -> Tensor:
     """float32 [B]: the mean cross-entropy of a text's tokens, its end among them, averaged over the texts of a row by
     `weight`.
 
     target: as `texts_of` takes it. logits_of: of N texts their rows, int64 [N], their tokens, int64 [N, L], and which
-    are real, bool [N, L] -> float [M, V], the logits of the M real tokens. smoothing: of the labels.
+    are real, bool [N, L] -> float [M, V], the logits of the M real tokens. smoothing: of the labels. shares: float
+    [V, V], of each token the probabilities that are right in its place; None: its own alone.
     """
     row, tokens, real, weight = texts_of(target)
     logits = logits_of(row, tokens, real)
-    losses = F.cross_entropy(logits, tokens[real], reduction="none", label_smoothing=smoothing)  # [M]
+    truth = tokens[real] if shares is None else shares[tokens[real]]
+    losses = F.cross_entropy(logits, truth, reduction="none", label_smoothing=smoothing)  # [M]
     text = real.nonzero()[:, 0]
     weight = weight / real.sum(dim=1)
     return losses.new_zeros(len(target["tokens"])).index_add(0, row[text], losses * weight[text])
@@ -118,6 +124,20 @@ def sequence_fusion(config: dict[str, Any], what: str) -> tuple[str, dict[str, A
     if "model" not in config:
         return "sequence", {}
     return "sequence", {"dim": load(AutoConfig, config["model"], what).get_text_config().hidden_size}
+
+
+def tie_words(head: Any, encoder: nn.Module) -> None:
+    """Gives the decoder of `head` the embeddings of words of `encoder`, which are then stored with it. Raises UserError
+    when they are not of the decoder's size.
+    """
+    lent, words = encoder.words.weight, head.body.get_input_embeddings().weight
+    if lent.shape != words.shape:
+        raise UserError(f"The words of '{head.tied}' are not those of {head.config.model}; give both the same model.")
+    for module in head.body.modules():
+        for name, weight in list(module.named_parameters(recurse=False)):
+            if weight is words:
+                setattr(module, name, lent)
+    head.lent = [lent]
 
 
 def without_encoder(model: PreTrainedModel) -> PreTrainedModel:

@@ -17,11 +17,11 @@ WriteRows = Callable[[Chunks, pa.Schema, Path, str], None]
 """Chunks of rows, their columns, the file, and the ending that says of which kind it is."""
 
 
-def suffix_of(out: str | Path, known: tuple[str, ...] = ENDINGS_OF_TABLES) -> str:
+def suffix_of(out: str | Path, known: tuple[str, ...] = ENDINGS_OF_TABLES, option: str = "--out") -> str:
     """The ending of a file for predictions. Raises UserError for one that is not written."""
     suffix = Path(out).suffix
     if suffix not in known:
-        raise UserError(f"--out {out} is of no known kind; end it in {', '.join(known[:-1])} or {known[-1]}.")
+        raise UserError(f"{option} {out} is of no known kind; end it in {', '.join(known[:-1])} or {known[-1]}.")
     return suffix
 
 

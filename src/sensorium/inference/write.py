@@ -24,8 +24,11 @@ from sensorium.features import Batch, Features
 from sensorium.generation.autoregressive import Stream
 from sensorium.generation.settings import Generation
 from sensorium.inference.listening import Request
+from sensorium.inference.places import PlacesOut
 from sensorium.inference.predict import decide_records, index_of, predictions_schema, warn_of_missing_columns
 from sensorium.inference.rows import ENDINGS_OF_TABLES, Chunks, suffix_of, write_rows
+from sensorium.inference.task_request import Asked, no_task, prompted_input
+from sensorium.inference.tasks import print_answers, write_tasks
 from sensorium.inference.transcripts import LINES, can_transcribe, write_transcripts
 from sensorium.model import HasModel, Model, RecordSource, loss_scored_targets, model_of
 
@@ -44,10 +47,14 @@ def write(
     bad_records: str = "skip",
     quiet: bool = True,
     language: str | None = None,
-    task: str | None = None,
+    task: str | Sequence[str] | None = None,
+    phrase: str | None = None,
+    region: str | Sequence[float] | None = None,
     timestamps: bool = False,
     words: bool = False,
     channels: str = CHANNELS[0],
+    draw: str | Path | None = None,
+    least: float = 0.0,
     **generation: Any,
 ) -> pd.DataFrame | dict[str, Any]:
     """The texts that a trained model writes for every record.
@@ -62,13 +69,21 @@ def write(
     A Whisper writes what is said in recordings of any length. language: a code or an English name; None: it is
     detected. task: "transcribe" or "translate", into English. timestamps, words: the times of segments and of words.
     channels: "mix", or "split" to write each apart. `<target>_language` and `<target>_segments` are further columns;
-    out may end in .srt, .vtt or .json too, or be a folder. Raises UserError for what the user can mend.
+    out may end in .srt, .vtt or .json too, or be a folder.
+
+    Places in pictures are JSON in a cell: label, box (quad, polygon) in pixels, score of the points and label_score.
+    least: of the geometric mean of both, below which a place is left out. draw: a picture, of several records a folder,
+    that they are drawn into. out may end in .json too.
+
+    A Florence-2 does tasks, one or several, each a row of what is given: task: their names, as ["caption", "detect"];
+    phrase, region: what some of them take, a text and x0, y0, x1, y1 in pixels. See `inference.tasks.write_tasks`; out
+    may end in .json too. Raises UserError for what the user can mend.
     """
     check_known(WAYS_WITH_BAD_RECORDS, "way with bad records", bad_records)
     check_known(CHANNELS, "way with channels", channels)
     settings = generation_settings(generation)
-    request = Request(language, task, timestamps, words, channels != CHANNELS[0])
-    model = model_of(run)
+    asked, model = Asked.of(task, phrase, region), model_of(run)
+    request = Request(language, " ".join(asked.tasks) or None, timestamps, words, channels != CHANNELS[0])
     targets = [name for name in loss_scored_targets(model) if getattr(model.heads[name], "writes", False)]
     if not targets:
         decided = ", ".join(f"{spec.name} ({spec.kind})" for spec in model.schema.targets) if model.schema else ""
@@ -76,6 +91,15 @@ def write(
             f"This model writes no text: its targets are {decided or 'none'}; fit one with --target NAME=text, or take"
             " sensorium predict."
         )
+    prompts = prompted_input(model)
+    if prompts is not None and asked != Asked() and request._replace(task=None) == Request():
+        model, table = read_for_writing(model, records)
+        return write_tasks(
+            model, targets[0], table, out, index_of(records, table), asked, settings, streams=stream is not None,
+            draw=draw, least=least, bad_records=bad_records, quiet=quiet,
+        )  # fmt: skip
+    if phrase is not None or region is not None:
+        raise UserError("A phrase or region is of a model that does tasks, and this one does none; leave it out.")
     if can_transcribe(model, targets):
         if settings.best > 1:
             raise UserError("Of what is said in a recording there is one text; leave best out.")
@@ -89,27 +113,42 @@ def write(
             "Language, task, timestamps, words and channels are of a Whisper that reads recordings alone, and this"
             " model is none; leave them out."
         )
-    if out is not None:
-        suffix_of(out, (*ENDINGS_OF_TABLES, LINES))
-    if len(targets) > 1 and out is not None and Path(out).suffix == LINES:
-        raise UserError(
-            f"{LINES} has room for one text a record, and the model writes {', '.join(targets)}; take .csv."
-        )
-    model, table = read_for_writing(model, records)
+    placed = next((spec for spec in model.schema.targets if spec.name in targets and spec.picture is not None), None)
+    if placed is None and (draw is not None or least):
+        raise UserError("This model writes no places in pictures, which draw and least are about; leave them out.")
+    _check_file(out, targets, placed is not None)
+    keyed, table = read_for_writing(model, records)
+    if prompts is not None and keyed is not model:
+        raise no_task(model, prompts)
     if isinstance(records, str | Path):
         warn_of_missing_columns(table)
     fields = predictions_schema(model)
     for name in targets if settings.best > 1 else []:
         fields = fields.append(pa.field(f"{name}_best", pa.list_(pa.string())))
         fields = fields.append(pa.field(f"{name}_best_probabilities", pa.list_(pa.float32())))
+    place_files = None if placed is None else PlacesOut(placed, out, draw, least, len(table))
+    write_file = partial(_write_lines, targets[0]) if out is not None and Path(out).suffix == LINES else write_rows
     written = decide_records(
-        model, table, out, fields, index_of(records, table), bad_records=bad_records, quiet=quiet,
-        decide=partial(_write_batch, model, targets, settings, stream),
-        write=partial(_write_lines, targets[0]) if out is not None and Path(out).suffix == LINES else write_rows,
+        keyed, table, out, fields, index_of(records, table), bad_records=bad_records, quiet=quiet,
+        decide=partial(_write_batch, keyed, targets, settings, stream),
+        write=write_file if place_files is None else place_files.write,
     )  # fmt: skip
+    if place_files is not None:
+        written = place_files.filtered(written) if out is None else written
+        place_files.draw_all(table)
     if out is None:
         written.attrs["written"] = targets
     return written
+
+
+def _check_file(out: str | Path | None, targets: list[str], writes_places: bool) -> None:
+    """Checks that the file `out` holds the texts of `targets`; places have files of their own. Raises UserError."""
+    if out is not None and not writes_places:
+        suffix_of(out, (*ENDINGS_OF_TABLES, LINES))
+    if len(targets) > 1 and out is not None and Path(out).suffix == LINES:
+        raise UserError(
+            f"{LINES} has room for one text a record, and the model writes {', '.join(targets)}; take .csv."
+        )
 
 
 def generation_settings(options: dict[str, Any]) -> Generation:
@@ -223,6 +262,9 @@ def _write_lines(target: str, chunks: Chunks, schema: pa.Schema, path: Path, suf
 def print_texts(frame: pd.DataFrame) -> None:
     """Prints a line for each record of what `write` gives: its key and its text, of several each with its name."""
     targets = frame.attrs["written"]
+    if "task" in frame:
+        print_answers(frame)
+        return
     for row in frame.to_dict("records"):
         texts = {name: "" if pd.isna(row[name]) else row[name] for name in targets}
         texts_of = [f"{name}: {text}" if len(targets) > 1 else text for name, text in texts.items()]

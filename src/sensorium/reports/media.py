@@ -2,7 +2,8 @@
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,30 +26,36 @@ MOST_COLUMNS, MOST_STEPS, MOST_POINTS = 5, 200, 400  # of a series; of a set of 
 HEIGHT, MARGIN = 120, 4  # units of a drawing without axes
 
 
+Drawing = Callable[[Any], Any]
+"""A decoded value -> the same with something drawn into it."""
+
+
 class Media:
     """Shows what records have, until `budget` bytes are spent; later ones are only named."""
 
     def __init__(self, table: Table, budget: int = 1_700_000):
         self.table, self.budget = table, budget
-        self.cache: dict[tuple[int, str], Markup] = {}
+        self.cache: dict[tuple[int, str, bool], Markup] = {}
 
-    def of_record(self, row: int) -> list[Markup]:
-        """Every input of record `row`, from 0."""
-        return [self._input(row, spec) for spec in self.table.schema.inputs]
+    def of_record(self, row: int, drawings: Mapping[str, Drawing] = MappingProxyType({})) -> list[Markup]:
+        """Every input of record `row`, from 0; `drawings` change, by name, what is shown of them."""
+        return [self._input(row, spec, drawings.get(spec.name)) for spec in self.table.schema.inputs]
 
-    def _input(self, row: int, spec: InputSpec) -> Markup:
+    def _input(self, row: int, spec: InputSpec, drawing: Drawing | None) -> Markup:
         cell = self.table.value(row, spec)
         if cell is None:
             return _sentence(spec, "absent")
-        if (row, spec.name) not in self.cache:
-            html = self._show(cell, spec)
-            self.cache[row, spec.name] = html
+        cache_key = row, spec.name, drawing is not None
+        if cache_key not in self.cache:
+            html = self._show(cell, spec, drawing)
+            self.cache[cache_key] = html
             self.budget -= len(html)
-        return self.cache[row, spec.name] if self.budget >= 0 else _sentence(spec, "left out, to keep this file small")
+        return self.cache[cache_key] if self.budget >= 0 else _sentence(spec, "left out, to keep this file small")
 
-    def _show(self, cell: Any, spec: InputSpec) -> Markup:
+    def _show(self, cell: Any, spec: InputSpec, drawing: Drawing | None) -> Markup:
         try:
             value = decode(spec.decoder, cell, self.table.root, **DECODER_OPTIONS.get(spec.modality, {}))
+            value = value if drawing is None or value is None else drawing(value)
             return _sentence(spec, "absent") if value is None else RENDERERS[spec.modality](spec, value)
         except ValueError as error:
             return _sentence(spec, f"cannot be shown, {error}")

@@ -6,12 +6,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from markupsafe import Markup
 
+from sensorium.data.targets.places import place_record
 from sensorium.evaluation.columns import TARGET_COLUMNS
 from sensorium.evaluation.decided import Decided, decided
 from sensorium.evaluation.inputs import format_number
 from sensorium.evaluation.saved_scores import SavedScores, SavedTarget
+from sensorium.inference.places import draw_places
 from sensorium.reports.evidence import Evidence
-from sensorium.reports.media import Media
+from sensorium.reports.media import Drawing, Media
 from sensorium.reports.render import Section, render
 
 MOST_ERRORS, MOST_HELPED, MOST_HURT = 12, 3, 2
@@ -40,7 +42,7 @@ def errors(evidence: Evidence, media: Media) -> Section:
         cards = [
             Card(
                 scores.keys[row],
-                media.of_record(row),
+                media.of_record(row, _drawings(scores, target, row, media)),
                 _decisions(scores, target, row, "all"),
                 _alignment(evidence, target, row, media),
             )
@@ -80,18 +82,36 @@ def _decided(case: Decided, target: SavedTarget, scores: SavedScores, media: Med
 def _decisions(scores: SavedScores, target: SavedTarget, row: int, *coalitions: str) -> list[DecisionRow]:
     """The truth of a record, and what was decided with each set of inputs."""
     kind, truth = TARGET_COLUMNS[target.kind], scores.by_coalition["all"][target.name].iloc[row]
-    decisions: list[DecisionRow] = [("true", _spelled(truth), None)]
+    spell = getattr(kind, "spelled", _spelled)
+    decisions: list[DecisionRow] = [("true", spell(truth), None)]
     for coalition in coalitions:
         record = scores.by_coalition[coalition].iloc[row]
         decision, probability = record[f"{target.name}_decision"], kind.probability_of(target.name, record)
         text = (
             "not written"
             if decision is None
-            else _spelled(decision) + ("" if probability is None else f" ({probability:.2f})")
+            else spell(decision) + ("" if probability is None else f" ({probability:.2f})")
         )
         label = "decided" if coalition == "all" else coalition
         decisions.append((label, text, GRADES[kind.matches(decision, truth)]))
     return decisions
+
+
+def _drawings(scores: SavedScores, target: SavedTarget, row: int, media: Media) -> dict[str, Drawing]:
+    """By input, what draws true and written places into the picture of a record; none of a kind without places."""
+    places_of = getattr(TARGET_COLUMNS[target.kind], "drawn", None)
+    if places_of is None:
+        return {}
+    record = scores.by_coalition["all"].iloc[row]
+    true, written = places_of(record[f"{target.name}_decision"], record[target.name])
+    picture = next(spec.picture for spec in media.table.schema.targets if spec.name == target.name)
+
+    def draw(pixels: np.ndarray) -> np.ndarray:
+        size = pixels.shape[1], pixels.shape[0]
+        true_records, records = ([place_record(place, size) for place in places] for places in (true, written))
+        return np.asarray(draw_places(pixels, records, true_records))
+
+    return {picture: draw}
 
 
 def _alignment(evidence: Evidence, target: SavedTarget, row: int, media: Media) -> str:

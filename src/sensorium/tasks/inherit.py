@@ -1,5 +1,6 @@
 """What a run that goes on from another takes from it: its settings, and its schema for the new records."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,27 @@ CHOSEN = ("epochs", "batch_size", "patience", "refit", "workers")
 
 
 def recipe_of(run: str | Path) -> Recipe:
-    """The recipe of a trained run. Raises UserError when its folder has none."""
-    recipe = read_run_recipe(run)
-    if recipe is None:
+    """The recipe of a trained run; of a converted checkpoint that decides on targets, one that names them. Raises
+    UserError when the folder has neither."""
+    recipe, model = read_run_recipe(run), Path(run) / "model.json"
+    if recipe is not None:
+        return recipe
+    described = json.loads(model.read_text(encoding="utf-8")) if model.is_file() else {}
+    kinds = {target["name"]: target["kind"] for target in (described.get("schema") or {}).get("targets", ())}
+    if not kinds:
         raise UserError(f"There is no run in {run} to go on from: it has no recipe.yaml; check --from.")
-    return recipe
+    heads = {name: head for name, head in described["heads"].items() if name in kinds}
+    return Recipe.model_validate(
+        {
+            "data": {"target": kinds},
+            "fusion": described["fusion"],
+            "targets": {
+                # What a head with a tokenizer is, it stays; others learn of the new records.
+                name: {"head": head["name"], "config": head["config"] if head.get("processor") else {}}
+                for name, head in heads.items()
+            },
+        }
+    )
 
 
 def inherited_settings(run: str | Path, options: dict[str, Any]) -> dict[str, Any]:

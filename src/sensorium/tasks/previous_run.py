@@ -53,7 +53,7 @@ def load_previous_records(recipe: Recipe, schema: Schema, console: Console) -> P
     try:
         if path is None:
             raise UserError(
-                f"The records that {run} learned from were given in Python; name their file with --old-table."
+                f"No recipe names the file of the records that {run} learned from; name it with --old-table."
             )
         return _split_as_before(read(path, schema=schema), run, "validation" if _holds_none(old) else "test")
     except UserError as error:

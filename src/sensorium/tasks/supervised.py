@@ -11,7 +11,14 @@ from accelerate import Accelerator
 from torch import nn
 
 from sensorium.build.continual import build_from
-from sensorium.build.model import build, cached_inputs, check_model_settings, untrained_inputs, with_usual_fusion
+from sensorium.build.model import (
+    build,
+    cached_inputs,
+    check_model_settings,
+    untrained_inputs,
+    with_pictures,
+    with_usual_fusion,
+)
 from sensorium.build.objectives import fitted_by, objective_sentences
 from sensorium.build.pretrained import check_pretrained, pretrained_sentences
 from sensorium.config.schema import Recipe
@@ -215,6 +222,7 @@ class SupervisedTask:
             raise UserError(
                 f"The target is named '{reserved}', as a column of every table of predictions is; rename it."
             )
+        table = with_pictures(table, recipe)
         recipe = with_usual_fusion(table, recipe)
         check_model_settings(table, recipe)
         return table, recipe.model_copy(update={"data": data.model_copy(update=stated)})

@@ -136,6 +136,25 @@ def test_coco_has_a_record_for_each_caption(here):
     assert read.groups.tolist() == [f"COCO_val2014_0000000000{number}" for number in (73, 42, 73)]
 
 
+def test_coco_instances_have_a_record_for_each_picture_with_corners_for_sizes(here):
+    pictures("coco/1.jpg", "coco/2.jpg")
+    entries = [
+        {"image_id": 1, "category_id": 7, "bbox": [1.5, 2, 10, 20], "iscrowd": 0},
+        {"image_id": 1, "category_id": 7, "bbox": [0, 0, 5, 5], "iscrowd": 1},
+        {"image_id": 1, "category_id": 9, "bbox": [3, 3, 0, 5]},
+    ]
+    content = {
+        "images": [{"id": number, "file_name": f"{number}.jpg"} for number in (1, 2)],
+        "categories": [{"id": 7, "name": "frog"}, {"id": 9, "name": "cat"}],
+        "annotations": entries,
+    }
+    frame = table(dump("instances.json", content), "coco")
+    assert frame["things"].map(json.loads).tolist() == [[{"label": "frog", "box": [1.5, 2, 11.5, 22]}], []]
+    assert [Path(path).name for path in frame["photo"]] == ["1.jpg", "2.jpg"]
+    with pytest.raises(UserError, match="Entry 1 of the annotations in broken.json has no 'bbox'"):
+        table(dump("broken.json", content | {"annotations": [entries[0] | {"category_id": 8}]}), "coco")
+
+
 def nlvr(lines: int = 3, **changed: Any) -> str:
     """github.com/lil-lab/nlvr, nlvr2/README: an object a line, in files that end in .json."""
     entries = [

@@ -46,6 +46,20 @@ def decode(value: Any, root: Path, least: int | None = None) -> np.ndarray:
     raise ValueError(f"a picture is a path, bytes, an array or a Pillow image, not {type(value).__name__}")
 
 
+def size_of(value: Any, root: Path) -> tuple[int, int]:
+    """Width and height in pixels of `value`, as `decode` turns it, from its header. Raises ValueError as `decode`."""
+    value = read_content(value, root)
+    if isinstance(value, np.ndarray):
+        return value.shape[1], value.shape[0]
+    try:
+        image = find_opener(value)(io.BytesIO(value)) if isinstance(value, bytes) else value
+        turned = image.getexif().get(_ORIENTATION, 1) in _TRANSPOSED
+    except BROKEN as error:
+        raise ValueError(f"the file is not a picture that can be read ({error})") from error
+    _check_size(*image.size)
+    return image.size[::-1] if turned else image.size
+
+
 def measure(value: Any, root: Path) -> dict[str, float]:
     """The height and width in pixels of `value`, all of whose data is read. Raises ValueError as `decode` does."""
     return measure_and_decode(value, root, least=1)[0]

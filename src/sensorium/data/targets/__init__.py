@@ -9,6 +9,7 @@ import numpy as np
 from sensorium.data.columns.infer import Guess
 from sensorium.data.targets.answer import AnswerTarget
 from sensorium.data.targets.base import CellError, TargetColumn, TargetKind
+from sensorium.data.targets.boxes import BoxesTarget
 from sensorium.data.targets.class_ import ClassTarget
 from sensorium.data.targets.labels import LabelsTarget
 from sensorium.data.targets.number import NumberTarget
@@ -20,6 +21,7 @@ TARGETS: dict[str, type[TargetKind]] = {
     "number": NumberTarget,
     "answer": AnswerTarget,
     "text": TextTarget,
+    "boxes": BoxesTarget,
 }
 
 __all__ = ["TARGETS", "CellError", "TargetColumn", "TargetKind", "guess_target"]

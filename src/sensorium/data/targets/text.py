@@ -56,6 +56,11 @@ class TextTarget:
         return f"the text {min(texts)!r:.60}" if len(texts) == 1 else None
 
     @staticmethod
+    def examples(cells: np.ndarray) -> list[str]:
+        """All references, which a head learns its tokenizer from."""
+        return [text for cell in cells if cell is not None for text in cell]
+
+    @staticmethod
     def column(cells: np.ndarray, labels: list[str], processor: Tokens | None = None) -> TargetColumn:
         """The lazy column of tokens; without a processor `ids` int64 [B], a hash of each record's texts."""
         return TextColumn(cells, processor)

@@ -6,6 +6,7 @@ offer is `TargetColumns` in base.py.
 
 from sensorium.evaluation.columns.answer import AnswerColumns
 from sensorium.evaluation.columns.base import Calibration, Scatter, TargetColumns
+from sensorium.evaluation.columns.boxes import BoxesColumns
 from sensorium.evaluation.columns.class_ import ClassColumns
 from sensorium.evaluation.columns.labels import LabelsColumns
 from sensorium.evaluation.columns.number import NumberColumns
@@ -17,6 +18,7 @@ TARGET_COLUMNS: dict[str, type[TargetColumns]] = {
     "number": NumberColumns,
     "answer": AnswerColumns,
     "text": TextColumns,
+    "boxes": BoxesColumns,
 }
 
 __all__ = ["TARGET_COLUMNS", "Calibration", "Scatter", "TargetColumns"]

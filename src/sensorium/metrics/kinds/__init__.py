@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from sensorium.errors import needs
 from sensorium.metrics.kinds.answer import AnswerMetrics
 from sensorium.metrics.kinds.base import ClassScores, MetricKind
+from sensorium.metrics.kinds.boxes import BoxesMetrics
 from sensorium.metrics.kinds.class_ import ClassMetrics
 from sensorium.metrics.kinds.labels import LabelsMetrics
 from sensorium.metrics.kinds.number import NumberMetrics
@@ -26,6 +27,7 @@ METRIC_KINDS: dict[str, type[MetricKind]] = {
     "number": NumberMetrics,
     "answer": AnswerMetrics,
     "text": TextMetrics,
+    "boxes": BoxesMetrics,
 }
 
 __all__ = ["METRIC_KINDS", "ClassScores", "MetricKind", "check_measurable"]

@@ -1,6 +1,7 @@
 """What each data set's file says: columns of equal length, and of which image each record is. Each function takes a
 file's content and its name for errors, and gives `PublishedColumns`. Raises UserError."""
 
+import json
 import re
 from typing import Any, NamedTuple
 
@@ -61,7 +62,10 @@ def _are_answers(answers: Any) -> bool:
 
 
 def parse_coco(content: dict[str, Any], source: str) -> PublishedColumns:
-    """COCO captions (Chen et al. 2015, arXiv:1504.00325; format: cocodataset.org/#format-data): a record a caption."""
+    """COCO captions (Chen et al. 2015, arXiv:1504.00325; format: cocodataset.org/#format-data): a record a caption; of
+    its instances, which have categories, a record an image."""
+    if "categories" in content:
+        return _parse_coco_boxes(content, source)
     images, annotations = read_list(content, "images", source), read_list(content, "annotations", source)
     file_names = dict(zip(images.column("id"), images.column("file_name"), strict=True))
     image_ids = annotations.column("image_id")
@@ -73,6 +77,28 @@ def parse_coco(content: dict[str, Any], source: str) -> PublishedColumns:
         )
     photos = [file_names[image_id] for image_id in image_ids]
     return PublishedColumns({"photo": photos}, {"caption": annotations.column("caption")})
+
+
+def _parse_coco_boxes(content: dict[str, Any], source: str) -> PublishedColumns:
+    """COCO instances (Lin et al. 2014, arXiv:1405.0312): of each image the list of its boxes [x, y, width, height] as
+    [x0, y0, x1, y1] with the names of their categories. Crowds, and boxes without width or height, are left out."""
+    images, annotations = read_list(content, "images", source), content.get("annotations", [])
+    categories = read_list(content, "categories", source)
+    names = dict(zip(categories.column("id"), categories.column("name"), strict=True))
+    boxes: dict[Any, list[dict[str, Any]]] = {image_id: [] for image_id in images.column("id")}
+    for number, entry in enumerate(annotations, 1):
+        try:
+            x, y, width, height = entry["bbox"]
+            of_image, label = boxes[entry["image_id"]], names[entry["category_id"]]
+        except (KeyError, TypeError, ValueError):
+            raise UserError(
+                f"Entry {number} of the annotations in {source} has no 'bbox' of four numbers, or no image or category"
+                " that the file has; fetch the file again."
+            ) from None
+        if width > 0 and height > 0 and not entry.get("iscrowd"):
+            of_image.append({"label": label, "box": [x, y, x + width, y + height]})
+    cells = [json.dumps(boxes[image_id], ensure_ascii=False) for image_id in images.column("id")]
+    return PublishedColumns({"photo": images.column("file_name")}, {"things": cells})
 
 
 def parse_visual_genome(content: list[Any], source: str) -> PublishedColumns:

@@ -15,8 +15,8 @@ from sensorium.data.sources.published.pictures import ImageFolder, format_name
 from sensorium.errors import UserError, check_known, counted
 
 FORMATS = (
-    "VQA v2's questions, COCO's captions, Visual Genome's question_answers.json, easy-VQA's questions.json (all JSON),"
-    " NLVR2's JSON lines, Flickr8k's token file"
+    "VQA v2's questions, COCO's captions and instances, Visual Genome's question_answers.json, easy-VQA's"
+    " questions.json (all JSON), NLVR2's JSON lines, Flickr8k's token file"
 )
 LONGEST_LINE = 1 << 16  # characters of a line, in formats of lines
 
@@ -31,7 +31,8 @@ def table(
 
     VQA v2: question, photo, image, answer (the list of the annotators', from the file `annotations`), question_type,
     answer_type, question_id. Visual Genome: question, photo, image, answer, question_id. easy-VQA: question, photo,
-    image, answer. COCO captions, Flickr8k: caption, photo, image. NLVR2: sentence, left, right, label, set, identifier.
+    image, answer. COCO captions, Flickr8k: caption, photo, image; COCO instances: things, photo, image, a record an
+    image. NLVR2: sentence, left, right, label, set, identifier.
     The text comes first, as fusions with a leading input take the first; `image` is the image's name, which several
     records share. A record whose image is missing is an error, or, with "skip", is left out; `attrs["left_out"]` counts
     these. Raises UserError."""
