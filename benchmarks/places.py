@@ -1,6 +1,6 @@
 """Objects in scenes from scratch: which of eight kinds of stamps a picture has, and where.
 
-    python benchmarks/places.py SHARED/data/stamps/stamps.csv [--scenes 6000] [--seed 0] [--folder places]
+    python benchmarks/places.py SHARED/data/stamps/stamps.csv [--scenes 4000] [--test 500] [--seed 0] [--folder places]
         [--set NAME=VALUE ...] [--grounding]
 
 A scene of 128 x 128 pixels has one to six stamps of a drawing program, pasted by their alpha at 24 to 56 pixels on a
@@ -152,7 +152,8 @@ def main() -> None:
     """Makes the scenes, fits, and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stamps", type=Path)
-    parser.add_argument("--scenes", type=int, default=6000)
+    parser.add_argument("--scenes", type=int, default=4000)
+    parser.add_argument("--test", type=int, default=500, help="scenes of seen stamps, and as many of unseen ones")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=Path("places"))
     parser.add_argument("--grounding", action="store_true")
@@ -163,8 +164,10 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     seen, unseen = load_stamps(arguments.stamps, seed)
     make, target = (make_questions, "place") if arguments.grounding else (make_scenes, "things")
-    rows = make(folder, "train", seen, arguments.scenes, seed) + make(folder, "test", seen, 500, seed + 10_000)
-    new = pd.DataFrame(make(folder, "unseen", unseen, 300, seed + 20_000))
+    rows = make(folder, "train", seen, arguments.scenes, seed) + make(
+        folder, "test", seen, arguments.test, seed + 10_000
+    )
+    new = pd.DataFrame(make(folder, "unseen", unseen, arguments.test, seed + 20_000))
     pd.DataFrame(rows).to_csv(folder / "scenes.csv", index=False)
     began = time.monotonic()
     run = sensorium.fit(

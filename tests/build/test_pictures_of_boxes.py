@@ -11,10 +11,13 @@ from sensorium.errors import UserError
 
 
 def table(folder, pictures):
-    for name in ("wide", "high"):
-        Image.new("RGB", (64, 32) if name == "wide" else (32, 64)).save(folder / f"{name}.png")
+    for name, size in (("wide", (64, 32)), ("high", (32, 64))):
+        for number in range(2):
+            Image.new("RGB", size).save(folder / f"{name}-{number}.png")
     things = [json.dumps([{"label": label, "box": [0, 0, 16, 16]}]) for label in "ab"]
-    frame = pd.DataFrame({"things": things} | {name: [f"{name}.png"] * 2 for name in pictures} | {"size": [1.5, 2.5]})
+    frame = pd.DataFrame(
+        {"things": things} | {name: [f"{name}-0.png", f"{name}-1.png"] for name in pictures} | {"size": [1.5, 2.5]}
+    )
     return read(frame, {"things": "boxes"}, root=folder, quiet=True)
 
 

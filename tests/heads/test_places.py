@@ -9,7 +9,7 @@ from sensorium.data.targets.boxes import BoxesColumn
 from sensorium.data.targets.places import Place, spell_places
 from sensorium.features import Features
 from sensorium.generation.settings import Generation
-from sensorium.heads.places import Guide, Places, PlacesConfig, choose_bins, location_waves
+from sensorium.heads.places import Places, PlacesConfig, choose_bins, location_waves
 
 LISTS = [
     [Place("frog", (0.1, 0.2, 0.5, 0.6)), Place("tree top", (0.6, 0.1, 0.9, 0.9))],
@@ -103,33 +103,3 @@ def test_bins_follow_from_the_smallest_boxes(side, bins):
 def test_lists_that_do_not_fit_are_warned_of():
     with pytest.warns(UserWarning, match="3 of the 12 lists"):
         Places.build(PlacesConfig(bins=20, decoder={"context": 8}), 32, LISTS)
-
-
-def test_the_guide_reads_every_place_of_a_batch_with_its_row(head):
-    target = BoxesColumn(objects([LISTS[1], None, LISTS[0], []]), head.processor)(np.arange(4))
-    row, tokens = head._places_of(target)
-    assert row.tolist() == [0, 2, 2]
-    spelled = [[head.processor.tokenizer.id_to_token(token) for token in place] for place in tokens.tolist()]
-    assert spelled[0][1:] == ["<loc_6>", "<loc_6>", "<loc_14>", "<loc_10>"] and spelled[1][1] == "<loc_2>"
-    assert head.train().loss(fused(), target).isfinite().all()
-    nothing = BoxesColumn(objects([[], None]), head.processor)(np.arange(2))
-    assert head.train().loss(fused(2), nothing).isfinite().all()
-
-
-def test_the_guide_is_a_mixture_of_what_the_tokens_say():
-    torch.manual_seed(0)
-    guide, words, features = Guide(8), torch.randn(12, 8), fused(1)
-    features = Features(features.tokens[..., :8], features.mask.clone(), features.pooled[..., :8])
-    features.mask[0, 4] = False
-    tokens = torch.tensor([[1, 5, 6, 8, 10]])
-    loss = guide(features, words, slice(4, 12), torch.tensor([0]), tokens)
-    total = 0.0
-    for token in range(4):
-        vectors = guide.linear(guide.norm(features.tokens[0, token]))
-        weight = guide.linear(guide.norm(features.tokens[0, :4]))[:, 0].softmax(dim=0)[token]
-        label, *corners = vectors[1:].view(5, 8)
-        probability = weight * (words[:4] @ label).softmax(dim=0)[1]
-        for vector, location in zip(corners, (1, 2, 4, 6), strict=True):
-            probability = probability * (words[4:] @ vector).softmax(dim=0)[location]
-        total += probability
-    assert loss.item() == pytest.approx(-total.log().item(), rel=1e-4)

@@ -1,7 +1,7 @@
 """A table of records with its schema: take rows of it, ask for its cells."""
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -111,8 +111,9 @@ class Table:
         if reading is not None:
             values = as_meant(values, reading)
         converted, wrong = target.convert(values)
-        if hasattr(target, "relate"):
-            converted, outside, cut = target.relate(converted, self._size_of(name))
+        spec = next((spec for spec in self.schema.targets if spec.name == name), None)
+        if spec is not None and spec.picture is not None:
+            converted, outside, cut = target.relate(converted, partial(self.picture_size, spec))
             wrong = [*wrong, *outside]
             if cut:
                 warnings.warn(
@@ -132,10 +133,6 @@ class Table:
             return None if value is None else size_of(value, self.root)
         except ValueError:  # the scan of all files says so
             return None
-
-    def _size_of(self, name: str) -> Callable[[int], tuple[int, int] | None]:
-        """By row the size of the picture that the target `name` is about."""
-        return partial(self.picture_size, next(spec for spec in self.schema.targets if spec.name == name))
 
     def _target_kind(self, name: str, kind: str) -> type[TargetKind] | None:
         """The kind of target that the column `name` is read as; None of another column: both may be texts."""

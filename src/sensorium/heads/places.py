@@ -13,15 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sensorium.data.targets.boxes import in_order
-from sensorium.data.targets.places import BOX, Place, count_locations, location_tokens, read_places, spell_places
+from sensorium.data.targets.places import Place, count_locations, location_tokens, read_places, spell_places
 from sensorium.data.targets.tokens import Tokens
 from sensorium.errors import counted
 from sensorium.features import Features
 from sensorium.generation.autoregressive import Stream
 from sensorium.generation.settings import Generation
 from sensorium.heads.writer import Writer, WriterConfig
-from sensorium.heads.written import GREEDY, predict_text, text_loss, texts_of
-from sensorium.nn.precision import wide
+from sensorium.heads.written import GREEDY, predict_text, text_loss
 
 FEWEST_TOKENS, MOST_TOKENS = 32, 512
 FEWEST_BINS, MOST_BINS, BINS_OF_A_SIDE = 100, 1000, 10
@@ -31,42 +30,12 @@ WAVES = 5.0  # octaves of the waves that location tokens begin as
 class PlacesConfig(BaseModel, frozen=True, extra="forbid"):
     """bins: into how many a picture's width, and its height, are cut; None: so many that 95 % of the sides of training
     boxes are ten bins or longer, from 100 to 1,000. blur: how many bins around the true one are learned as right too,
-    a deviation; 0 for none. guide: how much it counts in training how well the fused tokens by themselves say the
-    places, see `Guide`; 0 for not at all. decoder: the writer's settings.
+    a deviation; 0 for none. decoder: the writer's settings.
     """
 
     bins: int | None = Field(None, ge=2, le=10_000)
     blur: float = Field(1.0, ge=0)
-    guide: float = Field(0.3, ge=0)
     decoder: WriterConfig = WriterConfig()
-
-
-class Guide(nn.Module):
-    """What each fused token says by itself: a label, four locations, and how much it has to say. A true place is learnt
-    as what a mixture of all tokens says (Bishop 1994), so that each finds its own; they then hold what a decoder has to
-    look for, which it learns late from the places that it writes alone.
-    """
-
-    def __init__(self, dim: int):
-        super().__init__()
-        self.dim = dim
-        self.norm = nn.LayerNorm(dim)
-        self.linear = nn.Linear(dim, 1 + (1 + BOX) * dim)
-
-    def forward(self, fused: Features, words: Tensor, locations: slice, row: Tensor, tokens: Tensor) -> Tensor:
-        """float32 [M]: minus the log-probability of M places. words: [V, D]. row: int64 [M], that of `fused`. tokens:
-        int64 [M, 1 + 4], each place's label and its four locations.
-        """
-        weight, vectors = self.linear(self.norm(fused.tokens)).split([1, (1 + BOX) * self.dim], dim=2)
-        weight = torch.where(fused.mask, wide(weight[..., 0]), torch.finfo(torch.float32).min).log_softmax(dim=1)
-        vectors = vectors.unflatten(2, (1 + BOX, self.dim))  # [B, T, 5, D]
-        labels = wide(F.linear(vectors[:, :, 0], words[: locations.start])).log_softmax(dim=2)  # [B, T, V']
-        corners = wide(F.linear(vectors[:, :, 1:], words[locations])).log_softmax(dim=3)  # [B, T, 4, bins]
-        token = torch.arange(weight.shape[1], device=row.device)[:, None]  # [T, 1]
-        of_label = labels[row[:, None, None], token, tokens[:, None, :1]].squeeze(2)  # [M, T]
-        axis = torch.arange(BOX, device=row.device)
-        of_corners = corners[row[:, None, None], token, axis, tokens[:, None, 1:] - locations.start]  # [M, T, 4]
-        return -(weight[row] + of_label + of_corners.sum(dim=2)).logsumexp(dim=1)
 
 
 class Places(nn.Module):
@@ -90,7 +59,6 @@ class Places(nn.Module):
         waves = location_waves(self.bins, dim)
         with torch.no_grad():
             self.decoder.words.weight[self.locations] = waves * (2 / dim) ** 0.5
-        self.guide = Guide(dim) if config.guide else None
         self.register_buffer("shares", self._label_shares(), persistent=False)
 
     @classmethod
@@ -129,35 +97,9 @@ class Places(nn.Module):
         return Writer.usual_fusion(config)
 
     def loss(self, fused: Features, target: dict[str, Tensor]) -> Tensor:
-        """As heads.written.text_loss gives it; in training of smoothed labels and blurred locations, with the guide's
-        mean over a row's places beside it.
-        """
-        if not self.training:
-            return text_loss(partial(self.decoder.logits, fused), target, 0.0)
-        loss = text_loss(partial(self.decoder.logits, fused), target, 0.0, self.shares)
-        if self.guide is None:
-            return loss
-        row, tokens = self._places_of(target)
-        guided = self.guide(fused, self.decoder.words.weight, self.locations, row, tokens)
-        count = torch.bincount(row, minlength=len(loss)).clamp(min=1)
-        return loss + self.config.guide * loss.new_zeros(len(loss)).index_add(0, row, guided / count[row])
-
-    def _places_of(self, target: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Of the M places of a batch the row, int64 [M], and the last token of the label with the first four of the
-        locations, int64 [M, 5].
-        """
-        row, tokens, real, _ = texts_of(target)
-        is_location = (tokens >= self.locations.start) & (tokens < self.locations.stop) & real
-        begins = is_location & ~F.pad(is_location[:, :-1], (1, 0))
-        text, position = begins.nonzero().unbind(1)
-        fits = (position > 0) & (position + BOX <= tokens.shape[1])
-        text, position = text[fits], position[fits]
-        offsets = torch.arange(-1, BOX, device=tokens.device)
-        spelled = tokens[text[:, None], position[:, None] + offsets]
-        complete = (spelled[:, 1:] >= self.locations.start).all(dim=1) & (spelled[:, 1:] < self.locations.stop).all(
-            dim=1
-        )
-        return row[text][complete], spelled[complete]
+        """As heads.written.text_loss gives it; in training of smoothed labels and blurred locations."""
+        shares = self.shares if self.training else None
+        return text_loss(partial(self.decoder.logits, fused), target, 0.0, shares)
 
     def begin(self, fused: Features, prompt: Tensor | None = None) -> tuple[Tensor, Any]:
         """As Decoder says."""

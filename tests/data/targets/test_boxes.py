@@ -82,6 +82,13 @@ def test_pixels_become_shares_of_each_record_s_own_picture(tmp_path):
     assert cells[1] == [Place("b", (0.5, 0.5, 1.0, 1.0))]
 
 
+def test_without_a_picture_places_stay_in_pixels(tmp_path):
+    records = table(tmp_path, [[FROG], []])
+    bare = records.schema.targets[0].model_copy(update={"picture": None})
+    cells = records.under(records.schema.model_copy(update={"targets": [bare]})).cells("things", "boxes")
+    assert cells[0] == [Place("frog", (1, 2, 5, 6))]
+
+
 def test_a_place_partly_outside_is_cut_with_a_warning_and_one_outside_names_its_row(tmp_path):
     reaching = [{"label": "a", "box": [-8, 8, 32, 40]}]
     with pytest.warns(UserWarning, match="1 places reach beyond"):
