@@ -108,9 +108,10 @@ def compare_columns(
 def _compare_column(
     table: Table, spec: InputSpec, ids: dict[str, np.ndarray], fingerprints: dict[str, np.ndarray]
 ) -> ColumnFamilies | None:
-    """The families of one input: of equal files those without a fingerprint; None for numbers and categories."""
+    """The families of one input: of equal files those without a fingerprint; None for numbers and categories, and for
+    an input that the table lacks."""
     if spec.modality == "text":
-        return _text_families(table, spec)
+        return _text_families(table, spec) if spec.columns[0] in table.frame.columns else None
     if spec.modality not in MEDIA:
         return None
     content = ids[spec.name]

@@ -29,16 +29,16 @@ COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#f
 
 
 class PlacesOut:
-    """Where the places of the target `spec` of records go: a file of rows, or of JSON; and drawings.
+    """Where the places of the target `spec` of a table's records go: a file of rows, or of JSON; and drawings.
 
     out: a file, or None. draw: a picture for one record, else a folder. least: of a place's confidence; a less sure one
     is left out. Raises UserError for a file of an unknown kind.
     """
 
-    def __init__(self, spec: TargetSpec, out: str | Path | None, draw: str | Path | None, least: float, count: int):
+    def __init__(self, spec: TargetSpec, out: str | Path | None, draw: str | Path | None, least: float, table: Table):
         if out is not None:
             suffix_of(out, (*ENDINGS_OF_TABLES, JSON))
-        check_drawing(draw, count)
+        check_drawing(draw, table, spec.picture)
         self.spec, self.draw, self.least = spec, draw, least
         self.cells: dict[str, str | None] = {}
 
@@ -70,14 +70,27 @@ class PlacesOut:
             yield chunk
 
 
-def check_drawing(draw: str | Path | None, count: int) -> None:
-    """Checks that `draw` can hold the drawings of `count` records. Raises UserError."""
-    if draw is not None and Path(draw).suffix:
+def check_drawing(draw: str | Path | None, table: Table, picture: str) -> None:
+    """Checks that `draw` can hold the drawings of a table's records, and that none of them takes the place of a picture
+    that is read, of the input `picture`. Raises UserError."""
+    if draw is None:
+        return
+    draw = Path(draw)
+    if draw.suffix:
         suffix_of(draw, PICTURES, "--draw")
-        if count != 1:
+        if len(table) != 1:
             raise UserError(
-                f"{Path(draw).suffix} has room for one picture, and there are {count:,}; name a folder for --draw."
+                f"{draw.suffix} has room for one picture, and there are {len(table):,}; name a folder for --draw."
             )
+    elif draw.exists() and not draw.is_dir():
+        raise UserError(f"{draw} is a file; name a folder for --draw.")
+    spec = next(spec for spec in table.schema.inputs if spec.name == picture)
+    values = (table.value(row, spec) for row in range(len(table)))
+    pictures = {(Path(table.root) / value).resolve() for value in values if isinstance(value, str)}
+    if draw.resolve() in (pictures if draw.suffix else {path.parent for path in pictures}):
+        raise UserError(
+            f"Drawings in {draw} may take the place of the pictures that are read; name another for --draw."
+        )
 
 
 def draw_records(table: Table, picture: str, draw: str | Path, entries: dict[str, list[dict[str, Any]]]) -> None:

@@ -1,5 +1,6 @@
 """What is asked of a model that does tasks, checked against those that it does."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -17,14 +18,18 @@ class Asked(NamedTuple):
 
     @classmethod
     def of(cls, task: str | Sequence[str] | None, phrase: str | None, region: str | Sequence[float] | None) -> "Asked":
-        """What a user states. Raises UserError for a region that is none."""
+        """What a user states. Raises UserError for a phrase that is no text, and a region that is none."""
+        if phrase is not None and not isinstance(phrase, str):
+            raise UserError(f"The phrase {phrase!r} is no text; state it as one.")
         tasks = (task,) if isinstance(task, str) else tuple(task or ())
         try:
             numbers = region.split(",") if isinstance(region, str) else region
             box = None if numbers is None else tuple(float(number) for number in numbers)
         except (TypeError, ValueError):
             box = ()
-        if box is not None and not (len(box) == 4 and box[0] < box[2] and box[1] < box[3]):
+        if box is not None and not (
+            len(box) == 4 and all(map(math.isfinite, box)) and box[0] < box[2] and box[1] < box[3]
+        ):
             raise UserError(f"The region {region} is not x0,y0,x1,y1 in pixels with x0 < x1 and y0 < y1; mend it.")
         return cls(tasks, phrase, box)
 

@@ -76,10 +76,15 @@ def write_tasks(
         raise UserError("Of a task there is one text, which comes whole; leave best and stream out.")
     if out is not None:
         suffix_of(out, (*ENDINGS_OF_TABLES, JSON))
-    check_drawing(draw, len(table))
+    tasks = [model.encoders[prompts].processor.tasks[name] for name in asked.tasks]
+    if draw is not None and all(task.gives == "text" for task in tasks):
+        raise UserError("None of these tasks gives places, which are drawn; leave draw out.")
+    check_drawing(draw, table, model.schema.inputs_of("image")[0])
     rows_before = table.rows
     table, scanned = drop_bad_records(table, scan(table), bad_records)
     sizes = _sizes(model, table, scanned.measures)
+    if any(task.takes == "region" for task in tasks):
+        _check_region(asked.region, table.keys, sizes)
     answers = list(_answers(model, target, prompts, table, sizes, asked, settings))
     _warn(table.keys, asked, answers)
     left_out = report_bad_records(scanned.bad if bad_records == "skip" else None, len(rows_before), quiet)
@@ -142,8 +147,19 @@ def _answers(
             ]
 
 
+def _check_region(region: tuple[float, ...], keys: Sequence[str], sizes: Sequence[tuple[int, int] | None]) -> None:
+    """Checks that a region lies in every picture, at least a part of it. Raises UserError."""
+    left, top, right, bottom = region
+    for key, size in zip(keys, sizes, strict=True):
+        if size is not None and (right <= 0 or bottom <= 0 or left >= size[0] or top >= size[1]):
+            raise UserError(
+                f"The region {left:g},{top:g},{right:g},{bottom:g} is beyond the picture {key}, of {size[0]} by"
+                f" {size[1]} pixels; mend it, or leave the picture out."
+            )
+
+
 def _prompt(processor: Any, task: Task, asked: Asked, size: tuple[int, int] | None) -> str:
-    """The text of a prompt. Raises UserError for a phrase that is too long, and a region beyond the picture."""
+    """The text of a prompt. Raises UserError for a phrase that is too long."""
     if task.takes is None or size is None:
         return task.prompt
     if task.takes == "phrase":
@@ -151,11 +167,8 @@ def _prompt(processor: Any, task: Task, asked: Asked, size: tuple[int, int] | No
         if processor.tokens.is_cut(text):
             raise UserError(f"The phrase is longer than the model reads, {processor.max_tokens} tokens; shorten it.")
         return text
-    left, top, right, bottom = points = relative_points(asked.region, size)
-    if right <= 0 or bottom <= 0 or left >= 1 or top >= 1:
-        raise UserError(f"The region {asked.region} is beyond the picture, of {size[0]} by {size[1]} pixels; mend it.")
     bins = count_locations(processor.tokens.tokenizer)
-    return task.prompt.replace("{region}", spell_places([Place("", points)], bins))
+    return task.prompt.replace("{region}", spell_places([Place("", relative_points(asked.region, size))], bins))
 
 
 def _read(tokens: Tokens, written: dict[str, Tensor], row: int, task: Task, asked: Asked) -> Answer:
@@ -221,8 +234,6 @@ def _draw(model: Model, table: Table, draw: str | Path, rows: list[dict[str, Any
     for row in rows:
         if row["boxes"] is not None:
             entries.setdefault(row["key"], []).extend(row["boxes"])
-    if not entries:
-        raise UserError("None of these tasks gives places, which are drawn; leave draw out.")
     draw_records(table, model.schema.inputs_of("image")[0], draw, entries)
 
 
@@ -262,7 +273,7 @@ def print_answers(frame: pd.DataFrame) -> None:
     for row in frame.to_dict("records"):
         name = f"{row['key']} ({row['task']})"
         if not isinstance(row["boxes"], list):
-            print(f"{name}: {' '.join((row[target] or '').split())}")
+            print(f"{name}: {'' if pd.isna(row[target]) else ' '.join(row[target].split())}")
             continue
         print(f"{name}: {counted(len(row['boxes']), 'place')}")
         for record in row["boxes"]:

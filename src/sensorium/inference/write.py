@@ -98,6 +98,9 @@ def write(
             model, targets[0], table, out, index_of(records, table), asked, settings, streams=stream is not None,
             draw=draw, least=least, bad_records=bad_records, quiet=quiet,
         )  # fmt: skip
+    placed = next((spec for spec in model.schema.targets if spec.name in targets and spec.picture is not None), None)
+    if placed is None and (draw is not None or least):
+        raise UserError("This model writes no places in pictures, which draw and least are about; leave them out.")
     if phrase is not None or region is not None:
         raise UserError("A phrase or region is of a model that does tasks, and this one does none; leave it out.")
     if can_transcribe(model, targets):
@@ -113,9 +116,6 @@ def write(
             "Language, task, timestamps, words and channels are of a Whisper that reads recordings alone, and this"
             " model is none; leave them out."
         )
-    placed = next((spec for spec in model.schema.targets if spec.name in targets and spec.picture is not None), None)
-    if placed is None and (draw is not None or least):
-        raise UserError("This model writes no places in pictures, which draw and least are about; leave them out.")
     _check_file(out, targets, placed is not None)
     keyed, table = read_for_writing(model, records)
     if prompts is not None and keyed is not model:
@@ -126,7 +126,7 @@ def write(
     for name in targets if settings.best > 1 else []:
         fields = fields.append(pa.field(f"{name}_best", pa.list_(pa.string())))
         fields = fields.append(pa.field(f"{name}_best_probabilities", pa.list_(pa.float32())))
-    place_files = None if placed is None else PlacesOut(placed, out, draw, least, len(table))
+    place_files = None if placed is None else PlacesOut(placed, out, draw, least, table)
     write_file = partial(_write_lines, targets[0]) if out is not None and Path(out).suffix == LINES else write_rows
     written = decide_records(
         keyed, table, out, fields, index_of(records, table), bad_records=bad_records, quiet=quiet,

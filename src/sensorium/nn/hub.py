@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from huggingface_hub import constants
+from huggingface_hub.errors import StrictDataclassError
 from huggingface_hub.utils import get_session
 from safetensors import SafetensorError
 from transformers import AutoModel, PreTrainedModel
@@ -21,7 +22,17 @@ from sensorium.nn.packs import resolve
 HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 # Settings about the source and about code to run, which are not part of the architecture.
 NOT_ARCHITECTURE = {"_name_or_path", "architectures", "auto_map", "custom_pipelines", "dtype", "transformers_version"}
-FAILURES = (OSError, ValueError, KeyError, RuntimeError, ImportError, AttributeError, TypeError, SafetensorError)
+FAILURES = (
+    OSError,
+    ValueError,
+    KeyError,
+    RuntimeError,
+    ImportError,
+    AttributeError,
+    TypeError,
+    SafetensorError,
+    StrictDataclassError,
+)
 PATIENCE = 5.0  # seconds
 GGUF = ".gguf"
 
