@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from sensorium.data.media.extensions import ENDINGS
 from sensorium.data.read import read
 from sensorium.data.scan import WAYS_WITH_BAD_RECORDS
+from sensorium.data.schema import TargetSpec
 from sensorium.data.sources.folder import FILE
 from sensorium.data.table import Table
 from sensorium.errors import UserError, check_known, unknown
@@ -114,9 +115,7 @@ def write(
             " model is none; leave them out."
         )
     placed = next((spec for spec in model.schema.targets if spec.name in targets and spec.picture is not None), None)
-    if placed is None and (draw is not None or least):
-        raise UserError("This model writes no places in pictures, which draw and least are about; leave them out.")
-    _check_file(out, targets, placed is not None)
+    _check_outputs(model, targets, placed, out, draws=draw is not None or least > 0)
     keyed, table = read_for_writing(model, records)
     if prompts is not None and keyed is not model:
         raise no_task(model, prompts)
@@ -141,9 +140,16 @@ def write(
     return written
 
 
-def _check_file(out: str | Path | None, targets: list[str], writes_places: bool) -> None:
-    """Checks that the file `out` holds the texts of `targets`; places have files of their own. Raises UserError."""
-    if out is not None and not writes_places:
+def _check_outputs(
+    model: Model, targets: list[str], placed: TargetSpec | None, out: str | Path | None, draws: bool
+) -> None:
+    """Checks that the file `out` holds the texts of `targets`, and that there are places where something is drawn;
+    places, `placed`, have files of their own. Raises UserError."""
+    prompts = prompted_input(model)
+    if placed is None and draws:
+        sentence = "This model writes no places in pictures, which draw and least are about; leave them out."
+        raise UserError(sentence) if prompts is None else no_task(model, prompts)
+    if out is not None and placed is None:
         suffix_of(out, (*ENDINGS_OF_TABLES, LINES))
     if len(targets) > 1 and out is not None and Path(out).suffix == LINES:
         raise UserError(
