@@ -133,6 +133,7 @@ def spying(call: Any, texts: list[str]) -> Any:
         ({"task": "region to text", "region": (5, 0, 1, 4)}, "not x0,y0,x1,y1"),
         ({"task": "region to text", "region": "500,0,600,4"}, "beyond the picture, of 80 by 30"),
         ({"task": "ground", "phrase": "a dog " * 99}, "longer than the model reads"),
+        ({"draw": "drawn.png"}, "state a task"),
         ({}, r"state a task \(caption, detailed caption.*column 'prompt'"),
         ({"task": "detect", "timestamps": True}, "of a Whisper"),
         ({"task": "detect", "best": 2, "beams": 2}, "one text"),

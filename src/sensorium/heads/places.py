@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sensorium.data.targets.boxes import in_order
-from sensorium.data.targets.places import Place, count_locations, location_tokens, read_places, spell_places
+from sensorium.data.targets.places import Place, count_locations, is_flat, location_tokens, read_places, spell_places
 from sensorium.data.targets.tokens import Tokens
 from sensorium.errors import counted
 from sensorium.features import Features
@@ -30,12 +30,13 @@ WAVES = 5.0  # octaves of the waves that location tokens begin as
 class PlacesConfig(BaseModel, frozen=True, extra="forbid"):
     """bins: into how many a picture's width, and its height, are cut; None: so many that 95 % of the sides of training
     boxes are ten bins or longer, from 100 to 1,000. blur: how many bins around the true one are learned as right too,
-    a deviation; 0 for none. decoder: the writer's settings.
+    a deviation; 0 for none. decoder: the writer's settings. shapes: of the training places; `build` fills them.
     """
 
     bins: int | None = Field(None, ge=2, le=10_000)
     blur: float = Field(1.0, ge=0)
     decoder: WriterConfig = WriterConfig()
+    shapes: tuple[str, ...] = ("box", "quad", "polygon")
 
 
 class Places(nn.Module):
@@ -76,7 +77,8 @@ class Places(nn.Module):
         if config.decoder.context is None:
             longest = max((len(processor(spell_places(places, bins))) for places in lists), default=1)
             processor.max_tokens = min(MOST_TOKENS, max(FEWEST_TOKENS, longest + longest // 4))
-        head = cls(config.model_copy(update={"bins": bins}), dim, processor)
+        shapes = sorted({place.shape for places in lists for place in places}) or config.shapes
+        head = cls(config.model_copy(update={"bins": bins, "shapes": tuple(shapes)}), dim, processor)
         head.warn_of_cut(lists)
         return head
 
@@ -117,7 +119,7 @@ class Places(nn.Module):
 
     def decode(self, prediction: dict[str, Tensor], labels: list[str]) -> list[dict[str, Any]]:
         """A row's places as `decision`, the surest first; the `probability` of all of them; how many were `malformed`
-        and left out.
+        and left out, as those without a label, without an area, or of a shape that training did not have.
         """
         tokenizer, rows = self.processor.tokenizer, []
         for tokens, logprobs, probability in zip(
@@ -129,8 +131,12 @@ class Places(nn.Module):
             places, malformed = read_places(
                 pieces, [logprobs[number] for number in real], self.bins, tokenizer.decoder.decode
             )
-            places.sort(key=lambda place: -place.confidence)
-            rows.append({"decision": places, "probability": probability, "malformed": malformed})
+            usable = [
+                place for place in places if place.label and place.shape in self.config.shapes and not is_flat(place)
+            ]
+            malformed += len(places) - len(usable)
+            usable.sort(key=lambda place: -place.confidence)
+            rows.append({"decision": usable, "probability": probability, "malformed": malformed})
         return rows
 
     def calibrate(self, fused: Features, target: dict[str, Tensor]) -> None:

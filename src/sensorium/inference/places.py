@@ -32,15 +32,17 @@ class PlacesOut:
     """Where the places of the target `spec` of a table's records go: a file of rows, or of JSON; and drawings.
 
     out: a file, or None. draw: a picture for one record, else a folder. least: of a place's confidence; a less sure one
-    is left out. Raises UserError for a file of an unknown kind.
+    is left out. Raises UserError for a file of an unknown kind, and a `least` that is no confidence.
     """
 
     def __init__(self, spec: TargetSpec, out: str | Path | None, draw: str | Path | None, least: float, table: Table):
+        if not 0 <= least <= 1:
+            raise UserError(f"least is {least}; places have a confidence from 0 to 1, so state such a number.")
         if out is not None:
             suffix_of(out, (*ENDINGS_OF_TABLES, JSON))
         check_drawing(draw, table, spec.picture)
         self.spec, self.draw, self.least = spec, draw, least
-        self.cells: dict[str, str | None] = {}
+        self.cells: dict[str, str] = {}
 
     def write(self, chunks: Chunks, schema: pa.Schema, path: Path, suffix: str) -> None:
         """See `inference.rows.WriteRows`."""
@@ -55,7 +57,7 @@ class PlacesOut:
     def draw_all(self, table: Table) -> None:
         """Draws the places of every record that was written for, into its picture. Raises UserError."""
         if self.draw is not None:
-            entries = {key: json.loads(cell) for key, cell in self.cells.items() if cell is not None}
+            entries = {key: json.loads(cell) for key, cell in self.cells.items()}
             draw_records(table, self.spec.picture, self.draw, entries)
 
     def _sure_enough(self, chunks: Chunks) -> Iterator[list[dict[str, Any]]]:
@@ -63,10 +65,13 @@ class PlacesOut:
         for chunk in chunks:
             for row in chunk:
                 cell = row[self.spec.name]
-                if cell is not None and self.least > 0:
+                if not isinstance(cell, str):  # the picture is absent
+                    continue
+                if self.least > 0:
                     sure = [entry for entry in json.loads(cell) if confidence_of(entry) >= self.least]
-                    row[self.spec.name] = json.dumps(sure, ensure_ascii=False)
-                self.cells[row["key"]] = row[self.spec.name]
+                    cell = row[self.spec.name] = json.dumps(sure, ensure_ascii=False)
+                if self.draw is not None:
+                    self.cells[row["key"]] = cell
             yield chunk
 
 
@@ -77,7 +82,7 @@ def check_drawing(draw: str | Path | None, table: Table, picture: str) -> None:
         return
     draw = Path(draw)
     if draw.suffix:
-        suffix_of(draw, PICTURES, "--draw")
+        suffix_of(Path(str(draw).lower()), PICTURES, "--draw")
         if len(table) != 1:
             raise UserError(
                 f"{draw.suffix} has room for one picture, and there are {len(table):,}; name a folder for --draw."

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from sensorium.data.media.extensions import ENDINGS
 from sensorium.data.read import read
 from sensorium.data.scan import WAYS_WITH_BAD_RECORDS
+from sensorium.data.schema import TargetSpec
 from sensorium.data.sources.folder import FILE
 from sensorium.data.table import Table
 from sensorium.errors import UserError, check_known, unknown
@@ -24,7 +25,7 @@ from sensorium.features import Batch, Features
 from sensorium.generation.autoregressive import Stream
 from sensorium.generation.settings import Generation
 from sensorium.inference.listening import Request
-from sensorium.inference.places import PlacesOut
+from sensorium.inference.places import JSON, PlacesOut
 from sensorium.inference.predict import decide_records, index_of, predictions_schema, warn_of_missing_columns
 from sensorium.inference.rows import ENDINGS_OF_TABLES, Chunks, suffix_of, write_rows
 from sensorium.inference.task_request import Asked, no_task, prompted_input
@@ -98,9 +99,7 @@ def write(
             model, targets[0], table, out, index_of(records, table), asked, settings, streams=stream is not None,
             draw=draw, least=least, bad_records=bad_records, quiet=quiet,
         )  # fmt: skip
-    placed = next((spec for spec in model.schema.targets if spec.name in targets and spec.picture is not None), None)
-    if placed is None and (draw is not None or least):
-        raise UserError("This model writes no places in pictures, which draw and least are about; leave them out.")
+    placed = _placed_target(model, targets, draws=draw is not None or least > 0)
     if phrase is not None or region is not None:
         raise UserError("A phrase or region is of a model that does tasks, and this one does none; leave it out.")
     if can_transcribe(model, targets):
@@ -117,6 +116,8 @@ def write(
             " model is none; leave them out."
         )
     _check_file(out, targets, placed is not None)
+    if placed is not None and settings.best > 1:
+        raise UserError("Of the places in a picture there is one list; leave best out.")
     keyed, table = read_for_writing(model, records)
     if prompts is not None and keyed is not model:
         raise no_task(model, prompts)
@@ -141,13 +142,32 @@ def write(
     return written
 
 
+def _placed_target(model: Model, targets: list[str], draws: bool) -> TargetSpec | None:
+    """The target that is places in pictures, None without any. draws: whether drawings are asked for, or sure places.
+    Raises UserError where there is nothing to draw, or several such targets.
+    """
+    placed = [spec for spec in model.schema.targets if spec.name in targets and spec.picture is not None]
+    if draws and len(placed) != 1:
+        prompts = prompted_input(model)
+        sentence = (
+            f"The model writes the places of {', '.join(spec.name for spec in placed)}; draw and least are of one."
+            if placed
+            else "This model writes no places in pictures, which draw and least are about; leave them out."
+        )
+        raise UserError(sentence) if prompts is None else no_task(model, prompts)
+    return placed[0] if placed else None
+
+
 def _check_file(out: str | Path | None, targets: list[str], writes_places: bool) -> None:
-    """Checks that the file `out` holds the texts of `targets`; places have files of their own. Raises UserError."""
-    if out is not None and not writes_places:
+    """Checks that the file `out` holds what is written of `targets`; places have files of their own. Raises
+    UserError."""
+    if out is None:
+        return
+    if not writes_places:
         suffix_of(out, (*ENDINGS_OF_TABLES, LINES))
-    if len(targets) > 1 and out is not None and Path(out).suffix == LINES:
+    if len(targets) > 1 and Path(out).suffix in (LINES, JSON):
         raise UserError(
-            f"{LINES} has room for one text a record, and the model writes {', '.join(targets)}; take .csv."
+            f"{Path(out).suffix} has room for one of what the model writes, {', '.join(targets)}; take .csv."
         )
 
 

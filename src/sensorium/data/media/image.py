@@ -53,7 +53,8 @@ def size_of(value: Any, root: Path) -> tuple[int, int]:
         return value.shape[1], value.shape[0]
     try:
         image = find_opener(value)(io.BytesIO(value)) if isinstance(value, bytes) else value
-        turned = image.getexif().get(_ORIENTATION, 1) in _TRANSPOSED
+        # Pillow gives the size of a TIFF as it is turned.
+        turned = image.format != "TIFF" and image.getexif().get(_ORIENTATION, 1) in _TRANSPOSED
     except BROKEN as error:
         raise ValueError(f"the file is not a picture that can be read ({error})") from error
     _check_size(*image.size)

@@ -19,6 +19,7 @@ from sensorium.data.targets.places import (
     SHORTEST_POLYGON,
     Place,
     count_locations,
+    is_flat,
     relative_points,
     spell_places,
 )
@@ -74,7 +75,7 @@ class BoxesTarget:
             places = [place._replace(points=relative_points(place.points, size)) for place in cells[row]]
             inside = [place._replace(points=tuple(min(max(x, 0.0), 1.0) for x in place.points)) for place in places]
             related[row] = inside
-            cut += sum(place != clipped for place, clipped in zip(places, inside, strict=True))
+            cut += sum(place != clipped and not is_flat(clipped) for place, clipped in zip(places, inside, strict=True))
             outside = next((number for number, place in enumerate(inside) if is_flat(place)), None)
             if outside is not None:
                 place = cells[row][outside]
@@ -171,12 +172,6 @@ def move_places(places: Sequence[Place], move: Callable[[Sequence[float]], Seque
     return [place for place in moved if not is_flat(place)]
 
 
-def is_flat(place: Place) -> bool:
-    """Whether nothing lies inside the box around the points."""
-    left, top, right, bottom = place.box
-    return right <= left or bottom <= top
-
-
 def parse_places(value: Any) -> list[Place]:
     """The places of a cell, a list of {"label", "box" | "quad" | "polygon"} or such a list as JSON. Raises ValueError
     that says what is wrong with the first that is none.
@@ -184,7 +179,7 @@ def parse_places(value: Any) -> list[Place]:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ValueError('it is no JSON list as [{"label": "cat", "box": [x0, y0, x1, y1]}]') from None
     if not isinstance(value, list | tuple | np.ndarray):
         raise ValueError('it is no list as [{"label": "cat", "box": [x0, y0, x1, y1]}]')
@@ -197,12 +192,12 @@ def _parse_place(entry: Any) -> Place:
     shape = next((name for name in SHAPES if entry.get(name) is not None), None)
     if shape is None:
         raise ValueError(f'{entry!r:.60} has no "box", "quad" or "polygon"')
-    label = entry["label"].strip()
+    label = " ".join(entry["label"].split())
     if "<loc_" in label:
         raise ValueError(f"the label '{label}' spells a location; rename it")
     try:
         points = tuple(np.asarray(entry[shape], dtype=np.float64).ravel().tolist())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         points = ()
     fits = len(points) == SHAPES[shape] if SHAPES[shape] else len(points) >= SHORTEST_POLYGON and len(points) % 2 == 0
     if not fits or not np.isfinite(points).all():

@@ -179,5 +179,11 @@ def _is_shape(points: tuple[float, ...]) -> bool:
     return len(points) >= SHORTEST_POLYGON and len(points) % 2 == 0
 
 
+def is_flat(place: Place) -> bool:
+    """Whether a place has no width or no height."""
+    left, top, right, bottom = place.box
+    return left >= right or top >= bottom
+
+
 def _geometric_mean(logprobs: Sequence[float]) -> float:
     return math.exp(sum(logprobs) / len(logprobs)) if logprobs else 1.0

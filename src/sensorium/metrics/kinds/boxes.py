@@ -66,6 +66,17 @@ class PictureBoxes(NamedTuple):
     scores: np.ndarray
 
 
+class LabelBoxes(NamedTuple):
+    """The boxes of one label in the picture `row`: the true ones, float [G, 4], and those written, float [D, 4], the
+    surest first, with their scores, float [D].
+    """
+
+    row: int
+    true_boxes: np.ndarray
+    boxes: np.ndarray
+    scores: np.ndarray
+
+
 class Matches(NamedTuple):
     """The boxes of one label that were written in N pictures, the surest first.
 
@@ -86,8 +97,9 @@ def place_metrics(truths: Sequence[PictureBoxes], written: Sequence[PictureBoxes
     definition, Lin et al. 2014, arXiv:1405.0312); `map_small` and so on of true boxes by size; `ap_50 LABEL` of one.
     Where every picture has one true box, `accuracy_50`: how many of the surest boxes have an IoU of .5 with it.
     """
-    labels = sorted({label for picture in truths for label in picture.labels})
-    matches = {label: match_label(label, truths, written, EVERY_SIZE) for label in labels}
+    by_label, count = boxes_by_label(truths, written), len(truths)
+    labels = list(by_label)
+    matches = {label: match_label(boxes, count, EVERY_SIZE) for label, boxes in by_label.items()}
     metrics: dict[str, Metric] = {
         "map_50": Share(mean_precision(list(matches.values()), slice(0, 1))),
         "map": Share(mean_precision(list(matches.values()), slice(None))),
@@ -95,46 +107,52 @@ def place_metrics(truths: Sequence[PictureBoxes], written: Sequence[PictureBoxes
     if truths and all(len(picture.labels) == 1 for picture in truths):
         metrics["accuracy_50"] = share(np.array([surest_hits(*pair) for pair in zip(truths, written, strict=True)]))
     for size, bounds in SIZES.items():
-        of_size = [match_label(label, truths, written, bounds) for label in labels]
+        of_size = [match_label(boxes, count, bounds) for boxes in by_label.values()]
         if any(match.true.any() for match in of_size):
             metrics[f"map_{size}"] = Share(mean_precision(of_size, slice(None)))
     commonest = sorted(labels, key=lambda label: (-matches[label].true.sum(), label))[:MOST_LABELS]
     return metrics | {f"ap_50 {label}": Share(mean_precision([matches[label]], slice(0, 1))) for label in commonest}
 
 
-def match_label(
-    label: str, truths: Sequence[PictureBoxes], written: Sequence[PictureBoxes], bounds: tuple[float, float]
-) -> Matches:
-    """Which boxes of a label that were written hit a true one, as COCO has it: the surest takes the nearest true box
-    that none has taken. bounds: of the area of a true box; a smaller or larger one, and what hits it, does not count.
-    """
-    rows, scores, hits, counted = [], [], [], []
-    true = np.zeros(len(truths))
+def boxes_by_label(truths: Sequence[PictureBoxes], written: Sequence[PictureBoxes]) -> dict[str, list[LabelBoxes]]:
+    """By label that any picture truly has, in the order of the alphabet, its boxes in each picture that has one, true
+    or written."""
+    by_label: dict[str, list[LabelBoxes]] = {label: [] for label in sorted({x for t in truths for x in t.labels})}
     for row, (truth, found) in enumerate(zip(truths, written, strict=True)):
-        true_boxes = truth.boxes[np.array([name == label for name in truth.labels], dtype=bool)]
-        of_label = np.flatnonzero([name == label for name in found.labels])
-        of_label = of_label[np.argsort(-found.scores[of_label], kind="stable")][:MOST_PLACES]
-        boxes = found.boxes[of_label]
+        for label in {*truth.labels, *found.labels} & by_label.keys():
+            true_boxes = truth.boxes[np.array([name == label for name in truth.labels], dtype=bool)]
+            of_label = np.flatnonzero([name == label for name in found.labels])
+            of_label = of_label[np.argsort(-found.scores[of_label], kind="stable")][:MOST_PLACES]
+            by_label[label].append(LabelBoxes(row, true_boxes, found.boxes[of_label], found.scores[of_label]))
+    return by_label
+
+
+def match_label(pictures: Sequence[LabelBoxes], count: int, bounds: tuple[float, float]) -> Matches:
+    """Which boxes of a label that were written hit a true one, as COCO has it: the surest takes the nearest true box
+    that none has taken. count: of all pictures. bounds: of the area of a true box; a smaller or larger one, and what
+    hits it, does not count.
+    """
+    hits, counted = [], []
+    true = np.zeros(count)
+    for row, true_boxes, boxes, _ in pictures:
         ignored = ~within(true_boxes, bounds)
         true[row] = (~ignored).sum()
         picture_hits, picture_ignored = match_boxes(boxes, true_boxes, ignored)
-        rows.append(np.full(len(boxes), row))
-        scores.append(found.scores[of_label])
         hits.append(picture_hits)
         counted.append(~picture_ignored & (picture_hits | within(boxes, bounds)))
-    order = np.argsort(-np.concatenate(scores), kind="stable")
-    return Matches(
-        np.concatenate(rows)[order], np.concatenate(hits, axis=1)[:, order], np.concatenate(counted, axis=1)[:, order],
-        true,
-    )  # fmt: skip
+    rows = np.concatenate([np.full(len(picture.boxes), picture.row) for picture in pictures])
+    order = np.argsort(-np.concatenate([picture.scores for picture in pictures]), kind="stable")
+    return Matches(rows[order], np.concatenate(hits, axis=1)[:, order], np.concatenate(counted, axis=1)[:, order], true)
 
 
 def match_boxes(boxes: np.ndarray, true_boxes: np.ndarray, ignored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """bool [10, D] twice, by threshold: which of the boxes [D, 4], the surest first, hit one of the true boxes [G, 4],
     and which of these hit one that is `ignored`, bool [G]; such a one is taken only where no other is near.
     """
-    overlaps = iou(boxes, true_boxes)
     hits, of_ignored = (np.zeros((len(THRESHOLDS), len(boxes)), dtype=bool) for _ in range(2))
+    if not len(true_boxes):
+        return hits, of_ignored
+    overlaps = iou(boxes, true_boxes)
     for level, threshold in enumerate(THRESHOLDS):
         free = np.ones(len(true_boxes), dtype=bool)
         for number, near in enumerate(overlaps):

@@ -64,7 +64,7 @@ def _are_answers(answers: Any) -> bool:
 def parse_coco(content: dict[str, Any], source: str) -> PublishedColumns:
     """COCO captions (Chen et al. 2015, arXiv:1504.00325; format: cocodataset.org/#format-data): a record a caption; of
     its instances, which have categories, a record an image."""
-    if "categories" in content:
+    if content.get("categories"):
         return _parse_coco_boxes(content, source)
     images, annotations = read_list(content, "images", source), read_list(content, "annotations", source)
     file_names = dict(zip(images.column("id"), images.column("file_name"), strict=True))
@@ -82,13 +82,15 @@ def parse_coco(content: dict[str, Any], source: str) -> PublishedColumns:
 def _parse_coco_boxes(content: dict[str, Any], source: str) -> PublishedColumns:
     """COCO instances (Lin et al. 2014, arXiv:1405.0312): of each image the list of its boxes [x, y, width, height] as
     [x0, y0, x1, y1] with the names of their categories. Crowds, and boxes without width or height, are left out."""
-    images, annotations = read_list(content, "images", source), content.get("annotations", [])
+    images, annotations = read_list(content, "images", source), content.get("annotations")
+    if not isinstance(annotations, list):
+        raise UserError(f"{source} has no list of 'annotations'; fetch the file again.")
     categories = read_list(content, "categories", source)
     names = dict(zip(categories.column("id"), categories.column("name"), strict=True))
     boxes: dict[Any, list[dict[str, Any]]] = {image_id: [] for image_id in images.column("id")}
     for number, entry in enumerate(annotations, 1):
         try:
-            x, y, width, height = entry["bbox"]
+            x, y, width, height = map(float, entry["bbox"])
             of_image, label = boxes[entry["image_id"]], names[entry["category_id"]]
         except (KeyError, TypeError, ValueError):
             raise UserError(
@@ -96,7 +98,7 @@ def _parse_coco_boxes(content: dict[str, Any], source: str) -> PublishedColumns:
                 " that the file has; fetch the file again."
             ) from None
         if width > 0 and height > 0 and not entry.get("iscrowd"):
-            of_image.append({"label": label, "box": [x, y, x + width, y + height]})
+            of_image.append({"label": str(label), "box": [x, y, x + width, y + height]})
     cells = [json.dumps(boxes[image_id], ensure_ascii=False) for image_id in images.column("id")]
     return PublishedColumns({"photo": images.column("file_name")}, {"things": cells})
 
