@@ -39,7 +39,7 @@ class DataSettings(Frozen):
         [], description="the columns that are inputs, where not all are: for pretraining those that are aligned"
     )
     target: dict[str, str | None] = Field(
-        {}, description="what is learned; a kind (class, labels, number, answer, text) or none to guess it"
+        {}, description="what is learned; a kind (class, labels, number, answer, text, boxes) or none to guess it"
     )
     group: str | None = Field(None, description="column whose records share a source and stay on one side of a split")
     key: str | None = Field(None, description="column that names a record")
