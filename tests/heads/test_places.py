@@ -53,6 +53,10 @@ def test_tokens_of_places_are_read_back_with_labels_of_any_script(head):
 def test_malformed_stretches_are_counted_and_an_unseen_label_is_spelled(head):
     (row,) = decoded(head, ["frog<loc_1><loc_2>zebra<loc_3><loc_3><loc_5><loc_9>"])
     assert [place.label for place in row["decision"]] == ["zebra"] and row["malformed"] == 1
+    # Without a label, and a quad where training had boxes and polygons alone.
+    box = "<loc_1><loc_2><loc_3><loc_4>"
+    (row,) = decoded(head, [f"{box}frog{box}<loc_5><loc_7><loc_1><loc_2>zebra{box}"])
+    assert [place.label for place in row["decision"]] == ["zebra"] and row["malformed"] == 2
 
 
 @torch.no_grad()

@@ -8,12 +8,21 @@ import pytest
 from PIL import Image
 
 import sensorium
+from sensorium.data.read import read
 from sensorium.data.schema import TargetSpec
 from sensorium.errors import UserError
 from sensorium.inference.places import PlacesOut, colour_of, draw_places, drawing_paths
 
 FROG = {"label": "frog", "box": [30, 20, 60, 50], "score": 0.5, "label_score": 0.5}
 SPEC = TargetSpec(name="things", kind="boxes", picture="picture")
+
+
+def pictures(folder, count):
+    """A table of small pictures."""
+    names = [f"{number}.png" for number in range(count)]
+    for name in names:
+        Image.new("RGB", (8, 8), "white").save(folder / name)
+    return read(pd.DataFrame({"picture": names}), root=folder, columns={"picture": "image"}, quiet=True)
 
 
 def test_a_drawing_has_the_outline_in_the_label_s_colour_at_the_box():
@@ -41,7 +50,7 @@ def test_json_has_the_pictures_size_and_only_sure_places(tmp_path):
         {"key": "a", "things": json.dumps([FROG, FROG | {"score": 0.1}]), "things_size": (64, 32)},
         {"key": "b", "things": None, "things_size": None},
     ]
-    files = PlacesOut(SPEC, tmp_path / "b.json", None, 0.4, 2)
+    files = PlacesOut(SPEC, tmp_path / "b.json", None, 0.4, pictures(tmp_path, 2))
     files.write([rows], None, tmp_path / "b.json", ".json")
     assert json.loads((tmp_path / "b.json").read_text()) == [
         {"key": "a", "width": 64, "height": 32, "boxes": [FROG]},
@@ -52,14 +61,25 @@ def test_json_has_the_pictures_size_and_only_sure_places(tmp_path):
 
 
 @pytest.mark.parametrize(("out", "draw", "reason"), [("a.txt", None, "--out a.txt"), (None, "a.gif", "--draw a.gif")])
-def test_a_file_of_another_kind_is_refused(out, draw, reason):
+def test_a_file_of_another_kind_is_refused(out, draw, reason, tmp_path):
     with pytest.raises(UserError, match=reason):
-        PlacesOut(SPEC, out, draw, 0, 1)
+        PlacesOut(SPEC, out, draw, 0, pictures(tmp_path, 1))
 
 
-def test_one_picture_has_no_room_for_several():
-    with pytest.raises(UserError, match="room for one picture"):
-        PlacesOut(SPEC, None, "a.png", 0, 2)
+def test_drawings_have_room_and_take_the_place_of_no_picture(tmp_path):
+    one, two = pictures(tmp_path, 1), pictures(tmp_path, 2)
+    (tmp_path / "file").write_text("")
+    for table, draw, reason in (
+        (two, "a.png", "room for one picture"),
+        (two, tmp_path, "take the place of the pictures"),
+        (one, tmp_path / "0.png", "take the place of the pictures"),
+        (two, tmp_path / "file", "is a file"),
+    ):
+        with pytest.raises(UserError, match=reason):
+            PlacesOut(SPEC, None, draw, 0, table)
+    PlacesOut(SPEC, None, tmp_path / "drawn.PNG", 0, one)
+    with pytest.raises(UserError, match="from 0 to 1"):
+        PlacesOut(SPEC, None, None, float("nan"), one)
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +124,17 @@ def test_a_run_writes_json_tables_and_drawings_and_loads(run, tmp_path):
     assert sorted(path.name for path in drawn.iterdir()) == ["0.png", "1.png"]
     frame = sensorium.predict(folder / "run", folder / "scenes.csv")
     assert len(frame) == 24 and all(isinstance(json.loads(cell), list) for cell in frame["things"])
+
+
+def test_an_absent_picture_has_no_places_and_there_is_one_list_a_picture(run, tmp_path):
+    folder, _ = run
+    frame = sensorium.write(
+        folder / "run", pd.DataFrame({"picture": [str(folder / "0.png"), None]}), draw=tmp_path / "drawn", least=0.001
+    )
+    assert frame["things"].notna().tolist() == [True, False]
+    assert [path.name for path in (tmp_path / "drawn").iterdir()] == ["1.png"]
+    with pytest.raises(UserError, match="one list"):
+        sensorium.write(folder / "run", folder / "scenes.csv", best=2, beams=2)
 
 
 def test_draw_is_refused_where_nothing_is_placed(run, tmp_path):

@@ -18,6 +18,7 @@ from sensorium.errors import UserError
 from sensorium.families.checkpoints import convert
 from sensorium.families.florence import florence
 from sensorium.families.florence_tasks import TASKS
+from sensorium.inference.tasks import print_answers
 from sensorium.model import Model
 from tests.florence_scenes import BOS, folder_of, picture, published
 
@@ -131,7 +132,9 @@ def spying(call: Any, texts: list[str]) -> Any:
         ({"task": "detect", "phrase": "a dog"}, "No phrase is taken by detect.*ground, open"),
         ({"task": "region to text", "region": "1,2,3"}, "not x0,y0,x1,y1"),
         ({"task": "region to text", "region": (5, 0, 1, 4)}, "not x0,y0,x1,y1"),
-        ({"task": "region to text", "region": "500,0,600,4"}, "beyond the picture, of 80 by 30"),
+        ({"task": "region to text", "region": "0,0,inf,inf"}, "not x0,y0,x1,y1"),
+        ({"task": "ground", "phrase": 5}, "is no text"),
+        ({"task": "region to text", "region": "500,0,600,4"}, "beyond the picture .*, of 80 by 30"),
         ({"task": "ground", "phrase": "a dog " * 99}, "longer than the model reads"),
         ({"draw": "drawn.png"}, "state a task"),
         ({}, r"state a task \(caption, detailed caption.*column 'prompt'"),
@@ -145,6 +148,12 @@ def spying(call: Any, texts: list[str]) -> Any:
 def test_what_cannot_be_asked_is_said(model, folder, options, sentence):
     with pytest.raises(UserError, match=sentence):
         sensorium.write(model, files(folder)[:1], **options)
+
+
+def test_an_absent_picture_is_printed_without_a_text(model, folder, capsys):
+    records = pd.DataFrame({"image": [str(files(folder)[0]), None]})
+    print_answers(sensorium.write(model, records, task=["caption", "detect"], max_tokens=2))
+    assert capsys.readouterr().out.splitlines()[-2:] == ["2 (caption): ", "2 (detect): "]
 
 
 def test_texts_that_say_nothing_are_said(model, folder):

@@ -217,7 +217,7 @@ def _warn(keys: Sequence[str], asked: Asked, answers: Sequence[Sequence[Answer |
         )
     malformed = sum(answer.malformed for _, _, answer in each)
     if malformed:
-        warnings.warn(f"{counted(malformed, 'place')} could not be read and is left out.", UserWarning, stacklevel=4)
+        warnings.warn(f"Left out, as it could not be read: {counted(malformed, 'place')}.", UserWarning, stacklevel=4)
 
 
 def _fields(target: str) -> pa.Schema:

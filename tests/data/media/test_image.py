@@ -53,7 +53,7 @@ def test_a_jpeg_for_print_is_read_through_pillow(tmp_path):
     np.testing.assert_array_equal(image.decode(data, tmp_path), expected)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(kind, orientation, tmp_path):
     exif = Image.Exif()
@@ -63,6 +63,8 @@ def test_exif_orientation_is_applied(kind, orientation, tmp_path):
     assert expected.shape[:2] == ((47, 33) if orientation > 4 else (33, 47))
     np.testing.assert_array_equal(image.decode(data, tmp_path), expected)
     np.testing.assert_array_equal(image.decode(Image.open(io.BytesIO(data)), tmp_path), expected)
+    for value in (data, Image.open(io.BytesIO(data))):
+        assert image.size_of(value, tmp_path) == expected.shape[1::-1]
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])

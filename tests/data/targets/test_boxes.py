@@ -52,6 +52,8 @@ def test_quads_and_polygons_may_be_pairs():
         ([{"label": "frog", "box": [5, 0, 1, 1]}], "empty or inverted"),
         ([{"label": "frog", "box": [1, 0, 1, 1]}], "empty or inverted"),
         ([{"label": "<loc_3>", "box": [0, 0, 1, 1]}], "spells a location"),
+        ([{"label": "frog", "box": [10**400, 0, 1, 1]}], "not 4 numbers"),
+        ("[" * 100_000, "it is no JSON list"),
     ],
 )
 def test_a_cell_that_is_none_says_why(cell, reason):

@@ -15,7 +15,7 @@ from sensorium.data.targets.places import Place, place_record
 from sensorium.evaluation.columns.base import named_classes, no_breakdowns, no_calibration, no_probability, no_scatter
 from sensorium.evaluation.found import judge_places, place_baselines
 from sensorium.metrics import Columns
-from sensorium.metrics.kinds.boxes import EVERY_SIZE, PictureBoxes, match_label
+from sensorium.metrics.kinds.boxes import EVERY_SIZE, PictureBoxes, boxes_by_label, match_label
 
 SHOWN = 200  # letters of a list
 
@@ -109,6 +109,6 @@ def _faults(true: list[Place], written: list[Place]) -> int:
         )
         for places in (true, written)
     ]
-    labels = {place.label for place in true + written}
-    hits = sum(int(match_label(label, sides[:1], sides[1:], EVERY_SIZE).hit[0].sum()) for label in labels)
+    by_label = boxes_by_label(sides[:1], sides[1:])
+    hits = sum(int(match_label(boxes, 1, EVERY_SIZE).hit[0].sum()) for boxes in by_label.values())
     return len(true) + len(written) - 2 * hits
