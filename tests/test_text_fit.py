@@ -63,6 +63,20 @@ def test_what_is_written_is_judged_beside_chance_and_without_each_input(run):
     assert verdict["kind"] == "works" and verdict["sentence"].startswith("It works: chrF ")
 
 
+def test_texts_of_many_lengths_are_learned_beside_a_class(tmp_path):
+    """Validation takes more than one batch, whose longest texts differ."""
+    rng = np.random.default_rng(1)
+    rows = [
+        {"paint": colour, "size": row, "likes": row % 2 == 0, "says": " ".join([colour, *["again"] * (row // 10)])}
+        for row, colour in enumerate(rng.choice(COLOURS, 620))
+    ]
+    run = sensorium.fit(
+        rows, tmp_path / "run", target={"says": "text", "likes": "class"}, columns={"paint": "category"}, epochs=1,
+        experts=False, validation=0.5, refit=False, near_copies=False, quiet=True,
+    )  # fmt: skip
+    assert {"says", "likes"} <= run.metrics["targets"].keys()
+
+
 def test_the_scores_hold_references_and_texts_and_the_report_shows_the_worst(run):
     scores = parquet.read_table(run.folder / "scores.parquet").to_pandas()
     every = scores[scores["coalition"] == "all"]

@@ -1,6 +1,6 @@
 """A look at held-out records with the model as it stands: for early stopping, and for what heads then choose."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -55,31 +55,40 @@ def validator(records: Records, accelerator: Accelerator) -> Callable[[Learner],
 
 @torch.no_grad()
 def calibrate(model: Model, records: Records, judged: Sequence[dict[str, Judged]] = ()) -> None:
-    """Lets every head choose its thresholds, temperatures and weights on `records`, once, after training; and on what
-    models of other folds have `judged`, by target."""
-    features, targets = _fused(model, records)
-    for name, head in model.heads.items():
+    """Lets every head that decides choose its thresholds, temperatures and weights on `records`, once, after training;
+    and on what models of other folds have `judged`, by target. What is scored by its loss has nothing to choose."""
+    names = _decided(model)
+    if not names:
+        return
+    features, targets = _fused(model, records, names)
+    for name in names:
         others = {"judged": [by_target[name] for by_target in judged]} if judged else {}
-        head.calibrate(features, targets[name], **others)
+        model.heads[name].calibrate(features, targets[name], **others)
 
 
 def judge(model: Model, records: Records) -> dict[str, Judged]:
-    """By target what the model's ensemble says of `records`, which it did not learn from."""
-    features, targets = _fused(model, records)
-    return {name: head.judge(features, targets[name]) for name, head in model.heads.items()}
+    """By target that is decided what the model's ensemble says of `records`, which it did not learn from."""
+    names = _decided(model)
+    features, targets = _fused(model, records, names)
+    return {name: model.heads[name].judge(features, targets[name]) for name in names}
+
+
+def _decided(model: Model) -> list[str]:
+    """The targets that are scored by a decision."""
+    by_loss = loss_scored_targets(model)
+    return [name for name in model.heads.names if name not in by_loss]
 
 
 @torch.no_grad()
-def _fused(model: Model, records: Records) -> tuple[Features, dict[str, dict[str, Tensor]]]:
-    """All records fused, and their targets."""
+def _fused(model: Model, records: Records, names: Collection[str]) -> tuple[Features, dict[str, dict[str, Tensor]]]:
+    """All records fused, and their targets of these `names`."""
     model.eval()
     fused, targets = [], []
     for batch in model.viewed(records).batches(model.device):
         fused.append(model.fuse(model.encode(batch.inputs, batch.ids)))
         targets.append(batch.targets)
     joined = {
-        name: {key: torch.cat([target[name][key] for target in targets]) for key in targets[0][name]}
-        for name in model.heads.names
+        name: {key: torch.cat([target[name][key] for target in targets]) for key in targets[0][name]} for name in names
     }
     return Features.joined(fused), joined
 
