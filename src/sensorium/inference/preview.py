@@ -38,9 +38,12 @@ def sample_predictions(model: Model, table: Table) -> list[str]:
         unsure = min((row for row in range(len(records)) if row not in chosen), key=sure.__getitem__, default=None)
         chosen |= {} if unsure is None else {unsure: "unsure"}
     lines = [f"Some predictions of {spec.name}:"]
+    kind = TARGET_COLUMNS[spec.kind]
     for row, verdict in chosen.items():
-        decided = TARGET_COLUMNS[spec.kind].cell(predictions[row][spec.name])
-        truth = "" if verdict == "right" else f"; it is {shorten(records.frame[spec.name].iloc[row])}"
+        decided = kind.cell(predictions[row][spec.name])
+        cell = records.frame[spec.name].iloc[row]
+        spelled = kind.cell({"decision": cells[row]}) if hasattr(kind, "spelled") else shorten(cell)
+        truth = "" if verdict == "right" else f"; it is {spelled}"
         lines.append(f"  {verdict:<6}  {records.keys[row]}: {_example(records, row)} → {decided}{truth}")
     return lines
 
