@@ -14,7 +14,8 @@ HEAD = """# How good the default is
 {count} real tables, each learned by a plain `sensorium fit` that is told the target and the group, by simple models,
 and by AutoGluon. Written by `python -m benchmarks.tables --page docs/quality.md`; what each table is and how it is
 split is printed by `--list`. Scores are of records that no fit has seen (three folds, by group; one of tables of over
-5,000 rows); a difference stands with its interval of 95 %, drawn over groups. All fits ran {machine}.
+5,000 rows); a difference stands with its interval of 95 %, drawn over groups. All fits ran
+{machine}.
 
 """
 PEER_TEXT = """
