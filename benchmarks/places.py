@@ -1,16 +1,16 @@
-"""Objects in scenes from scratch: which of eight kinds of stamps a picture has, and where.
+"""Objects in scenes: which of eight kinds of stamps a picture has, and where.
 
     python benchmarks/places.py SHARED/data/stamps/stamps.csv [--scenes 4000] [--test 500] [--seed 0] [--folder places]
-        [--set NAME=VALUE ...] [--grounding]
+        [--set NAME=VALUE ...] [--grounding] [--scratch]
 
 A scene of 128 x 128 pixels has one to six stamps of a drawing program, pasted by their alpha at 24 to 56 pixels on a
 drawn background, with little overlap. A label is one of the eight categories that have 26 stamps or more. A fifth of
-the stamps, by their English captions, stands in no training scene. The fit chooses all else, from scratch (no package
-of pretrained weights). Printed: mAP at .5 and .5:.95 on unseen scenes of seen stamps, with the interval and chance, by
-scores of one beside it, and on scenes of unseen stamps; the seconds from the table to the scored run. With
---grounding a text names one stamp of a scene by its caption, and the target is its box alone: the share whose box has
-an IoU of .5, beside that of the box that is most often right. Floors: mAP .5 .35 (goal .6) under 30 minutes on two
-AVX2 cores, above that with scores of one; grounding .5.
+the stamps, by their English captions, stands in no training scene. The fit chooses all else, with the pretrained
+weights of '.[models]', or with --scratch without them. Printed: mAP at .5 and .5:.95 on unseen scenes of seen stamps,
+with the interval and chance, by scores of one beside it, and on scenes of unseen stamps; the seconds from the table
+to the scored run. With --grounding a text names one stamp of a scene by its caption, and the target is its box alone:
+the share whose box has an IoU of .5, beside that of the box that is most often right. Floors: mAP .5 .35 (goal .6)
+under 30 minutes on two AVX2 cores, above that with scores of one; grounding .5.
 """
 
 import argparse
@@ -19,8 +19,6 @@ import os
 import time
 from pathlib import Path
 from typing import NamedTuple
-
-os.environ["SENSORIUM_PACKS"] = "0"
 
 import numpy as np
 import pandas as pd
@@ -156,9 +154,12 @@ def main() -> None:
     parser.add_argument("--test", type=int, default=500, help="scenes of seen stamps, and as many of unseen ones")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=Path("places"))
+    parser.add_argument("--scratch", action="store_true")
     parser.add_argument("--grounding", action="store_true")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of the fit")
     arguments = parser.parse_args()
+    if arguments.scratch:
+        os.environ["SENSORIUM_PACKS"] = "0"
     settings = {name: value_of(text, name) for name, _, text in (option.partition("=") for option in arguments.set)}
     folder, seed = arguments.folder, arguments.seed
     folder.mkdir(parents=True, exist_ok=True)
