@@ -186,7 +186,7 @@ def picture(seed: int = 0, height: int = 30, width: int = 50) -> np.ndarray:
 
 
 def example(folder: Path) -> None:
-    """Writes what docs/florence.md works on into `folder`: street.jpg, shop.png, scenes.csv and models/florence."""
+    """Writes what docs/florence.md works on into `folder`: street.jpg, shop.png, pictures.csv and models/florence."""
     Image.fromarray(picture(1, 60, 90)).save(folder / "street.jpg")
     Image.fromarray(picture(2, 90, 40)).save(folder / "shop.png")
     lines = ["image,prompt,text"]
@@ -194,5 +194,5 @@ def example(folder: Path) -> None:
         name = f"scene-{number}.png"
         Image.fromarray(picture(number)).save(folder / name)
         lines.append(f"{name},detect,blot<loc_{number}><loc_5><loc_600><loc_700>")
-    (folder / "scenes.csv").write_text("\n".join([*lines, ""]), encoding="utf-8")
+    (folder / "pictures.csv").write_text("\n".join([*lines, ""]), encoding="utf-8")
     folder_of(published(), folder / "models" / "florence")

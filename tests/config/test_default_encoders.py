@@ -10,6 +10,7 @@ import torch
 from sensorium.config.defaults import choose_encoders
 from sensorium.config.schema import InputSettings, Recipe
 from sensorium.data.read import read
+from sensorium.data.schema import TargetSpec
 from sensorium.data.table import Table
 from sensorium.encoders import defaults as module
 from sensorium.encoders.defaults import better_in_cache
@@ -41,6 +42,14 @@ def installed(monkeypatch, tmp_path):
 def choose(recipe: Recipe | None = None, table: Table | None = None) -> tuple[dict, list[str]]:
     chosen, sentences = choose_encoders(table or open_table(), recipe or Recipe(), FACTS)
     return chosen.inputs, sentences
+
+
+def test_a_picture_that_places_are_about_is_read_from_scratch(installed):
+    table = open_table()
+    targets = [TargetSpec(name="things", kind="boxes", picture="photo")]
+    table.schema = table.schema.model_copy(update={"targets": targets})
+    inputs, _ = choose(table=table)
+    assert inputs["photo"].encoder == "image_conv" and inputs["text"].encoder == "transformers_text"
 
 
 def test_each_open_input_gets_the_pack_of_its_modality_by_name(installed, tmp_path):

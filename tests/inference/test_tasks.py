@@ -161,7 +161,7 @@ def test_texts_that_say_nothing_are_said(model, folder):
         sensorium.write(model, files(folder)[:1], task="caption", forced=(BOS,) * 6, max_tokens=6)
     with pytest.warns(UserWarning, match="says nothing or loops"):
         sensorium.write(model, files(folder)[:1], task="detect", forced="ha" * 60, max_tokens=120)
-    with pytest.warns(UserWarning, match="1 place could not be read"):
+    with pytest.warns(UserWarning, match="could not be read: 1 place"):
         inverted = "car<loc_5><loc_5><loc_1><loc_1>sky<loc_1><loc_1><loc_5><loc_5>"
         options = {"forced": inverted, "max_tokens": length(model, inverted)}
         sensorium.write(model, files(folder)[:1], task="detect", **options)
