@@ -9,8 +9,10 @@ import pyarrow.parquet as parquet
 import pytest
 
 import sensorium
+from sensorium.data.records import Records
 from sensorium.evaluation import writing
 from sensorium.model import load
+from sensorium.training.validation import _fused, calibrate
 
 COLOURS, KINDS = ["red", "blue", "green", "black"], ["circle", "square", "star"]
 METRICS = {"chrf", "bleu", "cider", "rouge_l", "exact_match", "neg_loss"}
@@ -63,18 +65,15 @@ def test_what_is_written_is_judged_beside_chance_and_without_each_input(run):
     assert verdict["kind"] == "works" and verdict["sentence"].startswith("It works: chrF ")
 
 
-def test_texts_of_many_lengths_are_learned_beside_a_class(tmp_path):
-    """Validation takes more than one batch, whose longest texts differ."""
-    rng = np.random.default_rng(1)
-    rows = [
-        {"paint": colour, "size": row, "likes": row % 2 == 0, "says": " ".join([colour, *["again"] * (row // 10)])}
-        for row, colour in enumerate(rng.choice(COLOURS, 620))
-    ]
-    run = sensorium.fit(
-        rows, tmp_path / "run", target={"says": "text", "likes": "class"}, columns={"paint": "category"}, epochs=1,
-        experts=False, validation=0.5, refit=False, near_copies=False, quiet=True,
-    )  # fmt: skip
-    assert {"says", "likes"} <= run.metrics["targets"].keys()
+def test_texts_of_many_lengths_need_no_choice_after_training(run):
+    """Batches whose longest texts differ cannot be joined."""
+    model = load(run.folder)
+    lengths = [1 + row // 40 for row in range(300)]
+    records = [{"paint": "red", "shape": "a star", "says": " ".join(["A star."] * length)} for length in lengths]
+    records = Records(model.read(records), model.processors)
+    with pytest.raises(RuntimeError, match="Sizes of tensors must match"):
+        _fused(model, records, model.heads.names)
+    calibrate(model, records)
 
 
 def test_the_scores_hold_references_and_texts_and_the_report_shows_the_worst(run):

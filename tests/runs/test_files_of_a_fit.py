@@ -15,7 +15,8 @@ def test_a_plain_fit_enters_few_files_and_the_map_names_them(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     rows = [f"a {'good' if row % 2 else 'bad'} mug,{row * 1.5},{'yes' if row % 2 else 'no'}" for row in range(60)]
     Path("reviews.csv").write_text("\n".join(["text,price,liked", *rows]))
-    sensorium.fit("reviews.csv", "warm", target="liked", epochs=1, quiet=True)  # imports are no part of the way
+    options = {"target": "liked", "preset": "fast", "epochs": 1, "quiet": True}
+    sensorium.fit("reviews.csv", "warm", **options)  # imports are no part of the way
     entered = set()
 
     def note(frame, event, argument):
@@ -25,7 +26,7 @@ def test_a_plain_fit_enters_few_files_and_the_map_names_them(tmp_path, monkeypat
 
     sys.setprofile(note)
     try:
-        sensorium.fit("reviews.csv", "run", target="liked", epochs=1, quiet=True)
+        sensorium.fit("reviews.csv", "run", **options)
     finally:
         sys.setprofile(None)
     assert 8 <= len(entered) <= MOST, sorted(entered)
