@@ -149,8 +149,8 @@ def test_words_have_no_punctuation_and_letters_of_scripts_without_blanks_are_wor
 
 def test_the_loss_is_the_headline_while_there_is_no_text():
     prediction = {"loss": np.array([1.0, 3.0], dtype=np.float32)}
-    metrics = texts.TextMetrics.metrics({}, prediction)
-    assert list(metrics) == [texts.TextMetrics.headline({})] and point(metrics["neg_loss"], 2) == -2
+    metrics = texts.TEXT_METRICS.metrics({}, prediction)
+    assert list(metrics) == [texts.TEXT_METRICS.headline({})] and point(metrics["neg_loss"], 2) == -2
 
 
 def test_a_package_that_measures_texts_and_is_missing_is_said_before_a_fit(monkeypatch):

@@ -117,7 +117,7 @@ class Table:
             wrong = [*wrong, *outside]
             if cut:
                 warnings.warn(
-                    f"Column '{name}' of {self.source}: {cut:,} places reach beyond their pictures and are cut there.",
+                    f"Column '{name}' of {self.source}: cut at the edge of the picture: {counted(cut, 'place')}.",
                     UserWarning,
                     stacklevel=2,
                 )

@@ -48,7 +48,7 @@ def choose_encoder(spec: InputSpec, table: Table, facts: dict[str, float]) -> Ch
     pack = pack_of(spec.modality)
     if pack is None:
         return None
-    # What tells kinds of pictures apart says too little of where in them something is.
+    # Over frozen features fewer places are found than from scratch: benchmarks/places.py.
     placed = any(target.picture == spec.name for target in table.schema.targets)
     usable = os.environ.get(SWITCH) != "0" and not placed
     if usable and pack.location is not None and _suits(table, spec):

@@ -57,16 +57,21 @@ class Scored(NamedTuple):
     def compare(self, rivals: dict[str, Metric]) -> dict[str, Baseline]:
         """The model from every input beside its rivals, by name their metric."""
         every_input = tuple(spec.name for spec in self.table.schema.inputs)
-        by_rival = {"": self.metric(self.predictions[every_input])} | rivals
-        drawn = distribution(by_rival, self.resamples)
-        estimates = {name: point(rival_metric, self.resamples.rows) for name, rival_metric in by_rival.items()}
-        return {
-            name: Baseline(
-                measured(by_rival[name], drawn[name], self.resamples),
-                summary(estimates[""] - estimates[name], drawn[""] - drawn[name], self.resamples.units),
-            )
-            for name in rivals
-        }
+        return compare_metrics(self.metric(self.predictions[every_input]), rivals, self.resamples)
+
+
+def compare_metrics(metric: Metric, rivals: dict[str, Metric], resamples: Resamples) -> dict[str, Baseline]:
+    """A model's `metric` beside that of its rivals, by name, over the same resamples."""
+    by_rival = {"": metric} | rivals
+    drawn = distribution(by_rival, resamples)
+    estimates = {name: point(of_rival, resamples.rows) for name, of_rival in by_rival.items()}
+    return {
+        name: Baseline(
+            measured(by_rival[name], drawn[name], resamples),
+            summary(estimates[""] - estimates[name], drawn[""] - drawn[name], resamples.units),
+        )
+        for name in rivals
+    }
 
 
 Compare = Callable[[Scored, Training | None], dict[str, Baseline]]

@@ -3,15 +3,15 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from sensorium.data.targets.boxes import load_places
 from sensorium.data.targets.places import Place
-from sensorium.evaluation.baselines import Baseline, Scored
+from sensorium.evaluation.baselines import Baseline, Scored, compare_metrics
 from sensorium.evaluation.coalitions import without
+from sensorium.evaluation.judged import figures_of, judge, written_rows
 from sensorium.evaluation.rivals import Training
-from sensorium.metrics import Metric, Resamples, Value, distribution, finite, measured, point, summary
-from sensorium.metrics.kinds.boxes import JUDGED_BY, PictureBoxes, place_metrics
+from sensorium.metrics import Columns, Resamples, Value
+from sensorium.metrics.kinds.boxes import JUDGED_BY, PictureBoxes, mean_average_precision, place_metrics
 
 
 class Found(NamedTuple):
@@ -35,11 +35,8 @@ class Found(NamedTuple):
     unfinished: int
 
     def to_dict(self) -> dict[str, Any]:
-        """What metrics.json holds beside the metrics themselves."""
-        by_input = {
-            name: {key: value._asdict() for key, value in of_input.items()} for name, of_input in self.without.items()
-        }
-        return self._asdict() | {"without": by_input, "sentence": self.sentence} | {"metrics": list(self.metrics)}
+        """See `judged.figures_of`."""
+        return figures_of(self)
 
     @property
     def sentence(self) -> str:
@@ -69,22 +66,21 @@ class Sample(NamedTuple):
 
 def judge_places(scored: Scored) -> Found | None:
     """What was written of the scored records, judged; None where nothing was."""
-    inputs = tuple(spec.name for spec in scored.table.schema.inputs)
     sample = _sample_of(scored)
     if sample is None:
         return None
-    prediction = scored.predictions[inputs]
-    lists = [prediction["decision"][row] for row in sample.rows]
-    usual = [load_places(scored.target.commonest or "[]")] * len(sample.rows)
-    chance = {
-        name: finite(point(metric, len(sample.rows)))
-        for name, metric in place_metrics(sample.truths, _boxes(usual, sample.sizes)).items()
-    }
+    prediction, lists = _written(scored, sample)
+    metrics, by_input = judge(
+        place_metrics(sample.truths, _boxes(lists, sample.sizes)),
+        place_metrics(sample.truths, _usual(scored, sample)),
+        {name: place_metrics(sample.truths, boxes) for name, boxes in _without_inputs(scored, sample).items()},
+        sample.resamples,
+    )
     true_labels = {label for truth in sample.truths for label in truth.labels}
     return Found(
         metric=JUDGED_BY,
-        metrics=_measure(sample, place_metrics(sample.truths, _boxes(lists, sample.sizes)), chance),
-        without={name: _measure(sample, _without(scored, sample, name), chance) for name in inputs},
+        metrics=metrics,
+        without=by_input,
         records=len(sample.rows),
         of=len(scored.table),
         units=sample.resamples.units,
@@ -98,48 +94,46 @@ def judge_places(scored: Scored) -> Found | None:
 
 def place_baselines(scored: Scored, training: Training | None) -> dict[str, Baseline]:
     """The model beside the usual places, and itself without each input."""
-    inputs = tuple(spec.name for spec in scored.table.schema.inputs)
     sample = _sample_of(scored)
     if sample is None:
         return {}
-    lists = [scored.predictions[inputs]["decision"][row] for row in sample.rows]
-    usual = [load_places(scored.target.commonest or "[]")] * len(sample.rows)
-    metrics = {
-        "": place_metrics(sample.truths, _boxes(lists, sample.sizes))[JUDGED_BY],
-        "usual places": place_metrics(sample.truths, _boxes(usual, sample.sizes))[JUDGED_BY],
-    } | {f"without {name}": _without(scored, sample, name)[JUDGED_BY] for name in inputs}
-    drawn = distribution(metrics, sample.resamples)
-    points = {name: point(metric, len(sample.rows)) for name, metric in metrics.items()}
-    return {
-        name: Baseline(
-            measured(metrics[name], drawn[name], sample.resamples),
-            summary(points[""] - points[name], drawn[""] - drawn[name], sample.resamples.units),
-        )
-        for name in metrics
-        if name
-    }
+    rivals = {"usual places": _usual(scored, sample)}
+    rivals |= {f"without {name}": boxes for name, boxes in _without_inputs(scored, sample).items()}
+    by_rival = {name: mean_average_precision(sample.truths, boxes) for name, boxes in rivals.items()}
+    _, lists = _written(scored, sample)
+    model = mean_average_precision(sample.truths, _boxes(lists, sample.sizes))
+    return compare_metrics(model, by_rival, sample.resamples)
 
 
 def _sample_of(scored: Scored) -> Sample | None:
     """The records of which anything was written."""
-    inputs = tuple(spec.name for spec in scored.table.schema.inputs)
-    decision = scored.predictions[inputs].get("decision")
-    rows = np.flatnonzero(~pd.isna(decision)) if decision is not None else np.zeros(0, dtype=np.int64)
-    if not len(rows):
+    judgeable = written_rows(scored)
+    if judgeable is None:
         return None
+    rows, resamples = judgeable
     target = scored.target
     sizes = [scored.table.picture_size(target, int(row)) for row in rows]
-    truths = _boxes(list(scored.table.cells(target.name, target.kind)[rows]), sizes)
-    clusters = None if scored.resamples.cluster is None else scored.resamples.cluster[rows]
-    resamples = Resamples(len(rows), clusters, scored.resamples.count, scored.resamples.seed)
-    return Sample(rows, sizes, truths, resamples)
+    return Sample(rows, sizes, _boxes(list(scored.table.cells(target.name, target.kind)[rows]), sizes), resamples)
 
 
-def _without(scored: Scored, sample: Sample, name: str) -> dict[str, Metric]:
-    """The metrics of what is written without the input `name`."""
+def _written(scored: Scored, sample: Sample) -> tuple[Columns, list[list[Place]]]:
+    """What was predicted of all scored records from every input, and the lists of the sample."""
+    prediction = scored.predictions[tuple(spec.name for spec in scored.table.schema.inputs)]
+    return prediction, [prediction["decision"][row] for row in sample.rows]
+
+
+def _usual(scored: Scored, sample: Sample) -> list[PictureBoxes]:
+    """What is said without a look at any picture."""
+    return _boxes([load_places(scored.target.commonest or "[]")] * len(sample.rows), sample.sizes)
+
+
+def _without_inputs(scored: Scored, sample: Sample) -> dict[str, list[PictureBoxes]]:
+    """By input what is written when it is taken away."""
     inputs = tuple(spec.name for spec in scored.table.schema.inputs)
-    lists = [scored.predictions[without(inputs, name)]["decision"][row] or [] for row in sample.rows]
-    return place_metrics(sample.truths, _boxes(lists, sample.sizes))
+    decisions = {name: scored.predictions[without(inputs, name)]["decision"] for name in inputs}
+    return {
+        name: _boxes([decided[row] or [] for row in sample.rows], sample.sizes) for name, decided in decisions.items()
+    }
 
 
 def _boxes(lists: list[list[Place]], sizes: list[tuple[int, int]]) -> list[PictureBoxes]:
@@ -152,8 +146,3 @@ def _boxes(lists: list[list[Place]], sizes: list[tuple[int, int]]) -> list[Pictu
         )
         for places, size in zip(lists, sizes, strict=True)
     ]
-
-
-def _measure(sample: Sample, metrics: dict[str, Metric], chance: dict[str, float | None]) -> dict[str, Value]:
-    drawn = distribution(metrics, sample.resamples)
-    return {name: measured(metric, drawn[name], sample.resamples, chance[name]) for name, metric in metrics.items()}

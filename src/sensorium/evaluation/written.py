@@ -10,10 +10,11 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from sensorium.data.records import EVALUATION_BATCH, Records
 from sensorium.data.table import Table
-from sensorium.evaluation.baselines import Baseline, Scored
-from sensorium.evaluation.coalitions import Coalition, without
+from sensorium.evaluation.baselines import Baseline, Scored, compare_metrics
+from sensorium.evaluation.coalitions import without
+from sensorium.evaluation.judged import figures_of, judge, written_rows
 from sensorium.evaluation.rivals import Training
-from sensorium.metrics import Columns, Metric, Resamples, Value, distribution, finite, measured, point, summary
+from sensorium.metrics import Columns, Resamples, Value
 from sensorium.metrics.kinds.text import NEAREST, NORMALISERS, chrf, written_metrics
 
 _LOOP = re.compile(r"(.{2,80}?)\1{3,}")  # a piece of text four times in a row
@@ -41,11 +42,8 @@ class Written(NamedTuple):
     normalise: str
 
     def to_dict(self) -> dict[str, Any]:
-        """What metrics.json holds beside the metrics themselves."""
-        without = {
-            name: {key: value._asdict() for key, value in of_input.items()} for name, of_input in self.without.items()
-        }
-        return self._asdict() | {"without": without, "sentence": self.sentence} | {"metrics": list(self.metrics)}
+        """See `judged.figures_of`."""
+        return figures_of(self)
 
     @property
     def sentence(self) -> str:
@@ -67,39 +65,36 @@ class Sample(NamedTuple):
     normalise: Callable[[str], str]
 
 
-def sample_of(scored: Scored, inputs: Coalition) -> Sample | None:
+def sample_of(scored: Scored) -> Sample | None:
     """The sample of the scored records; None where nothing was written."""
-    decision = scored.predictions[inputs].get("decision")
-    rows = np.flatnonzero(~pd.isna(decision)) if decision is not None else np.zeros(0, dtype=np.int64)
-    if not len(rows):
+    judgeable = written_rows(scored)
+    if judgeable is None:
         return None
+    rows, resamples = judgeable
     normalise = NORMALISERS[scored.target.normalise]
     cells = scored.table.cells(scored.target.name, scored.target.kind)[rows]
-    references = [[normalise(text) for text in texts] for texts in cells]
-    clusters = None if scored.resamples.cluster is None else scored.resamples.cluster[rows]
-    resamples = Resamples(len(rows), clusters, scored.resamples.count, scored.resamples.seed)
-    return Sample(rows, references, resamples, normalise)
+    return Sample(rows, [[normalise(text) for text in texts] for texts in cells], resamples, normalise)
 
 
 def judge_written(scored: Scored) -> Written | None:
     """What was written of the scored records, judged; None where nothing was."""
     inputs = tuple(spec.name for spec in scored.table.schema.inputs)
-    sample = sample_of(scored, inputs)
+    sample = sample_of(scored)
     if sample is None:
         return None
-    chance = [sample.normalise(scored.target.commonest or "")] * len(sample.rows)
-    levels = {
-        name: finite(point(metric, len(sample.rows)))
-        for name, metric in written_metrics(sample.references, chance).items()
-    }
-    texts = _texts(scored.predictions[inputs], sample)
-    metrics = _measure(sample, texts, levels)
+    commonest = [sample.normalise(scored.target.commonest or "")] * len(sample.rows)
+    without_input = {name: scored.predictions[without(inputs, name)] for name in inputs}
+    metrics, by_input = judge(
+        written_metrics(sample.references, _texts(scored.predictions[inputs], sample)),
+        written_metrics(sample.references, commonest),
+        {name: written_metrics(sample.references, _texts(texts, sample)) for name, texts in without_input.items()},
+        sample.resamples,
+    )
     written = scored.predictions[inputs]["decision"][sample.rows]
-    by_input = {name: _texts(scored.predictions[without(inputs, name)], sample) for name in inputs}
     return Written(
         metric=NEAREST,
         metrics=metrics,
-        without={name: _measure(sample, input_texts, levels) for name, input_texts in by_input.items()},
+        without=by_input,
         records=len(sample.rows),
         of=len(scored.table),
         units=sample.resamples.units,
@@ -115,7 +110,7 @@ def written_baselines(scored: Scored, training: Training | None) -> dict[str, Ba
     of each frozen encoder, and itself without each input.
     """
     inputs = tuple(spec.name for spec in scored.table.schema.inputs)
-    sample = sample_of(scored, inputs)
+    sample = sample_of(scored)
     if sample is None:
         return {}
     rivals = {} if scored.target.commonest is None else {"commonest": [scored.target.commonest] * len(sample.rows)}
@@ -124,16 +119,8 @@ def written_baselines(scored: Scored, training: Training | None) -> dict[str, Ba
     rivals = {name: [sample.normalise(text) for text in texts] for name, texts in rivals.items()}
     rivals |= {f"without {name}": _texts(scored.predictions[without(inputs, name)], sample) for name in inputs}
     model_chrf = chrf(sample.references, _texts(scored.predictions[inputs], sample))
-    metrics = {"": model_chrf} | {name: chrf(sample.references, texts) for name, texts in rivals.items()}
-    drawn = distribution(metrics, sample.resamples)
-    points = {name: point(metric, len(sample.rows)) for name, metric in metrics.items()}
-    return {
-        name: Baseline(
-            measured(metrics[name], drawn[name], sample.resamples),
-            summary(points[""] - points[name], drawn[""] - drawn[name], sample.resamples.units),
-        )
-        for name in rivals
-    }
+    by_rival = {name: chrf(sample.references, texts) for name, texts in rivals.items()}
+    return compare_metrics(model_chrf, by_rival, sample.resamples)
 
 
 def nearest_texts(scored: Scored, sample: Sample, training: Training) -> dict[str, list[str]]:
@@ -182,9 +169,3 @@ def _features(records: Records, name: str, rows: np.ndarray) -> np.ndarray:
 def _texts(prediction: Columns, sample: Sample) -> list[str]:
     """What was written of the sample's records, as it is compared."""
     return [sample.normalise(text or "") for text in prediction["decision"][sample.rows]]
-
-
-def _measure(sample: Sample, texts: list[str], chance: dict[str, float | None]) -> dict[str, Value]:
-    metrics: dict[str, Metric] = written_metrics(sample.references, texts)
-    drawn = distribution(metrics, sample.resamples)
-    return {name: measured(metric, drawn[name], sample.resamples, chance[name]) for name, metric in metrics.items()}

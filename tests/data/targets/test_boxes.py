@@ -93,7 +93,7 @@ def test_without_a_picture_places_stay_in_pixels(tmp_path):
 
 def test_a_place_partly_outside_is_cut_with_a_warning_and_one_outside_names_its_row(tmp_path):
     reaching = [{"label": "a", "box": [-8, 8, 32, 40]}]
-    with pytest.warns(UserWarning, match="1 places reach beyond"):
+    with pytest.warns(UserWarning, match="cut at the edge of the picture: 1 place\\."):
         cells = table(tmp_path, [reaching, [FROG]]).cells("things", "boxes")
     assert cells[0][0].points == (0.0, 0.25, 0.5, 1.0)
     outside = [{"label": "a", "box": [70, 8, 90, 20]}]

@@ -1,4 +1,4 @@
-"""The metrics of each kind of target, named as scikit-learn's scorers: one class a kind, under the kind's name.
+"""The metrics of each kind of target, named as scikit-learn's scorers: one object a kind, under the kind's name.
 
 Truth and prediction are a target's columns as data.targets and a head give them: arrays of the N rows that have it.
 What a kind must offer is `MetricKind` in base.py.
@@ -15,19 +15,19 @@ from importlib.util import find_spec
 from sensorium.errors import needs
 from sensorium.metrics.kinds.answer import AnswerMetrics
 from sensorium.metrics.kinds.base import ClassScores, MetricKind
-from sensorium.metrics.kinds.boxes import BoxesMetrics
+from sensorium.metrics.kinds.boxes import BOXES_METRICS
 from sensorium.metrics.kinds.class_ import ClassMetrics
 from sensorium.metrics.kinds.labels import LabelsMetrics
 from sensorium.metrics.kinds.number import NumberMetrics
-from sensorium.metrics.kinds.text import TextMetrics
+from sensorium.metrics.kinds.text import TEXT_METRICS
 
-METRIC_KINDS: dict[str, type[MetricKind]] = {
+METRIC_KINDS: dict[str, MetricKind | type[MetricKind]] = {
     "class": ClassMetrics,
     "labels": LabelsMetrics,
     "number": NumberMetrics,
     "answer": AnswerMetrics,
-    "text": TextMetrics,
-    "boxes": BoxesMetrics,
+    "text": TEXT_METRICS,
+    "boxes": BOXES_METRICS,
 }
 
 __all__ = ["METRIC_KINDS", "ClassScores", "MetricKind", "check_measurable"]

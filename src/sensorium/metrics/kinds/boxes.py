@@ -8,16 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sensorium.metrics.kinds.base import (
-    Columns,
-    no_class_scores,
-    no_confusion,
-    same_metric,
-    same_prediction,
-    same_prior,
-)
-from sensorium.metrics.kinds.text import TextMetrics
-from sensorium.metrics.resampling import Metric, mean
+from sensorium.metrics.kinds.loss import LossMetrics
+from sensorium.metrics.resampling import Metric
 from sensorium.metrics.shares import Share, share
 
 JUDGED_BY = "map_50"
@@ -30,32 +22,8 @@ EVERY_SIZE = (0.0, 1e10)
 MOST_LABELS = 30  # that have a metric of their own
 
 
-class BoxesMetrics:
-    """truth: of no use to the loss; prediction {"loss": float [N]}, of a token on average, in nats. What is written is
-    measured by `place_metrics`.
-    """
-
-    packages, extra = (), None
-    signature = "neg_place_loss"
-    score_name = "negative loss a token"
-    forgetting = ("neg_place_loss",)
-    subgroup_metric = staticmethod(same_metric)
-    prior_decision = staticmethod(same_prior)
-    first_labels = staticmethod(same_prediction)
-    per_class = staticmethod(no_class_scores)
-    confusion = staticmethod(no_confusion)
-    sample_loss, sample_score = staticmethod(TextMetrics.sample_loss), staticmethod(TextMetrics.sample_score)
-    is_right = staticmethod(TextMetrics.is_right)
-
-    @staticmethod
-    def metrics(truth: Columns, prediction: Columns) -> dict[str, Metric]:
-        """Minus the loss of a token."""
-        return {"neg_place_loss": mean(-BoxesMetrics.sample_loss(truth, prediction))}
-
-    @staticmethod
-    def headline(prior: Columns) -> str:
-        """Minus the loss."""
-        return "neg_place_loss"
+BOXES_METRICS = LossMetrics("neg_place_loss")
+"""What is written is measured by `place_metrics`."""
 
 
 class PictureBoxes(NamedTuple):
@@ -112,6 +80,12 @@ def place_metrics(truths: Sequence[PictureBoxes], written: Sequence[PictureBoxes
             metrics[f"map_{size}"] = Share(mean_precision(of_size, slice(None)))
     commonest = sorted(labels, key=lambda label: (-matches[label].true.sum(), label))[:MOST_LABELS]
     return metrics | {f"ap_50 {label}": Share(mean_precision([matches[label]], slice(0, 1))) for label in commonest}
+
+
+def mean_average_precision(truths: Sequence[PictureBoxes], written: Sequence[PictureBoxes]) -> Metric:
+    """JUDGED_BY alone, see `place_metrics`."""
+    matches = [match_label(boxes, len(truths), EVERY_SIZE) for boxes in boxes_by_label(truths, written).values()]
+    return Share(mean_precision(matches, slice(0, 1)))
 
 
 def boxes_by_label(truths: Sequence[PictureBoxes], written: Sequence[PictureBoxes]) -> dict[str, list[LabelBoxes]]:

@@ -6,14 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from sensorium.metrics.kinds.base import (
-    Columns,
-    no_class_scores,
-    no_confusion,
-    same_metric,
-    same_prediction,
-    same_prior,
-)
+from sensorium.metrics.kinds.loss import LossMetrics
 from sensorium.metrics.resampling import Metric, mean
 from sensorium.metrics.shares import Share, share
 
@@ -24,46 +17,8 @@ _WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
 _ORDERS = 4  # of the n-grams of BLEU
 
 
-class TextMetrics:
-    """truth: of no use to the loss; prediction {"loss": float [N]}, of a token on average, in nats. What is written is
-    measured by `written_metrics`.
-    """
-
-    packages, extra = ("sacrebleu", "jiwer", "pycocoevalcap"), "text"
-    signature = "neg_loss"
-    score_name = "negative loss a token"
-    forgetting = ("neg_loss",)
-    subgroup_metric = staticmethod(same_metric)
-    prior_decision = staticmethod(same_prior)
-    first_labels = staticmethod(same_prediction)
-    per_class = staticmethod(no_class_scores)
-    confusion = staticmethod(no_confusion)
-
-    @staticmethod
-    def metrics(truth: Columns, prediction: Columns) -> dict[str, Metric]:
-        """Minus the loss of a token."""
-        return {"neg_loss": mean(-TextMetrics.sample_loss(truth, prediction))}
-
-    @staticmethod
-    def headline(prior: Columns) -> str:
-        """Minus the loss."""
-        return "neg_loss"
-
-    @staticmethod
-    def sample_loss(truth: Columns, prediction: Columns) -> np.ndarray:
-        """The head's loss."""
-        return prediction["loss"].astype(np.float64)
-
-    @staticmethod
-    def sample_score(truth: Columns, prediction: Columns) -> np.ndarray:
-        """Minus the loss."""
-        return -TextMetrics.sample_loss(truth, prediction)
-
-    @staticmethod
-    def is_right(truth: Columns, prediction: Columns) -> None:
-        """A text is near or far."""
-
-
+TEXT_METRICS = LossMetrics("neg_loss", ("sacrebleu", "jiwer", "pycocoevalcap"), "text")
+"""What is written is measured by `written_metrics`."""
 References = Sequence[Sequence[str]]
 
 
