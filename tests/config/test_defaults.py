@@ -20,3 +20,8 @@ def test_a_text_is_learned_in_more_and_smaller_steps_than_a_class():
     assert filled("text", batch_size=64).batch_size == 64
     saved = check_recipe(Recipe().model_dump(mode="json"))  # as a run's folder has it before it knows the table
     assert fill_defaults(saved, 3_400, [TargetSpec(name="says", kind="text")]).training.learning_rate == 3e-4
+
+
+def test_places_are_learned_in_small_batches_at_the_usual_rate():
+    boxes = filled("boxes")
+    assert (boxes.batch_size, boxes.learning_rate, boxes.epochs) == (32, 1e-3, 28)

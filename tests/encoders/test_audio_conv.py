@@ -9,9 +9,10 @@ from sensorium.encoders.audio_processor import seconds_of
 from sensorium.errors import UserError
 
 
-def small(quick: bool = False, **options) -> AudioConv:
+def small(quick: bool = False, positions: bool | None = None, **options) -> AudioConv:
     torch.manual_seed(0)
     shape = {"rate": 8000, "seconds": 1.0, "bands": 20, "channels": 8, "width": 32, "depth": 2, "quick": quick}
+    shape["positions"] = positions
     return AudioConv(AudioConvConfig(**shape), **options)
 
 
@@ -20,10 +21,10 @@ def clips(lengths: list[int], bands: int = 20) -> dict[str, torch.Tensor]:
     return {"spectrogram": torch.randn(len(lengths), max(lengths), bands) * mask[:, :, None], "mask": mask}
 
 
-@pytest.mark.parametrize(("quick", "frames"), [(False, 4), (True, 8)])
+@pytest.mark.parametrize(("quick", "positions", "frames"), [(False, None, 4), (False, True, 4), (True, None, 8)])
 @torch.no_grad()
-def test_a_clip_alone_equals_the_clip_in_a_padded_batch(quick, frames):
-    encoder, lengths = small(quick=quick).eval(), [1, 2, 3, 6, 7, 8, 9, 30, 61]
+def test_a_clip_alone_equals_the_clip_in_a_padded_batch(quick, positions, frames):
+    encoder, lengths = small(quick, positions).eval(), [1, 2, 3, 6, 7, 8, 9, 30, 61]
     inputs = clips(lengths)
     together = encoder(inputs)
     assert together.mask.sum(dim=1).tolist() == [-(-length // frames) for length in lengths]
@@ -46,6 +47,25 @@ def test_noise_in_the_padding_changes_no_bit_and_no_gradient(noise, quick):
         (said.pooled.sum() + said.tokens.square().sum()).backward()
         weights[name] = [*said, *(weight.grad.clone() for weight in encoder.parameters())]
     assert all(torch.equal(one, two) for one, two in zip(weights["clean"], weights["soiled"], strict=True))
+
+
+@torch.no_grad()
+def test_tokens_of_a_new_encoder_say_when_they_come():
+    new = AudioConv.build(AudioConvConfig(rate=8000, seconds=1.0), [], {}).eval()
+    old = AudioConv(AudioConvConfig(rate=8000, seconds=1.0)).eval()
+    old.load_state_dict(new.state_dict())
+    assert new.config.positions and not old.config.positions
+    inputs = clips([60, 90], bands=40)
+    placed, plain = new(inputs), old(inputs)
+    assert torch.equal(placed.pooled, plain.pooled)
+    shift = placed.tokens - plain.tokens
+    assert not shift[~placed.mask].any()
+    shift = shift / plain.tokens.square().mean(dim=2, keepdim=True).sqrt().clamp(min=1e-9)
+    assert torch.allclose(shift[0, :15], shift[1, :15], atol=1e-4)  # the same in every clip, however long
+    order = shift[1] / shift[1].norm(dim=1, keepdim=True)
+    alike = order @ order.T
+    assert alike.diagonal(1).min() > alike.diagonal(12).max()
+    assert alike[~torch.eye(len(alike), dtype=torch.bool)].max() < 0.99
 
 
 def test_masked_tokens_are_zero_and_pooled_is_half_mean_and_half_maximum():

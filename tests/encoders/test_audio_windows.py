@@ -7,6 +7,7 @@ import torch
 from sensorium.encoders.audio_conv import AudioConv, AudioConvConfig
 from sensorium.encoders.audio_recurrent import AudioRecurrent, AudioRecurrentConfig
 from sensorium.encoders.audio_windows import split_windows
+from sensorium.encoders.pooling import add_order
 from tests.encoders.test_audio_processor import clip
 
 SHAPE = {"rate": 8000, "seconds": 0.5, "bands": 20, "width": 16}
@@ -44,6 +45,14 @@ def test_each_window_is_encoded_by_itself_and_tokens_follow_in_time(kind, config
     short = built(kind, config, summary_only=True)(inputs)
     assert short.tokens.shape == (1, 1, 16)
     torch.testing.assert_close(short.pooled, said.pooled)
+
+
+@torch.no_grad()
+def test_the_order_of_tokens_goes_on_from_window_to_window():
+    config = ENCODERS[0][1]
+    placed, plain = (built(AudioConv, config.model_copy(update={"positions": given})) for given in (True, None))
+    inputs = plain.processor.pad([plain.processor(clip(1.5))])
+    assert torch.equal(placed(inputs).tokens, add_order(plain(inputs).tokens))
 
 
 @pytest.mark.parametrize("kind, config", ENCODERS)

@@ -17,6 +17,8 @@ from sensorium.errors import UserError, lookup, unknown
 from sensorium.families import FAMILIES
 from sensorium.model import Model, load
 from sensorium.objectives import OBJECTIVES, Contrastive, Supervised, Uncertainty
+from sensorium.objectives.aligned_text import AlignedText, transcribed_sound
+from sensorium.objectives.dense_places import DensePlaces, placed_picture
 from sensorium.objectives.masked import Masked
 from sensorium.objectives.of_fusion import OfFusion, has_losses
 from sensorium.objectives.of_recipe import AligningObjective, DistillingObjective
@@ -115,9 +117,14 @@ def _check_teacher(table: Table, recipe: Recipe) -> None:
 
 
 def fitted_by(model: Model, recipe: Recipe) -> list[nn.Module]:
-    """All objectives of a fit: its targets, the losses of the fusion itself, and the recipe's objectives."""
-    supervised = [Supervised(name, recipe.targets.get(name, TargetSettings()).weight) for name in model.heads.names]
-    return with_objectives(model, recipe, [*supervised, OfFusion(model)] if has_losses(model) else supervised)
+    """All objectives of a fit: its targets, what tokens of pictures and sounds learn beside what is written of them,
+    the losses of the fusion itself, and the recipe's objectives.
+    """
+    heads = model.heads.names
+    usual: list[nn.Module] = [Supervised(name, recipe.targets.get(name, TargetSettings()).weight) for name in heads]
+    usual += [DensePlaces(model, name, picture) for name in heads if (picture := placed_picture(model, name))]
+    usual += [AlignedText(model, name, sound) for name in heads if (sound := transcribed_sound(model, name))]
+    return with_objectives(model, recipe, [*usual, OfFusion(model)] if has_losses(model) else usual)
 
 
 def with_objectives(model: Model, recipe: Recipe, usual: list[nn.Module]) -> list[nn.Module]:

@@ -32,6 +32,8 @@ SUPERVISED = Size(16, 16, 256, 1)
 # What is written or drawn is more to learn than a decision, in small steps: large ones learn what is coarse in a
 # picture, and leave little of what is fine in the features.
 WRITTEN = Size(128, 16, 128, 8, 3e-4)
+# Places are learned at each part of a picture too, which bears larger steps.
+PLACED = Size(128, 16, 32, 10)
 # By preset: how many times STEPS a fit trains; records below which all of them say how much each expert decides.
 EFFORT = {"fast": 1 / 3, "good": 1.0, "best": 2.0}
 CROSS_FITTED = {"fast": 0, "good": 1_000, "best": 5_000}
@@ -74,7 +76,10 @@ def _size_of(recipe: Recipe, targets: Sequence[TargetSpec]) -> Size:
     """What the defaults of batches and epochs follow from, by what is learned."""
     if recipe.family is not None:
         return ALIGNED
-    return WRITTEN if any(TARGETS[spec.kind].scored_by == "loss" for spec in targets) else SUPERVISED
+    kinds = [TARGETS[spec.kind] for spec in targets]
+    if any(hasattr(kind, "about") for kind in kinds):
+        return PLACED
+    return WRITTEN if any(kind.scored_by == "loss" for kind in kinds) else SUPERVISED
 
 
 def choose_encoders(table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> tuple[Recipe, list[str]]:

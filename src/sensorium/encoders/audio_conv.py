@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sensorium.encoders.audio_augmentation import AudioAugmentation
 from sensorium.encoders.audio_processor import AudioProcessor, Front, check_front, processor_of, with_rate_and_seconds
 from sensorium.encoders.audio_windows import encode_windows
-from sensorium.encoders.pooling import as_features
+from sensorium.encoders.pooling import add_order, as_features
 from sensorium.features import Features
 from sensorium.nn.convolution import LineNorm, Residual, halved, masked
 
@@ -26,6 +26,8 @@ class AudioConvConfig(BaseModel, frozen=True, extra="forbid"):
     range, front, coefficients, augmentation: see AudioSettings.
     channels: of the first stage; each of the two after has twice the last and half its frames and bands.
     quick:    whether the stem halves the frames too, at half the cost. A fit that names no encoder chooses it.
+    positions: whether a token says when it comes, see `add_order`; None lets `build` say yes, and is no in the
+              checkpoints of before.
     width:    of the tokens. depth: residual blocks a stage."""
 
     rate: int | None = Field(None, ge=1000, le=192_000)
@@ -40,6 +42,7 @@ class AudioConvConfig(BaseModel, frozen=True, extra="forbid"):
     augmentation: AudioAugmentation | None = AudioAugmentation()
     channels: int = Field(16, ge=4)
     quick: bool = False
+    positions: bool | None = Field(None, exclude_if=lambda value: value is None)
     width: int = Field(128, ge=8)
     depth: int = Field(1, ge=1)
     dropout: float = Field(0.1, ge=0, lt=1)
@@ -85,12 +88,17 @@ class AudioConv(nn.Module):
         cls, config: AudioConvConfig, values: Iterable[np.ndarray], facts: dict[str, float], summary_only: bool = False
     ) -> "AudioConv":
         """An encoder for training: unstated rate and seconds are taken from `facts`; `values` are not read."""
+        if config.positions is None:
+            config = config.model_copy(update={"positions": True})
         return cls(with_rate_and_seconds(config, facts), summary_only=summary_only)
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """`spectrogram` float [B, F, M], `mask` bool [B, F] -> Features of T = ceil(F / 4), ceil(F / 8) when quick
         (1 if summary_only). With several windows these are read each by itself, see `encode_windows`."""
-        return encode_windows(self._encode, inputs, self.processor.frames, self.summary_only)
+        features = encode_windows(self._encode, inputs, self.processor.frames, self.summary_only)
+        if not self.config.positions or self.summary_only:
+            return features
+        return features._replace(tokens=torch.where(features.mask[:, :, None], add_order(features.tokens), 0.0))
 
     def _encode(self, spectrogram: Tensor, mask: Tensor) -> Features:
         spectrogram = torch.where(mask[:, :, None], spectrogram, 0.0)

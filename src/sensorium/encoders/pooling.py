@@ -66,3 +66,18 @@ def add_positions(tokens: Tensor, height: int, width: int) -> Tensor:
     positions = torch.nn.functional.pad(positions, (0, tokens.shape[2] - positions.shape[1]))
     size = tokens.float().square().mean(dim=2, keepdim=True).clamp(min=1e-12).sqrt()  # [B, T, 1]
     return tokens + positions * size
+
+
+def add_order(tokens: Tensor) -> Tensor:
+    """tokens float [B, T, D], one after another in time → the same shape, with sines and cosines of a token's number
+    added, at .7 of its size: convolutions do not say which of two equal sounds comes first.
+
+    The fixed positions of Vaswani et al. (2017, arXiv:1706.03762), which do not depend on how long the series is. Of an
+    odd D the last number stays as it is.
+    """
+    count, half = tokens.shape[1], tokens.shape[2] // 2
+    waves = 10_000.0 ** (-torch.arange(half, device=tokens.device) / half)
+    angles = torch.arange(count, device=tokens.device)[:, None] * waves  # [T, D / 2]
+    order = torch.nn.functional.pad(torch.cat([angles.sin(), angles.cos()], dim=1), (0, tokens.shape[2] - 2 * half))
+    size = tokens.float().square().mean(dim=2, keepdim=True).clamp(min=1e-12).sqrt()  # [B, T, 1]
+    return tokens + order * size

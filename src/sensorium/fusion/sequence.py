@@ -4,7 +4,7 @@ import torch
 from pydantic import BaseModel, Field
 from torch import nn
 
-from sensorium.features import Features
+from sensorium.features import Features, take_tokens
 from sensorium.nn.named import Named
 from sensorium.nn.precision import wide
 
@@ -48,6 +48,10 @@ class Sequence(nn.Module):
         mask = torch.cat([features[name].mask for name in self.names], dim=1)
         pooled = tokens.sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)
         return Features(tokens, mask, pooled)
+
+    def tokens_of(self, name: str, fused: Features, features: dict[str, Features]) -> Features:
+        """The part of the `fused` tokens that the input `name` has: Features of T tokens; `pooled` is of all inputs."""
+        return take_tokens(name, fused, {each: features[each] for each in self.names})
 
     def _mapped(self, name: str, features: Features) -> torch.Tensor:
         real = features.mask[..., None]

@@ -4,7 +4,7 @@ import torch
 from pydantic import BaseModel, Field
 from torch import nn
 
-from sensorium.features import Features
+from sensorium.features import Features, take_tokens
 from sensorium.nn.inputs import Inputs
 from sensorium.nn.transformer import Transformer
 
@@ -49,3 +49,7 @@ class TransformerFusion(nn.Module):
         out = self.stream(torch.cat([summary, tokens], dim=1), torch.cat([present[:, None], mask], dim=1))
         pooled = torch.where(present[:, None], out[:, 0], 0.0)
         return Features(torch.where(mask[..., None], out[:, 1:], 0.0), mask, pooled)
+
+    def tokens_of(self, name: str, fused: Features, features: dict[str, Features]) -> Features:
+        """The part of the `fused` tokens that the input `name` has: Features of T tokens; `pooled` is of all inputs."""
+        return take_tokens(name, fused, {each: features[each] for each in self.inputs.names})

@@ -118,6 +118,19 @@ def test_tensors_are_the_tokens_of_the_spelled_places_and_nothing_here_is_an_end
     assert batch["tokens"][1, 0, 0] == processor.end[0] and batch["real"][1].sum() == 1
 
 
+def test_tensors_have_the_boxes_and_what_their_labels_begin_with():
+    processor = tokens()
+    right = Place("frog", (0.5, 0.1, 0.9, 0.4))
+    slanted = Place("toad", (0.1, 0.5, 0.3, 0.6, 0.2, 0.9))
+    batch = BoxesColumn(objects([[right, slanted], [], None]), processor)(np.arange(3))
+    assert batch["boxes"][0].flatten().tolist() == pytest.approx([0.5, 0.1, 0.9, 0.4, 0.1, 0.5, 0.3, 0.9])
+    assert batch["names"].tolist() == [[processor("frog")[0], processor("toad")[0]], [-1, -1], [-1, -1]]
+    moved = BoxesColumn(objects([[right]]), processor).moved(
+        np.arange(1), lambda row, points: [x + 0.05 for x in points]
+    )
+    assert moved["boxes"][0, 0].tolist() == pytest.approx([0.55, 0.15, 0.95, 0.45])
+
+
 def test_boxes_move_with_their_picture_and_leave_with_it():
     places = [Place("a", (0.1, 0.2, 0.3, 0.4)), Place("b", (0.0, 0.0, 0.05, 0.1))]
     mirrored = move_places(places, lambda points: [1 - x if n % 2 == 0 else x for n, x in enumerate(points)])

@@ -7,6 +7,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from sensorium.data.columns.infer import Guess
@@ -127,13 +128,18 @@ class BoxesTarget:
 
 
 class BoxesColumn:
-    """Places of N records, spelled and made tokens when a batch asks for them, as TextColumn gives them."""
+    """Places of N records, spelled and made tokens when a batch asks for them, as TextColumn gives them.
+
+    With a processor also `boxes` float32 [B, M, 4], x0, y0, x1, y1 around each place as shares of the picture, and
+    `names` int64 [B, M], the first token of its label; zero and -1 where a record has fewer than M places.
+    """
 
     decodes = False
 
     def __init__(self, cells: np.ndarray, processor: Tokens | None):
         self.cells, self.processor = cells, processor
         self.bins = 0 if processor is None else count_locations(processor.tokenizer)
+        self._names: dict[str, int] = {}
 
     def __call__(self, rows: np.ndarray) -> dict[str, Tensor]:
         """As TargetColumn says."""
@@ -145,10 +151,26 @@ class BoxesColumn:
 
     def _encode(self, lists: list[list[Place] | None]) -> dict[str, Tensor]:
         if self.processor is None:
-            texts = [None if places is None else [dump_places(places)] for places in lists]
-        else:
-            texts = [None if places is None else [spell_places(in_order(places), self.bins)] for places in lists]
+            return self._tokens([None if places is None else [dump_places(places)] for places in lists])
+        texts = [None if places is None else [spell_places(in_order(places), self.bins)] for places in lists]
+        return self._tokens(texts) | self._places([places or [] for places in lists])
+
+    def _tokens(self, texts: list[list[str] | None]) -> dict[str, Tensor]:
         return TextColumn(np.fromiter(texts, dtype=object, count=len(texts)), self.processor)(np.arange(len(texts)))
+
+    def _places(self, lists: list[list[Place]]) -> dict[str, Tensor]:
+        most = max([1, *map(len, lists)])
+        boxes, names = torch.zeros(len(lists), most, 4), torch.full((len(lists), most), -1)
+        for row, places in enumerate(lists):
+            if places:
+                boxes[row, : len(places)] = torch.tensor([place.box for place in places])
+                names[row, : len(places)] = torch.tensor([self._name(place.label) for place in places])
+        return {"boxes": boxes, "names": names}
+
+    def _name(self, label: str) -> int:
+        if label not in self._names:
+            self._names[label] = self.processor(label)[0]
+        return self._names[label]
 
 
 def in_order(places: Sequence[Place]) -> list[Place]:

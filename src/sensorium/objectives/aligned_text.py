@@ -1,0 +1,68 @@
+"""Learning which token of a text each token of a sound says, beside the text that is written of it."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sensorium.features import Batch, Loss
+from sensorium.generation.ctc import frames_needed
+from sensorium.heads.writer import Writer
+from sensorium.heads.written import texts_of
+from sensorium.model import Model
+from sensorium.objectives.step import Step
+
+WEIGHT = 0.5  # beside the loss of what is written: .3 beside .7, as Watanabe et al. have it, is .43
+
+
+class AlignedText(nn.Module):
+    """Connectionist temporal classification of the fused tokens of a sound (Graves et al. 2006,
+    doi:10.1145/1143844.1143891) beside a decoder that writes its text (Kim et al. 2017, arXiv:1609.06773; Watanabe et
+    al. 2017, doi:10.1109/JSTSP.2017.2763455).
+
+    A decoder alone has to find out what is said where before it can learn what it sounds like; this loss says it to the
+    tokens that the decoder reads. What is written does not use it: the layer stays in the objective. A text that has
+    more tokens than its sound counts for nothing.
+    """
+
+    reads = "fused"
+
+    def __init__(self, model: Model, head: str, sound: str):
+        super().__init__()
+        self.head, self.sound, self.loss_name = head, sound, f"{head}_aligned"
+        self.weights = {self.loss_name: WEIGHT}
+        processor = model.heads[head].processor
+        self.blank = processor.pad
+        self.labels = nn.Linear(model.fusion.dim, processor.vocabulary)
+
+    def forward(self, step: Step) -> dict[str, Loss]:
+        """Sum and count of the loss over the rows that have the sound and a text."""
+        features = {name: step.features(name) for name in step.model.encoders.names}
+        heard = step.model.fusion.tokens_of(self.sound, step.fused(), features)
+        logprobs = self.labels(heard.tokens).float().log_softmax(dim=2)  # [B, T, V]
+        row, tokens, real, weight = texts_of(step.batch.targets[self.head])
+        counts, lengths = real.sum(dim=1), heard.mask.sum(dim=1)[row]
+        losses = F.ctc_loss(
+            logprobs[row].transpose(0, 1), tokens, lengths.clamp(min=1), counts - 1, self.blank, reduction="none",
+            zero_infinity=True,
+        )  # fmt: skip
+        losses = torch.where(frames_needed(tokens, counts - 1) <= lengths, losses, 0.0) / counts * weight
+        loss = losses.new_zeros(len(logprobs)).index_add(0, row, losses)
+        counted = self._counted(step.batch)
+        return {self.loss_name: Loss(torch.where(counted, loss, 0.0).sum(), counted.sum())}
+
+    def counts(self, batch: Batch) -> dict[str, Tensor]:
+        """How many rows `forward` will count."""
+        return {self.loss_name: self._counted(batch).sum()}
+
+    def _counted(self, batch: Batch) -> Tensor:
+        return batch.targets[self.head]["mask"] & batch.present(self.sound)
+
+
+def transcribed_sound(model: Model, head: str) -> str | None:
+    """The sound that `head` writes a text of; None where it writes none, more is read than that sound, or the fusion
+    does not keep its tokens.
+    """
+    names = model.encoders.names
+    alone = len(names) == 1 and model.encoders[names[0]].modality == "audio"
+    writes = isinstance(model.heads[head], Writer) and hasattr(model.fusion, "tokens_of")
+    return names[0] if alone and writes else None

@@ -1,0 +1,98 @@
+"""Learning what stands at each token of a picture, beside places that are written."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sensorium.features import Batch, Features, Loss
+from sensorium.model import Model
+from sensorium.objectives.step import Step
+
+KIND = "boxes"
+UNKNOWN = -100  # the class of a label that the head was not built for: nothing is learned of it
+
+
+class DensePlaces(nn.Module):
+    """Each fused token of a picture learns what stands over its middle: the label of the smallest place there, or that
+    there is none, as the parts of a picture do in FCOS (Tian et al. 2019, arXiv:1904.01355).
+
+    A decoder that writes places learns where they are long before it learns what they are; with this loss beside its
+    own the tokens that it reads say both. What is written does not use it: the layer stays in the objective.
+    head: of the kind boxes. picture: the input that its places are in, brought to a square whose tokens are its parts,
+    line by line.
+    """
+
+    reads = "fused"
+
+    def __init__(self, model: Model, head: str, picture: str):
+        super().__init__()
+        self.head, self.picture, self.loss_name = head, picture, f"{head}_dense"
+        self.weights = {self.loss_name: 1.0}
+        names = torch.tensor(model.heads[head].config.names, dtype=torch.int64)
+        # Of each token of the head's the class it is as the first of a label, from 1; 0 is nothing.
+        classes = torch.full((model.heads[head].processor.vocabulary,), UNKNOWN)
+        classes[names] = torch.arange(1, len(names) + 1)
+        self.register_buffer("classes", classes, persistent=False)
+        self.label = nn.Linear(model.fusion.dim, len(names) + 1)
+
+    def forward(self, step: Step) -> dict[str, Loss]:
+        """Sum and count of the loss over the rows that have the picture and the target."""
+        features = {name: step.features(name) for name in step.model.encoders.names}
+        shown = step.model.fusion.tokens_of(self.picture, step.fused(), features)
+        counted = self._counted(step.batch)
+        loss = self._loss(shown, step.batch.targets[self.head])  # [B]
+        return {self.loss_name: Loss(torch.where(counted, loss, 0.0).sum(), counted.sum())}
+
+    def counts(self, batch: Batch) -> dict[str, Tensor]:
+        """How many rows `forward` will count."""
+        return {self.loss_name: self._counted(batch).sum()}
+
+    def _counted(self, batch: Batch) -> Tensor:
+        return batch.targets[self.head]["mask"] & batch.present(self.picture)
+
+    def _loss(self, shown: Features, target: dict[str, Tensor]) -> Tensor:
+        side = math.isqrt(shown.tokens.shape[1])
+        tokens, real = shown.tokens[:, -(side**2) :], shown.mask[:, -(side**2) :]  # without a class token
+        boxes, names = target["boxes"], target["names"]
+        standing = smallest_over(boxes, names >= 0, side)  # [B, T]
+        covered = (standing >= 0) & real
+        rows = torch.arange(len(boxes), device=boxes.device)[:, None]
+        label = torch.where(covered, self.classes[names[rows, standing]], 0)
+        losses = F.cross_entropy(
+            self.label(tokens).float().flatten(0, 1), label.flatten(), reduction="none", ignore_index=UNKNOWN
+        )
+        return (losses.view_as(real) * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
+
+
+def placed_picture(model: Model, head: str) -> str | None:
+    """The picture for whose tokens `DensePlaces` can be learned; None where a head writes no places, their picture is
+    not seen whole, or the fusion does not keep its tokens.
+    """
+    spec = next(spec for spec in model.schema.targets if spec.name == head)
+    if spec.kind != KIND or not hasattr(model.fusion, "tokens_of"):
+        return None
+    return spec.picture if getattr(model.encoders[spec.picture].processor, "can_move", False) else None
+
+
+def smallest_over(boxes: Tensor, real: Tensor, side: int) -> Tensor:
+    """int64 [B, side * side]: which of M boxes is over the middle of each part of a picture, line by line; of several
+    the smallest, -1 where none is. One that is over no middle is in the part that its own middle is in.
+
+    boxes: float [B, M, 4], x0, y0, x1, y1 as shares of the picture. real: bool [B, M].
+    """
+    boxes = boxes[:, None]  # [B, 1, M, 4]
+    middle = middles(side, boxes.device)[:, None]  # [T, 1, 2]
+    over = ((boxes[..., :2] <= middle) & (middle < boxes[..., 2:])).all(dim=3)  # [B, T, M]
+    column, line = ((boxes[..., :2] + boxes[..., 2:]) / 2 * side).long().clamp(max=side - 1).unbind(3)
+    own = line * side + column == torch.arange(side * side, device=boxes.device)[:, None]
+    over = (over | (own & ~over.any(dim=1, keepdim=True))) & real[:, None]
+    area = torch.where(over, (boxes[..., 2:] - boxes[..., :2]).prod(dim=3), math.inf)
+    return torch.where(over.any(dim=2), area.argmin(dim=2), -1)
+
+
+def middles(side: int, device: torch.device) -> Tensor:
+    """float [side * side, 2]: x and y of the middle of each part of a picture, line by line, as shares of it."""
+    middle = (torch.arange(side, device=device) + 0.5) / side
+    return torch.stack([middle.repeat(side), middle.repeat_interleave(side)], dim=1)
