@@ -52,6 +52,7 @@ class Task(NamedTuple):
     metric: str
 
 
+STEPS = {"refit": False, "patience": 1000, "batch_size": 32, "learning_rate": 0.001}  # the same for every task
 TASKS = {"caption": Task("text", "chrf"), "things": Task("boxes", "map_50"), "regions": Task("boxes", "map_50")}
 
 
@@ -196,8 +197,7 @@ def compare_tasks(table: pd.DataFrame, folder: Path, settings: dict) -> None:
         table[["picture", "part", *targets]].to_csv(folder / "tasks.csv", index=False)
         run = sensorium.fit(
             folder / "tasks.csv", folder / "-".join(targets), target={target: TASKS[target].kind for target in targets},
-            split="part", held_out="test", overwrite=True, near_copies=False, refit=False, patience=1000,
-            batch_size=32, learning_rate=0.001, **settings,
+            split="part", held_out="test", overwrite=True, near_copies=False, **STEPS | settings,
         )  # fmt: skip
         seconds = time.monotonic() - began
         for target in targets:
@@ -216,8 +216,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=Path("places"))
     parser.add_argument("--scratch", action="store_true")
-    parser.add_argument("--grounding", action="store_true")
-    parser.add_argument("--tasks", type=int, metavar="EPOCHS")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--grounding", action="store_true")
+    what.add_argument("--tasks", type=int, metavar="EPOCHS")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of the fit")
     arguments = parser.parse_args()
     if arguments.scratch:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 import sensorium
 from sensorium.features import Batch
-from sensorium.objectives.aligned_text import WEIGHT, AlignedText, transcribed_sound
+from sensorium.objectives.aligned_text import AlignedText, transcribed_sound
 from sensorium.objectives.step import Step
 
 RATE = 8_000
@@ -44,8 +44,8 @@ def run(sounds, tmp_path_factory):
 
 def test_a_fit_of_what_is_said_aligns_it_too(run):
     log = pd.read_csv(run.folder / "log.csv")
-    assert log["loss_text_aligned"].iloc[1] < log["loss_text_aligned"].iloc[0]
-    assert np.allclose(log["loss"], log["loss_text"] + WEIGHT * log["loss_text_aligned"])
+    assert log["loss_text/aligned"].iloc[1] < log["loss_text/aligned"].iloc[0]
+    assert np.allclose(log["loss"], log["loss_text"] + 0.5 * log["loss_text/aligned"])
 
 
 def test_the_loss_is_that_of_each_row_alone(run):
@@ -66,7 +66,7 @@ def test_the_loss_is_that_of_each_row_alone(run):
     batch = Batch(inputs, {"text": target}, {name: torch.arange(3)}, ["a", "b", "c"])
     step = Step(model, batch)
     with torch.no_grad():
-        loss = objective(step)["text_aligned"]
+        loss = objective(step)["text/aligned"]
         expected = 0.0
         for row, text in enumerate(texts[:2]):
             heard = step.fused().tokens[row, step.fused().mask[row]]
@@ -74,7 +74,7 @@ def test_the_loss_is_that_of_each_row_alone(run):
             said = torch.tensor([text[:-1]])
             loss_of_text = F.ctc_loss(logprobs[:, None], said, (len(heard),), (said.shape[1],), processor.pad, "sum")
             expected += float(loss_of_text) / len(text)
-    assert loss.count == objective.counts(batch)["text_aligned"] == 2
+    assert loss.count == objective.counts(batch)["text/aligned"] == 2
     assert float(loss.total) == pytest.approx(expected, rel=1e-4)
 
 

@@ -83,10 +83,10 @@ def fitted(scenes, folder, **settings):
 def test_a_fit_of_places_learns_them_at_the_tokens_too(scenes, tmp_path):
     fitted(scenes, tmp_path / "run")
     log = pd.read_csv(tmp_path / "run/log.csv")
-    assert log["loss_things_dense"].iloc[1] < log["loss_things_dense"].iloc[0]
-    assert np.allclose(log["loss"], log["loss_things"] + log["loss_things_dense"])
+    assert log["loss_things/dense"].iloc[1] < log["loss_things/dense"].iloc[0]
+    assert np.allclose(log["loss"], log["loss_things"] + log["loss_things/dense"])
 
 
 def test_a_fusion_that_does_not_keep_the_tokens_learns_without(scenes, tmp_path):
     fitted(scenes, tmp_path / "run", fusion="resampler")
-    assert "loss_things_dense" not in pd.read_csv(tmp_path / "run/log.csv")
+    assert "loss_things/dense" not in pd.read_csv(tmp_path / "run/log.csv")

@@ -315,6 +315,13 @@ def apply_finetuning(model: Model, recipe: Recipe) -> None:
             )
         if settings.views > 1:
             _check_views(name, encoder, recipe)
+            placed = (
+                [] if model.schema is None else [each.name for each in model.schema.targets if each.picture == name]
+            )
+            if placed:
+                raise UserError(
+                    f"The places of '{placed[0]}' would not move with the stored views of '{name}'; leave views out."
+                )
     for name, head in model.heads.items():
         _finetune_head(name, head, recipe)
 

@@ -120,11 +120,18 @@ def fitted_by(model: Model, recipe: Recipe) -> list[nn.Module]:
     """All objectives of a fit: its targets, what tokens of pictures and sounds learn beside what is written of them,
     the losses of the fusion itself, and the recipe's objectives.
     """
-    heads = model.heads.names
-    usual: list[nn.Module] = [Supervised(name, recipe.targets.get(name, TargetSettings()).weight) for name in heads]
-    usual += [DensePlaces(model, name, picture) for name in heads if (picture := placed_picture(model, name))]
-    usual += [AlignedText(model, name, sound) for name in heads if (sound := transcribed_sound(model, name))]
+    weights = {name: recipe.targets.get(name, TargetSettings()).weight for name in model.heads.names}
+    usual: list[nn.Module] = [Supervised(name, weight) for name, weight in weights.items()]
+    if recipe.start_from is None:  # a model that goes on reads its tokens already, and their layers would begin anew
+        usual += [objective for name in weights for objective in _of_tokens(model, name, weights[name])]
     return with_objectives(model, recipe, [*usual, OfFusion(model)] if has_losses(model) else usual)
+
+
+def _of_tokens(model: Model, head: str, weight: float) -> list[nn.Module]:
+    picture, sound = placed_picture(model, head), transcribed_sound(model, head)
+    if picture is not None:
+        return [DensePlaces(model, head, picture, weight)]
+    return [] if sound is None else [AlignedText(model, head, sound, weight)]
 
 
 def with_objectives(model: Model, recipe: Recipe, usual: list[nn.Module]) -> list[nn.Module]:

@@ -77,9 +77,10 @@ def _size_of(recipe: Recipe, targets: Sequence[TargetSpec]) -> Size:
     if recipe.family is not None:
         return ALIGNED
     kinds = [TARGETS[spec.kind] for spec in targets]
-    if any(hasattr(kind, "about") for kind in kinds):
-        return PLACED
-    return WRITTEN if any(kind.scored_by == "loss" for kind in kinds) else SUPERVISED
+    written = [kind for kind in kinds if kind.scored_by == "loss"]
+    if not written:
+        return SUPERVISED
+    return PLACED if all(hasattr(kind, "about") for kind in written) else WRITTEN
 
 
 def choose_encoders(table: Table, recipe: Recipe, facts: dict[str, dict[str, float]]) -> tuple[Recipe, list[str]]:

@@ -54,6 +54,7 @@ class ImageConv(nn.Module):
     Processor = ImageProcessor
     modality = "image"
     pretrained = False
+    gives_map = True
 
     def __init__(self, config: ImageConvConfig, processor: ImageProcessor | None = None, summary_only: bool = False):
         super().__init__()

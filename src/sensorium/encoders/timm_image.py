@@ -74,6 +74,7 @@ class TimmImage(nn.Module):
     Config = TimmConfig
     Processor = ImageProcessor
     modality = "image"
+    gives_map = True
 
     def __init__(self, config: TimmConfig, processor: ImageProcessor | None = None, summary_only: bool = False):
         super().__init__()

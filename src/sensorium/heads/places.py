@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -24,21 +25,22 @@ from sensorium.heads.written import GREEDY, predict_text, text_loss
 
 FEWEST_TOKENS, MOST_TOKENS = 32, 512
 FEWEST_BINS, MOST_BINS, BINS_OF_A_SIDE = 100, 1000, 10
+MOST_LABELS = 1000  # that the head remembers
 WAVES = 5.0  # octaves of the waves that location tokens begin as
 
 
 class PlacesConfig(BaseModel, frozen=True, extra="forbid"):
     """bins: into how many a picture's width, and its height, are cut; None: so many that 95 % of the sides of training
     boxes are ten bins or longer, from 100 to 1,000. blur: how many bins around the true one are learned as right too,
-    a deviation; 0 for none. decoder: the writer's settings. shapes, names: of the training places, and the first tokens
-    of their labels; `build` fills them.
+    a deviation; 0 for none. decoder: the writer's settings. shapes, labels: of the training places, the commonest
+    labels; `build` fills them.
     """
 
     bins: int | None = Field(None, ge=2, le=10_000)
     blur: float = Field(1.0, ge=0)
     decoder: WriterConfig = WriterConfig()
     shapes: tuple[str, ...] = ("box", "quad", "polygon")
-    names: tuple[int, ...] = ()
+    labels: tuple[str, ...] = ()
 
 
 class Places(nn.Module):
@@ -80,8 +82,8 @@ class Places(nn.Module):
             longest = max((len(processor(spell_places(places, bins))) for places in lists), default=1)
             processor.max_tokens = min(MOST_TOKENS, max(FEWEST_TOKENS, longest + longest // 4))
         shapes = sorted({place.shape for places in lists for place in places}) or config.shapes
-        names = sorted({processor(label)[0] for label in set(labels)})
-        learned = {"bins": bins, "shapes": tuple(shapes), "names": tuple(names)}
+        commonest = tuple(sorted(label for label, _ in Counter(labels).most_common(MOST_LABELS)))
+        learned = {"bins": bins, "shapes": tuple(shapes), "labels": commonest}
         head = cls(config.model_copy(update=learned), dim, processor)
         head.warn_of_cut(lists)
         return head

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from sensorium.build.model import apply_finetuning, with_usual_fusion
+from sensorium.build.model import apply_finetuning, with_pictures, with_usual_fusion
 from sensorium.build.objectives import fitted_by, with_views
 from sensorium.config.defaults import default_workers, fill_defaults
 from sensorium.config.schema import Recipe
@@ -77,6 +77,7 @@ class _EnoughSteps(Exception):
 def plan(table: Table, recipe: Recipe, scan_seconds: float) -> Plan:
     """The plan for a table without broken files, whose files took `scan_seconds` to look at once. Builds the model and
     takes a few real steps, which nothing is kept of. Raises UserError where fit would."""
+    table = with_pictures(table, recipe)
     ids = {spec.name: np.zeros(len(table), dtype=np.int64) for spec in table.schema.inputs}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # copies across the split are a finding of their own

@@ -9,6 +9,7 @@ from sensorium.data.columns.parse import is_missing
 from sensorium.data.schema import TargetSpec
 from sensorium.data.table import Table
 from sensorium.data.targets import TARGETS
+from sensorium.data.targets.places import Place
 
 
 class TargetCells(NamedTuple):
@@ -44,13 +45,17 @@ class TargetCells(NamedTuple):
         )  # fmt: skip
 
 
+def _label(entry: str | Place) -> str:
+    return entry.label if isinstance(entry, Place) else entry
+
+
 def target_cells(table: Table, spec: TargetSpec) -> TargetCells:
     """The cells of the target `spec`, all of which can be read."""
     kind, converted = TARGETS[spec.kind], table.cells(spec.name, spec.kind)
     present = np.flatnonzero(~is_missing(converted))
     measured = None if converted.dtype == object else converted
     parsed = [str(cell) for cell in converted[present]] if measured is not None else list(converted[present])
-    names = [[cell] if isinstance(cell, str) else list(dict.fromkeys(cell or ())) for cell in parsed]
+    names = [[cell] if isinstance(cell, str) else list(dict.fromkeys(map(_label, cell or ()))) for cell in parsed]
     cells = np.full(len(converted), None, dtype=object)
     cells[present] = ["|".join(sorted(labels)) for labels in names]
     codes = pd.Index(spec.labels, dtype=object).get_indexer([name for several in names for name in several])

@@ -11,7 +11,7 @@ from sensorium.heads.written import texts_of
 from sensorium.model import Model
 from sensorium.objectives.step import Step
 
-WEIGHT = 0.5  # beside the loss of what is written: .3 beside .7, as Watanabe et al. have it, is .43
+LARGEST = 2048  # tokens of a vocabulary: with more of them what all frames say takes gigabytes
 
 
 class AlignedText(nn.Module):
@@ -21,15 +21,16 @@ class AlignedText(nn.Module):
 
     A decoder alone has to find out what is said where before it can learn what it sounds like; this loss says it to the
     tokens that the decoder reads. What is written does not use it: the layer stays in the objective. A text that has
-    more tokens than its sound counts for nothing.
+    more tokens than its sound counts with a loss of zero.
+    head: a Writer, whose config says how much the loss counts beside its own. weight: of both.
     """
 
     reads = "fused"
 
-    def __init__(self, model: Model, head: str, sound: str):
+    def __init__(self, model: Model, head: str, sound: str, weight: float = 1.0):
         super().__init__()
-        self.head, self.sound, self.loss_name = head, sound, f"{head}_aligned"
-        self.weights = {self.loss_name: WEIGHT}
+        self.head, self.sound, self.loss_name = head, sound, f"{head}/aligned"
+        self.weights = {self.loss_name: weight * model.heads[head].config.aligned}
         processor = model.heads[head].processor
         self.blank = processor.pad
         self.labels = nn.Linear(model.fusion.dim, processor.vocabulary)
@@ -38,15 +39,15 @@ class AlignedText(nn.Module):
         """Sum and count of the loss over the rows that have the sound and a text."""
         features = {name: step.features(name) for name in step.model.encoders.names}
         heard = step.model.fusion.tokens_of(self.sound, step.fused(), features)
-        logprobs = self.labels(heard.tokens).float().log_softmax(dim=2)  # [B, T, V]
         row, tokens, real, weight = texts_of(step.batch.targets[self.head])
+        logprobs = self.labels(heard.tokens[row]).float().log_softmax(dim=2)  # [N, T, V]
         counts, lengths = real.sum(dim=1), heard.mask.sum(dim=1)[row]
         losses = F.ctc_loss(
-            logprobs[row].transpose(0, 1), tokens, lengths.clamp(min=1), counts - 1, self.blank, reduction="none",
+            logprobs.transpose(0, 1), tokens, lengths.clamp(min=1), counts - 1, self.blank, reduction="none",
             zero_infinity=True,
         )  # fmt: skip
         losses = torch.where(frames_needed(tokens, counts - 1) <= lengths, losses, 0.0) / counts * weight
-        loss = losses.new_zeros(len(logprobs)).index_add(0, row, losses)
+        loss = losses.new_zeros(len(heard.mask)).index_add(0, row, losses)
         counted = self._counted(step.batch)
         return {self.loss_name: Loss(torch.where(counted, loss, 0.0).sum(), counted.sum())}
 
@@ -59,10 +60,11 @@ class AlignedText(nn.Module):
 
 
 def transcribed_sound(model: Model, head: str) -> str | None:
-    """The sound that `head` writes a text of; None where it writes none, more is read than that sound, or the fusion
-    does not keep its tokens.
+    """The sound that `head` writes a text of; None where it writes none or shall not learn so, more is read than that
+    sound, its vocabulary is large, or the fusion does not keep the sound's tokens.
     """
     names = model.encoders.names
     alone = len(names) == 1 and model.encoders[names[0]].modality == "audio"
-    writes = isinstance(model.heads[head], Writer) and hasattr(model.fusion, "tokens_of")
-    return names[0] if alone and writes else None
+    writer = model.heads[head]
+    learns = isinstance(writer, Writer) and writer.config.aligned and writer.processor.vocabulary <= LARGEST
+    return names[0] if alone and learns and hasattr(model.fusion, "tokens_of") else None

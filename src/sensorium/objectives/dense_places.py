@@ -6,12 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sensorium.data.targets.text import hash_texts
 from sensorium.features import Batch, Features, Loss
+from sensorium.heads.places import Places
 from sensorium.model import Model
 from sensorium.objectives.step import Step
 
-KIND = "boxes"
-UNKNOWN = -100  # the class of a label that the head was not built for: nothing is learned of it
+UNKNOWN = -100  # the class of a label that the head does not remember: nothing is learned of it
 
 
 class DensePlaces(nn.Module):
@@ -19,23 +20,20 @@ class DensePlaces(nn.Module):
     there is none, as the parts of a picture do in FCOS (Tian et al. 2019, arXiv:1904.01355).
 
     A decoder that writes places learns where they are long before it learns what they are; with this loss beside its
-    own the tokens that it reads say both. What is written does not use it: the layer stays in the objective.
-    head: of the kind boxes. picture: the input that its places are in, brought to a square whose tokens are its parts,
-    line by line.
+    own the tokens that it reads say both. What is written does not use it: the layer stays in the objective. A row
+    whose picture modality dropout hides counts with a loss of zero.
+    head: a Places. picture: the input that its places are in, see `placed_picture`. weight: of the loss in the sum.
     """
 
     reads = "fused"
 
-    def __init__(self, model: Model, head: str, picture: str):
+    def __init__(self, model: Model, head: str, picture: str, weight: float = 1.0):
         super().__init__()
-        self.head, self.picture, self.loss_name = head, picture, f"{head}_dense"
-        self.weights = {self.loss_name: 1.0}
-        names = torch.tensor(model.heads[head].config.names, dtype=torch.int64)
-        # Of each token of the head's the class it is as the first of a label, from 1; 0 is nothing.
-        classes = torch.full((model.heads[head].processor.vocabulary,), UNKNOWN)
-        classes[names] = torch.arange(1, len(names) + 1)
-        self.register_buffer("classes", classes, persistent=False)
-        self.label = nn.Linear(model.fusion.dim, len(names) + 1)
+        self.head, self.picture, self.loss_name = head, picture, f"{head}/dense"
+        self.weights = {self.loss_name: weight}
+        known = sorted(hash_texts([label]) for label in model.heads[head].config.labels)
+        self.register_buffer("known", torch.tensor(known, dtype=torch.int64), persistent=False)
+        self.label = nn.Linear(model.fusion.dim, len(known) + 1)  # nothing, or one of the labels
 
     def forward(self, step: Step) -> dict[str, Loss]:
         """Sum and count of the loss over the rows that have the picture and the target."""
@@ -55,25 +53,30 @@ class DensePlaces(nn.Module):
     def _loss(self, shown: Features, target: dict[str, Tensor]) -> Tensor:
         side = math.isqrt(shown.tokens.shape[1])
         tokens, real = shown.tokens[:, -(side**2) :], shown.mask[:, -(side**2) :]  # without a class token
-        boxes, names = target["boxes"], target["names"]
-        standing = smallest_over(boxes, names >= 0, side)  # [B, T]
-        covered = (standing >= 0) & real
-        rows = torch.arange(len(boxes), device=boxes.device)[:, None]
-        label = torch.where(covered, self.classes[names[rows, standing]], 0)
+        standing = smallest_over(target["boxes"], target["labels"] != 0, side)  # [B, T]
+        labels = self._classes(target["labels"]).gather(1, standing.clamp(min=0))
         losses = F.cross_entropy(
-            self.label(tokens).float().flatten(0, 1), label.flatten(), reduction="none", ignore_index=UNKNOWN
-        )
+            self.label(tokens).float().flatten(0, 1), torch.where(standing >= 0, labels, 0).flatten(),
+            reduction="none", ignore_index=UNKNOWN,
+        )  # fmt: skip
         return (losses.view_as(real) * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
+
+    def _classes(self, labels: Tensor) -> Tensor:
+        """int64 [B, M]: the classes of labels, from 1."""
+        number = torch.searchsorted(self.known, labels).clamp(max=len(self.known) - 1)
+        return torch.where(self.known[number] == labels, number + 1, UNKNOWN)
 
 
 def placed_picture(model: Model, head: str) -> str | None:
-    """The picture for whose tokens `DensePlaces` can be learned; None where a head writes no places, their picture is
-    not seen whole, or the fusion does not keep its tokens.
+    """The picture for whose tokens `DensePlaces` can be learned; None where `head` writes no places or was built for
+    none, their picture is not seen whole as a map of tokens, or the fusion does not keep its tokens.
     """
-    spec = next(spec for spec in model.schema.targets if spec.name == head)
-    if spec.kind != KIND or not hasattr(model.fusion, "tokens_of"):
+    places, spec = model.heads[head], next(spec for spec in model.schema.targets if spec.name == head)
+    if not isinstance(places, Places) or not places.config.labels or not hasattr(model.fusion, "tokens_of"):
         return None
-    return spec.picture if getattr(model.encoders[spec.picture].processor, "can_move", False) else None
+    if spec.picture is None or not getattr(model.encoders[spec.picture], "gives_map", False):
+        return None
+    return spec.picture if model.encoders[spec.picture].processor.can_move else None
 
 
 def smallest_over(boxes: Tensor, real: Tensor, side: int) -> Tensor:

@@ -11,6 +11,7 @@ from sensorium.data.columns.parse import objects
 from sensorium.data.schema import TargetSpec
 from sensorium.data.targets.boxes import BoxesColumn, BoxesTarget, dump_places, load_places, move_places, parse_places
 from sensorium.data.targets.places import Place, location_tokens
+from sensorium.data.targets.text import hash_texts
 from sensorium.data.targets.tokens import Tokens
 from sensorium.errors import UserError
 
@@ -118,13 +119,13 @@ def test_tensors_are_the_tokens_of_the_spelled_places_and_nothing_here_is_an_end
     assert batch["tokens"][1, 0, 0] == processor.end[0] and batch["real"][1].sum() == 1
 
 
-def test_tensors_have_the_boxes_and_what_their_labels_begin_with():
+def test_tensors_have_the_boxes_and_which_labels_they_have():
     processor = tokens()
     right = Place("frog", (0.5, 0.1, 0.9, 0.4))
     slanted = Place("toad", (0.1, 0.5, 0.3, 0.6, 0.2, 0.9))
     batch = BoxesColumn(objects([[right, slanted], [], None]), processor)(np.arange(3))
     assert batch["boxes"][0].flatten().tolist() == pytest.approx([0.5, 0.1, 0.9, 0.4, 0.1, 0.5, 0.3, 0.9])
-    assert batch["names"].tolist() == [[processor("frog")[0], processor("toad")[0]], [-1, -1], [-1, -1]]
+    assert batch["labels"].tolist() == [[hash_texts(["frog"]), hash_texts(["toad"])], [0, 0], [0, 0]]
     moved = BoxesColumn(objects([[right]]), processor).moved(
         np.arange(1), lambda row, points: [x + 0.05 for x in points]
     )

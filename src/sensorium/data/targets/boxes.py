@@ -24,7 +24,7 @@ from sensorium.data.targets.places import (
     relative_points,
     spell_places,
 )
-from sensorium.data.targets.text import TextColumn
+from sensorium.data.targets.text import TextColumn, hash_texts
 from sensorium.data.targets.tokens import Tokens
 
 SHAPES = {"box": BOX, "quad": QUAD, "polygon": None}
@@ -131,7 +131,7 @@ class BoxesColumn:
     """Places of N records, spelled and made tokens when a batch asks for them, as TextColumn gives them.
 
     With a processor also `boxes` float32 [B, M, 4], x0, y0, x1, y1 around each place as shares of the picture, and
-    `names` int64 [B, M], the first token of its label; zero and -1 where a record has fewer than M places.
+    `labels` int64 [B, M], which label it has, as `hash_texts` tells them apart; zeros where a record has fewer.
     """
 
     decodes = False
@@ -139,7 +139,6 @@ class BoxesColumn:
     def __init__(self, cells: np.ndarray, processor: Tokens | None):
         self.cells, self.processor = cells, processor
         self.bins = 0 if processor is None else count_locations(processor.tokenizer)
-        self._names: dict[str, int] = {}
 
     def __call__(self, rows: np.ndarray) -> dict[str, Tensor]:
         """As TargetColumn says."""
@@ -160,17 +159,12 @@ class BoxesColumn:
 
     def _places(self, lists: list[list[Place]]) -> dict[str, Tensor]:
         most = max([1, *map(len, lists)])
-        boxes, names = torch.zeros(len(lists), most, 4), torch.full((len(lists), most), -1)
+        boxes, labels = torch.zeros(len(lists), most, 4), torch.zeros(len(lists), most, dtype=torch.int64)
         for row, places in enumerate(lists):
             if places:
                 boxes[row, : len(places)] = torch.tensor([place.box for place in places])
-                names[row, : len(places)] = torch.tensor([self._name(place.label) for place in places])
-        return {"boxes": boxes, "names": names}
-
-    def _name(self, label: str) -> int:
-        if label not in self._names:
-            self._names[label] = self.processor(label)[0]
-        return self._names[label]
+                labels[row, : len(places)] = torch.tensor([hash_texts([place.label]) for place in places])
+        return {"boxes": boxes, "labels": labels}
 
 
 def in_order(places: Sequence[Place]) -> list[Place]:
