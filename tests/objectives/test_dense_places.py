@@ -7,8 +7,10 @@ import torch
 from PIL import Image
 
 import sensorium
+from sensorium.data.targets.text import hash_texts
+from sensorium.errors import UserError
 from sensorium.features import Features, take_tokens
-from sensorium.objectives.dense_places import middles, smallest_over
+from sensorium.objectives.dense_places import UNKNOWN, DensePlaces, middles, smallest_over
 
 
 def loop_over(boxes, real, side):
@@ -90,3 +92,37 @@ def test_a_fit_of_places_learns_them_at_the_tokens_too(scenes, tmp_path):
 def test_a_fusion_that_does_not_keep_the_tokens_learns_without(scenes, tmp_path):
     fitted(scenes, tmp_path / "run", fusion="resampler")
     assert "loss_things/dense" not in pd.read_csv(tmp_path / "run/log.csv")
+
+
+def test_a_label_that_the_head_does_not_remember_is_not_learned(scenes, tmp_path):
+    run = fitted(scenes, tmp_path / "run")
+    objective = DensePlaces(run.model, "things", "picture", weight=0.5)
+    assert objective.weights == {"things/dense": 0.5}
+    labels = torch.tensor([[hash_texts(["red"]), hash_texts(["green"]), 0], [hash_texts(["blue"]), 0, 0]])
+    classes = objective._classes(labels)
+    assert classes[:, 0].sort().values.tolist() == [1, 2] and (classes[0, 1:] == UNKNOWN).all()
+    boxes = torch.tensor([[[0.0, 0.0, 1.0, 1.0]] * 3] * 2)
+    shown = Features(torch.randn(2, 4, 128), torch.ones(2, 4, dtype=torch.bool), torch.zeros(2, 128))
+    target = {"boxes": boxes, "labels": labels[:, :1]}
+    with torch.no_grad():
+        expected = -objective.label(shown.tokens).log_softmax(dim=2)[torch.arange(2), :, classes[:, 0]].mean(dim=1)
+        assert torch.allclose(objective._loss(shown, target | {"boxes": boxes[:, :1]}), expected)
+        unknown = {"boxes": boxes[:, :1], "labels": labels[:, 1:2]}
+        assert objective._loss(shown, unknown)[0] == 0
+
+
+def test_a_run_that_goes_on_learns_the_target_alone(scenes, tmp_path):
+    fitted(scenes, tmp_path / "run")
+    fitted(scenes.sample(frac=1, random_state=1), tmp_path / "on", start_from=tmp_path / "run")
+    assert "loss_things/dense" not in pd.read_csv(tmp_path / "on/log.csv")
+
+
+def test_a_table_of_places_is_inspected(scenes):
+    report = sensorium.inspect(scenes, target={"things": "boxes"})
+    assert "places" in str(report.to_dict())
+
+
+def test_stored_views_of_a_picture_with_places_are_refused(scenes, tmp_path):
+    views = {"inputs": {"picture": {"encoder": "image_conv", "frozen": True, "views": 2}}}
+    with pytest.raises(UserError, match="places of 'things' would not move with the stored views of 'picture'"):
+        fitted(scenes, tmp_path / "run", recipe=views)

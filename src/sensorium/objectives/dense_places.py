@@ -63,7 +63,7 @@ class DensePlaces(nn.Module):
 
     def _classes(self, labels: Tensor) -> Tensor:
         """int64 [B, M]: the classes of labels, from 1."""
-        number = torch.searchsorted(self.known, labels).clamp(max=len(self.known) - 1)
+        number = torch.searchsorted(self.known, labels.contiguous()).clamp(max=len(self.known) - 1)
         return torch.where(self.known[number] == labels, number + 1, UNKNOWN)
 
 
