@@ -83,17 +83,6 @@ class Features(NamedTuple):
         )
 
 
-def take_tokens(name: str, fused: Features, features: dict[str, Features]) -> Features:
-    """Those of the tokens of all inputs, fused one input after another in the order of `features`, that `name` has."""
-    first = 0
-    for other, value in features.items():
-        if other == name:
-            break
-        first += value.tokens.shape[1]
-    part = slice(first, first + features[name].tokens.shape[1])
-    return Features(fused.tokens[:, part], fused.mask[:, part], fused.pooled)
-
-
 class Batch(NamedTuple):
     """Records as tensors.
 

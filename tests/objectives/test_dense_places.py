@@ -1,5 +1,7 @@
 """What the tokens of a picture learn beside places that are written."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,8 +11,11 @@ from PIL import Image
 import sensorium
 from sensorium.data.targets.text import hash_texts
 from sensorium.errors import UserError
-from sensorium.features import Features, take_tokens
+from sensorium.features import Batch, Features
+from sensorium.fusion.sequence import Sequence
+from sensorium.fusion.transformer import TransformerFusion
 from sensorium.objectives.dense_places import UNKNOWN, DensePlaces, middles, smallest_over
+from sensorium.objectives.step import Step
 
 
 def loop_over(boxes, real, side):
@@ -53,11 +58,32 @@ def test_tokens_of_an_input_are_taken_from_those_of_all():
     def alike(count, value):
         return Features(torch.full((2, count, 3), value), torch.ones(2, count, dtype=torch.bool), torch.zeros(2, 3))
 
-    features = {"text": alike(4, 1.0), "picture": alike(9, 2.0), "sound": alike(2, 3.0)}
-    fused = alike(15, 0.0)._replace(tokens=torch.cat([value.tokens for value in features.values()], dim=1))
-    taken = take_tokens("picture", fused, features)
-    assert (taken.tokens == 2.0).all()
+    fusion = SimpleNamespace(token_order=["sound", "text", "picture"])
+    step = Step(SimpleNamespace(fusion=fusion, training=True), Batch({}, {}, {}, []))
+    step._features = {"text": alike(4, 1.0), "picture": alike(9, 2.0), "sound": alike(2, 3.0)}
+    tokens = torch.cat([step._features[name].tokens for name in fusion.token_order], dim=1)
+    step._fused = {(): alike(15, 0.0)._replace(tokens=tokens)}
+    taken = step.fused_tokens("picture")
+    assert (taken.tokens == 2.0).all() and taken.tokens.shape == (2, 9, 3)
     assert taken.mask.shape == (2, 9)
+
+
+@pytest.mark.parametrize("kind", [TransformerFusion, Sequence])
+def test_a_fusion_says_in_which_order_the_tokens_of_its_inputs_stand(kind):
+    torch.manual_seed(0)
+    dims, counts = {"text": 32, "picture": 16, "sound": 32}, {"text": 4, "picture": 9, "sound": 2}
+    fusion = kind(kind.Config(dim=32), dims).eval()
+    for hidden in dims:
+        features = {
+            name: Features(
+                torch.randn(1, counts[name], width),
+                torch.full((1, counts[name]), name != hidden),
+                torch.zeros(1, width),
+            )
+            for name, width in dims.items()
+        }
+        expected = [name != hidden for name in fusion.token_order for _ in range(counts[name])]
+        assert fusion(features).mask[0].tolist() == expected
 
 
 @pytest.fixture(scope="module")

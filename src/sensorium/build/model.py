@@ -13,7 +13,7 @@ from sensorium.config.load import parse_config
 from sensorium.config.schema import InputSettings, Recipe, TargetSettings
 from sensorium.data.media.decoding import decode
 from sensorium.data.records import draw
-from sensorium.data.schema import InputSpec, TargetSpec
+from sensorium.data.schema import InputSpec, Schema, TargetSpec
 from sensorium.data.table import Table
 from sensorium.data.targets import TARGETS
 from sensorium.encoders import ENCODERS
@@ -314,14 +314,7 @@ def apply_finetuning(model: Model, recipe: Recipe) -> None:
                 " or leave layer_decay out."
             )
         if settings.views > 1:
-            _check_views(name, encoder, recipe)
-            placed = (
-                [] if model.schema is None else [each.name for each in model.schema.targets if each.picture == name]
-            )
-            if placed:
-                raise UserError(
-                    f"The places of '{placed[0]}' would not move with the stored views of '{name}'; leave views out."
-                )
+            _check_views(name, encoder, recipe, model.schema)
     for name, head in model.heads.items():
         _finetune_head(name, head, recipe)
 
@@ -353,7 +346,7 @@ def cached_inputs(model: Model, recipe: Recipe) -> list[str]:
     return untrained_inputs(model, recipe) if recipe.cache else []
 
 
-def _check_views(name: str, encoder: nn.Module, recipe: Recipe) -> None:
+def _check_views(name: str, encoder: nn.Module, recipe: Recipe, schema: Schema) -> None:
     if not (recipe.cache and is_frozen(encoder)):
         raise UserError(
             f"Only a cached input has stored views, and '{name}' is changed anew in each epoch, for its encoder is"
@@ -364,3 +357,8 @@ def _check_views(name: str, encoder: nn.Module, recipe: Recipe) -> None:
             f"Nothing changes '{name}' at random, so all its views would be the same; leave views out, or let augment"
             " be true and the encoder have an augmentation."
         )
+    for target in schema.targets:
+        if target.picture == name:
+            raise UserError(
+                f"The places of '{target.name}' would not move with the stored views of '{name}'; leave views out."
+            )

@@ -62,10 +62,7 @@ def add_positions(tokens: Tensor, height: int, width: int) -> Tensor:
         *((torch.arange(side, device=tokens.device) + 0.5) / side for side in (height, width)), indexing="ij"
     )
     angles = torch.stack([lines, columns], dim=2).flatten(0, 1)[..., None] * waves  # [T, 2, D / 4]
-    positions = torch.cat([angles.sin(), angles.cos()], dim=2).flatten(1)  # [T, D]
-    positions = torch.nn.functional.pad(positions, (0, tokens.shape[2] - positions.shape[1]))
-    size = tokens.float().square().mean(dim=2, keepdim=True).clamp(min=1e-12).sqrt()  # [B, T, 1]
-    return tokens + positions * size
+    return _add_waves(tokens, torch.cat([angles.sin(), angles.cos()], dim=2).flatten(1))
 
 
 def add_order(tokens: Tensor) -> Tensor:
@@ -75,9 +72,15 @@ def add_order(tokens: Tensor) -> Tensor:
     The fixed positions of Vaswani et al. (2017, arXiv:1706.03762), which do not depend on how long the series is. Of an
     odd D the last number stays as it is.
     """
-    count, half = tokens.shape[1], tokens.shape[2] // 2
+    half = tokens.shape[2] // 2
     waves = 10_000.0 ** (-torch.arange(half, device=tokens.device) / half)
-    angles = torch.arange(count, device=tokens.device)[:, None] * waves  # [T, D / 2]
-    order = torch.nn.functional.pad(torch.cat([angles.sin(), angles.cos()], dim=1), (0, tokens.shape[2] - 2 * half))
+    angles = torch.arange(tokens.shape[1], device=tokens.device)[:, None] * waves  # [T, D / 2]
+    return _add_waves(tokens, torch.cat([angles.sin(), angles.cos()], dim=1))
+
+
+def _add_waves(tokens: Tensor, waves: Tensor) -> Tensor:
+    """tokens float [B, T, D], waves [T, d], d <= D → the tokens with the waves added to their first d numbers, as large
+    as a token's numbers are in the root mean square."""
+    waves = torch.nn.functional.pad(waves, (0, tokens.shape[2] - waves.shape[1]))
     size = tokens.float().square().mean(dim=2, keepdim=True).clamp(min=1e-12).sqrt()  # [B, T, 1]
-    return tokens + order * size
+    return tokens + waves * size

@@ -4,7 +4,7 @@ import torch
 from pydantic import BaseModel, Field
 from torch import nn
 
-from sensorium.features import Features, take_tokens
+from sensorium.features import Features
 from sensorium.nn.named import Named
 from sensorium.nn.precision import wide
 
@@ -40,6 +40,11 @@ class Sequence(nn.Module):
         })  # fmt: skip
         self.kinds = nn.Parameter(torch.zeros(len(self.maps), dim))
 
+    @property
+    def token_order(self) -> list[str]:
+        """The inputs, whose tokens stand among the fused ones one after another."""
+        return self.names
+
     def forward(self, features: dict[str, Features]) -> Features:
         """Features of each input, T1, T2, ... tokens -> tokens float32 [B, T1 + T2 + ..., D], zero where masked, mask,
         and their mean as pooled [B, D].
@@ -48,10 +53,6 @@ class Sequence(nn.Module):
         mask = torch.cat([features[name].mask for name in self.names], dim=1)
         pooled = tokens.sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)
         return Features(tokens, mask, pooled)
-
-    def tokens_of(self, name: str, fused: Features, features: dict[str, Features]) -> Features:
-        """The part of the `fused` tokens that the input `name` has: Features of T tokens; `pooled` is of all inputs."""
-        return take_tokens(name, fused, {each: features[each] for each in self.names})
 
     def _mapped(self, name: str, features: Features) -> torch.Tensor:
         real = features.mask[..., None]

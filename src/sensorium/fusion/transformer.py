@@ -4,7 +4,7 @@ import torch
 from pydantic import BaseModel, Field
 from torch import nn
 
-from sensorium.features import Features, take_tokens
+from sensorium.features import Features
 from sensorium.nn.inputs import Inputs
 from sensorium.nn.transformer import Transformer
 
@@ -36,6 +36,11 @@ class TransformerFusion(nn.Module):
         self.summary = nn.Parameter(torch.randn(config.dim) * 0.2)
         self.stream = Transformer(config.dim, config.layers, config.heads, config.dropout)
 
+    @property
+    def token_order(self) -> list[str]:
+        """The inputs, whose tokens stand among the fused ones one after another."""
+        return self.inputs.names
+
     def forward(self, features: dict[str, Features]) -> Features:
         """Features of each input, T1, T2, ... tokens -> tokens float32 [B, T1 + T2 + ..., D], mask, pooled [B, D]. The
         tokens are in the order of `dims`; the summary token is `pooled` and not among them."""
@@ -49,7 +54,3 @@ class TransformerFusion(nn.Module):
         out = self.stream(torch.cat([summary, tokens], dim=1), torch.cat([present[:, None], mask], dim=1))
         pooled = torch.where(present[:, None], out[:, 0], 0.0)
         return Features(torch.where(mask[..., None], out[:, 1:], 0.0), mask, pooled)
-
-    def tokens_of(self, name: str, fused: Features, features: dict[str, Features]) -> Features:
-        """The part of the `fused` tokens that the input `name` has: Features of T tokens; `pooled` is of all inputs."""
-        return take_tokens(name, fused, {each: features[each] for each in self.inputs.names})

@@ -37,8 +37,7 @@ class AlignedText(nn.Module):
 
     def forward(self, step: Step) -> dict[str, Loss]:
         """Sum and count of the loss over the rows that have the sound and a text."""
-        features = {name: step.features(name) for name in step.model.encoders.names}
-        heard = step.model.fusion.tokens_of(self.sound, step.fused(), features)
+        heard = step.fused_tokens(self.sound)
         row, tokens, real, weight = texts_of(step.batch.targets[self.head])
         logprobs = self.labels(heard.tokens[row]).float().log_softmax(dim=2)  # [N, T, V]
         counts, lengths = real.sum(dim=1), heard.mask.sum(dim=1)[row]
@@ -67,4 +66,4 @@ def transcribed_sound(model: Model, head: str) -> str | None:
     alone = len(names) == 1 and model.encoders[names[0]].modality == "audio"
     writer = model.heads[head]
     learns = isinstance(writer, Writer) and writer.config.aligned and writer.processor.vocabulary <= LARGEST
-    return names[0] if alone and learns and hasattr(model.fusion, "tokens_of") else None
+    return names[0] if alone and learns and hasattr(model.fusion, "token_order") else None

@@ -37,10 +37,8 @@ class DensePlaces(nn.Module):
 
     def forward(self, step: Step) -> dict[str, Loss]:
         """Sum and count of the loss over the rows that have the picture and the target."""
-        features = {name: step.features(name) for name in step.model.encoders.names}
-        shown = step.model.fusion.tokens_of(self.picture, step.fused(), features)
         counted = self._counted(step.batch)
-        loss = self._loss(shown, step.batch.targets[self.head])  # [B]
+        loss = self._loss(step.fused_tokens(self.picture), step.batch.targets[self.head])  # [B]
         return {self.loss_name: Loss(torch.where(counted, loss, 0.0).sum(), counted.sum())}
 
     def counts(self, batch: Batch) -> dict[str, Tensor]:
@@ -71,12 +69,12 @@ def placed_picture(model: Model, head: str) -> str | None:
     """The picture for whose tokens `DensePlaces` can be learned; None where `head` writes no places or was built for
     none, their picture is not seen whole as a map of tokens, or the fusion does not keep its tokens.
     """
-    places, spec = model.heads[head], next(spec for spec in model.schema.targets if spec.name == head)
-    if not isinstance(places, Places) or not places.config.labels or not hasattr(model.fusion, "tokens_of"):
+    places = model.heads[head]
+    if not isinstance(places, Places) or not places.config.labels or not hasattr(model.fusion, "token_order"):
         return None
-    if spec.picture is None or not getattr(model.encoders[spec.picture], "gives_map", False):
-        return None
-    return spec.picture if model.encoders[spec.picture].processor.can_move else None
+    picture = next(spec.picture for spec in model.schema.targets if spec.name == head)
+    encoder = model.encoders[picture]
+    return picture if getattr(encoder, "gives_map", False) and encoder.processor.can_move else None
 
 
 def smallest_over(boxes: Tensor, real: Tensor, side: int) -> Tensor:

@@ -72,6 +72,15 @@ class Step:
             self._fused[key] = self.model.fuse(features, **options)
         return self._fused[key]
 
+    def fused_tokens(self, name: str) -> Features:
+        """The part of the fused tokens that the input `name` has, of a fusion with a `token_order`: Features of that
+        input's T tokens; `pooled` is of all inputs."""
+        fused, order = self.fused(), self.model.fusion.token_order
+        counts = [self.features(each).tokens.shape[1] for each in order]
+        position = order.index(name)
+        tokens, mask = (part.split(counts, dim=1)[position] for part in (fused.tokens, fused.mask))
+        return Features(tokens, mask, fused.pooled)
+
     def asked(self) -> list[Any]:
         """The keys and values of the context inputs, made once for all passes through a fusion that has a leading
         input, and once for all rows of the same contents, such as those of one picture."""
