@@ -127,14 +127,15 @@ def test_a_label_that_the_head_does_not_remember_is_not_learned(scenes, tmp_path
     labels = torch.tensor([[hash_texts(["red"]), hash_texts(["green"]), 0], [hash_texts(["blue"]), 0, 0]])
     classes = objective._classes(labels)
     assert classes[:, 0].sort().values.tolist() == [1, 2] and (classes[0, 1:] == UNKNOWN).all()
-    boxes = torch.tensor([[[0.0, 0.0, 1.0, 1.0]] * 3] * 2)
+    upper = torch.tensor([[[0.0, 0.0, 1.0, 0.5]]] * 2)  # over two of four parts; over the others there is nothing
     shown = Features(torch.randn(2, 4, 128), torch.ones(2, 4, dtype=torch.bool), torch.zeros(2, 128))
-    target = {"boxes": boxes, "labels": labels[:, :1]}
     with torch.no_grad():
-        expected = -objective.label(shown.tokens).log_softmax(dim=2)[torch.arange(2), :, classes[:, 0]].mean(dim=1)
-        assert torch.allclose(objective._loss(shown, target | {"boxes": boxes[:, :1]}), expected)
-        unknown = {"boxes": boxes[:, :1], "labels": labels[:, 1:2]}
-        assert objective._loss(shown, unknown)[0] == 0
+        losses = -objective.label(shown.tokens).log_softmax(dim=2)  # [rows, parts, classes]
+        named = losses[torch.arange(2), :, classes[:, 0]]
+        expected = (named[:, :2].sum(dim=1) + losses[:, 2:, 0].sum(dim=1)) / 4
+        assert torch.allclose(objective._loss(shown, {"boxes": upper, "labels": labels[:, :1]}), expected)
+        unknown = objective._loss(shown, {"boxes": upper, "labels": labels[:, 1:2]})
+        assert torch.allclose(unknown[0], losses[0, 2:, 0].sum() / 4)
 
 
 def test_a_run_that_goes_on_learns_the_target_alone(scenes, tmp_path):
